@@ -1,0 +1,1 @@
+"""The command line `almanac`: reads the clock, parses arguments, prints."""

@@ -1,0 +1,1 @@
+"""Estimators, model versions and their artifacts."""

@@ -1,0 +1,1 @@
+"""Scorers: models made ready for throughput. Arrow batches in, predictions out."""

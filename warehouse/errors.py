@@ -1,0 +1,70 @@
+"""Every error that Almanac raises on purpose.
+
+    AlmanacError
+    ├── UsageError             exit 2: the caller has to change something before it can work
+    │   ├── DefinitionError    a file of the suite is wrong; carries every problem found
+    │   │   └── QueryRefused   an author's query is not one that the sandbox can vouch for
+    │   ├── NotFoundError      a product, source, page or version that does not exist
+    │   └── LakeFormatError    the lake was made by a version that this one cannot read
+    └── RunFailed              exit 1: the work was understood, tried, and did not succeed
+        ├── IngestFailed       a delivery could not be read as its source declares it
+        ├── AuditFailed        an error-check found rows that are wrong; the earlier page stays
+        ├── ScoringFailed      the model refused the rows it was given
+        └── PublishFailed      the commit did not take place; the earlier page stays
+
+A message says what failed, on which thing, what was expected, and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class AlmanacError(Exception):
+    """The root: anything that a user of Almanac can act on. `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class UsageError(AlmanacError):
+    """The request cannot be carried out as it stands."""
+
+    exit_code = 2
+
+
+class DefinitionError(UsageError):
+    """One or more files of the suite are wrong. `problems` holds one sentence each, with file and line."""
+
+    def __init__(self, problems: list[str] | str) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class QueryRefused(DefinitionError):
+    """The query holds something that the sandbox does not know to be safe."""
+
+
+class NotFoundError(UsageError):
+    """The named thing does not exist; the message names what does."""
+
+
+class LakeFormatError(UsageError):
+    """The lake's format is not one that this version of Almanac can read or write."""
+
+
+class RunFailed(AlmanacError):
+    """The work was tried and did not succeed; what was published before is still there."""
+
+
+class IngestFailed(RunFailed):
+    """A delivery could not be read as its source declares it; nothing of it was taken in."""
+
+
+class AuditFailed(RunFailed):
+    """An error-check found wrong rows. The page that was there before is still there."""
+
+
+class ScoringFailed(RunFailed):
+    """The model refused the rows that it was given."""
+
+
+class PublishFailed(RunFailed):
+    """The commit did not take place. The page that was there before is still there."""
