@@ -1,4 +1,4 @@
-"""The shape of the code: layers import downward only, no cycles, modules and functions of a size to be read."""
+"""The shape of the code: layers import downward only, no cycles, modules and functions of a readable size."""
 
 from __future__ import annotations
 
@@ -40,6 +40,10 @@ def layer_of(module: str) -> int:
 def imports_of(path: Path, *, top_level_only: bool = False) -> Iterator[str]:
     tree = ast.parse(path.read_text())
     known = {dotted(p) for p in MODULES}
+
+    def is_ours(name: str | None) -> bool:
+        return name is not None and name.split(".")[0] in ("jobs", "warehouse")
+
     for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (

@@ -1,1 +1,1 @@
-"""The warehouse: lake, ledger, definitions, sandbox and audits. It knows nothing of jobs, models or schedules."""
+"""Lake, ledger, definitions, sandbox and audits. Nothing here knows of jobs, models or schedules."""
