@@ -151,9 +151,7 @@ class Grid:
     def _times(self) -> tuple[timedelta, ...]:
         """The times of day, ascending."""
         parsed = CronSim(self._calendar, EARLIEST)
-        return tuple(
-            timedelta(hours=h, minutes=m) for h in sorted(parsed.hours) for m in sorted(parsed.minutes)
-        )
+        return tuple(timedelta(hours=h, minutes=m) for h in sorted(parsed.hours) for m in sorted(parsed.minutes))
 
     def _wall(self, start: datetime, end: datetime) -> Iterator[datetime]:
         """Yield the occurrences on a wall clock that never changes, from `start` to before `end`."""
