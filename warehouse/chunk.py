@@ -20,7 +20,7 @@ from warehouse.definitions.durations import duration_text
 from warehouse.definitions.product import PAGE_COLUMNS
 from warehouse.errors import DefinitionError, RunFailed
 from warehouse.query import CheckedQuery
-from warehouse.sandbox import Sandbox, SandboxPage, timestamp_literal
+from warehouse.sandbox import Sandbox, SandboxPage
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 
 #: How the entities' table is called beside those of the feature groups; no group can bear this name.
@@ -124,7 +124,7 @@ class Chunk:
         missing = [key for key in self.product.keys if key not in entities]
         if missing:
             raise DefinitionError(f"{where}: the keys {missing} are not among its columns: {', '.join(entities)}.")
-        owners = {name: where for name in entities}
+        owners = dict.fromkeys(entities, where)
         columns = {
             name: _storable(f"entities.{quote(name)}", kind)
             for name, kind in entities.items()

@@ -157,6 +157,19 @@ class SandboxPage:
         view, at = f"memory.{self.schema}.{quote(name)}", timestamp_literal(self.instant)
         self.cursor.execute(system_sql("sandbox/rows_of_page", view=view, table=table, as_of=at))
 
+    def show_page(self, rows: str) -> None:
+        """Let a check read, by the name `page`, this page's rows of the staged relation `rows`."""
+        view = f"memory.{self.schema}.page"
+        self.cursor.execute(system_sql("sandbox/page", view=view, rows=rows, as_of=timestamp_literal(self.instant)))
+
+    def wrong_rows(self, check: CheckedQuery, limit: int) -> tuple[int, list[str]]:
+        """Run a check: how many rows it found wrong, and the first `limit` of them as JSON."""
+        at = timestamp_literal(self.instant)
+        text = system_sql("audit/wrong_rows_of_page", as_of=at, query=check.text, limit=str(limit))
+        with _explained(check.where):
+            row = self.cursor.execute(text, check.bound(as_of=self.instant) or None).fetchone()
+        return (int(row[1]), list(row[2] or [])) if row else (0, [])
+
     def query(self, query: CheckedQuery, parameters: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
         """Run a checked query and give the cursor that holds its result."""
         with _explained(query.where):
