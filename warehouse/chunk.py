@@ -104,13 +104,13 @@ class Chunk:
     def _prepare(self, page: SandboxPage) -> None:
         """Make the chunk's tables, empty, with the types that the queries have."""
         for name, query in self._queries():
-            page.run_wrapped("pages/prepare", query, self.table(name), {"as_of": page.instant})
+            page.run_wrapped("pages/prepare", query, self.table(name), page.instant)
             page.show_rows_of(name, self.table(name))
 
     def _fill(self, as_of: datetime) -> None:
         with self._page(as_of) as page:
             for name, query in self._queries():
-                page.run_wrapped("pages/collect", query, self.table(name), {"as_of": as_of})
+                page.run_wrapped("pages/collect", query, self.table(name), as_of)
                 page.show_rows_of(name, self.table(name))
 
     def _described(self, name: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ rest, write the ledger, commit. A crash before the commit changes nothing; after
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -28,16 +28,22 @@ class StagedRows:
     pages: Sequence[PageRecord]
 
 
-def publish(commit: Commit, product: Product, staged: Sequence[StagedRows]) -> list[PageRecord]:
+def publish(
+    commit: Commit, product: Product, staged: Sequence[StagedRows], passed: Collection[datetime] | None = None
+) -> list[PageRecord]:
     """Publish staged pages inside a commit, and give the ledger's rows of those that were.
 
-    Pages whose published version was made from newer facts than the staged one are left as they are: the
-    other run won.
+    Of the staged pages only those in `passed` (default: all) are published, and of these not the ones whose
+    published version was made from newer facts: there, the other run won.
     """
     published: list[PageRecord] = []
     for rows in staged:
         present = ledger.published_pages(commit.connection, product.name, rows.kind)
-        kept = [page for page in rows.pages if not _is_newer(present.get(page.as_of), page)]
+        kept = [
+            page
+            for page in rows.pages
+            if (passed is None or page.as_of in passed) and not _is_newer(present.get(page.as_of), page)
+        ]
         if not kept:
             continue
         ensure_table(commit, rows.kind, product.name, dict(rows.columns))

@@ -12,10 +12,9 @@ import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
@@ -146,11 +145,16 @@ class SandboxPage:
     def __init__(self, cursor: duckdb.DuckDBPyConnection, schema: str, instant: datetime) -> None:
         self.cursor, self.schema, self.instant = cursor, schema, instant
 
-    def run_wrapped(self, statement: str, query: CheckedQuery, target: str, parameters: Mapping[str, object]) -> None:
-        """Run a checked query inside a statement of the suite's own that puts its rows into the table `target`."""
-        text = system_sql(statement, target=target, as_of=timestamp_literal(self.instant), query=query.text)
+    def run_wrapped(
+        self, statement: str, query: CheckedQuery, target: str, as_of: datetime, **parameters: object
+    ) -> None:
+        """Run a checked query inside a statement of the suite's own that puts its rows into the table `target`.
+
+        The rows are marked with the page `as_of`, which is also bound as `$as_of` besides `parameters`.
+        """
+        text = system_sql(statement, target=target, as_of=timestamp_literal(as_of), query=query.text)
         with _explained(query.where):
-            self.cursor.execute(text, query.bound(**parameters) or None)
+            self.cursor.execute(text, query.bound(as_of=as_of, **parameters) or None)
 
     def show_rows_of(self, name: str, table: str) -> None:
         """Let later queries of this page read, by the name `name`, this page's rows of a table of many pages."""
@@ -169,15 +173,6 @@ class SandboxPage:
         with _explained(check.where):
             row = self.cursor.execute(text, check.bound(as_of=self.instant) or None).fetchone()
         return (int(row[1]), list(row[2] or [])) if row else (0, [])
-
-    def query(self, query: CheckedQuery, parameters: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
-        """Run a checked query and give the cursor that holds its result."""
-        with _explained(query.where):
-            return self.cursor.execute(query.text, query.bound(**parameters) or None)
-
-    def execute(self, statement: str, parameters: Any = None) -> duckdb.DuckDBPyConnection:
-        """Run a statement of the suite's own (from `sql/system/`) where the author's tables stand."""
-        return self.cursor.execute(statement, parameters)
 
 
 @contextlib.contextmanager
