@@ -40,10 +40,12 @@ class Suite:
 
         A lock file in it lives as long as the run, so that upkeep can tell what a killed run left behind.
         """
-        directory = self.lake.staging / f"{run_id}-{uuid.uuid4().hex[:6]}"
-        directory.mkdir(parents=True)
-        lock = filelock.FileLock(directory / "run.lock")
-        with lock:
+        name = f"{run_id}-{uuid.uuid4().hex[:6]}"
+        # Locked before it gets the name under which upkeep would look at it.
+        unnamed = self.lake.staging / f".{name}"
+        unnamed.mkdir(parents=True)
+        with filelock.FileLock(unnamed / "run.lock"):
+            directory = unnamed.rename(self.lake.staging / name)
             try:
                 yield directory
             finally:

@@ -161,6 +161,12 @@ class SandboxPage:
         view, at = f"memory.{self.schema}.{quote(name)}", timestamp_literal(self.instant)
         self.cursor.execute(system_sql("sandbox/rows_of_page", view=view, table=table, as_of=at))
 
+    def bind(self, name: str, query: CheckedQuery) -> None:
+        """Bind a query and run it for no row; later queries can read its columns by the name `name`."""
+        table = f"memory.{self.schema}.{quote(f'almanac: {name}')}"
+        self.run_wrapped("pages/prepare", query, table, self.instant)
+        self.show_rows_of(name, table)
+
     def show_page(self, rows: str) -> None:
         """Let a check read, by the name `page`, this page's rows of the staged relation `rows`."""
         view = f"memory.{self.schema}.page"
