@@ -20,6 +20,7 @@ MODEL_FILE, MANIFEST_FILE = "model.skops", "manifest.json"
 #: What tree models hold besides the types that skops trusts of itself. Fixed: a file cannot add to it.
 TRUSTED_TYPES = frozenset(
     {
+        "functools.partial",  # of check_array, below; skops asks for the function's name too
         "numpy.dtype",
         "sklearn._loss.link.HalfLogitLink",
         "sklearn._loss.link.IdentityLink",
@@ -38,6 +39,7 @@ TRUSTED_TYPES = frozenset(
         "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.tree._tree.Tree",
+        "sklearn.utils.validation.check_array",
     }
 )
 
