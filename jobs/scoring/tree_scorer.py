@@ -1,0 +1,211 @@
+"""A tree ensemble scored by the bitvector kernel: from Arrow batches to arrays of predictions.
+
+Prepares what the kernel reads, once per set of column types; hands it the buffers of each batch as they are;
+and spreads long batches over threads, each of which takes the next run of rows that nobody has taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs.scoring.bins import ColumnBins
+from jobs.scoring.ensemble import Ensemble
+from jobs.scoring.kernel_cache import make_ready
+from jobs.scoring.layout import Layout, lay_out
+from warehouse.errors import ScoringFailed
+
+if TYPE_CHECKING:
+    from jobs.scoring.kernel import ColumnArrays, Rows, SlotArrays, TreeArrays
+
+RUN_ROWS = 8192
+"""Rows that a thread takes at a time."""
+
+
+@lru_cache(maxsize=1)
+def scoring_threads() -> ThreadPoolExecutor:
+    """Return the threads that all scorers of this process share, one for each CPU that it may use."""
+    return ThreadPoolExecutor(available_cpus(), "almanac-scoring")
+
+
+def available_cpus() -> int:
+    """Return the number of CPUs that this process may use."""
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _starts(lengths: Sequence[int]) -> npt.NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _joined(arrays: Sequence[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:
+    return np.concatenate([np.zeros(0, dtype), *arrays]).astype(dtype)
+
+
+def _column_arrays(bins: Sequence[ColumnBins]) -> ColumnArrays:
+    from jobs.scoring.kernel import ColumnArrays
+
+    flat = _joined([column.breakpoints for column in bins], np.float64)
+    with np.errstate(over="ignore"):
+        # Exact for float32 columns; nobody reads the others'.
+        flat32 = flat.astype(np.float32)
+    return ColumnArrays(
+        start=_starts([len(column.breakpoints) for column in bins]),
+        breakpoints=flat,
+        breakpoints32=flat32,
+        refused_start=_starts([column.size for column in bins]),
+        refused=_joined([column.refused for column in bins], np.bool_),
+        has_refused=np.array([column.refused.any() for column in bins], np.bool_),
+    )
+
+
+def _slot_arrays(layout: Layout) -> tuple[SlotArrays, npt.NDArray[np.int32]]:
+    """Return the slots in the order of their columns, and the new number of each."""
+    from jobs.scoring.kernel import SlotArrays
+
+    cell = layout.code.dtype
+    shift = 1 << (layout.width - 1)
+    order = sorted(range(len(layout.slots)), key=lambda number: layout.slots[number].bins)
+    slots = [layout.slots[number] for number in order]
+    number_of = np.zeros(len(order), np.int32)
+    number_of[order] = np.arange(len(order), dtype=np.int32)
+    per_column = [sum(slot.bins == column for slot in slots) for column in range(len(layout.columns))]
+    arrays = SlotArrays(
+        first=_starts(per_column),
+        is_ranked=np.array([slot.is_ranked for slot in slots], np.bool_),
+        null_code=np.array([slot.codes[-1] - shift for slot in slots], cell),
+        table_start=_starts([len(slot.codes) for slot in slots]),
+        table=_joined([slot.codes - shift for slot in slots], cell),
+    )
+    return arrays, number_of
+
+
+class TreeProgram:
+    """An ensemble made ready for batches whose columns have certain types.
+
+    Parameters
+    ----------
+    ensemble
+        The model.
+    kinds
+        Of each feature column "float64", "float32" or "text".
+    """
+
+    def __init__(self, ensemble: Ensemble, kinds: Sequence[str]) -> None:
+        from jobs.scoring.kernel import TreeArrays
+
+        self._is_ready = False
+        self.base = ensemble.base
+        self.divisor = ensemble.divisor
+        self.layout = lay_out(ensemble, kinds)
+        self.bins = self.layout.columns
+        self._columns = _column_arrays(self.bins)
+        self._slots, number_of = _slot_arrays(self.layout)
+        layout = self.layout
+        self._trees: TreeArrays = TreeArrays(
+            number_of[layout.slot] if len(layout.slot) else layout.slot,
+            layout.code,
+            layout.mask,
+            layout.plane_end,
+            layout.tree_end,
+            layout.leaf_start,
+            layout.leaves,
+            layout.output,
+        )
+
+    def raw(self, columns: Sequence[pa.Array], n_rows: int) -> npt.NDArray[Any]:
+        """Return the raw predictions (n_rows, n_outputs) of one batch.
+
+        Parameters
+        ----------
+        columns
+            The feature columns, float64, float32 or text, each one piece.
+        n_rows
+            Their length.
+
+        Raises
+        ------
+        ScoringFailed
+            The estimator would refuse a value.
+        """
+        out = np.empty((n_rows, len(self.base)), self.base.dtype)
+        rows, held = self._rows(columns)
+        if not self._is_ready:
+            make_ready(self._kernel(), (rows, self._columns, self._slots, self._trees, self.base, 0, out))
+            self._is_ready = True
+        runs = [(first, out[first : first + RUN_ROWS]) for first in range(0, n_rows, RUN_ROWS)]
+        refused = in_threads(lambda run: self._score(rows, *run), runs)
+        del held
+        if any(refused):
+            raise ScoringFailed(self._refusal(columns))
+        return out
+
+    def _kernel(self) -> Any:
+        from jobs.scoring import kernel
+
+        return kernel.score_rows_8 if self.layout.width == 8 else kernel.score_rows_16
+
+    def _score(self, rows: Rows, first: int, out: npt.NDArray[Any]) -> bool:
+        refused = self._kernel()(rows, self._columns, self._slots, self._trees, self.base, first, out)
+        if self.divisor != 1.0:
+            out /= self.divisor
+        return bool(refused)
+
+    def _rows(self, columns: Sequence[pa.Array]) -> tuple[Rows, list[Any]]:
+        """Return where the columns lie, and what has to be kept alive while they are read."""
+        from jobs.scoring.kernel import BINS, FLOAT32, FLOAT64, Rows
+
+        kind, address, validity, offset = [], [], [], []
+        held: list[Any] = []
+        for bins in self.bins:
+            column = columns[bins.column]
+            if bins.kind == "text":
+                ready = _text_bins(column, bins)
+                held.append(ready)
+                kind.append(BINS)
+                address.append(ready.ctypes.data)
+                validity.append(0)
+                offset.append(0)
+                continue
+            bitmap, values = column.buffers()
+            kind.append(FLOAT32 if bins.kind == "float32" else FLOAT64)
+            address.append(values.address if values is not None else 0)
+            validity.append(bitmap.address if bitmap is not None and column.null_count else 0)
+            offset.append(column.offset)
+        whole = (np.array(numbers, np.int64) for numbers in (kind, address, validity, offset))
+        return Rows(*whole), held
+
+    def _refusal(self, columns: Sequence[pa.Array]) -> str:
+        """Say which column holds a value that the estimator refuses."""
+        for bins in self.bins:
+            for place in np.flatnonzero(bins.refused):
+                column = columns[bins.column]
+                nulls = column.null_count or (bins.kind != "text" and pc.any(pc.is_nan(column)).as_py())
+                if place == bins.size - 1 and nulls:
+                    return f"column {bins.column} has missing values"
+        return "a value is infinite, too large, or a category that the model has not seen"
+
+
+def _text_bins(column: pa.Array, bins: ColumnBins) -> npt.NDArray[np.uint16]:
+    """Return the bin of each text: its category's, the one after all of them if unknown, the last if null."""
+    domain = pa.array(bins.domain, column.type)
+    found = pc.fill_null(pc.index_in(column, domain), len(bins.domain))
+    places = found.to_numpy(zero_copy_only=False).astype(np.uint16)
+    if column.null_count:
+        places[column.is_null().to_numpy(zero_copy_only=False)] = len(bins.domain) + 1
+    return np.asarray(places)
+
+
+def in_threads(work: Callable[[Any], Any], pieces: Sequence[Any]) -> list[Any]:
+    """Do the work on each piece, over the scoring threads where there is more than one piece."""
+    if len(pieces) < 2:
+        return [work(piece) for piece in pieces]
+    return list(scoring_threads().map(work, pieces))
