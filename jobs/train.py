@@ -151,7 +151,7 @@ class _Training:
         import pyarrow as pa
 
         scores = estimator_scorer(self._fit(before), names).predict(rows.features.filter(pa.array(held_out)))
-        score = scores[:, 1] if self.product.header.label.kind == "binary" else scores
+        score = np.asarray(scores[:, 1] if self.product.header.label.kind == "binary" else scores, np.float64)
         figures = METRICS[self.product.header.label.kind](rows.labels[held_out], score)
         return {f"validation_{name}": value for name, value in figures.items()}
 

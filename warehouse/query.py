@@ -29,61 +29,27 @@ from warehouse.errors import QueryRefused
 
 #: What may stand in a query besides expressions: DuckDB's query nodes, table references and modifiers.
 _NODES = frozenset(
-    [
-        "SELECT_NODE",
-        "SET_OPERATION_NODE",
-        "BASE_TABLE",
-        "JOIN",
-        "SUBQUERY",
-        "EMPTY",
-        "TABLE_FUNCTION",
-        "EXPRESSION_LIST",
-        "COLUMN_DATA",
-        "LIMIT_MODIFIER",
-        "ORDER_MODIFIER",
-        "DISTINCT_MODIFIER",
-        "ORDER_DEFAULT",
-        "ASCENDING",
-        "DESCENDING",
-    ]
+    """
+    SELECT_NODE SET_OPERATION_NODE BASE_TABLE JOIN SUBQUERY EMPTY TABLE_FUNCTION EXPRESSION_LIST
+    COLUMN_DATA LIMIT_MODIFIER ORDER_MODIFIER DISTINCT_MODIFIER ORDER_DEFAULT ASCENDING DESCENDING
+    """.split()
 )
 #: The classes of expressions.
 _EXPRESSIONS = frozenset(
-    [
-        "COLUMN_REF",
-        "FUNCTION",
-        "COMPARISON",
-        "CONJUNCTION",
-        "CONSTANT",
-        "OPERATOR",
-        "CASE",
-        "CAST",
-        "BETWEEN",
-        "STAR",
-        "PARAMETER",
-        "LAMBDA",
-        "LAMBDA_REF",
-        "WINDOW",
-        "SUBQUERY",
-        "COLLATE",
-        "POSITIONAL_REFERENCE",
-    ]
+    """
+    COLUMN_REF FUNCTION COMPARISON CONJUNCTION CONSTANT OPERATOR CASE CAST BETWEEN STAR PARAMETER LAMBDA
+    LAMBDA_REF WINDOW SUBQUERY COLLATE POSITIONAL_REFERENCE
+    """.split()
 )
 #: Parts of the tree that hold data types and constants, and no names or functions.
 _LEAVES = frozenset({"cast_type", "value", "type_info"})
 _JOIN_KINDS = frozenset({"REGULAR", "NATURAL", "CROSS", "ASOF"})
 #: Ranking without an order numbers the rows as they happen to come.
 _NEED_ORDER = frozenset(
-    [
-        "WINDOW_ROW_NUMBER",
-        "WINDOW_FIRST_VALUE",
-        "WINDOW_LAST_VALUE",
-        "WINDOW_NTH_VALUE",
-        "WINDOW_LEAD",
-        "WINDOW_LAG",
-        "WINDOW_NTILE",
-        "WINDOW_FILL",
-    ]
+    """
+    WINDOW_ROW_NUMBER WINDOW_FIRST_VALUE WINDOW_LAST_VALUE WINDOW_NTH_VALUE WINDOW_LEAD WINDOW_LAG
+    WINDOW_NTILE WINDOW_FILL
+    """.split()
 )
 
 
