@@ -21,13 +21,15 @@ from jobs.progress import Progress, Silent
 from jobs.suite import Suite, almanac_version
 from warehouse import ledger
 from warehouse.definitions import Source
-from warehouse.definitions.source import SYSTEM_COLUMNS
 from warehouse.errors import DefinitionError, IngestFailed, RunFailed
 from warehouse.lake import ensure_table, table_columns
 from warehouse.ledger import Ingestion
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 
 _LOCK_TIMEOUT_S = 600.0
+#: What the suite adds to a source's columns, and to those of its rejects.
+_FACT_COLUMNS = {"known_at": "TIMESTAMP", "ingest_id": "BIGINT", "withdrawn": "BOOLEAN"}
+_REJECT_COLUMNS = {"withdrawn": "BOOLEAN", "ingest_id": "BIGINT", "reason": "VARCHAR"}
 
 
 @dataclass(frozen=True)
@@ -215,17 +217,11 @@ def _commit(
     meter: RunMeter,
 ) -> Ingestion:
     size = sum(path.stat().st_size for path in staged.values())
-    extra = dict(zip(SYSTEM_COLUMNS, ("TIMESTAMP", "BIGINT", "BOOLEAN"), strict=True))
     with suite.lake.commit(f"ingest {source.name}, run {meter.run_id}") as commit:
-        ensure_table(commit, "sources", source.name, columns | extra)
-        ensure_table(
-            commit,
-            "rejects",
-            source.name,
-            columns | {"withdrawn": "BOOLEAN", "ingest_id": "BIGINT", "reason": "VARCHAR"},
-        )
-        for schema, path in staged.items():
-            commit.add_file(schema, source.name, path)
+        for schema, more in (("sources", _FACT_COLUMNS), ("rejects", _REJECT_COLUMNS)):
+            as_it_is = ensure_table(commit, schema, source.name, columns | more)
+            if schema in staged:
+                commit.add_rows(schema, source.name, staged[schema], as_it_is=as_it_is)
         recorded = Ingestion(**{**vars(ingestion), "snapshot_id": commit.snapshot_id})
         ledger.append(commit, [recorded])
         run = meter.record(

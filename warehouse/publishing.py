@@ -46,8 +46,9 @@ def publish(
         ]
         if not kept:
             continue
-        ensure_table(commit, rows.kind, product.name, dict(rows.columns))
-        _replace(commit, product, rows, kept, [page.as_of for page in kept if page.as_of in present])
+        as_it_is = ensure_table(commit, rows.kind, product.name, dict(rows.columns)) and len(kept) == len(rows.pages)
+        earlier = [page.as_of for page in kept if page.as_of in present]
+        _replace(commit, product, rows, [page.as_of for page in kept], earlier, as_it_is)
         published += [replace(page, snapshot_id=commit.snapshot_id) for page in kept]
     ledger.append(commit, published)
     if any(page.kind == "predictions" for page in published):
@@ -60,16 +61,16 @@ def _is_newer(present: PageRecord | None, staged: PageRecord) -> bool:
 
 
 def _replace(
-    commit: Commit, product: Product, rows: StagedRows, kept: Sequence[PageRecord], earlier: list[datetime]
+    commit: Commit, product: Product, rows: StagedRows, kept: list[datetime], earlier: list[datetime], as_it_is: bool
 ) -> None:
+    """Put the kept pages' rows in place of the earlier ones; the file is taken as it is if all of it is wanted."""
     target = f"{quote(rows.kind)}.{quote(product.name)}"
     if earlier:
         commit.execute(f"DELETE FROM {target} WHERE as_of = ANY($1)", [earlier])
-    if len(kept) == len(rows.pages):
+    if as_it_is:
         commit.add_file(rows.kind, product.name, rows.file)
     else:
-        pages = [page.as_of for page in kept]
-        commit.execute(system_sql("publish/insert_rows", target=target), {"file": str(rows.file), "pages": pages})
+        commit.execute(system_sql("publish/insert_rows", target=target), {"file": str(rows.file), "pages": kept})
 
 
 def ensure_views(commit: Commit, product: Product) -> None:
