@@ -262,7 +262,9 @@ def lay_out(ensemble: Ensemble, kinds: Sequence[str]) -> Layout:
         A column is text where the model expects numbers.
     """
     table = SlotTable(ensemble, kinds)
-    tests = [table.tests_of(tree) for tree in ensemble.trees]
+    # Trees of one output side by side, their order kept: that is the order of each output's sum.
+    trees = sorted(ensemble.trees, key=lambda tree: tree.output)
+    tests = [table.tests_of(tree) for tree in trees]
     largest = max([2, *(int(slot.codes.max(initial=0)) for slot in table.slots)])
     largest = max(largest, *(column.size - 1 for column in table.columns), 0) if table.columns else largest
     width = 8 if largest < 256 and ensemble.max_leaves <= 256 else 16
@@ -270,7 +272,7 @@ def lay_out(ensemble: Ensemble, kinds: Sequence[str]) -> Layout:
     plane_sizes: list[int] = []
     tree_planes: list[int] = []
     leaf_values: list[npt.NDArray[Any]] = []
-    for tree, tree_tests in zip(ensemble.trees, tests, strict=True):
+    for tree, tree_tests in zip(trees, tests, strict=True):
         planes, leaves = _entries_of(tree, tree_tests, width)
         entries += planes
         plane_sizes += [len(plane) for plane in planes]
@@ -290,5 +292,5 @@ def lay_out(ensemble: Ensemble, kinds: Sequence[str]) -> Layout:
         tree_end=np.cumsum(tree_planes, dtype=np.int32),
         leaf_start=np.cumsum(leaf_counts)[:-1],
         leaves=np.concatenate(leaf_values or [np.zeros((0, 1))]).astype(ensemble.base.dtype),
-        output=np.array([tree.output for tree in ensemble.trees], np.int32),
+        output=np.array([tree.output for tree in trees], np.int32),
     )

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.scoring.bins import ColumnBins
-from jobs.scoring.ensemble import Ensemble
+from jobs.scoring.ensemble import Ensemble, Values
 from jobs.scoring.kernel_cache import make_ready
 from jobs.scoring.layout import Layout, lay_out
 from warehouse.errors import ScoringFailed
@@ -50,21 +50,85 @@ def _joined(arrays: Sequence[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:
     return np.concatenate([np.zeros(0, dtype), *arrays]).astype(dtype)
 
 
-def _column_arrays(bins: Sequence[ColumnBins]) -> ColumnArrays:
-    from jobs.scoring.kernel import ColumnArrays
+def _cells(numbers: Values, low: Any, scale: Any) -> npt.NDArray[np.int64]:
+    """Return the grid cell of each number, by the arithmetic of `kernel.find_cells`."""
+    from jobs.scoring.kernel import CELLS
 
-    flat = _joined([column.breakpoints for column in bins], np.float64)
+    with np.errstate(all="ignore"):
+        places = (numbers - low) * scale
+    cells: npt.NDArray[np.int64] = np.nan_to_num(np.clip(places, 0, CELLS - 1)).astype(np.int64)
+    return cells
+
+
+def _grid_of(breakpoints: Values) -> tuple[float, float, npt.NDArray[np.int64]]:
+    """Choose the grid in whose fullest cell the fewest breakpoints lie: low, scale, and each breakpoint's
+    cell.
+
+    Breakpoints far out would leave the others in one cell, so grids that leave out a few at both ends are
+    tried.
+    """
+    from jobs.scoring.kernel import CELLS
+
+    number = breakpoints.dtype.type
+    best = (0.0, 0.0, np.zeros(len(breakpoints), np.int64))
+    fullest = len(breakpoints)
+    for left_out in (0, 1, 2, 4, 8, 16, 32, 64):
+        if 2 * left_out + 1 >= len(breakpoints):
+            break
+        low, high = breakpoints[left_out], breakpoints[len(breakpoints) - 1 - left_out]
+        with np.errstate(all="ignore"):
+            scale = number(CELLS) / (high - low)
+        if not (np.isfinite(low) and np.isfinite(scale)):
+            continue
+        cells = _cells(breakpoints, low, scale)
+        if np.bincount(cells).max() < fullest:
+            best, fullest = (float(low), float(scale), cells), int(np.bincount(cells).max())
+    return best
+
+
+def _column_arrays(bins: Sequence[ColumnBins]) -> ColumnArrays:
+    from jobs.scoring.kernel import CELLS, ColumnArrays
+
+    low, scale = np.zeros(len(bins)), np.zeros(len(bins))
+    grid = np.zeros((len(bins), CELLS), np.uint16)
+    steps = np.zeros(len(bins), np.int64)
+    padded: list[npt.NDArray[np.float64]] = []
+    for place, column in enumerate(bins):
+        low[place], scale[place], cells = _grid_of(column.breakpoints)
+        in_cell = np.bincount(cells, minlength=CELLS)
+        grid[place] = np.cumsum(in_cell) - in_cell
+        steps[place] = int(in_cell.max()).bit_length()
+        padding = np.full(1 << int(steps[place]), np.inf)
+        padded.append(np.concatenate([column.breakpoints.astype(np.float64), padding]))
+    flat = _joined(padded, np.float64)
     with np.errstate(over="ignore"):
         # Exact for float32 columns; nobody reads the others'.
         flat32 = flat.astype(np.float32)
     return ColumnArrays(
-        start=_starts([len(column.breakpoints) for column in bins]),
+        start=_starts([len(numbers) for numbers in padded])[:-1],
         breakpoints=flat,
         breakpoints32=flat32,
+        low=low,
+        scale=scale,
+        grid=grid,
+        steps=steps,
+        null_bin=np.array([column.size - 1 for column in bins], np.uint16),
         refused_start=_starts([column.size for column in bins]),
         refused=_joined([column.refused for column in bins], np.bool_),
         has_refused=np.array([column.refused.any() for column in bins], np.bool_),
     )
+
+
+def _group_ends(output: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Cut the trees into groups of at most GROUP that add to the same output."""
+    from jobs.scoring.kernel import GROUP
+
+    ends, first = [], 0
+    for tree in range(1, len(output) + 1):
+        if tree == len(output) or output[tree] != output[first] or tree - first == GROUP:
+            ends.append(tree)
+            first = tree
+    return np.array(ends, np.int64)
 
 
 def _slot_arrays(layout: Layout) -> tuple[SlotArrays, npt.NDArray[np.int32]]:
@@ -103,8 +167,8 @@ class TreeProgram:
         from jobs.scoring.kernel import TreeArrays
 
         self._is_ready = False
-        self.base = ensemble.base
-        self.divisor = ensemble.divisor
+        self.base = np.ascontiguousarray(ensemble.base)
+        self.divisor = ensemble.base.dtype.type(ensemble.divisor)
         self.layout = lay_out(ensemble, kinds)
         self.bins = self.layout.columns
         self._columns = _column_arrays(self.bins)
@@ -119,6 +183,7 @@ class TreeProgram:
             layout.leaf_start,
             layout.leaves,
             layout.output,
+            _group_ends(layout.output),
         )
 
     def raw(self, columns: Sequence[pa.Array], n_rows: int) -> npt.NDArray[Any]:
@@ -139,7 +204,7 @@ class TreeProgram:
         out = np.empty((n_rows, len(self.base)), self.base.dtype)
         rows, held = self._rows(columns)
         if not self._is_ready:
-            make_ready(self._kernel(), (rows, self._columns, self._slots, self._trees, self.base, 0, out))
+            make_ready(self._kernel(), self._arguments(rows, 0, out))
             self._is_ready = True
         runs = [(first, out[first : first + RUN_ROWS]) for first in range(0, n_rows, RUN_ROWS)]
         refused = in_threads(lambda run: self._score(rows, *run), runs)
@@ -154,10 +219,10 @@ class TreeProgram:
         return kernel.score_rows_8 if self.layout.width == 8 else kernel.score_rows_16
 
     def _score(self, rows: Rows, first: int, out: npt.NDArray[Any]) -> bool:
-        refused = self._kernel()(rows, self._columns, self._slots, self._trees, self.base, first, out)
-        if self.divisor != 1.0:
-            out /= self.divisor
-        return bool(refused)
+        return bool(self._kernel()(*self._arguments(rows, first, out)))
+
+    def _arguments(self, rows: Rows, first: int, out: npt.NDArray[Any]) -> tuple[Any, ...]:
+        return rows, self._columns, self._slots, self._trees, self.base, self.divisor, first, out
 
     def _rows(self, columns: Sequence[pa.Array]) -> tuple[Rows, list[Any]]:
         """Return where the columns lie, and what has to be kept alive while they are read."""

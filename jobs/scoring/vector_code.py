@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 cgutils: Any = untyped_cgutils
 
 BLOCK = 256
-VECTOR_BITS = 256
+VECTOR_BITS = 512
 RUN = 4
 """Vectors of a run of rows; their bitvectors are held in this many registers."""
 
