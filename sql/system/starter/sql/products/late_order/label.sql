@@ -5,4 +5,4 @@ description: 1 if the order came late. An order that has not come by then has no
 SELECT order_id, (delivered_at > promised_at)::INTEGER AS label
 FROM orders
 JOIN deliveries USING (order_id)
-WHERE promised_at > $as_of AND delivered_at >= $as_of
+WHERE ordered_at < $as_of AND promised_at > $as_of AND delivered_at >= $as_of
