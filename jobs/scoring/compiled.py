@@ -18,6 +18,7 @@ from jobs.scoring.block import Block, input_block
 from jobs.scoring.ensemble import Ensemble
 from jobs.scoring.pipeline import split_pipeline
 from jobs.scoring.read_hist_gradient import read_hist_gradient_boosting
+from jobs.scoring.read_trees import read_decision_tree, read_forest, read_gradient_boosting
 from jobs.scoring.scorer import (
     EstimatorScorer,
     Floats,
@@ -26,7 +27,7 @@ from jobs.scoring.scorer import (
     estimator_scorer,
     final_step,
 )
-from jobs.scoring.tree_scorer import TreeProgram
+from jobs.scoring.tree_scorer import TreeProgram, kernel_kind
 
 Reader = Callable[[Any, Block], Ensemble]
 Link = Callable[[Any, Floats], Floats]
@@ -40,18 +41,30 @@ def _hist_prediction(model: Any, raw: Floats) -> Floats:
     return np.asarray(model._loss.link.inverse(raw.ravel()))
 
 
+def _as_it_is(model: Any, raw: Floats) -> Floats:
+    return raw if hasattr(model, "classes_") else raw.ravel()
+
+
+def _loss_probabilities(model: Any, raw: Floats) -> Floats:
+    return np.asarray(model._loss.predict_proba(raw.ravel() if raw.shape[1] == 1 else raw))
+
+
 READERS: dict[str, tuple[Reader, Link]] = {
     "HistGradientBoostingClassifier": (read_hist_gradient_boosting, _hist_probabilities),
     "HistGradientBoostingRegressor": (read_hist_gradient_boosting, _hist_prediction),
+    "RandomForestClassifier": (read_forest, _as_it_is),
+    "RandomForestRegressor": (read_forest, _as_it_is),
+    "ExtraTreesClassifier": (read_forest, _as_it_is),
+    "ExtraTreesRegressor": (read_forest, _as_it_is),
+    "DecisionTreeClassifier": (read_decision_tree, _as_it_is),
+    "DecisionTreeRegressor": (read_decision_tree, _as_it_is),
+    "ExtraTreeClassifier": (read_decision_tree, _as_it_is),
+    "ExtraTreeRegressor": (read_decision_tree, _as_it_is),
+    "GradientBoostingClassifier": (read_gradient_boosting, _loss_probabilities),
+    "GradientBoostingRegressor": (read_gradient_boosting, _as_it_is),
 }
 """By class name: what reads the model's trees, and how its raw prediction (n, n_outputs) becomes `predict`'s.
 """
-
-
-def _kind_of(ensemble: Ensemble) -> str:
-    if ensemble.max_leaves <= 32:
-        return "bitvector-32"
-    return "bitvector-64" if ensemble.max_leaves <= 64 else "bitvector-wide"
 
 
 class CompiledTrees:
@@ -65,10 +78,11 @@ class CompiledTrees:
         self.model = final_step(estimator)
         self._read, self._link = READERS[type(self.model).__name__]
         ensemble = self._understand(self._likely_kinds())
-        self.kind = _kind_of(ensemble)
+        self.kind = kernel_kind(ensemble)
+        kernel = "traversal" if self.kind == "traversal" else "bitvector"
         self.why = (
-            f"{len(ensemble.trees)} trees of at most {ensemble.max_leaves} leaves fit the bitvector kernel"
-            " with all the steps before them."
+            f"{len(ensemble.trees)} trees of at most {ensemble.max_leaves} leaves go through the {kernel}"
+            " kernel with all the steps before them."
         )
 
     def _likely_kinds(self) -> tuple[str, ...]:
@@ -85,7 +99,7 @@ class CompiledTrees:
         with self._lock:
             if kinds not in self._programs:
                 try:
-                    self._programs[kinds] = TreeProgram(self._understand(kinds), kinds)
+                    self._programs[kinds] = TreeProgram(self._understand(kinds), kinds, self.feature_names)
                 except NotUnderstood as reason:
                     self._programs[kinds] = estimator_scorer(self.estimator, self.feature_names, str(reason))
             return self._programs[kinds]

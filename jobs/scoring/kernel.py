@@ -21,7 +21,7 @@ GROUP = 16
 CELLS = 1024
 """Cells of the grid that a number is first looked up in."""
 FLOAT64, FLOAT32, BINS = 0, 1, 2
-"""What a column's address points at: numbers, or bins that were looked up before (uint16)."""
+"""What a column's address points at: numbers, or bins that were looked up before (uint32)."""
 
 
 class ColumnArrays(NamedTuple):
@@ -162,7 +162,7 @@ def _bin_column(rows: Any, columns: Any, column: int, first_row: int, n_rows: in
         low32, scale32 = np.float32(low), np.float32(scale)
         bin_numbers(values32, columns.breakpoints32[start:], low32, scale32, grid, steps, null_bin, out)
     else:
-        ready = carray(pointer_to(address + 2 * first_row), n_rows, np.uint16)
+        ready = carray(pointer_to(address + 4 * first_row), n_rows, np.uint32)
         for row in range(n_rows):
             out[row] = ready[row]
     if rows.validity[column] != 0:
@@ -248,19 +248,40 @@ def _find_exits(trees: Any, tree: int, codes: Any, exits: Any, place: int) -> No
 find_exits = numba.njit(nogil=True)(_find_exits)
 
 
-def _score_block(trees: Any, codes: Any, exits: Any, base: Any, sums: Any) -> None:
-    """Sum all trees of one block of rows into `sums` (n_outputs, BLOCK)."""
+def _code_block(
+    rows: Any, columns: Any, slots: Any, first_row: int, n_rows: int, bins: Any, codes: Any
+) -> bool:
+    """Write the codes (n_slots, BLOCK) of a block of rows; True if the estimator would refuse one of them."""
+    refused = False
+    for column in range(len(rows.kind)):
+        bin_column(rows, columns, column, first_row, n_rows, bins)
+        if columns.has_refused[column]:
+            refused |= is_refused(columns, column, bins, n_rows)
+        for slot in range(slots.first[column], slots.first[column + 1]):
+            write_codes(slots, slot, bins, columns.null_bin[column], codes[slot])
+    return refused
+
+
+code_block = numba.njit(nogil=True)(_code_block)
+
+
+def _start_sums(base: Any, sums: Any) -> None:
+    """Set the sums (n_outputs, BLOCK) to where they start."""
     for output in range(len(base)):
         sums[output, :] = base[output]
-    first = 0
-    for last in trees.group_end:
-        for tree in range(first, last):
-            find_exits(trees, tree, codes, exits, tree - first)
-        sum_leaves(trees, first, last, exits, sums)
-        first = last
 
 
-score_block = numba.njit(nogil=True)(_score_block)
+start_sums = numba.njit(nogil=True)(_start_sums)
+
+
+def _write_out(sums: Any, divisor: Any, out: Any) -> None:
+    """Write the finished sums of a block to the rows of `out`."""
+    for row in range(out.shape[0]):
+        for output in range(out.shape[1]):
+            out[row, output] = sums[output, row] / divisor
+
+
+write_out = numba.njit(nogil=True, error_model="numpy")(_write_out)
 
 
 def _score_rows(
@@ -295,24 +316,22 @@ def _score_rows(
     bins = np.zeros(BLOCK, cells.dtype)
     exits = np.zeros((GROUP, BLOCK), cells.dtype)
     sums = np.zeros((len(base), BLOCK), base.dtype)
-    n_rows = out.shape[0]
     refused = False
-    for start in range(0, n_rows, BLOCK):
-        n_block = min(BLOCK, n_rows - start)
-        for column in range(len(rows.kind)):
-            bin_column(rows, columns, column, first_row + start, n_block, bins)
-            if columns.has_refused[column]:
-                refused |= is_refused(columns, column, bins, n_block)
-            for slot in range(slots.first[column], slots.first[column + 1]):
-                write_codes(slots, slot, bins, columns.null_bin[column], codes[slot])
-        score_block(trees, codes, exits, base, sums)
-        for row in range(n_block):
-            for output in range(len(base)):
-                out[start + row, output] = sums[output, row] / divisor
+    for start in range(0, out.shape[0], BLOCK):
+        n_block = min(BLOCK, out.shape[0] - start)
+        refused |= code_block(rows, columns, slots, first_row + start, n_block, bins, codes)
+        start_sums(base, sums)
+        first = 0
+        for last in trees.group_end:
+            for tree in range(first, last):
+                find_exits(trees, tree, codes, exits, tree - first)
+            sum_leaves(trees, first, last, exits, sums)
+            first = last
+        write_out(sums, divisor, out[start : start + n_block])
     return refused
 
 
-score_rows = numba.njit(nogil=True, error_model="numpy")(_score_rows)
+score_rows = numba.njit(nogil=True)(_score_rows)
 
 
 def _score_rows_8(
