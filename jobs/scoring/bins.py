@@ -35,9 +35,7 @@ def _from_ordered(order: Values, dtype: np.dtype[Any]) -> Values:
     return bits.view(dtype)
 
 
-def highest_at_most(
-    feature: Feature, limits: F64, dtype: np.dtype[Any], n_steps: int | None = None
-) -> Values:
+def highest_at_most(feature: Feature, limits: F64, dtype: np.dtype[Any], n_steps: int | None = None) -> Values:
     """Return, for each limit, the highest column value x with feature(x) <= limit, found by bisection.
 
     Parameters
@@ -162,9 +160,7 @@ def _ends_of_finite(feature: Feature, dtype: np.dtype[Any]) -> list[Values]:
     return [highest_at_most(feature, limits, dtype, check.after) for check in checks]
 
 
-def numeric_bins(
-    column: int, kind: str, features: Sequence[Feature], passing: Sequence[Values]
-) -> ColumnBins:
+def numeric_bins(column: int, kind: str, features: Sequence[Feature], passing: Sequence[Values]) -> ColumnBins:
     """Return the bins of a column of numbers.
 
     Parameters

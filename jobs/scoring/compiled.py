@@ -83,9 +83,7 @@ class CompiledTrees:
 
     def _columns(self, batch: Batch) -> tuple[tuple[str, ...], list[pa.Array | pa.ChunkedArray]]:
         columns = [plain_column(name, column_named(batch, name)) for name in self.feature_names]
-        kinds = [
-            feature_kind(name, column.type) for name, column in zip(self.feature_names, columns, strict=True)
-        ]
+        kinds = [feature_kind(name, column.type) for name, column in zip(self.feature_names, columns, strict=True)]
         return tuple(kinds), columns
 
     def _raw(self, batch: Batch) -> Floats | None:
@@ -112,9 +110,7 @@ class CompiledTrees:
         return self._link(raw)
 
 
-def _in_pieces(
-    columns: Sequence[pa.Array | pa.ChunkedArray], n_rows: int
-) -> list[tuple[list[pa.Array], int]]:
+def _in_pieces(columns: Sequence[pa.Array | pa.ChunkedArray], n_rows: int) -> list[tuple[list[pa.Array], int]]:
     """Cut chunked columns where any of them is cut; arrays stay whole, and nothing is copied."""
     if not any(isinstance(column, pa.ChunkedArray) for column in columns):
         return [(list(columns), n_rows)]

@@ -147,9 +147,7 @@ def probe_rows(scorer: Scorer, sample: pa.Table) -> list[pa.Table]:
     sets.append(mixed)
     for special in SPECIAL:
         for place, kind in enumerate(kinds):
-            if special is not None and (
-                kind == "text" or (kind != "float64" and LARGEST32 < abs(special) < 1e301)
-            ):
+            if special is not None and (kind == "text" or (kind != "float64" and LARGEST32 < abs(special) < 1e301)):
                 continue
             value = pa.array([special] * 8, plain.schema.types[place])
             sets.append(_repeated(plain, 8, rng).set_column(place, names[place], value))
@@ -205,9 +203,7 @@ class single_threaded:  # noqa: N801
     """Within it, the estimator's parts add up in one thread, hence in one order (forests)."""
 
     def __init__(self, estimator: Any) -> None:
-        self._parts = [
-            part for part in _parts_of(estimator) if getattr(part, "n_jobs", None) not in (None, 1)
-        ]
+        self._parts = [part for part in _parts_of(estimator) if getattr(part, "n_jobs", None) not in (None, 1)]
         self._before = [part.n_jobs for part in self._parts]
 
     def __enter__(self) -> None:
@@ -248,9 +244,7 @@ def _first_difference(
     )
 
 
-def ready_scorer(
-    estimator: Any, feature_names: Sequence[str], sample: pa.Table
-) -> tuple[Scorer, ParityReport | None]:
+def ready_scorer(estimator: Any, feature_names: Sequence[str], sample: pa.Table) -> tuple[Scorer, ParityReport | None]:
     """Return the compiled scorer if it agrees with the estimator, otherwise the estimator's own.
 
     Parameters

@@ -27,9 +27,7 @@ def _splat(builder: Any, value: Any, vector: Any) -> Any:
     undefined = ir.Constant(vector, ir.Undefined)
     word = ir.IntType(32)
     first = builder.insert_element(undefined, value, ir.Constant(word, 0))
-    return builder.shuffle_vector(
-        first, undefined, ir.Constant(ir.VectorType(word, vector.count), [0] * vector.count)
-    )
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(word, vector.count), [0] * vector.count))
 
 
 class _TreeCode:
@@ -40,9 +38,7 @@ class _TreeCode:
         self.width = width
         self.cell = ir.IntType(width)
         self.vector = ir.VectorType(self.cell, VECTOR_BITS // width)
-        codes, slot, code, mask, plane_end, out, self.first_entry, self.first_plane, self.last_plane = (
-            arguments
-        )
+        codes, slot, code, mask, plane_end, out, self.first_entry, self.first_plane, self.last_plane = arguments
         pointer = self.cell.as_pointer()
         word = ir.IntType(32).as_pointer()
         self.codes = builder.inttoptr(codes, pointer)
@@ -72,9 +68,10 @@ class _TreeCode:
     def write(self) -> None:
         """Write the loop over the block's runs."""
         rows = RUN * self.vector.count
-        with cgutils.for_range_slice(
-            self.builder, self._int(0), self._int(BLOCK), self._int(rows), ir.IntType(64)
-        ) as (row, _):
+        with cgutils.for_range_slice(self.builder, self._int(0), self._int(BLOCK), self._int(rows), ir.IntType(64)) as (
+            row,
+            _,
+        ):
             for register in (*self.found, *self.base):
                 self.builder.store(self.zeros, register)
             self._write_planes(row)

@@ -65,9 +65,7 @@ def test_text_and_numbers_as_the_models_own_categories() -> None:
 @pytest.mark.parametrize("leaves", [2, 31, 32, 33, 64, 65, 200, 500])
 def test_trees_of_any_size(leaves: int) -> None:
     rows = random_rows(6000, 5)
-    model = HistGradientBoostingClassifier(
-        max_iter=4, max_leaf_nodes=leaves, min_samples_leaf=2, random_state=1
-    )
+    model = HistGradientBoostingClassifier(max_iter=4, max_leaf_nodes=leaves, min_samples_leaf=2, random_state=1)
     estimator = fitted(model, rows, outcome(rows))
     assert_same_predictions(estimator, rows)
     expected = "bitvector-32" if leaves <= 32 else "bitvector-64" if leaves <= 64 else "bitvector-wide"
@@ -110,9 +108,7 @@ def test_garbage_under_the_validity_bitmap_is_not_seen() -> None:
 
 def test_a_column_that_is_missing_or_of_another_type_is_refused() -> None:
     rows = random_rows(300, 2)
-    scorer = compile_model(
-        fitted(HistGradientBoostingClassifier(max_iter=3), rows, outcome(rows)), ["x0", "x1"]
-    )
+    scorer = compile_model(fitted(HistGradientBoostingClassifier(max_iter=3), rows, outcome(rows)), ["x0", "x1"])
     with pytest.raises(ScoringFailed, match="'x1'"):
         scorer.predict(rows.drop_columns(["x1"]))
     with pytest.raises(ScoringFailed, match="refused"):

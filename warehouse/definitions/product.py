@@ -1,0 +1,188 @@
+"""A product: what applications look up (`sql/products/NAME/`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from warehouse.cron import Grid
+from warehouse.definitions.durations import Duration
+from warehouse.definitions.sql_file import SqlFile, Strict
+from warehouse.errors import DefinitionError
+from warehouse.query import CheckedQuery
+
+#: Columns that the suite adds to pages, and so are not the author's to name.
+PAGE_COLUMNS = (
+    "as_of",
+    "valid_until",
+    "probability",
+    "prediction",
+    "model_version",
+    "run_id",
+    "published_at",
+    "hindsight",
+)
+
+
+class FeatureUse(Strict):
+    """A feature group as a product uses it: `on` maps the group's key columns to columns of entities.sql."""
+
+    group: str
+    on: dict[str, str] = Field(default_factory=dict)
+    prefix: str = ""
+
+
+class LabelSettings(Strict):
+    """What the label is, and how long after a page's `as_of` the last of its labels is expected."""
+
+    kind: Literal["binary", "regression"]
+    matures_within: Duration
+
+
+class ModelSettings(Strict):
+    """Which estimator is trained, by a registered name or an import path `package.module:factory`."""
+
+    estimator: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    seed: int = 0
+    leave_out: list[str] = Field(default_factory=list)
+    train_on: Duration | None = None
+
+
+class PageSettings(Strict):
+    """The page grid: one page for each occurrence of `cron` in `zone`, from `since` on."""
+
+    cron: str
+    zone: str = "UTC"
+    since: datetime
+
+    @field_validator("since", mode="before")
+    @classmethod
+    def _midnight(cls, value: Any) -> Any:
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return datetime.combine(value, time())
+        return value
+
+    @model_validator(mode="after")
+    def _parses(self) -> Self:
+        try:
+            Grid.parse(self.cron, self.zone)
+        except DefinitionError as error:
+            raise ValueError(str(error).rstrip(".")) from error
+        if self.since.tzinfo is not None:
+            raise ValueError("`since` is an instant in UTC and bears no zone; write for example 2013-01-08")
+        return self
+
+
+class RowCountBand(Strict):
+    """Warn when a page's row count is off the mean of the last `pages` pages by more than `within` of it."""
+
+    pages: int = Field(default=14, ge=1)
+    within: float = Field(default=0.5, gt=0)
+
+
+class CheckSettings(Strict):
+    """Settings of the built-in checks."""
+
+    row_count_band: RowCountBand | None = Field(default_factory=RowCountBand)
+    allow_empty_page: bool = False
+
+
+class ProductHeader(Strict):
+    """The keys of `sql/products/NAME/product.yaml`."""
+
+    description: str
+    owner: str | None = None
+    team: str | None = None
+    keys: list[str] = Field(min_length=1)
+    features: list[FeatureUse] = Field(default_factory=list)
+    label: LabelSettings
+    model: ModelSettings
+    pages: PageSettings
+    valid_until: str | None = None
+    valid_for: Duration | None = None
+    fresh_within: Duration | None = None
+    checks: CheckSettings = Field(default_factory=CheckSettings)
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            return [{"group": item} if isinstance(item, str) else item for item in value]
+        return value
+
+    @model_validator(mode="after")
+    def _has_validity(self) -> Self:
+        if (self.valid_until is None) == (self.valid_for is None):
+            raise ValueError("give either `valid_for` (a duration) or `valid_until` (a column), and not both")
+        return self
+
+
+class PlainHeader(Strict):
+    """The header of entities.sql and label.sql."""
+
+    description: str
+    owner: str | None = None
+
+
+class CheckHeader(PlainHeader):
+    """The header of `checks/NAME.sql`. An error keeps the page back; a warning is recorded and shown."""
+
+    severity: Literal["error", "warning"] = "error"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of the author's: a SELECT that returns the rows that are wrong."""
+
+    name: str
+    file: SqlFile
+    header: CheckHeader
+    query: CheckedQuery
+
+
+@dataclass(frozen=True)
+class Product:
+    """One product with its queries. `yaml_where` is its product.yaml as shown to people."""
+
+    name: str
+    yaml_where: str
+    yaml_text: str
+    header: ProductHeader
+    entities: CheckedQuery
+    label: CheckedQuery
+    files: Mapping[str, str] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The entity key."""
+        return tuple(self.header.keys)
+
+    @property
+    def grid(self) -> Grid:
+        """The occurrences on which pages stand, without regard to `since`."""
+        return Grid.parse(self.header.pages.cron, self.header.pages.zone)
+
+    @property
+    def score_column(self) -> str:
+        """`probability` for a binary label, `prediction` for a regression."""
+        return "probability" if self.header.label.kind == "binary" else "prediction"
+
+    def pages_between(self, start: datetime, end: datetime) -> list[datetime]:
+        """Give every page's `as_of` (naive UTC) with start <= as_of < end, none before `since`."""
+        return list(self.grid.between(max(start, self.header.pages.since), end))
+
+    def page_at(self, at: datetime) -> datetime | None:
+        """Give the newest page of the grid that is not after `at`."""
+        newest = self.grid.latest(at)
+        return newest if newest is not None and newest >= self.header.pages.since else None
+
+    @property
+    def maturity(self) -> timedelta:
+        """How long after a page's `as_of` its last label is expected."""
+        return self.header.label.matures_within

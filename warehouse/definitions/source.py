@@ -1,0 +1,68 @@
+"""A source: a typed table of facts, filled from files or by a loader (`sql/sources/NAME.sql`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from warehouse.definitions.durations import Duration
+from warehouse.definitions.sql_file import SqlFile, Strict
+from warehouse.query import CheckedQuery
+
+#: Columns that the suite adds to every source, and so are not the author's to name.
+SYSTEM_COLUMNS = ("known_at", "ingest_id", "withdrawn")
+
+
+class SourceHeader(Strict):
+    """The header of `sql/sources/NAME.sql`. Expressions are SQL over the columns of the file's SELECT."""
+
+    description: str
+    key: list[str] = Field(min_length=1)
+    known_at: str
+    owner: str | None = None
+    files: str | list[str] | None = None
+    loader: str | None = None
+    restated_at: str | None = None
+    withdrawn: str | None = None
+    arrives_within: Duration = timedelta(0)
+    rules: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> Self:
+        if (self.files is None) == (self.loader is None):
+            raise ValueError("give either `files` (paths, globs or package:NAME/PATH) or `loader`, and not both")
+        return self
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source. `query.text` is the author's SELECT over `$files`; `fingerprint` changes when it matters."""
+
+    name: str
+    file: SqlFile
+    header: SourceHeader
+    query: CheckedQuery
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that name a fact."""
+        return tuple(self.header.key)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what the source means: its parsed query, and the header's keys that bear on rows."""
+        from warehouse.query import fingerprint_of
+
+        header = self.header
+        return fingerprint_of(
+            self.query.fingerprint,
+            header.key,
+            header.known_at,
+            header.restated_at,
+            header.withdrawn,
+            header.arrives_within.total_seconds(),
+            header.rules,
+        )

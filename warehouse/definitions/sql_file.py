@@ -1,0 +1,72 @@
+"""A SQL file of the suite: a comment block of YAML, then one statement.
+
+    /*
+    description: How each carrier did of late.
+    key: [carrier]
+    */
+    SELECT ...
+
+The header is split off textually; the statement is kept with its line numbers, so that an error points into
+the file as its author sees it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from warehouse.definitions.yaml_text import validate
+
+HeaderT = TypeVar("HeaderT", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """The ground of every definition: unknown keys are mistakes, and nothing is changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+@dataclass(frozen=True)
+class SqlFile:
+    """One file: `where` as shown to people, the header's text and first line, and the whole text."""
+
+    where: str
+    header: str
+    header_line: int
+    text: str
+
+    @property
+    def statement(self) -> str:
+        """The statement with its header blanked out, so that line numbers stay those of the file."""
+        end = self.text.find("*/")
+        blank = "\n" * self.text[: end + 2].count("\n") if self.header else ""
+        body = self.text[end + 2 :] if self.header else self.text
+        return (blank + body).rstrip().removesuffix(";").rstrip()
+
+
+def read_sql_file(path: Path, root: Path, problems: list[str]) -> SqlFile | None:
+    """Read a SQL file and split off its header; a file without one is a problem."""
+    where = path.relative_to(root).as_posix()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"{where}: cannot be read: {error}.")
+        return None
+    start = len(text) - len(text.lstrip())
+    end = text.find("*/", start)
+    if not text.startswith("/*", start) or end < 0:
+        problems.append(
+            f"{where}:1: expected the file to open with a comment block /* ... */ that holds YAML"
+            " (at least `description:`)."
+        )
+        return None
+    header_line = text[: start + 2].count("\n") + 1
+    return SqlFile(where, text[start + 2 : end], header_line, text)
+
+
+def read_header(model: type[HeaderT], file: SqlFile, problems: list[str]) -> HeaderT | None:
+    """Read the header of a SQL file as `model`; mistakes are added to `problems`."""
+    return validate(model, file.header, file.where, problems, file.header_line)

@@ -1,0 +1,266 @@
+"""All definitions of a suite, read at once, with every mistake of every file reported together."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from warehouse.definitions.features import FeatureGroup, FeatureHeader
+from warehouse.definitions.product import (
+    PAGE_COLUMNS,
+    Check,
+    CheckHeader,
+    PlainHeader,
+    Product,
+    ProductHeader,
+)
+from warehouse.definitions.source import SYSTEM_COLUMNS, Source, SourceHeader
+from warehouse.definitions.sql_file import SqlFile, read_header, read_sql_file
+from warehouse.definitions.yaml_text import validate
+from warehouse.errors import DefinitionError, NotFoundError, QueryRefused
+from warehouse.query import CheckedQuery, check_expression, check_query, fingerprint_of
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """Everything that a suite's files declare, by name."""
+
+    root: Path
+    sources: Mapping[str, Source]
+    groups: Mapping[str, FeatureGroup]
+    products: Mapping[str, Product]
+
+    def product(self, name: str) -> Product:
+        """Give a product, or say which there are."""
+        return _named(self.products, name, "product", "sql/products")
+
+    def source(self, name: str) -> Source:
+        """Give a source, or say which there are."""
+        return _named(self.sources, name, "source", "sql/sources")
+
+    def groups_of(self, product: Product) -> list[FeatureGroup]:
+        """Give the feature groups that a product needs, each after those that it reads."""
+        ordered: dict[str, FeatureGroup] = {}
+
+        def visit(name: str) -> None:
+            group = self.groups[name]
+            if name not in ordered:
+                for table in sorted(group.query.tables & self.groups.keys()):
+                    visit(table)
+                ordered[name] = group
+
+        for name in sorted(product.entities.tables & self.groups.keys()):
+            visit(name)
+        for use in product.header.features:
+            visit(use.group)
+        return list(ordered.values())
+
+    def sources_of(self, product: Product) -> list[Source]:
+        """Give the sources that a product's pages are made from, its label left out."""
+        queries = [product.entities, *(group.query for group in self.groups_of(product))]
+        return self.sources_read(queries)
+
+    def sources_read(self, queries: Iterable[CheckedQuery]) -> list[Source]:
+        """Give the sources that some queries read, directly or through feature groups."""
+        found: set[str] = set()
+        waiting = [table for query in queries for table in query.tables]
+        seen: set[str] = set()
+        while waiting:
+            table = waiting.pop()
+            if table in self.sources:
+                found.add(table)
+            elif table in self.groups and table not in seen:
+                seen.add(table)
+                waiting.extend(self.groups[table].query.tables)
+        return [self.sources[name] for name in sorted(found)]
+
+    def page_fingerprint(self, product: Product) -> str:
+        """Hash what a feature page of this product means: its queries as parsed, and its sources."""
+        groups = {group.name: [group.query.fingerprint, group.key] for group in self.groups_of(product)}
+        uses = [use.model_dump() for use in product.header.features]
+        sources = {source.name: source.fingerprint for source in self.sources_of(product)}
+        validity = [product.header.valid_until, product.header.valid_for]
+        return fingerprint_of(product.entities.fingerprint, product.keys, uses, groups, sources, validity)
+
+    def label_fingerprint(self, product: Product) -> str:
+        """Hash what a label of this product means."""
+        sources = {source.name: source.fingerprint for source in self.sources_read([product.label])}
+        return fingerprint_of(product.label.fingerprint, product.keys, sources)
+
+    def texts_of(self, product: Product) -> dict[str, str]:
+        """Give the text of every file that bears on a product's pages, by its path in the suite."""
+        texts = dict(product.files)
+        texts |= {group.file.where: group.file.text for group in self.groups_of(product)}
+        queries = [product.entities, product.label, *(group.query for group in self.groups_of(product))]
+        texts |= {source.file.where: source.file.text for source in self.sources_read(queries)}
+        return texts
+
+
+def _named(items: Mapping[str, T], name: str, kind: str, folder: str) -> T:
+    if name in items:
+        return items[name]
+    near = difflib.get_close_matches(name, items, n=1)
+    hint = f" Did you mean `{near[0]}`?" if near else ""
+    there = ", ".join(sorted(items)) or f"none yet; add one under {folder}/"
+    raise NotFoundError(f"there is no {kind} `{name}`.{hint} There is: {there}.")
+
+
+def load_definitions(root: Path) -> Definitions:
+    """Read every definition of the suite in `root`.
+
+    Raises
+    ------
+    NotFoundError
+        If the directory is no suite.
+    DefinitionError
+        With every mistake in every file.
+    """
+    if not (root / "sql").is_dir():
+        raise NotFoundError(
+            f"{root} is not a suite: it has no `sql/` directory. Name one with --suite, or make one: almanac init DIR."
+        )
+    problems: list[str] = []
+    sources = _load_each(root, "sql/sources/*.sql", problems, _read_source)
+    files = sorted((root / "sql/features").glob("*.sql"))
+    names = {path.stem for path in files} | sources.keys()
+    groups = _load_each(root, "sql/features/*.sql", problems, functools.partial(_read_group, names=names))
+    tables = {*sources, *(path.stem for path in files)}
+    products: dict[str, Product] = {}
+    for path in sorted((root / "sql/products").glob("*/product.yaml")):
+        product = _read_product(path, root, problems, tables, {p.stem for p in files})
+        if product is not None:
+            products[product.name] = product
+    problems += [
+        f"{g.file.where}: the name `{name}` is a source's too; rename one."
+        for name, g in groups.items()
+        if name in sources
+    ]
+    problems += _cycles(groups)
+    if problems:
+        raise DefinitionError(problems)
+    return Definitions(root, sources, groups, products)
+
+
+def _load_each(
+    root: Path, pattern: str, problems: list[str], read: Callable[[str, SqlFile, list[str]], T | None]
+) -> dict[str, T]:
+    found: dict[str, T] = {}
+    for path in sorted(root.glob(pattern)):
+        name = path.stem
+        if not (name.isidentifier() and name == name.lower()):
+            where = path.relative_to(root)
+            problems.append(f"{where}: the name `{name}` must be lower-case letters, digits and underscores.")
+            continue
+        file = read_sql_file(path, root, problems)
+        item = read(name, file, problems) if file else None
+        if item is not None:
+            found[name] = item
+    return found
+
+
+def _query(problems: list[str], text: str, where: str, **allowed: object) -> CheckedQuery | None:
+    try:
+        return check_query(text, where, **allowed)  # type: ignore[arg-type]
+    except QueryRefused as error:
+        problems.extend(error.problems)
+        return None
+
+
+def _read_source(name: str, file: SqlFile, problems: list[str]) -> Source | None:
+    header = read_header(SourceHeader, file, problems)
+    query = _query(problems, file.statement, file.where, tables=(), parameters={"files"}, reads_files=True)
+    if header is None or query is None:
+        return None
+    named = {"known_at": header.known_at, "restated_at": header.restated_at, "withdrawn": header.withdrawn}
+    expressions = {key: text for key, text in named.items() if text is not None}
+    expressions |= {f"rules.{rule}": text for rule, text in header.rules.items()}
+    for key, text in expressions.items():
+        try:
+            check_expression(text, f"{file.where}: `{key}`")
+        except QueryRefused as error:
+            problems.extend(error.problems)
+    taken = [column for column in header.key if column in SYSTEM_COLUMNS]
+    if taken:
+        problems.append(f"{file.where}: the key has {taken}, which the suite adds itself; choose other columns.")
+    return Source(name, file, header, query)
+
+
+def _read_group(name: str, file: SqlFile, problems: list[str], *, names: set[str]) -> FeatureGroup | None:
+    header = read_header(FeatureHeader, file, problems)
+    allowed = names - {name}
+    query = _query(problems, file.statement, file.where, tables=allowed, parameters={"as_of"})
+    return FeatureGroup(name, file, header, query) if header and query else None
+
+
+def _read_product(path: Path, root: Path, problems: list[str], tables: set[str], groups: set[str]) -> Product | None:
+    directory, where = path.parent, path.relative_to(root).as_posix()
+    text = path.read_text(encoding="utf-8")
+    header = validate(ProductHeader, text, where, problems)
+    files = {where: text}
+    queries: dict[str, CheckedQuery | None] = {}
+    for stem, parameters in (("entities", {"as_of"}), ("label", {"as_of", "known_by"})):
+        if not (directory / f"{stem}.sql").exists():
+            problems.append(f"{directory.relative_to(root)}: the file {stem}.sql is missing.")
+            continue
+        file = read_sql_file(directory / f"{stem}.sql", root, problems)
+        if file is not None and read_header(PlainHeader, file, problems):
+            files[file.where] = file.text
+            queries[stem] = _query(problems, file.statement, file.where, tables=tables, parameters=parameters)
+    checks = _load_each(
+        root,
+        f"{directory.relative_to(root)}/checks/*.sql",
+        problems,
+        lambda name, file, found: _read_check(name, file, found, tables),
+    )
+    files |= {check.file.where: check.file.text for check in checks.values()}
+    if header is None or queries.get("entities") is None or queries.get("label") is None:
+        return None
+    problems += _product_problems(header, where, groups)
+    entities, label = queries["entities"], queries["label"]
+    assert entities is not None
+    assert label is not None
+    return Product(directory.name, where, text, header, entities, label, files, tuple(checks.values()))
+
+
+def _read_check(name: str, file: SqlFile, problems: list[str], tables: set[str]) -> Check | None:
+    header = read_header(CheckHeader, file, problems)
+    query = _query(problems, file.statement, file.where, tables={*tables, "page"}, parameters={"as_of"})
+    return Check(name, file, header, query) if header and query else None
+
+
+def _product_problems(header: ProductHeader, where: str, groups: set[str]) -> list[str]:
+    problems = []
+    for use in header.features:
+        if use.group not in groups:
+            near = difflib.get_close_matches(use.group, sorted(groups), n=1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            problems.append(
+                f"{where}: there is no feature group `{use.group}`.{hint} Add sql/features/{use.group}.sql."
+            )
+    taken = [key for key in header.keys if key in PAGE_COLUMNS]
+    if taken:
+        problems.append(f"{where}: the keys have {taken}, which the suite adds itself; name them otherwise.")
+    return problems
+
+
+def _cycles(groups: Mapping[str, FeatureGroup]) -> list[str]:
+    """Find feature groups that read each other in a circle."""
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> list[str]:
+        if name in trail:
+            circle = " -> ".join((*trail[trail.index(name) :], name))
+            return [f"{groups[name].file.where}: feature groups read each other in a circle: {circle}."]
+        if name in done or name not in groups:
+            return []
+        found = [problem for table in sorted(groups[name].query.tables) for problem in visit(table, (*trail, name))]
+        done.add(name)
+        return found
+
+    return [problem for name in groups for problem in visit(name, ())][:1]

@@ -1,0 +1,130 @@
+"""YAML read with the line of every key, so that a mistake can be shown where it stands.
+
+`validate` turns YAML text into a pydantic model, or into sentences that say what is wrong, where, what was
+found and what is allowed, with the nearest name for a misspelt key. All mistakes are found in one go.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+Path = tuple[str | int, ...]
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+@dataclass
+class YamlText:
+    """Parsed YAML: its data, and the 1-based line of every key and item by its path."""
+
+    data: Any
+    lines: dict[Path, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def line_of(self, path: Path) -> int:
+        """Give the line of a path, or of its nearest ancestor that has one."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+
+def read_yaml(text: str, where: str, first_line: int = 1) -> YamlText:
+    """Parse YAML safely; `where` is the file as it is shown to people, `first_line` where the text begins."""
+    parsed = YamlText(data=None)
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        parsed.data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = first_line + (mark.line if mark else 0)
+        problem = getattr(error, "problem", None) or str(error)
+        parsed.problems.append(f"{where}:{line}: not valid YAML: {problem}. Check quotes, colons and indents.")
+        return parsed
+    if node is not None:
+        _walk(node, (), parsed, where, first_line)
+    return parsed
+
+
+def _walk(node: yaml.Node, path: Path, parsed: YamlText, where: str, first_line: int) -> None:
+    parsed.lines.setdefault(path, node.start_mark.line + first_line)
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            name = str(key.value)
+            line = key.start_mark.line + first_line
+            if name in seen:
+                parsed.problems.append(f"{where}:{line}: the key `{name}` is given twice; keep one of them.")
+            seen.add(name)
+            parsed.lines[(*path, name)] = line
+            _walk(value, (*path, name), parsed, where, first_line)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            _walk(item, (*path, index), parsed, where, first_line)
+
+
+def validate(model: type[ModelT], text: str, where: str, problems: list[str], first_line: int = 1) -> ModelT | None:
+    """Read `text` as `model`. What is wrong is added to `problems`, one sentence each; then `None` is returned."""
+    parsed = read_yaml(text, where, first_line)
+    problems.extend(parsed.problems)
+    if parsed.problems:
+        return None
+    data = {} if parsed.data is None else parsed.data
+    if not isinstance(data, dict):
+        problems.append(f"{where}:{first_line}: expected keys and values, found {type(data).__name__}.")
+        return None
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        for item in error.errors():
+            line = parsed.line_of(_known_path(item["loc"], parsed.lines))
+            problems.append(f"{where}:{line}: {_sentence(model, dict(item))}")
+        return None
+
+
+def _known_path(loc: tuple[Any, ...], lines: dict[Path, int]) -> Path:
+    """Leave out what pydantic puts into a location that is not in the file (the names of union members)."""
+    path: Path = ()
+    for part in loc:
+        if (*path, part) in lines:
+            path = (*path, part)
+    return path
+
+
+def _sentence(model: type[BaseModel], item: dict[str, Any]) -> str:
+    loc = tuple(str(part) for part in item["loc"])
+    name = ".".join(part for part in loc if not part.startswith(("function-", "tagged-")))
+    if item["type"] == "extra_forbidden":
+        allowed = _fields_at(model, loc[:-1])
+        near = difflib.get_close_matches(loc[-1], allowed, n=1)
+        hint = f" Did you mean `{near[0]}`?" if near else ""
+        return f"unknown key `{name}`.{hint} Allowed here: {', '.join(sorted(allowed))}."
+    if item["type"] == "missing":
+        return f"the key `{name}` is missing."
+    message = item["msg"].removeprefix("Value error, ")
+    found = item.get("input")
+    shown = "" if item["type"] == "value_error" or isinstance(found, dict) else f" Found: {found!r}."
+    return f"`{name or 'the file'}`: {message}.{shown}"
+
+
+def _fields_at(model: type[BaseModel], loc: tuple[str, ...]) -> list[str]:
+    """List the keys that the model allows at a location."""
+    here: list[type[BaseModel]] = [model]
+    for part in loc:
+        deeper = [
+            nested
+            for owner in here
+            if part in owner.model_fields
+            for nested in _models_in(owner.model_fields[part].annotation)
+        ]
+        here = deeper or here
+    return sorted({name for owner in here for name in owner.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models_in(part)]

@@ -1,0 +1,303 @@
+"""The lake: DuckLake under a suite's `lake/` directory, and the one way to write to it.
+
+    lake/catalogue.sqlite   DuckLake's catalogue; never open it with another SQLite library in a process that
+                            has it attached, since closing a file drops POSIX locks that the other one holds
+    lake/data/              committed Parquet
+    lake/staging/           rows on their way, one directory a run
+    lake/artifacts/         models
+    lake/writer.lock        held while a commit is made, for milliseconds
+
+Writers compute and stage outside any transaction, then take the lock, begin, write and commit: on a SQLite
+catalogue a commit makes every older open transaction fail at its own. Readers never wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import filelock
+
+from warehouse.errors import LakeFormatError, NotFoundError, PublishFailed, UsageError
+from warehouse.extensions import open_instance
+from warehouse.system_sql import literal, quote, system_sql
+
+#: Raised when a lake's tables change in a way that older versions cannot read.
+LAKE_FORMAT = 1
+WRITER_LOCK_TIMEOUT_S = 120.0
+_BUSY_TIMEOUT_MS = 30_000
+
+
+@dataclass(frozen=True)
+class Lake:
+    """One lake. Hold it freely: it keeps no connection open."""
+
+    root: Path
+
+    @property
+    def catalogue(self) -> Path:
+        """The SQLite file of DuckLake's catalogue."""
+        return self.root / "catalogue.sqlite"
+
+    @property
+    def data(self) -> Path:
+        """Where committed Parquet files lie."""
+        return self.root / "data"
+
+    @property
+    def staging(self) -> Path:
+        """Where runs put rows that are not committed yet."""
+        return self.root / "staging"
+
+    @property
+    def artifacts(self) -> Path:
+        """Where models lie, by product and version."""
+        return self.root / "artifacts"
+
+    def exists(self) -> bool:
+        """Tell whether the lake has been made."""
+        return self.catalogue.exists()
+
+    def connect(self, *, read_only: bool = True, snapshot_id: int | None = None) -> duckdb.DuckDBPyConnection:
+        """Open a database instance of its own with this lake attached as `lake` and in use.
+
+        Parameters
+        ----------
+        read_only
+            Refuse writes. Only `commit` opens one for writing.
+        snapshot_id
+            Show the lake as of this snapshot, whatever is committed meanwhile.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no lake, or no such snapshot.
+        LakeFormatError
+            If the catalogue is not one that this DuckLake can read.
+        """
+        if not self.exists():
+            raise NotFoundError(f"there is no lake in {self.root.parent}; run `almanac ingest` to make and fill it.")
+        connection = open_instance()
+        try:
+            self._attach(connection, read_only=read_only, snapshot_id=snapshot_id)
+        except duckdb.Error as error:
+            connection.close()
+            if snapshot_id is not None and "snapshot" in str(error).lower():
+                raise NotFoundError(
+                    f"the lake has no snapshot {snapshot_id}; `almanac status` names the newest."
+                ) from error
+            raise LakeFormatError(
+                f"the lake {self.root} cannot be attached: {error}. If a newer version of Almanac or DuckDB made"
+                " it, use that version; `almanac doctor` shows the versions installed here."
+            ) from error
+        return connection
+
+    def _attach(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool, snapshot_id: int | None) -> None:
+        options = [
+            f"DATA_PATH {literal(str(self.data.resolve()) + os.sep)}",
+            "OVERRIDE_DATA_PATH true",
+            "META_JOURNAL_MODE 'WAL'",
+            f"META_BUSY_TIMEOUT {_BUSY_TIMEOUT_MS}",
+        ]
+        if read_only:
+            options.append("READ_ONLY")
+        if snapshot_id is not None:
+            options.append(f"SNAPSHOT_VERSION {int(snapshot_id)}")
+        path = literal(f"ducklake:sqlite:{self.catalogue.resolve()}")
+        connection.execute(f"ATTACH {path} AS lake ({', '.join(options)})")
+        connection.execute("USE lake")
+
+    def newest_snapshot(self) -> int:
+        """Give the id of the newest committed state."""
+        with self.reading() as connection:
+            return _newest_snapshot(connection)
+
+    @contextlib.contextmanager
+    def reading(self, snapshot_id: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the lake for reading, after a look at its format, and close it at the end."""
+        connection = self.connect(snapshot_id=snapshot_id)
+        try:
+            check_format(connection, self.root)
+            yield connection
+        finally:
+            connection.close()
+
+    @contextlib.contextmanager
+    def writer_lock(self, timeout_s: float = WRITER_LOCK_TIMEOUT_S) -> Iterator[None]:
+        """Hold the lake's one writer lock. It goes with the process, however that ends.
+
+        Raises
+        ------
+        PublishFailed
+            If another process holds it for longer than `timeout_s`.
+        """
+        try:
+            with filelock.FileLock(self.root / "writer.lock", timeout=timeout_s):
+                yield
+        except filelock.Timeout as error:
+            raise PublishFailed(
+                f"another process has held the writer lock {self.root / 'writer.lock'} for {timeout_s:g} s;"
+                " see which one with `fuser`, and run this again. Nothing was changed."
+            ) from error
+
+    @contextlib.contextmanager
+    def commit(self, message: str) -> Iterator[Commit]:
+        """Make one commit: under the writer lock, in one transaction, all of it or nothing.
+
+        Raises
+        ------
+        PublishFailed
+            If the catalogue or the disk refuses; what was there before is still there.
+        """
+        with self.writer_lock(), contextlib.closing(self.connect(read_only=False)) as connection:
+            check_format(connection, self.root)
+            commit = Commit(self, connection, _newest_snapshot(connection) + 1)
+            try:
+                connection.execute("BEGIN")
+                yield commit
+                connection.execute("CALL lake.set_commit_message('almanac', $1)", [message])
+                connection.execute("COMMIT")
+            except (duckdb.Error, OSError) as error:
+                raise PublishFailed(
+                    f"the commit «{message}» did not take place: {error}. What was published before is unchanged;"
+                    " free disk space if that was the cause, and run this again."
+                ) from error
+
+    def create(self, now: datetime, made_by: str) -> None:
+        """Make the lake if there is none, with its ledger. Safe under several processes at once."""
+        for directory in (self.root, self.data, self.staging, self.artifacts):
+            directory.mkdir(parents=True, exist_ok=True)
+        with self.writer_lock():
+            if self.exists() and _is_whole(self):
+                return
+            connection = open_instance()
+            try:
+                self._attach(connection, read_only=False, snapshot_id=None)
+                connection.execute("BEGIN")
+                connection.execute(system_sql("ledger/create"))
+                values = [LAKE_FORMAT, uuid.uuid4().hex, made_by, now]
+                connection.execute("INSERT INTO ledger.format VALUES ($1, $2, $3, $4)", values)
+                connection.execute("COMMIT")
+            except duckdb.Error as error:
+                raise UsageError(f"the lake {self.root} could not be made: {error}") from error
+            finally:
+                connection.close()
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A transaction in the making. `snapshot_id` is the one that it will have once committed."""
+
+    lake: Lake
+    connection: duckdb.DuckDBPyConnection
+    snapshot_id: int
+
+    def execute(self, query: str, parameters: Any = None) -> duckdb.DuckDBPyConnection:
+        """Run one statement inside the transaction."""
+        return self.connection.execute(query, parameters)
+
+    def add_file(self, schema: str, table: str, staged: Path) -> None:
+        """Move a staged Parquet file into the lake and add it to a table, without copying its rows."""
+        directory = self.lake.data / schema / table
+        directory.mkdir(parents=True, exist_ok=True)
+        target = directory / f"{uuid.uuid4().hex}.parquet"
+        staged.replace(target)
+        self.connection.execute(
+            "CALL ducklake_add_data_files('lake', $1, $2, schema => $3, allow_missing => true)",
+            [table, str(target.resolve()), schema],
+        )
+
+    def add_rows(self, schema: str, table: str, staged: Path, *, as_it_is: bool) -> None:
+        """Add the rows of a staged file: the file itself if its types are the table's, otherwise row by row."""
+        if as_it_is:
+            self.add_file(schema, table, staged)
+        else:
+            target = f"{quote(schema)}.{quote(table)}"
+            self.execute(f"INSERT INTO {target} BY NAME SELECT * FROM read_parquet($1)", [str(staged)])
+
+
+def table_columns(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> dict[str, str]:
+    """Give a lake table's columns and their DuckDB types, in order; empty if there is no such table."""
+    rows = connection.execute(system_sql("reading/table_columns"), [schema, table]).fetchall()
+    return {str(name): str(kind) for name, kind in rows}
+
+
+#: Types that DuckLake widens in place, from the narrowest on.
+_WIDENING = (("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), ("FLOAT", "DOUBLE"))
+
+
+def _is_wider(kind: str, than: str) -> bool:
+    return any(kind in row and than in row and row.index(kind) > row.index(than) for row in _WIDENING)
+
+
+def ensure_table(commit: Commit, schema: str, table: str, columns: dict[str, str]) -> bool:
+    """Make a table, add the columns that it lacks, and widen those that have become wider.
+
+    Returns
+    -------
+    Whether the table's columns now have just the types given, so that a file of them can be added as it is.
+
+    Raises
+    ------
+    UsageError
+        If a column is there already with a type that cannot hold the new one.
+    """
+    present = table_columns(commit.connection, schema, table)
+    target = f"{quote(schema)}.{quote(table)}"
+    if not present:
+        declared = ", ".join(f"{quote(name)} {kind}" for name, kind in columns.items())
+        commit.execute(f"CREATE TABLE {target} ({declared})")
+        return True
+    same = True
+    for name, kind in columns.items():
+        there = present.get(name)
+        if there is None:
+            commit.execute(f"ALTER TABLE {target} ADD COLUMN {quote(name)} {kind}")
+        elif _is_wider(kind, there):
+            commit.execute(f"ALTER TABLE {target} ALTER COLUMN {quote(name)} SET DATA TYPE {kind}")
+        elif _is_wider(there, kind):
+            same = False
+        elif there != kind:
+            raise UsageError(
+                f"{schema}.{table}: the column {name} is {there} in the lake and {kind} in the definition; columns"
+                f" keep their type, or widen. Cast it to {there}, or give the new one another name."
+            )
+    return same
+
+
+def check_format(connection: duckdb.DuckDBPyConnection, root: Path) -> str:
+    """Refuse a lake of a newer format; give the suite's id.
+
+    Raises
+    ------
+    LakeFormatError
+        If the lake is newer than this version of Almanac, or holds no ledger.
+    """
+    try:
+        row = connection.execute("SELECT version, suite_id, made_by FROM ledger.format").fetchone()
+    except duckdb.CatalogException as error:
+        raise LakeFormatError(f"{root} holds a DuckLake without Almanac's ledger; name another directory.") from error
+    if row is None or row[0] > LAKE_FORMAT:
+        found = "none" if row is None else f"{row[0]}, made by Almanac {row[2]}"
+        raise LakeFormatError(
+            f"the lake {root} has the format {found}; this version reads up to {LAKE_FORMAT}. Install a newer Almanac."
+        )
+    return str(row[1])
+
+
+def _newest_snapshot(connection: duckdb.DuckDBPyConnection) -> int:
+    row = connection.execute("SELECT max(snapshot_id) FROM ducklake_snapshots('lake')").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _is_whole(lake: Lake) -> bool:
+    """Tell whether making the lake got as far as its ledger (a kill may have come between)."""
+    with contextlib.closing(lake.connect()) as connection:
+        return bool(table_columns(connection, "ledger", "format"))

@@ -1,0 +1,45 @@
+"""The suite's own SQL, kept in named and commented files under `sql/system/`.
+
+A file may hold placeholders such as `{product}`; they are filled with quoted identifiers (or with fragments
+made of them), never with values: values are bound.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+#: `sql/` stands beside `warehouse/`, in a checkout and in an installed wheel alike.
+SQL_ROOT = Path(__file__).parent.parent / "sql"
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+
+
+@cache
+def _text(name: str) -> str:
+    return (SQL_ROOT / "system" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def system_sql(name: str, **fragments: str) -> str:
+    """Read `sql/system/NAME.sql` and fill its placeholders; one that is missing or left over is a KeyError."""
+    text = _text(name)
+    unused = fragments.keys() - set(_PLACEHOLDER.findall(text))
+    if unused:
+        raise KeyError(f"sql/system/{name}.sql has no placeholder {sorted(unused)}")
+    return _PLACEHOLDER.sub(lambda match: fragments[match[1]], text)
+
+
+def quote(name: str) -> str:
+    """Quote an identifier for DuckDB."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_all(names: Iterable[str], prefix: str = "") -> str:
+    """Quote identifiers and join them with commas, each behind `prefix` (such as `page.`)."""
+    return ", ".join(prefix + quote(name) for name in names)
+
+
+def literal(text: str) -> str:
+    """Quote a string for the few places where DuckDB takes no parameter (ATTACH, SET, CREATE VIEW)."""
+    return "'" + text.replace("'", "''") + "'"
