@@ -86,9 +86,7 @@ class _Reader:
 
 
 def _features(block: Block, trees: tuple[Tree, ...]) -> tuple[Feature, ...]:
-    categorical = {
-        int(feature) for tree in trees for feature in np.unique(tree.feature[tree.category_set >= 0])
-    }
+    categorical = {int(feature) for tree in trees for feature in np.unique(tree.feature[tree.category_set >= 0])}
     return tuple(
         feature.then(to_float32, _margin_by_codes) if number in categorical else feature.then(to_float32)
         for number, feature in enumerate(block.numbers("XGBoost").features)
