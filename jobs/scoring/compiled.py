@@ -7,18 +7,17 @@ registries in plain sight. What is not in them is scored by the estimator itself
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from jobs.scoring.arrow_input import Batch, column_named, feature_kind, plain_column
-from jobs.scoring.block import Block, input_block
+from jobs.scoring.block import input_block
 from jobs.scoring.ensemble import Ensemble
 from jobs.scoring.pipeline import split_pipeline
-from jobs.scoring.read_hist_gradient import read_hist_gradient_boosting
-from jobs.scoring.read_trees import read_decision_tree, read_forest, read_gradient_boosting
+from jobs.scoring.readers import reader_of
 from jobs.scoring.scorer import (
     EstimatorScorer,
     Floats,
@@ -28,43 +27,6 @@ from jobs.scoring.scorer import (
     final_step,
 )
 from jobs.scoring.tree_scorer import TreeProgram, kernel_kind
-
-Reader = Callable[[Any, Block], Ensemble]
-Link = Callable[[Any, Floats], Floats]
-
-
-def _hist_probabilities(model: Any, raw: Floats) -> Floats:
-    return np.asarray(model._loss.predict_proba(raw))
-
-
-def _hist_prediction(model: Any, raw: Floats) -> Floats:
-    return np.asarray(model._loss.link.inverse(raw.ravel()))
-
-
-def _as_it_is(model: Any, raw: Floats) -> Floats:
-    return raw if hasattr(model, "classes_") else raw.ravel()
-
-
-def _loss_probabilities(model: Any, raw: Floats) -> Floats:
-    return np.asarray(model._loss.predict_proba(raw.ravel() if raw.shape[1] == 1 else raw))
-
-
-READERS: dict[str, tuple[Reader, Link]] = {
-    "HistGradientBoostingClassifier": (read_hist_gradient_boosting, _hist_probabilities),
-    "HistGradientBoostingRegressor": (read_hist_gradient_boosting, _hist_prediction),
-    "RandomForestClassifier": (read_forest, _as_it_is),
-    "RandomForestRegressor": (read_forest, _as_it_is),
-    "ExtraTreesClassifier": (read_forest, _as_it_is),
-    "ExtraTreesRegressor": (read_forest, _as_it_is),
-    "DecisionTreeClassifier": (read_decision_tree, _as_it_is),
-    "DecisionTreeRegressor": (read_decision_tree, _as_it_is),
-    "ExtraTreeClassifier": (read_decision_tree, _as_it_is),
-    "ExtraTreeRegressor": (read_decision_tree, _as_it_is),
-    "GradientBoostingClassifier": (read_gradient_boosting, _loss_probabilities),
-    "GradientBoostingRegressor": (read_gradient_boosting, _as_it_is),
-}
-"""By class name: what reads the model's trees, and how its raw prediction (n, n_outputs) becomes `predict`'s.
-"""
 
 
 class CompiledTrees:
@@ -76,8 +38,12 @@ class CompiledTrees:
         self._lock = threading.Lock()
         self._programs: dict[tuple[str, ...], TreeProgram | EstimatorScorer] = {}
         self.model = final_step(estimator)
-        self._read, self._link = READERS[type(self.model).__name__]
+        known = reader_of(self.model)
+        if known is None:
+            raise NotUnderstood(f"{type(self.model).__name__} is not among the models that are understood")
+        self._read, make_link = known
         ensemble = self._understand(self._likely_kinds())
+        self._link = make_link(self.model)
         self.kind = kernel_kind(ensemble)
         kernel = "traversal" if self.kind == "traversal" else "bitvector"
         self.why = (
@@ -141,7 +107,7 @@ class CompiledTrees:
         raw = self._raw(batch)
         if raw is None:
             return estimator_scorer(self.estimator, self.feature_names).predict(batch)
-        return self._link(self.model, raw)
+        return self._link(raw)
 
 
 def _in_pieces(columns: Sequence[pa.Array | pa.ChunkedArray], n_rows: int) -> list[tuple[list[pa.Array], int]]:
@@ -184,11 +150,6 @@ def compile_model(estimator: Any, feature_names: Sequence[str]) -> Scorer:
     Scorer
         A compiled one where the model is understood, otherwise `estimator_scorer` with the reason in `why`.
     """
-    model = final_step(estimator)
-    library = type(model).__module__.partition(".")[0]
-    if type(model).__name__ not in READERS or library not in ("sklearn", "lightgbm", "xgboost"):
-        why = f"{type(model).__name__} is not among the models that are understood, so it scores itself."
-        return estimator_scorer(estimator, feature_names, why)
     try:
         return CompiledTrees(estimator, feature_names)
     except NotUnderstood as reason:
