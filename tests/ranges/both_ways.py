@@ -43,9 +43,7 @@ class Case:
         """Return the columns and the rows of the one query for all pages."""
         self.connection.execute("CREATE OR REPLACE TEMP TABLE some_pages (as_of TIMESTAMP)")
         if self.pages:
-            self.connection.executemany(
-                "INSERT INTO some_pages VALUES (?)", [[as_of] for as_of in self.pages]
-            )
+            self.connection.executemany("INSERT INTO some_pages VALUES (?)", [[as_of] for as_of in self.pages])
         sql = form.sql("some_pages", "facts")
         described = self.connection.execute(f"DESCRIBE {sql}").fetchall()
         return [(name, kind) for name, kind, *_ in described], self.connection.execute(sql).fetchall()

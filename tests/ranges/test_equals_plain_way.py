@@ -65,9 +65,7 @@ LOCAL_MIDNIGHT = (
     "timezone('America/New_York', date_trunc('day', timezone('America/New_York', timezone('UTC', $as_of))))"
 )
 edges = st.one_of(
-    st.builds(
-        "$as_of - INTERVAL ({}) {}".format, st.integers(-1, 50), st.sampled_from(["DAY", "HOUR", "MINUTE"])
-    ),
+    st.builds("$as_of - INTERVAL ({}) {}".format, st.integers(-1, 50), st.sampled_from(["DAY", "HOUR", "MINUTE"])),
     st.sampled_from(
         [
             "$as_of",
@@ -137,9 +135,7 @@ def aggregates(draw: st.DrawFn) -> str:
         call = call.split("), ")[0] + ")"
     if draw(st.booleans()):
         call += f" FILTER (WHERE {draw(conditions)})"
-    shape = draw(
-        st.sampled_from(["{}"] * 5 + ["coalesce({}, NULL)", "{} IS NULL", "CASE WHEN {} > {} THEN 1 END"])
-    )
+    shape = draw(st.sampled_from(["{}"] * 5 + ["coalesce({}, NULL)", "{} IS NULL", "CASE WHEN {} > {} THEN 1 END"]))
     return shape.replace("{}", call)
 
 

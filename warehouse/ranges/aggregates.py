@@ -174,25 +174,16 @@ def _summed(call: Call, name: str, divides_twice: bool) -> Recipe:
     if kind in FLOATS:
         raise NotUnderstood(f"{call.written} adds up {kind}, which depends on the order of the rows")
     if name == "sum" and (kind in INTEGERS or kind == "BOOLEAN" or 0 < width <= WIDEST_RUNNING_DECIMAL):
-        return Recipe(
-            "running", _filtered(call), (PRESENT, ("sum({x})", call.type)), "CASE WHEN {0} > 0 THEN {1} END"
-        )
+        return Recipe("running", _filtered(call), (PRESENT, ("sum({x})", call.type)), "CASE WHEN {0} > 0 THEN {1} END")
     if name == "avg" and kind in ("TINYINT", "SMALLINT"):
         total = ("sum({x})", "HUGEINT")
         value = "CASE WHEN {0} > 0 THEN {1}::DOUBLE / {0}::DOUBLE END"
         return Recipe("running", _filtered(call), (PRESENT, total), value)
     if name == "avg" and divides_twice and kind in ("INTEGER", "BIGINT"):
         return Recipe("running", _filtered(call), (PRESENT, ("sum({x})", "HUGEINT")), quotient("{1}", "{0}"))
-    if (
-        name == "avg"
-        and divides_twice
-        and 4 < width <= WIDEST_DIVIDED_DECIMAL
-        and scale <= FINEST_DIVIDED_DECIMAL
-    ):
+    if name == "avg" and divides_twice and 4 < width <= WIDEST_DIVIDED_DECIMAL and scale <= FINEST_DIVIDED_DECIMAL:
         unscaled = (f"sum(({{x}} * {10**scale})::HUGEINT)", "HUGEINT")
-        return Recipe(
-            "running", _filtered(call), (PRESENT, unscaled), quotient("{1}", f"({{0}} * {10**scale})")
-        )
+        return Recipe("running", _filtered(call), (PRESENT, unscaled), quotient("{1}", f"({{0}} * {10**scale})"))
     if width or kind in SMALL_INTEGERS | {"BIGINT", "HUGEINT"}:
         return _over_facts(call, f"{call.function}({{x}})")
     raise NotUnderstood(f"{call.written} is over {kind}")

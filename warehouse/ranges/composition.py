@@ -145,8 +145,7 @@ def compose(plan: Plan, pages: str, facts: str) -> str:
     ]
     bodies = [body for _, body in steps] + [_last(plan, parts)]
     ladder = ",\n".join(
-        f"{name} AS {'MATERIALIZED ' if _uses(bodies, name) > 1 else ''}{_indented(body)}"
-        for name, body in steps
+        f"{name} AS {'MATERIALIZED ' if _uses(bodies, name) > 1 else ''}{_indented(body)}" for name, body in steps
     )
     return f"WITH {ladder}\n{bodies[-1]}"
 
@@ -353,9 +352,7 @@ def _values(parts: _Parts) -> str:
 
 def _spread(parts: _Parts, edges: tuple[int, int, bool], values: Sequence[tuple[int, str]]) -> str:
     lower, upper, over_parts = edges
-    reached = (
-        f"SELECT page, unnest(range(edge_{lower}, edge_{upper}))::INTEGER AS segment\nFROM range_windows"
-    )
+    reached = f"SELECT page, unnest(range(edge_{lower}, edge_{upper}))::INTEGER AS segment\nFROM range_windows"
     return _select(
         ["key_id", "page", *(f"{text} AS value_{number}" for number, text in values)],
         f"FROM {'range_parts' if over_parts else 'range_facts'}",
@@ -368,9 +365,7 @@ def _last(plan: Plan, parts: _Parts) -> str:
     columns = ["key_id", "page", "as_of", *(f"key_{n}" for n in range(len(plan.keys)))]
     for number, (_, recipe) in enumerate(plan.calls):
         name = f"value_{number}"
-        columns.append(
-            name if recipe.otherwise is None else f"coalesce({name}, {recipe.otherwise}) AS {name}"
-        )
+        columns.append(name if recipe.otherwise is None else f"coalesce({name}, {recipe.otherwise}) AS {name}")
     joins = ["JOIN range_keys USING (key_id)"] if plan.keys else []
     joins += [f"LEFT JOIN range_spread_{n} USING (key_id, page)" for n in range(len(parts.spreads))]
     computed = _select(columns, "FROM range_values", *joins)

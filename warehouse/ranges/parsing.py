@@ -27,9 +27,7 @@ Node = dict[str, Any]
 MASK = "range_masked_"
 
 # Pure to DuckDB's catalogue, yet they look at the session or at the clock (`age` when given one argument).
-IMPURE = frozenset(
-    {"age", "current_localtime", "current_localtimestamp", "current_setting", "getenv", "getvariable"}
-)
+IMPURE = frozenset({"age", "current_localtime", "current_localtimestamp", "current_setting", "getenv", "getvariable"})
 # Macros are expanded by the binder; of DuckDB's own, this one is understood.
 MACROS = frozenset({"nullif"})
 
@@ -97,9 +95,7 @@ class Workbench:
     def columns(self, query: str, as_of: datetime | None = None) -> list[tuple[str, str]]:
         """Bind a query and return the names and types of its result."""
         try:
-            found = self._connection.execute(
-                f"DESCRIBE {query}", {AS_OF: as_of} if as_of else None
-            ).fetchall()
+            found = self._connection.execute(f"DESCRIBE {query}", {AS_OF: as_of} if as_of else None).fetchall()
         except duckdb.Error as error:
             raise NotUnderstood(f"DuckDB cannot bind it ({str(error).splitlines()[0]})") from error
         return [(str(row[0]), str(row[1])) for row in found]

@@ -102,9 +102,7 @@ class _Recognition:
         self.scope = self._scope()
         described = self._described()
         self.book = BoundBook(type_of=self._type_of_bound, text=self.bench.text)
-        outer, free = split(
-            [self.scope.resolve(part) for part in conjuncts(self.select["where_clause"])], self.book
-        )
+        outer, free = split([self.scope.resolve(part) for part in conjuncts(self.select["where_clause"])], self.book)
         self.divides_twice = rounds_twice(self.bench)
         self.outer = self.book.arrivals(self.shape.arrives_within).within(outer)
         for condition in free:
