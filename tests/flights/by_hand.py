@@ -115,9 +115,7 @@ def work_out(row: Mapping[str, str], zones: Mapping[str, ZoneInfo]) -> Flight:
         outcome, known_at = "diverted", scheduled_arrival + timedelta(hours=6)
     else:
         left_at = departs_at + MINUTE * departure_delay
-        shown = CLOCKS_SHOWED.get(
-            (day, row["carrier"], int(row["flight"]), row["origin"]), int(row["arr_time"])
-        )
+        shown = CLOCKS_SHOWED.get((day, row["carrier"], int(row["flight"]), row["origin"]), int(row["arr_time"]))
         outcome, known_at = "landed", next_time_on_clocks(left_at, zone, shown)
     return Flight(
         day,

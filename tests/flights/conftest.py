@@ -56,9 +56,7 @@ def _load(connection: duckdb.DuckDBPyConnection, path: Path, directory: Path) ->
     header, query = read_definition(path)
     listed = header["files"] if isinstance(header["files"], list) else [header["files"]]
     files = [str(directory / Path(file).name.removesuffix(".zip")) for file in listed]
-    rules = " ".join(
-        f"WHEN ({rule}) IS FALSE THEN '{name}'" for name, rule in header.get("rules", {}).items()
-    )
+    rules = " ".join(f"WHEN ({rule}) IS FALSE THEN '{name}'" for name, rule in header.get("rules", {}).items())
     connection.execute(
         f"CREATE TABLE delivery AS SELECT *, ({header['known_at']}) AS known_at,"
         f" CASE {rules or 'WHEN false THEN NULL'} END AS reason FROM ({query})",

@@ -16,9 +16,7 @@ KEYS = ("flight_date", "carrier", "flight", "origin")
 def test_a_page_is_for_every_flight_of_the_next_day(facts: Facts, flights: list[Flight], day: date) -> None:
     rows = facts.run(PRODUCT / "entities.sql", evening(day))
     keys = [tuple(row[key] for key in KEYS) for row in rows]
-    assert sorted(keys) == sorted(
-        flight.key for flight in flights if flight.flight_date == day + timedelta(days=1)
-    )
+    assert sorted(keys) == sorted(flight.key for flight in flights if flight.flight_date == day + timedelta(days=1))
 
 
 def test_the_next_day_is_new_yorks_whatever_utc_says(facts: Facts) -> None:
@@ -26,9 +24,7 @@ def test_the_next_day_is_new_yorks_whatever_utc_says(facts: Facts) -> None:
     late_evening = evening(date(2013, 7, 4)) + timedelta(hours=5, minutes=59)
     assert late_evening.date() == date(2013, 7, 5)
     for as_of in (late_evening, evening(date(2013, 7, 4))):
-        assert {row["flight_date"] for row in facts.run(PRODUCT / "entities.sql", as_of)} == {
-            date(2013, 7, 5)
-        }
+        assert {row["flight_date"] for row in facts.run(PRODUCT / "entities.sql", as_of)} == {date(2013, 7, 5)}
 
 
 @pytest.mark.parametrize("day", [date(2013, 3, 9), date(2013, 11, 2)])

@@ -19,9 +19,7 @@ def stored(facts: Facts, source: str, columns: str) -> dict[Key, tuple[Any, ...]
     return {row[:4]: row[4:] for row in facts.connection.execute(query).fetchall()}
 
 
-def test_every_row_of_the_files_is_a_fact_or_a_reject(
-    facts: Facts, raw_flights: list[dict[str, str]]
-) -> None:
+def test_every_row_of_the_files_is_a_fact_or_a_reject(facts: Facts, raw_flights: list[dict[str, str]]) -> None:
     rows = {name: len(read_rows(f"{name}.csv")) for name in ("weather", "planes", "airports", "airlines")}
     for source, expected in (rows | {name: len(raw_flights) for name in ("schedule", "landings")}).items():
         kept, rejected = (
@@ -91,19 +89,13 @@ def test_an_end_is_known_when_it_happens(facts: Facts, flights: list[Flight]) ->
     assert not wrong
 
 
-def test_the_sample_holds_the_cases_that_matter(
-    flights: list[Flight], raw_flights: list[dict[str, str]]
-) -> None:
+def test_the_sample_holds_the_cases_that_matter(flights: list[Flight], raw_flights: list[dict[str, str]]) -> None:
     for day in (FORWARD, BACK, FORWARD - timedelta(days=1), BACK - timedelta(days=1)):
         assert sum(flight.flight_date == day for flight in flights) > 600
-    by_outcome = {
-        outcome: [f for f in flights if f.outcome == outcome] for outcome in ("cancelled", "diverted")
-    }
+    by_outcome = {outcome: [f for f in flights if f.outcome == outcome] for outcome in ("cancelled", "diverted")}
     assert all(len(found) > 50 for found in by_outcome.values())
     assert sum(f.known_at.date() > f.departs_at.date() for f in flights if f.outcome == "landed") > 1_000
-    crossing = [
-        row for row in raw_flights if row["arr_time"] != "NA" and int(row["arr_time"]) < int(row["dep_time"])
-    ]
+    crossing = [row for row in raw_flights if row["arr_time"] != "NA" and int(row["arr_time"]) < int(row["dep_time"])]
     assert len(crossing) == 10_633
 
 
