@@ -144,7 +144,7 @@ class Chunk:
                 if wrong := ranges.differences(group.name, plain, chosen):
                     self.cursor.execute(f"DELETE FROM {self.table(group.name)}")
                     self.differing.append(
-                        f"{group.file.where}: {wrong} rows of the page {chosen} differ between the range way and the plain way"
+                        f"{group.file.where}: {wrong} rows of the page {chosen} differ from the plain way's"
                     )
                 else:
                     self._done.add(group.name)
