@@ -39,22 +39,17 @@ def test_a_reader_is_never_blocked_and_never_sees_part_of_a_page(trained: Suite)
     sizes = {page: run_page(trained, PRODUCT, page).n_rows for page in pages[:1]}
     query = 'db.execute("SELECT as_of, count(*) FROM almanac.predictions.late_order GROUP BY 1").fetchall()'
     script = recipe() + f"\nimport sys\nprint('ready', flush=True)\nwhile True:\n    print({query}, flush=True)\n"
-    reader = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=trained.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    lines: list[str] = []
-    assert reader.stdout is not None
-    assert reader.stderr is not None
-    collector = threading.Thread(target=lambda: lines.extend(reader.stdout or []))
-    collector.start()
-    for page in [*pages[1:], *pages, *pages]:
-        sizes[page] = run_page(trained, PRODUCT, page).n_rows
-    assert reader.poll() is None, reader.stderr.read()
-    reader.kill()
-    reader.wait()
-    collector.join()
-    reader.stdout.close()
-    reader.stderr.close()
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=trained.root, stdout=subprocess.PIPE, text=True) as reader:
+        lines: list[str] = []
+        collector = threading.Thread(target=lambda: lines.extend(reader.stdout or []))
+        collector.start()
+        for page in [*pages[1:], *pages, *pages]:
+            sizes[page] = run_page(trained, PRODUCT, page).n_rows
+        still_reading = reader.poll() is None
+        reader.kill()
+        collector.join()
+    assert still_reading
     seen = [(stamp, int(count)) for line in lines for stamp, count in re.findall(r"datetime\((.*?)\), (\d+)", line)]
     assert len(lines) > 20
     allowed = {page.strftime("%Y, %-m, %-d, %-H, %-M"): size for page, size in sizes.items()}
