@@ -109,7 +109,7 @@ _TABLE_ROWS = 100
 
 def _print_rows(table: object) -> None:
     rows = table.to_pylist()  # type: ignore[attr-defined]
-    console.print_table(rows[:_TABLE_ROWS])
+    console.print_table(rows[:_TABLE_ROWS], as_is=True)
     if not rows:
         typer.echo("no rows")
     elif len(rows) > _TABLE_ROWS:
