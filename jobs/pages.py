@@ -7,6 +7,7 @@ was published for it before stays. Feature pages made from equal definitions and
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -130,9 +131,11 @@ class _ChunkOfPages:
         self.definitions = self.staleness.fingerprint
         self.staged: list[StagedRows] = []
         self.bytes_staged = 0
-        with suite.lake.reading(sandbox.snapshot_id) as connection:
-            self.feature_pages = ledger.published_pages(connection, self.product.name, "features")
-            self.prediction_pages = ledger.published_pages(connection, self.product.name, "predictions")
+        # The sandbox's own cursor: it sees the same snapshot, and is open already.
+        with contextlib.closing(sandbox.cursor()) as connection:
+            connection.execute("USE lake")
+            self.feature_pages = ledger.published_pages(connection, self.product.name, "features", order.pages)
+            self.sizes = ledger.published_sizes(connection, self.product.name, "predictions", max(order.pages))
 
     def make(self) -> PagesResult:
         """Compute, score, audit and publish."""
@@ -206,7 +209,7 @@ class _ChunkOfPages:
         relations["page"] = system_sql(
             "pages/side_by_side", score=quote(self.product.score_column), keys=quote_all(self.product.keys), **relations
         )
-        return audit_pages(chunk, features, relations, self.meter.run_id, self.prediction_pages)
+        return audit_pages(chunk, features, relations, self.meter.run_id, self.sizes)
 
     def _record(self, kind: str, page: datetime, n_rows: int, model: ModelRecord | None = None) -> PageRecord:
         return PageRecord(

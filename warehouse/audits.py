@@ -8,7 +8,8 @@ in which pages are made does not matter; what compares pages is a warning.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import bisect
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,7 +18,7 @@ import duckdb
 from warehouse.chunk import Chunk, FeaturePages
 from warehouse.definitions import Product
 from warehouse.definitions.product import Check
-from warehouse.ledger import CheckRecord, PageRecord, WrongRow
+from warehouse.ledger import CheckRecord, WrongRow
 from warehouse.system_sql import quote, quote_all, system_sql
 
 #: How many wrong rows of a check are kept, per page.
@@ -77,7 +78,7 @@ def audit_pages(
     features: FeaturePages,
     relations: Mapping[str, str],
     run_id: str,
-    recent: Mapping[datetime, PageRecord],
+    sizes: Sequence[tuple[datetime, int]],
 ) -> Audit:
     """Check the staged pages of a chunk.
 
@@ -91,12 +92,12 @@ def audit_pages(
         SQL of all its staged rows: `features`, `predictions`, and `page`, which is both side by side.
     run_id
         The run that the records belong to.
-    recent
-        Published prediction pages, for the warning on the number of rows.
+    sizes
+        The published prediction pages with their numbers of rows, oldest first, for the warning on that number.
     """
     audit = Audit()
     auditor = _Auditor(run_id, chunk.product, audit)
-    _check_sizes(auditor, features, recent)
+    _check_sizes(auditor, features, sizes)
     for name in _BUILT_IN:
         if name != "scores_in_range" or chunk.product.header.label.kind == "binary":
             _check_built_in(auditor, chunk.cursor, name, features, relations)
@@ -139,7 +140,8 @@ def _check_own(auditor: _Auditor, chunk: Chunk, check: Check, as_of: datetime, r
     auditor.note(check.name, check.header.severity, as_of, wrong, shown, message)
 
 
-def _check_sizes(auditor: _Auditor, features: FeaturePages, recent: Mapping[datetime, PageRecord]) -> None:
+def _check_sizes(auditor: _Auditor, features: FeaturePages, sizes: Sequence[tuple[datetime, int]]) -> None:
+    published = [page for page, _ in sizes]
     settings = auditor.product.header.checks
     severity = "warning" if settings.allow_empty_page else "error"
     for as_of, n_rows in features.n_rows.items():
@@ -149,7 +151,8 @@ def _check_sizes(auditor: _Auditor, features: FeaturePages, recent: Mapping[date
         band = settings.row_count_band
         if band is None:
             continue
-        before = [recent[page].n_rows for page in sorted(recent) if page < as_of][-band.pages :]
+        until = bisect.bisect_left(published, as_of)
+        before = [rows for _, rows in sizes[max(0, until - band.pages) : until]]
         if not before:
             continue
         usual = sum(before) / len(before)

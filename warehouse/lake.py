@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -126,10 +127,18 @@ class Lake:
 
     @contextlib.contextmanager
     def reading(self, snapshot_id: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open the lake for reading, after a look at its format, and close it at the end."""
-        connection = self.connect(snapshot_id=snapshot_id)
-        try:
+        """Open the lake for reading, after a look at its format, and close it at the end.
+
+        Without a snapshot, every statement sees the newest commit. What is given then is a cursor on one instance
+        that the process keeps: attaching a lake and reading its catalogue takes ten times as long as a question.
+        """
+        if snapshot_id is not None:
+            connection = self.connect(snapshot_id=snapshot_id)
             check_format(connection, self.root)
+        else:
+            connection = _kept_reader(self).cursor()
+            connection.execute("USE lake")
+        try:
             yield connection
         finally:
             connection.close()
@@ -226,6 +235,33 @@ class Commit:
         else:
             target = f"{quote(schema)}.{quote(table)}"
             self.execute(f"INSERT INTO {target} BY NAME SELECT * FROM read_parquet($1)", [str(staged)])
+
+
+#: Instances that read the newest state of a lake, by process and catalogue. A lake that was removed and made again
+#: under the same path is another file. Python closes them at the end of the process.
+_readers: dict[tuple[int, Path, int], duckdb.DuckDBPyConnection] = {}
+_readers_lock = threading.Lock()
+#: A process works on one lake; what works on many is tests.
+_READERS_KEPT = 4
+
+
+def _kept_reader(lake: Lake) -> duckdb.DuckDBPyConnection:
+    """Give this process's instance that reads a lake's newest state, and open it if there is none yet."""
+    with _readers_lock:
+        inode = lake.catalogue.stat().st_ino if lake.exists() else 0
+        key = (os.getpid(), lake.catalogue.absolute(), inode)
+        if key not in _readers:
+            opened = lake.connect()
+            try:
+                check_format(opened, lake.root)
+            except LakeFormatError:
+                opened.close()
+                raise
+            # Cursors that are open still keep theirs alive.
+            while len(_readers) >= _READERS_KEPT:
+                _readers.pop(next(iter(_readers))).close()
+            _readers[key] = opened
+        return _readers[key]
 
 
 def table_columns(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ Each dataclass is one row of the table that it names; see `sql/system/ledger/cre
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -261,10 +261,23 @@ def newest_ingest_id(connection: duckdb.DuckDBPyConnection) -> int:
     return int(row[0]) if row else 0
 
 
-def published_pages(connection: duckdb.DuckDBPyConnection, product: str, kind: str) -> dict[datetime, PageRecord]:
-    """Read the newest publication of each page of one kind, by as_of."""
-    records = _page_records(connection, "ledger/published_pages", [product, kind])
+def published_pages(
+    connection: duckdb.DuckDBPyConnection, product: str, kind: str, among: Collection[datetime] | None = None
+) -> dict[datetime, PageRecord]:
+    """Read the newest publication of each page of one kind, by as_of.
+
+    With `among`, only of the stretch of time that those pages span, which spares reading years of others.
+    """
+    span = [min(among), max(among)] if among else [datetime.min, datetime.max]
+    records = _page_records(connection, "ledger/published_pages", [product, kind, *span])
     return {record.as_of: record for record in records}
+
+
+def published_sizes(
+    connection: duckdb.DuckDBPyConnection, product: str, kind: str, before: datetime
+) -> list[tuple[datetime, int]]:
+    """Read how many rows each published page before an instant has, oldest first."""
+    return connection.execute(system_sql("ledger/published_sizes"), [product, kind, before]).fetchall()
 
 
 def newest_attempts(

@@ -38,7 +38,8 @@ def publish(
     """
     published: list[PageRecord] = []
     for rows in staged:
-        present = ledger.published_pages(commit.connection, product.name, rows.kind)
+        among = [page.as_of for page in rows.pages]
+        present = ledger.published_pages(commit.connection, product.name, rows.kind, among)
         kept = [
             page
             for page in rows.pages
