@@ -74,8 +74,10 @@ class SimulatedProcesses:
         if world.dies("before a run starts"):
             raise Crash
         world.check_start(run)
-        takes = world.random.choice([MINUTE, 10 * MINUTE, 50 * MINUTE, 3 * HOUR, 30 * HOUR if world.slow else HOUR])
-        takes = MINUTE if world.calm else takes
+        trigger = run.job.trigger
+        often = trigger.every < DAY if isinstance(trigger, Interval) else " * * *" in trigger.cron[:8]
+        long = 50 * MINUTE if often else 30 * HOUR if world.slow else 3 * HOUR
+        takes = MINUTE if world.calm else world.random.choice([MINUTE, 10 * MINUTE, 50 * MINUTE, long])
         succeeds = world.calm or world.random.random() > world.failure_rate
         world.live[run.run] = SimulatedRun(run, world.real + takes * world.random.random(), succeeds, self)
         if world.dies("after a run started"):
@@ -116,6 +118,7 @@ class SimulatedWorld:
     due: dict[int, set[datetime]] = field(default_factory=lambda: defaultdict(set))
     succeeded: dict[int, set[datetime]] = field(default_factory=lambda: defaultdict(set))
     attempts: dict[tuple[int, datetime], int] = field(default_factory=lambda: defaultdict(int))
+    lateness: dict[datetime, timedelta] = field(default_factory=dict)
     steps: int = 0
 
     def __post_init__(self) -> None:
@@ -149,7 +152,9 @@ class SimulatedWorld:
     def a_job(self, others: Iterable[str]) -> Job:
         r, others = self.random, list(others)
         product = f"product{r.randrange(3)}"
-        work = r.choice([Work("ingest"), Work("predict", (product,)), Work("predict", (product,)), Work("shell", ("x",))])
+        work = r.choice(
+            [Work("ingest"), Work("predict", (product,)), Work("predict", (product,)), Work("shell", ("x",))]
+        )
         return Job(
             name=next(self.names),
             work=work,
@@ -174,6 +179,7 @@ class SimulatedWorld:
     def edit(self) -> None:
         r, jobs = self.random, dict(self.file.jobs)
         kind = r.choice(["trigger", "trigger", "rename", "rename carelessly", "remove", "add", "return", "options"])
+        kind = "remove" if len(jobs) > 6 else kind
         job = r.choice(list(jobs.values()))
         if kind == "trigger":
             jobs[job.name] = replace(job, trigger=self.a_trigger())
@@ -187,8 +193,13 @@ class SimulatedWorld:
             jobs[back.name] = replace(back, after=(), was=())
         elif kind.startswith("rename"):
             new = replace(job, name=next(self.names), was=(job.name,) if kind == "rename" else ())
-            jobs = {new.name if name == job.name else name: new if name == job.name else other for name, other in jobs.items()}
-            jobs = {n: replace(j, after=tuple(new.name if a == job.name else a for a in j.after)) for n, j in jobs.items()}
+            jobs = {
+                new.name if name == job.name else name: new if name == job.name else other
+                for name, other in jobs.items()
+            }
+            jobs = {
+                n: replace(j, after=tuple(new.name if a == job.name else a for a in j.after)) for n, j in jobs.items()
+            }
         elif kind == "remove" and len(jobs) > 1:
             self.shelf.append(jobs.pop(job.name))
             jobs = {n: replace(j, after=tuple(a for a in j.after if a != job.name)) for n, j in jobs.items()}
@@ -223,8 +234,9 @@ class SimulatedWorld:
 
     def data_is_there(self, page: datetime) -> bool:
         """Data comes up to ten hours after its page, on some days much later; it does not heed our clock."""
-        late = random.Random(f"{self.seed} {page}").choice([0, 0, 1, 10, 60])
-        return self.calm or self.now >= page + late * HOUR
+        if page not in self.lateness:
+            self.lateness[page] = random.Random(f"{self.seed} {page}").choice([0, 0, 1, 10, 60]) * HOUR
+        return self.calm or self.now >= page + self.lateness[page]
 
     def unready(self, name: str, page: datetime) -> str | None:
         return None if self.data_is_there(page) else f"{name} is not true yet"
@@ -308,7 +320,9 @@ class SimulatedWorld:
             self.daemons[name] = Scheduler(self.book, lambda: self.file, world, SimulatedProcesses(self), self.seed)
 
     def something_happens(self) -> None:
-        kind = self.random.choice(["kill", "kill both", "restart", "restart", "restart", "edit", "clock", "pause", "resume"])
+        kind = self.random.choice(
+            ["kill", "kill both", "restart", "restart", "restart", "edit", "clock", "pause", "resume"]
+        )
         if kind == "kill":
             self.kill(self.random.choice("ab"))
         elif kind == "kill both":
@@ -321,13 +335,17 @@ class SimulatedWorld:
         elif kind == "clock":
             hours = self.random.choice([-30, -2, -0.02, 0.02, 2, 30])
             self.clock_error += hours * HOUR if self.random.random() < 0.7 else -self.clock_error
-        elif self.identities:
+        elif kind == "pause" and self.identities and self.random.random() < 0.3:
             name = self.random.choice(list(self.identities))
-            paused = self.identities[name] in self.book.board(self.file, {}).paused
-            if kind == "pause" and not paused:
+            if self.identities[name] not in self.paused():
                 self.book.pause(name, "simulation", "to see what happens", self.now)
-            elif kind == "resume" and paused:
-                self.book.resume(name, "simulation", "seen", self.now)
+        elif kind == "resume":
+            for name, number in self.identities.items():
+                if number in self.paused():
+                    self.book.resume(name, "simulation", "seen", self.now)
+
+    def paused(self) -> dict[int, str]:
+        return dict(self.book.board(self.file, {}).paused)
 
     def next_moment(self) -> datetime:
         """When a daemon's triggers, a run's end or a tick's rest would have something looked at."""
@@ -336,9 +354,13 @@ class SimulatedWorld:
         for trigger in self.triggers.values():
             due = next(occurrences(trigger, self.now, self.now + 8 * DAY), None)
             soon += [due - self.clock_error] if due else []
-        waiting = self.book.db.execute("SELECT min(not_before) FROM ticks WHERE outcome IS NULL AND run IS NULL AND not_before > ?", (str(self.now),))
+        waiting = self.book.db.execute(
+            "SELECT min(not_before) FROM ticks WHERE outcome IS NULL AND run IS NULL AND not_before > ?",
+            (str(self.now),),
+        )
         (rest,) = waiting.fetchone()
-        soon += [datetime.fromisoformat(rest) - self.clock_error] if rest else []
+        if rest:  # readiness is polled every minute: often enough is every half hour
+            soon.append(max(datetime.fromisoformat(rest) - self.clock_error, self.real + 30 * MINUTE))
         if any(live.owner is None for live in self.live.values()):
             soon.append(self.real + MINUTE)
         return max(min(soon), self.real + timedelta(seconds=1))

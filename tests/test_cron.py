@@ -162,9 +162,7 @@ def windows(draw: st.DrawFn) -> tuple[str, datetime, datetime]:
 @example("*/10 5 * * *", ("Australia/Lord_Howe", datetime(2024, 4, 5), datetime(2024, 4, 8)))
 @example("* * 1-1/1 * MON-1/2", ("UTC", datetime(2015, 12, 27), datetime(2015, 12, 29)))
 @example("0 18 * * *", ("Pacific/Apia", datetime(2011, 12, 29), datetime(2012, 1, 2)))
-def test_a_grid_agrees_with_looking_at_every_minute(
-    cron: str, window: tuple[str, datetime, datetime]
-) -> None:
+def test_a_grid_agrees_with_looking_at_every_minute(cron: str, window: tuple[str, datetime, datetime]) -> None:
     zone, start, end = window
     try:
         grid = Grid.parse(cron, zone)
@@ -188,9 +186,11 @@ def local_ticks(cron: str, zone: str, first: date, days: int) -> list[str]:
 
 def test_midnight_monday_after_the_change_to_summer_time_is_kept() -> None:
     # APScheduler 3.11's CronTrigger skips this one.
-    assert list(
-        Grid.parse("0 0 * * mon", "America/New_York").between(datetime(2013, 3, 4), datetime(2013, 3, 19))
-    ) == [datetime(2013, 3, 4, 5), datetime(2013, 3, 11, 4), datetime(2013, 3, 18, 4)]
+    assert list(Grid.parse("0 0 * * mon", "America/New_York").between(datetime(2013, 3, 4), datetime(2013, 3, 19))) == [
+        datetime(2013, 3, 4, 5),
+        datetime(2013, 3, 11, 4),
+        datetime(2013, 3, 18, 4),
+    ]
 
 
 @pytest.mark.parametrize("weekday", ["0", "7", "SUN", "sun", "0,7"])

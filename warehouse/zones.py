@@ -51,8 +51,7 @@ def open_zone(name: str) -> zoneinfo.ZoneInfo:
     near = difflib.get_close_matches(name.lower().replace(" ", "_"), known, n=1)
     hint = f"; did you mean {known[near[0]]!r}?" if near else ""
     raise DefinitionError(
-        f"unknown time zone {name!r}: expected a name of the IANA database, such as "
-        f"'America/New_York' or 'UTC'{hint}"
+        f"unknown time zone {name!r}: expected a name of the IANA database, such as 'America/New_York' or 'UTC'{hint}"
     )
 
 

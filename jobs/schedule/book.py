@@ -8,11 +8,9 @@ decided in `jobs.schedule.decide`; the tables stand in sql/system/operations/cre
 from __future__ import annotations
 
 import contextlib
-import functools
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +26,10 @@ BOOK_FORMAT = 1
 _BUSY_TIMEOUT_S = 60.0
 _MICROSECOND = timedelta(microseconds=1)
 #: So many waiting ticks of one job are looked at in one go.
-_LOOK_AT = 2000
+_LOOK_AT = 300
 
 #: The page that a job is due for at an instant; None before its product's first.
 PageOf = Callable[[Job, datetime], datetime | None]
-_trigger = functools.lru_cache(maxsize=1024)(read_back)
 
 
 class Book:
@@ -95,7 +92,7 @@ class Book:
         self._take_on(schedule, known, now)
 
     def _enter_ticks(self, row: sqlite3.Row, job: Job | None, page_of: PageOf, now: datetime) -> None:
-        seen_until, trigger = _time(row["seen_until"]), _trigger(row["trigger"])
+        seen_until, trigger = _time(row["seen_until"]), read_back(row["trigger"])
         if now <= seen_until:
             return
         due = list(trigger.between(seen_until + _MICROSECOND, now + _MICROSECOND))
@@ -141,17 +138,21 @@ class Book:
 
     def board(self, schedule: Schedule, ready: Mapping[tuple[str, datetime], str | None]) -> Board:
         """Show all that is open."""
-        rows = self.db.execute(system_sql("operations/open_ticks"), (_LOOK_AT,))
-        ticks = {job_id: [_tick(row) for row in group] for job_id, group in groupby(rows, lambda row: row["job_id"])}
         names = {
             row["job_id"]: row["name"]
             for row in self.db.execute("SELECT job_id, name FROM jobs WHERE removed_at IS NULL")
         }
+        waiting = self.db.execute(system_sql("operations/jobs_with_open_ticks")).fetchall()
+        ticks = {row["job_id"]: self._open_ticks(row["job_id"]) for row in waiting}
         running = [
             Running(row["job_id"], row["pool"], row["product"])
             for row in self.db.execute("SELECT job_id, pool, product FROM runs WHERE result IS NULL")
         ]
         return Board(schedule, names, ticks, self._pauses(), self.newest_at, running, ready)
+
+    def _open_ticks(self, job_id: int) -> list[Tick]:
+        values = {"job_id": job_id, "at_most": _LOOK_AT}
+        return [_tick(row) for row in self.db.execute(system_sql("operations/open_ticks_of_job"), values)]
 
     def newest_at(self, name: str, at: datetime) -> Upstream | None:
         """Give the newest tick of a job at or before an instant, or the one that does its work."""
@@ -189,8 +190,9 @@ class Book:
         )
 
     def hold(self, hold: Hold) -> None:
-        """Write down what a tick waits for."""
-        self._on_tick("hold_tick", hold.tick, reason=hold.reason, until=_text_or_none(hold.until))
+        """Write down what a tick waits for, if that is news."""
+        if hold.until is not None or hold.reason != hold.tick.reason:
+            self._on_tick("hold_tick", hold.tick, reason=hold.reason, until=_text_or_none(hold.until))
 
     def try_again(self, again: Again) -> None:
         """Put a tick back among those that wait."""
@@ -282,6 +284,7 @@ def _tick(row: sqlite3.Row) -> Tick:
         row["abandoned"],
         _time(row["not_before"]) if row["not_before"] else None,
         row["run"],
+        row["reason"],
     )
 
 

@@ -123,7 +123,7 @@ def decide(board: Board, now: datetime) -> Iterator[Settle | Hold | Start]:
         startable = _first_batch(job, verdicts) if job else ()
         if job is None or not startable:
             continue
-        if held := _no_room(board, job, ticks[0].job_id, in_pool, busy):
+        if held := _no_room(board, job, in_pool, busy):
             yield Hold(startable[0], held)
             continue
         in_pool[job.pool] += 1
@@ -195,6 +195,12 @@ def _rests(board: Board, job: Job, tick: Tick, now: datetime) -> Verdict:
     return None
 
 
+def _queues(board: Board, job: Job, tick: Tick, now: datetime) -> Verdict:
+    if any(run.job_id == tick.job_id for run in board.running):
+        return Hold(tick, "another tick of the job is running")
+    return None
+
+
 def _waits_for_data(board: Board, job: Job, tick: Tick, now: datetime) -> Verdict:
     if job.ready_when is None or tick.page is None:
         return None
@@ -213,6 +219,7 @@ RULES: tuple[Callable[[Board, Job, Tick, datetime], Verdict], ...] = (
     _overlaps,
     _waits_for_jobs,
     _rests,
+    _queues,
     _waits_for_data,
 )
 
@@ -227,10 +234,8 @@ def _wait(job: Job, tick: Tick, now: datetime, what: str, until: datetime | None
     return Hold(tick, what, until=until)
 
 
-def _no_room(board: Board, job: Job, job_id: int, in_pool: Counter[str], busy: set[str | None]) -> str:
+def _no_room(board: Board, job: Job, in_pool: Counter[str], busy: set[str | None]) -> str:
     """Say what a job that could start has to wait for; an empty string if nothing."""
-    if any(run.job_id == job_id for run in board.running):
-        return "an earlier tick of the job is running"
     if job.work.product in busy:
         return f"another job is writing pages of {job.work.product}"
     if in_pool[job.pool] >= board.schedule.pools.get(job.pool, 1):
@@ -244,7 +249,7 @@ def _first_batch(job: Job, verdicts: list[tuple[Tick, Verdict]]) -> tuple[Tick, 
     if not free:
         return ()
     batch = [free[0][1]]
-    together = job.work.product is not None and batch[0].missed
+    together = job.work.product is not None and batch[0].missed and job.catch_up == "all"
     for (before, _), (index, tick) in pairwise(free):
         alike = tick.missed and (tick.attempts, tick.abandoned) == (batch[0].attempts, batch[0].abandoned)
         if not (together and alike and index == before + 1 and len(batch) < job.catch_up_at_most):

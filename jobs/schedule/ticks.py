@@ -42,6 +42,8 @@ class Tick:
         When the next attempt may be made.
     run
         The run that it is in; None while it waits.
+    reason
+        What it was last said to wait for.
     """
 
     job_id: int
@@ -53,6 +55,7 @@ class Tick:
     abandoned: int = 0
     not_before: datetime | None = None
     run: int | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

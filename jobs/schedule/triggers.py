@@ -6,6 +6,7 @@ that the book knows by which rule a job was due before its schedule was edited.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class Interval:
 Trigger = Grid | Interval
 
 
+@functools.lru_cache(maxsize=1024)
 def write_down(trigger: Trigger) -> str:
     """Put a trigger in a line of JSON."""
     if isinstance(trigger, Interval):
@@ -48,6 +50,7 @@ def write_down(trigger: Trigger) -> str:
     return json.dumps({"cron": trigger.cron, "zone": trigger.zone})
 
 
+@functools.lru_cache(maxsize=1024)
 def read_back(text: str) -> Trigger:
     """Make a trigger of what `write_down` wrote."""
     said = json.loads(text)

@@ -33,9 +33,7 @@ class SourceHeader(Strict):
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
         if (self.files is None) == (self.loader is None):
-            raise ValueError(
-                "give either `files` (paths, globs or package:NAME/PATH) or `loader`, and not both"
-            )
+            raise ValueError("give either `files` (paths, globs or package:NAME/PATH) or `loader`, and not both")
         return self
 
 

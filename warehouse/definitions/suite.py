@@ -187,9 +187,7 @@ def _read_source(name: str, file: SqlFile, problems: list[str]) -> Source | None
             problems.extend(error.problems)
     taken = [column for column in header.key if column in SYSTEM_COLUMNS]
     if taken:
-        problems.append(
-            f"{file.where}: the key has {taken}, which the suite adds itself; choose other columns."
-        )
+        problems.append(f"{file.where}: the key has {taken}, which the suite adds itself; choose other columns.")
     return Source(name, file, header, query)
 
 
@@ -200,9 +198,7 @@ def _read_group(name: str, file: SqlFile, problems: list[str], *, names: set[str
     return FeatureGroup(name, file, header, query) if header and query else None
 
 
-def _read_product(
-    path: Path, root: Path, problems: list[str], tables: set[str], groups: set[str]
-) -> Product | None:
+def _read_product(path: Path, root: Path, problems: list[str], tables: set[str], groups: set[str]) -> Product | None:
     directory, where = path.parent, path.relative_to(root).as_posix()
     text = path.read_text(encoding="utf-8")
     header = validate(ProductHeader, text, where, problems)
@@ -263,9 +259,7 @@ def _cycles(groups: Mapping[str, FeatureGroup]) -> list[str]:
             return [f"{groups[name].file.where}: feature groups read each other in a circle: {circle}."]
         if name in done or name not in groups:
             return []
-        found = [
-            problem for table in sorted(groups[name].query.tables) for problem in visit(table, (*trail, name))
-        ]
+        found = [problem for table in sorted(groups[name].query.tables) for problem in visit(table, (*trail, name))]
         done.add(name)
         return found
 

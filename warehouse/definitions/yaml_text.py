@@ -42,9 +42,7 @@ def read_yaml(text: str, where: str, first_line: int = 1) -> YamlText:
         mark = getattr(error, "problem_mark", None)
         line = first_line + (mark.line if mark else 0)
         problem = getattr(error, "problem", None) or str(error)
-        parsed.problems.append(
-            f"{where}:{line}: not valid YAML: {problem}. Check quotes, colons and indents."
-        )
+        parsed.problems.append(f"{where}:{line}: not valid YAML: {problem}. Check quotes, colons and indents.")
         return parsed
     if node is not None:
         _walk(node, (), parsed, where, first_line)
@@ -68,9 +66,7 @@ def _walk(node: yaml.Node, path: Path, parsed: YamlText, where: str, first_line:
             _walk(item, (*path, index), parsed, where, first_line)
 
 
-def validate(
-    model: type[ModelT], text: str, where: str, problems: list[str], first_line: int = 1
-) -> ModelT | None:
+def validate(model: type[ModelT], text: str, where: str, problems: list[str], first_line: int = 1) -> ModelT | None:
     """Read `text` as `model`. What is wrong is added to `problems`, one sentence each; then `None` is returned."""
     parsed = read_yaml(text, where, first_line)
     problems.extend(parsed.problems)
