@@ -83,7 +83,9 @@ class Lake:
             If the catalogue is not one that this DuckLake can read.
         """
         if not self.exists():
-            raise NotFoundError(f"there is no lake in {self.root.parent}; run `almanac ingest` to make and fill it.")
+            raise NotFoundError(
+                f"there is no lake in {self.root.parent}; run `almanac ingest` to make and fill it."
+            )
         connection = _open_instance()
         try:
             self._attach(connection, read_only=read_only, snapshot_id=snapshot_id)
@@ -99,7 +101,9 @@ class Lake:
             ) from error
         return connection
 
-    def _attach(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool, snapshot_id: int | None) -> None:
+    def _attach(
+        self, connection: duckdb.DuckDBPyConnection, *, read_only: bool, snapshot_id: int | None
+    ) -> None:
         options = [
             f"DATA_PATH {literal(str(self.data.resolve()) + os.sep)}",
             "OVERRIDE_DATA_PATH true",
@@ -255,7 +259,9 @@ def check_format(connection: duckdb.DuckDBPyConnection, root: Path) -> str:
     try:
         row = connection.execute("SELECT version, suite_id, made_by FROM ledger.format").fetchone()
     except duckdb.CatalogException as error:
-        raise LakeFormatError(f"{root} holds a DuckLake without Almanac's ledger; name another directory.") from error
+        raise LakeFormatError(
+            f"{root} holds a DuckLake without Almanac's ledger; name another directory."
+        ) from error
     if row is None or row[0] > LAKE_FORMAT:
         found = "none" if row is None else f"{row[0]}, made by Almanac {row[2]}"
         raise LakeFormatError(
