@@ -117,6 +117,8 @@ class SimulatedWorld:
     seen_until: dict[int, datetime] = field(default_factory=dict)
     due: dict[int, set[datetime]] = field(default_factory=lambda: defaultdict(set))
     succeeded: dict[int, set[datetime]] = field(default_factory=lambda: defaultdict(set))
+    missed: set[tuple[int, datetime]] = field(default_factory=set)
+    failures: dict[tuple[int, datetime], int] = field(default_factory=lambda: defaultdict(int))
     attempts: dict[tuple[int, datetime], int] = field(default_factory=lambda: defaultdict(int))
     lateness: dict[datetime, timedelta] = field(default_factory=dict)
     steps: int = 0
@@ -211,7 +213,9 @@ class SimulatedWorld:
         """A scheduler is about to look: what came due since the last look, and which schedule counts from now."""
         for number, trigger in self.triggers.items():
             if self.now > self.seen_until[number]:
-                self.due[number].update(occurrences(trigger, self.seen_until[number], self.now))
+                news = list(occurrences(trigger, self.seen_until[number], self.now))
+                self.due[number].update(news)
+                self.missed.update((number, at) for at in news if self.now - at > 5 * MINUTE)
                 self.seen_until[number] = self.now
         active = {}
         for job in self.file.jobs.values():
@@ -267,6 +271,7 @@ class SimulatedWorld:
         for tick in run.ticks:
             self.attempts[tick.job_id, tick.at] += 1
             assert tick.at in self.due[tick.job_id], "what was not due ran"
+            assert self.failures[tick.job_id, tick.at] < run.job.retries.attempts, "it was tried too often"
             assert run.job.ready_when is None or self.data_is_there(tick.page or tick.at), "ran before its data"
             for name in run.job.after:
                 number = self.identities[name]
@@ -292,9 +297,12 @@ class SimulatedWorld:
         self.steps += 1
         self.take_note()
         for live in self.live.values():
-            if live.owner is daemon.executor and live.ends <= self.real and live.succeeds:
+            if live.owner is daemon.executor and live.ends <= self.real:
                 for tick in live.run.ticks:
-                    self.succeeded[tick.job_id].add(tick.at)
+                    if live.succeeds:
+                        self.succeeded[tick.job_id].add(tick.at)
+                    else:
+                        self.failures[tick.job_id, tick.at] += 1
         try:
             daemon.step(self.now)
         except Crash:
@@ -404,6 +412,7 @@ class SimulatedWorld:
         for row in rows:
             number, at = row["job_id"], datetime.fromisoformat(row["at"])
             entered[number].add(at)
+            assert bool(row["missed"]) == ((number, at) in self.missed)
             counts[row["outcome"] or "open"] += 1
             if row["outcome"] in ("ran", "caught up"):
                 assert at in self.succeeded[number]

@@ -46,14 +46,8 @@ def imports_of(path: Path, *, top_level_only: bool = False) -> Iterator[str]:
 
     for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (
-                alias.name for alias in node.names if alias.name.split(".")[0] in ("jobs", "warehouse")
-            )
-        elif (
-            isinstance(node, ast.ImportFrom)
-            and node.module
-            and node.module.split(".")[0] in ("jobs", "warehouse")
-        ):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] in ("jobs", "warehouse"))
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ("jobs", "warehouse"):
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
                 yield full if full in known else node.module

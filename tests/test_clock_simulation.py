@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from simulated_clock import SimulatedWorld
+
+from tests.simulated_clock import SimulatedWorld
 
 
 def live(seed: int, days: int) -> dict[str, int]:

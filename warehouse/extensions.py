@@ -34,7 +34,29 @@ def extension_file(name: str) -> Path:
     return files[-1]
 
 
-def load_extensions(connection: duckdb.DuckDBPyConnection) -> None:
-    """Load what a lake needs into a connection's database instance."""
-    for name in REQUIRED:
-        connection.execute(f"LOAD '{str(extension_file(name)).replace(chr(39), chr(39) * 2)}'")
+def open_instance() -> duckdb.DuckDBPyConnection:
+    """Open a database instance in memory, in UTC, with what a lake needs loaded.
+
+    DuckDB checks an extension's signature on every LOAD, which takes a tenth of a second for these. The first
+    instance of a process has them checked; later ones load the same files unchecked.
+    """
+    import duckdb
+
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+    files = [extension_file(name) for name in REQUIRED]
+    seen = tuple((str(file), file.stat().st_mtime_ns) for file in files)
+    if seen in _checked:
+        config["allow_unsigned_extensions"] = "true"
+    connection = duckdb.connect(":memory:", config=config)
+    connection.execute("SET TimeZone='UTC'")
+    for file in files:
+        connection.execute(f"LOAD '{str(file).replace(chr(39), chr(39) * 2)}'")
+    _checked.add(seen)
+    return connection
+
+
+#: The files, by path and time of change, whose signatures this process has had checked.
+_checked: set[tuple[tuple[str, int], ...]] = set()

@@ -26,7 +26,7 @@ import duckdb
 import filelock
 
 from warehouse.errors import LakeFormatError, NotFoundError, PublishFailed, UsageError
-from warehouse.extensions import load_extensions
+from warehouse.extensions import open_instance
 from warehouse.system_sql import literal, quote, system_sql
 
 #: Raised when a lake's tables change in a way that older versions cannot read.
@@ -83,10 +83,8 @@ class Lake:
             If the catalogue is not one that this DuckLake can read.
         """
         if not self.exists():
-            raise NotFoundError(
-                f"there is no lake in {self.root.parent}; run `almanac ingest` to make and fill it."
-            )
-        connection = _open_instance()
+            raise NotFoundError(f"there is no lake in {self.root.parent}; run `almanac ingest` to make and fill it.")
+        connection = open_instance()
         try:
             self._attach(connection, read_only=read_only, snapshot_id=snapshot_id)
         except duckdb.Error as error:
@@ -101,9 +99,7 @@ class Lake:
             ) from error
         return connection
 
-    def _attach(
-        self, connection: duckdb.DuckDBPyConnection, *, read_only: bool, snapshot_id: int | None
-    ) -> None:
+    def _attach(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool, snapshot_id: int | None) -> None:
         options = [
             f"DATA_PATH {literal(str(self.data.resolve()) + os.sep)}",
             "OVERRIDE_DATA_PATH true",
@@ -181,7 +177,7 @@ class Lake:
         with self.writer_lock():
             if self.exists() and _is_whole(self):
                 return
-            connection = _open_instance()
+            connection = open_instance()
             try:
                 self._attach(connection, read_only=False, snapshot_id=None)
                 connection.execute("BEGIN")
@@ -212,11 +208,19 @@ class Commit:
         directory = self.lake.data / schema / table
         directory.mkdir(parents=True, exist_ok=True)
         target = directory / f"{uuid.uuid4().hex}.parquet"
-        os.replace(staged, target)
+        staged.replace(target)
         self.connection.execute(
             "CALL ducklake_add_data_files('lake', $1, $2, schema => $3, allow_missing => true)",
             [table, str(target.resolve()), schema],
         )
+
+    def add_rows(self, schema: str, table: str, staged: Path, *, as_it_is: bool) -> None:
+        """Add the rows of a staged file: the file itself if its types are the table's, otherwise row by row."""
+        if as_it_is:
+            self.add_file(schema, table, staged)
+        else:
+            target = f"{quote(schema)}.{quote(table)}"
+            self.execute(f"INSERT INTO {target} BY NAME SELECT * FROM read_parquet($1)", [str(staged)])
 
 
 def table_columns(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> dict[str, str]:
@@ -225,27 +229,47 @@ def table_columns(connection: duckdb.DuckDBPyConnection, schema: str, table: str
     return {str(name): str(kind) for name, kind in rows}
 
 
-def ensure_table(commit: Commit, schema: str, table: str, columns: dict[str, str]) -> None:
-    """Make a table, or add the columns that it lacks. Columns are only ever added.
+#: Types that DuckLake widens in place, from the narrowest on.
+_WIDENING = (("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), ("FLOAT", "DOUBLE"))
+
+
+def _is_wider(kind: str, than: str) -> bool:
+    return any(kind in row and than in row and row.index(kind) > row.index(than) for row in _WIDENING)
+
+
+def ensure_table(commit: Commit, schema: str, table: str, columns: dict[str, str]) -> bool:
+    """Make a table, add the columns that it lacks, and widen those that have become wider.
+
+    Returns
+    -------
+    Whether the table's columns now have just the types given, so that a file of them can be added as it is.
 
     Raises
     ------
     UsageError
-        If a column is there already with another type.
+        If a column is there already with a type that cannot hold the new one.
     """
     present = table_columns(commit.connection, schema, table)
     target = f"{quote(schema)}.{quote(table)}"
     if not present:
         declared = ", ".join(f"{quote(name)} {kind}" for name, kind in columns.items())
         commit.execute(f"CREATE TABLE {target} ({declared})")
+        return True
+    same = True
     for name, kind in columns.items():
-        if present and name not in present:
+        there = present.get(name)
+        if there is None:
             commit.execute(f"ALTER TABLE {target} ADD COLUMN {quote(name)} {kind}")
-        elif present and present[name] != kind:
+        elif _is_wider(kind, there):
+            commit.execute(f"ALTER TABLE {target} ALTER COLUMN {quote(name)} SET DATA TYPE {kind}")
+        elif _is_wider(there, kind):
+            same = False
+        elif there != kind:
             raise UsageError(
-                f"{schema}.{table}: the column {name} is {present[name]} in the lake and {kind} in the definition;"
-                f" columns keep their type. Cast it to {present[name]}, or give the new one another name."
+                f"{schema}.{table}: the column {name} is {there} in the lake and {kind} in the definition; columns"
+                f" keep their type, or widen. Cast it to {there}, or give the new one another name."
             )
+    return same
 
 
 def check_format(connection: duckdb.DuckDBPyConnection, root: Path) -> str:
@@ -259,9 +283,7 @@ def check_format(connection: duckdb.DuckDBPyConnection, root: Path) -> str:
     try:
         row = connection.execute("SELECT version, suite_id, made_by FROM ledger.format").fetchone()
     except duckdb.CatalogException as error:
-        raise LakeFormatError(
-            f"{root} holds a DuckLake without Almanac's ledger; name another directory."
-        ) from error
+        raise LakeFormatError(f"{root} holds a DuckLake without Almanac's ledger; name another directory.") from error
     if row is None or row[0] > LAKE_FORMAT:
         found = "none" if row is None else f"{row[0]}, made by Almanac {row[2]}"
         raise LakeFormatError(
@@ -279,11 +301,3 @@ def _is_whole(lake: Lake) -> bool:
     """Tell whether making the lake got as far as its ledger (a kill may have come between)."""
     with contextlib.closing(lake.connect()) as connection:
         return bool(table_columns(connection, "ledger", "format"))
-
-
-def _open_instance() -> duckdb.DuckDBPyConnection:
-    config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-    connection = duckdb.connect(":memory:", config=config)
-    connection.execute("SET TimeZone='UTC'")
-    load_extensions(connection)
-    return connection

@@ -29,18 +29,27 @@ from warehouse.errors import QueryRefused
 
 #: What may stand in a query besides expressions: DuckDB's query nodes, table references and modifiers.
 _NODES = frozenset(
-    ["SELECT_NODE", "SET_OPERATION_NODE", "BASE_TABLE", "JOIN", "SUBQUERY", "EMPTY", "TABLE_FUNCTION", "EXPRESSION_LIST", "COLUMN_DATA", "LIMIT_MODIFIER", "ORDER_MODIFIER", "DISTINCT_MODIFIER", "ORDER_DEFAULT", "ASCENDING", "DESCENDING"]
+    """
+    SELECT_NODE SET_OPERATION_NODE BASE_TABLE JOIN SUBQUERY EMPTY TABLE_FUNCTION EXPRESSION_LIST
+    COLUMN_DATA LIMIT_MODIFIER ORDER_MODIFIER DISTINCT_MODIFIER ORDER_DEFAULT ASCENDING DESCENDING
+    """.split()
 )
 #: The classes of expressions.
 _EXPRESSIONS = frozenset(
-    ["COLUMN_REF", "FUNCTION", "COMPARISON", "CONJUNCTION", "CONSTANT", "OPERATOR", "CASE", "CAST", "BETWEEN", "STAR", "PARAMETER", "LAMBDA", "LAMBDA_REF", "WINDOW", "SUBQUERY", "COLLATE", "POSITIONAL_REFERENCE"]
+    """
+    COLUMN_REF FUNCTION COMPARISON CONJUNCTION CONSTANT OPERATOR CASE CAST BETWEEN STAR PARAMETER LAMBDA
+    LAMBDA_REF WINDOW SUBQUERY COLLATE POSITIONAL_REFERENCE
+    """.split()
 )
 #: Parts of the tree that hold data types and constants, and no names or functions.
 _LEAVES = frozenset({"cast_type", "value", "type_info"})
 _JOIN_KINDS = frozenset({"REGULAR", "NATURAL", "CROSS", "ASOF"})
 #: Ranking without an order numbers the rows as they happen to come.
 _NEED_ORDER = frozenset(
-    ["WINDOW_ROW_NUMBER", "WINDOW_FIRST_VALUE", "WINDOW_LAST_VALUE", "WINDOW_NTH_VALUE", "WINDOW_LEAD", "WINDOW_LAG", "WINDOW_NTILE", "WINDOW_FILL"]
+    """
+    WINDOW_ROW_NUMBER WINDOW_FIRST_VALUE WINDOW_LAST_VALUE WINDOW_NTH_VALUE WINDOW_LEAD WINDOW_LAG
+    WINDOW_NTILE WINDOW_FILL
+    """.split()
 )
 
 
@@ -129,8 +138,8 @@ def _parse(text: str, where: str) -> dict[str, Any]:
     parsed = json.loads(row[0])
     if parsed.get("error"):
         raise QueryRefused(
-            f"{where}: expected one plain SELECT: {parsed['error_message']} (found a statement of the kind"
-            f" {statements[0].type.name}, or a PIVOT). Write it as SELECT ... FROM ..., with CASE or FILTER for a pivot."
+            f"{where}: expected one plain SELECT: {parsed['error_message']} (found"
+            f" {statements[0].type.name}, or a PIVOT). Write it as SELECT ... FROM ..., and a pivot with FILTER."
         )
     node: dict[str, Any] = parsed["statements"][0]["node"]
     return node
@@ -163,9 +172,7 @@ def _disagreements(text: str, where: str, tables: set[str], cte_names: set[str])
     try:
         statements = sqlglot.parse(text, read="duckdb")
     except SqlglotError as error:
-        return [
-            f"{where}: sqlglot cannot read this query, so it cannot be vouched for: {str(error).splitlines()[0]}"
-        ]
+        return [f"{where}: sqlglot cannot read this query, so it cannot be vouched for: {str(error).splitlines()[0]}"]
     kept = [statement for statement in statements if statement is not None]
     if len(kept) != 1 or not isinstance(kept[0], exp.Query):
         return [f"{where}: expected one SELECT; sqlglot reads {[type(item).__name__ for item in kept]}."]
@@ -186,9 +193,7 @@ def _disagreements(text: str, where: str, tables: set[str], cte_names: set[str])
 class _Inspection:
     """One walk over DuckDB's syntax tree, collecting names and everything that is not allowed."""
 
-    def __init__(
-        self, text: str, where: str, known: set[str], parameters: set[str], reads_files: bool
-    ) -> None:
+    def __init__(self, text: str, where: str, known: set[str], parameters: set[str], reads_files: bool) -> None:
         self.text, self.where = text, where
         self.known, self.parameters, self.reads_files = known, parameters, reads_files
         self.tables: set[str] = set()
@@ -251,9 +256,7 @@ class _Inspection:
         if node.get("schema_name") or node.get("catalog_name"):
             parts = (node.get("catalog_name"), node.get("schema_name"), name)
             shown = ".".join(part for part in parts if part)
-            self.refuse(
-                node, f"the table `{shown}` is qualified; the sandbox has bare names only: write `{name}`."
-            )
+            self.refuse(node, f"the table `{shown}` is qualified; the sandbox has bare names only: write `{name}`.")
         elif node.get("at_clause") is not None:
             self.refuse(node, f"`{name}` is read AT another version; a page sees what was known at $as_of.")
         elif name.lower() in scope:
@@ -270,9 +273,7 @@ class _Inspection:
         name = str(node["function"].get("function_name", "")).lower()
         allowed = TABLE_FUNCTIONS | (FILE_READERS if self.reads_files else frozenset())
         if name not in allowed:
-            self.refuse(
-                node, f"the table function `{name}` is not allowed; allowed: {', '.join(sorted(allowed))}."
-            )
+            self.refuse(node, f"the table function `{name}` is not allowed; allowed: {', '.join(sorted(allowed))}.")
 
     def _function(self, node: dict[str, Any], _: frozenset[str]) -> None:
         name = str(node["function_name"]).lower()
@@ -287,9 +288,7 @@ class _Inspection:
                 f"the function `{name}` is not on the list of those that depend on nothing but their arguments.{hint}",
             )
         elif name in ORDERED_AGGREGATES and not (node.get("order_bys") or {}).get("orders"):
-            self.refuse(
-                node, f"`{name}` takes rows as they happen to come; give it an order: {name}(x ORDER BY ...)."
-            )
+            self.refuse(node, f"`{name}` takes rows as they happen to come; give it an order: {name}(x ORDER BY ...).")
 
     def _window(self, node: dict[str, Any], scope: frozenset[str]) -> None:
         kind = node["type"]
@@ -321,9 +320,7 @@ class _Inspection:
 
     def _join(self, node: dict[str, Any], _: frozenset[str]) -> None:
         if node.get("ref_type") not in _JOIN_KINDS:
-            self.refuse(
-                node, f"a {node.get('ref_type')} join pairs rows as they happen to come; join on a condition."
-            )
+            self.refuse(node, f"a {node.get('ref_type')} join pairs rows as they happen to come; join on a condition.")
 
     def _modifiers(self, node: dict[str, Any]) -> None:
         kinds = {modifier.get("type") for modifier in node.get("modifiers", [])}
@@ -332,9 +329,7 @@ class _Inspection:
         for modifier in node.get("modifiers", []):
             on = modifier.get("distinct_on_targets")
             if modifier.get("type") == "DISTINCT_MODIFIER" and on and "ORDER_MODIFIER" not in kinds:
-                self.refuse(
-                    node, "DISTINCT ON without ORDER BY takes rows as they happen to come; add an ORDER BY."
-                )
+                self.refuse(node, "DISTINCT ON without ORDER BY takes rows as they happen to come; add an ORDER BY.")
 
 
 def _plain_name(kind: str) -> str:

@@ -1,1 +1,48 @@
-"""The command line `almanac`: reads the clock, parses arguments, prints."""
+"""The command line `almanac`: reads the clock, parses arguments, prints.
+
+Exit codes: 0 done, 1 a run that failed, 2 a mistake in usage or definitions. Errors go to stderr without a
+traceback; `--debug` shows it. `--suite` and `--debug` may stand before or after the command.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from jobs.cli import data, pages, suites, training
+from jobs.cli.options import State, shared_options
+from warehouse.errors import AlmanacError
+
+app = typer.Typer(
+    name="almanac",
+    help="Scheduled jobs that compute batch features, score them, and publish tables of predictions.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    # Plain help: importing rich for it would take a third of the time that help has.
+    rich_markup_mode=None,
+)
+app.callback()(shared_options)
+#: In the order in which `almanac --help` lists their commands.
+for _module in (suites, data, training, pages):
+    _module.add_commands(app)
+
+
+def main() -> None:
+    """Run the command line, and end the process with its exit code."""
+    try:
+        app()
+    except AlmanacError as error:
+        if State.debug:
+            raise
+        typer.echo(f"almanac: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("almanac: stopped; what was committed stays, and nothing else does.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does; that is no error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

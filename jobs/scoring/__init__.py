@@ -1,1 +1,16 @@
-"""Scorers: models made ready for throughput. Arrow batches in, predictions out."""
+"""Scorers: models made ready for throughput, with the estimator's own answers. See `compile_model`."""
+
+from jobs.scoring.arrow_input import estimator_input
+from jobs.scoring.compiled import compile_model
+from jobs.scoring.parity import ParityReport, check_parity, ready_scorer
+from jobs.scoring.scorer import Scorer, estimator_scorer
+
+__all__ = [
+    "ParityReport",
+    "Scorer",
+    "check_parity",
+    "compile_model",
+    "estimator_input",
+    "estimator_scorer",
+    "ready_scorer",
+]

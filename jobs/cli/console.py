@@ -1,0 +1,170 @@
+"""What commands print: tables for people, JSON for programs, and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from jobs.progress import Progress
+
+_LINE_EVERY_S = 5.0
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; times are ISO 8601 in UTC."""
+    typer.echo(json.dumps(value, indent=2, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat() + ("Z" if value.tzinfo is None else "")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if hasattr(value, "__dict__"):
+        return vars(value)
+    return str(value)
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
+    """Print rows as a table; their keys head the columns."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        return
+    numeric = {name for name in rows[0] if all(isinstance(row[name], (int, float, type(None))) for row in rows)}
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for name in rows[0]:
+        table.add_column(name.replace("_", " "), justify="right" if name in numeric else "left")
+    for row in rows:
+        table.add_row(*(show(row[name]) for name in rows[0]))
+    console = Console()
+    # Where nobody watches, nothing is cut or wrapped.
+    Console(width=None if console.is_terminal else 240, highlight=False).print(table)
+
+
+def show(value: Any) -> str:
+    """Write one value as people read it."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}" if value.second == 0 else f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value)
+    return str(value)
+
+
+def listener() -> Progress:
+    """Give what shows a job's progress: bars on a terminal, plain lines otherwise."""
+    return Bars() if sys.stderr.isatty() else Lines()
+
+
+class Lines:
+    """Plain lines: when a step begins, at times while it goes on, and when it ends."""
+
+    def __init__(self) -> None:
+        self._step, self._unit = "", ""
+        self._total: int | None = None
+        self._done, self._rows = 0, 0
+        self._began = self._said = 0.0
+
+    def start(self, step: str, total: int | None = None, unit: str = "pages") -> None:
+        """A step begins."""
+        self._step, self._total, self._unit, self._done, self._rows = step, total, unit, 0, 0
+        self._began = self._said = time.monotonic()
+
+    def advance(self, done: int = 1, rows: int = 0) -> None:
+        """Say how far it is, if nothing was said for a while."""
+        self._done += done
+        self._rows += rows
+        ended = self._total is not None and self._done >= self._total
+        if not ended and time.monotonic() - self._said >= _LINE_EVERY_S:
+            self._said = time.monotonic()
+            self._say("")
+
+    def finish(self, summary: str = "") -> None:
+        """Say that it is done."""
+        self._say(summary)
+
+    def warn(self, message: str) -> None:
+        """Say it."""
+        typer.echo(f"warning: {message}", err=True)
+
+    def _say(self, summary: str) -> None:
+        elapsed = time.monotonic() - self._began
+        rate = self._rows / elapsed if elapsed else 0.0
+        rows = f", {self._rows:,} rows ({rate:,.0f} a second)" if self._rows else ""
+        total = f" of {self._total}" if self._total is not None else ""
+        left = ""
+        if self._total and 0 < self._done < self._total:
+            left = f", {elapsed / self._done * (self._total - self._done):.0f} s left"
+        text = f"{self._step}: {self._done}{total} {self._unit}{rows}, {elapsed:.1f} s{left}"
+        typer.echo(f"{text}{' - ' if summary else ''}{summary}", err=True)
+
+
+class Bars:
+    """A bar for each step, with rows per second and the time left."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._task: TaskID | None = None
+        self._rows = 0
+        self._began = 0.0
+
+    def start(self, step: str, total: int | None = None, unit: str = "pages") -> None:
+        """Show a bar."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._rows, self._began = 0, time.monotonic()
+        columns = [
+            TextColumn("{task.description:>10}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        ]
+        self._bar = Progress(*columns, console=Console(stderr=True))
+        self._bar.start()
+        self._task = self._bar.add_task(step, total=total, rate="")
+
+    def advance(self, done: int = 1, rows: int = 0) -> None:
+        """Move it."""
+        self._rows += rows
+        rate = self._rows / max(time.monotonic() - self._began, 1e-9)
+        self._bar.update(self._task, advance=done, rate=f"{rate:,.0f} rows/s" if self._rows else "")
+
+    def finish(self, summary: str = "") -> None:
+        """Leave it as it is, and let go of the terminal."""
+        self._bar.stop()
+        if summary:
+            typer.echo(summary, err=True)
+
+    def warn(self, message: str) -> None:
+        """Print it above the bar."""
+        printer = self._bar.console.print if self._bar is not None else typer.echo
+        printer(f"warning: {message}")
+
+
+def lines_of(items: Iterable[str]) -> None:
+    """Print plain lines."""
+    for item in items:
+        typer.echo(item)

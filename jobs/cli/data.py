@@ -1,0 +1,107 @@
+"""Commands on facts and tables: ingest, query."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.cli import console
+from jobs.cli.options import DebugOption, JsonOption, SuiteOption, the_suite
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this module's commands to the command line."""
+    app.command("ingest")(ingest)
+    app.command("query")(query)
+
+
+def ingest(
+    sources: Annotated[list[str] | None, typer.Argument(help="Sources; all if none is named.")] = None,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Take in new files of sources as facts.
+
+    Rows that the lake holds already are left alone, changed ones become new versions, and rows that break a
+    rule go to rejects.SOURCE with the reason.
+
+    Examples:  almanac ingest   |   almanac ingest landings weather
+    """
+    from jobs.ingest import ingest as run
+    from jobs.labels import settle_labels
+
+    opened = the_suite()
+    results = run(opened, sources or (), console.listener())
+    for product in opened.definitions.products.values():
+        settle_labels(opened, product)
+    rows = []
+    for result in results:
+        done = result.ingestion
+        rows.append(
+            {
+                "source": result.source,
+                "read": done.rows_read if done else 0,
+                "new": done.rows_new if done else 0,
+                "restated": done.rows_restated if done else 0,
+                "withdrawn": done.rows_withdrawn if done else 0,
+                "unchanged": done.rows_unchanged if done else 0,
+                "rejected": done.rows_rejected if done else 0,
+                "known_until": done.max_known_at if done else None,
+                "seconds": round(result.wall_s, 2),
+            }
+        )
+    if as_json:
+        console.print_json(rows)
+        return
+    console.print_table(rows, "Ingested")
+    for row in rows:
+        if row["rejected"]:
+            hint = f'almanac query "SELECT reason, count(*) FROM rejects.{row["source"]} GROUP BY reason"'
+            typer.echo(f"{row['source']}: {row['rejected']} rows were rejected; see why with: {hint}")
+
+
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT.")],
+    form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")] = None,
+    at_snapshot: Annotated[int | None, typer.Option("--at-snapshot", metavar="N", help="As of a snapshot.")] = None,
+    suite: SuiteOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Run a SELECT over the lake, read-only.
+
+    Schemas: sources, rejects, features, predictions (PRODUCT, PRODUCT_current, _page, _outcomes), labels, ledger.
+
+    Examples:  almanac query "FROM predictions.flight_delay_current LIMIT 5"
+    """
+    from jobs.query import FORMATS, query_table, query_to_file
+    from warehouse.errors import UsageError
+
+    opened = the_suite()
+    if form == "table":
+        if output is not None:
+            raise UsageError(f"--output goes with --format {', '.join(FORMATS)}.")
+        _print_rows(query_table(opened, sql, at_snapshot=at_snapshot, limit=_TABLE_ROWS + 1))
+        return
+    if form not in FORMATS:
+        raise UsageError(f"--format {form}: allowed are table, {', '.join(FORMATS)}.")
+    if form == "parquet" and output is None and sys.stdout.isatty():
+        raise UsageError("Parquet is not for a terminal; add --output FILE.")
+    sys.stdout.flush()
+    query_to_file(opened, sql, form, output or Path("/dev/stdout"), at_snapshot=at_snapshot)
+
+
+_TABLE_ROWS = 100
+
+
+def _print_rows(table: object) -> None:
+    rows = table.to_pylist()  # type: ignore[attr-defined]
+    console.print_table(rows[:_TABLE_ROWS])
+    if not rows:
+        typer.echo("no rows")
+    elif len(rows) > _TABLE_ROWS:
+        typer.echo(f"the first {_TABLE_ROWS} rows; --format csv gives all")

@@ -1,0 +1,77 @@
+"""What commands share: the suite, the clock, and how arguments are read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import typer
+
+if TYPE_CHECKING:
+    from jobs.suite import Suite
+
+
+class State:
+    """What was given before the command. One process runs one command line, so it is kept here."""
+
+    suite: ClassVar[Path] = Path()
+    debug: ClassVar[bool] = False
+
+
+def _set_suite(value: Path | None) -> None:
+    if value is not None:
+        State.suite = value
+
+
+def _set_debug(value: bool) -> None:
+    State.debug = State.debug or value
+
+
+SuiteOption = Annotated[
+    Path | None,
+    typer.Option("--suite", help="The suite's directory.", callback=_set_suite, show_default="the current directory"),
+]
+DebugOption = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_set_debug, hidden=True)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs to read.")]
+AsOfOption = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="T", help="An instant: 2013-10-01, 2013-10-01T22:00 (UTC) or with an offset."),
+]
+
+
+def shared_options(suite: SuiteOption = None, debug: DebugOption = False) -> None:
+    """Scheduled jobs that compute batch features, score them, and publish tables of predictions."""
+
+
+def now() -> datetime:
+    """Read the clock: naive UTC."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def the_suite() -> Suite:
+    """Open the suite that was named."""
+    from jobs.suite import open_suite
+
+    return open_suite(State.suite, now)
+
+
+def parse_instant(text: str, option: str) -> datetime:
+    """Read an instant as naive UTC; a date is its midnight, and an offset is taken into account.
+
+    Raises
+    ------
+    UsageError
+        If it is not an instant.
+    """
+    from warehouse.errors import UsageError
+
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{option} {text}: not an instant. Write 2013-10-01, 2013-10-01T22:00 (both UTC) or 2013-10-01T18:00-04:00."
+        ) from error
+    return instant.astimezone(UTC).replace(tzinfo=None) if instant.tzinfo else instant

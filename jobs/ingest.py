@@ -1,0 +1,236 @@
+"""Ingest: deliveries in, facts out. Rows that the lake holds already are left alone, changed ones become new
+versions, and rows that break a rule go to the source's rejects with the reason.
+
+A delivery is read, compared and staged outside any transaction, and committed whole with its ledger row.
+Ingestions of one lake go one after the other, so that `ingest_id` is the order in which facts reached us.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import filelock
+
+from jobs.deliveries import DeliveredFile, find_files
+from jobs.metering import RunMeter
+from jobs.progress import Progress, Silent
+from jobs.suite import Suite, almanac_version
+from warehouse import ledger
+from warehouse.definitions import Source
+from warehouse.errors import DefinitionError, IngestFailed, RunFailed
+from warehouse.lake import ensure_table, table_columns
+from warehouse.ledger import Ingestion
+from warehouse.system_sql import literal, quote, quote_all, system_sql
+
+_LOCK_TIMEOUT_S = 600.0
+#: What the suite adds to a source's columns, and to those of its rejects.
+_FACT_COLUMNS = {"known_at": "TIMESTAMP", "ingest_id": "BIGINT", "withdrawn": "BOOLEAN"}
+_REJECT_COLUMNS = {"withdrawn": "BOOLEAN", "ingest_id": "BIGINT", "reason": "VARCHAR"}
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What became of one source. `ingestion` is None if every file had been taken in before."""
+
+    source: str
+    ingestion: Ingestion | None
+    wall_s: float
+
+
+def ingest(suite: Suite, names: Sequence[str] = (), progress: Progress | None = None) -> list[IngestResult]:
+    """Take in what is new of the named sources, or of all.
+
+    Raises
+    ------
+    NotFoundError
+        If a name is no source.
+    IngestFailed
+        If a source's files cannot be read as declared. Sources before it stay ingested.
+    """
+    progress = progress or Silent()
+    sources = [suite.definitions.source(name) for name in names or suite.definitions.sources]
+    suite.lake.create(suite.clock(), almanac_version())
+    results = []
+    progress.start("ingest", len(sources), "sources")
+    with _ingest_lock(suite):
+        for source in sources:
+            result = _ingest_source(suite, source)
+            results.append(result)
+            progress.advance(1, result.ingestion.rows_read if result.ingestion else 0)
+    progress.finish()
+    return results
+
+
+@contextlib.contextmanager
+def _ingest_lock(suite: Suite) -> Iterator[None]:
+    try:
+        with filelock.FileLock(suite.lake.root / "ingest.lock", timeout=_LOCK_TIMEOUT_S):
+            yield
+    except filelock.Timeout as error:
+        raise RunFailed(
+            f"another ingest of this lake has been running for {_LOCK_TIMEOUT_S:g} s; try later."
+        ) from error
+
+
+def _ingest_source(suite: Suite, source: Source) -> IngestResult:
+    meter = RunMeter(suite, "ingest")
+    with suite.staging(meter.run_id) as directory:
+        try:
+            ingestion = _take_in(suite, source, meter, directory)
+        except OSError as error:
+            raise IngestFailed(f"{source.file.where}: {error}. Nothing of this delivery was taken in.") from error
+    return IngestResult(source.name, ingestion, meter.wall_s)
+
+
+def _take_in(suite: Suite, source: Source, meter: RunMeter, directory: Path) -> Ingestion | None:
+    with contextlib.closing(suite.lake.connect()) as connection:
+        files = _pending(connection, source, find_files(source, suite.root, directory))
+        if not files:
+            return None
+        ingest_id = ledger.newest_ingest_id(connection) + 1
+        paths = [path for file in files for path in file.readable(directory)]
+        with _readable(source, files):
+            # The lake stays in use as `lake`; the delivery is compared in the instance's own memory.
+            connection.execute(f"SET temp_directory = {literal(str(directory / 'spill'))}")
+            connection.execute(f"CREATE TEMP TABLE delivery AS\n{source.query.text}", source.query.bound(files=paths))
+            columns = _content_columns(connection, source)
+            _compare(connection, source, columns, meter)
+        counts = connection.execute(system_sql("ingest/counts")).fetchone() or ()
+        staged = _stage(connection, source, columns, ingest_id, directory)
+    read, new, restated, withdrawn, rejected, first, last = counts
+    ingestion = Ingestion(
+        ingest_id=ingest_id,
+        source=source.name,
+        definition=source.fingerprint,
+        files=[{"path": file.path, "sha256": file.sha256, "bytes": file.bytes} for file in files],
+        rows_read=read,
+        rows_new=new,
+        rows_restated=restated,
+        rows_withdrawn=withdrawn,
+        rows_unchanged=read - new - restated - withdrawn - rejected,
+        rows_rejected=rejected,
+        min_known_at=first,
+        max_known_at=last,
+        ingested_at=meter.started_at,
+        run_id=meter.run_id,
+        snapshot_id=0,
+    )
+    return _commit(suite, source, columns, ingestion, staged, meter)
+
+
+def _pending(connection: duckdb.DuckDBPyConnection, source: Source, files: list[DeliveredFile]) -> list[DeliveredFile]:
+    """Leave out the files taken in before. A list of files is one delivery, read whole if any is new."""
+    query = system_sql("ingest/known_files")
+    known = {row[0] for row in connection.execute(query, [source.name, source.fingerprint]).fetchall()}
+    if isinstance(source.header.files, str):
+        return [file for file in files if file.sha256 not in known]
+    return files if any(file.sha256 not in known for file in files) else []
+
+
+@contextlib.contextmanager
+def _readable(source: Source, files: list[DeliveredFile]) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        names = ", ".join(file.path for file in files[:3]) + (" ..." if len(files) > 3 else "")
+        raise IngestFailed(
+            f"{source.file.where}: {names} cannot be read as the source declares it: {error}\n"
+            "Correct the file or the SELECT. Nothing of this delivery was taken in."
+        ) from error
+
+
+def _content_columns(connection: duckdb.DuckDBPyConnection, source: Source) -> dict[str, str]:
+    described = connection.execute("DESCRIBE delivery").fetchall()
+    columns = {str(row[0]): str(row[1]) for row in described if row[0] not in ("known_at", "withdrawn")}
+    missing = [name for name in source.key if name not in columns]
+    if missing or "ingest_id" in columns:
+        wrong = f"the key column(s) {missing} are not in its SELECT" if missing else "it selects `ingest_id`"
+        raise DefinitionError(f"{source.file.where}: {wrong}; the columns are: {', '.join(columns)}.")
+    unusable = [f"{name} {kind}" for name, kind in columns.items() if kind.startswith("ENUM") or '"NULL"' in kind]
+    if unusable:
+        raise DefinitionError(f"{source.file.where}: the lake cannot hold {unusable}; cast to VARCHAR or another type.")
+    return columns
+
+
+def _compare(connection: duckdb.DuckDBPyConnection, source: Source, columns: dict[str, str], meter: RunMeter) -> None:
+    """Make the table `judged`: every row that the lake does not hold, dated, and rejected with a reason or not."""
+    header, listed, name = source.header, quote_all(columns), quote(source.name)
+    present = table_columns(connection, "sources", source.name)
+    for view, statement in (("stored", "ingest/stored"), ("newest", "ingest/newest")):
+        if present:
+            known = ", ".join(
+                quote(c) if c in present else f"NULL::{kind} AS {quote(c)}" for c, kind in columns.items()
+            )
+            extra = {"key": quote_all(source.key)} if view == "newest" else {}
+            connection.execute(system_sql(statement, columns=known, source=name, **extra))
+        else:
+            connection.execute(system_sql("ingest/nothing", view=view, columns=listed))
+    rejects = table_columns(connection, "rejects", source.name)
+    comparable = rejects and all(rejects.get(column) == kind for column, kind in columns.items())
+    connection.execute(
+        system_sql(
+            "ingest/fresh",
+            columns=listed,
+            withdrawn=header.withdrawn or "false",
+            stored="stored" if header.restated_at else "newest",
+            rejected=f"lake.rejects.{name}" if comparable else "newest WHERE false",
+        )
+    )
+    rules = [f"CASE WHEN NOT ({rule}) THEN {literal(title)} END" for title, rule in header.rules.items()]
+    connection.execute(
+        system_sql(
+            "ingest/judge",
+            known_at=header.known_at,
+            restated_at=header.restated_at or "NULL",
+            broken_rules=f"nullif(concat_ws('; ', {', '.join(rules)}), '')" if rules else "NULL",
+            key=quote_all(source.key),
+            same_key=" AND ".join(f"numbered.{quote(key)} = newest.{quote(key)}" for key in source.key),
+            key_is_null=" OR ".join(f"{quote(key)} IS NULL" for key in source.key),
+        ),
+        {"ingested_at": meter.started_at},
+    )
+
+
+def _stage(
+    connection: duckdb.DuckDBPyConnection, source: Source, columns: dict[str, str], ingest_id: int, directory: Path
+) -> dict[str, Path]:
+    staged = {}
+    for schema, statement in (("sources", "ingest/stage_facts"), ("rejects", "ingest/stage_rejects")):
+        path = directory / f"{schema}.parquet"
+        fragments = {"columns": quote_all(columns), "key": quote_all(source.key), "ingest_id": str(ingest_id)}
+        row = connection.execute(system_sql(statement, file=literal(str(path)), **fragments)).fetchone()
+        if row and row[0]:
+            staged[schema] = path
+    return staged
+
+
+def _commit(
+    suite: Suite,
+    source: Source,
+    columns: dict[str, str],
+    ingestion: Ingestion,
+    staged: dict[str, Path],
+    meter: RunMeter,
+) -> Ingestion:
+    size = sum(path.stat().st_size for path in staged.values())
+    with suite.lake.commit(f"ingest {source.name}, run {meter.run_id}") as commit:
+        for schema, more in (("sources", _FACT_COLUMNS), ("rejects", _REJECT_COLUMNS)):
+            as_it_is = ensure_table(commit, schema, source.name, columns | more)
+            if schema in staged:
+                commit.add_rows(schema, source.name, staged[schema], as_it_is=as_it_is)
+        recorded = Ingestion(**{**vars(ingestion), "snapshot_id": commit.snapshot_id})
+        ledger.append(commit, [recorded])
+        run = meter.record(
+            "succeeded",
+            n_rows=ingestion.rows_read,
+            bytes_written=size,
+            definitions=source.fingerprint,
+            ingest_id=ingestion.ingest_id,
+            snapshot_id=commit.snapshot_id,
+        )
+        ledger.append(commit, [run])
+    return recorded

@@ -1,0 +1,107 @@
+"""A model version on disk: a skops file and a manifest of what it must hash to.
+
+Nothing is ever unpickled. A file is loaded only if the ledger's record, the manifest and the bytes agree, if
+it was made by this suite, and if it holds none but the types listed here (and those of the module that the
+product's own estimator comes from).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from warehouse.errors import ScoringFailed, UsageError
+from warehouse.ledger import ModelRecord
+
+MODEL_FILE, MANIFEST_FILE = "model.skops", "manifest.json"
+
+#: What tree models hold besides the types that skops trusts of itself. Fixed: a file cannot add to it.
+TRUSTED_TYPES = frozenset(
+    {
+        "functools.partial",  # of check_array, below; skops asks for the function's name too
+        "numpy.dtype",
+        "sklearn._loss.link.HalfLogitLink",
+        "sklearn._loss.link.IdentityLink",
+        "sklearn._loss.link.Interval",
+        "sklearn._loss.link.LogLink",
+        "sklearn._loss.link.LogitLink",
+        "sklearn._loss.link.MultinomialLogit",
+        "sklearn._loss.loss.AbsoluteError",
+        "sklearn._loss.loss.HalfBinomialLoss",
+        "sklearn._loss.loss.HalfGammaLoss",
+        "sklearn._loss.loss.HalfMultinomialLoss",
+        "sklearn._loss.loss.HalfPoissonLoss",
+        "sklearn._loss.loss.HalfSquaredError",
+        "sklearn._loss.loss.PinballLoss",
+        "sklearn.compose._column_transformer._RemainderColsList",
+        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.tree._tree.Tree",
+        "sklearn.utils.validation.check_array",
+    }
+)
+
+
+def write_model(estimator: Any, directory: Path) -> None:
+    """Write a fitted estimator into `directory`. This takes a while, so do it before the lake is locked."""
+    from skops.io import dump
+
+    directory.mkdir(parents=True, exist_ok=True)
+    dump(estimator, directory / MODEL_FILE)
+
+
+def write_manifest(directory: Path, suite_id: str, product: str, version: str) -> str:
+    """Write the manifest of a model that `write_model` has written; give its own SHA-256."""
+    files = {MODEL_FILE: _sha256(directory / MODEL_FILE)}
+    manifest = {"suite": suite_id, "product": product, "version": version, "files": files}
+    text = json.dumps(manifest, indent=2, sort_keys=True)
+    (directory / MANIFEST_FILE).write_text(text, encoding="utf-8")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_artifact(record: ModelRecord, directory: Path, suite_id: str) -> Any:
+    """Load the estimator of a version, after every check.
+
+    Raises
+    ------
+    ScoringFailed
+        If a file is missing or any byte of it has changed.
+    UsageError
+        If it was made by another suite, or holds a type that is not trusted.
+    """
+    from skops.io import get_untrusted_types, load
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    name = f"{record.product} {record.version}"
+    try:
+        text = (directory / MANIFEST_FILE).read_text(encoding="utf-8")
+        found = {MODEL_FILE: _sha256(directory / MODEL_FILE)}
+    except OSError as error:
+        raise ScoringFailed(f"the model {name} cannot be read: {error}. Restore {directory}, or train anew.") from error
+    manifest = json.loads(text) if hashlib.sha256(text.encode()).hexdigest() == record.sha256 else {}
+    if manifest.get("files") != found:
+        raise ScoringFailed(
+            f"the model {name} in {directory} is not the one that the ledger records: its bytes have changed."
+            " Restore it from a copy, or train anew."
+        )
+    if manifest["suite"] != suite_id:
+        raise UsageError(f"the model {name} was made by another suite; train one here.")
+    own = record.estimator.partition(":")[0] if ":" in record.estimator else None
+    unknown = [
+        kind
+        for kind in get_untrusted_types(file=directory / MODEL_FILE)
+        if kind not in TRUSTED_TYPES and (own is None or not kind.startswith(f"{own}."))
+    ]
+    if unknown:
+        raise UsageError(f"the model {name} holds types that are not trusted: {', '.join(unknown)}. It is not loaded.")
+    try:
+        return load(directory / MODEL_FILE, trusted=get_untrusted_types(file=directory / MODEL_FILE))
+    except UntrustedTypesFoundException as error:
+        raise UsageError(f"the model {name} is not loaded: {error}") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,95 @@
+"""Model versions as jobs use them: chosen, loaded once, made into scorers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from jobs.models.artifacts import read_artifact
+from warehouse import ledger
+from warehouse.errors import NotFoundError, UsageError
+from warehouse.lake import Lake, check_format
+from warehouse.ledger import ModelRecord, Promotion
+
+if TYPE_CHECKING:
+    from jobs.scoring import Scorer
+
+
+@dataclass(frozen=True)
+class ModelHistory:
+    """A product's versions and promotions, as the ledger has them."""
+
+    product: str
+    models: Sequence[ModelRecord]
+    promotions: Sequence[Promotion]
+
+    def version(self, name: str) -> ModelRecord:
+        """Give a version, or say which there are."""
+        for model in self.models:
+            if model.version == name:
+                return model
+        there = ", ".join(model.version for model in self.models) or f"none yet; run `almanac train {self.product}`"
+        raise NotFoundError(f"{self.product} has no model version `{name}`. There is: {there}.")
+
+    def in_effect(self, as_of: datetime) -> ModelRecord:
+        """Give the version that writes the page `as_of`.
+
+        Raises
+        ------
+        UsageError
+            If the product has no live model, or none was in effect yet; the first one is named.
+        """
+        if not self.promotions:
+            raise UsageError(f"{self.product} has no live model; run `almanac train {self.product}` first.")
+        name = ledger.model_in_effect(self.promotions, as_of)
+        if name is None:
+            first = min(self.promotions, key=lambda promotion: promotion.effective_from)
+            raise UsageError(
+                f"{self.product} had no model in effect at {as_of}: the first is {first.version}, in effect from"
+                f" {first.effective_from} on. Choose later pages, or train with an earlier --as-of."
+            )
+        return self.version(name)
+
+    def next_version(self) -> str:
+        """Name the next stateless version: v1, v2, ..."""
+        numbers = [int(model.version[1:].partition(".")[0]) for model in self.models]
+        return f"v{max(numbers, default=0) + 1}"
+
+
+def model_history(connection: duckdb.DuckDBPyConnection, product: str) -> ModelHistory:
+    """Read a product's versions and promotions from the ledger."""
+    return ModelHistory(product, ledger.models(connection, product), ledger.promotions(connection, product))
+
+
+def refuse_hindsight(model: ModelRecord, pages: Sequence[datetime], *, allowed: bool) -> None:
+    """Refuse pages that lie before a version's label cut-off: it has seen what came of them.
+
+    Raises
+    ------
+    UsageError
+        Unless `allowed`; such pages are then marked, and left out of every metric.
+    """
+    early = [page for page in pages if page < model.label_cutoff]
+    if early and not allowed:
+        raise UsageError(
+            f"{model.product} {model.version} has seen labels up to {model.label_cutoff}, and may not write the page"
+            f" {early[0]}{f' and {len(early) - 1} more' if len(early) > 1 else ''}. Take a version trained earlier"
+            f" (almanac train {model.product} --as-of T), or give --hindsight: such pages are marked, and left out"
+            " of every metric."
+        )
+
+
+def load_scorer(lake: Lake, model: ModelRecord) -> Scorer:
+    """Load a version and make its scorer, in the way that was found sound when it was registered."""
+    from jobs.scoring import compile_model, estimator_scorer
+
+    with lake.reading() as connection:
+        suite_id = check_format(connection, lake.root)
+    estimator = read_artifact(model, lake.root / model.artifact, suite_id)
+    if model.scorer == "estimator":
+        return estimator_scorer(estimator, model.features, model.scorer_reason)
+    return compile_model(estimator, model.features)

@@ -1,0 +1,278 @@
+"""How a page is made: features, scores, checks, one commit. One page or a thousand go the same way.
+
+Outside any transaction the pages of a chunk are computed in the sandbox, scored in one stream, staged and
+audited; then they are published together. A page that fails an error-check is taken out of its chunk, and what
+was published for it before stays. Feature pages made from equal definitions and facts are used again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from jobs.metering import RunMeter
+from jobs.models.versions import load_scorer
+from jobs.progress import Progress
+from jobs.score import score_pages
+from jobs.suite import Suite
+from warehouse import ledger
+from warehouse.audits import Audit, audit_pages
+from warehouse.chunk import Chunk, FeaturePages
+from warehouse.definitions import Definitions, Product
+from warehouse.errors import RunFailed
+from warehouse.ledger import ModelRecord, PageRecord, RunRecord, SourceFacts
+from warehouse.publishing import StagedRows, publish, record_definitions
+from warehouse.sandbox import Sandbox, earlier, timestamp_literal
+from warehouse.system_sql import literal, quote, quote_all, system_sql
+
+
+@dataclass(frozen=True)
+class PageOrder:
+    """What is wanted: these pages of a product, scored by a version (None: features only)."""
+
+    product: Product
+    pages: Sequence[datetime]
+    model: ModelRecord | None
+    workers: int = os.cpu_count() or 1
+
+
+@dataclass
+class PagesResult:
+    """What became of an order. `published` holds one record a page and kind; `rejected` stay as they were."""
+
+    published: list[PageRecord] = field(default_factory=list)
+    rejected: set[datetime] = field(default_factory=set)
+    audit: Audit = field(default_factory=Audit)
+    run_ids: list[str] = field(default_factory=list)
+    n_rows: int = 0
+
+    def add(self, other: PagesResult) -> None:
+        """Take in what became of another chunk."""
+        self.published += other.published
+        self.rejected |= other.rejected
+        self.audit.checks += other.audit.checks
+        self.audit.wrong_rows += other.audit.wrong_rows
+        self.run_ids += other.run_ids
+        self.n_rows += other.n_rows
+
+
+def features_are_stale(
+    record: PageRecord, product: Product, definitions: Definitions, facts: dict[str, SourceFacts]
+) -> str | None:
+    """Say why a feature page is out of date, or None if it is not."""
+    if record.definitions != definitions.page_fingerprint(product):
+        return "the definitions have changed"
+    for source in definitions.sources_of(product):
+        horizon = earlier(record.as_of, source.header.arrives_within)
+        late = facts.get(source.name, SourceFacts()).newer_than(record.ingest_id, horizon)
+        if late is not None:
+            return f"ingestion {late} brought facts of `{source.name}` known before the page"
+    return None
+
+
+def make_pages(suite: Suite, order: PageOrder, progress: Progress) -> PagesResult:
+    """Make one chunk of pages and publish it.
+
+    Raises
+    ------
+    DefinitionError
+        If a query of the product does not bind.
+    RunFailed
+        If the work fails; the pages are marked as failed in the ledger, and what was there before stays.
+    """
+    job = "predict" if order.model else "features"
+    meter = RunMeter(suite, job, order.product.name)
+    try:
+        with suite.staging(meter.run_id) as directory, Sandbox(suite.lake, spill=directory / "spill") as sandbox:
+            return _ChunkOfPages(suite, order, sandbox, directory, meter, progress).make()
+    except OSError as error:
+        failure = RunFailed(f"{order.product.name}: {error}. Nothing was published by this run.")
+        _record_failure(suite, order, meter, failure)
+        raise failure from error
+    except RunFailed as error:
+        _record_failure(suite, order, meter, error)
+        raise
+
+
+def _record_failure(suite: Suite, order: PageOrder, meter: RunMeter, error: RunFailed) -> None:
+    """Note in the ledger that the run failed; if even that cannot be written, the error itself is what counts."""
+    kind = "predictions" if order.model else "features"
+    try:
+        with suite.lake.commit(f"failed run {meter.run_id}") as commit:
+            pages = [
+                PageRecord(
+                    product=order.product.name,
+                    kind=kind,
+                    as_of=as_of,
+                    state="failed",
+                    run_id=meter.run_id,
+                    definitions=suite.definitions.page_fingerprint(order.product),
+                    ingest_id=0,
+                    recorded_at=suite.clock(),
+                    snapshot_id=commit.snapshot_id,
+                    note=str(error)[:500],
+                )
+                for as_of in order.pages
+            ]
+            ledger.append(commit, pages)
+            figures = {"first_as_of": order.pages[0], "last_as_of": order.pages[-1], "n_pages": len(order.pages)}
+            ledger.append(commit, [meter.record("failed", error=str(error), **figures)])
+    except (RunFailed, OSError):
+        return
+
+
+class _ChunkOfPages:
+    """One chunk on its way from the sources to a commit."""
+
+    def __init__(
+        self, suite: Suite, order: PageOrder, sandbox: Sandbox, directory: Path, meter: RunMeter, progress: Progress
+    ) -> None:
+        self.suite, self.order, self.product = suite, order, order.product
+        self.sandbox, self.directory, self.meter, self.progress = sandbox, directory, meter, progress
+        self.definitions = suite.definitions.page_fingerprint(order.product)
+        self.staged: list[StagedRows] = []
+        self.bytes_staged = 0
+        with suite.lake.reading(sandbox.snapshot_id) as connection:
+            self.feature_pages = ledger.published_pages(connection, self.product.name, "features")
+            self.prediction_pages = ledger.published_pages(connection, self.product.name, "predictions")
+
+    def make(self) -> PagesResult:
+        """Compute, score, audit and publish."""
+        with Chunk(self.sandbox, self.suite.definitions, self.product) as chunk:
+            features, relation = self._features(chunk)
+            audit = Audit()
+            if self.order.model is not None:
+                audit = self._score(chunk, self.order.model, features, relation)
+        rejected = audit.rejected()
+        result = PagesResult(rejected=rejected, audit=audit, run_ids=[self.meter.run_id])
+        passed = [page for page in self.order.pages if page not in rejected]
+        if passed:
+            self._publish(result, audit.of(passed), set(passed))
+        if rejected:
+            self._record_rejected(features, audit.of(rejected))
+        result.n_rows = sum(features.n_rows[page] for page in passed)
+        return result
+
+    def _features(self, chunk: Chunk) -> tuple[FeaturePages, str]:
+        """Compute what has to be; give all pages' sizes, and SQL of a relation that holds their rows."""
+        reused = [page for page in self.order.pages if self._is_fresh(page)]
+        fresh = [page for page in self.order.pages if page not in set(reused)]
+        self.progress.advance(len(reused))
+        n_rows = {page: self.feature_pages[page].n_rows for page in reused}
+        relations = []
+        if fresh:
+            file = self.directory / "features.parquet"
+            made = chunk.compute(fresh, file, self.order.workers, self.progress.advance)
+            n_rows |= made.n_rows
+            relations.append(f"(FROM read_parquet({literal(str(file))}))")
+            records = [self._record("features", page, made.n_rows[page]) for page in fresh]
+            self._stage(StagedRows("features", file, made.columns, records))
+        if reused:
+            listed = ", ".join(timestamp_literal(page) for page in reused)
+            relations.append(system_sql("pages/reused", table=quote(self.product.name), pages=listed))
+        relation = relations[0] if len(relations) == 1 else f"({' UNION ALL BY NAME '.join(relations)})"
+        return FeaturePages(self.directory / "features.parquet", n_rows, {}), relation
+
+    def _stage(self, rows: StagedRows) -> None:
+        self.staged.append(rows)
+        self.bytes_staged += rows.file.stat().st_size
+
+    def _is_fresh(self, page: datetime) -> bool:
+        record = self.feature_pages.get(page)
+        if record is None:
+            return False
+        return features_are_stale(record, self.product, self.suite.definitions, self.sandbox.facts) is None
+
+    def _score(self, chunk: Chunk, model: ModelRecord, features: FeaturePages, relation: str) -> Audit:
+        file = self.directory / "predictions.parquet"
+        constants = {"run_id": self.meter.run_id, "published_at": self.suite.clock()}
+        scorer = load_scorer(self.suite.lake, model)
+        columns = score_pages(
+            chunk.cursor,
+            self.product,
+            model,
+            scorer,
+            relation,
+            file,
+            constants,
+            lambda rows: self.progress.advance(0, rows),
+        )
+        valid = dict(chunk.cursor.execute(system_sql("pages/validity"), [str(file)]).fetchall())
+        records = [
+            replace(self._record("predictions", page, features.n_rows[page], model), valid_until=valid.get(page))
+            for page in self.order.pages
+        ]
+        self._stage(StagedRows("predictions", file, columns, records))
+        predictions = f"read_parquet({literal(str(file))})"
+        relations = {"features": relation, "predictions": predictions}
+        relations["page"] = system_sql(
+            "pages/side_by_side", score=quote(self.product.score_column), keys=quote_all(self.product.keys), **relations
+        )
+        return audit_pages(chunk, features, relations, self.meter.run_id, self.prediction_pages)
+
+    def _record(self, kind: str, page: datetime, n_rows: int, model: ModelRecord | None = None) -> PageRecord:
+        return PageRecord(
+            product=self.product.name,
+            kind=kind,
+            as_of=page,
+            state="published",
+            run_id=self.meter.run_id,
+            definitions=self.definitions,
+            ingest_id=self.sandbox.ingest_id,
+            recorded_at=self.suite.clock(),
+            snapshot_id=0,
+            n_rows=n_rows,
+            model_version=model.version if model else None,
+            hindsight=model is not None and page < model.label_cutoff,
+        )
+
+    def _publish(self, result: PagesResult, audit: Audit, passed: set[datetime]) -> None:
+        product = self.product
+        what = f"{len(passed)} pages of {product.name}" if len(passed) > 1 else f"{product.name} {min(passed)}"
+        with self.suite.lake.commit(f"{what}, run {self.meter.run_id}") as commit:
+            texts = self.suite.definitions.texts_of(product)
+            record_definitions(commit, product, self.definitions, texts, self.suite.clock())
+            result.published = publish(commit, product, self.staged, passed)
+            ledger.append(commit, audit.checks)
+            ledger.append(commit, audit.wrong_rows)
+            ledger.append(commit, [self._run_record("succeeded", result.published, commit.snapshot_id)])
+
+    def _record_rejected(self, features: FeaturePages, audit: Audit) -> None:
+        kind = "predictions"
+        pages = sorted(audit.rejected())
+        with self.suite.lake.commit(f"rejected pages of {self.product.name}, run {self.meter.run_id}") as commit:
+            broken: dict[datetime, list[str]] = {page: [] for page in pages}
+            for check in audit.complaints():
+                broken[check.as_of].append(check.message)
+            records = [
+                replace(
+                    self._record(kind, page, features.n_rows[page], self.order.model),
+                    state="rejected",
+                    snapshot_id=commit.snapshot_id,
+                    note="; ".join(broken[page])[:500],
+                )
+                for page in pages
+            ]
+            ledger.append(commit, records)
+            ledger.append(commit, audit.checks)
+            ledger.append(commit, audit.wrong_rows)
+            ledger.append(commit, [self._run_record("rejected", records, commit.snapshot_id)])
+
+    def _run_record(self, state: str, records: Sequence[PageRecord], snapshot_id: int) -> RunRecord:
+        pages = sorted({record.as_of for record in records})
+        final = "predictions" if self.order.model else "features"
+        return self.meter.record(
+            state,
+            first_as_of=pages[0] if pages else None,
+            last_as_of=pages[-1] if pages else None,
+            n_pages=len(pages),
+            n_rows=sum(record.n_rows for record in records if record.kind == final),
+            bytes_written=self.bytes_staged,
+            definitions=self.definitions,
+            ingest_id=self.sandbox.ingest_id,
+            model_version=self.order.model.version if self.order.model else None,
+            snapshot_id=snapshot_id,
+        )

@@ -1,0 +1,124 @@
+"""Predict: a product's page for one as_of, or its pages for many, by the model in effect at each."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from datetime import datetime
+
+from jobs.labels import settle_labels
+from jobs.models.versions import ModelHistory, model_history, refuse_hindsight
+from jobs.pages import PageOrder, PagesResult, make_pages
+from jobs.progress import Progress, Silent
+from jobs.suite import Suite
+from warehouse import ledger
+from warehouse.definitions import Product
+from warehouse.errors import UsageError
+
+#: How many pages are computed and committed together, unless told otherwise.
+PAGES_PER_COMMIT = 64
+
+
+def page_for(suite: Suite, product: Product, as_of: datetime | None) -> datetime:
+    """Choose the page to make: the one asked for, which must be on the product's grid, or the newest due by now.
+
+    Raises
+    ------
+    UsageError
+        If there is no such page, or it lies in the future.
+    """
+    now = suite.clock()
+    grid = product.header.pages
+    shown = f"{grid.cron} in {grid.zone}, since {grid.since}"
+    if as_of is None:
+        newest = product.page_at(now)
+        if newest is None:
+            raise UsageError(f"{product.name} has no page yet: its grid is {shown}, and it is {now} UTC.")
+        return newest
+    if as_of > now:
+        raise UsageError(f"the page {as_of} lies in the future (it is {now} UTC): its facts are not all known yet.")
+    if product.page_at(as_of) != as_of:
+        before, after = product.page_at(as_of), product.grid.next(max(as_of, grid.since))
+        near = f"the nearest are {before} and {after}" if before else f"the first is {after}"
+        raise UsageError(f"{product.name} has no page {as_of} (UTC): its grid is {shown}; {near}.")
+    return as_of
+
+
+def run_page(
+    suite: Suite,
+    product_name: str,
+    as_of: datetime | None = None,
+    *,
+    version: str | None = None,
+    hindsight: bool = False,
+    progress: Progress | None = None,
+) -> PagesResult:
+    """Make one page: a daily run. See `predict_pages`."""
+    product = suite.definitions.product(product_name)
+    page = page_for(suite, product, as_of)
+    return predict_pages(suite, product, [page], version=version, hindsight=hindsight, progress=progress)
+
+
+def predict_pages(
+    suite: Suite,
+    product: Product,
+    pages: Sequence[datetime],
+    *,
+    version: str | None = None,
+    hindsight: bool = False,
+    progress: Progress | None = None,
+    pages_per_commit: int = PAGES_PER_COMMIT,
+) -> PagesResult:
+    """Make and publish pages, each by the version in effect at its as_of, or by the one named.
+
+    Raises
+    ------
+    UsageError
+        If no model was in effect, a version has seen the labels of a page (and not `hindsight`), or no fact is
+        known before a page.
+    RunFailed
+        If a chunk fails; the chunks before it stay published.
+    """
+    progress = progress or Silent()
+    _refuse_before_all_data(suite, product, pages)
+    with suite.lake.reading() as connection:
+        history = model_history(connection, product.name)
+    result = PagesResult()
+    orders = list(_orders(product, sorted(pages), history, version, pages_per_commit))
+    for order in orders:
+        assert order.model is not None
+        refuse_hindsight(order.model, order.pages, allowed=hindsight)
+    progress.start("predict", len(pages))
+    for order in orders:
+        result.add(make_pages(suite, order, progress))
+    settle_labels(suite, product)
+    progress.finish()
+    return result
+
+
+def _orders(
+    product: Product, pages: Sequence[datetime], history: ModelHistory, version: str | None, pages_per_commit: int
+) -> list[PageOrder]:
+    """Cut the pages into chunks of one model version each."""
+    chosen = [(page, history.version(version) if version else history.in_effect(page)) for page in pages]
+    orders = []
+    for _, group in itertools.groupby(chosen, key=lambda item: item[1].version):
+        same = list(group)
+        for start in range(0, len(same), pages_per_commit):
+            part = [page for page, _ in same[start : start + pages_per_commit]]
+            orders.append(PageOrder(product, part, same[0][1]))
+    return orders
+
+
+def _refuse_before_all_data(suite: Suite, product: Product, pages: Sequence[datetime]) -> None:
+    with suite.lake.reading() as connection:
+        facts = ledger.source_facts(connection)
+    names = [source.name for source in suite.definitions.sources_of(product)]
+    known = [known for name in names if name in facts for _, known in facts[name].ingestions if known is not None]
+    early = [page for page in pages if not known or page <= min(known)]
+    if early:
+        first = f"the first fact is known at {min(known)}" if known else "no fact has been ingested"
+        raise UsageError(
+            f"{product.name}: nothing is known before the page {early[0]}: {first}. Choose later pages, or ingest"
+            f" older files (sources: {', '.join(names)})."
+        )

@@ -1,0 +1,164 @@
+"""Turns layouts into the flat arrays that the kernels read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs.scoring.bins import ColumnBins
+from jobs.scoring.ensemble import Values
+from jobs.scoring.layout import Layout
+from jobs.scoring.slots import Slot
+from jobs.scoring.walk_layout import WalkLayout
+
+if TYPE_CHECKING:
+    from jobs.scoring.kernel import ColumnArrays, SlotArrays, TreeArrays
+    from jobs.scoring.walk_kernel import WalkArrays
+
+
+def _starts(lengths: Sequence[int]) -> npt.NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _joined(arrays: Sequence[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:
+    return np.concatenate([np.zeros(0, dtype), *arrays]).astype(dtype)
+
+
+def _cells(numbers: Values, low: Any, scale: Any) -> npt.NDArray[np.int64]:
+    """Return the grid cell of each number, by the arithmetic of `kernel.find_cells`."""
+    from jobs.scoring.kernel import CELLS
+
+    with np.errstate(all="ignore"):
+        places = (numbers - low) * scale
+    cells: npt.NDArray[np.int64] = np.nan_to_num(np.clip(places, 0, CELLS - 1)).astype(np.int64)
+    return cells
+
+
+def _grid_of(breakpoints: Values) -> tuple[float, float, npt.NDArray[np.int64]]:
+    """Choose the grid in whose fullest cell the fewest breakpoints lie: low, scale, and each breakpoint's
+    cell.
+
+    Breakpoints far out would leave the others in one cell, so grids that leave out a few at both ends are
+    tried.
+    """
+    from jobs.scoring.kernel import CELLS
+
+    number = breakpoints.dtype.type
+    best = (0.0, 0.0, np.zeros(len(breakpoints), np.int64))
+    fullest = len(breakpoints)
+    for left_out in (0, 1, 2, 4, 8, 16, 32, 64):
+        if 2 * left_out + 1 >= len(breakpoints):
+            break
+        low, high = breakpoints[left_out], breakpoints[len(breakpoints) - 1 - left_out]
+        with np.errstate(all="ignore"):
+            scale = number(CELLS) / (high - low)
+        if not (np.isfinite(low) and np.isfinite(scale)):
+            continue
+        cells = _cells(breakpoints, low, scale)
+        if np.bincount(cells).max() < fullest:
+            best, fullest = (float(low), float(scale), cells), int(np.bincount(cells).max())
+    return best
+
+
+def column_arrays(bins: Sequence[ColumnBins]) -> ColumnArrays:
+    """Return what the kernels read of the columns."""
+    from jobs.scoring.kernel import CELLS, ColumnArrays
+
+    low, scale = np.zeros(len(bins)), np.zeros(len(bins))
+    grid = np.zeros((len(bins), CELLS), np.uint32)
+    steps = np.zeros(len(bins), np.int64)
+    padded: list[npt.NDArray[np.float64]] = []
+    for place, column in enumerate(bins):
+        low[place], scale[place], cells = _grid_of(column.breakpoints)
+        in_cell = np.bincount(cells, minlength=CELLS)
+        grid[place] = np.cumsum(in_cell) - in_cell
+        steps[place] = int(in_cell.max()).bit_length()
+        padding = np.full(1 << int(steps[place]), np.inf)
+        padded.append(np.concatenate([column.breakpoints.astype(np.float64), padding]))
+    flat = _joined(padded, np.float64)
+    with np.errstate(over="ignore"):
+        # Exact for float32 columns; nobody reads the others'.
+        flat32 = flat.astype(np.float32)
+    return ColumnArrays(
+        start=_starts([len(numbers) for numbers in padded])[:-1],
+        breakpoints=flat,
+        breakpoints32=flat32,
+        low=low,
+        scale=scale,
+        grid=grid,
+        steps=steps,
+        null_bin=np.array([column.size - 1 for column in bins], np.uint32),
+        refused_start=_starts([column.size for column in bins]),
+        refused=_joined([column.refused for column in bins], np.bool_),
+        has_refused=np.array([column.refused.any() for column in bins], np.bool_),
+    )
+
+
+def _group_ends(output: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Cut the trees into groups of at most GROUP that add to the same output."""
+    from jobs.scoring.kernel import GROUP
+
+    ends, first = [], 0
+    for tree in range(1, len(output) + 1):
+        if tree == len(output) or output[tree] != output[first] or tree - first == GROUP:
+            ends.append(tree)
+            first = tree
+    return np.array(ends, np.int64)
+
+
+def slot_arrays(
+    slots: Sequence[Slot], n_columns: int, cell: Any, shift: int
+) -> tuple[SlotArrays, npt.NDArray[np.int32]]:
+    """Return the slots in the order of their columns, and the new number of each.
+
+    Parameters
+    ----------
+    slots
+        The layout's.
+    n_columns
+        How many columns they look at.
+    cell, shift
+        The signed type of a code, and what is subtracted so that codes fit it.
+    """
+    from jobs.scoring.kernel import SlotArrays
+
+    order = sorted(range(len(slots)), key=lambda number: slots[number].bins)
+    number_of = np.zeros(max(1, len(order)), np.int32)
+    number_of[order] = np.arange(len(order), dtype=np.int32)
+    ordered = [slots[number] for number in order]
+    arrays = SlotArrays(
+        first=_starts([sum(slot.bins == column for slot in ordered) for column in range(n_columns)]),
+        is_ranked=np.array([slot.is_ranked for slot in ordered], np.bool_),
+        null_code=np.array([slot.codes[-1] - shift for slot in ordered], cell),
+        table_start=_starts([len(slot.codes) for slot in ordered]),
+        table=_joined([slot.codes - shift for slot in ordered], cell),
+    )
+    return arrays, number_of
+
+
+def tree_arrays(layout: Layout, number_of: npt.NDArray[np.int32]) -> TreeArrays:
+    """Return what the bitvector kernel reads of the trees."""
+    from jobs.scoring.kernel import TreeArrays
+
+    return TreeArrays(
+        number_of[layout.slot],
+        layout.code,
+        layout.mask,
+        layout.plane_end,
+        layout.tree_end,
+        layout.leaf_start,
+        layout.leaves,
+        layout.output,
+        _group_ends(layout.output),
+    )
+
+
+def walk_arrays(layout: WalkLayout, number_of: npt.NDArray[np.int32]) -> WalkArrays:
+    """Return what the walking kernel reads of the trees."""
+    from jobs.scoring.walk_kernel import WalkArrays
+
+    layout.nodes[:, 1] = number_of[layout.nodes[:, 1]]
+    return WalkArrays(layout.nodes, layout.start, layout.leaves, layout.output, _group_ends(layout.output))

@@ -1,0 +1,116 @@
+"""What a model is trained on: feature pages of the past, and the labels that were known by the cut-off.
+
+A model trained as of T sees the labels known before T, no others; the part that is held out for validation is
+predicted by a model that saw only the labels known before the first page of that part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs.pages import PageOrder, features_are_stale, make_pages
+from jobs.predict import PAGES_PER_COMMIT
+from jobs.progress import Progress
+from jobs.suite import Suite
+from warehouse import ledger
+from warehouse.definitions import Product
+from warehouse.errors import UsageError
+from warehouse.labels import compute_labels
+from warehouse.lake import table_columns
+from warehouse.sandbox import Sandbox
+from warehouse.system_sql import quote, quote_all, system_sql
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: DuckDB types that a model is given. Times, lists and structs stay in the table for people to read.
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "BOOLEAN", "UTINYINT", "USMALLINT")
+_MORE_NUMBERS = ("UINTEGER", "UBIGINT", "DECIMAL")
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Rows to learn from: `features` has the model's columns; `labels` is (n_rows,); `pages` the as_of of each."""
+
+    features: pa.Table
+    labels: npt.NDArray[np.float64]
+    pages: list[datetime]
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are."""
+        return len(self.labels)
+
+
+def ensure_feature_pages(suite: Suite, product: Product, pages: Sequence[datetime], progress: Progress) -> None:
+    """Publish the feature pages that are missing or out of date; they are pages too, with no model."""
+    with suite.lake.reading() as connection:
+        present = ledger.published_pages(connection, product.name, "features")
+        facts = ledger.source_facts(connection)
+    wanted = [
+        page
+        for page in pages
+        if page not in present or features_are_stale(present[page], product, suite.definitions, facts)
+    ]
+    progress.start("features", len(pages))
+    progress.advance(len(pages) - len(wanted))
+    for start in range(0, len(wanted), PAGES_PER_COMMIT):
+        make_pages(suite, PageOrder(product, wanted[start : start + PAGES_PER_COMMIT], None), progress)
+    progress.finish()
+
+
+def model_features(suite: Suite, product: Product) -> dict[str, str]:
+    """Choose the columns of the feature pages that a model is given, categories first, with their types."""
+    with suite.lake.reading() as connection:
+        columns = table_columns(connection, "features", product.name)
+    left_out = {*product.keys, "as_of", "valid_until", *product.header.model.leave_out}
+    unknown = sorted(set(product.header.model.leave_out) - columns.keys())
+    if unknown:
+        raise UsageError(f"{product.yaml_where}: model.leave_out names {unknown}, which are no feature columns.")
+    usable = {name: kind for name, kind in columns.items() if name not in left_out}
+    texts = {name: kind for name, kind in usable.items() if kind == "VARCHAR"}
+    numbers = {name: kind for name, kind in usable.items() if kind in _NUMBERS or kind.startswith(_MORE_NUMBERS)}
+    if not texts and not numbers:
+        raise UsageError(f"{product.yaml_where}: the feature pages have no column that a model can use: {columns}.")
+    return texts | numbers
+
+
+class LabelledPages:
+    """Feature pages with their labels, as known by an instant. Opened on one snapshot; close it after use."""
+
+    def __init__(self, suite: Suite, product: Product, pages: Sequence[datetime], directory: Path) -> None:
+        self.suite, self.product, self.pages, self.directory = suite, product, list(pages), directory
+        self.sandbox = Sandbox(suite.lake, spill=directory / "spill")
+
+    def __enter__(self) -> LabelledPages:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sandbox.close()
+
+    def rows(self, features: Sequence[str], known_by: datetime, first: datetime, until: datetime) -> TrainingRows:
+        """Read the rows of the pages with first <= as_of < until whose label was known by `known_by`."""
+        pages = [page for page in self.pages if first <= page < until]
+        file = self.directory / f"labels-{known_by:%Y%m%dT%H%M%S}.parquet"
+        compute_labels(self.sandbox, self.suite.definitions, self.product, pages or [first], known_by, file)
+        query = system_sql(
+            "training/rows",
+            columns=quote_all(features, "features."),
+            table=quote(self.product.name),
+            keys=quote_all(self.product.keys),
+        )
+        cursor = self.sandbox.cursor()
+        try:
+            parameters = {"labels": str(file), "first": first, "until": until}
+            table = cursor.execute(query, parameters).to_arrow_table()
+        finally:
+            cursor.close()
+        labels = table.column("label").to_numpy().astype(np.float64)
+        return TrainingRows(table.drop_columns(["label", "as_of"]), labels, table.column("as_of").to_pylist())

@@ -1,0 +1,12 @@
+/*
+description: What the register says of each aircraft. A fifth of the flights have a tail number that it lacks.
+owner: flight-data
+key: [tailnum]
+*/
+SELECT
+    tailnum,
+    seats,
+    engines,
+    manufacturer AS aircraft_manufacturer,
+    year($as_of) - built_year AS aircraft_age                           -- years
+FROM planes

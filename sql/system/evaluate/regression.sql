@@ -1,0 +1,16 @@
+-- Published predictions against the labels known since, in all or by group.
+WITH scored AS (
+    SELECT {by} AS "group", label::DOUBLE AS label, prediction
+    FROM {rows}
+)
+SELECT
+    "group",
+    count(*) AS n_rows,
+    avg(label) AS mean_label,
+    avg(prediction) AS mean_prediction,
+    avg(abs(prediction - label)) AS mae,
+    sqrt(avg((prediction - label) ** 2)) AS rmse,
+    1 - sum((prediction - label) ** 2) / nullif(var_pop(label) * count(*), 0) AS r2
+FROM scored
+GROUP BY "group"
+ORDER BY n_rows DESC, "group"

@@ -1,0 +1,8 @@
+-- For every source: its newest ingestion, whether any fact has more than one version, and what each brought.
+SELECT
+    source,
+    max(ingest_id),
+    sum(rows_restated + rows_withdrawn) > 0,
+    list({'ingest_id': ingest_id, 'min_known_at': min_known_at} ORDER BY ingest_id)
+FROM ledger.ingestions
+GROUP BY source

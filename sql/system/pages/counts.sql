@@ -1,0 +1,5 @@
+-- How many entities each page of a chunk has.
+SELECT "almanac: as_of", count(*)
+FROM {entities}
+GROUP BY ALL
+ORDER BY ALL

@@ -1,0 +1,67 @@
+"""Suites to test with: the starter, as `almanac init` makes it, at stages of its life, each test with its own copy."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from jobs.ingest import ingest
+from jobs.starter import make_starter
+from jobs.suite import Suite, open_suite
+from jobs.train import train
+
+#: What every test's clock says, unless it says otherwise: after the starter's last fact.
+NOW = datetime(2026, 4, 10)
+PRODUCT = "late_order"
+TRAINED_AS_OF = datetime(2026, 3, 1)
+PAGE = datetime(2026, 3, 10, 18)
+
+
+def clock_at(now: datetime) -> Callable[[], datetime]:
+    return lambda: now
+
+
+@pytest.fixture(scope="session")
+def _ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("ingested") / "shop"
+    make_starter(root)
+    ingest(open_suite(root, clock_at(NOW)))
+    return root
+
+
+@pytest.fixture(scope="session")
+def _trained(_ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("trained") / "shop"
+    shutil.copytree(_ingested, root)
+    train(open_suite(root, clock_at(NOW)), PRODUCT, TRAINED_AS_OF)
+    return root
+
+
+@pytest.fixture
+def starter(tmp_path: Path) -> Path:
+    """A new suite, nothing ingested."""
+    make_starter(tmp_path / "shop")
+    return tmp_path / "shop"
+
+
+@pytest.fixture
+def ingested(_ingested: Path, tmp_path: Path) -> Suite:
+    """A suite with its facts."""
+    shutil.copytree(_ingested, tmp_path / "shop")
+    return open_suite(tmp_path / "shop", clock_at(NOW))
+
+
+@pytest.fixture
+def trained(_trained: Path, tmp_path: Path) -> Suite:
+    """A suite with a live model, trained as of TRAINED_AS_OF, and no prediction yet."""
+    shutil.copytree(_trained, tmp_path / "shop")
+    return open_suite(tmp_path / "shop", clock_at(NOW))
+
+
+def reopened(suite: Suite, now: datetime = NOW) -> Suite:
+    """Read a suite's files again, after a test has changed them."""
+    return open_suite(suite.root, clock_at(now))

@@ -1,0 +1,158 @@
+"""Audits: what is looked at before a page may be seen.
+
+Every check is a query that returns the rows that are wrong. The built-in ones (`sql/system/audit/`) look at all
+staged pages of a chunk in one go; a product's own run in the sandbox of each page, where `page` is its staged
+rows and the sources are as they were known. An error-check sees its own page and no other, so that the order
+in which pages are made does not matter; what compares pages is a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import duckdb
+
+from warehouse.chunk import Chunk, FeaturePages
+from warehouse.definitions import Product
+from warehouse.definitions.product import Check
+from warehouse.ledger import CheckRecord, PageRecord, WrongRow
+from warehouse.system_sql import quote, quote_all, system_sql
+
+#: How many wrong rows of a check are kept, per page.
+WRONG_ROWS_KEPT = 20
+#: The built-in checks, each with what its query has a place for.
+_BUILT_IN = {
+    "unique_keys": ("predictions", "keys"),
+    "keys_not_null": ("predictions", "key_is_null"),
+    "no_null_scores": ("predictions", "score"),
+    "scores_in_range": ("predictions", "score"),
+    "entities_covered": ("features", "predictions", "keys"),
+}
+
+
+@dataclass
+class Audit:
+    """What the checks of one run found."""
+
+    checks: list[CheckRecord] = field(default_factory=list)
+    wrong_rows: list[WrongRow] = field(default_factory=list)
+
+    def rejected(self) -> set[datetime]:
+        """Give the pages on which an error-check did not pass."""
+        return {check.as_of for check in self.checks if not check.passed and check.severity == "error"}
+
+    def of(self, pages: Iterable[datetime]) -> Audit:
+        """Give the part that concerns some pages."""
+        kept = set(pages)
+        return Audit(
+            [check for check in self.checks if check.as_of in kept],
+            [row for row in self.wrong_rows if row.as_of in kept],
+        )
+
+    def complaints(self) -> list[CheckRecord]:
+        """Give the checks that did not pass, errors first."""
+        return sorted((c for c in self.checks if not c.passed), key=lambda c: (c.severity, c.as_of, c.name))
+
+
+@dataclass(frozen=True)
+class _Auditor:
+    run_id: str
+    product: Product
+    audit: Audit
+
+    def note(self, name: str, severity: str, as_of: datetime, wrong: int, shown: list[str], message: str) -> None:
+        """Record what a check found on a page."""
+        passed = wrong == 0
+        record = CheckRecord(self.run_id, self.product.name, as_of, name, severity, passed, wrong, message)
+        self.audit.checks.append(record)
+        if not passed:
+            rows = [WrongRow(self.run_id, self.product.name, as_of, name, row) for row in shown]
+            self.audit.wrong_rows.extend(rows)
+
+
+def audit_pages(
+    chunk: Chunk,
+    features: FeaturePages,
+    relations: Mapping[str, str],
+    run_id: str,
+    recent: Mapping[datetime, PageRecord],
+) -> Audit:
+    """Check the staged pages of a chunk.
+
+    Parameters
+    ----------
+    chunk
+        The chunk, in whose sandbox the checks run.
+    features
+        Its pages, with the number of entities of each.
+    relations
+        SQL of all its staged rows: `features`, `predictions`, and `page`, which is both side by side.
+    run_id
+        The run that the records belong to.
+    recent
+        Published prediction pages, for the warning on the number of rows.
+    """
+    audit = Audit()
+    auditor = _Auditor(run_id, chunk.product, audit)
+    _check_sizes(auditor, features, recent)
+    for name in _BUILT_IN:
+        if name != "scores_in_range" or chunk.product.header.label.kind == "binary":
+            _check_built_in(auditor, chunk.cursor, name, features, relations)
+    for check in chunk.product.checks:
+        for as_of in features.n_rows:
+            _check_own(auditor, chunk, check, as_of, relations)
+    return audit
+
+
+def _check_built_in(
+    auditor: _Auditor,
+    cursor: duckdb.DuckDBPyConnection,
+    name: str,
+    features: FeaturePages,
+    relations: Mapping[str, str],
+) -> None:
+    product = auditor.product
+    offered = {
+        "features": relations["features"],
+        "predictions": relations["predictions"],
+        "keys": quote_all(product.keys),
+        "score": quote(product.score_column),
+        "key_is_null": " OR ".join(f"{quote(key)} IS NULL" for key in product.keys),
+    }
+    query = system_sql(f"audit/{name}", **{key: offered[key] for key in _BUILT_IN[name]})
+    statement = system_sql("audit/wrong_rows", query=query, limit=str(WRONG_ROWS_KEPT))
+    found = {row[0]: (row[1], row[2]) for row in cursor.execute(statement).fetchall()}
+    for as_of in features.n_rows:
+        wrong, shown = found.get(as_of, (0, []))
+        message = "passed" if not wrong else f"{wrong} rows break the check {name.replace('_', ' ')}"
+        auditor.note(name, "error", as_of, wrong, shown, message)
+
+
+def _check_own(auditor: _Auditor, chunk: Chunk, check: Check, as_of: datetime, relations: Mapping[str, str]) -> None:
+    sources = chunk.definitions.sources_read([check.query])
+    with chunk.sandbox.at(as_of, sources) as page:
+        page.show_page(relations["page"])
+        wrong, shown = page.wrong_rows(check.query, WRONG_ROWS_KEPT)
+    message = "passed" if not wrong else f"{wrong} rows: {check.header.description.strip()}"
+    auditor.note(check.name, check.header.severity, as_of, wrong, shown, message)
+
+
+def _check_sizes(auditor: _Auditor, features: FeaturePages, recent: Mapping[datetime, PageRecord]) -> None:
+    settings = auditor.product.header.checks
+    severity = "warning" if settings.allow_empty_page else "error"
+    for as_of, n_rows in features.n_rows.items():
+        empty = n_rows == 0
+        message = "the page is empty: entities.sql found no entity" if empty else "passed"
+        auditor.note("page_not_empty", severity, as_of, int(empty), [], message)
+        band = settings.row_count_band
+        if band is None:
+            continue
+        before = [recent[page].n_rows for page in sorted(recent) if page < as_of][-band.pages :]
+        if not before:
+            continue
+        usual = sum(before) / len(before)
+        off = abs(n_rows - usual) > band.within * usual
+        message = f"{n_rows} rows; the last {len(before)} pages had {usual:.0f} on average" if off else "passed"
+        auditor.note("row_count_band", "warning", as_of, int(off), [], message)

@@ -1,0 +1,209 @@
+"""A chunk: some pages of one product, computed together and staged as one Parquet file.
+
+Each query of the product (its entities and feature groups) fills one table for all pages of the chunk, marked
+by page; one join then makes the feature pages. One page is a chunk of one. Pages are computed in a sandbox
+each, several at a time; what the join reads are rows of the same page only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from warehouse.definitions import Definitions, FeatureUse, Product
+from warehouse.definitions.durations import duration_text
+from warehouse.definitions.product import PAGE_COLUMNS
+from warehouse.errors import DefinitionError, RunFailed
+from warehouse.query import CheckedQuery
+from warehouse.sandbox import Sandbox, SandboxPage
+from warehouse.system_sql import literal, quote, quote_all, system_sql
+
+#: How the entities' table is called beside those of the feature groups; no group can bear this name.
+ENTITIES = "almanac: entities"
+_PAGE = "almanac: as_of"
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class FeaturePages:
+    """Staged feature pages: one file, the entities of each page, and the columns (keys, as_of, and the rest)."""
+
+    file: Path
+    n_rows: dict[datetime, int]
+    columns: dict[str, str]
+
+
+class Chunk:
+    """The tables of one chunk, in a schema of its own inside a sandbox's memory."""
+
+    def __init__(self, sandbox: Sandbox, definitions: Definitions, product: Product) -> None:
+        self.sandbox, self.definitions, self.product = sandbox, definitions, product
+        self.schema = f"chunk_{next(_numbers)}"
+        self.cursor = sandbox.cursor()
+        self._groups = definitions.groups_of(product)
+        self._sources = definitions.sources_of(product)
+
+    def __enter__(self) -> Chunk:
+        self.cursor.execute(f"CREATE SCHEMA memory.{self.schema}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cursor.execute(f"DROP SCHEMA IF EXISTS memory.{self.schema} CASCADE")
+        self.cursor.close()
+
+    def table(self, name: str) -> str:
+        """Give the full name of one of the chunk's tables."""
+        return f"memory.{self.schema}.{quote(name)}"
+
+    def compute(self, pages: Sequence[datetime], file: Path, workers: int, done: Callable[[int], None]) -> FeaturePages:
+        """Compute the feature pages and stage them in `file`.
+
+        Parameters
+        ----------
+        pages
+            The pages' `as_of`, naive UTC.
+        file
+            The Parquet file to write.
+        workers
+            How many pages are computed at a time.
+        done
+            Told of every page that is done.
+
+        Raises
+        ------
+        DefinitionError
+            If a query does not bind, or two of its columns have the same name.
+        RunFailed
+            If a query fails on the data, or a feature group has several rows for one key.
+        """
+        with self._page(pages[0]) as first:
+            self._prepare(first)
+        with ThreadPoolExecutor(max_workers=max(1, min(workers, len(pages)))) as pool:
+            for _ in pool.map(self._fill, pages):
+                done(1)
+        counts = dict(self.cursor.execute(system_sql("pages/counts", entities=self.table(ENTITIES))).fetchall())
+        columns = self._columns()
+        row = self.cursor.execute(self._join(columns, file, len(pages))).fetchone()
+        if row and row[0] != sum(counts.values()):
+            self._explain_repeated_keys()
+        return FeaturePages(file, {page: counts.get(page, 0) for page in pages}, self._types(file))
+
+    @contextlib.contextmanager
+    def _page(self, as_of: datetime) -> Iterator[SandboxPage]:
+        with self.sandbox.at(as_of, self._sources) as page:
+            yield page
+
+    def _queries(self) -> list[tuple[str, CheckedQuery]]:
+        return [*((group.name, group.query) for group in self._groups), (ENTITIES, self.product.entities)]
+
+    def _prepare(self, page: SandboxPage) -> None:
+        """Make the chunk's tables, empty, with the types that the queries have."""
+        for name, query in self._queries():
+            page.run_wrapped("pages/prepare", query, self.table(name), page.instant)
+            page.show_rows_of(name, self.table(name))
+
+    def _fill(self, as_of: datetime) -> None:
+        with self._page(as_of) as page:
+            for name, query in self._queries():
+                page.run_wrapped("pages/collect", query, self.table(name), as_of)
+                page.show_rows_of(name, self.table(name))
+
+    def _described(self, name: str) -> dict[str, str]:
+        rows = self.cursor.execute(f"DESCRIBE {self.table(name)}").fetchall()
+        return {str(row[0]): str(row[1]) for row in rows if row[0] != _PAGE}
+
+    def _columns(self) -> dict[str, str]:
+        """Give the SQL of every column of the feature pages besides keys and times, by its name."""
+        entities = self._described(ENTITIES)
+        where = self.product.entities.where
+        missing = [key for key in self.product.keys if key not in entities]
+        if missing:
+            raise DefinitionError(f"{where}: the keys {missing} are not among its columns: {', '.join(entities)}.")
+        owners = dict.fromkeys(entities, where)
+        columns = {
+            name: _storable(f"entities.{quote(name)}", kind)
+            for name, kind in entities.items()
+            if name not in self.product.keys
+        }
+        for index, use in enumerate(self.product.header.features):
+            group = self.definitions.groups[use.group]
+            for name, kind in self._described(use.group).items():
+                if name in group.key:
+                    continue
+                shown = use.prefix + name
+                if shown in owners:
+                    raise DefinitionError(
+                        f"{self.product.yaml_where}: the column `{shown}` comes from {owners[shown]} and from"
+                        f" {group.file.where}; rename one, or give the group a `prefix`."
+                    )
+                owners[shown] = group.file.where
+                columns[shown] = _storable(f"use_{index}.{quote(name)}", kind)
+        taken = sorted(set(owners) & set(PAGE_COLUMNS))
+        if taken:
+            raise DefinitionError(f"{owners[taken[0]]}: the column `{taken[0]}` is the suite's own; rename it.")
+        return columns
+
+    def _join(self, columns: dict[str, str], file: Path, n_pages: int) -> str:
+        listed = ", ".join(f"{text} AS {quote(name)}" for name, text in columns.items())
+        header = self.product.header
+        if header.valid_until is not None:
+            if header.valid_until not in columns:
+                raise DefinitionError(
+                    f"{self.product.yaml_where}: valid_until names `{header.valid_until}`, which is no column of"
+                    f" {self.product.entities.where} or of a feature group."
+                )
+            valid_until = f"{columns[header.valid_until]}::TIMESTAMP"
+        else:
+            assert header.valid_for is not None
+            valid_until = f"entities.{quote(_PAGE)} + INTERVAL {literal(duration_text(header.valid_for))}"
+        return system_sql(
+            "pages/join",
+            keys=quote_all(self.product.keys, "entities."),
+            valid_until=valid_until,
+            columns=listed or "NULL AS no_features",
+            entities=self.table(ENTITIES),
+            joins="\n    ".join(self._join_of(index, use) for index, use in enumerate(header.features)),
+            # Sorted by page, so that reading one page of a chunk skips the row groups of the others.
+            order=f"ORDER BY entities.{quote(_PAGE)}" if n_pages > 1 else "",
+            file=literal(str(file)),
+        )
+
+    def _join_of(self, index: int, use: FeatureUse) -> str:
+        group = self.definitions.groups[use.group]
+        entities = self._described(ENTITIES)
+        conditions = [f"use_{index}.{quote(_PAGE)} = entities.{quote(_PAGE)}"]
+        for key in group.key:
+            column = use.on.get(key, key)
+            if column not in entities:
+                raise DefinitionError(
+                    f"{self.product.yaml_where}: the feature group `{use.group}` is joined on `{column}`, which is no"
+                    f" column of {self.product.entities.where}; select it there, or map it with `on`."
+                )
+            conditions.append(f"use_{index}.{quote(key)} = entities.{quote(column)}")
+        return f"LEFT JOIN {self.table(use.group)} AS use_{index} ON {' AND '.join(conditions)}"
+
+    def _types(self, file: Path) -> dict[str, str]:
+        rows = self.cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [str(file)]).fetchall()
+        return {str(row[0]): str(row[1]) for row in rows}
+
+    def _explain_repeated_keys(self) -> None:
+        for use in self.product.header.features:
+            group = self.definitions.groups[use.group]
+            query = system_sql("pages/repeated_keys", keys=quote_all(group.key), group=self.table(use.group))
+            row = self.cursor.execute(query).fetchone()
+            if row:
+                raise RunFailed(
+                    f"{group.file.where}: more than one row for the key {dict(zip(group.key, row, strict=True))};"
+                    " a feature group has one row per key. Group by its key, or correct `key:`."
+                )
+        raise RunFailed(f"{self.product.yaml_where}: the features' join changed the number of entities.")
+
+
+def _storable(text: str, kind: str) -> str:
+    """Cast what Parquet cannot hold exactly: sums of integers are HUGEINT, and are kept as BIGINT."""
+    return f"{text}::BIGINT" if kind in ("HUGEINT", "UHUGEINT") else text

@@ -1,0 +1,284 @@
+"""The ledger: records of what happened, appended inside commits and read back.
+
+Each dataclass is one row of the table that it names; see `sql/system/ledger/create.sql` for the columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import duckdb
+
+from warehouse.lake import Commit
+from warehouse.system_sql import system_sql
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Ingestion:
+    """One delivery taken in. `min_known_at` tells which pages it may have put out of date."""
+
+    TABLE: ClassVar[str] = "ingestions"
+    ingest_id: int
+    source: str
+    definition: str
+    files: list[dict[str, Any]]
+    rows_read: int
+    rows_new: int
+    rows_restated: int
+    rows_withdrawn: int
+    rows_unchanged: int
+    rows_rejected: int
+    min_known_at: datetime | None
+    max_known_at: datetime | None
+    ingested_at: datetime
+    run_id: str
+    snapshot_id: int
+
+
+@dataclass(frozen=True)
+class PageRecord:
+    """One page published, or tried and not. `kind` is features, labels or predictions."""
+
+    TABLE: ClassVar[str] = "pages"
+    product: str
+    kind: str
+    as_of: datetime
+    state: str
+    run_id: str
+    definitions: str
+    ingest_id: int
+    recorded_at: datetime
+    snapshot_id: int
+    n_rows: int = 0
+    model_version: str | None = None
+    hindsight: bool = False
+    valid_until: datetime | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run of a job, with what it cost. Seconds are of the wall clock and of all cores."""
+
+    TABLE: ClassVar[str] = "runs"
+    run_id: str
+    job: str
+    state: str
+    started_at: datetime
+    finished_at: datetime
+    wall_s: float
+    cpu_s: float
+    peak_memory_bytes: int
+    host: str
+    almanac_version: str
+    product: str | None = None
+    first_as_of: datetime | None = None
+    last_as_of: datetime | None = None
+    n_pages: int = 0
+    n_rows: int = 0
+    bytes_written: int = 0
+    definitions: str | None = None
+    ingest_id: int | None = None
+    model_version: str | None = None
+    snapshot_id: int | None = None
+    owner: str | None = None
+    team: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class CheckRecord:
+    """What one check found on one page."""
+
+    TABLE: ClassVar[str] = "checks"
+    run_id: str
+    product: str
+    as_of: datetime
+    name: str
+    severity: str
+    passed: bool
+    wrong_rows: int
+    message: str
+
+
+@dataclass(frozen=True)
+class WrongRow:
+    """One row that a check found wrong, as JSON."""
+
+    TABLE: ClassVar[str] = "wrong_rows"
+    run_id: str
+    product: str
+    as_of: datetime
+    name: str
+    wrong_row: str
+
+
+@dataclass(frozen=True)
+class DefinitionsRecord:
+    """The text of a set of definitions, by the hash that pages and models bear."""
+
+    TABLE: ClassVar[str] = "definitions"
+    definitions: str
+    product: str
+    recorded_at: datetime
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class GridRecord:
+    """A product's page grid, from `recorded_at` on."""
+
+    TABLE: ClassVar[str] = "grids"
+    product: str
+    cron: str
+    zone: str
+    since: datetime
+    recorded_at: datetime
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """One model version: what it was trained on and how it did. It may write pages from `label_cutoff` on."""
+
+    TABLE: ClassVar[str] = "models"
+    product: str
+    version: str
+    label_cutoff: datetime
+    trained_at: datetime
+    run_id: str
+    first_page: datetime
+    last_page: datetime
+    n_pages: int
+    n_rows: int
+    definitions: str
+    ingest_id: int
+    estimator: str
+    parameters: str
+    seed: int
+    features: list[str]
+    metrics: dict[str, float]
+    libraries: dict[str, str]
+    artifact: str
+    sha256: str
+    scorer: str
+    scorer_reason: str
+    trained_by: str
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """From `effective_from` (an as_of) on, this version writes the product's pages."""
+
+    TABLE: ClassVar[str] = "promotions"
+    product: str
+    version: str
+    effective_from: datetime
+    promoted_at: datetime
+    promoted_by: str
+    reason: str
+
+
+Record = (
+    Ingestion
+    | PageRecord
+    | RunRecord
+    | CheckRecord
+    | WrongRow
+    | DefinitionsRecord
+    | GridRecord
+    | ModelRecord
+    | Promotion
+)
+
+
+def append(commit: Commit, records: Sequence[Record]) -> None:
+    """Append records, all of one kind, to their table inside a commit."""
+    if not records:
+        return
+    rows = _as_arrow(records)
+    # Registered under a name of its own: the insert goes by column name, never by position.
+    commit.connection.register("almanac_records", rows)
+    commit.execute(f"INSERT INTO ledger.{records[0].TABLE} BY NAME SELECT * FROM almanac_records")
+    commit.connection.unregister("almanac_records")
+
+
+def _as_arrow(records: Sequence[Record]) -> pa.Table:
+    import pyarrow as pa
+
+    columns: dict[str, pa.Array] = {}
+    for spec in fields(records[0]):
+        values = [getattr(record, spec.name) for record in records]
+        if isinstance(values[0], dict):
+            of_numbers = all(isinstance(item, float) for value in values for item in value.values())
+            kind = pa.map_(pa.string(), pa.float64() if of_numbers else pa.string())
+            columns[spec.name] = pa.array([list(value.items()) for value in values], kind)
+        else:
+            columns[spec.name] = pa.array(values)
+    return pa.table(columns)
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """What the ledger knows of a source: how often it was ingested, and whether any row has newer versions."""
+
+    ingest_id: int = 0
+    has_versions: bool = False
+    ingestions: list[tuple[int, datetime | None]] = field(default_factory=list)
+
+    def newer_than(self, ingest_id: int, before: datetime) -> int | None:
+        """Give the first ingestion after `ingest_id` that brought facts known before `before`, if any."""
+        late = (i for i, known in self.ingestions if i > ingest_id and known is not None and known < before)
+        return min(late, default=None)
+
+
+def source_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, SourceFacts]:
+    """Read, for every source that was ever ingested, what the ledger knows of it."""
+    rows = connection.execute(system_sql("ledger/source_facts")).fetchall()
+    return {
+        str(source): SourceFacts(
+            ingest_id, bool(versions), [(item["ingest_id"], item["min_known_at"]) for item in each]
+        )
+        for source, ingest_id, versions, each in rows
+    }
+
+
+def newest_ingest_id(connection: duckdb.DuckDBPyConnection) -> int:
+    """Give the id of the newest ingestion of any source; 0 before the first."""
+    row = connection.execute("SELECT coalesce(max(ingest_id), 0) FROM ledger.ingestions").fetchone()
+    return int(row[0]) if row else 0
+
+
+def published_pages(connection: duckdb.DuckDBPyConnection, product: str, kind: str) -> dict[datetime, PageRecord]:
+    """Read the newest publication of each page of one kind, by as_of."""
+    names = [spec.name for spec in fields(PageRecord)]
+    query = system_sql("ledger/published_pages", columns=", ".join(names))
+    rows = connection.execute(query, [product, kind]).fetchall()
+    return {row[names.index("as_of")]: PageRecord(**dict(zip(names, row, strict=True))) for row in rows}
+
+
+def models(connection: duckdb.DuckDBPyConnection, product: str) -> list[ModelRecord]:
+    """Read a product's model versions, oldest first."""
+    names = [spec.name for spec in fields(ModelRecord)]
+    rows = connection.execute(system_sql("ledger/models", columns=", ".join(names)), [product]).fetchall()
+    return [ModelRecord(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+def promotions(connection: duckdb.DuckDBPyConnection, product: str) -> list[Promotion]:
+    """Read a product's promotions in the order in which they were made."""
+    names = [spec.name for spec in fields(Promotion)]
+    rows = connection.execute(system_sql("ledger/promotions", columns=", ".join(names)), [product]).fetchall()
+    return [Promotion(*row) for row in rows]
+
+
+def model_in_effect(promotions: Sequence[Promotion], as_of: datetime) -> str | None:
+    """Tell which version writes the page `as_of`: that of the newest promotion already in effect then."""
+    effective = [promotion for promotion in promotions if promotion.effective_from <= as_of]
+    if not effective:
+        return None
+    return max(effective, key=lambda promotion: (promotion.effective_from, promotion.promoted_at)).version

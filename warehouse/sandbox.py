@@ -1,0 +1,202 @@
+"""The sandbox: where authors' queries run, and where nothing from the future exists.
+
+A sandbox is a database instance of its own. The lake is attached to it read-only at one snapshot, and external
+access is then switched off for good. For one instant it offers a schema of views that bear the sources' names
+and show each source as it was known then; a query sees those and nothing else, because `warehouse.query` has
+let through none but unqualified names. DuckDB resolves them; the author's text runs unchanged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+
+from warehouse import ledger
+from warehouse.definitions import Source
+from warehouse.errors import DefinitionError, RunFailed, UsageError
+from warehouse.lake import Lake, check_format, table_columns
+from warehouse.query import CheckedQuery
+from warehouse.system_sql import literal, quote, quote_all, system_sql
+
+#: What a view of a source leaves out of the lake's table: the suite's own bookkeeping.
+_HIDDEN = ("ingest_id", "withdrawn")
+
+
+class Sandbox:
+    """One sandbox on one snapshot. Safe to share between threads: each page has a cursor and schema of its own."""
+
+    def __init__(self, lake: Lake, *, snapshot_id: int | None = None, spill: Path | None = None) -> None:
+        """Open the sandbox at a snapshot (default: the newest).
+
+        Parameters
+        ----------
+        lake
+            The lake whose sources are shown.
+        snapshot_id
+            The state of the lake to show.
+        spill
+            Where DuckDB puts what does not fit into memory.
+        """
+        self.lake = lake
+        self.snapshot_id = lake.newest_snapshot() if snapshot_id is None else snapshot_id
+        self._instance = lake.connect(snapshot_id=self.snapshot_id)
+        self.suite_id = check_format(self._instance, lake.root)
+        self.facts = ledger.source_facts(self._instance)
+        self.ingest_id = ledger.newest_ingest_id(self._instance)
+        self._columns: dict[str, dict[str, str]] = {}
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._close_the_doors(spill)
+
+    def _close_the_doors(self, spill: Path | None) -> None:
+        folders = [self.lake.data.resolve(), self.lake.staging.resolve()]
+        if spill is not None:
+            self._instance.execute(f"SET temp_directory = {literal(str(spill))}")
+        listed = ", ".join(literal(f"{folder}{os.sep}") for folder in folders)
+        self._instance.execute(f"SET allowed_directories = [{listed}]")
+        self._instance.execute("SET enable_external_access = false")
+        self._instance.execute("SET lock_configuration = true")
+
+    def close(self) -> None:
+        """Let go of the lake."""
+        self._instance.close()
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Give a cursor for statements of the suite's own; the caller closes it."""
+        return self._instance.cursor()
+
+    def source_columns(self, source: Source) -> dict[str, str]:
+        """Give the columns and types that a query sees of a source, `known_at` among them.
+
+        Raises
+        ------
+        UsageError
+            If the source was never ingested.
+        """
+        with self._lock:
+            if source.name not in self._columns:
+                found = table_columns(self._instance, "sources", source.name)
+                if not found:
+                    raise UsageError(
+                        f"the source `{source.name}` holds no facts yet; run `almanac ingest {source.name}` first."
+                    )
+                self._columns[source.name] = {n: kind for n, kind in found.items() if n not in _HIDDEN}
+            return self._columns[source.name]
+
+    @contextlib.contextmanager
+    def at(
+        self, instant: datetime, sources: Iterable[Source], *, ingest_id: int | None = None
+    ) -> Iterator[SandboxPage]:
+        """Open the sandbox at one instant: only facts with `known_at + arrives_within < instant` exist.
+
+        Parameters
+        ----------
+        instant
+            Naive UTC; a page's `as_of`, or `known_by` for labels.
+        sources
+            The sources to show.
+        ingest_id
+            Leave out what later ingestions brought, to make an old page again.
+        """
+        schema = f"page_{next(self._numbers)}"
+        cursor = self._instance.cursor()
+        try:
+            cursor.execute(f"CREATE SCHEMA memory.{schema}")
+            cursor.execute(f"USE memory.{schema}")
+            for source in sources:
+                cursor.execute(self._view(source, schema, instant, ingest_id))
+            yield SandboxPage(cursor, schema, instant)
+        finally:
+            with contextlib.suppress(duckdb.Error):
+                cursor.execute("USE memory.main")
+                cursor.execute(f"DROP SCHEMA memory.{schema} CASCADE")
+            cursor.close()
+
+    def _view(self, source: Source, schema: str, instant: datetime, ingest_id: int | None) -> str:
+        facts = self.facts.get(source.name, ledger.SourceFacts())
+        fragments = {
+            "view": f"memory.{schema}.{quote(source.name)}",
+            "columns": quote_all(self.source_columns(source)),
+            "source": quote(source.name),
+            "horizon": timestamp_literal(earlier(instant, source.header.arrives_within)),
+            "ingest_id": str(self.ingest_id if ingest_id is None else ingest_id),
+        }
+        if facts.has_versions:
+            return system_sql("sandbox/versioned_source", key=quote_all(source.key), **fragments)
+        return system_sql("sandbox/source", **fragments)
+
+
+class SandboxPage:
+    """The sandbox at one instant. Queries run on its own cursor; tables made here go when it closes."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, schema: str, instant: datetime) -> None:
+        self.cursor, self.schema, self.instant = cursor, schema, instant
+
+    def run_wrapped(
+        self, statement: str, query: CheckedQuery, target: str, as_of: datetime, **parameters: object
+    ) -> None:
+        """Run a checked query inside a statement of the suite's own that puts its rows into the table `target`.
+
+        The rows are marked with the page `as_of`, which is also bound as `$as_of` besides `parameters`.
+        """
+        text = system_sql(statement, target=target, as_of=timestamp_literal(as_of), query=query.text)
+        with _explained(query.where):
+            self.cursor.execute(text, query.bound(as_of=as_of, **parameters) or None)
+
+    def show_rows_of(self, name: str, table: str) -> None:
+        """Let later queries of this page read, by the name `name`, this page's rows of a table of many pages."""
+        view, at = f"memory.{self.schema}.{quote(name)}", timestamp_literal(self.instant)
+        self.cursor.execute(system_sql("sandbox/rows_of_page", view=view, table=table, as_of=at))
+
+    def bind(self, name: str, query: CheckedQuery) -> None:
+        """Bind a query and run it for no row; later queries can read its columns by the name `name`."""
+        table = f"memory.{self.schema}.{quote(f'almanac: {name}')}"
+        self.run_wrapped("pages/prepare", query, table, self.instant)
+        self.show_rows_of(name, table)
+
+    def show_page(self, rows: str) -> None:
+        """Let a check read, by the name `page`, this page's rows of the staged relation `rows`."""
+        view = f"memory.{self.schema}.page"
+        self.cursor.execute(system_sql("sandbox/page", view=view, rows=rows, as_of=timestamp_literal(self.instant)))
+
+    def wrong_rows(self, check: CheckedQuery, limit: int) -> tuple[int, list[str]]:
+        """Run a check: how many rows it found wrong, and the first `limit` of them as JSON."""
+        at = timestamp_literal(self.instant)
+        text = system_sql("audit/wrong_rows_of_page", as_of=at, query=check.text, limit=str(limit))
+        with _explained(check.where):
+            row = self.cursor.execute(text, check.bound(as_of=self.instant) or None).fetchone()
+        return (int(row[1]), list(row[2] or [])) if row else (0, [])
+
+
+@contextlib.contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """Turn DuckDB's errors into ours: what does not bind is a definition's mistake, the rest a failed run."""
+    try:
+        yield
+    except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
+        raise DefinitionError(f"{where}: {error}") from error
+    except duckdb.Error as error:
+        raise RunFailed(f"{where}: the query failed on the data: {error}") from error
+
+
+def timestamp_literal(instant: datetime) -> str:
+    """Write an instant as a DuckDB literal of naive UTC."""
+    return f"TIMESTAMP '{instant.isoformat(sep=' ')}'"
+
+
+def earlier(instant: datetime, by: timedelta) -> datetime:
+    """Subtract without falling off the calendar."""
+    return instant - by if instant - datetime.min > by else datetime.min
