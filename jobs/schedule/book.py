@@ -232,7 +232,21 @@ class Book:
         values |= {"job_id": tick.job_id, "at": _text(tick.at)}
         self.db.execute(system_sql(f"operations/{statement}"), values)
 
-    # Pauses
+    # Single facts, and pauses
+
+    def fact(self, name: str) -> str | None:
+        """Give a fact that was noted."""
+        row = self.db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return str(row["value"]) if row else None
+
+    def note_fact(self, name: str, value: str) -> None:
+        """Note a fact, in place of what was noted by that name."""
+        self.db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def seen_until(self) -> datetime | None:
+        """Give the latest instant that any scheduler has seen."""
+        (latest,) = self.db.execute("SELECT max(seen_until) FROM jobs").fetchone()
+        return _time(latest) if latest else None
 
     def pause(self, name: str, who: str, why: str, now: datetime) -> None:
         """Write down that a job is paused, by whom and why.
@@ -267,6 +281,35 @@ class Book:
         if row is None:
             raise NotFoundError(f"no scheduler has seen a job {name!r}")
         return int(row[0])
+
+    def paused(self) -> dict[str, str]:
+        """Give the paused jobs by name, each with who paused it and why."""
+        return {self.job_name(job_id): why for job_id, why in self._pauses().items()}
+
+    def triggers(self) -> dict[str, str]:
+        """Give the rule in force for each job by name, as `write_down` puts it."""
+        rows = self.db.execute("SELECT name, trigger FROM jobs WHERE removed_at IS NULL")
+        return {row["name"]: row["trigger"] for row in rows}
+
+    def report_ticks(
+        self, job: str | None, start: datetime | None, end: datetime | None, at_most: int
+    ) -> list[dict[str, Any]]:
+        """List ticks with what became of them, the newest first; instants are naive UTC.
+
+        Raises
+        ------
+        NotFoundError
+            There never was a job of that name.
+        """
+        if job is not None and not self.db.execute("SELECT 1 FROM jobs WHERE name = ?", (job,)).fetchone():
+            raise NotFoundError(f"no scheduler has seen a job {job!r}")
+        values = {"job": job, "start": _text_or_none(start), "end": _text_or_none(end), "at_most": at_most}
+        rows = self.db.execute(system_sql("operations/report_ticks"), values).fetchall()
+        instants = ("at", "page", "covered_by", "not_before", "settled_at", "started_at", "finished_at")
+        return [
+            {key: _time(row[key]) if key in instants and row[key] else row[key] for key in row.keys()}  # noqa: SIM118
+            for row in rows
+        ]
 
     def _pauses(self) -> dict[int, str]:
         rows = self.db.execute("SELECT job_id, paused_by, why FROM pauses WHERE resumed_at IS NULL")

@@ -25,12 +25,13 @@ ABANDONED_AT_MOST = 3
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """The tick ends here. `into`: the tick that does its work, if it is coalesced."""
+    """The tick ends here. `into`: the tick that does its work, if it is coalesced; `alarming`: tell somebody."""
 
     tick: Tick
     outcome: Outcome
     reason: str = ""
     into: datetime | None = None
+    alarming: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,7 @@ def _became(upstream: Upstream) -> str:
 
 def _wait(job: Job, tick: Tick, now: datetime, what: str, until: datetime | None = None) -> Verdict:
     if now >= tick.seen_at + job.wait_at_most:
-        return Settle(tick, "skipped", f"{what}, longer than wait_at_most ({job.wait_at_most})")
+        return Settle(tick, "skipped", f"{what}, longer than wait_at_most ({job.wait_at_most})", alarming=True)
     return Hold(tick, what, until=until)
 
 

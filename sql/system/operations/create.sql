@@ -76,7 +76,8 @@ CREATE TABLE alerts (
     body TEXT NOT NULL,
     channels TEXT NOT NULL,
     state TEXT NOT NULL DEFAULT 'raised' CHECK (state IN ('raised', 'sent', 'given up')),
-    tries INTEGER NOT NULL DEFAULT 0
+    tries INTEGER NOT NULL DEFAULT 0,
+    next_try TEXT
 );
 CREATE INDEX alerts_to_send ON alerts (what) WHERE state = 'raised';
 

@@ -1,0 +1,54 @@
+"""Readiness queries: `sql/readiness/NAME.sql`, a SELECT of one value that is true once a page's data are complete.
+
+Such a query is judged and run like any other of the author's: in the sandbox, at the page's `as_of`, where it sees
+each source as it was known then, by what has been ingested up to now.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from jobs.suite import Suite
+from warehouse.definitions.product import PlainHeader
+from warehouse.definitions.sql_file import read_header, read_sql_file
+from warehouse.errors import AlmanacError, DefinitionError
+from warehouse.query import CheckedQuery, check_query
+from warehouse.sandbox import Sandbox
+
+
+def readiness_names(root: Path) -> list[str]:
+    """List the readiness queries of a suite."""
+    return sorted(path.stem for path in (root / "sql" / "readiness").glob("*.sql"))
+
+
+def read_readiness(suite: Suite, name: str) -> CheckedQuery:
+    """Read one readiness query.
+
+    Raises
+    ------
+    DefinitionError
+        If the file is wrong, or holds something that the sandbox does not know to be safe.
+    """
+    problems: list[str] = []
+    file = read_sql_file(suite.root / "sql" / "readiness" / f"{name}.sql", suite.root, problems)
+    if file is None or read_header(PlainHeader, file, problems) is None:
+        raise DefinitionError(problems)
+    return check_query(file.statement, file.where, tables=suite.definitions.sources, parameters={"as_of"})
+
+
+def why_unready(suite: Suite, name: str, page: datetime) -> str | None:
+    """Ask a readiness query about a page: None if it says true, else a sentence that says what it said.
+
+    A query that fails is an answer too: the page is not known to be ready.
+    """
+    try:
+        query = read_readiness(suite, name)
+        with Sandbox(suite.lake) as sandbox, sandbox.at(page, suite.definitions.sources_read([query])) as at:
+            rows = at.cursor.execute(query.text, query.bound(as_of=page) or None).fetchmany(2)
+    except AlmanacError as error:
+        return f"the readiness query {name} failed: {error}"
+    if len(rows) == 1 and rows[0][:1] == (True,) and len(rows[0]) == 1:
+        return None
+    found = "no row" if not rows else "more than one row" if len(rows) > 1 else f"{rows[0][0]}"
+    return f"not ready: {name} gives {found}"
