@@ -167,6 +167,8 @@ class _ChunkOfPages:
             file = self.directory / "features.parquet"
             made = chunk.compute(fresh, file, self.order.workers, self.progress.advance)
             n_rows |= made.n_rows
+            for difference in chunk.differing:
+                self.progress.warn(f"{difference} between the range way and the plain way; the plain way was taken.")
             relations.append(f"(FROM read_parquet({literal(str(file))}))")
             records = [self._record("features", page, made.n_rows[page]) for page in fresh]
             self._stage(StagedRows("features", file, made.columns, records))

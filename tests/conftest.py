@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from datetime import datetime
@@ -13,6 +14,9 @@ from jobs.ingest import ingest
 from jobs.starter import make_starter
 from jobs.suite import Suite, open_suite
 from jobs.train import train
+
+# As the command line does, and before anything loads OpenMP.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 #: What every test's clock says, unless it says otherwise: after the starter's last fact.
 NOW = datetime(2026, 4, 10)

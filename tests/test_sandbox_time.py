@@ -223,6 +223,6 @@ def test_the_doors_are_closed_even_for_a_query_that_was_not_checked(tmp_path: Pa
     write(tmp_path, "readings", [(1, "a", 10, 0, None, False)])
     ingest(suite)
     product = suite.definitions.product("leak")
-    with Sandbox(suite.lake) as sandbox, sandbox.at(AS_OF, suite.definitions.sources_of(product)) as view:
-        with pytest.raises(duckdb.Error):
-            view.cursor.execute(query)
+    sources = suite.definitions.sources_of(product)
+    with Sandbox(suite.lake) as sandbox, sandbox.at(AS_OF, sources) as view, pytest.raises(duckdb.Error):
+        view.cursor.execute(query)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,12 +21,15 @@ from warehouse.definitions.durations import duration_text
 from warehouse.definitions.product import PAGE_COLUMNS
 from warehouse.errors import DefinitionError, RunFailed
 from warehouse.query import CheckedQuery
-from warehouse.sandbox import Sandbox, SandboxPage
+from warehouse.range_pass import RangePass
+from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox, SandboxPage
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 
 #: How the entities' table is called beside those of the feature groups; no group can bear this name.
 ENTITIES = "almanac: entities"
 _PAGE = "almanac: as_of"
+#: From how many pages on the range way is tried: for fewer, it costs more than it saves.
+RANGE_FROM_PAGES = 4
 _numbers = itertools.count()
 
 
@@ -46,6 +50,10 @@ class Chunk:
         self.schema = f"chunk_{next(_numbers)}"
         self.cursor = sandbox.cursor()
         self._groups = definitions.groups_of(product)
+        self._read_by_others = {name for _, query in self._queries() for name in query.tables}
+        #: The groups that were made in one pass for all pages, and those where that gave other rows.
+        self._done: set[str] = set()
+        self.differing: list[str] = []
         self._sources = definitions.sources_of(product)
 
     def __enter__(self) -> Chunk:
@@ -81,8 +89,12 @@ class Chunk:
         RunFailed
             If a query fails on the data, or a feature group has several rows for one key.
         """
+        if len(pages) >= HOLD_FROM_PAGES:
+            self.sandbox.hold(self._sources)
         with self._page(pages[0]) as first:
             self._prepare(first)
+        if len(pages) >= RANGE_FROM_PAGES:
+            self._fill_ranges(pages)
         with ThreadPoolExecutor(max_workers=max(1, min(workers, len(pages)))) as pool:
             for _ in pool.map(self._fill, pages):
                 done(1)
@@ -105,13 +117,34 @@ class Chunk:
         """Make the chunk's tables, empty, with the types that the queries have."""
         for name, query in self._queries():
             page.run_wrapped("pages/prepare", query, self.table(name), page.instant)
-            page.show_rows_of(name, self.table(name))
+            if name in self._read_by_others:
+                page.show_rows_of(name, self.table(name))
+
+    def _fill_ranges(self, pages: Sequence[datetime]) -> None:
+        """Make what can be made in one pass; compare one page with the plain way, and if it differs, start over."""
+        ranges = RangePass(self.sandbox, self.definitions, self._groups, self.cursor, self.schema, pages)
+        ranges.fill()
+        chosen = random.Random(str(pages)).choice(list(pages))
+        with self._page(chosen) as page:
+            for group in self._groups:
+                if group.name not in ranges.forms:
+                    continue
+                plain = f"memory.{page.schema}.{quote(f'almanac: plain {group.name}')}"
+                page.run_wrapped("pages/prepare", group.query, plain, chosen)
+                page.run_wrapped("pages/collect", group.query, plain, chosen)
+                if wrong := ranges.differences(group.name, plain, chosen):
+                    self.cursor.execute(f"DELETE FROM {self.table(group.name)}")
+                    self.differing.append(f"{group.file.where}: {wrong} rows of the page {chosen} differ")
+                else:
+                    self._done.add(group.name)
 
     def _fill(self, as_of: datetime) -> None:
         with self._page(as_of) as page:
             for name, query in self._queries():
-                page.run_wrapped("pages/collect", query, self.table(name), as_of)
-                page.show_rows_of(name, self.table(name))
+                if name not in self._done:
+                    page.run_wrapped("pages/collect", query, self.table(name), as_of)
+                if name in self._read_by_others:
+                    page.show_rows_of(name, self.table(name))
 
     def _described(self, name: str) -> dict[str, str]:
         rows = self.cursor.execute(f"DESCRIBE {self.table(name)}").fetchall()

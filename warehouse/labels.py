@@ -18,7 +18,7 @@ import duckdb
 from warehouse.definitions import Definitions, Product
 from warehouse.errors import DefinitionError, RunFailed
 from warehouse.ledger import PageRecord, SourceFacts
-from warehouse.sandbox import Sandbox
+from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox
 from warehouse.system_sql import literal, quote_all, system_sql
 
 #: The type in which each kind of label is kept.
@@ -91,6 +91,8 @@ def _collect(
             for as_of in part:
                 view.run_wrapped(statement, product.label, table, as_of, known_by=known_by)
 
+    if len(pages) >= HOLD_FROM_PAGES:
+        sandbox.hold(sources)
     fill(pages[:1], "pages/prepare")
     count = max(1, min(workers, len(pages)))
     with ThreadPoolExecutor(max_workers=count) as pool:

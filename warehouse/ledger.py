@@ -229,6 +229,7 @@ class SourceFacts:
 
     ingest_id: int = 0
     has_versions: bool = False
+    n_rows: int = 0
     ingestions: list[tuple[int, datetime | None]] = field(default_factory=list)
 
     def newer_than(self, ingest_id: int, before: datetime) -> int | None:
@@ -242,9 +243,9 @@ def source_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, SourceFacts
     rows = connection.execute(system_sql("ledger/source_facts")).fetchall()
     return {
         str(source): SourceFacts(
-            ingest_id, bool(versions), [(item["ingest_id"], item["min_known_at"]) for item in each]
+            ingest_id, bool(versions), n_rows, [(item["ingest_id"], item["min_known_at"]) for item in each]
         )
-        for source, ingest_id, versions, each in rows
+        for source, ingest_id, versions, n_rows, each in rows
     }
 
 

@@ -32,6 +32,8 @@ for _module in (suites, data, training, pages, clock):
 
 def main() -> None:
     """Run the command line, and end the process with its exit code."""
+    # OpenMP threads that wait by spinning slow down everything else on a shared machine, us included.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app()
     except AlmanacError as error:

@@ -4,6 +4,7 @@ from jobs.scoring.arrow_input import estimator_input
 from jobs.scoring.compiled import compile_model
 from jobs.scoring.parity import ParityReport, check_parity, ready_scorer
 from jobs.scoring.scorer import Scorer, estimator_scorer
+from jobs.scoring.stream import score_stream, scored_reader
 
 __all__ = [
     "ParityReport",
@@ -13,4 +14,6 @@ __all__ = [
     "estimator_input",
     "estimator_scorer",
     "ready_scorer",
+    "score_stream",
+    "scored_reader",
 ]

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobs.scoring.ensemble import Feature
+import numpy as np
+
+from jobs.scoring.ensemble import Feature, Values
 from jobs.scoring.scorer import NotUnderstood
 
 
@@ -55,11 +57,25 @@ class Block:
             raise NotUnderstood("a step takes text and numbers together")
         return "float64" if len(found) != 1 else found.pop()
 
+    def in_float64_if_frame(self) -> Block:
+        """Return what scikit-learn's `check_array(dtype=[float64, float32])` makes of the block.
+
+        It keeps an array's float32, but a polars frame has no one type that it could see, and becomes float64.
+        """
+        if self.names is None:
+            return self
+        features = tuple(feature.then(_to_float64) for feature in self.features)
+        return Block(features, ("float64",) * len(features)) if self.kind == "float32" else self
+
     def numbers(self, model: str) -> Block:
         """Return the block, if it holds numbers only."""
         if "text" in self.kinds:
             raise NotUnderstood(f"{model} is given text")
         return self
+
+
+def _to_float64(values: Values) -> Values:
+    return values.astype(np.float64)
 
 
 def input_block(feature_names: Sequence[str], kinds: Sequence[str]) -> Block:

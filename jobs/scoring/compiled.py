@@ -7,7 +7,7 @@ registries in plain sight. What is not in them is scored by the estimator itself
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,133 +15,119 @@ import pyarrow as pa
 
 from jobs.scoring.arrow_input import Batch, column_named, feature_kind, plain_column
 from jobs.scoring.block import Block, input_block
-from jobs.scoring.ensemble import Ensemble
+from jobs.scoring.calibrated import CalibratedProgram
+from jobs.scoring.linear import LinearProgram, is_linear
 from jobs.scoring.pipeline import split_pipeline
-from jobs.scoring.read_hist_gradient import read_hist_gradient_boosting
-from jobs.scoring.read_trees import read_decision_tree, read_forest, read_gradient_boosting
-from jobs.scoring.scorer import (
-    EstimatorScorer,
-    Floats,
-    NotUnderstood,
-    Scorer,
-    estimator_scorer,
-    final_step,
-)
-from jobs.scoring.tree_scorer import TreeProgram, kernel_kind
-
-Reader = Callable[[Any, Block], Ensemble]
-Link = Callable[[Any, Floats], Floats]
+from jobs.scoring.program import Program
+from jobs.scoring.readers import reader_of
+from jobs.scoring.scorer import Floats, NotUnderstood, Scorer, estimator_scorer
+from jobs.scoring.tree_scorer import TreeProgram
 
 
-def _hist_probabilities(model: Any, raw: Floats) -> Floats:
-    return np.asarray(model._loss.predict_proba(raw))
+def build_program(estimator: Any, block: Block, kinds: Sequence[str], feature_names: Sequence[str]) -> Program:
+    """Compile an estimator for input columns of certain types.
+
+    Parameters
+    ----------
+    estimator
+        A fitted estimator or pipeline.
+    block
+        What it is given.
+    kinds, feature_names
+        The types and names of the input columns that the block is made of.
+
+    Raises
+    ------
+    NotUnderstood
+        The model, or a step before it, cannot be compiled exactly.
+    """
+    model, block = split_pipeline(estimator, block)
+    if is_linear(model):
+        return LinearProgram(model, block, kinds, feature_names)
+    if type(model).__name__ == "CalibratedClassifierCV" and type(model).__module__.startswith("sklearn."):
+        parts = [part.estimator for part in model.calibrated_classifiers_]
+        return CalibratedProgram(model, [build_program(part, block, kinds, feature_names) for part in parts])
+    known = reader_of(model)
+    if known is None:
+        raise NotUnderstood(f"{type(model).__name__} is not among the models that are understood")
+    read, make_link = known
+    return TreeProgram(read(model, block), kinds, feature_names, make_link(model))
 
 
-def _hist_prediction(model: Any, raw: Floats) -> Floats:
-    return np.asarray(model._loss.link.inverse(raw.ravel()))
-
-
-def _as_it_is(model: Any, raw: Floats) -> Floats:
-    return raw if hasattr(model, "classes_") else raw.ravel()
-
-
-def _loss_probabilities(model: Any, raw: Floats) -> Floats:
-    return np.asarray(model._loss.predict_proba(raw.ravel() if raw.shape[1] == 1 else raw))
-
-
-READERS: dict[str, tuple[Reader, Link]] = {
-    "HistGradientBoostingClassifier": (read_hist_gradient_boosting, _hist_probabilities),
-    "HistGradientBoostingRegressor": (read_hist_gradient_boosting, _hist_prediction),
-    "RandomForestClassifier": (read_forest, _as_it_is),
-    "RandomForestRegressor": (read_forest, _as_it_is),
-    "ExtraTreesClassifier": (read_forest, _as_it_is),
-    "ExtraTreesRegressor": (read_forest, _as_it_is),
-    "DecisionTreeClassifier": (read_decision_tree, _as_it_is),
-    "DecisionTreeRegressor": (read_decision_tree, _as_it_is),
-    "ExtraTreeClassifier": (read_decision_tree, _as_it_is),
-    "ExtraTreeRegressor": (read_decision_tree, _as_it_is),
-    "GradientBoostingClassifier": (read_gradient_boosting, _loss_probabilities),
-    "GradientBoostingRegressor": (read_gradient_boosting, _as_it_is),
-}
-"""By class name: what reads the model's trees, and how its raw prediction (n, n_outputs) becomes `predict`'s.
-"""
-
-
-class CompiledTrees:
-    """A tree ensemble, with the steps before it, scored by the bitvector kernel."""
+class CompiledScorer:
+    """A compiled model: one program for each set of column types that comes along."""
 
     def __init__(self, estimator: Any, feature_names: Sequence[str]) -> None:
         self.estimator = estimator
         self.feature_names = tuple(feature_names)
         self._lock = threading.Lock()
-        self._programs: dict[tuple[str, ...], TreeProgram | EstimatorScorer] = {}
-        self.model = final_step(estimator)
-        self._read, self._link = READERS[type(self.model).__name__]
-        ensemble = self._understand(self._likely_kinds())
-        self.kind = kernel_kind(ensemble)
-        kernel = "traversal" if self.kind == "traversal" else "bitvector"
-        self.why = (
-            f"{len(ensemble.trees)} trees of at most {ensemble.max_leaves} leaves go through the {kernel}"
-            " kernel with all the steps before them."
-        )
+        likely = self._likely_kinds()
+        self._first = self._build(likely)
+        self._programs: dict[tuple[str, ...], Program | None] = {likely: self._first}
+        self.kind = self._first.kind
+        self.why = self._first.why
+        self.tolerance_ulp = self._first.tolerance_ulp
 
     def _likely_kinds(self) -> tuple[str, ...]:
         """Return the types to try first: text where a step or the model itself knows categories of text."""
         text = set(_text_columns(self.estimator, self.feature_names))
         return tuple("text" if name in text else "float64" for name in self.feature_names)
 
-    def _understand(self, kinds: tuple[str, ...]) -> Ensemble:
-        model, block = split_pipeline(self.estimator, input_block(self.feature_names, kinds))
-        return self._read(model, block)
+    def _build(self, kinds: tuple[str, ...]) -> Program:
+        block = input_block(self.feature_names, kinds)
+        return build_program(self.estimator, block, kinds, self.feature_names)
 
-    def program(self, kinds: tuple[str, ...]) -> TreeProgram | EstimatorScorer:
-        """Return what scores columns of these types, made at their first sight."""
+    def _program(self, kinds: tuple[str, ...]) -> Program | None:
+        """Return what scores columns of these types, made at their first sight; None if nothing compiled can."""
         with self._lock:
             if kinds not in self._programs:
                 try:
-                    self._programs[kinds] = TreeProgram(self._understand(kinds), kinds, self.feature_names)
-                except NotUnderstood as reason:
-                    self._programs[kinds] = estimator_scorer(self.estimator, self.feature_names, str(reason))
+                    self._programs[kinds] = self._build(kinds)
+                except NotUnderstood:
+                    self._programs[kinds] = None
             return self._programs[kinds]
 
     def probes(self, place: int) -> list[float | str]:
-        """Return the values at which the model's tests on a feature change their answer."""
-        program = self.program(self._likely_kinds())
-        if isinstance(program, EstimatorScorer):
-            return []
-        found: list[float | str] = []
-        for bins in program.bins:
-            if bins.column == place:
-                found += [*bins.domain, *bins.breakpoints.astype(np.float64).tolist()]
-        return found
+        """Return the values of a feature at which the model's tests change their answer."""
+        return self._first.probes(place)
 
-    def _columns(self, batch: Batch) -> tuple[tuple[str, ...], list[pa.Array | pa.ChunkedArray]]:
+    def magnitude(self, batch: Batch) -> Floats | None:
+        """Return what size the terms of each raw prediction have, None where raw predictions agree to the bit."""
+        program, columns = self._program_for(batch)
+        if not isinstance(program, LinearProgram):
+            return None
+        parts = [program.magnitude(part, n_rows) for part, n_rows in _in_pieces(columns, batch.num_rows)]
+        sizes = np.concatenate(parts)
+        return sizes[:, 0] if sizes.shape[1] == 1 else sizes
+
+    def _program_for(self, batch: Batch) -> tuple[Program | None, list[pa.Array | pa.ChunkedArray]]:
         columns = [plain_column(name, column_named(batch, name)) for name in self.feature_names]
         kinds = [feature_kind(name, column.type) for name, column in zip(self.feature_names, columns, strict=True)]
-        return tuple(kinds), columns
+        return self._program(tuple(kinds)), columns
 
-    def _raw(self, batch: Batch) -> Floats | None:
-        """Return (n_rows, n_outputs), or None where the estimator itself has to score these types."""
-        kinds, columns = self._columns(batch)
-        program = self.program(kinds)
-        if isinstance(program, EstimatorScorer):
+    def _raw(self, batch: Batch) -> tuple[Program, Floats] | None:
+        """Return (n_rows, n_outputs) and what made it, or None where the estimator has to score these types."""
+        program, columns = self._program_for(batch)
+        if program is None:
             return None
         parts = [program.raw(part, n_rows) for part, n_rows in _in_pieces(columns, batch.num_rows)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return program, parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def raw(self, batch: Batch) -> Floats:
         """Return the raw prediction, see `Scorer.raw`."""
-        raw = self._raw(batch)
-        if raw is None:
+        answer = self._raw(batch)
+        if answer is None:
             return estimator_scorer(self.estimator, self.feature_names).raw(batch)
+        _, raw = answer
         return raw[:, 0] if raw.shape[1] == 1 else raw
 
     def predict(self, batch: Batch) -> Floats:
         """Return probabilities or predicted values, see `Scorer.predict`."""
-        raw = self._raw(batch)
-        if raw is None:
+        answer = self._raw(batch)
+        if answer is None:
             return estimator_scorer(self.estimator, self.feature_names).predict(batch)
-        return self._link(self.model, raw)
+        program, raw = answer
+        return program.predict(raw)
 
 
 def _in_pieces(columns: Sequence[pa.Array | pa.ChunkedArray], n_rows: int) -> list[tuple[list[pa.Array], int]]:
@@ -154,17 +140,19 @@ def _in_pieces(columns: Sequence[pa.Array | pa.ChunkedArray], n_rows: int) -> li
 
 
 def _text_columns(estimator: Any, feature_names: Sequence[str]) -> list[str]:
-    """Return the features that some encoder in the estimator knows text categories of."""
+    """Return the features that some encoder or imputer in the estimator learned text of."""
     found: list[str] = []
     parts = [step for _, step in getattr(estimator, "steps", [])]
     parts += [part for _, part, _ in getattr(estimator, "transformers_", []) if not isinstance(part, str)]
+    parts += [part.estimator for part in getattr(estimator, "calibrated_classifiers_", [])[:1]]
     inner = getattr(estimator, "_preprocessor", None)
     for part in [*parts, *([inner] if inner is not None else [])]:
         found += _text_columns(part, feature_names)
-    for name, categories in zip(
-        getattr(estimator, "feature_names_in_", ()), getattr(estimator, "categories_", ()), strict=False
-    ):
-        if any(isinstance(value, str) for value in categories.tolist()):
+    names = getattr(estimator, "feature_names_in_", ())
+    # An encoder has an array of categories for each column, an imputer one value.
+    learned = getattr(estimator, "categories_", getattr(estimator, "statistics_", ()))
+    for name, values in zip(names, learned, strict=False):
+        if any(isinstance(value, str) for value in np.ravel(values).tolist()):
             found.append(str(name))
     return found
 
@@ -184,12 +172,7 @@ def compile_model(estimator: Any, feature_names: Sequence[str]) -> Scorer:
     Scorer
         A compiled one where the model is understood, otherwise `estimator_scorer` with the reason in `why`.
     """
-    model = final_step(estimator)
-    library = type(model).__module__.partition(".")[0]
-    if type(model).__name__ not in READERS or library not in ("sklearn", "lightgbm", "xgboost"):
-        why = f"{type(model).__name__} is not among the models that are understood, so it scores itself."
-        return estimator_scorer(estimator, feature_names, why)
     try:
-        return CompiledTrees(estimator, feature_names)
+        return CompiledScorer(estimator, feature_names)
     except NotUnderstood as reason:
         return estimator_scorer(estimator, feature_names, f"The estimator scores itself, because {reason}.")

@@ -1,4 +1,4 @@
-"""Encoders of categories as functions of one column: scikit-learn's OrdinalEncoder."""
+"""Encoders of categories as functions of one column: scikit-learn's OrdinalEncoder and OneHotEncoder."""
 
 from __future__ import annotations
 
@@ -46,10 +46,11 @@ def encode(feature: Feature, kind: str, categories: Values, step: Step) -> Featu
     """
     known = tuple(value for value in categories.tolist() if value is not None and not _is_nan(value))
     if feature.points is None:
-        if feature.steps:
+        # Steps on text (an imputer's) change nothing but null.
+        if feature.steps and kind != "text":
             raise NotUnderstood("numbers are encoded as categories after other steps")
         points = known if kind != "text" else tuple(value for value in known if isinstance(value, str))
-        feature = Feature(feature.column, (), points, feature.checks)
+        feature = Feature(feature.column, feature.steps, points, feature.checks)
         if kind != "text":
             feature = feature.checked(nan_passes=True)
     return feature.then(step)
@@ -91,4 +92,41 @@ def ordinal_encoder(encoder: Any, block: Block) -> Block:
     dtype = np.dtype(encoder.dtype)
     if dtype not in (np.dtype(np.float64), np.dtype(np.float32)):
         raise NotUnderstood(f"OrdinalEncoder writes {dtype}")
+    return Block(tuple(features), (dtype.name,) * len(features))
+
+
+def _one_hot_codes(encoder: Any, place: int, category: Any) -> Step:
+    """Return the step that says whether a value is a certain category of one of the encoder's columns."""
+    categories = encoder.categories_[place].tolist()
+    codes = {value: float(value == category) for value in categories if not _is_nan(value)}
+    unknown = np.inf if encoder.handle_unknown == "error" else 0.0
+    knows_nan = any(_is_nan(value) for value in categories)
+    return lookup(codes, float(_is_nan(category)) if knows_nan else unknown, unknown)
+
+
+def one_hot_encoder(encoder: Any, block: Block) -> Block:
+    """Compile a fitted OneHotEncoder: one feature for each category that is not dropped.
+
+    Raises
+    ------
+    NotUnderstood
+        It groups infrequent categories, or warns of unknown ones.
+    """
+    if encoder._infrequent_enabled:
+        raise NotUnderstood("OneHotEncoder groups infrequent categories")
+    if encoder.handle_unknown not in ("error", "ignore"):
+        raise NotUnderstood(f"OneHotEncoder is told to {encoder.handle_unknown} where a category is unknown")
+    dtype = np.dtype(encoder.dtype)
+    if dtype not in (np.dtype(np.float64), np.dtype(np.float32)):
+        raise NotUnderstood(f"OneHotEncoder writes {dtype}")
+    kind = block.kind
+    features = []
+    for place, feature in enumerate(block.features):
+        categories = encoder.categories_[place]
+        dropped = None if encoder.drop_idx_ is None else encoder.drop_idx_[place]
+        for number, category in enumerate(categories.tolist()):
+            if number == dropped:
+                continue
+            encoded = encode(feature, kind, categories, _one_hot_codes(encoder, place, category))
+            features.append(encoded.checked(nan_passes=True) if encoder.handle_unknown == "error" else encoded)
     return Block(tuple(features), (dtype.name,) * len(features))

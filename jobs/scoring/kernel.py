@@ -248,9 +248,7 @@ def _find_exits(trees: Any, tree: int, codes: Any, exits: Any, place: int) -> No
 find_exits = numba.njit(nogil=True)(_find_exits)
 
 
-def _code_block(
-    rows: Any, columns: Any, slots: Any, first_row: int, n_rows: int, bins: Any, codes: Any
-) -> bool:
+def _code_block(rows: Any, columns: Any, slots: Any, first_row: int, n_rows: int, bins: Any, codes: Any) -> bool:
     """Write the codes (n_slots, BLOCK) of a block of rows; True if the estimator would refuse one of them."""
     refused = False
     for column in range(len(rows.kind)):

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-SOURCES = ("kernel.py", "vector_code.py", "walk_kernel.py")
+SOURCES = ("kernel.py", "vector_code.py", "walk_kernel.py", "links.py")
 LOCK_TIMEOUT_S = 300.0
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from jobs.scoring.block import Block
-from jobs.scoring.encoders import ordinal_encoder
+from jobs.scoring.encoders import one_hot_encoder, ordinal_encoder
+from jobs.scoring.scalers import max_abs_scaler, min_max_scaler, robust_scaler, simple_imputer, standard_scaler
 from jobs.scoring.scorer import NotUnderstood
 
 
@@ -41,10 +42,8 @@ def column_transformer(transformer: Any, block: Block) -> Block:
     Raises
     ------
     NotUnderstood
-        A part is not understood, or it makes frames or sparse matrices.
+        A part is not understood, or passes text on.
     """
-    if transformer.sparse_output_:
-        raise NotUnderstood("ColumnTransformer makes a sparse matrix")
     parts = []
     for _, part, columns in transformer.transformers_:
         places = _places(columns, block)
@@ -68,6 +67,12 @@ def pipeline_steps(pipeline: Any, block: Block) -> Block:
 
 STEPS: dict[str, Callable[[Any, Block], Block]] = {
     "OrdinalEncoder": ordinal_encoder,
+    "OneHotEncoder": one_hot_encoder,
+    "SimpleImputer": simple_imputer,
+    "StandardScaler": standard_scaler,
+    "MinMaxScaler": min_max_scaler,
+    "MaxAbsScaler": max_abs_scaler,
+    "RobustScaler": robust_scaler,
     "ColumnTransformer": column_transformer,
     "Pipeline": pipeline_steps,
 }
@@ -101,6 +106,8 @@ def compile_step(step: Any, block: Block) -> Block:
 
 def split_pipeline(estimator: Any, block: Block) -> tuple[Any, Block]:
     """Return the model at the end of an estimator, and what reaches it."""
+    if type(estimator).__name__ == "FrozenEstimator":
+        return split_pipeline(estimator.estimator, block)
     steps: Sequence[tuple[str, Any]] | None = getattr(estimator, "steps", None)
     if steps is None:
         return estimator, block

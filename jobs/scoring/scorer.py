@@ -62,6 +62,8 @@ def is_classifier(estimator: Any) -> bool:
 
 def final_step(estimator: Any) -> Any:
     """Return the model at the end of a pipeline, or the estimator itself."""
+    if type(estimator).__name__ == "FrozenEstimator":
+        return final_step(estimator.estimator)
     steps = getattr(estimator, "steps", None)
     return final_step(steps[-1][1]) if steps else estimator
 

@@ -69,6 +69,11 @@ class SlotTable:
                 if tree.zero_is_missing is not None and tree.zero_is_missing[at].any():
                     zero = np.float64(np.float32(ZERO_BELOW))
                     found[feature].append(np.array([np.nextafter(-zero, -np.inf), zero]))
+            for node in np.flatnonzero(tree.category_set >= 0):
+                # A number is the category that it begins with.
+                size = len(self.ensemble.category_sets[tree.category_set[node]])
+                ends = np.nextafter(np.arange(size + 1, dtype=np.float64), -np.inf)
+                found[tree.feature[node]] += [ends, np.array([-1.0])]
         return [np.unique(np.concatenate([*limits, np.zeros(0)])) for limits in found]
 
     def _make_bins(self, kinds: Sequence[str]) -> None:

@@ -21,12 +21,15 @@ from jobs.scoring.ensemble import Ensemble
 from jobs.scoring.kernel_arrays import column_arrays, slot_arrays, tree_arrays, walk_arrays
 from jobs.scoring.kernel_cache import make_ready
 from jobs.scoring.layout import Layout, lay_out
+from jobs.scoring.scorer import Floats
 from jobs.scoring.walk_layout import WalkLayout, lay_out_walk
 from warehouse.errors import ScoringFailed
 
 if TYPE_CHECKING:
     from jobs.scoring.kernel import Rows, TreeArrays
     from jobs.scoring.walk_kernel import WalkArrays
+
+Link = Callable[[Floats], Floats]
 
 RUN_ROWS = 8192
 """Rows that a thread takes at a time."""
@@ -70,18 +73,33 @@ class TreeProgram:
         Of each feature column "float64", "float32" or "text".
     feature_names
         The columns' names, for messages.
+    link
+        What makes predictions of raw predictions (n_rows, n_outputs).
     """
 
-    def __init__(self, ensemble: Ensemble, kinds: Sequence[str], feature_names: Sequence[str]) -> None:
+    tolerance_ulp = 0
+
+    def __init__(self, ensemble: Ensemble, kinds: Sequence[str], feature_names: Sequence[str], link: Link) -> None:
+        self.predict = link
         self.base = np.ascontiguousarray(ensemble.base)
         self.divisor = ensemble.base.dtype.type(ensemble.divisor)
         self.feature_names = tuple(feature_names)
         self.kind = kernel_kind(ensemble)
+        kernel = "traversal" if self.kind == "traversal" else "bitvector"
+        self.why = (
+            f"{len(ensemble.trees)} trees of at most {ensemble.max_leaves} leaves go through the {kernel} kernel with"
+            " all the steps before them."
+        )
         self._is_ready = False
         if self.kind == "traversal":
             self._prepare_walk(lay_out_walk(ensemble, kinds))
         else:
             self._prepare(lay_out(ensemble, kinds))
+
+    def probes(self, place: int) -> list[float | str]:
+        """Return the values of a column at which the trees' tests change their answer."""
+        of_column = [bins for bins in self.bins if bins.column == place]
+        return [value for bins in of_column for value in (*bins.domain, *bins.breakpoints.astype(np.float64).tolist())]
 
     def _prepare(self, layout: Layout) -> None:
         from jobs.scoring import kernel
@@ -162,7 +180,7 @@ class TreeProgram:
     def _refusal(self, columns: Sequence[pa.Array]) -> str:
         """Say which value the estimator refuses."""
         for bins in self.bins:
-            places = _places(columns[bins.column], bins)
+            places = places_of(columns[bins.column], bins)
             rows = np.flatnonzero(bins.refused[places])
             if len(rows):
                 value = columns[bins.column][int(rows[0])].as_py()
@@ -174,8 +192,8 @@ class TreeProgram:
         return "The model refuses a value."
 
 
-def _places(column: pa.Array, bins: ColumnBins) -> npt.NDArray[Any]:
-    """Return the bin of each value, without the kernel."""
+def places_of(column: pa.Array, bins: ColumnBins) -> npt.NDArray[Any]:
+    """Return the bin of each value (n_rows,), without a kernel."""
     if bins.kind == "text":
         return _text_bins(column, bins)
     values = column.fill_null(np.nan).to_numpy(zero_copy_only=False)

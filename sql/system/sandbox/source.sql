@@ -1,5 +1,5 @@
 -- A source as it was known at one instant, where no fact has more than one version.
 CREATE OR REPLACE VIEW {view} AS
 SELECT {columns}
-FROM lake.sources.{source}
+FROM {source}
 WHERE known_at < {horizon} AND ingest_id <= {ingest_id}

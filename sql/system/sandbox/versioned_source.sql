@@ -4,7 +4,7 @@ CREATE OR REPLACE VIEW {view} AS
 SELECT {columns}
 FROM (
     SELECT *, lead(known_at) OVER (PARTITION BY {key} ORDER BY known_at, ingest_id) AS "almanac: superseded at"
-    FROM lake.sources.{source}
+    FROM {source}
     WHERE known_at < {horizon} AND ingest_id <= {ingest_id}
 )
 WHERE "almanac: superseded at" IS NULL AND NOT withdrawn

@@ -1,0 +1,139 @@
+"""Scores a stream of batches while it is still being read, and while what was scored is being written.
+
+Three stages run at once: a thread reads the next batch, another scores the one before, and the caller, who takes
+the results, writes the one before that. Between two stages at most `DEPTH` batches wait, so that memory does not
+grow with the rows; DuckDB, the kernels and Arrow's writers all leave Python's lock to the others while they work.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from jobs.scoring.scorer import Floats, Scorer
+
+DEPTH = 2
+"""Batches that wait between two stages."""
+POLL_S = 0.1
+
+ToRows = Callable[[pa.RecordBatch, Floats], pa.RecordBatch]
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """What a stage hands on instead of a batch when it fails."""
+
+    error: BaseException
+
+
+_END = object()
+
+
+class _Link:
+    """A short queue between two stages that either side can give up."""
+
+    def __init__(self, abandoned: threading.Event) -> None:
+        self._items: queue.Queue[Any] = queue.Queue(DEPTH)
+        self._abandoned = abandoned
+
+    def put(self, item: Any) -> bool:
+        """Hand an item on; False if nobody will take it any more."""
+        while not self._abandoned.is_set():
+            try:
+                self._items.put(item, timeout=POLL_S)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def items(self) -> Iterator[Any]:
+        """Yield what comes, up to the end; raises what the stage before raised."""
+        while not self._abandoned.is_set():
+            try:
+                item = self._items.get(timeout=POLL_S)
+            except queue.Empty:
+                continue
+            if item is _END:
+                return
+            if isinstance(item, _Failed):
+                raise item.error
+            yield item
+
+
+def _stage(source: Iterable[Any], work: Callable[[Any], Any], link: _Link) -> None:
+    """Work on each item of a source and hand it on; hand on what is raised, to be raised where it is taken."""
+    try:
+        for item in source:
+            if not link.put(work(item)):
+                return
+        link.put(_END)
+    except BaseException as error:  # noqa: BLE001 the consumer raises it
+        link.put(_Failed(error))
+
+
+def score_stream(
+    reader: Iterable[pa.RecordBatch],
+    scorer: Scorer,
+    to_rows: ToRows,
+    done: Callable[[int], None] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Yield each batch of a stream, scored, in the order of the stream.
+
+    Reading, scoring and the caller's own work overlap. If the caller stops early, closes the iterator or fails,
+    the stages end; what a stage raises, is raised here.
+
+    Parameters
+    ----------
+    reader
+        Batches with the scorer's columns, such as a `pyarrow.RecordBatchReader`. It is read in another thread, so
+        the connection behind it must not be used meanwhile.
+    scorer
+        Its `predict` is asked for each batch.
+    to_rows
+        Makes a batch of what was read and of its predictions: (n_rows,) or (n_rows, n_classes).
+    done
+        Told the number of rows of each batch, in the caller's thread, once the caller asks for the next one.
+
+    Raises
+    ------
+    ScoringFailed
+        The model refuses a row.
+    """
+    abandoned = threading.Event()
+    read, scored = _Link(abandoned), _Link(abandoned)
+
+    def score(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return to_rows(batch, scorer.predict(batch))
+
+    stages = [
+        threading.Thread(target=_stage, args=(reader, lambda batch: batch, read), name="almanac-read"),
+        threading.Thread(target=_stage, args=(read.items(), score, scored), name="almanac-score"),
+    ]
+    for stage in stages:
+        stage.start()
+    try:
+        for batch in scored.items():
+            yield batch
+            if done is not None:
+                done(batch.num_rows)
+    finally:
+        abandoned.set()
+        for stage in stages:
+            stage.join()
+
+
+def scored_reader(
+    reader: pa.RecordBatchReader,
+    scorer: Scorer,
+    to_rows: ToRows,
+    done: Callable[[int], None] | None = None,
+) -> pa.RecordBatchReader:
+    """Return `score_stream` as a reader, for whatever takes Arrow streams (DuckDB, a Parquet dataset writer)."""
+    nothing = pa.RecordBatch.from_pylist([], reader.schema)
+    schema = to_rows(nothing, scorer.predict(nothing)).schema
+    return pa.RecordBatchReader.from_batches(schema, score_stream(reader, scorer, to_rows, done))

@@ -1,0 +1,78 @@
+"""Compiled kernels are kept on disk, and several processes may compile and load them at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.scoring import kernel_cache
+
+PROGRAM = """
+import json, sys, time
+import numpy as np, pyarrow as pa
+from sklearn.ensemble import HistGradientBoostingClassifier
+from jobs.scoring import compile_model
+rng = np.random.default_rng(0)
+rows = rng.normal(size=(300, 3))
+model = HistGradientBoostingClassifier(max_iter=3).fit(rows, rows[:, 0] > 0)
+batch = pa.record_batch([pa.array(column) for column in rows.T.copy()], names=list("abc"))
+start = time.perf_counter()
+raw = compile_model(model, list("abc")).raw(batch)
+seconds = time.perf_counter() - start
+from jobs.scoring import kernel
+hits = sum(kernel.score_rows_8.stats.cache_hits.values())
+assert np.array_equal(raw, model.decision_function(rows))
+print(json.dumps({"seconds": seconds, "hits": hits}))
+"""
+
+
+def start(cache: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def result(process: subprocess.Popen[str]) -> str:
+    out, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    return out
+
+
+@pytest.mark.slow
+def test_processes_that_compile_at_once_agree_and_the_next_one_only_loads(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    for process in [start(tmp_path) for _ in range(3)]:
+        result(process)
+    assert '"hits": 1' in result(start(tmp_path))
+    kept = [path.suffix for path in tmp_path.rglob("*") if path.is_file() and path.name != "lock"]
+    assert sorted(set(kept)) == [".nbc", ".nbi"]
+
+
+def test_a_directory_that_others_can_write_is_not_used(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    assert not kernel_cache._is_ours(shared)
+    shared.chmod(0o700)
+    assert kernel_cache._is_ours(shared)
+
+
+def test_a_place_that_cannot_be_written_is_passed_over(tmp_path: Path) -> None:
+    occupied = tmp_path / "file"
+    occupied.write_text("not a directory")
+    assert not kernel_cache._is_ours(occupied / "kernels")
+
+
+def test_the_fingerprint_covers_every_module_that_is_compiled() -> None:
+    directory = Path(kernel_cache.__file__).parent
+    compiled = {
+        path.name
+        for path in directory.glob("*.py")
+        if "compile_cached(" in path.read_text() or "intrinsic(" in path.read_text()
+    }
+    assert compiled - {"kernel_cache.py"} == set(kernel_cache.SOURCES)

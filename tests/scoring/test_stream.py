@@ -1,0 +1,102 @@
+"""Streams are scored while they are read and written, in order, and end cleanly however they end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingClassifier
+
+from jobs.scoring import Scorer, compile_model
+from jobs.scoring.scorer import Floats
+from jobs.scoring.stream import score_stream, scored_reader
+from tests.scoring.models import fitted, outcome, random_rows
+from warehouse.errors import ScoringFailed
+
+ROWS = random_rows(5000, 3).append_column("number", pa.array(range(5000)))
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Scorer:
+    rows = ROWS.drop_columns(["number"])
+    model = fitted(HistGradientBoostingClassifier(max_iter=5), rows, outcome(rows))
+    return compile_model(model, rows.column_names)
+
+
+def numbered(batch: pa.RecordBatch, predictions: Floats) -> pa.RecordBatch:
+    return pa.record_batch({"number": batch.column("number"), "score": pa.array(predictions[:, 1])})
+
+
+def scoring_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name in ("almanac-read", "almanac-score")]
+
+
+def test_every_row_is_scored_once_and_in_order(scorer: Scorer) -> None:
+    counts: list[int] = []
+    reader = pa.RecordBatchReader.from_batches(ROWS.schema, ROWS.to_batches(max_chunksize=700))
+    scored = pa.Table.from_batches(score_stream(reader, scorer, numbered, counts.append))
+    assert scored.column("number").to_pylist() == list(range(5000))
+    np.testing.assert_array_equal(scored.column("score"), scorer.predict(ROWS)[:, 1])
+    assert counts == [700] * 7 + [100]
+    assert scoring_threads() == []
+
+
+def test_a_stream_without_rows_is_empty(scorer: Scorer) -> None:
+    nothing = pa.RecordBatchReader.from_batches(ROWS.schema, [])
+    table = scored_reader(nothing, scorer, numbered).read_all()
+    assert table.num_rows == 0
+    assert table.schema.names == ["number", "score"]
+
+
+def test_duckdb_reads_and_takes_the_stream(scorer: Scorer) -> None:
+    source, target = duckdb.connect(), duckdb.connect()
+    source.register("facts", ROWS)
+    reader = source.execute("SELECT * FROM facts").to_arrow_reader(600)
+    target.register("scored", scored_reader(reader, scorer, numbered))
+    target.execute("CREATE TABLE predictions AS SELECT * FROM scored")
+    row = target.execute("SELECT count(*), count(DISTINCT number) FROM predictions").fetchone()
+    assert row == (5000, 5000)
+
+
+def test_little_is_read_ahead(scorer: Scorer) -> None:
+    taken = 0
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal taken
+        for batch in ROWS.to_batches(max_chunksize=10):
+            taken += 1
+            yield batch
+
+    stream = score_stream(batches(), scorer, numbered)
+    next(iter(stream))
+    threading.Event().wait(0.3)
+    # Two wait before the scorer and two after it, one is in each stage, and one is here.
+    assert taken <= 7
+    stream.close()  # type: ignore[attr-defined]
+    assert scoring_threads() == []
+
+
+def test_what_the_model_refuses_is_raised_to_the_taker() -> None:
+    rows = random_rows(2000, 2, missing=0.0)
+    model = fitted(GradientBoostingRegressor(n_estimators=3), rows, outcome(rows, classes=0))
+    scorer = compile_model(model, rows.column_names)
+    bad = rows.set_column(0, "x0", pa.array([0.0] * 1500 + [np.nan] * 500)).to_batches(max_chunksize=100)
+    counts: list[int] = []
+    with pytest.raises(ScoringFailed, match="'x0'"):
+        list(score_stream(bad, scorer, lambda batch, _: batch, counts.append))
+    assert sum(counts) == 1500
+    assert scoring_threads() == []
+
+
+def test_a_reader_that_fails_is_raised_to_the_taker(scorer: Scorer) -> None:
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield ROWS.to_batches()[0]
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(score_stream(batches(), scorer, numbered))
+    assert scoring_threads() == []

@@ -1,0 +1,104 @@
+"""The range pass: feature groups of many pages made in one query each, where `warehouse.ranges` allows it.
+
+A pass recognises which groups of a product can go that way, fills their tables for a whole chunk, and makes
+one page again the plain way to compare. A difference is an error of ours: it is reported, and the chunk is
+made the plain way.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import duckdb
+
+from warehouse.definitions import Definitions, FeatureGroup
+from warehouse.ledger import SourceFacts
+from warehouse.ranges import RangeForm, Reason, SourceShape, recognise
+from warehouse.sandbox import Sandbox, earlier, timestamp_literal
+from warehouse.system_sql import quote, quote_all, system_sql
+
+
+def range_forms(
+    sandbox: Sandbox, definitions: Definitions, groups: Sequence[FeatureGroup]
+) -> dict[str, RangeForm | Reason]:
+    """Say for each feature group how its pages can be made in one pass, or why they cannot."""
+    return {group.name: _form(sandbox, definitions, group) for group in groups}
+
+
+def _form(sandbox: Sandbox, definitions: Definitions, group: FeatureGroup) -> RangeForm | Reason:
+    others = sorted(group.query.tables & definitions.groups.keys())
+    if others:
+        return Reason(f"it reads the feature group {others[0]}")
+    shapes = []
+    for name in sorted(group.query.tables):
+        source = definitions.sources[name]
+        has_versions = sandbox.facts.get(name, SourceFacts()).has_versions
+        columns = tuple(sandbox.source_columns(source).items())
+        shapes.append((name, columns, source.header.arrives_within, has_versions))
+    return _recognised(group.query.text, tuple(shapes))
+
+
+@functools.lru_cache(maxsize=256)
+def _recognised(
+    query: str, shapes: tuple[tuple[str, tuple[tuple[str, str], ...], timedelta, bool], ...]
+) -> RangeForm | Reason:
+    """Recognise a query once for all chunks of a process, which saves a tenth of a second each time."""
+    return recognise(query, {name: SourceShape(dict(columns), late, again) for name, columns, late, again in shapes})
+
+
+class RangePass:
+    """The recognised groups of one chunk, with the relations that their queries read."""
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        definitions: Definitions,
+        groups: Sequence[FeatureGroup],
+        cursor: duckdb.DuckDBPyConnection,
+        schema: str,
+        pages: Sequence[datetime],
+    ) -> None:
+        found = range_forms(sandbox, definitions, groups)
+        self.forms = {name: form for name, form in found.items() if isinstance(form, RangeForm)}
+        self._sandbox, self._definitions, self._cursor = sandbox, definitions, cursor
+        self._schema, self._pages = f"memory.{schema}", pages
+
+    def fill(self) -> None:
+        """Fill the chunk's tables of the recognised groups, for all its pages."""
+        listed = ", ".join(f"({timestamp_literal(page)})" for page in self._pages)
+        pages = f"{self._schema}.{quote('almanac: pages')}"
+        self._cursor.execute(f"CREATE TABLE {pages} AS SELECT * FROM (VALUES {listed}) AS pages (as_of)")
+        shown: set[str] = set()
+        for name, form in self.forms.items():
+            facts = f"{self._schema}.{quote(f'almanac: facts of {form.source}')}"
+            if form.source not in shown:
+                self._cursor.execute(self._facts_view(form.source, facts))
+                shown.add(form.source)
+            target = f"{self._schema}.{quote(name)}"
+            self._cursor.execute(system_sql("ranges/collect", target=target, query=form.sql(pages, facts)))
+
+    def _facts_view(self, name: str, view: str) -> str:
+        source = self._definitions.sources[name]
+        return system_sql(
+            "ranges/facts",
+            view=view,
+            columns=quote_all(self._sandbox.source_columns(source)),
+            source=self._sandbox.relation(source),
+            horizon=timestamp_literal(earlier(max(self._pages), source.header.arrives_within)),
+            ingest_id=str(self._sandbox.ingest_id),
+        )
+
+    def differences(self, name: str, plain: str, as_of: datetime) -> int:
+        """Count the rows of one page that differ from the plain way's, which stand in the relation `plain`."""
+        rounded = (
+            f"round({quote(column.name)}, 9 - 1 - floor(log10(nullif(abs({quote(column.name)}), 0)))::INTEGER)"
+            if column.is_approximate
+            else quote(column.name)
+            for column in self.forms[name].columns
+        )
+        fast = f"(FROM {self._schema}.{quote(name)} WHERE {quote('almanac: as_of')} = {timestamp_literal(as_of)})"
+        query = system_sql("ranges/differences", columns=", ".join(rounded), fast=fast, plain=plain)
+        row = self._cursor.execute(query).fetchone()
+        return int(row[0]) if row else 0

@@ -1,0 +1,189 @@
+"""DuckDB's own parser and binder, put to use on an author's query without running it.
+
+Recognition works on the tree that DuckDB itself parses (`json_serialize_sql`) and prints expressions with
+DuckDB's own printer (`json_deserialize_sql`), because other generators change the meaning of some DuckDB
+SQL. A printed expression is parsed again and must give the same tree. Types and names come from DESCRIBE
+over empty tables. Nothing here reads the author's data.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+import duckdb
+from sqlglot import exp
+
+from warehouse.ranges.shapes import AS_OF, NotUnderstood
+
+Node = dict[str, Any]
+
+# Stands in for a column's name while an expression is printed.
+MASK = "range_masked_"
+
+# Pure to DuckDB's catalogue, yet they look at the session or at the clock (`age` when given one argument).
+IMPURE = frozenset({"age", "current_localtime", "current_localtimestamp", "current_setting", "getenv", "getvariable"})
+# Macros are expanded by the binder; of DuckDB's own, this one is understood.
+MACROS = frozenset({"nullif"})
+
+
+def quoted(name: str) -> str:
+    """Give an identifier as DuckDB SQL, always in quotes."""
+    return exp.to_identifier(name, quoted=True).sql("duckdb")
+
+
+class Workbench:
+    """An empty DuckDB in memory in which a query is parsed, printed and bound. Use as a context manager."""
+
+    def __enter__(self) -> Workbench:
+        self._connection = duckdb.connect(":memory:")
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._template = self._parsed("SELECT 1")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def parse(self, query: str) -> Node:
+        """Parse one SELECT and return its node; anything else is not understood."""
+        tree = self._parsed(query)
+        if tree["error"]:
+            raise NotUnderstood(f"DuckDB cannot parse it as a SELECT ({tree['error_message']})")
+        if len(tree["statements"]) != 1:
+            raise NotUnderstood("it is more than one statement")
+        node: Node = tree["statements"][0]["node"]
+        if node["type"] != "SELECT_NODE":
+            raise NotUnderstood("it is not one plain SELECT")
+        return node
+
+    def text(self, expression: Node) -> str:
+        """Print an expression as SQL that DuckDB parses to the same tree.
+
+        Columns are printed in quotes: DuckDB 1.5 leaves some keywords bare (`at`) and cannot read them back.
+        """
+        names: list[str] = []
+
+        def masked(node: Node) -> Node:
+            if node["class"] != "COLUMN_REF":
+                return rebuilt(node, masked)
+            names.append(".".join(map(quoted, node["column_names"])))
+            return column(f"{MASK}{len(names) - 1}_")
+
+        tree = copy.deepcopy(self._template)
+        tree["statements"][0]["node"]["select_list"] = [{**masked(expression), "alias": ""}]
+        try:
+            printed = str(self.value("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]))
+        except duckdb.Error as error:
+            raise NotUnderstood("it holds a literal that DuckDB cannot print") from error
+        text = re.sub(rf"{MASK}(\d+)_", lambda found: names[int(found[1])], printed.removeprefix("SELECT "))
+        if signature(self.parse(f"SELECT {text}")["select_list"][0]) != signature(expression):
+            raise NotUnderstood(f"DuckDB prints {text} differently from how it was written")
+        return text
+
+    def create_table(self, name: str, columns: Mapping[str, str]) -> None:
+        """Make an empty table with these columns, to bind against."""
+        inside = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns.items())
+        self._connection.execute(f"CREATE TABLE {quoted(name)} ({inside})")
+
+    def columns(self, query: str, as_of: datetime | None = None) -> list[tuple[str, str]]:
+        """Bind a query and return the names and types of its result."""
+        try:
+            found = self._connection.execute(f"DESCRIBE {query}", {AS_OF: as_of} if as_of else None).fetchall()
+        except duckdb.Error as error:
+            raise NotUnderstood(f"DuckDB cannot bind it ({str(error).splitlines()[0]})") from error
+        return [(str(row[0]), str(row[1])) for row in found]
+
+    def kinds_of(self, names: Iterable[str]) -> dict[str, str]:
+        """Say for each function name what it is: 'aggregate', 'scalar' (pure), or 'other'."""
+        wanted = sorted(set(names))
+        rows = self._connection.execute(
+            "SELECT function_name, function_type, coalesce(stability, ''), coalesce(alias_of, '')"
+            " FROM duckdb_functions() WHERE list_contains(?, function_name)",
+            [wanted],
+        ).fetchall()
+        overloads: dict[str, set[tuple[str, str]]] = {name: set() for name in wanted}
+        for name, kind, stability, _ in rows:
+            overloads[name].add((kind, stability))
+        return {name: _kind(name, found) for name, found in overloads.items()}
+
+    def value(self, query: str, values: list[str] | None = None) -> Any:
+        """Run a query over nothing but constants and return its only value."""
+        row = self._connection.execute(query, values).fetchone()
+        return row[0] if row else None
+
+    def _parsed(self, query: str) -> Node:
+        tree: Node = json.loads(self.value("SELECT json_serialize_sql(?::VARCHAR)", [query]))
+        return tree
+
+
+def _kind(name: str, overloads: set[tuple[str, str]]) -> str:
+    kinds = {kind for kind, _ in overloads}
+    if kinds == {"aggregate"}:
+        return "aggregate"
+    if name in MACROS and kinds == {"macro"}:
+        return "scalar"
+    is_pure = {stability for _, stability in overloads} == {"CONSISTENT"} and name not in IMPURE
+    return "scalar" if kinds == {"scalar"} and is_pure else "other"
+
+
+def children(node: Node) -> list[Node]:
+    """Return the expressions directly inside an expression (or inside a part of one), in order."""
+    found: list[Node] = []
+    pending: list[Any] = list(node.values())[::-1]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            if "class" in value:
+                found.append(value)
+            else:
+                pending.extend(list(value.values())[::-1])
+        elif isinstance(value, list):
+            pending.extend(value[::-1])
+    return found
+
+
+def walk(node: Node) -> Iterable[Node]:
+    """Yield an expression and all that it is made of."""
+    yield node
+    for child in children(node):
+        yield from walk(child)
+
+
+def signature(node: Node) -> str:
+    """Give a text that two expressions share exactly when DuckDB parses them alike, wherever they stand."""
+
+    def bare(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: bare(inner) for key, inner in value.items() if key != "query_location"}
+        return [bare(inner) for inner in value] if isinstance(value, list) else value
+
+    return json.dumps(bare({**node, "alias": ""}), sort_keys=True)
+
+
+def column(name: str) -> Node:
+    """Make a reference to a column."""
+    return {
+        "class": "COLUMN_REF",
+        "type": "COLUMN_REF",
+        "alias": "",
+        "query_location": 0,
+        "column_names": [name],
+    }
+
+
+def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
+    """Copy an expression with each expression directly inside it replaced by what `change` makes of it."""
+
+    def part(value: Any) -> Any:
+        if isinstance(value, dict):
+            return change(value) if "class" in value else {key: part(inner) for key, inner in value.items()}
+        return [part(inner) for inner in value] if isinstance(value, list) else value
+
+    return {key: part(value) for key, value in node.items()}
