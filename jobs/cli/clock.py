@@ -1,4 +1,4 @@
-"""Commands of the clock: schedule, tick, agenda, pause, resume, ticks."""
+"""Commands of the clock: schedule, tick, agenda, pause, resume, ticks, costs."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("pause")(pause)
     app.command("resume")(resume)
     app.command("ticks")(ticks)
+    app.command("costs")(costs)
 
 
 def schedule(suite: SuiteOption = None, debug: DebugOption = False) -> None:
@@ -169,6 +170,31 @@ def ticks(
     shown = ("job", "at", "page", "state", "reason", "attempts", "run", "started_at", "finished_at")
     console.print_table([{name: row[name] for name in shown} for row in rows], "Ticks (UTC)")
     typer.echo(f"{len(rows)} tick(s).")
+
+
+def costs(
+    by: Annotated[str, typer.Option("--by", metavar="WHAT", help="owner, team, product or job.")] = "team",
+    first: FromOption = None,
+    until: ToOption = None,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Add up what runs cost: CPU and wall seconds, peak memory, rows and bytes written.
+
+    Examples:  almanac costs --by team   |   almanac costs --by product --from 2013-10-01 --to 2013-11-01 --json
+    """
+    from jobs.schedule.costs import costs as add_up
+    from warehouse.lake import Lake
+
+    files = _files()
+    start, end = (parse_instant(first, "--from") if first else None), (parse_instant(until, "--to") if until else None)
+    rows = add_up(Lake(files.root / "lake"), files.book, by, start, end)
+    if as_json:
+        console.print_json(rows)
+        return
+    console.print_table(rows, f"Costs by {by}")
+    typer.echo(f"{sum(row['runs'] for row in rows)} run(s).")
 
 
 def _files() -> SuiteClock:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from jobs.schedule.decide import Again, Board, Hold, Running, Settle, Start, Upstream
 from jobs.schedule.schedule import Job, Schedule
-from jobs.schedule.ticks import Run, Tick
+from jobs.schedule.ticks import Cost, Run, Tick
 from jobs.schedule.triggers import read_back, write_down
 from warehouse.errors import LakeFormatError, NotFoundError, UsageError
 from warehouse.system_sql import system_sql
@@ -214,6 +215,8 @@ class Book:
             "work": str(job.work),
             "product": job.work.product,
             "pool": job.pool,
+            "owner": job.owner,
+            "team": job.team,
             "lease": lease,
             "now": _text(now),
         }
@@ -223,9 +226,10 @@ class Book:
             self._on_tick("claim_tick", tick, run=run)
         return Run(run, job, start.ticks, lease)
 
-    def end(self, run: int, result: str, reason: str, now: datetime) -> bool:
+    def end(self, run: int, result: str, reason: str, now: datetime, cost: Cost | None = None) -> bool:
         """Write down how a run ended; False if that stands there already."""
-        values = {"run": run, "result": result, "reason": reason or None, "now": _text(now)}
+        values: dict[str, Any] = {"run": run, "result": result, "reason": reason or None, "now": _text(now)}
+        values |= asdict(cost) if cost else {"cpu_s": None, "wall_s": None, "peak_memory_bytes": None}
         return self.db.execute(system_sql("operations/end_run"), values).rowcount == 1
 
     def _on_tick(self, statement: str, tick: Tick, **values: Any) -> None:
@@ -310,6 +314,11 @@ class Book:
             {key: _time(row[key]) if key in instants and row[key] else row[key] for key in row.keys()}  # noqa: SIM118
             for row in rows
         ]
+
+    def costs_outside_the_ledger(self) -> list[dict[str, Any]]:
+        """List what runs of Python functions and shell commands cost, with the columns of the view ledger.costs."""
+        rows = self.db.execute(system_sql("operations/costs")).fetchall()
+        return [dict(row) | {key: _time(row[key]) for key in ("started_at", "finished_at")} for row in rows]
 
     def _pauses(self) -> dict[int, str]:
         rows = self.db.execute("SELECT job_id, paused_by, why FROM pauses WHERE resumed_at IS NULL")

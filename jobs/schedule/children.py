@@ -20,13 +20,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from jobs.schedule import keeper
 from jobs.schedule.commands import command_of, environment_of
 from jobs.schedule.redaction import redacted
-from jobs.schedule.ticks import Finished, Run
+from jobs.schedule.ticks import Cost, Finished, Run
 
 _TAIL_BYTES = 4096
 
@@ -130,8 +131,8 @@ class Children:
         return reader, _Child(run, process)
 
     def _wait(self, child: _Child, reader: int) -> None:
-        with open(reader, "rb") as report:
-            said = report.read()
+        with open(reader, "rb") as pipe:
+            said = pipe.read()
         child.process.wait()
         if not said:
             # The keeper was killed; its command is in the same process group, and must not outlive it.
@@ -139,9 +140,11 @@ class Children:
                 os.killpg(child.process.pid, signal.SIGKILL)
         if child.process.stdin:
             child.process.stdin.close()
-        self._note(self._ending(child, json.loads(said) if said else {}))
+        report = json.loads(said) if said else {}
+        cost = Cost(**report["cost"]) if "cost" in report else None
+        self._note(replace(self._ending(child, report), cost=cost))
 
-    def _ending(self, child: _Child, said: dict[str, object]) -> Finished:
+    def _ending(self, child: _Child, said: dict[str, Any]) -> Finished:
         run, status = child.run, said.get("status")
         if said.get("ended") == "exit" and status == 0:
             return Finished(run.run, True)

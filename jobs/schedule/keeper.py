@@ -19,6 +19,7 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -41,6 +42,7 @@ def main(arguments: list[str]) -> None:
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: None)
+    began = time.monotonic()
     try:
         command = subprocess.Popen(arguments[3:], stdin=subprocess.DEVNULL, pass_fds=[lease_fd])
     except OSError as error:
@@ -49,7 +51,13 @@ def main(arguments: list[str]) -> None:
     ended, status = _watch(command.pid, woken, timeout_s)
     command.returncode = 0  # it is reaped here, not there
     stopped = _Tree(command.pid, on_linux).stop()
-    _report(report_fd, {"ended": ended, "status": stopped if status is None else status})
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cost = {
+        "cpu_s": used.ru_utime + used.ru_stime,
+        "wall_s": time.monotonic() - began,
+        "peak_memory_bytes": used.ru_maxrss * (1024 if on_linux else 1),
+    }
+    _report(report_fd, {"ended": ended, "status": stopped if status is None else status, "cost": cost})
 
 
 def _watch(pid: int, woken: int, timeout_s: float) -> tuple[str, int | None]:

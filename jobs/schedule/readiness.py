@@ -42,11 +42,13 @@ def why_unready(suite: Suite, name: str, page: datetime) -> str | None:
 
     A query that fails is an answer too: the page is not known to be ready.
     """
+    import duckdb
+
     try:
         query = read_readiness(suite, name)
         with Sandbox(suite.lake) as sandbox, sandbox.at(page, suite.definitions.sources_read([query])) as at:
             rows = at.cursor.execute(query.text, query.bound(as_of=page) or None).fetchmany(2)
-    except AlmanacError as error:
+    except (AlmanacError, duckdb.Error) as error:
         return f"the readiness query {name} failed: {error}"
     if len(rows) == 1 and rows[0][:1] == (True,) and len(rows[0]) == 1:
         return None

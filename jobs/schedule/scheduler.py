@@ -136,7 +136,7 @@ class Scheduler:
     def _note_end(self, schedule: Schedule, finished: Finished, now: datetime, done: Step) -> None:
         ticks = self.book.ticks_of(finished.run)
         result = "succeeded" if finished.succeeded else "interrupted" if finished.interrupted else "failed"
-        if not self.book.end(finished.run, result, finished.reason, now):
+        if not self.book.end(finished.run, result, finished.reason, now, finished.cost):
             return
         job = schedule.jobs.get(self.book.job_name(ticks[0].job_id)) if ticks else None
         made = self._made(job, ticks) if result == "failed" else set()

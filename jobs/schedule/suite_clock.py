@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from jobs.schedule.book import Book
-from jobs.schedule.readiness import readiness_names, why_unready
+from jobs.schedule.readiness import read_readiness, readiness_names, why_unready
 from jobs.schedule.reading import Known, read_schedule
 from jobs.schedule.redaction import register_secrets
 from jobs.schedule.schedule import Job, Schedule
@@ -70,6 +70,8 @@ class SuiteClock:
         try:
             suite = open_suite(self.root, self.clock)
             schedule = read_schedule(read_text(self.root), known_names(suite))
+            for name in {job.ready_when for job in schedule.jobs.values() if job.ready_when}:
+                read_readiness(suite, name)
         except (DefinitionError, NotFoundError) as error:
             self.refused = getattr(error, "problems", [str(error)])
             if self._schedule is not None:

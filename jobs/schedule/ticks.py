@@ -79,6 +79,15 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What a run and all its processes used. The peak is that of the largest process."""
+
+    cpu_s: float
+    wall_s: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """How a run ended. `interrupted`: it was stopped for no fault of its own, and is not counted against it."""
 
@@ -86,3 +95,4 @@ class Finished:
     succeeded: bool
     reason: str = ""
     interrupted: bool = False
+    cost: Cost | None = None

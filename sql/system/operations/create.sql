@@ -21,11 +21,16 @@ CREATE TABLE runs (
     work TEXT NOT NULL,
     product TEXT,
     pool TEXT NOT NULL,
+    owner TEXT,
+    team TEXT,
     lease TEXT NOT NULL UNIQUE,
     started_at TEXT NOT NULL,
     finished_at TEXT,
     result TEXT CHECK (result IN ('succeeded', 'failed', 'abandoned', 'interrupted')),
     reason TEXT,
+    cpu_s REAL,
+    wall_s REAL,
+    peak_memory_bytes INTEGER,
     CHECK ((finished_at IS NULL) = (result IS NULL))
 );
 CREATE INDEX runs_open ON runs (run) WHERE result IS NULL;
