@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def run_of(
 def outcome(children: Children) -> Finished:
     wait_for(children.finished, "the end of the run")
     (finished,) = children.finished()
-    return finished
+    assert finished.cost is None or finished.cost.wall_s > 0
+    return replace(finished, cost=None)
 
 
 @pytest.fixture
@@ -208,3 +210,15 @@ def test_old_logs_and_free_leases_are_swept(suite: Path) -> None:
     assert not children.log_of(run).exists()
     assert children.is_alive(run.lease)
     assert (suite / "lake" / "leases" / f"{run.lease}.lock").exists()
+
+
+def test_what_a_run_used_is_added_up_over_its_whole_tree(suite: Path) -> None:
+    children = Children(suite)
+    burn = f"{sys.executable} -c 'import time; b = bytearray(50_000_000); t = time.process_time()\nwhile time.process_time() - t < 0.3: pass'"
+    children.start(run_of(children, f'sh -c "{burn}"; sleep 0.2'))
+    wait_for(children.finished, "the end of the run")
+    (finished,) = children.finished()
+    assert finished.cost is not None
+    assert 0.3 <= finished.cost.cpu_s < 10
+    assert finished.cost.wall_s >= 0.5
+    assert finished.cost.peak_memory_bytes >= 50_000_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from jobs.schedule.book import Book
 from jobs.schedule.commands import command_of
 from jobs.schedule.decide import ASK_AGAIN, rest_after
 from jobs.schedule.schedule import Job, Retries, Schedule, Work
-from jobs.schedule.scheduler import Scheduler, World
+from jobs.schedule.scheduler import Question, Scheduler, World
 from jobs.schedule.ticks import Finished, Run
 from jobs.schedule.triggers import Interval
 from warehouse.cron import Grid
@@ -79,8 +79,8 @@ class Clockwork:
     def page_of(self, job: Job, at: datetime) -> datetime | None:
         return PRODUCT_GRID.latest(at) if job.work.product else at
 
-    def ask(self, name: str, page: datetime) -> str | None:
-        return "not ready" if page in self.unready else None
+    def ask(self, questions: Sequence[Question]) -> dict[Question, str | None]:
+        return {(name, page): "not ready" if page in self.unready else None for name, page in questions}
 
     def published(self, product: str, pages: Iterable[datetime]) -> set[datetime]:
         return self.there & set(pages)

@@ -240,6 +240,7 @@ def test_pausing_is_recorded_and_skips_ticks_with_the_reason(tmp_path: Path) -> 
     assert book_rows(suite, "SELECT paused_by, why, resumed_by, resumed_why FROM pauses") == [
         ("ada", "rain", "bob", "sun")
     ]
+    assert "there is no job 'wrok'; there is: work" in run(suite, "pause", "wrok", "--why", "x", expect=2)
     assert "no scheduler has seen a job 'wrok'" in run(suite, "ticks", "wrok", expect=2)
     run(suite, "tick", "--now", str(real_now() + 5 * HOUR))
     (newest,) = run_json(suite, "ticks", "work", "--limit", "1")

@@ -19,7 +19,7 @@ def live(seed: int, days: int) -> dict[str, int]:
 def test_the_accounts_balance_in_a_thousand_worlds(block: int) -> None:
     seen: set[str] = set()
     for seed in range(block * 50, block * 50 + 50):
-        days = random.Random(seed).choice([2, 4, 8, 12])
+        days = random.Random(seed).choice([2, 4, 6, 10])
         try:
             seen |= live(seed, days).keys()
         except BaseException as error:
@@ -28,7 +28,7 @@ def test_the_accounts_balance_in_a_thousand_worlds(block: int) -> None:
     assert seen >= {"ran", "caught up", "coalesced", "skipped", "failed"}
 
 
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", [1, 3])
 def test_years_pass_in_seconds(seed: int) -> None:
     assert sum(live(seed, 2 * 365).values()) > 500
 

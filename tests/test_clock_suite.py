@@ -15,10 +15,12 @@ from jobs.predict import run_page
 from jobs.schedule.alerts import alert_of_freshness
 from jobs.schedule.book import Book
 from jobs.schedule.costs import costs
+from jobs.schedule.definitions import json_schema
 from jobs.schedule.readiness import why_unready
 from jobs.schedule.schedule import Schedule
 from jobs.schedule.suite_clock import SuiteClock
-from jobs.suite import Suite
+from jobs.starter import make_flights, make_starter
+from jobs.suite import Suite, open_suite
 from tests.clock_suites import book_rows, run, run_json
 from tests.conftest import PAGE, PRODUCT, clock_at, reopened
 from warehouse.errors import DefinitionError
@@ -42,6 +44,11 @@ SELECT count(*) > {least} FROM deliveries WHERE known_at >= $as_of - INTERVAL 6 
 def write_readiness(suite: Path, text: str) -> None:
     (suite / "sql" / "readiness").mkdir(exist_ok=True)
     (suite / "sql" / "readiness" / "deliveries_are_in.sql").write_text(text)
+
+
+def ask(suite: Suite) -> str | None:
+    (answer,) = why_unready(suite, [("deliveries_are_in", PAGE)]).values()
+    return answer
 
 
 def test_a_page_is_made_on_time_once_its_data_are_complete(trained: Suite) -> None:
@@ -69,12 +76,12 @@ def test_a_page_is_made_on_time_once_its_data_are_complete(trained: Suite) -> No
         ("SELECT true FROM deliveries WHERE false", "not ready: deliveries_are_in gives no row"),
         ("SELECT true FROM deliveries", "not ready: deliveries_are_in gives more than one row"),
         ("SELECT nothing FROM deliveries", "the readiness query deliveries_are_in failed: "),
-        ("SELECT true FROM read_csv('x')", "the readiness query deliveries_are_in failed: "),
+        ("SELECT true FROM read_csv('x')", "readiness cannot be asked: "),
     ],
 )
 def test_what_a_readiness_query_may_answer(ingested: Suite, query: str, said: str | None) -> None:
     write_readiness(ingested.root, f"/* description: x */\n{query}\n")
-    found = why_unready(ingested, "deliveries_are_in", PAGE)
+    found = ask(ingested)
     assert (found is None) == (said is None)
     assert said is None or (found or "").startswith(said)
 
@@ -82,7 +89,12 @@ def test_what_a_readiness_query_may_answer(ingested: Suite, query: str, said: st
 def test_a_readiness_query_sees_what_was_known_at_the_page(ingested: Suite) -> None:
     text = "SELECT max(known_at) < $as_of AND count(*) > 0 FROM deliveries"
     write_readiness(ingested.root, f"/* description: x */\n{text}\n")
-    assert why_unready(ingested, "deliveries_are_in", PAGE) is None
+    assert ask(ingested) is None
+
+
+def test_without_a_lake_nothing_is_ready(starter: Path) -> None:
+    write_readiness(starter, READY.format(least=0))
+    assert "there is no lake" in (ask(open_suite(starter, clock_at(PAGE))) or "")
 
 
 def stale(suite: Suite, now: datetime) -> dict[str, str]:
@@ -152,6 +164,15 @@ def test_what_a_job_is_for_nobody_else_costs_its_owner(trained: Suite) -> None:
     more.write_text("\n".join([lines[0], lines[1].replace(lines[1].split(",")[0], "never-seen", 1)]) + "\n")
     run(trained.root, "tick", "--now", "2026-04-01T17:00")
     assert "harbour" in {row["team"] for row in run_json(trained.root, "costs", "--by", "team")}
+
+
+@pytest.mark.parametrize("make", [make_starter, make_flights])
+def test_a_new_suite_has_a_schedule_that_is_right_and_editors_understand(tmp_path: Path, make: Any) -> None:
+    make(tmp_path / "new")
+    schedule = SuiteClock(tmp_path / "new", Book(sqlite3.connect(":memory:")), clock_at(PAGE)).schedule()
+    assert {job.work.kind for job in schedule.jobs.values()} >= {"ingest", "predict", "train", "upkeep"}
+    named = (tmp_path / "new" / "schedules.yaml").read_text().splitlines()[0].partition("$schema=")[2]
+    assert json.loads((tmp_path / "new" / named).read_text()) == json_schema()
 
 
 def test_a_suite_without_a_schedule_says_how_to_get_one(ingested: Suite) -> None:

@@ -283,7 +283,7 @@ class Book:
     def _job_id(self, name: str) -> int:
         row = self.db.execute("SELECT job_id FROM jobs WHERE name = ? AND removed_at IS NULL", (name,)).fetchone()
         if row is None:
-            raise NotFoundError(f"no scheduler has seen a job {name!r}")
+            raise NotFoundError(f"there is no job {name!r}; there is: {', '.join(sorted(self.triggers())) or 'none'}")
         return int(row[0])
 
     def paused(self) -> dict[str, str]:

@@ -6,6 +6,7 @@ each source as it was known then, by what has been ingested up to now.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -37,20 +38,28 @@ def read_readiness(suite: Suite, name: str) -> CheckedQuery:
     return check_query(file.statement, file.where, tables=suite.definitions.sources, parameters={"as_of"})
 
 
-def why_unready(suite: Suite, name: str, page: datetime) -> str | None:
-    """Ask a readiness query about a page: None if it says true, else a sentence that says what it said.
+def why_unready(suite: Suite, questions: Sequence[tuple[str, datetime]]) -> dict[tuple[str, datetime], str | None]:
+    """Ask readiness queries about pages: None where one says true, else a sentence that says what it said.
 
     A query that fails is an answer too: the page is not known to be ready.
     """
+    try:
+        queries = {name: read_readiness(suite, name) for name in {name for name, _ in questions}}
+        with Sandbox(suite.lake) as sandbox:
+            return {(name, page): _answer(suite, sandbox, name, queries[name], page) for name, page in questions}
+    except AlmanacError as error:
+        return dict.fromkeys(questions, f"readiness cannot be asked: {error}")
+
+
+def _answer(suite: Suite, sandbox: Sandbox, name: str, query: CheckedQuery, page: datetime) -> str | None:
     import duckdb
 
     try:
-        query = read_readiness(suite, name)
-        with Sandbox(suite.lake) as sandbox, sandbox.at(page, suite.definitions.sources_read([query])) as at:
+        with sandbox.at(page, suite.definitions.sources_read([query])) as at:
             rows = at.cursor.execute(query.text, query.bound(as_of=page) or None).fetchmany(2)
     except (AlmanacError, duckdb.Error) as error:
         return f"the readiness query {name} failed: {error}"
-    if len(rows) == 1 and rows[0][:1] == (True,) and len(rows[0]) == 1:
+    if len(rows) == 1 and rows[0] == (True,):
         return None
     found = "no row" if not rows else "more than one row" if len(rows) > 1 else f"{rows[0][0]}"
     return f"not ready: {name} gives {found}"

@@ -7,7 +7,7 @@ book.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -16,6 +16,9 @@ from jobs.schedule.book import Book, PageOf
 from jobs.schedule.decide import Again, Hold, Settle, Start, after_abandonment, after_failure, decide
 from jobs.schedule.schedule import Job, Schedule
 from jobs.schedule.ticks import Finished, Run, Tick
+
+#: A readiness query's name, and a page.
+Question = tuple[str, datetime]
 
 
 class Executor(Protocol):
@@ -46,13 +49,13 @@ class World:
     page_of
         The page that a job is due for at an instant.
     unready
-        Asks a readiness query about a page: None if it is ready, else a sentence that says what is not.
+        Asks readiness queries (by name) about pages: None where a page is ready, else a sentence that says what is not.
     published
         The pages of a product that are published, of those asked about.
     """
 
     page_of: PageOf
-    unready: Callable[[str, datetime], str | None]
+    unready: Callable[[Sequence[Question]], dict[Question, str | None]]
     published: Callable[[str, Iterable[datetime]], set[datetime]]
 
 
@@ -92,24 +95,22 @@ class Scheduler:
 
         With `start_runs` false nothing new is started: what ended is written down, and no more (draining).
         """
-        done, ready = Step(), dict[tuple[str, datetime], str | None]()
+        done, ready = Step(), dict[Question, str | None]()
         while True:
             once, asked = self._once(now, ready, start_runs)
             for finished in once.finished:
                 self.executor.let_go(finished.run)
             for run in once.started:
                 self.executor.start(run)
-            for name, page in asked:
-                ready[name, page] = self.world.unready(name, page)
+            if asked:
+                ready |= self.world.unready(asked)
             done.add(once)
             if not asked and not once.settled:
                 return done
 
-    def _once(
-        self, now: datetime, ready: dict[tuple[str, datetime], str | None], start_runs: bool
-    ) -> tuple[Step, list[tuple[str, datetime]]]:
+    def _once(self, now: datetime, ready: dict[Question, str | None], start_runs: bool) -> tuple[Step, list[Question]]:
         """Go through all that is open, in one transaction."""
-        once, starts, asked = Step(), list[Start](), list[tuple[str, datetime]]()
+        once, starts, asked = Step(), list[Start](), list[Question]()
         with self.book.writing():
             schedule = self.schedule()
             self.book.enter(schedule, self.world.page_of, now)
@@ -158,8 +159,8 @@ class Scheduler:
         return self.world.published(job.work.product, [tick.page for tick in ticks if tick.page is not None])
 
     def _decide(
-        self, schedule: Schedule, ready: dict[tuple[str, datetime], str | None], now: datetime, done: Step
-    ) -> tuple[list[Start], list[tuple[str, datetime]]]:
+        self, schedule: Schedule, ready: dict[Question, str | None], now: datetime, done: Step
+    ) -> tuple[list[Start], list[Question]]:
         """Settle and hold what is to be; give what may start, and which readiness queries to ask first."""
         starts, asked = [], []
         board = self.book.board(schedule, ready)

@@ -7,7 +7,7 @@ is wrong is refused as a whole: the last schedule that was right, which the book
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from jobs.schedule.readiness import read_readiness, readiness_names, why_unready
 from jobs.schedule.reading import Known, read_schedule
 from jobs.schedule.redaction import register_secrets
 from jobs.schedule.schedule import Job, Schedule
-from jobs.schedule.scheduler import World
+from jobs.schedule.scheduler import Question, World
 from jobs.suite import Clock, Suite, open_suite
 from warehouse.errors import AlmanacError, DefinitionError, NotFoundError
 from warehouse.system_sql import system_sql
@@ -94,9 +94,9 @@ class SuiteClock:
         product = self.suite.definitions.products.get(job.work.product)
         return product.page_at(at) if product else None
 
-    def unready(self, name: str, page: datetime) -> str | None:
-        """Ask a readiness query about a page."""
-        return why_unready(self.suite, name, page)
+    def unready(self, questions: Sequence[Question]) -> dict[Question, str | None]:
+        """Ask readiness queries about pages."""
+        return why_unready(self.suite, questions)
 
     def published(self, product: str, pages: Iterable[datetime]) -> set[datetime]:
         """Give those of the pages that are published."""
