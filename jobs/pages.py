@@ -17,15 +17,16 @@ from jobs.metering import RunMeter
 from jobs.models.versions import load_scorer
 from jobs.progress import Progress
 from jobs.score import score_pages
+from jobs.staleness import Staleness
 from jobs.suite import Suite
 from warehouse import ledger
 from warehouse.audits import Audit, audit_pages
 from warehouse.chunk import Chunk, FeaturePages
-from warehouse.definitions import Definitions, Product
+from warehouse.definitions import Product
 from warehouse.errors import RunFailed
-from warehouse.ledger import ModelRecord, PageRecord, RunRecord, SourceFacts
+from warehouse.ledger import ModelRecord, PageRecord, RunRecord
 from warehouse.publishing import StagedRows, publish, record_definitions
-from warehouse.sandbox import Sandbox, earlier, timestamp_literal
+from warehouse.sandbox import Sandbox, timestamp_literal
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 
 
@@ -41,13 +42,20 @@ class PageOrder:
 
 @dataclass
 class PagesResult:
-    """What became of an order. `published` holds one record a page and kind; `rejected` stay as they were."""
+    """What became of an order. `published` holds one record a page and kind; `rejected` stay as they were.
+
+    `failed` gives each page's error; `by_others` are pages that another process published meanwhile; `left` are
+    those that were not begun, because it was told to stop.
+    """
 
     published: list[PageRecord] = field(default_factory=list)
     rejected: set[datetime] = field(default_factory=set)
     audit: Audit = field(default_factory=Audit)
     run_ids: list[str] = field(default_factory=list)
     n_rows: int = 0
+    failed: dict[datetime, str] = field(default_factory=dict)
+    by_others: list[PageRecord] = field(default_factory=list)
+    left: list[datetime] = field(default_factory=list)
 
     def add(self, other: PagesResult) -> None:
         """Take in what became of another chunk."""
@@ -57,20 +65,6 @@ class PagesResult:
         self.audit.wrong_rows += other.audit.wrong_rows
         self.run_ids += other.run_ids
         self.n_rows += other.n_rows
-
-
-def features_are_stale(
-    record: PageRecord, product: Product, definitions: Definitions, facts: dict[str, SourceFacts]
-) -> str | None:
-    """Say why a feature page is out of date, or None if it is not."""
-    if record.definitions != definitions.page_fingerprint(product):
-        return "the definitions have changed"
-    for source in definitions.sources_of(product):
-        horizon = earlier(record.as_of, source.header.arrives_within)
-        late = facts.get(source.name, SourceFacts()).newer_than(record.ingest_id, horizon)
-        if late is not None:
-            return f"ingestion {late} brought facts of `{source.name}` known before the page"
-    return None
 
 
 def make_pages(suite: Suite, order: PageOrder, progress: Progress) -> PagesResult:
@@ -132,7 +126,8 @@ class _ChunkOfPages:
     ) -> None:
         self.suite, self.order, self.product = suite, order, order.product
         self.sandbox, self.directory, self.meter, self.progress = sandbox, directory, meter, progress
-        self.definitions = suite.definitions.page_fingerprint(order.product)
+        self.staleness = Staleness(suite.definitions, order.product, sandbox.facts)
+        self.definitions = self.staleness.fingerprint
         self.staged: list[StagedRows] = []
         self.bytes_staged = 0
         with suite.lake.reading(sandbox.snapshot_id) as connection:
@@ -168,7 +163,7 @@ class _ChunkOfPages:
             made = chunk.compute(fresh, file, self.order.workers, self.progress.advance)
             n_rows |= made.n_rows
             for difference in chunk.differing:
-                self.progress.warn(f"{difference} between the range way and the plain way; the plain way was taken.")
+                self.progress.warn(f"{difference}; the plain way was taken for it.")
             relations.append(f"(FROM read_parquet({literal(str(file))}))")
             records = [self._record("features", page, made.n_rows[page]) for page in fresh]
             self._stage(StagedRows("features", file, made.columns, records))
@@ -184,9 +179,7 @@ class _ChunkOfPages:
 
     def _is_fresh(self, page: datetime) -> bool:
         record = self.feature_pages.get(page)
-        if record is None:
-            return False
-        return features_are_stale(record, self.product, self.suite.definitions, self.sandbox.facts) is None
+        return record is not None and self.staleness.why(record) is None
 
     def _score(self, chunk: Chunk, model: ModelRecord, features: FeaturePages, relation: str) -> Audit:
         file = self.directory / "predictions.parquet"

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from jobs.chunks import PagesWanted, make_in_chunks
 from jobs.labels import settle_labels
-from jobs.models.versions import ModelHistory, model_history, refuse_hindsight
-from jobs.pages import PageOrder, PagesResult, make_pages
+from jobs.models.versions import model_history, refuse_hindsight
+from jobs.pages import PagesResult
 from jobs.progress import Progress, Silent
+from jobs.staleness import versions_in_effect
 from jobs.suite import Suite
 from warehouse import ledger
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
-
-#: How many pages are computed and committed together, unless told otherwise.
-PAGES_PER_COMMIT = 64
+from warehouse.ledger import ModelRecord, SourceFacts
 
 
 def page_for(suite: Suite, product: Product, as_of: datetime | None) -> datetime:
@@ -67,7 +67,7 @@ def predict_pages(
     version: str | None = None,
     hindsight: bool = False,
     progress: Progress | None = None,
-    pages_per_commit: int = PAGES_PER_COMMIT,
+    pages_per_commit: int | None = None,
 ) -> PagesResult:
     """Make and publish pages, each by the version in effect at its as_of, or by the one named.
 
@@ -80,39 +80,55 @@ def predict_pages(
         If a chunk fails; the chunks before it stay published.
     """
     progress = progress or Silent()
-    _refuse_before_all_data(suite, product, pages)
-    with suite.lake.reading() as connection:
-        history = model_history(connection, product.name)
-    result = PagesResult()
-    orders = list(_orders(product, sorted(pages), history, version, pages_per_commit))
-    for order in orders:
-        assert order.model is not None
-        refuse_hindsight(order.model, order.pages, allowed=hindsight)
+    models = writers(suite, product, sorted(pages), version=version, hindsight=hindsight)
     progress.start("predict", len(pages))
-    for order in orders:
-        result.add(make_pages(suite, order, progress))
+    result = make_in_chunks(
+        suite, PagesWanted(product, sorted(pages), models, pages_per_commit=pages_per_commit), progress
+    )
     settle_labels(suite, product)
     progress.finish()
     return result
 
 
-def _orders(
-    product: Product, pages: Sequence[datetime], history: ModelHistory, version: str | None, pages_per_commit: int
-) -> list[PageOrder]:
-    """Cut the pages into chunks of one model version each."""
-    chosen = [(page, history.version(version) if version else history.in_effect(page)) for page in pages]
-    orders = []
-    for _, group in itertools.groupby(chosen, key=lambda item: item[1].version):
-        same = list(group)
-        for start in range(0, len(same), pages_per_commit):
-            part = [page for page, _ in same[start : start + pages_per_commit]]
-            orders.append(PageOrder(product, part, same[0][1]))
-    return orders
+def writers(
+    suite: Suite, product: Product, pages: Sequence[datetime], *, version: str | None = None, hindsight: bool = False
+) -> dict[datetime, ModelRecord]:
+    """Give the version that writes each of some pages: the one named, or the one in effect at its as_of.
 
-
-def _refuse_before_all_data(suite: Suite, product: Product, pages: Sequence[datetime]) -> None:
+    Raises
+    ------
+    UsageError
+        If no model was in effect (the first that was is named), a version has seen the labels of a page (and not
+        `hindsight`), or no fact is known before a page.
+    """
     with suite.lake.reading() as connection:
+        history = model_history(connection, product.name)
         facts = ledger.source_facts(connection)
+    refuse_before_all_data(suite, product, pages, facts)
+    if version is not None:
+        model = history.version(version)
+        refuse_hindsight(model, pages, allowed=hindsight)
+        return dict.fromkeys(pages, model)
+    models: dict[datetime, ModelRecord] = {}
+    for name, same in itertools.groupby(versions_in_effect(history.promotions, pages), key=lambda item: item[1]):
+        part = [page for page, _ in same]
+        # Where there is none, this says so.
+        model = history.version(name) if name is not None else history.in_effect(part[0])
+        refuse_hindsight(model, part, allowed=hindsight)
+        models |= dict.fromkeys(part, model)
+    return models
+
+
+def refuse_before_all_data(
+    suite: Suite, product: Product, pages: Sequence[datetime], facts: Mapping[str, SourceFacts]
+) -> None:
+    """Refuse pages before which no fact at all is known.
+
+    Raises
+    ------
+    UsageError
+        Naming the first fact.
+    """
     names = [source.name for source in suite.definitions.sources_of(product)]
     known = [known for name in names if name in facts for _, known in facts[name].ingestions if known is not None]
     early = [page for page in pages if not known or page <= min(known)]

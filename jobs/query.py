@@ -33,7 +33,7 @@ def query_table(suite: Suite, sql: str, *, at_snapshot: int | None = None, limit
 
 
 def query_to_file(suite: Suite, sql: str, form: str, target: Path, *, at_snapshot: int | None = None) -> None:
-    """Run a SELECT and write its rows to a file (or /dev/stdout) as csv, json or parquet, streaming."""
+    """Run a SELECT and write its rows to a file as csv, json or parquet, streaming."""
     with suite.lake.reading(at_snapshot) as connection:
         _run(connection, sql, suite.lake)
         text = sql.strip().rstrip(";")

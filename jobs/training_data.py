@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from jobs.pages import PageOrder, features_are_stale, make_pages
-from jobs.predict import PAGES_PER_COMMIT
+from jobs.chunks import PagesWanted, make_in_chunks
 from jobs.progress import Progress
+from jobs.staleness import Staleness
 from jobs.suite import Suite
 from warehouse import ledger
 from warehouse.definitions import Product
@@ -54,15 +54,11 @@ def ensure_feature_pages(suite: Suite, product: Product, pages: Sequence[datetim
     with suite.lake.reading() as connection:
         present = ledger.published_pages(connection, product.name, "features")
         facts = ledger.source_facts(connection)
-    wanted = [
-        page
-        for page in pages
-        if page not in present or features_are_stale(present[page], product, suite.definitions, facts)
-    ]
+    staleness = Staleness(suite.definitions, product, facts)
+    pages_wanted = [page for page in pages if page not in present or staleness.why(present[page])]
     progress.start("features", len(pages))
-    progress.advance(len(pages) - len(wanted))
-    for start in range(0, len(wanted), PAGES_PER_COMMIT):
-        make_pages(suite, PageOrder(product, wanted[start : start + PAGES_PER_COMMIT], None), progress)
+    progress.advance(len(pages) - len(pages_wanted))
+    make_in_chunks(suite, PagesWanted(product, pages_wanted, None), progress)
     progress.finish()
 
 

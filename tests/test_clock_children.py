@@ -214,8 +214,10 @@ def test_old_logs_and_free_leases_are_swept(suite: Path) -> None:
 
 def test_what_a_run_used_is_added_up_over_its_whole_tree(suite: Path) -> None:
     children = Children(suite)
-    burn = f"{sys.executable} -c 'import time; b = bytearray(50_000_000); t = time.process_time()\nwhile time.process_time() - t < 0.3: pass'"
-    children.start(run_of(children, f'sh -c "{burn}"; sleep 0.2'))
+    (suite / "burn.py").write_text(
+        "import time\nheld = bytearray(50_000_000)\nwhile time.process_time() < 0.3:\n    pass\n"
+    )
+    children.start(run_of(children, f"sh -c '{sys.executable} burn.py'; sleep 0.2"))
     wait_for(children.finished, "the end of the run")
     (finished,) = children.finished()
     assert finished.cost is not None

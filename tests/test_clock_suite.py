@@ -24,6 +24,7 @@ from jobs.suite import Suite, open_suite
 from tests.clock_suites import book_rows, run, run_json
 from tests.conftest import PAGE, PRODUCT, clock_at, reopened
 from warehouse.errors import DefinitionError
+from warehouse.system_sql import system_sql
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -65,6 +66,20 @@ def test_a_page_is_made_on_time_once_its_data_are_complete(trained: Suite) -> No
     query = f"SELECT count(*) AS n FROM predictions.{PRODUCT} WHERE as_of = TIMESTAMP '{PAGE}'"
     (counted,) = json.loads(run(trained.root, "query", query, "--format", "json"))
     assert counted["n"] > 0
+
+
+def test_pages_that_were_missed_are_made_by_one_backfill(trained: Suite) -> None:
+    text = SCHEDULE.replace("ready_when: deliveries_are_in", "catch_up: all")
+    (trained.root / "schedules.yaml").write_text(text)
+    run(trained.root, "tick", "--now", str(PAGE - 2 * DAY - HOUR))
+    done = run_json(trained.root, "tick", "--now", str(PAGE + HOUR))
+    assert [(end["page"], end["outcome"]) for end in done["settled"] if end["job"] == "orders"] == [
+        (f"{page.isoformat()}Z", "caught up") for page in (PAGE - 2 * DAY, PAGE - DAY, PAGE)
+    ]
+    assert {row["run"] for row in run_json(trained.root, "ticks", "orders")} == {1}
+    with trained.lake.reading() as connection:
+        found = connection.execute(system_sql("ledger/published_pages", columns="as_of"), [PRODUCT, "predictions"])
+        assert found.fetchall() == [(PAGE - 2 * DAY,), (PAGE - DAY,), (PAGE,)]
 
 
 @pytest.mark.parametrize(

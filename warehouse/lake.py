@@ -25,7 +25,7 @@ from typing import Any
 import duckdb
 import filelock
 
-from warehouse.errors import LakeFormatError, NotFoundError, PublishFailed, UsageError
+from warehouse.errors import LakeFormatError, NotFoundError, PublishFailed, RunFailed, UsageError
 from warehouse.extensions import open_instance
 from warehouse.system_sql import literal, quote, system_sql
 
@@ -93,9 +93,14 @@ class Lake:
                 raise NotFoundError(
                     f"the lake has no snapshot {snapshot_id}; `almanac status` names the newest."
                 ) from error
-            raise LakeFormatError(
-                f"the lake {self.root} cannot be attached: {error}. If a newer version of Almanac or DuckDB made"
-                " it, use that version; `almanac doctor` shows the versions installed here."
+            if any(word in str(error) for word in ("version", "not a database", "Could not find")):
+                raise LakeFormatError(
+                    f"the lake {self.root} is not one that this DuckLake can read: {error}. If a newer version of"
+                    " Almanac or DuckDB made it, use that; `almanac doctor` shows the versions installed here."
+                ) from error
+            raise RunFailed(
+                f"the lake {self.root} cannot be opened: {error}. See that the disk has room and that its files can"
+                " be read and written. Nothing was changed."
             ) from error
         return connection
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import duckdb
@@ -249,6 +249,12 @@ def source_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, SourceFacts
     }
 
 
+def newest_snapshot(connection: duckdb.DuckDBPyConnection) -> int:
+    """Give the id of the newest committed state that a connection sees."""
+    row = connection.execute("SELECT max(snapshot_id) FROM ducklake_snapshots('lake')").fetchone()
+    return int(row[0]) if row else 0
+
+
 def newest_ingest_id(connection: duckdb.DuckDBPyConnection) -> int:
     """Give the id of the newest ingestion of any source; 0 before the first."""
     row = connection.execute("SELECT coalesce(max(ingest_id), 0) FROM ledger.ingestions").fetchone()
@@ -257,10 +263,42 @@ def newest_ingest_id(connection: duckdb.DuckDBPyConnection) -> int:
 
 def published_pages(connection: duckdb.DuckDBPyConnection, product: str, kind: str) -> dict[datetime, PageRecord]:
     """Read the newest publication of each page of one kind, by as_of."""
+    records = _page_records(connection, "ledger/published_pages", [product, kind])
+    return {record.as_of: record for record in records}
+
+
+def newest_attempts(
+    connection: duckdb.DuckDBPyConnection, product: str, kind: str, first: datetime, last: datetime
+) -> dict[datetime, tuple[PageRecord, PageRecord | None]]:
+    """Read, of each page from `first` to `last`, the newest attempt of any outcome, and the newest publication."""
+    values = [product, kind, first, last + timedelta(microseconds=1)]
+    found: dict[datetime, tuple[PageRecord, PageRecord | None]] = {}
+    for record in _page_records(connection, "ledger/newest_attempts", values):
+        published = record if record.state == "published" else found.get(record.as_of, (None, None))[1]
+        found[record.as_of] = (record, published)
+    return found
+
+
+def attempts_since(
+    connection: duckdb.DuckDBPyConnection, product: str, kind: str, snapshot_id: int
+) -> dict[datetime, PageRecord]:
+    """Read the newest attempt of each page that was tried in commits after a snapshot."""
+    return {
+        record.as_of: record
+        for record in _page_records(connection, "ledger/attempts_since", [product, kind, snapshot_id])
+    }
+
+
+def _page_records(connection: duckdb.DuckDBPyConnection, query: str, values: list[Any]) -> list[PageRecord]:
     names = [spec.name for spec in fields(PageRecord)]
-    query = system_sql("ledger/published_pages", columns=", ".join(names))
-    rows = connection.execute(query, [product, kind]).fetchall()
-    return {row[names.index("as_of")]: PageRecord(**dict(zip(names, row, strict=True))) for row in rows}
+    rows = connection.execute(system_sql(query, columns=", ".join(names)), values).fetchall()
+    return [PageRecord(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+def rows_per_page(connection: duckdb.DuckDBPyConnection, product: str) -> float | None:
+    """Give how many rows a product's newest pages have on average; None before its first page."""
+    row = connection.execute(system_sql("ledger/rows_per_page"), [product]).fetchone()
+    return float(row[0]) if row and row[0] is not None else None
 
 
 def models(connection: duckdb.DuckDBPyConnection, product: str) -> list[ModelRecord]:

@@ -92,13 +92,23 @@ class RangePass:
 
     def differences(self, name: str, plain: str, as_of: datetime) -> int:
         """Count the rows of one page that differ from the plain way's, which stand in the relation `plain`."""
-        rounded = (
-            f"round({quote(column.name)}, 9 - 1 - floor(log10(nullif(abs({quote(column.name)}), 0)))::INTEGER)"
-            if column.is_approximate
-            else quote(column.name)
-            for column in self.forms[name].columns
-        )
+        form = self.forms[name]
+        exact = [column.name for column in form.columns if not column.is_approximate]
+        close = [column.name for column in form.columns if column.is_approximate]
         fast = f"(FROM {self._schema}.{quote(name)} WHERE {quote('almanac: as_of')} = {timestamp_literal(as_of)})"
-        query = system_sql("ranges/differences", columns=", ".join(rounded), fast=fast, plain=plain)
+        apart = " OR ".join(
+            f"abs(fast.{quote(c)} - plain.{quote(c)}) > 1e-9 * greatest(abs(plain.{quote(c)}), 1e-9)"
+            f" OR (fast.{quote(c)} IS NULL) <> (plain.{quote(c)} IS NULL)"
+            for c in close
+        )
+        group = self._definitions.groups[name]
+        query = system_sql(
+            "ranges/differences",
+            columns=quote_all(exact),
+            fast=fast,
+            plain=plain,
+            same_key=" AND ".join(f"fast.{quote(k)} IS NOT DISTINCT FROM plain.{quote(k)}" for k in group.key),
+            apart=apart or "false",
+        )
         row = self._cursor.execute(query).fetchone()
         return int(row[0]) if row else 0

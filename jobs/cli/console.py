@@ -36,8 +36,8 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
-    """Print rows as a table; their keys head the columns."""
+def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None, *, as_is: bool = False) -> None:
+    """Print rows as a table; their keys head the columns. `as_is` leaves numbers and names as they are stored."""
     from rich.console import Console
     from rich.table import Table
 
@@ -46,12 +46,17 @@ def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> 
     numeric = {name for name in rows[0] if all(isinstance(row[name], (int, float, type(None))) for row in rows)}
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in rows[0]:
-        table.add_column(name.replace("_", " "), justify="right" if name in numeric else "left")
+        table.add_column(name if as_is else name.replace("_", " "), justify="right" if name in numeric else "left")
     for row in rows:
-        table.add_row(*(show(row[name]) for name in rows[0]))
+        table.add_row(*(_as_stored(row[name]) if as_is else show(row[name]) for name in rows[0]))
     console = Console()
     # Where nobody watches, nothing is cut or wrapped.
     Console(width=None if console.is_terminal else 240, highlight=False).print(table)
+
+
+def _as_stored(value: Any) -> str:
+    """Write a number as it is, since it may be one that nobody counts with, such as a flight's."""
+    return repr(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else show(value)
 
 
 def show(value: Any) -> str:

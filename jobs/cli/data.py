@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -91,8 +93,15 @@ def query(
         raise UsageError(f"--format {form}: allowed are table, {', '.join(FORMATS)}.")
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise UsageError("Parquet is not for a terminal; add --output FILE.")
-    sys.stdout.flush()
-    query_to_file(opened, sql, form, output or Path("/dev/stdout"), at_snapshot=at_snapshot)
+    if output is not None:
+        query_to_file(opened, sql, form, output, at_snapshot=at_snapshot)
+        return
+    # Not straight to /dev/stdout, which DuckDB would truncate where it is a file that something is appended to.
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / f"rows.{form}"
+        query_to_file(opened, sql, form, file, at_snapshot=at_snapshot)
+        with file.open("rb") as rows:
+            shutil.copyfileobj(rows, sys.stdout.buffer)
 
 
 _TABLE_ROWS = 100
@@ -100,7 +109,7 @@ _TABLE_ROWS = 100
 
 def _print_rows(table: object) -> None:
     rows = table.to_pylist()  # type: ignore[attr-defined]
-    console.print_table(rows[:_TABLE_ROWS])
+    console.print_table(rows[:_TABLE_ROWS], as_is=True)
     if not rows:
         typer.echo("no rows")
     elif len(rows) > _TABLE_ROWS:

@@ -14,7 +14,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from jobs.scoring.kernel_cache import compile_cached
-from jobs.scoring.vector_code import BLOCK, exit_leaves
+from jobs.scoring.vector_code import BLOCK, deal_out, exit_leaves
 
 GROUP = 16
 """Trees whose exit leaves are found before they are summed."""
@@ -47,15 +47,19 @@ class ColumnArrays(NamedTuple):
 
 
 class SlotArrays(NamedTuple):
-    """The slots, ordered by column; `first` is (n_columns + 1,), `table` holds the codes one slot after
-    another.
+    """The slots, ordered by column: `first` is (n_columns + 1,).
+
+    A column's ranked slots come first, of which `first_code` and `null_code` say what its first bin and null become.
+    From `tabled` (n_columns,) on they are tables, as many at a time as fit a word of 8 bytes: `words[word_start[slot] +
+    bin]` holds the codes of a slot and of those after it.
     """
 
     first: Any
-    is_ranked: Any
+    tabled: Any
+    first_code: Any
     null_code: Any
-    table_start: Any
-    table: Any
+    word_start: Any
+    words: Any
 
 
 class TreeArrays(NamedTuple):
@@ -115,7 +119,7 @@ def _bin_numbers(
 ) -> None:
     """Write, for each value, how many breakpoints are below it, or the null's bin if it is NaN."""
     n_rows = np.uint64(len(values))
-    cells = np.empty(BLOCK, np.int32)
+    cells = np.empty(len(values), np.int32)
     find_cells(values, low, scale, cells)
     none, one, two = np.uint64(0), np.uint64(1), np.uint64(2)
     if steps <= 1:
@@ -133,7 +137,7 @@ def _bin_numbers(
             place += one if breakpoints[place] < value else none
             out[row] = place if value == value else null_bin
         return
-    places = np.empty(BLOCK, np.uint64)
+    places = np.empty(len(values), np.uint64)
     for row in range(n_rows):
         places[row] = grid[np.uint64(cells[row])]
     for step in range(steps):
@@ -188,19 +192,25 @@ def _is_refused(columns: Any, column: int, bins: Any, n_rows: int) -> bool:
 is_refused = numba.njit(nogil=True)(_is_refused)
 
 
-def _write_codes(slots: Any, slot: int, bins: Any, null_bin: Any, codes: Any) -> None:
-    """Write what tests on one slot compare."""
-    start = np.uint64(slots.table_start[slot])
-    if slots.is_ranked[slot]:
-        shift, null_code = slots.table[start], slots.null_code[slot]
-        for row in range(BLOCK):
-            codes[row] = null_code if bins[row] == null_bin else bins[row] + shift
-    else:
-        for row in range(BLOCK):
-            codes[row] = slots.table[start + np.uint64(bins[row])]
+def _write_ranked(first_code: Any, null_code: Any, bins: Any, null_bin: Any, codes: Any) -> None:
+    """Write the codes of a slot in which all bins but null's keep their order."""
+    for row in range(len(codes)):
+        codes[row] = null_code if bins[row] == null_bin else bins[row] + first_code
 
 
-write_codes = numba.njit(nogil=True)(_write_codes)
+write_ranked = numba.njit(nogil=True)(_write_ranked)
+
+
+def _write_tabled(words: Any, bins: Any, codes: Any) -> None:
+    """Write the codes of as many slots as fit a word: one look-up for all of them, then they are dealt out."""
+    held = np.empty(BLOCK, np.uint64)
+    for first in range(0, len(bins), BLOCK):
+        for row in range(BLOCK):
+            held[row] = words[np.uint64(bins[first + row])]
+        deal_out(held.ctypes.data, codes.ctypes.data + first * codes.itemsize, codes.shape[1], BLOCK, codes)
+
+
+write_tabled = numba.njit(nogil=True)(_write_tabled)
 
 
 def _sum_leaves(trees: Any, first: int, last: int, exits: Any, sums: Any) -> None:
@@ -249,14 +259,17 @@ find_exits = numba.njit(nogil=True)(_find_exits)
 
 
 def _code_block(rows: Any, columns: Any, slots: Any, first_row: int, n_rows: int, bins: Any, codes: Any) -> bool:
-    """Write the codes (n_slots, BLOCK) of a block of rows; True if the estimator would refuse one of them."""
+    """Write the codes (n_slots, some blocks) of some rows; True if the estimator would refuse one of them."""
     refused = False
     for column in range(len(rows.kind)):
         bin_column(rows, columns, column, first_row, n_rows, bins)
         if columns.has_refused[column]:
             refused |= is_refused(columns, column, bins, n_rows)
-        for slot in range(slots.first[column], slots.first[column + 1]):
-            write_codes(slots, slot, bins, columns.null_bin[column], codes[slot])
+        for slot in range(slots.first[column], slots.tabled[column]):
+            write_ranked(slots.first_code[slot], slots.null_code[slot], bins, columns.null_bin[column], codes[slot])
+        width = 8 // codes.itemsize
+        for slot in range(slots.tabled[column], slots.first[column + 1], width):
+            write_tabled(slots.words[slots.word_start[slot] :], bins, codes[slot : slot + width])
     return refused
 
 
@@ -310,7 +323,7 @@ def _score_rows(
     cells
         An empty array of the unsigned type as wide as the trees' codes: bins and exit leaves are of it.
     """
-    codes = np.zeros((len(slots.is_ranked), BLOCK), trees.code.dtype)
+    codes = np.zeros((len(slots.first_code), BLOCK), trees.code.dtype)
     bins = np.zeros(BLOCK, cells.dtype)
     exits = np.zeros((GROUP, BLOCK), cells.dtype)
     sums = np.zeros((len(base), BLOCK), base.dtype)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from jobs.scoring.bins import ColumnBins
 from jobs.scoring.ensemble import Values
 from jobs.scoring.layout import Layout
+from jobs.scoring.scorer import NotUnderstood
 from jobs.scoring.slots import Slot
 from jobs.scoring.walk_layout import WalkLayout
 
@@ -125,16 +126,39 @@ def slot_arrays(
     """
     from jobs.scoring.kernel import SlotArrays
 
-    order = sorted(range(len(slots)), key=lambda number: slots[number].bins)
-    number_of = np.zeros(max(1, len(order)), np.int32)
-    number_of[order] = np.arange(len(order), dtype=np.int32)
-    ordered = [slots[number] for number in order]
+    width = 8 // np.dtype(cell).itemsize
+    number_of = np.zeros(max(1, len(slots)), np.int32)
+    first, tabled, word_start = [0], [], []
+    first_code: list[int] = []
+    null_code: list[int] = []
+    words: list[npt.NDArray[np.uint64]] = []
+    n_words = 0
+    for column in range(n_columns):
+        here = [number for number, slot in enumerate(slots) if slot.bins == column]
+        ranked = [number for number in here if slots[number].is_ranked]
+        tables = [number for number in here if not slots[number].is_ranked]
+        tabled.append(first[-1] + len(ranked))
+        # What is left over of the last word is slots that no test looks at.
+        padded = len(tables) + -len(tables) % width
+        number_of[ranked + tables] = np.arange(first[-1], first[-1] + len(here))
+        first_code += [int(slots[number].codes[0]) - shift for number in ranked] + [0] * padded
+        null_code += [int(slots[number].codes[-1]) - shift for number in ranked] + [0] * padded
+        word_start += [0] * len(ranked)
+        for start in range(0, padded, width):
+            lanes = np.zeros((len(slots[here[0]].codes), width), cell)
+            for lane, number in enumerate(tables[start : start + width]):
+                lanes[:, lane] = slots[number].codes - shift
+            word_start += [n_words] * width
+            words.append(lanes.view(np.uint64).ravel())
+            n_words += len(lanes)
+        first.append(first[-1] + len(ranked) + padded)
     arrays = SlotArrays(
-        first=_starts([sum(slot.bins == column for slot in ordered) for column in range(n_columns)]),
-        is_ranked=np.array([slot.is_ranked for slot in ordered], np.bool_),
-        null_code=np.array([slot.codes[-1] - shift for slot in ordered], cell),
-        table_start=_starts([len(slot.codes) for slot in ordered]),
-        table=_joined([slot.codes - shift for slot in ordered], cell),
+        first=np.array(first, np.int64),
+        tabled=np.array(tabled, np.int64),
+        first_code=np.array(first_code, cell),
+        null_code=np.array(null_code, cell),
+        word_start=np.array(word_start, np.int64),
+        words=_joined(words, np.uint64),
     )
     return arrays, number_of
 
@@ -157,8 +181,19 @@ def tree_arrays(layout: Layout, number_of: npt.NDArray[np.int32]) -> TreeArrays:
 
 
 def walk_arrays(layout: WalkLayout, number_of: npt.NDArray[np.int32]) -> WalkArrays:
-    """Return what the walking kernel reads of the trees."""
+    """Return what the walking kernel reads of the trees.
+
+    Raises
+    ------
+    NotUnderstood
+        A tree has more nodes than a word can tell apart, billions divided by the number of slots.
+    """
     from jobs.scoring.walk_kernel import WalkArrays
 
-    layout.nodes[:, 1] = number_of[layout.nodes[:, 1]]
-    return WalkArrays(layout.nodes, layout.start, layout.leaves, layout.output, _group_ends(layout.output))
+    slots = number_of[layout.nodes[:, 1]].astype(np.uint64)
+    slot_bits = int(number_of.max()).bit_length()
+    if layout.nodes[:, 0].max(initial=0) >> (32 - slot_bits):
+        raise NotUnderstood("its trees are too large for the traversal kernel")
+    left = layout.nodes[:, 0].astype(np.uint64) << np.uint64(32 + slot_bits)
+    nodes = left | slots << np.uint64(32) | layout.nodes[:, 2].astype(np.uint64)
+    return WalkArrays(nodes, layout.start, layout.leaves, layout.output, np.uint64(slot_bits))

@@ -33,6 +33,8 @@ Link = Callable[[Floats], Floats]
 
 RUN_ROWS = 8192
 """Rows that a thread takes at a time."""
+LINK_ROWS = 16_384
+"""Rows whose raw predictions a thread turns into probabilities at a time."""
 MAX_BITVECTOR_LEAVES = 512
 """Larger trees are walked: from about here on, one path costs less than a test of every node."""
 
@@ -80,7 +82,7 @@ class TreeProgram:
     tolerance_ulp = 0
 
     def __init__(self, ensemble: Ensemble, kinds: Sequence[str], feature_names: Sequence[str], link: Link) -> None:
-        self.predict = link
+        self._link = link
         self.base = np.ascontiguousarray(ensemble.base)
         self.divisor = ensemble.base.dtype.type(ensemble.divisor)
         self.feature_names = tuple(feature_names)
@@ -95,6 +97,13 @@ class TreeProgram:
             self._prepare_walk(lay_out_walk(ensemble, kinds))
         else:
             self._prepare(lay_out(ensemble, kinds))
+
+    def predict(self, raw: Floats) -> Floats:
+        """Return what the model predicts, from its raw predictions (n_rows, n_outputs): its link, row by row."""
+        if len(raw) <= LINK_ROWS:
+            return self._link(raw)
+        pieces = [raw[first : first + LINK_ROWS] for first in range(0, len(raw), LINK_ROWS)]
+        return np.concatenate(in_threads(self._link, pieces))
 
     def probes(self, place: int) -> list[float | str]:
         """Return the values of a column at which the trees' tests change their answer."""

@@ -164,3 +164,44 @@ Addresses of arrays, see `Layout`; `codes` is (n_slots, BLOCK), `out` (BLOCK,), 
 of the array `cells`, which only tells the type. Writes to `out` the exit leaf of each of the block's rows in
 the tree whose planes are first_plane..last_plane - 1.
 """
+
+
+DEALT_ROWS = 16
+"""Words that are dealt out at a time."""
+
+
+def _deal_out(typing_context: Any, words: Any, codes: Any, stride: Any, n_rows: Any, cells: Any) -> Any:
+    signature = types.void(*([types.intp] * 4), cells)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        words, codes, stride, n_rows, _ = arguments
+        bits = cells.dtype.bitwidth
+        width = 64 // bits
+        cell, long = ir.IntType(bits), ir.IntType(64)
+        whole = ir.VectorType(cell, DEALT_ROWS * width)
+        part = ir.VectorType(cell, DEALT_ROWS)
+        source = builder.inttoptr(words, long.as_pointer())
+        target = builder.inttoptr(codes, cell.as_pointer())
+        step = ir.Constant(long, DEALT_ROWS)
+        with cgutils.for_range_slice(builder, ir.Constant(long, 0), n_rows, step, long) as (row, _):
+            place = builder.bitcast(builder.gep(source, [row]), whole.as_pointer())
+            held = builder.load(place, align=1)
+            for lane in range(width):
+                picked = [number * width + lane for number in range(DEALT_ROWS)]
+                mask = ir.Constant(ir.VectorType(ir.IntType(32), DEALT_ROWS), picked)
+                column = builder.shuffle_vector(held, ir.Constant(whole, ir.Undefined), mask)
+                start = builder.add(builder.mul(stride, ir.Constant(long, lane)), row)
+                out = builder.bitcast(builder.gep(target, [start]), part.as_pointer())
+                builder.store(column, out, align=1)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+deal_out: Any = intrinsic(_deal_out)
+"""deal_out(words, codes, stride, n_rows, cells)
+
+Deals the cells of words (n_rows,) out to rows of codes: the first cell of each word to the first row of codes, the
+second to the one `stride` cells further on, and so on. Addresses; `n_rows` is a multiple of DEALT_ROWS; the array
+`cells` only tells the type.
+"""

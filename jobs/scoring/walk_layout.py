@@ -29,7 +29,7 @@ class WalkLayout:
     columns, slots
         The bins of each column, and the ways in which they are looked at.
     nodes
-        (n_nodes, 4): left child (within the tree), slot, code, and 1 for inner nodes.
+        (n_nodes, 3): left child (within the tree), slot, code.
     start
         (n_trees,): where a tree's nodes begin.
     leaves
@@ -66,7 +66,7 @@ def _nodes_of(tree: Tree, tests: Tests) -> tuple[npt.NDArray[np.int32], npt.NDAr
     is_inner = tree.left[order] >= 0
     slot = np.where(is_inner, tests.slot[order], 0)
     code = np.where(is_inner, tests.code[order], NEVER)
-    return np.stack([left, slot, code, is_inner], axis=1).astype(np.int32), tree.value[order]
+    return np.stack([left, slot, code], axis=1).astype(np.int32), tree.value[order]
 
 
 def lay_out_walk(ensemble: Ensemble, kinds: Sequence[str]) -> WalkLayout:
@@ -84,7 +84,7 @@ def lay_out_walk(ensemble: Ensemble, kinds: Sequence[str]) -> WalkLayout:
     return WalkLayout(
         columns=tuple(table.columns),
         slots=tuple(table.slots),
-        nodes=np.concatenate([np.zeros((0, 4), np.int32), *(nodes for nodes, _ in parts)]),
+        nodes=np.concatenate([np.zeros((0, 3), np.int32), *(nodes for nodes, _ in parts)]),
         start=np.cumsum(sizes)[:-1],
         leaves=np.concatenate([values for _, values in parts]).astype(ensemble.base.dtype),
         output=np.array([tree.output for tree in trees], np.int32),

@@ -1,5 +1,5 @@
 /*
-description: What the register says of each aircraft. A fifth of the flights have a tail number that it lacks.
+description: What the register says of each aircraft. A sixth of the flights have a tail number that it lacks.
 owner: flight-data
 key: [tailnum]
 */

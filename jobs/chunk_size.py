@@ -1,0 +1,70 @@
+"""How many pages are made and committed together: as many as a memory budget holds.
+
+A chunk's rows stand in memory several times over: in the tables of its feature groups, in their join, and in the
+file that is being written. What a page has of them is taken from the pages that the ledger has, and from the
+chunks made so far.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+
+from warehouse import ledger
+from warehouse.definitions import Product
+from warehouse.lake import table_columns
+
+#: Bytes that a chunk's tables may take, unless told otherwise.
+MEMORY_BUDGET = 512 * 2**20
+#: What one value of one row is reckoned at, its copies included.
+_BYTES_PER_VALUE = 40
+#: No more than this, so that a kill costs little, and a daily run that waits for a chunk does not wait long.
+MAX_PAGES = 512
+#: So many pages while nothing is known of their size.
+_FIRST_PAGES = 32
+
+
+@dataclass
+class ChunkSize:
+    """The size of the next chunk.
+
+    Parameters
+    ----------
+    n_columns
+        Columns of a feature page; 0 if not known yet.
+    rows_per_page
+        Rows of a page, on average; None if not known yet.
+    fixed
+        This many pages, whatever they weigh.
+    budget
+        Bytes that a chunk's tables may take.
+    """
+
+    n_columns: int
+    rows_per_page: float | None
+    fixed: int | None = None
+    budget: int = MEMORY_BUDGET
+
+    def pages(self) -> int:
+        """Give how many pages the next chunk has, at least one."""
+        if self.fixed is not None:
+            return self.fixed
+        if self.rows_per_page is None:
+            return _FIRST_PAGES
+        bytes_per_page = max(1.0, self.rows_per_page * max(1, self.n_columns) * _BYTES_PER_VALUE)
+        return int(min(MAX_PAGES, max(1, self.budget // bytes_per_page)))
+
+    def learn(self, n_pages: int, n_rows: int) -> None:
+        """Take a finished chunk into account; one of larger pages counts at once, one of smaller ones by half."""
+        if n_pages == 0:
+            return
+        found = n_rows / n_pages
+        before = self.rows_per_page
+        self.rows_per_page = found if before is None or found > before else (before + found) / 2
+
+
+def chunk_size(connection: duckdb.DuckDBPyConnection, product: Product, fixed: int | None = None) -> ChunkSize:
+    """Give the size of a product's chunks by what the lake has of it; `fixed` is what was asked for, if anything."""
+    columns = table_columns(connection, "features", product.name)
+    return ChunkSize(len(columns), ledger.rows_per_page(connection, product.name), fixed)

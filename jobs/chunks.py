@@ -1,0 +1,182 @@
+"""Pages worked off chunk by chunk, each page leased while it is made, so that no other process makes it too.
+
+A daily run, a backfill and the pages that a training needs all go this way. A page that another process holds is
+left for later; once that one has published it, or tried to, there is nothing left to do for it, and if that one
+was killed, it is made here.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+from jobs.chunk_size import chunk_size
+from jobs.pages import PageOrder, PagesResult, make_pages
+from jobs.progress import Progress
+from jobs.staleness import Staleness
+from jobs.suite import Suite
+from warehouse import ledger
+from warehouse.definitions import Product
+from warehouse.errors import RunFailed
+from warehouse.leases import Leases, pages_held
+from warehouse.ledger import ModelRecord, PageRecord
+
+#: How often a process that has nothing else left to do looks whether another one's pages are done.
+_LOOK_AGAIN_S = 0.1
+
+
+@dataclass(frozen=True)
+class PagesWanted:
+    """Pages of a product, in the order in which they are to be made.
+
+    Attributes
+    ----------
+    models
+        The version that writes each page; None: features only.
+    workers
+        How many pages of a chunk are computed at a time.
+    pages_per_commit
+        The size of chunks; None: as many as the memory budget holds.
+    keep_going
+        After a chunk that failed, go on with the next one; otherwise the error is raised at once.
+    stop
+        Asked before each chunk; once true, what is left is left.
+    """
+
+    product: Product
+    pages: Sequence[datetime]
+    models: Mapping[datetime, ModelRecord] | None
+    workers: int = os.cpu_count() or 1
+    pages_per_commit: int | None = None
+    keep_going: bool = False
+    stop: Callable[[], bool] = lambda: False
+
+    @property
+    def kind(self) -> str:
+        """What is published: predictions, or features alone."""
+        return "features" if self.models is None else "predictions"
+
+    def version_of(self, page: datetime) -> str | None:
+        """Give the version that writes a page."""
+        return self.models[page].version if self.models is not None else None
+
+
+def make_in_chunks(suite: Suite, wanted: PagesWanted, progress: Progress) -> PagesResult:
+    """Make pages and publish them, chunk by chunk.
+
+    Raises
+    ------
+    DefinitionError
+        If a query of the product does not bind.
+    RunFailed
+        If a chunk fails, and it was not said to keep going; the chunks before it stay published.
+    """
+    with suite.lake.reading() as connection, Leases(suite.lake) as leases:
+        return _Worklist(suite, wanted, connection, leases, progress).work_off()
+
+
+class _Worklist:
+    """The pages of one call that are not done yet."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        wanted: PagesWanted,
+        connection: duckdb.DuckDBPyConnection,
+        leases: Leases,
+        progress: Progress,
+    ) -> None:
+        self.suite, self.wanted, self.product = suite, wanted, wanted.product
+        # It sees each commit as it comes; opening one for every look would take longer than the look.
+        self.connection, self.leases, self.progress = connection, leases, progress
+        self.began_at = ledger.newest_snapshot(connection)
+        self.size = chunk_size(connection, wanted.product, wanted.pages_per_commit)
+        self.result = PagesResult()
+
+    def work_off(self) -> PagesResult:
+        """Go through the pages, and then again through those that others held, until none is left."""
+        left = list(self.wanted.pages)
+        said = False
+        while left:
+            busy: list[datetime] = []
+            position = 0
+            while position < len(left):
+                if self.wanted.stop():
+                    self.result.left += [*busy, *left[position:]]
+                    return self.result
+                chunk = self._next_chunk(left, position)
+                position += len(chunk)
+                busy += self._work_on(chunk)
+            if len(busy) == len(left):
+                said = said or self._say_who(busy)
+                time.sleep(_LOOK_AGAIN_S)
+            left = busy
+        return self.result
+
+    def _next_chunk(self, left: Sequence[datetime], start: int) -> list[datetime]:
+        version = self.wanted.version_of(left[start])
+        chunk: list[datetime] = []
+        for page in left[start : start + self.size.pages()]:
+            if self.wanted.version_of(page) != version:
+                break
+            chunk.append(page)
+        return chunk
+
+    def _work_on(self, chunk: Sequence[datetime]) -> list[datetime]:
+        """Make those pages of a chunk that nobody else makes or has just made; give those that somebody makes."""
+        with self.leases.holding(self.product.name, chunk) as ours:
+            done = self._done_by_others(ours) if ours else {}
+            todo = [page for page in chunk if page in ours and page not in done]
+            self._note_others(done)
+            if todo:
+                self._make(todo)
+        return [page for page in chunk if page not in ours]
+
+    def _make(self, pages: Sequence[datetime]) -> None:
+        model = self.wanted.models[pages[0]] if self.wanted.models is not None else None
+        order = PageOrder(self.product, pages, model, self.wanted.workers)
+        try:
+            made = make_pages(self.suite, order, self.progress)
+        except RunFailed as error:
+            if not self.wanted.keep_going:
+                raise
+            self.progress.warn(f"{len(pages)} pages from {min(pages)} to {max(pages)} failed: {error}")
+            self.result.failed |= dict.fromkeys(pages, str(error))
+            return
+        self.size.learn(len(pages) - len(made.rejected), made.n_rows)
+        self.result.add(made)
+
+    def _done_by_others(self, pages: set[datetime]) -> dict[datetime, PageRecord]:
+        """Give the pages that another process has made since we began, just as we would, or tried to in vain."""
+        tried = ledger.attempts_since(self.connection, self.product.name, self.wanted.kind, self.began_at)
+        if not any(page in tried for page in pages):
+            return {}
+        staleness = Staleness(self.suite.definitions, self.product, ledger.source_facts(self.connection))
+        return {
+            page: record
+            for page, record in tried.items()
+            if page in pages
+            and record.definitions == staleness.fingerprint
+            and (record.state == "failed" or self._is_same(record, staleness))
+        }
+
+    def _is_same(self, record: PageRecord, staleness: Staleness) -> bool:
+        return record.model_version == self.wanted.version_of(record.as_of) and staleness.why(record) is None
+
+    def _note_others(self, done: Mapping[datetime, PageRecord]) -> None:
+        self.progress.advance(len(done))
+        self.result.by_others += [record for record in done.values() if record.state == "published"]
+        self.result.rejected |= {page for page, record in done.items() if record.state == "rejected"}
+        self.result.failed |= {page: r.note or "failed" for page, r in done.items() if r.state == "failed"}
+
+    def _say_who(self, pages: Sequence[datetime]) -> bool:
+        held = pages_held(self.suite.lake, self.product.name)
+        owners = {held[page].pid: held[page].command for page in pages if page in held}
+        for pid, command in owners.items():
+            self.progress.warn(f"{len(pages)} pages are being made by process {pid} ({command}); waiting for it.")
+        return bool(owners)

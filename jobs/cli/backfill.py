@@ -1,0 +1,282 @@
+"""Commands on ranges of pages: plan, backfill, pages."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jobs.cli import console
+from jobs.cli.interrupts import Interrupts
+from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
+
+if TYPE_CHECKING:
+    from jobs.backfill import BackfillOrder, BackfillPlan
+    from jobs.costs import Cost
+    from jobs.page_states import PageState
+    from jobs.pages import PagesResult
+    from jobs.plan import Group, Plan
+
+#: How many stretches of pages are shown for people; --json gives all.
+_SPANS_SHOWN = 40
+
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="A", help="The first instant, inclusive.", show_default="first page")
+]
+ToOption = Annotated[
+    str | None, typer.Option("--to", metavar="B", help="The last instant, exclusive.", show_default="now")
+]
+
+
+class Only(StrEnum):
+    """What `--only` takes."""
+
+    missing = "missing"
+    failed = "failed"
+    stale = "stale"
+    all = "all"
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this module's commands to the command line."""
+    app.command("plan")(plan)
+    app.command("backfill")(backfill)
+    app.command("pages")(pages)
+
+
+def plan(
+    product: Annotated[str | None, typer.Argument(help="A product.", show_default="all")] = None,
+    first: FromOption = None,
+    until: ToOption = None,
+    features_only: Annotated[bool, typer.Option("--features-only", help="Of feature pages alone.")] = False,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show which pages are missing, failed or stale, and why; how they would be made, and at what cost.
+
+    Changes nothing.
+
+    Examples:  almanac plan   |   almanac plan flight_delay --from 2013-10-01 --to 2013-11-01
+    """
+    from jobs.plan import plan as work_out
+
+    opened = the_suite()
+    start, end = _instant(first, "--from"), _instant(until, "--to")
+    names = [product] if product else list(opened.definitions.products)
+    plans = [work_out(opened, name, start, end, features_only=features_only) for name in names]
+    if as_json:
+        console.print_json([asdict(found) for found in plans])
+        return
+    for found in plans:
+        _print_plan(found)
+
+
+def _print_plan(plan: Plan) -> None:
+    title = f"{plan.product}: {plan.n_pages:,} pages from {plan.first} to {plan.last} (UTC)"
+    _print_groups(plan.groups, title)
+    console.print_table([asdict(way) for way in plan.ways], "How feature groups are made where there are many pages")
+    typer.echo(
+        f"almanac backfill {plan.product} would make {_cost(plan.n_wanted, plan.cost)}; up to"
+        f" {plan.pages_per_commit} pages a commit."
+    )
+    if plan.n_without_model:
+        typer.echo(f"No version was in effect at {plan.n_without_model:,} more; see --model and --hindsight.")
+    if plan.n_stale:
+        typer.echo(f"With --only stale it would make {_cost(plan.n_stale, plan.cost_of_stale)}.")
+
+
+def _print_groups(groups: Sequence[Group], title: str) -> None:
+    rows = [
+        {"state": group.state, "pages": span.n_pages, "first": span.first, "last": span.last, "why": group.why}
+        for group in groups
+        for span in group.spans
+    ]
+    console.print_table(rows[:_SPANS_SHOWN], title)
+    if len(rows) > _SPANS_SHOWN:
+        typer.echo(f"and {len(rows) - _SPANS_SHOWN} more stretches of pages; --json gives all")
+
+
+def _cost(n_pages: int, cost: Cost) -> str:
+    if not n_pages:
+        return "no page"
+    if cost.seconds is None or cost.rows is None:
+        return f"{n_pages:,} pages; what they cost is not known before the first run"
+    return f"{n_pages:,} pages, about {cost.rows:,} rows, in about {cost.seconds:,.1f} s (by {cost.n_runs} past runs)"
+
+
+def backfill(
+    product: Annotated[str, typer.Argument(help="A product.")],
+    first: Annotated[str, typer.Option("--from", metavar="A", help="The first instant, inclusive.")],
+    until: Annotated[str, typer.Option("--to", metavar="B", help="The last instant, exclusive.")],
+    only: Annotated[Only | None, typer.Option("--only", help="Which pages.", show_default="missing and failed")] = None,
+    model: Annotated[
+        str, typer.Option("--model", metavar="VERSION", help="live-then: for each page the version in effect then.")
+    ] = "live-then",
+    hindsight: Annotated[
+        bool, typer.Option("--hindsight", help="Let a version write pages before its label cut-off; marked.")
+    ] = False,
+    features_only: Annotated[bool, typer.Option("--features-only", help="Make features, and score nothing.")] = False,
+    reverse: Annotated[bool, typer.Option("--reverse", help="The newest page first.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do, and do nothing.")] = False,
+    pages_per_commit: Annotated[
+        int | None, typer.Option("--pages-per-commit", metavar="N", min=1, show_default="what the memory budget holds")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="N", min=1, help="Pages at a time.", show_default="all cores")
+    ] = None,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make a range of pages: only what is left of it, chunk by chunk, each in one commit.
+
+    Run it again after an interruption, or once what failed has been put right: what is published stays.
+
+    Examples:  almanac backfill flight_delay --from 2013-10-01 --to 2014-01-01   |   ... --only stale --dry-run
+    """
+    from jobs.backfill import BackfillOrder, prepare_backfill, run_backfill
+
+    opened = the_suite()
+    order = BackfillOrder(
+        product=product,
+        start=_instant(first, "--from"),
+        end=_instant(until, "--to"),
+        only=only.value if only else None,
+        version=None if model == "live-then" else model,
+        hindsight=hindsight,
+        features_only=features_only,
+        reverse=reverse,
+        pages_per_commit=pages_per_commit,
+        **({"workers": workers} if workers else {}),
+    )
+    prepared = prepare_backfill(opened, order)
+    if dry_run:
+        _report_prepared(prepared, as_json)
+        return
+    with Interrupts("the chunk in hand") as interrupts:
+        try:
+            result = run_backfill(opened, order, prepared, console.listener(), interrupts.asked_to_stop)
+        except (KeyboardInterrupt, RuntimeError) as error:
+            if not interrupts.asked_to_stop():
+                raise
+            _say_how_to_go_on("The chunk in hand was dropped; what was committed before stays.")
+            raise typer.Exit(130) from error
+    _report(order, prepared, result, as_json)
+
+
+def _instant(text: str | None, option: str) -> datetime | None:
+    return parse_instant(text, option) if text else None
+
+
+def _report_prepared(prepared: BackfillPlan, as_json: bool) -> None:
+    if as_json:
+        shown = {
+            "product": prepared.product.name,
+            "pages": prepared.pages,
+            "groups": [asdict(group) for group in prepared.groups],
+            "models": prepared.models,
+            "pages_per_commit": prepared.pages_per_commit,
+            "cost": asdict(prepared.cost),
+        }
+        console.print_json(shown)
+        return
+    name = prepared.product.name
+    _print_groups(prepared.groups, f"{name}: of {prepared.n_pages:,} pages it would make {len(prepared.pages):,}")
+    console.print_table([{"version": name, "pages": count} for name, count in prepared.models.items()], "Written by")
+    typer.echo(f"That is {_cost(len(prepared.pages), prepared.cost)}. Nothing was changed.")
+
+
+def _report(order: BackfillOrder, prepared: BackfillPlan, result: PagesResult, as_json: bool) -> None:
+    made = [record for record in result.published if record.kind == order.kind]
+    figures: dict[str, Any] = {
+        "product": order.product,
+        "pages_in_range": prepared.n_pages,
+        "wanted": len(prepared.pages),
+        "published": len(made),
+        "rows": sum(record.n_rows for record in made),
+        "made_by_others": len(result.by_others),
+        "rejected": len(result.rejected),
+        "failed": len(result.failed),
+        "left": len(result.left),
+    }
+    if as_json:
+        lists = {"rejected_pages": sorted(result.rejected), "failed_pages": result.failed, "run_ids": result.run_ids}
+        errors = {page.isoformat(): error for page, error in sorted(result.failed.items())}
+        console.print_json({**figures, **lists, "failed_pages": errors})
+    else:
+        console.print_table([figures], "Backfilled")
+    for check in result.audit.complaints()[:_SPANS_SHOWN]:
+        typer.echo(f"{check.severity}: {check.as_of} {check.name}: {check.message}", err=True)
+    if result.left:
+        _say_how_to_go_on(f"{len(result.left):,} pages are left.")
+        raise typer.Exit(130)
+    if result.rejected or result.failed:
+        say = f"almanac: {len(result.rejected)} pages were kept back by a check and {len(result.failed)} failed;"
+        typer.echo(
+            f"{say} what was published for them before is still there. See: almanac plan {order.product}", err=True
+        )
+        raise typer.Exit(1)
+
+
+def _say_how_to_go_on(what: str) -> None:
+    typer.echo(f"almanac: stopped. {what} To go on: almanac {shlex.join(sys.argv[1:])}", err=True)
+
+
+def pages(
+    product: Annotated[str, typer.Argument(help="A product.")],
+    first: FromOption = None,
+    until: ToOption = None,
+    features_only: Annotated[bool, typer.Option("--features-only", help="Feature pages alone.")] = False,
+    lines: Annotated[bool, typer.Option("--lines", help="One line a page, on a terminal too.")] = False,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show the state of each page: a line a page, or a calendar on a terminal.
+
+    Examples:  almanac pages flight_delay --from 2013-10-01   |   almanac pages flight_delay --json
+    """
+    from jobs.cli.calendar import print_calendar
+    from jobs.page_states import grid_pages, page_states
+
+    opened = the_suite()
+    found = opened.definitions.product(product)
+    wanted = grid_pages(found, _instant(first, "--from"), _instant(until, "--to"), opened.clock())
+    states = page_states(opened, found, wanted, "features" if features_only else "predictions")
+    if as_json:
+        console.print_json([_page_row(state) for state in states])
+    elif sys.stdout.isatty() and not lines:
+        print_calendar(product, states)
+    else:
+        console.lines_of(_page_line(state) for state in states)
+
+
+def _page_row(state: PageState) -> dict[str, Any]:
+    record = state.record
+    return {
+        "as_of": state.as_of,
+        "state": state.state,
+        "stale": state.stale,
+        "why": state.why,
+        "model_in_effect": state.model,
+        "model": record.model_version if record else None,
+        "rows": record.n_rows if record else None,
+        "hindsight": record.hindsight if record else None,
+        "recorded_at": record.recorded_at if record else None,
+        "snapshot": record.snapshot_id if record else None,
+        "run": record.run_id if record else None,
+        "published_snapshot": state.published.snapshot_id if state.published else None,
+    }
+
+
+def _page_line(state: PageState) -> str:
+    record = state.record
+    figures = f"{record.n_rows:>8,}  {record.model_version or '-':<8}" if record else f"{'':>8}  {'-':<8}"
+    return f"{state.as_of:%Y-%m-%dT%H:%M}  {state.shown:<9}  {figures}  {state.why or ''}".rstrip()

@@ -1,0 +1,149 @@
+"""Benchmark 4: how scoring scales, one axis at a time: rows, trees, features.
+
+    python -m tests.benchmarks.bench_scaling [--rows N] [--rounds N] [--axis NAME ...]
+
+The base is 200 trees of 31 leaves on 20 float64 features with missing values. Trees are random ones of that shape,
+so that no axis waits for training; batches are made once and scored again and again, as a stream would bring them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from jobs.scoring.ensemble import Ensemble, Feature, Tree
+from jobs.scoring.tree_scorer import TreeProgram
+from tests.benchmarks.timing import Contestant, machine, measure, table, versions
+
+LEAVES = 31
+BATCH_ROWS = 65_536
+N_THRESHOLDS = 200
+
+
+def random_tree(rng: np.random.Generator, n_features: int, n_leaves: int) -> Tree:
+    """Grow a tree by splitting random leaves, at one of 200 places of a random feature."""
+    size = 2 * n_leaves - 1
+    left, right = np.full(size, -1, np.int32), np.full(size, -1, np.int32)
+    leaves = [0]
+    for first in range(1, size, 2):
+        node = leaves.pop(int(rng.integers(len(leaves))))
+        left[node], right[node] = first, first + 1
+        leaves += [first, first + 1]
+    return Tree(
+        feature=rng.integers(0, n_features, size).astype(np.int32),
+        threshold=(rng.integers(1, N_THRESHOLDS, size) / N_THRESHOLDS - 0.5) * 4,
+        missing_left=rng.random(size) < 0.5,
+        left=left,
+        right=right,
+        value=rng.normal(size=(size, 1)),
+        category_set=np.full(size, -1, np.int32),
+    )
+
+
+def program(n_trees: int, n_features: int, n_leaves: int = LEAVES) -> TreeProgram:
+    rng = np.random.default_rng(n_trees)
+    features = tuple(Feature(place) for place in range(n_features))
+    trees = tuple(random_tree(rng, n_features, n_leaves) for _ in range(n_trees))
+    names = [f"f{place}" for place in range(n_features)]
+    return TreeProgram(Ensemble(features, trees, np.zeros(1)), ["float64"] * n_features, names, np.ravel)
+
+
+def columns(n_rows: int, n_features: int) -> list[pa.Array]:
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(n_features):
+        values = rng.normal(size=n_rows)
+        values[rng.random(n_rows) < 0.05] = np.nan
+        found.append(pa.array(values))
+    return found
+
+
+def scoring(name: str, model: TreeProgram, n_features: int, n_rows: int) -> Contestant:
+    """Score `n_rows` rows in batches of at most 65,536 and about 100 MB, which come again and again."""
+    size = min(n_rows, BATCH_ROWS, max(256, 12_000_000 // n_features))
+    batch = columns(size, n_features)
+    last = [column.slice(0, n_rows % size) for column in batch]
+
+    def run() -> None:
+        for _ in range(n_rows // size):
+            model.raw(batch, size)
+        if n_rows % size:
+            model.raw(last, n_rows % size)
+
+    return Contestant(name, n_rows, run)
+
+
+def over_rows(n_rows: int) -> Iterator[Contestant]:
+    model = program(200, 20)
+    for size in (10_000, 30_000, 100_000, 1_000_000, 10_000_000, 40_000_000):
+        if size <= 40 * n_rows:
+            yield scoring(f"{size:,} rows", model, 20, size)
+
+
+def over_batches(n_rows: int) -> Iterator[Contestant]:
+    model = program(200, 20)
+    for size in (64, 256, 1024, 4096, 16_384, 65_536, 262_144):
+        batch = columns(size, 20)
+
+        def run(batch: list[pa.Array] = batch, size: int = size) -> None:
+            for _ in range(max(1, n_rows // size)):
+                model.raw(batch, size)
+
+        yield Contestant(f"batches of {size:,} rows", max(1, n_rows // size) * size, run)
+
+
+def over_trees(n_rows: int) -> Iterator[Contestant]:
+    for n_trees in (10, 30, 100, 200, 500, 1000, 2000):
+        yield scoring(f"{n_trees:,} trees", program(n_trees, 20), 20, max(1000, n_rows * 100 // max(100, n_trees)))
+
+
+def over_features(n_rows: int) -> Iterator[Contestant]:
+    for n_features in (5, 10, 20, 50, 100, 200, 500):
+        size = max(1000, n_rows * 20 // max(20, n_features))
+        yield scoring(f"{n_features} features", program(200, n_features), n_features, size)
+
+
+def over_leaves(n_rows: int) -> Iterator[Contestant]:
+    for n_leaves in (8, 16, 32, 64, 128, 256, 512, 1024, 4096):
+        size = max(1000, n_rows * 16 // max(16, n_leaves))
+        yield scoring(f"{n_leaves:,} leaves", program(200, 20, n_leaves), 20, size)
+
+
+AXES: dict[str, Callable[[int], Iterator[Contestant]]] = {
+    "rows": over_rows,
+    "batches": over_batches,
+    "trees": over_trees,
+    "features": over_features,
+    "leaves": over_leaves,
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--axis", nargs="+", choices=AXES, default=list(AXES))
+    chosen = parser.parse_args(arguments)
+    print(machine())
+    print(versions("numba", "pyarrow"))
+    for name in chosen.axis:
+        contestants = list(AXES[name](chosen.rows))
+        measure(contestants, chosen.rounds)
+        rows = [
+            [
+                contestant.name,
+                f"{contestant.rows:,}",
+                f"{contestant.million_rows_per_s:.3f}",
+                f"{1e3 / contestant.million_rows_per_s:,.0f}",
+            ]
+            for contestant in contestants
+        ]
+        print(f"\nOver {name}; medians of {chosen.rounds} alternating runs\n")
+        print(table(["", "rows", "million rows/s", "ns per row"], rows), flush=True)
+
+
+if __name__ == "__main__":
+    main()

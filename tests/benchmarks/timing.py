@@ -1,0 +1,88 @@
+"""Times contestants in turn, so that what else the machine does falls on all of them alike, and prints tables."""
+
+from __future__ import annotations
+
+import gc
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Contestant:
+    """Something to time: `run()` handles `rows` rows."""
+
+    name: str
+    rows: int
+    run: Callable[[], object]
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def million_rows_per_s(self) -> float:
+        return self.rows / statistics.median(self.seconds) / 1e6
+
+
+def measure(contestants: Sequence[Contestant], rounds: int) -> None:
+    """Run each contestant once to warm up, then all of them in turn, `rounds` times."""
+    for contestant in contestants:
+        contestant.run()
+    for _ in range(rounds):
+        for contestant in contestants:
+            gc.collect()
+            start = time.perf_counter()
+            contestant.run()
+            contestant.seconds.append(time.perf_counter() - start)
+
+
+def cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def machine() -> str:
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
+    return f"{cpus} CPUs ({cpu_model()}), Python {platform.python_version()}{load}"
+
+
+def versions(*names: str) -> str:
+    found = []
+    for name in names:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"{name} not installed")
+    return ", ".join(found)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out cells in columns, in Markdown."""
+    widths = [max(len(str(row[place])) for row in (header, *rows)) for place in range(len(header))]
+    lines = ["| " + " | ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+             for row in (header, ["-" * width for width in widths], *rows)]  # fmt: skip
+    return "\n".join(lines)
+
+
+def report(contestants: Sequence[Contestant], than: str, notes: dict[str, str]) -> str:
+    """Return a table of rates, each also as a multiple of the contestant named `than`."""
+    reference = next(contestant for contestant in contestants if contestant.name == than)
+    rows = [
+        [
+            contestant.name,
+            f"{contestant.rows:,}",
+            f"{contestant.million_rows_per_s:.3f}",
+            f"{contestant.million_rows_per_s / reference.million_rows_per_s:.1f}",
+            notes.get(contestant.name, ""),
+        ]
+        for contestant in contestants
+    ]
+    return table(["", "rows", "million rows/s", f"times {than}", ""], rows)

@@ -1,0 +1,229 @@
+WITH range_pages AS MATERIALIZED (
+    SELECT as_of, row_number() OVER (ORDER BY as_of)::INTEGER AS page
+    FROM (SELECT DISTINCT as_of::TIMESTAMP AS as_of FROM pages WHERE as_of IS NOT NULL)
+),
+range_bounds AS (
+    SELECT
+        page,
+        as_of,
+        CAST(timezone('America/New_York', date_trunc('day', timezone('America/New_York', timezone('UTC', "as_of")))) AS TIMESTAMP) AS bound_0,
+        as_of - to_microseconds(900000000) AS bound_1
+    FROM range_pages
+),
+range_stretches AS MATERIALIZED (
+    SELECT
+        page,
+        as_of,
+        CASE WHEN bound_0 IS NULL OR bound_1 IS NULL THEN coalesce(bound_1, TIMESTAMP '-infinity') ELSE least(bound_0, coalesce(bound_1, TIMESTAMP '-infinity')) END AS edge_0,
+        coalesce(bound_1, TIMESTAMP '-infinity') AS edge_1
+    FROM range_bounds
+),
+range_edges AS MATERIALIZED (
+    SELECT edge, row_number() OVER (ORDER BY edge)::INTEGER AS segment
+    FROM (SELECT DISTINCT unnest([edge_0, edge_1]) AS edge FROM range_stretches)
+),
+range_windows AS MATERIALIZED (
+    SELECT
+        page,
+        as_of,
+        by_0.segment AS edge_0,
+        by_1.segment AS edge_1
+    FROM range_stretches
+    JOIN range_edges AS by_0 ON by_0.edge = edge_0
+    JOIN range_edges AS by_1 ON by_1.edge = edge_1
+),
+range_segments AS (
+    SELECT
+        segment,
+        edge,
+        lead(edge) OVER (ORDER BY segment) AS next_edge,
+        min(opening.page) OVER (ORDER BY segment DESC) AS first_page,
+        max(closing.page) OVER (ORDER BY segment) AS last_page
+    FROM range_edges
+    LEFT JOIN (
+        SELECT edge_1 - 1 AS segment, min(page) AS page FROM range_windows GROUP BY ALL
+    ) AS opening USING (segment)
+    LEFT JOIN (
+        SELECT edge_0 AS segment, max(page) AS page FROM range_windows GROUP BY ALL
+    ) AS closing USING (segment)
+),
+range_scale AS MATERIALIZED (
+    SELECT
+        epoch_us(min(edge)) AS base,
+        epoch_us(max(edge)) AS top,
+        greatest(1, (epoch_us(max(edge)) - epoch_us(min(edge))) // (16 * count(*))) AS width
+    FROM range_edges
+    WHERE isfinite(edge) AND edge > make_timestamp(-9223372022400000000)
+),
+range_buckets AS (
+    SELECT
+        segment,
+        edge,
+        next_edge,
+        first_page,
+        last_page,
+        unnest(range(
+            CASE WHEN isfinite(edge) AND edge > make_timestamp(-9223372022400000000) THEN (epoch_us(edge) - base) // width ELSE -1 END,
+            CASE
+                WHEN NOT (isfinite(edge) AND edge > make_timestamp(-9223372022400000000)) THEN 0
+                WHEN isfinite(next_edge) THEN (epoch_us(next_edge) - 1 - base) // width + 1
+                ELSE (top - base) // width + 1
+            END
+        )) AS bucket
+    FROM range_segments CROSS JOIN range_scale
+    WHERE first_page <= last_page
+),
+range_inputs AS (
+    SELECT
+        segment,
+        first_page,
+        last_page,
+        input_0,
+        input_1,
+        input_2
+    FROM (
+        SELECT
+            *,
+            CASE WHEN epoch_us(seen_at) >= base THEN (least(epoch_us(seen_at), top) - base) // width ELSE -1 END AS seen_in
+        FROM (
+            SELECT
+                known_at AS seen_at,
+                "arrival_delay" AS input_0,
+                "known_at" AS input_1,
+                "carrier" AS input_2
+            FROM lake.sources.landings
+            WHERE ((NOT "cancelled"))
+              AND known_at >= (SELECT min(edge) FROM range_edges)
+              AND known_at < (SELECT max(edge) FROM range_edges)
+        ) AS contributed
+        CROSS JOIN range_scale
+    ) AS placed
+    JOIN range_buckets ON bucket = seen_in AND seen_at >= edge AND seen_at < next_edge
+),
+range_facts AS MATERIALIZED (
+    SELECT
+        1 AS key_id,
+        segment,
+        first_page,
+        last_page,
+        input_0,
+        input_1,
+        input_2
+    FROM range_inputs
+),
+range_parts AS MATERIALIZED (
+    SELECT
+        key_id,
+        segment,
+        min(first_page) AS first_page,
+        max(last_page) AS last_page,
+        count(input_0) AS measure_0,
+        sum(input_0) AS measure_1,
+        max(input_1) AS partial_0
+    FROM range_facts
+    GROUP BY key_id, segment
+),
+range_running AS (
+    SELECT
+        key_id,
+        segment,
+        first_page,
+        last_page,
+        row_number() OVER along::INTEGER AS place,
+        lead(segment, 1, segment + 1) OVER along - segment AS gap,
+        CAST(sum(coalesce(measure_0, 0)) OVER along AS BIGINT) AS running_0,
+        CAST(sum(coalesce(measure_1, 0)) OVER along AS HUGEINT) AS running_1
+    FROM range_parts
+    WINDOW along AS (PARTITION BY key_id ORDER BY segment ROWS UNBOUNDED PRECEDING)
+),
+range_lists AS (
+    SELECT
+        1 AS key_id,
+        min(segment) AS first_segment,
+        (SELECT min(page) FROM range_pages) AS first_page,
+        (SELECT max(page) FROM range_pages) AS last_page,
+        flatten(list(list_resize([]::INTEGER[], gap, place) ORDER BY segment)) AS places,
+        list_prepend(0::BIGINT, list(running_0 ORDER BY segment)) AS total_0,
+        list_prepend(0::HUGEINT, list(running_1 ORDER BY segment)) AS total_1
+    FROM range_running
+),
+range_places AS (
+    SELECT
+        key_id,
+        page,
+        as_ofs[page] AS as_of,
+        CASE WHEN edges_0[page] > first_segment THEN places[least(edges_0[page] - first_segment, len(places))] + 1 ELSE 1 END AS place_0,
+        CASE WHEN edges_1[page] > first_segment THEN places[least(edges_1[page] - first_segment, len(places))] + 1 ELSE 1 END AS place_1,
+        total_0,
+        total_1
+    FROM (
+        SELECT
+            *,
+            unnest(range(first_page, last_page + 1))::INTEGER AS page
+        FROM range_lists CROSS JOIN (
+            SELECT
+                list(as_of ORDER BY page) AS as_ofs,
+                list(edge_0 ORDER BY page) AS edges_0,
+                list(edge_1 ORDER BY page) AS edges_1
+            FROM range_windows
+        ) AS arrays
+    ) AS spelled
+),
+range_moves AS (
+    SELECT
+        key_id,
+        page,
+        as_of,
+        total_0[place_1] - total_0[place_0] AS move_0,
+        total_1[place_1] - total_1[place_0] AS move_1
+    FROM range_places
+),
+range_values AS (
+    SELECT
+        key_id,
+        page,
+        as_of,
+        CAST(CASE WHEN move_0 > 0 THEN move_1 END AS HUGEINT) AS value_0
+    FROM range_moves
+),
+range_spread_0 AS (
+    SELECT
+        key_id,
+        page,
+        max(partial_0) AS value_1
+    FROM range_parts
+    JOIN (
+        SELECT page, unnest(range(edge_0, edge_1))::INTEGER AS segment
+        FROM range_windows
+    ) AS reached USING (segment)
+    GROUP BY key_id, page
+),
+range_spread_1 AS (
+    SELECT
+        key_id,
+        page,
+        count(DISTINCT input_2) AS value_2
+    FROM range_facts
+    JOIN (
+        SELECT page, unnest(range(edge_0, edge_1))::INTEGER AS segment
+        FROM range_windows
+    ) AS reached USING (segment)
+    GROUP BY key_id, page
+)
+SELECT
+    as_of,
+    "value_0" AS "delay",
+    "value_1" AS "newest",
+    "value_2" AS "carriers"
+FROM (
+    SELECT
+        key_id,
+        page,
+        as_of,
+        value_0,
+        value_1,
+        coalesce(value_2, 0) AS value_2
+    FROM range_values
+    LEFT JOIN range_spread_0 USING (key_id, page)
+    LEFT JOIN range_spread_1 USING (key_id, page)
+) AS computed

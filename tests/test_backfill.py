@@ -1,0 +1,311 @@
+"""Any range of pages: the same rows as the daily runs, only what is left, and each page made once."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jobs.backfill import BackfillOrder, backfill, prepare_backfill
+from jobs.page_states import grid_pages, page_states
+from jobs.predict import run_page
+from jobs.suite import Suite, open_suite
+from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at, reopened
+from tests.lakes import page_rows, rows
+from tests.versions import SECOND_FROM, train_and_promote_a_second_version
+from warehouse.errors import UsageError
+
+CHECK = "sql/products/late_order/checks/not_this_day.sql"
+VOLUME = """/*
+description: How busy each depot is; one source and one window, so that many pages are made in one pass.
+key: [depot]
+*/
+SELECT depot, count(*) AS depot_orders_7d, sum(parcels) AS depot_parcels_7d, avg(parcels) AS depot_mean_parcels_7d
+FROM orders
+WHERE known_at >= $as_of - INTERVAL 7 DAY
+GROUP BY depot
+"""
+WORKER = """
+import faulthandler, sys
+faulthandler.dump_traceback_later(100, exit=True)
+from datetime import datetime
+from pathlib import Path
+from jobs.backfill import BackfillOrder, backfill
+from jobs.predict import run_page
+from jobs.suite import open_suite
+suite = open_suite(Path(sys.argv[1]), lambda: datetime(2026, 4, 10))
+first, until, per_commit = sys.argv[2], sys.argv[3], int(sys.argv[4])
+print("ready", flush=True)
+sys.stdin.readline()
+if until == "-":
+    result = run_page(suite, "late_order", datetime.fromisoformat(first))
+else:
+    span = [datetime.fromisoformat(text) for text in (first, until)]
+    result = backfill(suite, BackfillOrder("late_order", *span, pages_per_commit=per_commit))
+made = [record for record in result.published if record.kind == "predictions"]
+print(len(made), len(result.by_others), len(result.failed), flush=True)
+"""
+
+
+def copy_of(root: Path, directory: str, name: str, now: datetime = NOW) -> Suite:
+    target = Path(directory) / name
+    shutil.copytree(root, target)
+    return open_suite(target, clock_at(now))
+
+
+def at_once(suite: Suite, first: datetime, until: datetime) -> None:
+    result = backfill(suite, BackfillOrder(PRODUCT, first, until, pages_per_commit=5))
+    assert not result.failed
+    assert not result.rejected
+
+
+@pytest.fixture
+def with_volume(trained: Suite) -> Path:
+    """A suite with one more feature group. Its path, since Hypothesis would print all of a suite."""
+    (trained.root / "sql/features/depot_volume.sql").write_text(VOLUME)
+    file = trained.root / "sql/products/late_order/product.yaml"
+    file.write_text(file.read_text().replace("  - courier_load\n", "  - courier_load\n  - depot_volume\n"))
+    return trained.root
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(start=st.integers(0, 14), n_pages=st.integers(4, 7), seed=st.integers(0, 2**16))
+def test_at_once_page_by_page_and_daily_give_equal_tables(trained: Suite, start: int, n_pages: int, seed: int) -> None:
+    (trained.root / "sql/features/depot_volume.sql").write_text(VOLUME)
+    settings_file = trained.root / "sql/products/late_order/product.yaml"
+    text = settings_file.read_text()
+    if "depot_volume" not in text:
+        settings_file.write_text(text.replace("  - courier_load\n", "  - courier_load\n  - depot_volume\n"))
+    first = PAGE + timedelta(days=start)
+    until = first + timedelta(days=n_pages)
+    with tempfile.TemporaryDirectory() as directory:
+        whole = copy_of(with_volume, directory, "whole")
+        at_once(whole, first, until)
+        single = copy_of(with_volume, directory, "single")
+        pages = whole.definitions.product(PRODUCT).pages_between(first, until)
+        for page in random.Random(seed).sample(pages, len(pages)):
+            at_once(single, page, page + timedelta(minutes=1))
+        daily = copy_of(with_volume, directory, "daily")
+        for page in pages:
+            run_page(reopened(daily, page + timedelta(minutes=10)), PRODUCT)
+        for schema in ("features", "predictions"):
+            expected = page_rows(daily, PRODUCT, schema)
+            assert expected
+            assert page_rows(whole, PRODUCT, schema) == expected
+            assert page_rows(single, PRODUCT, schema) == expected
+
+
+def start_worker(suite: Suite, first: datetime, until: datetime | None, per_commit: int = 2) -> subprocess.Popen[str]:
+    values = [first.isoformat(), until.isoformat() if until else "-", str(per_commit)]
+    command = [sys.executable, "-c", WORKER, str(suite.root), *values]
+    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == "ready\n"
+    return worker
+
+
+def let_go(worker: subprocess.Popen[str]) -> None:
+    assert worker.stdin is not None
+    worker.stdin.write("go\n")
+    worker.stdin.flush()
+
+
+def publications(suite: Suite) -> Counter[datetime]:
+    query = "SELECT as_of FROM ledger.pages WHERE kind = 'predictions' AND state = 'published'"
+    return Counter(row[0] for row in rows(suite, query))
+
+
+def test_two_overlapping_backfills_and_a_daily_run_make_each_page_once(trained: Suite) -> None:
+    days = [PAGE + timedelta(days=day) for day in range(17)]
+    workers = [
+        start_worker(trained, days[0], days[12]),
+        start_worker(trained, days[6], days[16]),
+        start_worker(trained, days[11], None),
+    ]
+    for worker in workers:
+        let_go(worker)
+    told = [[int(word) for word in worker.communicate()[0].split()] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    pages = trained.definitions.product(PRODUCT).pages_between(days[0], days[16])
+    assert publications(trained) == Counter(pages)
+    assert sum(made for made, _, _ in told) == len(pages)
+    # Whoever did not make a page that it wanted knows that another did.
+    assert [made + others for made, others, _ in told] == [12, 10, 1]
+
+
+def wait_for_commits(suite: Suite, pages: int, worker: subprocess.Popen[str]) -> None:
+    while sum(publications(suite).values()) < pages:
+        assert worker.poll() is None
+        time.sleep(0.05)
+
+
+def test_after_a_kill_only_what_is_left_is_made(trained: Suite) -> None:
+    until = PAGE + timedelta(days=16)
+    worker = start_worker(trained, PAGE, until)
+    let_go(worker)
+    wait_for_commits(trained, 4, worker)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.communicate()
+    done = set(publications(trained))
+    product = trained.definitions.product(PRODUCT)
+    pages = product.pages_between(PAGE, until)
+    assert 4 <= len(done) < len(pages)
+    states = page_states(trained, product, pages)
+    assert {state.as_of for state in states if state.state == "published"} == done
+    assert {state.state for state in states} == {"published", "missing"}
+    result = backfill(trained, BackfillOrder(PRODUCT, PAGE, until))
+    assert {record.as_of for record in result.published} == set(pages) - done
+    assert publications(trained) == Counter(pages)
+    again = backfill(trained, BackfillOrder(PRODUCT, PAGE, until))
+    assert (again.published, again.run_ids) == ([], [])
+
+
+def test_the_killed_ones_pages_are_taken_over_by_who_waits_for_them(trained: Suite) -> None:
+    until = PAGE + timedelta(days=12)
+    first = start_worker(trained, PAGE, until, per_commit=6)
+    second = start_worker(trained, PAGE, until, per_commit=6)
+    let_go(first)
+    wait_for_commits(trained, 6, first)
+    let_go(second)
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    second.communicate()
+    assert second.returncode == 0
+    assert publications(trained) == Counter(trained.definitions.product(PRODUCT).pages_between(PAGE, until))
+
+
+def test_ctrl_c_finishes_the_chunk_in_hand_and_says_how_to_go_on(trained: Suite) -> None:
+    command = [sys.executable, "-m", "jobs", "--suite", str(trained.root), "backfill", PRODUCT]
+    span = ["--from", PAGE.isoformat(), "--to", (PAGE + timedelta(days=16)).isoformat()]
+    worker = subprocess.Popen(
+        [*command, *span, "--pages-per-commit", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_for_commits(trained, 2, worker)
+    worker.send_signal(signal.SIGINT)
+    errors = worker.communicate()[1]
+    assert worker.returncode == 130
+    assert "finishing the chunk in hand" in errors
+    assert f"To go on: almanac --suite {trained.root} backfill {PRODUCT}" in errors
+    done = publications(trained)
+    assert 2 <= len(done) < 16
+    assert list((trained.lake.root / "owners").iterdir()) == []
+    assert "Traceback" not in errors
+
+
+def test_pages_that_fail_their_checks_are_tried_again_once_that_is_put_right(trained: Suite) -> None:
+    until = PAGE + timedelta(days=6)
+    pages = trained.definitions.product(PRODUCT).pages_between(PAGE, until)
+    (trained.root / CHECK).write_text(
+        f"/*\ndescription: a bad day\n*/\nSELECT * FROM page WHERE as_of = TIMESTAMP '{pages[2]}'\n"
+    )
+    result = backfill(reopened(trained), BackfillOrder(PRODUCT, PAGE, until))
+    assert result.rejected == {pages[2]}
+    assert set(publications(trained)) == {*pages} - {pages[2]}
+    (trained.root / CHECK).unlink()
+    again = backfill(reopened(trained), BackfillOrder(PRODUCT, PAGE, until, only="failed"))
+    assert {record.as_of for record in again.published} == {pages[2]}
+    assert publications(trained) == Counter(pages)
+
+
+def test_a_chunk_that_fails_is_marked_and_the_others_are_made(trained: Suite) -> None:
+    """The group has two rows for a key only where the second page sees them."""
+    until = PAGE + timedelta(days=6)
+    pages = trained.definitions.product(PRODUCT).pages_between(PAGE, until)
+    courier = trained.root / "sql/features/courier_load.sql"
+    twice = f"UNION ALL BY NAME SELECT 'c1' AS courier FROM range(2) WHERE $as_of = TIMESTAMP '{pages[2]}'\n"
+    courier.write_text(courier.read_text() + twice)
+    result = backfill(reopened(trained), BackfillOrder(PRODUCT, PAGE, until, pages_per_commit=2))
+    assert set(result.failed) == {pages[2], pages[3]}
+    assert "more than one row for the key" in result.failed[pages[2]]
+    assert set(publications(trained)) == {*pages} - {pages[2], pages[3]}
+    states = page_states(reopened(trained), trained.definitions.product(PRODUCT), pages)
+    assert [state.state for state in states].count("failed") == 2
+
+
+def test_each_page_is_written_by_the_version_in_effect_then(trained: Suite) -> None:
+    second = train_and_promote_a_second_version(trained)
+    first, until = SECOND_FROM - timedelta(days=4), SECOND_FROM + timedelta(days=4)
+    order = BackfillOrder(PRODUCT, first, until, reverse=True)
+    prepared = prepare_backfill(trained, order)
+    assert prepared.models == {second: 4, "v1": 4}
+    assert prepared.pages == sorted(prepared.pages, reverse=True)
+    backfill(trained, order)
+    found = rows(trained, "SELECT model_version, min(as_of), max(as_of) FROM predictions.late_order GROUP BY ALL")
+    spans = {version: (low, high) for version, low, high in found}
+    assert spans["v1"][1] < SECOND_FROM <= spans[second][0]
+
+
+def test_pages_before_any_model_are_refused_and_the_first_model_is_named(trained: Suite) -> None:
+    with pytest.raises(UsageError, match=r"no model in effect at 2026-02-20.*the first is v1, in effect from"):
+        prepare_backfill(trained, BackfillOrder(PRODUCT, datetime(2026, 2, 20), datetime(2026, 3, 4)))
+
+
+def test_hindsight_is_refused_unless_asked_for_and_then_marked(trained: Suite) -> None:
+    order = BackfillOrder(PRODUCT, TRAINED_AS_OF - timedelta(days=2), TRAINED_AS_OF, version="v1")
+    with pytest.raises(UsageError, match=r"v1 has seen labels up to 2026-03-01.*and 1 more.*--hindsight"):
+        backfill(trained, order)
+    span = (order.start, order.end)
+    backfill(trained, BackfillOrder(PRODUCT, *span, version="v1", hindsight=True))
+    assert rows(trained, "SELECT DISTINCT hindsight FROM predictions.late_order") == [(True,)]
+
+
+def test_features_only_makes_feature_pages_which_predictions_then_use(trained: Suite) -> None:
+    until = PAGE + timedelta(days=4)
+    made = backfill(trained, BackfillOrder(PRODUCT, PAGE, until, features_only=True))
+    assert {record.kind for record in made.published} == {"features"}
+    later = backfill(trained, BackfillOrder(PRODUCT, PAGE, until))
+    assert {record.kind for record in later.published} == {"predictions"}
+
+
+def test_only_all_makes_again_what_is_there(trained: Suite) -> None:
+    until = PAGE + timedelta(days=3)
+    backfill(trained, BackfillOrder(PRODUCT, PAGE, until))
+    before = page_rows(trained, PRODUCT)
+    backfill(trained, BackfillOrder(PRODUCT, PAGE, until, only="all", workers=1))
+    assert page_rows(trained, PRODUCT) == before
+    assert set(publications(trained).values()) == {2}
+
+
+def test_a_dry_run_changes_nothing(trained: Suite) -> None:
+    before = trained.lake.newest_snapshot()
+    files = sorted(trained.lake.root.rglob("*"))
+    command = [sys.executable, "-m", "jobs", "--suite", str(trained.root), "backfill", PRODUCT, "--dry-run"]
+    span = ["--from", PAGE.isoformat(), "--to", (PAGE + timedelta(days=5)).isoformat()]
+    done = subprocess.run([*command, *span], capture_output=True, text=True, check=True)
+    assert "it would make 5" in done.stdout
+    assert "Nothing was changed" in done.stdout
+    assert trained.lake.newest_snapshot() == before
+    assert sorted(trained.lake.root.rglob("*")) == files
+
+
+def test_chunks_follow_the_memory_budget() -> None:
+    from jobs.chunk_size import MAX_PAGES, MEMORY_BUDGET, ChunkSize
+
+    assert ChunkSize(10, 20.0).pages() == MAX_PAGES
+    large = ChunkSize(100, 50_000.0)
+    assert 1 <= large.pages() < 16
+    assert ChunkSize(100, 10e9).pages() == 1
+    assert ChunkSize(100, 50_000.0, fixed=7).pages() == 7
+    learning = ChunkSize(100, None)
+    unknown = learning.pages()
+    learning.learn(unknown, unknown * 50_000)
+    assert learning.pages() == large.pages()
+    assert large.pages() * 50_000 * 100 * 8 <= MEMORY_BUDGET
+
+
+def test_states_are_in_the_grids_order(trained: Suite) -> None:
+    product = trained.definitions.product(PRODUCT)
+    pages = grid_pages(product, PAGE, PAGE + timedelta(days=3), NOW)
+    assert [state.as_of for state in page_states(trained, product, pages)] == pages

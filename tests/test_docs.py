@@ -1,0 +1,65 @@
+"""Every command, option and key of a definition is documented, and README's examples are true."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+from pydantic import BaseModel
+
+from jobs.cli import app
+from jobs.models.estimators import ESTIMATORS
+from warehouse.definitions.features import FeatureHeader
+from warehouse.definitions.product import (
+    CheckHeader,
+    CheckSettings,
+    FeatureUse,
+    LabelSettings,
+    ModelSettings,
+    PageSettings,
+    ProductHeader,
+    RowCountBand,
+)
+from warehouse.definitions.source import SourceHeader
+
+ROOT = Path(__file__).parent.parent
+TEXT = "\n".join(path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+MODELS: list[type[BaseModel]] = [
+    SourceHeader,
+    FeatureHeader,
+    ProductHeader,
+    FeatureUse,
+    LabelSettings,
+    ModelSettings,
+    PageSettings,
+    CheckSettings,
+    RowCountBand,
+    CheckHeader,
+]
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_a_command_and_its_options_are_documented(name: str) -> None:
+    assert f"almanac {name}" in TEXT
+    options = [text for parameter in COMMANDS[name].params for text in parameter.opts if text.startswith("--")]
+    missing = [option for option in options if option not in ("--debug", "--help") and option not in TEXT]
+    assert not missing
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_a_key_of_a_definition_is_documented(model: type[BaseModel]) -> None:
+    missing = [name for name in model.model_fields if f"`{name}`" not in TEXT]
+    assert not missing
+
+
+def test_every_estimator_is_documented() -> None:
+    assert not [name for name in ESTIMATORS if f"`{name}`" not in TEXT]
+
+
+def test_paths_that_readme_names_exist() -> None:
+    named = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
+    assert named
+    assert not [path for path in named if not (ROOT / path).exists()]
