@@ -56,6 +56,7 @@ def score_pages(
     ScoringFailed
         If the relation lacks one of the model's features, or the model refuses a row.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     looked_up_by = [*product.keys, "as_of", "valid_until"]
@@ -69,7 +70,10 @@ def score_pages(
             f" version: almanac train {product.name}"
         ) from error
     rows = _PredictionRows(product, model, scorer, looked_up_by, constants)
-    with pq.ParquetWriter(file, rows.of(_no_rows(reader.schema)).schema, compression="zstd") as writer:
+    schema = rows.of(_no_rows(reader.schema)).schema
+    # Dictionaries make text small; numbers they make slower to write, and larger.
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=texts) as writer:
         for batch in reader:
             writer.write_batch(rows.of(batch))
             done(batch.num_rows)
