@@ -27,6 +27,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from warehouse.errors import RunFailed
 from warehouse.lake import Lake
 from warehouse.system_sql import system_sql
 
@@ -52,9 +53,16 @@ class Leases:
         self.owner = Owner(uuid.uuid4().hex, os.getpid(), socket.gethostname(), " ".join(sys.argv)[:500])
         self._lock = self._live()
         self._db = sqlite3.connect(lake.root / "leases.sqlite", timeout=_BUSY_TIMEOUT_S, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute(system_sql("leases/create"))
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute(system_sql("leases/create"))
+        except sqlite3.Error as error:
+            self.close()
+            raise RunFailed(
+                f"the leases in {lake.root} cannot be opened: {error}. See that the disk has room and that its files"
+                " can be written. Nothing was changed."
+            ) from error
 
     def _live(self) -> int:
         """Make the file that tells others that this process lives, and lock it; give its descriptor."""
