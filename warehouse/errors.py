@@ -8,7 +8,6 @@
     │   └── LakeFormatError    the lake was made by a version that this one cannot read
     └── RunFailed              exit 1: the work was understood, tried, and did not succeed
         ├── IngestFailed       a delivery could not be read as its source declares it
-        ├── AuditFailed        an error-check found rows that are wrong; the earlier page stays
         ├── ScoringFailed      the model refused the rows it was given
         └── PublishFailed      the commit did not take place; the earlier page stays
 
@@ -56,10 +55,6 @@ class RunFailed(AlmanacError):
 
 class IngestFailed(RunFailed):
     """A delivery could not be read as its source declares it; nothing of it was taken in."""
-
-
-class AuditFailed(RunFailed):
-    """An error-check found wrong rows. The page that was there before is still there."""
 
 
 class ScoringFailed(RunFailed):

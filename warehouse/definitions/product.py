@@ -151,7 +151,6 @@ class Product:
 
     name: str
     yaml_where: str
-    yaml_text: str
     header: ProductHeader
     entities: CheckedQuery
     label: CheckedQuery

@@ -225,7 +225,7 @@ def _read_product(path: Path, root: Path, problems: list[str], tables: set[str],
     entities, label = queries["entities"], queries["label"]
     assert entities is not None
     assert label is not None
-    return Product(directory.name, where, text, header, entities, label, files, tuple(checks.values()))
+    return Product(directory.name, where, header, entities, label, files, tuple(checks.values()))
 
 
 def _read_check(name: str, file: SqlFile, problems: list[str], tables: set[str]) -> Check | None:
