@@ -1,6 +1,6 @@
 -- Published probabilities against the labels known since, in all or by group. ROC AUC is the Mann-Whitney
 -- statistic with ties at their mean rank (Fawcett 2006); a probability of 0 or 1 is clipped for the log loss as
--- scikit-learn does.
+-- scikit-learn does. Sums of DOUBLE are taken in an order of their own, so that equal rows give equal bits.
 WITH scored AS (
     SELECT
         {by} AS "group",
@@ -20,11 +20,11 @@ SELECT
     "group",
     count(*) AS n_rows,
     avg(label) AS base_rate,
-    avg(probability) AS mean_probability,
+    avg(probability ORDER BY probability) AS mean_probability,
     (sum(mean_rank) FILTER (label = 1) - sum(label) * (sum(label) + 1) / 2)
         / nullif(sum(label) * (count(*) - sum(label)), 0) AS roc_auc,
-    -avg(CASE WHEN label = 1 THEN ln(clipped) ELSE ln(1 - clipped) END) AS log_loss,
-    avg((probability - label) ** 2) AS brier
+    -avg(CASE WHEN label = 1 THEN ln(clipped) ELSE ln(1 - clipped) END ORDER BY label, clipped) AS log_loss,
+    avg((probability - label) ** 2 ORDER BY label, probability) AS brier
 FROM ranked
 GROUP BY "group"
 ORDER BY n_rows DESC, "group"

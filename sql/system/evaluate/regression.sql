@@ -6,11 +6,12 @@ WITH scored AS (
 SELECT
     "group",
     count(*) AS n_rows,
-    avg(label) AS mean_label,
-    avg(prediction) AS mean_prediction,
-    avg(abs(prediction - label)) AS mae,
-    sqrt(avg((prediction - label) ** 2)) AS rmse,
-    1 - sum((prediction - label) ** 2) / nullif(var_pop(label) * count(*), 0) AS r2
+    avg(label ORDER BY label) AS mean_label,
+    avg(prediction ORDER BY prediction) AS mean_prediction,
+    avg(abs(prediction - label) ORDER BY abs(prediction - label)) AS mae,
+    sqrt(avg((prediction - label) ** 2 ORDER BY abs(prediction - label))) AS rmse,
+    1 - sum((prediction - label) ** 2 ORDER BY abs(prediction - label))
+        / nullif(var_pop(label ORDER BY label) * count(*), 0) AS r2
 FROM scored
 GROUP BY "group"
 ORDER BY n_rows DESC, "group"
