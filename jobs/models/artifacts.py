@@ -62,18 +62,21 @@ def write_manifest(directory: Path, suite_id: str, product: str, version: str) -
 
 
 def read_artifact(record: ModelRecord, directory: Path, suite_id: str) -> Any:
-    """Load the estimator of a version, after every check.
+    """Load the estimator of a version, after every check; see `verify_artifact` and `load_estimator`."""
+    verify_artifact(record, directory, suite_id)
+    return load_estimator(record, directory)
+
+
+def verify_artifact(record: ModelRecord, directory: Path, suite_id: str) -> str:
+    """Give the SHA-256 of a version's model file, which is the one that the ledger records.
 
     Raises
     ------
     ScoringFailed
         If a file is missing or any byte of it has changed.
     UsageError
-        If it was made by another suite, or holds a type that is not trusted.
+        If it was made by another suite.
     """
-    from skops.io import get_untrusted_types, load
-    from skops.io.exceptions import UntrustedTypesFoundException
-
     name = f"{record.product} {record.version}"
     try:
         text = (directory / MANIFEST_FILE).read_text(encoding="utf-8")
@@ -88,16 +91,30 @@ def read_artifact(record: ModelRecord, directory: Path, suite_id: str) -> Any:
         )
     if manifest["suite"] != suite_id:
         raise UsageError(f"the model {name} was made by another suite; train one here.")
+    return found[MODEL_FILE]
+
+
+def load_estimator(record: ModelRecord, directory: Path) -> Any:
+    """Load the estimator of a version whose artifact was verified.
+
+    Raises
+    ------
+    UsageError
+        If it holds a type that is not trusted.
+    """
+    from skops.io import get_untrusted_types, load
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    name = f"{record.product} {record.version}"
     own = record.estimator.partition(":")[0] if ":" in record.estimator else None
+    held = get_untrusted_types(file=directory / MODEL_FILE)
     unknown = [
-        kind
-        for kind in get_untrusted_types(file=directory / MODEL_FILE)
-        if kind not in TRUSTED_TYPES and (own is None or not kind.startswith(f"{own}."))
+        kind for kind in held if kind not in TRUSTED_TYPES and (own is None or not kind.startswith(f"{own}."))
     ]
     if unknown:
         raise UsageError(f"the model {name} holds types that are not trusted: {', '.join(unknown)}. It is not loaded.")
     try:
-        return load(directory / MODEL_FILE, trusted=get_untrusted_types(file=directory / MODEL_FILE))
+        return load(directory / MODEL_FILE, trusted=held)
     except UntrustedTypesFoundException as error:
         raise UsageError(f"the model {name} is not loaded: {error}") from error
 
