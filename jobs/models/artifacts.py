@@ -108,9 +108,7 @@ def load_estimator(record: ModelRecord, directory: Path) -> Any:
     name = f"{record.product} {record.version}"
     own = record.estimator.partition(":")[0] if ":" in record.estimator else None
     held = get_untrusted_types(file=directory / MODEL_FILE)
-    unknown = [
-        kind for kind in held if kind not in TRUSTED_TYPES and (own is None or not kind.startswith(f"{own}."))
-    ]
+    unknown = [kind for kind in held if kind not in TRUSTED_TYPES and (own is None or not kind.startswith(f"{own}."))]
     if unknown:
         raise UsageError(f"the model {name} holds types that are not trusted: {', '.join(unknown)}. It is not loaded.")
     try:

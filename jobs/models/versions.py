@@ -6,12 +6,13 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
-from jobs.models.artifacts import load_estimator, verify_artifact
+from jobs.models.artifacts import load_estimator, read_artifact, verify_artifact
 from warehouse import ledger
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.lake import Lake, check_format
@@ -103,19 +104,20 @@ def load_scorer(lake: Lake, model: ModelRecord) -> Scorer:
     directory = lake.root / model.artifact
     key = (directory.absolute(), model.version, verify_artifact(model, directory, suite_id), model.scorer)
     with _scorers_lock:
-        scorer = _scorers.pop(key, None) or _make_scorer(model, directory)
+        scorer = _scorers.pop(key, None) or _make_scorer(model, directory, suite_id)
         _scorers[key] = scorer
         while len(_scorers) > SCORERS_KEPT:
             _scorers.pop(next(iter(_scorers)))
         return scorer
 
 
-def _make_scorer(model: ModelRecord, directory: Path) -> Scorer:
-    from jobs.scoring import compile_model, estimator_scorer
+def _make_scorer(model: ModelRecord, directory: Path, suite_id: str) -> Scorer:
+    from jobs.scoring import ProcessScorer, compile_model
 
     estimator = load_estimator(model, directory)
     if model.scorer == "estimator":
-        return estimator_scorer(estimator, model.features, model.scorer_reason)
+        load = partial(read_artifact, model, directory, suite_id)
+        return ProcessScorer(estimator, model.features, model.scorer_reason, load)
     return compile_model(estimator, model.features)
 
 

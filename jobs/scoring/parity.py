@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from jobs.scoring.arrow_input import column_named, feature_kind, plain_column
-from jobs.scoring.scorer import EstimatorScorer, Floats, Scorer, estimator_scorer
+from jobs.scoring.scorer import EstimatorScorer, Floats, Scorer, estimator_scorer, parts_of
 from warehouse.errors import ScoringFailed
 
 MAX_REAL_ROWS = 20_000
@@ -219,7 +219,7 @@ class single_threaded:  # noqa: N801
     """Within it, the estimator's parts add up in one thread, hence in one order (forests)."""
 
     def __init__(self, estimator: Any) -> None:
-        self._parts = [part for part in _parts_of(estimator) if getattr(part, "n_jobs", None) not in (None, 1)]
+        self._parts = [part for part in parts_of(estimator) if getattr(part, "n_jobs", None) not in (None, 1)]
         self._before = [part.n_jobs for part in self._parts]
 
     def __enter__(self) -> None:
@@ -229,13 +229,6 @@ class single_threaded:  # noqa: N801
     def __exit__(self, *_: object) -> None:
         for part, before in zip(self._parts, self._before, strict=True):
             part.n_jobs = before
-
-
-def _parts_of(estimator: Any) -> list[Any]:
-    parts = [estimator]
-    for _, step in getattr(estimator, "steps", None) or []:
-        parts += _parts_of(step)
-    return parts
 
 
 def _row_in_words(rows: pa.Table, row: int, names: Sequence[str]) -> str:
