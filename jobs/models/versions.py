@@ -101,22 +101,22 @@ def load_scorer(lake: Lake, model: ModelRecord) -> Scorer:
     """
     with lake.reading() as connection:
         suite_id = check_format(connection, lake.root)
-    directory = lake.root / model.artifact
-    key = (directory.absolute(), model.version, verify_artifact(model, directory, suite_id), model.scorer)
+    directory = (lake.root / model.artifact).absolute()
+    key = (directory, model.version, verify_artifact(model, lake.root, suite_id), model.scorer)
     with _scorers_lock:
-        scorer = _scorers.pop(key, None) or _make_scorer(model, directory, suite_id)
+        scorer = _scorers.pop(key, None) or _make_scorer(lake.root, model, suite_id)
         _scorers[key] = scorer
         while len(_scorers) > SCORERS_KEPT:
             _scorers.pop(next(iter(_scorers)))
         return scorer
 
 
-def _make_scorer(model: ModelRecord, directory: Path, suite_id: str) -> Scorer:
+def _make_scorer(root: Path, model: ModelRecord, suite_id: str) -> Scorer:
     from jobs.scoring import ProcessScorer, compile_model
 
-    estimator = load_estimator(model, directory)
+    estimator = load_estimator(model, root)
     if model.scorer == "estimator":
-        load = partial(read_artifact, model, directory, suite_id)
+        load = partial(read_artifact, model, root.absolute(), suite_id)
         return ProcessScorer(estimator, model.features, model.scorer_reason, load)
     return compile_model(estimator, model.features)
 
