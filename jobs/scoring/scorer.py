@@ -81,7 +81,7 @@ def parts_of(estimator: Any) -> list[Any]:
     inner = [step for _, step in getattr(estimator, "steps", None) or []]
     inner += [part for _, part, _ in getattr(estimator, "transformers_", None) or []]
     inner += [part.estimator for part in getattr(estimator, "calibrated_classifiers_", None) or []]
-    inner += list(np.ravel(getattr(estimator, "estimators_", None) or []))
+    inner += list(np.ravel(getattr(estimator, "estimators_", [])))
     if type(estimator).__name__ == "FrozenEstimator":
         inner.append(estimator.estimator)
     return [estimator, *(part for own in inner if not isinstance(own, str) for part in parts_of(own))]
