@@ -132,7 +132,10 @@ def main() -> None:
     name, rows, model, out, columns = sys.argv[1:]
     way, packages = WAYS[name]
     once = way(rows, model, out, columns.split(","))
-    print("almanac-peer: " + ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages), flush=True)
+    print(
+        "almanac-peer: " + ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages),
+        flush=True,
+    )
     for _ in sys.stdin:
         once()
         print("almanac-peer: done", flush=True)
