@@ -8,12 +8,12 @@ made the plain way.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import duckdb
 
-from warehouse.definitions import Definitions, FeatureGroup
+from warehouse.definitions import Definitions, FeatureGroup, Source
 from warehouse.ledger import SourceFacts
 from warehouse.ranges import RangeForm, Reason, SourceShape, recognise
 from warehouse.sandbox import Sandbox, earlier, timestamp_literal
@@ -21,21 +21,37 @@ from warehouse.system_sql import quote, quote_all, system_sql
 
 
 def range_forms(
-    sandbox: Sandbox, definitions: Definitions, groups: Sequence[FeatureGroup]
+    definitions: Definitions,
+    groups: Sequence[FeatureGroup],
+    facts: Mapping[str, SourceFacts],
+    columns_of: Callable[[Source], Mapping[str, str]],
 ) -> dict[str, RangeForm | Reason]:
-    """Say for each feature group how its pages can be made in one pass, or why they cannot."""
-    return {group.name: _form(sandbox, definitions, group) for group in groups}
+    """Say for each feature group how its pages can be made in one pass, or why they cannot.
+
+    Parameters
+    ----------
+    facts
+        What the ledger knows of each source, by name.
+    columns_of
+        Gives a source's columns and types, as a query sees them.
+    """
+    return {group.name: _form(definitions, group, facts, columns_of) for group in groups}
 
 
-def _form(sandbox: Sandbox, definitions: Definitions, group: FeatureGroup) -> RangeForm | Reason:
+def _form(
+    definitions: Definitions,
+    group: FeatureGroup,
+    facts: Mapping[str, SourceFacts],
+    columns_of: Callable[[Source], Mapping[str, str]],
+) -> RangeForm | Reason:
     others = sorted(group.query.tables & definitions.groups.keys())
     if others:
         return Reason(f"it reads the feature group {others[0]}")
     shapes = []
     for name in sorted(group.query.tables):
         source = definitions.sources[name]
-        has_versions = sandbox.facts.get(name, SourceFacts()).has_versions
-        columns = tuple(sandbox.source_columns(source).items())
+        has_versions = facts.get(name, SourceFacts()).has_versions
+        columns = tuple(columns_of(source).items())
         shapes.append((name, columns, source.header.arrives_within, has_versions))
     return _recognised(group.query.text, tuple(shapes))
 
@@ -60,7 +76,7 @@ class RangePass:
         schema: str,
         pages: Sequence[datetime],
     ) -> None:
-        found = range_forms(sandbox, definitions, groups)
+        found = range_forms(definitions, groups, sandbox.facts, sandbox.source_columns)
         self.forms = {name: form for name, form in found.items() if isinstance(form, RangeForm)}
         self._sandbox, self._definitions, self._cursor = sandbox, definitions, cursor
         self._schema, self._pages = f"memory.{schema}", pages
