@@ -139,9 +139,12 @@ class _Lifter:
             "select_list": [self._item(item, frame) for item in node["select_list"]],
             "modifiers": self._modifiers(node, frame),
         }
-        for part in ("where_clause", "having", "qualify"):
+        for part in ("having", "qualify"):
             if node.get(part):
                 lifted[part] = self._expression(node[part], frame)
+        own = [self._expression(part, frame) for part in _conjuncts(node.get("where_clause"))]
+        if conditions := [*own, *(self.bench.expression(text) for text in frame.conditions)]:
+            lifted["where_clause"] = self._all_of(conditions)
         lifted["select_list"].append({**self.page, "alias": AS_OF_COLUMN})
         return {**lifted, **self._grouping(node, frame, is_whole)}
 
@@ -182,8 +185,10 @@ class _Lifter:
         if node["type"] != "JOIN":
             met = self._relation(node, scope, is_leftmost=True, is_bounded=is_bounded)
             frame.add(met.alias, met.column)
-            how = f"JOIN x ON {met.condition}" if met.condition else "CROSS JOIN x"
-            return {**self.bench.relation(f"SELECT 1 FROM {quoted(PAGES)} {how}"), "right": met.node}
+            # The author's conditions come first: DuckDB joins by the first two inequalities that it meets, and those
+            # of the author often bound a window from both sides.
+            frame.conditions += [met.condition] if met.condition else []
+            return {**self.bench.relation(f"SELECT 1 FROM {quoted(PAGES)} JOIN x ON true"), "right": met.node}
         left = self._from(node["left"], scope, frame, is_bounded=is_bounded)
         return self._join(node, left, scope, frame, is_bounded)
 
@@ -287,9 +292,16 @@ def _same_page(alias: str) -> str:
 
 
 def _conjuncts(node: Node | None) -> list[Node]:
+    """Take a condition apart at its ANDs; BETWEEN is two comparisons, by which DuckDB can join."""
     if not node:
         return []
-    return node["children"] if node["type"] == "CONJUNCTION_AND" else [node]
+    if node["type"] == "CONJUNCTION_AND":
+        return [part for child in node["children"] for part in _conjuncts(child)]
+    if node["type"] != "COMPARE_BETWEEN":
+        return [node]
+    bounds = {"COMPARE_GREATERTHANOREQUALTO": "lower", "COMPARE_LESSTHANOREQUALTO": "upper"}
+    shared = {"class": "COMPARISON", "alias": "", "query_location": node["query_location"], "left": node["input"]}
+    return [{**shared, "type": kind, "right": node[bound]} for kind, bound in bounds.items()]
 
 
 def _has_parameter(node: Node) -> bool:
