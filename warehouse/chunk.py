@@ -34,6 +34,8 @@ ENTITIES = "almanac: entities"
 _PAGE = "almanac: as_of"
 #: From how many pages on they are made together where that can be: for fewer, it costs more than it saves.
 TOGETHER_FROM_PAGES = 4
+#: From how many on the range way is the cheaper of the two: its one query is long, and takes a while to plan.
+RANGE_FROM_PAGES = 32
 _numbers = itertools.count()
 
 
@@ -128,7 +130,8 @@ class Chunk:
 
     def _fill_together(self, pages: Sequence[datetime], workers: int) -> None:
         """Make what can be made for many pages at once, in one pass over time or by lifted queries."""
-        ranges = RangePass(self.sandbox, self.definitions, self._groups, self.cursor, self.schema, pages)
+        groups = self._groups if len(pages) >= RANGE_FROM_PAGES else []
+        ranges = RangePass(self.sandbox, self.definitions, groups, self.cursor, self.schema, pages)
         approximate = {name: ranges.approximate(name) for name in ranges.forms}
         self._try("range", approximate, pages, ranges.fill)
         # What was tried in vain is not tried again: it is made the plain way.

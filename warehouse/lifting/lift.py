@@ -273,11 +273,8 @@ class _Lifter:
     def _aggregates(self, node: Node) -> bool:
         """Tell whether an expression aggregates; a window does not, though what is inside it may."""
         parts = children(node) if node["class"] == "WINDOW" else [node]
-        return any(
-            inner["class"] == "FUNCTION" and inner["function_name"].lower() in self.bench.aggregates()
-            for part in parts
-            for inner in walk(part)
-        )
+        called = [inner for part in parts for inner in walk(part) if inner["class"] == "FUNCTION"]
+        return any(self.bench.is_aggregate(inner["function_name"]) for inner in called)
 
     def _all_of(self, conditions: list[Node]) -> Node:
         parts = [part for condition in conditions for part in _conjuncts(condition)]
