@@ -37,6 +37,20 @@ MEMORY_LIMIT = "2GiB"
 MEMORY_LIMIT_VARIABLE = "ALMANAC_MEMORY_LIMIT"
 
 
+def source_columns(connection: duckdb.DuckDBPyConnection, source: Source) -> dict[str, str]:
+    """Give the columns and types that a query sees of a source, `known_at` among them.
+
+    Raises
+    ------
+    UsageError
+        If the source was never ingested.
+    """
+    found = table_columns(connection, "sources", source.name)
+    if not found:
+        raise UsageError(f"the source `{source.name}` holds no facts yet; run `almanac ingest {source.name}` first.")
+    return {name: kind for name, kind in found.items() if name not in _HIDDEN}
+
+
 class Sandbox:
     """One sandbox on one snapshot. Safe to share between threads: each page has a cursor and schema of its own."""
 
@@ -71,6 +85,9 @@ class Sandbox:
             self._limit_memory(os.environ.get(MEMORY_LIMIT_VARIABLE, MEMORY_LIMIT))
         listed = ", ".join(literal(f"{folder}{os.sep}") for folder in folders)
         self._instance.execute(f"SET allowed_directories = [{listed}]")
+        # Many pages are joined to facts by two inequalities; DuckDB 1.5 would join a table of under a thousand rows
+        # by one of them, and filter by the other: ten times slower.
+        self._instance.execute("SET GLOBAL merge_join_threshold = 0")
         self._instance.execute("SET enable_external_access = false")
         self._instance.execute("SET lock_configuration = true")
 
@@ -104,12 +121,7 @@ class Sandbox:
         """
         with self._lock:
             if source.name not in self._columns:
-                found = table_columns(self._instance, "sources", source.name)
-                if not found:
-                    raise UsageError(
-                        f"the source `{source.name}` holds no facts yet; run `almanac ingest {source.name}` first."
-                    )
-                self._columns[source.name] = {n: kind for n, kind in found.items() if n not in _HIDDEN}
+                self._columns[source.name] = source_columns(self._instance, source)
             return self._columns[source.name]
 
     def hold(self, sources: Iterable[Source]) -> None:

@@ -38,8 +38,13 @@ def peers_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "almanac" / "peers"
 
 
-def environment(name: str) -> Path:
+def environment(name: str, packages: Sequence[str] = ()) -> Path:
     """Give the Python of a peer's environment, made if need be.
+
+    Parameters
+    ----------
+    packages
+        What it needs, if it is none of `PEERS`: then nothing of what scores models.
 
     Raises
     ------
@@ -49,7 +54,8 @@ def environment(name: str) -> Path:
     if name == "spark" and shutil.which("java") is None:
         raise PeerMissing("there is no `java` on the path")
     same = [f"{package}=={version(package)}" for package in ("scikit-learn", "skops", "numpy")]
-    wanted = "\n".join([*PEERS[name], *same])
+    needed = [*packages] or [*PEERS[name], *same]
+    wanted = "\n".join(needed)
     directory = peers_directory() / name
     python, note = directory / "bin" / "python", directory / "installed.txt"
     if note.exists() and note.read_text() == wanted:
@@ -58,7 +64,7 @@ def environment(name: str) -> Path:
     print(f"installing {name} in {directory} ...", flush=True)
     for command in (
         [sys.executable, "-m", "venv", str(directory)],
-        [str(python), "-m", "pip", "install", "--quiet", *PEERS[name], *same],
+        [str(python), "-m", "pip", "install", "--quiet", *needed],
     ):
         done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
         if done.returncode:
