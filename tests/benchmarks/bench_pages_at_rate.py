@@ -138,7 +138,7 @@ def new_runs(root: Path, known: set[str]) -> Job:
 
 
 def measure(root: Path, entities: int, pages: int, page_entities: int) -> list[tuple[str, Job]]:
-    """Do the four jobs, each on days of its own."""
+    """Do the jobs, each on days of its own; a size of 0 leaves its jobs out."""
     known: set[str] = set()
     new_runs(root, known)
     day = iter(range(TRAINING_PAGES + 1, 10_000))
@@ -155,6 +155,8 @@ def measure(root: Path, entities: int, pages: int, page_entities: int) -> list[t
         (f"one page of {entities:,} entities", entities // DEVICES, 1),
         (f"{pages} pages of {page_entities:,} entities", page_entities // DEVICES, pages),
     ):
+        if not parts * n_pages:
+            continue
         write_entities(root, parts)
         span = dates(n_pages)
         almanac(root, "backfill", PRODUCT, *span, "--features-only")
@@ -168,8 +170,8 @@ def measure(root: Path, entities: int, pages: int, page_entities: int) -> list[t
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--entities", type=int, default=10_000_000, help="of the one large page")
-    parser.add_argument("--pages", type=int, default=300, help="of the backfill")
+    parser.add_argument("--entities", type=int, default=10_000_000, help="of the one large page; 0: none")
+    parser.add_argument("--pages", type=int, default=300, help="of the backfill; 0: none")
     parser.add_argument("--page-entities", type=int, default=30_000, help="of each page of the backfill")
     parser.add_argument("--trees", type=int, default=200)
     parser.add_argument("--directory", help="where the suite is made (default: a temporary directory)")
