@@ -83,6 +83,8 @@ def product_column(lineage: SuiteLineage, name: str) -> Node:
     ------
     NotFoundError
         If there is no such product or column; the nearest is named.
+    DefinitionError
+        If the product's features do not come about.
     """
     product_name, _, column = name.partition(".")
     product = lineage.suite.definitions.product(product_name)
@@ -90,6 +92,8 @@ def product_column(lineage: SuiteLineage, name: str) -> Node:
     for node in [*page, *lineage.graph.columns("predictions", product.name)]:
         if node.column == column:
             return node
+    if why := lineage.bound.problems.get(("page", product.name)):
+        raise DefinitionError(f"{product.name} has no features to speak of: {why}.")
     raise _no_column(f"{product.name} has no column `{column}`", column, [node.column for node in page])
 
 
@@ -99,10 +103,13 @@ def _no_column(what: str, column: str, there: list[str]) -> NotFoundError:
     return NotFoundError(f"{what}.{hint} There is: {', '.join(there) or 'none that could be told'}.")
 
 
-def impact(suite: Suite, name: str, new_type: str | None = None) -> tuple[Impact, SuiteLineage]:
+def impact(
+    suite: Suite, name: str, new_type: str | None = None, *, of_file: bool = False
+) -> tuple[Impact, SuiteLineage]:
     """Tell what breaks and what changes if `SOURCE.COLUMN` goes, or becomes `new_type`; also, what it was read off.
 
-    The column may be one of the source, or one of the files that its SELECT reads.
+    The column is one of the source; or, if the source has none of that name or `of_file` is given, one of the files
+    that its SELECT reads.
 
     Raises
     ------
@@ -111,16 +118,23 @@ def impact(suite: Suite, name: str, new_type: str | None = None) -> tuple[Impact
     UsageError
         If `new_type` is no type, or the question makes no sense of the column.
     """
-    source_name, _, column = name.partition(".")
+    source_name, dot, column = name.partition(".")
+    if not dot:
+        raise UsageError(f"{name} has no column named: write SOURCE.COLUMN, such as {name}.known_at.")
     source = suite.definitions.source(source_name)
     lineage = suite_lineage(suite)
     found = lineage.found[source.name]
-    if column == "known_at" or column in found.columns.shown:
+    if not of_file and (column == "known_at" or column in found.columns.shown):
         return _of_source_column(lineage, source.name, column, new_type), lineage
     for files, columns in found.files.items():
         label = label_of(files, source.header.files, source.header.loader)
         if column in columns or Node("file", label, column) in lineage.graph.nodes:
-            return _of_file_column(lineage, Node("file", label, column), new_type), lineage
+            if new_type:
+                raise UsageError(
+                    f"{label} is a file, whose types are what the SELECT of {source.name} makes of it: ask for the"
+                    f" source's column with --type, or for {name} without."
+                )
+            return _of_file_column(lineage, Node("file", label, column)), lineage
     there = [*found.columns.shown, *(name for columns in found.files.values() for name in columns)]
     raise _no_column(f"neither the source {source.name} nor its files have a column `{column}`", column, there)
 
@@ -174,13 +188,8 @@ def _type(text: str) -> str:
         raise UsageError(f"--type {text}: not a DuckDB type. Write for example {examples}.") from error
 
 
-def _of_file_column(lineage: SuiteLineage, node: Node, new_type: str | None) -> Impact:
-    """Answer for a file's column: every source that reads the file is bound without it, then the suite."""
-    if new_type:
-        raise UsageError(
-            f"{node.owner} holds text or types of its own: ask for the column of the source instead,"
-            f" or, for the column {node.column} of the file, without --type."
-        )
+def _of_file_column(lineage: SuiteLineage, node: Node) -> Impact:
+    """Tell what breaks and changes without a file's column: every source that reads the file is bound without it."""
     answer = Impact(node, "goes", changes=changes_of(lineage.graph, node), notes=list(lineage.doubts))
     changed = dict(lineage.sources)
     for name, found in lineage.found.items():

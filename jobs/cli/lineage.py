@@ -103,6 +103,7 @@ def _show_products(drawn: SuiteLineage, products: list[str], is_one: bool, as_js
 def impact(
     name: Annotated[str, typer.Argument(metavar="SOURCE.COLUMN", help="A column of a source, or of its files.")],
     new_type: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="It gets this type.")] = None,
+    of_file: Annotated[bool, typer.Option("--of-file", help="Take it as a column of the source's files.")] = False,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     mermaid: MermaidOption = False,
@@ -118,7 +119,7 @@ def impact(
     from jobs.lineage import impact as ask
 
     _one_of(as_json, mermaid)
-    answer, drawn = ask(the_suite(), name, new_type)
+    answer, drawn = ask(the_suite(), name, new_type, of_file=of_file)
     if as_json:
         console.print_json(views.impact_data(answer))
     elif mermaid:
