@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from warehouse.definitions import load_definitions
 from warehouse.errors import UsageError
 from warehouse.system_sql import SQL_ROOT
 
-#: The flight-delay suite of the demo is this package's own `sql/`; the starter lies among the system's files.
+#: The suite of the demo is this package's own `sql/`, of which it takes the flights; the starter lies among the
+#: system's files.
 STARTER = SQL_ROOT / "system" / "starter"
 _DEFINITIONS = ("sources", "features", "products")
+FLIGHTS = "flight_delay"
 
 
 def make_starter(directory: Path) -> None:
@@ -27,10 +30,20 @@ def make_starter(directory: Path) -> None:
 
 
 def make_flights(directory: Path) -> None:
-    """Make a suite of the flight-delay example in a directory, which must be new or empty."""
+    """Make a suite of the flight-delay example in a directory, which must be new or empty.
+
+    What belongs to other products of this package's own suite, and not to the flights too, stays behind.
+    """
     _require_empty(directory)
     for name in _DEFINITIONS:
         shutil.copytree(SQL_ROOT / name, directory / "sql" / name)
+    definitions = load_definitions(SQL_ROOT.parent)
+    kept = definitions.texts_of(definitions.product(FLIGHTS)).keys()
+    for product in definitions.products.values():
+        for where in definitions.texts_of(product).keys() - kept:
+            (directory / where).unlink(missing_ok=True)
+        if product.name != FLIGHTS:
+            shutil.rmtree(directory / "sql" / "products" / product.name)
     _ignore_lake(directory)
 
 

@@ -1,6 +1,6 @@
 """Train: a model version from past pages and the labels known before its cut-off, in the ledger with its figures.
 
-The last fifth of the pages is held out first, and predicted by a model that could have existed before it; then
+The last fifth of the labelled pages is held out first, and predicted by a model that could have existed before it; then
 the version itself is trained on all of them. The first version of a product goes live by itself.
 """
 
@@ -107,7 +107,7 @@ class _Training:
         rows = self.labelled.rows(names, self.cutoff, pages[0], self.cutoff)
         self._require_labels(rows)
         self.progress.advance(1, rows.n_rows)
-        metrics = self._validate(rows, names, pages)
+        metrics = self._validate(rows, names)
         self.progress.advance(1)
         began = time.monotonic()
         estimator = self._fit(rows)
@@ -137,10 +137,14 @@ class _Training:
         except (ValueError, TypeError) as error:
             raise RunFailed(f"{self.product.name}: the estimator refused the training rows: {error}") from error
 
-    def _validate(self, rows: TrainingRows, names: Sequence[str], pages: Sequence[datetime]) -> dict[str, float]:
-        """Hold out the newest pages; the model that predicts them has seen only labels known before the first."""
+    def _validate(self, rows: TrainingRows, names: Sequence[str]) -> dict[str, float]:
+        """Hold out the newest pages; the model that predicts them has seen only labels known before the first.
+
+        Pages whose labels are not known yet, as the last 12 weeks' of a label that takes 12, are none to hold out.
+        """
         from jobs.scoring import estimator_scorer
 
+        pages = sorted(set(rows.pages))
         first_held_out = pages[-max(1, round(len(pages) * VALIDATION_SHARE))]
         before = self.labelled.rows(names, first_held_out, pages[0], first_held_out)
         held_out = np.array([page >= first_held_out for page in rows.pages])

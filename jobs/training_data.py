@@ -6,7 +6,7 @@ predicted by a model that saw only the labels known before the first page of tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -65,7 +65,17 @@ def ensure_feature_pages(suite: Suite, product: Product, pages: Sequence[datetim
 def model_features(suite: Suite, product: Product) -> dict[str, str]:
     """Choose the columns of the feature pages that a model is given, categories first, with their types."""
     with suite.lake.reading() as connection:
-        columns = table_columns(connection, "features", product.name)
+        return choose_features(product, table_columns(connection, "features", product.name))
+
+
+def choose_features(product: Product, columns: Mapping[str, str]) -> dict[str, str]:
+    """Choose, among the columns of a feature table, those that a model is given; categories come first.
+
+    Raises
+    ------
+    UsageError
+        If `leave_out` names a column that is not there, or none remains.
+    """
     left_out = {*product.keys, "as_of", "valid_until", *product.header.model.leave_out}
     unknown = sorted(set(product.header.model.leave_out) - columns.keys())
     if unknown:

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from warehouse.definitions import Definitions, FeatureUse, Product
 from warehouse.definitions.durations import duration_text
-from warehouse.definitions.product import PAGE_COLUMNS
-from warehouse.errors import DefinitionError, RunFailed
+from warehouse.errors import RunFailed
+from warehouse.page_layout import PageColumn, joined_on, page_columns
 from warehouse.query import CheckedQuery
 from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox, SandboxPage
 from warehouse.system_sql import literal, quote, quote_all, system_sql
@@ -139,44 +139,13 @@ class Chunk:
 
     def _feature_columns(self) -> dict[str, str]:
         """Give the SQL of every column of the feature pages besides keys and times, by its name."""
-        entities = self.columns(ENTITIES)
-        where = self.product.entities.where
-        missing = [key for key in self.product.keys if key not in entities]
-        if missing:
-            raise DefinitionError(f"{where}: the keys {missing} are not among its columns: {', '.join(entities)}.")
-        owners = dict.fromkeys(entities, where)
-        columns = {
-            name: _storable(f"entities.{quote(name)}", kind)
-            for name, kind in entities.items()
-            if name not in self.product.keys
-        }
-        for index, use in enumerate(self.product.header.features):
-            group = self.definitions.groups[use.group]
-            for name, kind in self.columns(use.group).items():
-                if name in group.key:
-                    continue
-                shown = use.prefix + name
-                if shown in owners:
-                    raise DefinitionError(
-                        f"{self.product.yaml_where}: the column `{shown}` comes from {owners[shown]} and from"
-                        f" {group.file.where}; rename one, or give the group a `prefix`."
-                    )
-                owners[shown] = group.file.where
-                columns[shown] = _storable(f"use_{index}.{quote(name)}", kind)
-        taken = sorted(set(owners) & set(PAGE_COLUMNS))
-        if taken:
-            raise DefinitionError(f"{owners[taken[0]]}: the column `{taken[0]}` is the suite's own; rename it.")
-        return columns
+        listed = page_columns(self.definitions, self.product, self.columns(ENTITIES), self.columns)
+        return {column.name: _text_of(column) for column in listed}
 
     def _join(self, columns: dict[str, str], file: Path, n_pages: int) -> str:
         listed = ", ".join(f"{text} AS {quote(name)}" for name, text in columns.items())
         header = self.product.header
         if header.valid_until is not None:
-            if header.valid_until not in columns:
-                raise DefinitionError(
-                    f"{self.product.yaml_where}: valid_until names `{header.valid_until}`, which is no column of"
-                    f" {self.product.entities.where} or of a feature group."
-                )
             valid_until = f"{columns[header.valid_until]}::TIMESTAMP"
         else:
             assert header.valid_for is not None
@@ -194,17 +163,9 @@ class Chunk:
         )
 
     def _join_of(self, index: int, use: FeatureUse) -> str:
-        group = self.definitions.groups[use.group]
-        entities = self.columns(ENTITIES)
-        conditions = [f"use_{index}.{quote(PAGE_COLUMN)} = entities.{quote(PAGE_COLUMN)}"]
-        for key in group.key:
-            column = use.on.get(key, key)
-            if column not in entities:
-                raise DefinitionError(
-                    f"{self.product.yaml_where}: the feature group `{use.group}` is joined on `{column}`, which is no"
-                    f" column of {self.product.entities.where}; select it there, or map it with `on`."
-                )
-            conditions.append(f"use_{index}.{quote(key)} = entities.{quote(column)}")
+        on = joined_on(self.definitions, self.product, use, self.columns(ENTITIES))
+        pairs = [(quote(key), quote(column)) for key, column in {PAGE_COLUMN: PAGE_COLUMN, **on}.items()]
+        conditions = [f"use_{index}.{key} = entities.{column}" for key, column in pairs]
         return f"LEFT JOIN {self.table(use.group)} AS use_{index} ON {' AND '.join(conditions)}"
 
     def _types(self, file: Path) -> dict[str, str]:
@@ -224,6 +185,7 @@ class Chunk:
         raise RunFailed(f"{self.product.yaml_where}: the features' join changed the number of entities.")
 
 
-def _storable(text: str, kind: str) -> str:
-    """Cast what Parquet cannot hold exactly: sums of integers are HUGEINT, and are kept as BIGINT."""
-    return f"{text}::BIGINT" if kind in ("HUGEINT", "UHUGEINT") else text
+def _text_of(column: PageColumn) -> str:
+    table = "entities" if column.use is None else f"use_{column.use}"
+    text = f"{table}.{quote(column.column)}"
+    return text if column.stored_kind == column.kind else f"{text}::{column.stored_kind}"
