@@ -273,6 +273,11 @@ def published_pages(
     return {record.as_of: record for record in records}
 
 
+def publications(connection: duckdb.DuckDBPyConnection, product: str, kind: str, as_of: datetime) -> list[PageRecord]:
+    """Read every publication of one page, the oldest first."""
+    return _page_records(connection, "ledger/publications", [product, kind, as_of])
+
+
 def published_sizes(
     connection: duckdb.DuckDBPyConnection, product: str, kind: str, before: datetime
 ) -> list[tuple[datetime, int]]:
