@@ -7,13 +7,14 @@ of that stretch, so that it can be had even where upkeep has let go of the very 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import duckdb
 
 from warehouse import ledger
-from warehouse.errors import NotFoundError
+from warehouse.errors import NotFoundError, PublishFailed
+from warehouse.lake import Commit
 from warehouse.ledger import PageRecord
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import quote, system_sql
@@ -69,6 +70,28 @@ def past_page(
             f" {last + 1}, longer ago than `almanac upkeep` keeps such pages. {said_of(product, all_of_it)}"
         )
     return PastPage(record, int(kept[0]))
+
+
+def put_back(commit: Commit, past: PastPage, run_id: str, now: datetime, note: str) -> PageRecord:
+    """Make what a page was the page again, inside a commit; give the ledger's row of that, which is not appended yet.
+
+    Whether what is there now was made from newer facts does not matter here: that is what is undone.
+
+    Raises
+    ------
+    PublishFailed
+        If the rows at that snapshot are not as many as the ledger has of them.
+    """
+    record = past.record
+    target = f"{record.kind}.{quote(record.product)}"
+    commit.execute(f"DELETE FROM {target} WHERE as_of = $1", [record.as_of])
+    row = commit.execute(system_sql("publish/put_back", target=target, rows=past.relation)).fetchone()
+    if row is None or row[0] != record.n_rows:
+        raise PublishFailed(
+            f"the page {record.as_of} of {record.product} has {row[0] if row else 0} rows of {record.kind} at snapshot"
+            f" {past.readable_at}, and {record.n_rows} in the ledger. Nothing was changed; see `almanac doctor`."
+        )
+    return replace(record, run_id=run_id, recorded_at=now, snapshot_id=commit.snapshot_id, note=note)
 
 
 def said_of(product: str, publications: Sequence[PageRecord]) -> str:

@@ -1,4 +1,4 @@
-"""Commands on what a page was and would be: diff."""
+"""Commands on what a page was and would be: diff, rollback."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ PageOption = Annotated[
 def add_commands(app: typer.Typer) -> None:
     """Add this module's commands to the command line."""
     app.command("diff")(diff)
+    app.command("rollback")(rollback)
 
 
 def diff(
@@ -79,3 +80,41 @@ def _named(side: Side) -> str:
 
 def _heading(what: str, count: int, shown: int) -> str:
     return f"Entities that {what}" + (f": the first {shown} of {count:,}" if shown < count else "")
+
+
+def rollback(
+    product: Annotated[str, typer.Argument(help="A product.")],
+    page: PageOption,
+    to: Annotated[int, typer.Option("--to", metavar="SNAPSHOT", min=0, help="The snapshot's number.")],
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why, for the ledger.")
+    ] = "no reason was given",
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make a page again what it was at a snapshot, in one commit.
+
+    Backfills leave it so until they are run with --only rolled-back, or all.
+
+    Examples:  almanac rollback late_order --page 2026-03-10T18:00 --to 41 --reason "orders of two depots were missing"
+    """
+    from jobs.rollback import rollback as roll_back
+
+    done = roll_back(the_suite(), product, parse_instant(page, "--page"), to, reason)
+    if as_json:
+        console.print_json(asdict(done))
+        return
+    row = {
+        "page (UTC)": done.page.as_of,
+        "rows": done.page.n_rows,
+        "model": done.page.model_version,
+        "until now rows": done.replaced.n_rows,
+        "until now model": done.replaced.model_version,
+        "snapshot": done.page.snapshot_id,
+        "run": done.page.run_id,
+    }
+    console.print_table([row], f"{product}: {done.rollback.said}")
+    if not done.with_features:
+        typer.echo("The features that its predictions came from are no longer kept; those that are there stay.")
+    typer.echo(f"What that changed: almanac diff {product} --page {page}")
