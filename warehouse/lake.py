@@ -92,7 +92,8 @@ class Lake:
             connection.close()
             if snapshot_id is not None and "snapshot" in str(error).lower():
                 raise NotFoundError(
-                    f"the lake has no snapshot {snapshot_id}; `almanac status` names the newest."
+                    f"the lake has no snapshot {snapshot_id}, or upkeep has let go of it; `almanac status` names the"
+                    " newest."
                 ) from error
             if any(word in str(error) for word in ("version", "not a database", "Could not find")):
                 raise LakeFormatError(
@@ -182,6 +183,25 @@ class Lake:
                 raise PublishFailed(
                     f"the commit «{message}» did not take place: {error}. What was published before is unchanged;"
                     " free disk space if that was the cause, and run this again."
+                ) from error
+
+    @contextlib.contextmanager
+    def maintaining(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the lake under the writer lock for one of DuckLake's own calls, which commit by themselves.
+
+        Raises
+        ------
+        PublishFailed
+            If the catalogue or the disk refuses; what was there before is still there.
+        """
+        with self.writer_lock(), contextlib.closing(self.connect(read_only=False)) as connection:
+            check_format(connection, self.root)
+            try:
+                yield connection
+            except (duckdb.Error, OSError) as error:
+                raise PublishFailed(
+                    f"upkeep of the lake {self.root} went wrong: {error}. What is published is unchanged; see that"
+                    " the disk has room, and run this again."
                 ) from error
 
     def create(self, now: datetime, made_by: str) -> None:
