@@ -168,15 +168,20 @@ class _Worklist:
         if not any(page in tried for page in pages):
             return {}
         staleness = Staleness(self.suite.definitions, self.product, ledger.source_facts(self.connection))
+        undone = ledger.rollbacks(self.connection, self.product.name)
+        # Somebody put these back since we began, and does not want what we would make.
+        put_back = {page for page, rollback in undone.items() if rollback.snapshot_id > self.began_at}
         return {
             page: record
             for page, record in tried.items()
-            if page in pages
-            and record.definitions == staleness.fingerprint
-            and (record.state == "failed" or self._is_same(record, staleness))
+            if page in pages and (page in put_back or self._is_what_we_would_do(record, staleness))
         }
 
-    def _is_same(self, record: PageRecord, staleness: Staleness) -> bool:
+    def _is_what_we_would_do(self, record: PageRecord, staleness: Staleness) -> bool:
+        if record.definitions != staleness.fingerprint:
+            return False
+        if record.state == "failed":
+            return True
         return record.model_version == self.wanted.version_of(record.as_of) and staleness.why(record) is None
 
     def _note_others(self, done: Mapping[datetime, PageRecord]) -> None:

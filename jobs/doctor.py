@@ -94,7 +94,7 @@ def _lake(lake: Lake, definitions: Definitions, clock: Clock) -> list[Finding]:
 def _data_files(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """List the Parquet files that the lake's tables refer to."""
     query = "SELECT data_file FROM ducklake_list_files('lake', $1, schema => $2)"
-    tables = connection.execute(system_sql("doctor/tables")).fetchall()
+    tables = connection.execute(system_sql("reading/tables")).fetchall()
     return [row[0] for schema, name in tables for row in connection.execute(query, [name, schema]).fetchall()]
 
 

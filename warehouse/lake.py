@@ -92,7 +92,8 @@ class Lake:
             connection.close()
             if snapshot_id is not None and "snapshot" in str(error).lower():
                 raise NotFoundError(
-                    f"the lake has no snapshot {snapshot_id}; `almanac status` names the newest."
+                    f"the lake has no snapshot {snapshot_id}, or upkeep has let go of it; `almanac status` names the"
+                    " newest."
                 ) from error
             if any(word in str(error) for word in ("version", "not a database", "Could not find")):
                 raise LakeFormatError(
@@ -184,6 +185,25 @@ class Lake:
                     " free disk space if that was the cause, and run this again."
                 ) from error
 
+    @contextlib.contextmanager
+    def maintaining(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the lake under the writer lock for one of DuckLake's own calls, which commit by themselves.
+
+        Raises
+        ------
+        PublishFailed
+            If the catalogue or the disk refuses; what was there before is still there.
+        """
+        with self.writer_lock(), contextlib.closing(self.connect(read_only=False)) as connection:
+            check_format(connection, self.root)
+            try:
+                yield connection
+            except (duckdb.Error, OSError) as error:
+                raise PublishFailed(
+                    f"upkeep of the lake {self.root} went wrong: {error}. What is published is unchanged; see that"
+                    " the disk has room, and run this again."
+                ) from error
+
     def create(self, now: datetime, made_by: str) -> None:
         """Make the lake if there is none, with its ledger. Safe under several processes at once."""
         for directory in (self.root, self.data, self.staging, self.artifacts):
@@ -196,6 +216,7 @@ class Lake:
                 self._attach(connection, read_only=False, snapshot_id=None)
                 connection.execute("BEGIN")
                 connection.execute(system_sql("ledger/create"))
+                connection.execute(system_sql("ledger/create_rollbacks"))
                 values = [LAKE_FORMAT, uuid.uuid4().hex, made_by, now]
                 connection.execute("INSERT INTO ledger.format VALUES ($1, $2, $3, $4)", values)
                 connection.execute("COMMIT")

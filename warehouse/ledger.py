@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import duckdb
 
-from warehouse.lake import Commit
+from warehouse.lake import Commit, table_columns
 from warehouse.system_sql import system_sql
 
 if TYPE_CHECKING:
@@ -184,6 +184,27 @@ class Promotion:
     reason: str
 
 
+@dataclass(frozen=True)
+class Rollback:
+    """A page was put back to what it had been at the snapshot `to_snapshot`, by the commit `snapshot_id`."""
+
+    TABLE: ClassVar[str] = "rollbacks"
+    product: str
+    as_of: datetime
+    to_snapshot: int
+    snapshot_id: int
+    run_id: str
+    rolled_back_at: datetime
+    rolled_back_by: str
+    reason: str
+
+    @property
+    def said(self) -> str:
+        """Say it in a line."""
+        at = f"{self.rolled_back_at:%Y-%m-%d %H:%M}"
+        return f"rolled back to snapshot {self.to_snapshot} by {self.rolled_back_by} at {at}: {self.reason}"
+
+
 Record = (
     Ingestion
     | PageRecord
@@ -194,6 +215,7 @@ Record = (
     | GridRecord
     | ModelRecord
     | Promotion
+    | Rollback
 )
 
 
@@ -273,6 +295,11 @@ def published_pages(
     return {record.as_of: record for record in records}
 
 
+def publications(connection: duckdb.DuckDBPyConnection, product: str, kind: str, as_of: datetime) -> list[PageRecord]:
+    """Read every publication of one page, the oldest first."""
+    return _page_records(connection, "ledger/publications", [product, kind, as_of])
+
+
 def published_sizes(
     connection: duckdb.DuckDBPyConnection, product: str, kind: str, before: datetime
 ) -> list[tuple[datetime, int]]:
@@ -326,6 +353,15 @@ def promotions(connection: duckdb.DuckDBPyConnection, product: str) -> list[Prom
     names = [spec.name for spec in fields(Promotion)]
     rows = connection.execute(system_sql("ledger/promotions", columns=", ".join(names)), [product]).fetchall()
     return [Promotion(*row) for row in rows]
+
+
+def rollbacks(connection: duckdb.DuckDBPyConnection, product: str) -> dict[datetime, Rollback]:
+    """Read the newest rollback of each page of a product. It stands if no publication has followed it."""
+    if not table_columns(connection, "ledger", Rollback.TABLE):
+        return {}
+    names = [spec.name for spec in fields(Rollback)]
+    rows = connection.execute(system_sql("ledger/rollbacks", columns=", ".join(names)), [product]).fetchall()
+    return {rollback.as_of: rollback for rollback in (Rollback(*row) for row in rows)}
 
 
 def model_in_effect(promotions: Sequence[Promotion], as_of: datetime) -> str | None:
