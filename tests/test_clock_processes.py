@@ -6,39 +6,33 @@ import json
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.clock_suites import almanac, book_rows, first_look, make_suite, real_now, run, run_json, wait_for
+from tests.clock_suites import (
+    almanac,
+    book_rows,
+    first_look,
+    make_suite,
+    open_webhook,
+    real_now,
+    run,
+    run_json,
+    wait_for,
+)
 
 HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
 def webhook() -> Iterator[tuple[str, list[Any]]]:
-    """A web server that takes down what it is sent: its apprise address, and the list."""
-    received: list[Any] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"json://user:s3cretpw@127.0.0.1:{server.server_port}", received
-        server.shutdown()
+    with open_webhook() as opened:
+        yield opened
 
 
 def states(suite: Path) -> dict[str, list[str]]:
@@ -250,7 +244,7 @@ def test_pausing_is_recorded_and_skips_ticks_with_the_reason(tmp_path: Path) -> 
 def test_the_agenda_shows_an_edit_before_it_takes_effect(tmp_path: Path) -> None:
     text = """
         jobs:
-          work: {run: {shell: "true"}, cron: "0 0 * * mon", zone: America/New_York}
+          work: {run: {shell: "true"}, cron: "0 0 * * mon", zone: America/New_York, tags: [weekly], owner: ada}
           old: {run: upkeep, every: 1 day}
         """
     suite = make_suite(tmp_path / "suite", text)
@@ -258,6 +252,8 @@ def test_the_agenda_shows_an_edit_before_it_takes_effect(tmp_path: Path) -> None
     window = ("agenda", "--from", "2013-03-04", "--to", "2013-03-19")
     before = run_json(suite, *window)
     assert before["changes"] == []
+    weekly = run_json(suite, *window, "--tag", "weekly")["ticks"]
+    assert {(tick["job"], tick["owner"]) for tick in weekly} == {("work", "ada")}
     local = [tick["local"] for tick in before["ticks"] if tick["job"] == "work"]
     assert local == ["2013-03-04 00:00-05:00", "2013-03-11 00:00-04:00", "2013-03-18 00:00-04:00"]
     (suite / "schedules.yaml").write_text(

@@ -21,7 +21,7 @@ from jobs.schedule.schedule import Schedule
 from jobs.schedule.suite_clock import SuiteClock
 from jobs.starter import make_flights, make_starter
 from jobs.suite import Suite, open_suite
-from tests.clock_suites import book_rows, run, run_json
+from tests.clock_suites import book_rows, open_webhook, run, run_json
 from tests.conftest import PAGE, PRODUCT, clock_at, reopened
 from warehouse.errors import DefinitionError
 from warehouse.system_sql import system_sql
@@ -138,6 +138,21 @@ def test_going_stale_and_being_fresh_again_are_told_once_each() -> None:
             alert_of_freshness(book, schedule, found, PAGE + hour * HOUR)
     titles = [row["title"] for row in book.db.execute("SELECT title FROM alerts ORDER BY raised_at")]
     assert titles == [f"{PRODUCT} is stale", f"{PRODUCT} is fresh again"] * 2
+
+
+def test_a_tick_by_hand_tells_of_a_stale_product(trained: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    product = trained.root / "sql" / "products" / PRODUCT / "product.yaml"
+    product.write_text(product.read_text() + "\nfresh_within: 26 hours\n")
+    schedule = "jobs: {orders: {run: {predict: late_order}, every: 1000 days, alerts: TEST_ALERTS}}"
+    (trained.root / "schedules.yaml").write_text(schedule)
+    run_page(reopened(trained), PRODUCT, PAGE)
+    with open_webhook() as (address, received):
+        monkeypatch.setenv("TEST_ALERTS", address)
+        for hours in (25, 27, 28):
+            run(trained.root, "tick", "--now", str(PAGE + hours * HOUR))
+        run_page(reopened(trained), PRODUCT, PAGE + DAY)
+        run(trained.root, "tick", "--now", str(PAGE + 29 * HOUR))
+    assert [message["title"] for message in received] == [f"{PRODUCT} is stale", f"{PRODUCT} is fresh again"]
 
 
 def test_costs_are_added_up_by_owner_team_product_and_job(trained: Suite) -> None:

@@ -85,6 +85,7 @@ def tick(
 def agenda(
     first: FromOption = None,
     until: ToOption = None,
+    tag: Annotated[str | None, typer.Option("--tag", help="Only jobs that bear this tag.")] = None,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -93,7 +94,7 @@ def agenda(
 
     It follows the file as it is now, and says what in it is not in force yet.
 
-    Examples:  almanac agenda   |   almanac agenda --from 2013-03-09 --to 2013-03-12 --json
+    Examples:  almanac agenda --tag daily   |   almanac agenda --from 2013-03-09 --to 2013-03-12 --json
     """
     from jobs.schedule.agenda import agenda as list_ticks
     from jobs.schedule.agenda import pending_changes
@@ -104,7 +105,7 @@ def agenda(
     end = parse_instant(until, "--to") if until else start + timedelta(days=1)
     files = _files()
     file = read_schedule(read_text(files.root), known_names(files.suite))
-    entries = list_ticks(files.book, file, files.page_of, start, end)
+    entries = [e for e in list_ticks(files.book, file, files.page_of, start, end) if tag is None or tag in e.tags]
     changes = pending_changes(files.book, file)
     if as_json:
         console.print_json({"ticks": [_columns(e) for e in entries], "changes": [_columns(c) for c in changes]})

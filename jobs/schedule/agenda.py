@@ -22,6 +22,8 @@ class Entry:
     zone: str
     page: datetime | None
     work: str
+    owner: str | None
+    tags: tuple[str, ...]
     note: str
 
 
@@ -42,7 +44,8 @@ def agenda(book: Book, schedule: Schedule, page_of: PageOf, start: datetime, end
         for at in job.trigger.between(start, end):
             local = at.replace(tzinfo=UTC).astimezone(ZoneInfo(zone))
             shown = local.isoformat(sep=" ", timespec="minutes")
-            entries.append(Entry(name, at, shown, zone, page_of(job, at), str(job.work), paused.get(name, "")))
+            page, note = page_of(job, at), paused.get(name, "")
+            entries.append(Entry(name, at, shown, zone, page, str(job.work), job.owner, job.tags, note))
     return sorted(entries, key=lambda entry: (entry.at, entry.job))
 
 
