@@ -23,8 +23,8 @@ from jobs.starter import make_flights, make_starter
 from jobs.suite import Suite, open_suite
 from tests.clock_suites import book_rows, open_webhook, run, run_json
 from tests.conftest import PAGE, PRODUCT, clock_at, reopened
+from warehouse import ledger
 from warehouse.errors import DefinitionError
-from warehouse.system_sql import system_sql
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -78,8 +78,16 @@ def test_pages_that_were_missed_are_made_by_one_backfill(trained: Suite) -> None
     ]
     assert {row["run"] for row in run_json(trained.root, "ticks", "orders")} == {1}
     with trained.lake.reading() as connection:
-        found = connection.execute(system_sql("ledger/published_pages", columns="as_of"), [PRODUCT, "predictions"])
-        assert found.fetchall() == [(PAGE - 2 * DAY,), (PAGE - DAY,), (PAGE,)]
+        found = ledger.published_pages(connection, PRODUCT, "predictions")
+        assert sorted(found) == [PAGE - 2 * DAY, PAGE - DAY, PAGE]
+
+
+def test_of_the_pages_that_a_failed_backfill_was_to_make_those_that_are_there_count(trained: Suite) -> None:
+    clock = SuiteClock(trained.root, Book(sqlite3.connect(":memory:")), clock_at(PAGE))
+    assert clock.published(PRODUCT, [PAGE]) == set()
+    run_page(trained, PRODUCT, PAGE)
+    run_page(trained, PRODUCT, PAGE - 2 * DAY)
+    assert clock.published(PRODUCT, [PAGE - DAY, PAGE]) == {PAGE}
 
 
 @pytest.mark.parametrize(

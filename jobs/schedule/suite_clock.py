@@ -19,6 +19,7 @@ from jobs.schedule.redaction import register_secrets
 from jobs.schedule.schedule import Job, Schedule
 from jobs.schedule.scheduler import Question, World
 from jobs.suite import Clock, Suite, open_suite
+from warehouse import ledger
 from warehouse.errors import AlmanacError, DefinitionError, NotFoundError
 from warehouse.system_sql import system_sql
 
@@ -102,10 +103,9 @@ class SuiteClock:
         """Give those of the pages that are published."""
         if not self.suite.lake.exists():
             return set()
-        query = system_sql("ledger/published_pages", columns="as_of")
+        wanted = set(pages)
         with self.suite.lake.reading() as connection:
-            found = connection.execute(query, [product, "predictions"]).fetchall()
-        return set(pages) & {page for (page,) in found}
+            return wanted & ledger.published_pages(connection, product, "predictions", wanted).keys()
 
     def stale_products(self, now: datetime) -> dict[str, str]:
         """Give the products that state `fresh_within` and are not, each with a sentence on it.
