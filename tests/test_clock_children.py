@@ -19,6 +19,7 @@ from jobs.schedule.redaction import redacted, register_secrets
 from jobs.schedule.schedule import Job, Work
 from jobs.schedule.ticks import Finished, Run, Tick
 from jobs.schedule.triggers import Interval
+from tests.clock_suites import real_now
 
 AT = datetime(2024, 1, 1, 18)
 
@@ -131,7 +132,7 @@ def test_a_lease_lives_until_it_is_let_go(suite: Path) -> None:
     assert others.is_alive(run.lease)
     children.let_go(1)
     assert not others.is_alive(run.lease)
-    assert not list((suite / "lake" / "leases").iterdir())
+    assert not list((suite / "lake" / "owners").iterdir())
 
 
 KILLED = """
@@ -201,15 +202,16 @@ def test_old_logs_and_free_leases_are_swept(suite: Path) -> None:
     run = run_of(children, "true")
     children.start(run)
     outcome(children)
-    abandoned = suite / "lake" / "leases" / "left.lock"
-    abandoned.touch()
-    children.sweep(time.time() - 60)
-    assert abandoned.exists()
-    children.sweep(time.time() + 60)
-    assert not abandoned.exists()
+    owners = suite / "lake" / "owners"
+    left = {owners / "left.lock", owners / ".left-before-it-was-named"}
+    for path in left:
+        path.touch()
+    children.sweep(real_now() - timedelta(minutes=1))
+    assert left < set(owners.iterdir())
+    children.sweep(real_now() + timedelta(minutes=1))
+    assert set(owners.iterdir()) == {owners / f"{run.lease}.lock"}
     assert not children.log_of(run).exists()
     assert children.is_alive(run.lease)
-    assert (suite / "lake" / "leases" / f"{run.lease}.lock").exists()
 
 
 def test_what_a_run_used_is_added_up_over_its_whole_tree(suite: Path) -> None:

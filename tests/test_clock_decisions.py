@@ -367,11 +367,11 @@ def test_a_drained_scheduler_starts_nothing() -> None:
 
 
 def test_a_book_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    book = Book.open(tmp_path / "operations.sqlite")
+    book = Book.open(tmp_path)
     book.db.execute("PRAGMA user_version = 99")
     book.close()
     with pytest.raises(LakeFormatError, match="format 99"):
-        Book.open(tmp_path / "operations.sqlite")
+        Book.open(tmp_path)
 
 
 def test_ten_thousand_missed_ticks_are_settled_together() -> None:

@@ -168,7 +168,7 @@ def test_costs_are_added_up_by_owner_team_product_and_job(trained: Suite) -> Non
     run(trained.root, "tick", "--now", str(PAGE - HOUR))
     run(trained.root, "tick", "--now", str(PAGE))
 
-    book = Book.open(trained.lake.root / "operations.sqlite")
+    book = Book.open(trained.lake.root)
 
     def by(what: str) -> dict[Any, Any]:
         return {row[what]: row for row in costs(trained.lake, book, what, None, None)}

@@ -203,7 +203,7 @@ def _files() -> SuiteClock:
     from jobs.schedule.suite_clock import SuiteClock
 
     root = State.suite.resolve()
-    return SuiteClock(root, Book.open(root / "lake" / "operations.sqlite"), now)
+    return SuiteClock(root, Book.open(root / "lake"), now)
 
 
 def _enter(files: SuiteClock) -> Book:

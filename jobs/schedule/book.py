@@ -1,4 +1,4 @@
-"""The book: what was due and what became of it, in `lake/operations.sqlite`.
+"""The book: what was due and what became of it, in the lake's operational state (`warehouse.operations`).
 
 Every change is made in a transaction that holds SQLite's write lock (`with book.writing()`), so that any number
 of daemons and one-shot ticks on one host see the same book and each tick is taken once. What to write is
@@ -7,9 +7,9 @@ decided in `jobs.schedule.decide`; the tables stand in sql/system/operations/cre
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,12 +19,10 @@ from jobs.schedule.decide import Again, Board, Hold, Running, Settle, Start, Ups
 from jobs.schedule.schedule import Job, Schedule
 from jobs.schedule.ticks import Cost, Run, Tick
 from jobs.schedule.triggers import read_back, write_down
-from warehouse.errors import LakeFormatError, NotFoundError, UsageError
+from warehouse.errors import NotFoundError, UsageError
+from warehouse.operations import open_operations, set_up, writing
 from warehouse.system_sql import system_sql
 
-#: Raised when the tables change in a way that older versions cannot read.
-BOOK_FORMAT = 1
-_BUSY_TIMEOUT_S = 60.0
 _MICROSECOND = timedelta(microseconds=1)
 #: So many waiting ticks of one job are looked at in one go.
 _LOOK_AT = 300
@@ -37,45 +35,20 @@ class Book:
     """An open book. One thread uses it at a time."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self.db = connection
-        connection.isolation_level = None
-        connection.row_factory = sqlite3.Row
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > BOOK_FORMAT:
-            raise LakeFormatError(
-                f"lake/operations.sqlite has format {version}, and this Almanac reads up to {BOOK_FORMAT}: "
-                "install the version that wrote it, or a newer one"
-            )
-        if version == 0:
-            with self.writing():
-                if not connection.execute("PRAGMA user_version").fetchone()[0]:
-                    for statement in system_sql("operations/create").split(";\n"):
-                        connection.execute(statement)
-                    connection.execute(f"PRAGMA user_version = {BOOK_FORMAT}")
+        self.db = set_up(connection)
 
     @classmethod
-    def open(cls, path: Path) -> Book:
-        """Open the book at `path`, and make it if there is none."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        return cls(connection)
+    def open(cls, lake: Path) -> Book:
+        """Open the book of the lake in this directory, and make it if there is none."""
+        return cls(open_operations(lake))
 
     def close(self) -> None:
         """Close the book; the object is of no use afterwards."""
         self.db.close()
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> AbstractContextManager[None]:
         """Hold the write lock; what is done inside is kept as a whole, or not at all."""
-        self.db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self.db.execute("ROLLBACK")
-            raise
-        self.db.execute("COMMIT")
+        return writing(self.db)
 
     # What was due
 

@@ -1,8 +1,8 @@
 """Runs as child processes, each under a keeper, with leases that end when nothing of a run is left.
 
-A lease is a file under `lake/leases/`, locked (flock) by the scheduler until the end of the run is written down,
-and by every process of the run's tree. The kernel lets go of the lock when the last of them is gone, however that
-came about, so that a run whose lease is free and whose end is not in the book was abandoned.
+A run's lease (`warehouse.leases`) is held by the scheduler until the end of the run is written down, and by every
+process of the run's tree. The kernel lets go of it when the last of them is gone, however that came about, so that a
+run whose lease is free and whose end is not in the book was abandoned.
 
 What a run prints goes to `lake/logs/`.
 """
@@ -10,7 +10,6 @@ What a run prints goes to `lake/logs/`.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -18,9 +17,9 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from jobs.schedule import keeper
 from jobs.schedule.commands import command_of, environment_of
 from jobs.schedule.redaction import redacted
 from jobs.schedule.ticks import Cost, Finished, Run
+from warehouse.leases import OwnerLock, is_alive, sweep_owners
 
 _TAIL_BYTES = 4096
 
@@ -56,41 +56,30 @@ class Children:
     suite: Path
     secrets: Callable[[], Sequence[str]] = tuple
     on_end: Callable[[], None] = lambda: None
-    _leases: dict[str, int] = field(default_factory=dict)
+    _leases: dict[str, OwnerLock] = field(default_factory=dict)
     _leases_of_runs: dict[int, str] = field(default_factory=dict)
     _children: dict[int, _Child] = field(default_factory=dict)
     _ended: dict[int, Finished] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def lake(self) -> Path:
+        """The suite's lake, which has the leases and the logs."""
+        return self.suite / "lake"
+
     def log_of(self, run: Run) -> Path:
         """Give the file that takes what a run prints."""
-        return self.suite / "lake" / "logs" / f"{run.run:07d}-{run.job.name}.log"
+        return self.lake / "logs" / f"{run.run:07d}-{run.job.name}.log"
 
     def take_lease(self) -> str:
         """Take a new lease, and name it."""
-        lease = uuid.uuid4().hex
-        path = self._lease_file(lease)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._leases[lease] = descriptor
-        return lease
+        lock = OwnerLock(self.lake)
+        self._leases[lock.owner.name] = lock
+        return lock.owner.name
 
     def is_alive(self, lease: str) -> bool:
         """Tell whether a lease is held, by this process or any other on this host."""
-        if lease in self._leases:
-            return True
-        try:
-            descriptor = os.open(self._lease_file(lease), os.O_RDWR)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        return lease in self._leases or is_alive(self.lake, lease)
 
     def start(self, run: Run) -> None:
         """Start a run under a keeper. One that cannot be started has failed."""
@@ -108,7 +97,7 @@ class Children:
         log = self.log_of(run)
         log.parent.mkdir(parents=True, exist_ok=True)
         timeout_s = run.job.timeout.total_seconds() if run.job.timeout else 0.0
-        lease, (reader, writer) = self._leases[run.lease], os.pipe()
+        lease, (reader, writer) = self._leases[run.lease].descriptor, os.pipe()
         keep = [sys.executable, "-I", "-S", keeper.__file__, str(timeout_s), str(lease), str(writer)]
         try:
             with log.open("ab") as output:
@@ -181,8 +170,7 @@ class Children:
             self._ended.pop(run, None)
             self._children.pop(run, None)
             lease = self._leases_of_runs.pop(run)
-        self._lease_file(lease).unlink(missing_ok=True)
-        os.close(self._leases.pop(lease))
+        self._leases.pop(lease).end()
 
     def running(self) -> int:
         """Count the runs that have not ended."""
@@ -202,16 +190,10 @@ class Children:
         while self.running() and time.monotonic() < give_up:
             time.sleep(0.02)
 
-    def sweep(self, older_than_s: float) -> None:
-        """Clear away logs that are older than that, and leases that nobody holds any more."""
-        for log in (self.suite / "lake" / "logs").glob("*.log"):
+    def sweep(self, before: datetime) -> None:
+        """Clear away logs of before an instant (naive UTC), and what is left of leases that nobody holds any more."""
+        for log in (self.lake / "logs").glob("*.log"):
             with contextlib.suppress(FileNotFoundError):
-                if log.stat().st_mtime < older_than_s:
+                if datetime.fromtimestamp(log.stat().st_mtime, UTC).replace(tzinfo=None) < before:
                     log.unlink()
-        for path in (self.suite / "lake" / "leases").glob("*.lock"):
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_mtime < older_than_s and not self.is_alive(path.stem):
-                    path.unlink()
-
-    def _lease_file(self, lease: str) -> Path:
-        return self.suite / "lake" / "leases" / f"{lease}.lock"
+        sweep_owners(self.lake, before)

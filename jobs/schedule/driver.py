@@ -26,7 +26,7 @@ from jobs.schedule.wakeups import Wakeups
 from jobs.suite import Clock
 
 #: What the clock keeps of runs' output, and how often that is looked through.
-KEEP_LOGS_S = 30 * 86400.0
+KEEP_LOGS = timedelta(days=30)
 _SWEEP_EVERY_S = 3600.0
 _FRESHNESS_EVERY_S = 60.0
 #: A clock that goes back by less is being corrected, as clocks are.
@@ -47,7 +47,7 @@ class Driver:
 
     def __post_init__(self) -> None:
         self.root = self.root.resolve()
-        self.book = Book.open(self.root / "lake" / "operations.sqlite")
+        self.book = Book.open(self.root / "lake")
         self.files = SuiteClock(self.root, self.book, self.clock)
         self.children = Children(self.root, lambda: alert_variables(self.files.schedule()), self._woken.set)
         self.scheduler = Scheduler(
@@ -119,7 +119,7 @@ class Driver:
             with self.book.writing():
                 alert_of_freshness(self.book, self.files.schedule(), stale, now)
         if self._is_time("sweep", _SWEEP_EVERY_S):
-            self.children.sweep(self.wall().timestamp() - KEEP_LOGS_S)
+            self.children.sweep(self.wall() - KEEP_LOGS)
         return step
 
     def _look_at_the_clock(self) -> None:
@@ -146,7 +146,7 @@ class Driver:
         return True
 
     def _keep_sending(self) -> None:
-        book = Book.open(self.root / "lake" / "operations.sqlite")
+        book = Book.open(self.root / "lake")
         while True:
             send_alerts(book, self.log, self.wall())
             time.sleep(2)

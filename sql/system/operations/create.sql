@@ -1,5 +1,16 @@
--- The clock's own state, in SQLite (lake/operations.sqlite): what was due and what became of it. Small and busy,
--- and so not in the lake, which a commit a minute would bloat. All times are naive UTC, as ISO 8601 text.
+-- Operational state, in SQLite (lake/operations.sqlite): who is at work on what, what was due and what became of it.
+-- Small and busy, and so not in the lake, which a commit a minute would bloat. All times are naive UTC, as ISO 8601
+-- text.
+
+-- Which process is at work on which page. A row counts for as long as its owner lives, that is, for as long as some
+-- process holds the lock of lake/owners/OWNER.lock.
+CREATE TABLE claims (
+    product TEXT NOT NULL,
+    page TEXT NOT NULL,      -- the as_of
+    owner TEXT NOT NULL,
+    claimed_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    PRIMARY KEY (product, page)
+) WITHOUT ROWID;
 
 -- Every job that was ever in schedules.yaml. `job_id` is its identity, which a rename (`was:`) does not change.
 -- `trigger` is the rule that has been in force, and its ticks up to `seen_until` are in the table of ticks.
@@ -13,7 +24,7 @@ CREATE TABLE jobs (
 );
 CREATE UNIQUE INDEX jobs_by_name ON jobs (name) WHERE removed_at IS NULL;
 
--- One row for each attempt: a child process. `lease` names the lock file that lives as long as it does.
+-- One row for each attempt: a child process. `lease` names the owner that lives as long as anything of it does.
 CREATE TABLE runs (
     run INTEGER PRIMARY KEY AUTOINCREMENT,
     job_id INTEGER NOT NULL REFERENCES jobs,
