@@ -363,7 +363,8 @@ class SimulatedWorld:
             due = next(occurrences(trigger, self.now, self.now + 8 * DAY), None)
             soon += [due - self.clock_error] if due else []
         waiting = self.book.db.execute(
-            "SELECT min(not_before) FROM ticks WHERE outcome IS NULL AND run IS NULL AND not_before > ?",
+            "SELECT min(not_before) FROM ticks INDEXED BY ticks_open"
+            " WHERE outcome IS NULL AND run IS NULL AND not_before > ?",
             (str(self.now),),
         )
         (rest,) = waiting.fetchone()
@@ -399,7 +400,7 @@ class SimulatedWorld:
             self.real = self.next_moment()
             self.live = {n: live for n, live in self.live.items() if live.owner is not None or self.still_runs(live)}
             self.step("a")
-            query = "SELECT count(*) FROM ticks WHERE outcome IS NULL AND at <= ?"
+            query = "SELECT count(*) FROM ticks INDEXED BY ticks_open WHERE outcome IS NULL AND at <= ?"
             if not self.book.db.execute(query, (str(final),)).fetchone()[0]:
                 return
         raise AssertionError("ticks are left without an outcome")

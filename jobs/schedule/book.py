@@ -7,8 +7,9 @@ decided in `jobs.schedule.decide`; the tables stand in sql/system/operations/cre
 
 from __future__ import annotations
 
+import functools
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -125,8 +126,12 @@ class Book:
         return Board(schedule, names, ticks, self._pauses(), self.newest_at, running, ready)
 
     def _open_ticks(self, job_id: int) -> list[Tick]:
-        values = {"job_id": job_id, "at_most": _LOOK_AT}
-        return [_tick(row) for row in self.db.execute(system_sql("operations/open_ticks_of_job"), values)]
+        """List the oldest ticks of a job, and its newest: after a long outage there may be hundreds of thousands."""
+        oldest = _ticks(self.db.execute(system_sql("operations/open_ticks_of_job", first="ASC"), (job_id, _LOOK_AT)))
+        if len(oldest) < _LOOK_AT:
+            return oldest
+        newest = _ticks(self.db.execute(system_sql("operations/open_ticks_of_job", first="DESC"), (job_id, 1)))
+        return oldest if newest == oldest[-1:] else oldest + newest
 
     def newest_at(self, name: str, at: datetime) -> Upstream | None:
         """Give the newest tick of a job at or before an instant, or the one that does its work."""
@@ -144,7 +149,7 @@ class Book:
 
     def ticks_of(self, run: int) -> list[Tick]:
         """List the ticks of a run that is not over, oldest first."""
-        return [_tick(row) for row in self.db.execute(system_sql("operations/ticks_of_run"), (run,))]
+        return _ticks(self.db.execute(system_sql("operations/ticks_of_run"), (run,)))
 
     def job_name(self, job_id: int) -> str:
         """Give a job's current name, or the last that it had."""
@@ -298,19 +303,27 @@ class Book:
         return {row["job_id"]: f"paused by {row['paused_by']}: {row['why']}" for row in rows}
 
 
-def _tick(row: sqlite3.Row) -> Tick:
-    return Tick(
-        row["job_id"],
-        _time(row["at"]),
-        _time(row["page"]) if row["page"] else None,
-        _time(row["seen_at"]),
-        bool(row["missed"]),
-        row["attempts"],
-        row["abandoned"],
-        _time(row["not_before"]) if row["not_before"] else None,
-        row["run"],
-        row["reason"],
-    )
+def _ticks(rows: Iterable[sqlite3.Row]) -> list[Tick]:
+    return [_tick(*row) for row in rows]
+
+
+@functools.lru_cache(maxsize=8192)  # most of what waits is as it was at the last look
+def _tick(
+    job_id: int,
+    at: str,
+    page: str | None,
+    seen_at: str,
+    missed: int,
+    attempts: int,
+    abandoned: int,
+    not_before: str | None,
+    run: int | None,
+    reason: str | None,
+) -> Tick:
+    """Make a tick of a row of open_ticks_of_job.sql or ticks_of_run.sql."""
+    instants = (_time(at), _time(page) if page else None, _time(seen_at))
+    rests_until = _time(not_before) if not_before else None
+    return Tick(job_id, *instants, bool(missed), attempts, abandoned, rests_until, run, reason)
 
 
 _time = datetime.fromisoformat

@@ -7,6 +7,7 @@ are asked; the first that has an answer decides, and a tick that no rule holds b
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ from jobs.schedule.ticks import SUCCEEDED, Outcome, Tick
 
 #: How soon a readiness query that said no is asked again.
 ASK_AGAIN = timedelta(minutes=1)
+_ASK_AT_ONCE = 10
+_QUEUES = "another tick of the job is running"
 #: How often a tick is taken up again after whoever ran it was gone, before it counts as failed.
 ABANDONED_AT_MOST = 3
 
@@ -100,6 +103,11 @@ class Board:
     running: Sequence[Running] = ()
     ready: Mapping[tuple[str, datetime], str | None] = field(default_factory=dict)
 
+    @functools.cached_property
+    def busy(self) -> frozenset[int]:
+        """The identities of the jobs that have a run that is not over."""
+        return frozenset(run.job_id for run in self.running)
+
     def job_of(self, tick: Tick) -> Job | None:
         """Give the job as the schedule has it now, or None if it was taken out."""
         return self.schedule.jobs.get(self.names.get(tick.job_id, ""))
@@ -117,12 +125,16 @@ def decide(board: Board, now: datetime) -> Iterator[Settle | Hold | Start]:
     in_pool = Counter(run.pool for run in board.running)
     busy = {run.product for run in board.running} - {None}
     for ticks in board.open.values():
-        waiting = [tick for tick in ticks if tick.run is None]
-        verdicts = [(tick, _verdict(board, tick, now)) for tick in waiting]
-        yield from (verdict for _, verdict in verdicts if verdict is not None)
         job = board.job_of(ticks[0])
+        verdicts = [(tick, _verdict(board, job, tick, now)) for tick in ticks if not _may_be_left(board, tick)]
+        yield from (verdict for _, verdict in verdicts if verdict is not None and not _asks(verdict))
         startable = _first_batch(job, verdicts) if job else ()
-        if job is None or not startable:
+        if job is None:
+            continue
+        if not startable:
+            # A question takes a query. Behind the first few there may be hundreds, which can wait for these.
+            at_once = job.catch_up_at_most if job.work.product and job.catch_up == "all" else _ASK_AT_ONCE
+            yield from [verdict for _, verdict in verdicts if verdict and _asks(verdict)][:at_once]
             continue
         if held := _no_room(board, job, in_pool, busy):
             yield Hold(startable[0], held)
@@ -132,8 +144,18 @@ def decide(board: Board, now: datetime) -> Iterator[Settle | Hold | Start]:
         yield Start(job, startable)
 
 
-def _verdict(board: Board, tick: Tick, now: datetime) -> Verdict:
-    job = board.job_of(tick)
+def _may_be_left(board: Board, tick: Tick) -> bool:
+    """Tell whether a tick runs, or is known to wait for one of its job that still does."""
+    if tick.run is not None:
+        return True
+    return tick.reason == _QUEUES and tick.job_id in board.busy and tick.job_id not in board.paused
+
+
+def _asks(verdict: Verdict) -> bool:
+    return isinstance(verdict, Hold) and verdict.ask
+
+
+def _verdict(board: Board, job: Job | None, tick: Tick, now: datetime) -> Verdict:
     if job is None:
         return Settle(tick, "skipped", "its job is no longer in schedules.yaml")
     for rule in RULES:
@@ -189,16 +211,18 @@ def _waits_for_jobs(board: Board, job: Job, tick: Tick, now: datetime) -> Verdic
 
 
 def _rests(board: Board, job: Job, tick: Tick, now: datetime) -> Verdict:
+    if tick.not_before is None or now >= tick.not_before:
+        return None
     # However far the clock was set back meanwhile, no rest is longer than the longest that is ever given.
     longest = max(job.retries.at_most * (1 + job.retries.jitter), ASK_AGAIN)
-    if tick.not_before is not None and now < tick.not_before <= now + longest:
-        return Hold(tick, f"rests until {tick.not_before}", until=tick.not_before)
-    return None
+    if tick.not_before > now + longest:
+        return None
+    return Hold(tick, f"rests until {tick.not_before}", until=tick.not_before)
 
 
 def _queues(board: Board, job: Job, tick: Tick, now: datetime) -> Verdict:
-    if any(run.job_id == tick.job_id for run in board.running):
-        return Hold(tick, "another tick of the job is running")
+    if tick.job_id in board.busy:
+        return Hold(tick, _QUEUES)
     return None
 
 

@@ -71,6 +71,7 @@ CREATE TABLE ticks (
     CHECK ((covered_by IS NOT NULL) = (outcome IS 'coalesced'))
 ) WITHOUT ROWID;
 CREATE INDEX ticks_open ON ticks (job_id, at) WHERE outcome IS NULL;
+CREATE INDEX ticks_by_run ON ticks (run, at) WHERE run IS NOT NULL;
 
 -- Every pause, who made it and ended it, and why.
 CREATE TABLE pauses (
