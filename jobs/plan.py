@@ -5,19 +5,23 @@ Changes nothing. What it says is what `almanac backfill` acts on: both read `job
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import duckdb
+
 from jobs.chunk_size import chunk_size
 from jobs.costs import Cost, estimate_cost
 from jobs.page_states import Kind, PageState, grid_pages, page_states
 from jobs.suite import Suite
-from warehouse.definitions import Product
+from warehouse import ledger
+from warehouse.definitions import Definitions, Product
 from warehouse.range_pass import range_forms
 from warehouse.ranges import Reason
-from warehouse.sandbox import Sandbox
+from warehouse.sandbox import source_columns
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ def plan(
         per_commit = chunk_size(connection, product).pages()
         job = "features" if features_only else "predict"
         costs = [estimate_cost(connection, product.name, job, n, per_commit) for n in (wanted, stale)]
+        ways = ways_of(suite.definitions, product, connection)
     return Plan(
         product.name,
         pages[0],
@@ -123,7 +128,7 @@ def plan(
         without_model,
         stale,
         per_commit,
-        ways_of(suite, product),
+        ways,
         *costs,
     )
 
@@ -145,11 +150,11 @@ def _span(states: Iterable[PageState]) -> Span:
     return Span(pages[0], pages[-1], len(pages))
 
 
-def ways_of(suite: Suite, product: Product) -> list[Way]:
-    """Say which way each feature group of a product goes where many pages are made."""
-    groups = suite.definitions.groups_of(product)
-    with Sandbox(suite.lake) as sandbox:
-        forms = range_forms(sandbox, suite.definitions, groups)
+def ways_of(definitions: Definitions, product: Product, connection: duckdb.DuckDBPyConnection) -> list[Way]:
+    """Say which way each feature group of a product goes where many pages are made; `connection` reads the lake."""
+    columns_of = functools.partial(source_columns, connection)
+    facts = ledger.source_facts(connection)
+    forms = range_forms(definitions, definitions.groups_of(product), facts, columns_of)
     return [
         Way(name, "plain", str(form)) if isinstance(form, Reason) else Way(name, "range", None)
         for name, form in forms.items()

@@ -33,6 +33,20 @@ HELD_ROWS = 5_000_000
 HOLD_FROM_PAGES = 4
 
 
+def source_columns(connection: duckdb.DuckDBPyConnection, source: Source) -> dict[str, str]:
+    """Give the columns and types that a query sees of a source, `known_at` among them.
+
+    Raises
+    ------
+    UsageError
+        If the source was never ingested.
+    """
+    found = table_columns(connection, "sources", source.name)
+    if not found:
+        raise UsageError(f"the source `{source.name}` holds no facts yet; run `almanac ingest {source.name}` first.")
+    return {name: kind for name, kind in found.items() if name not in _HIDDEN}
+
+
 class Sandbox:
     """One sandbox on one snapshot. Safe to share between threads: each page has a cursor and schema of its own."""
 
@@ -93,12 +107,7 @@ class Sandbox:
         """
         with self._lock:
             if source.name not in self._columns:
-                found = table_columns(self._instance, "sources", source.name)
-                if not found:
-                    raise UsageError(
-                        f"the source `{source.name}` holds no facts yet; run `almanac ingest {source.name}` first."
-                    )
-                self._columns[source.name] = {n: kind for n, kind in found.items() if n not in _HIDDEN}
+                self._columns[source.name] = source_columns(self._instance, source)
             return self._columns[source.name]
 
     def hold(self, sources: Iterable[Source]) -> None:
