@@ -1,4 +1,4 @@
-"""Upkeep: clears what killed runs left behind, under the writer lock.
+"""Upkeep: clears what killed runs left behind, under the writer lock, and forgets what the clock did long ago.
 
 Orphans are files in the lake's data that no commit refers to. DuckLake would also delete files of a
 transaction that is still open, whose commit then succeeds over missing files; nobody has one open while we
@@ -10,11 +10,17 @@ from __future__ import annotations
 import contextlib
 import shutil
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import filelock
 
 from jobs.suite import Suite
+from warehouse.leases import sweep_owners
+from warehouse.operations import forget, open_operations
+
+#: So long the clock's book says what became of a tick. docs/clock.md tells people so.
+KEEP_TICKS = timedelta(days=400)
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,7 @@ class UpkeepResult:
     orphaned_files: int
     orphaned_bytes: int
     abandoned_runs: int
+    forgotten_ticks: int
 
 
 def upkeep(suite: Suite) -> UpkeepResult:
@@ -39,7 +46,16 @@ def upkeep(suite: Suite) -> UpkeepResult:
             suite, connection.execute("SELECT artifact FROM ledger.models").fetchall()
         )
     abandoned = sum(_clear_if_abandoned(directory) for directory in lake.staging.glob("[!.]*") if directory.is_dir())
-    return UpkeepResult(len(gone), sum(before[path] for path in gone), abandoned + artifacts)
+    orphaned_bytes = sum(before[path] for path in gone)
+    return UpkeepResult(len(gone), orphaned_bytes, abandoned + artifacts, _forget_what_is_long_over(suite))
+
+
+def _forget_what_is_long_over(suite: Suite) -> int:
+    """Forget old ticks and runs of the clock, and clear what is left of leases whose owners are gone."""
+    now = suite.clock()
+    sweep_owners(suite.lake.root, now - timedelta(days=1))
+    with contextlib.closing(open_operations(suite.lake.root)) as connection:
+        return forget(connection, now - KEEP_TICKS)
 
 
 def _sizes(directory: Path) -> dict[Path, int]:

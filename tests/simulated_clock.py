@@ -1,16 +1,16 @@
 """A world in which years of schedule pass in seconds: real scheduler, real book, simulated time and processes.
 
 From one seed come the jobs, how long they take and whether they succeed, when data is late, when a daemon
-dies, when the clock is set forward or back and when somebody edits the file. The world keeps its own accounts
-(what was due, what ran, what succeeded), written from the documented rules and not from the scheduler's code,
-and checks the scheduler against them.
+dies, when the clock is set forward or back, when somebody edits the file and when old ticks are forgotten. The
+world keeps its own accounts (what was due, what ran, what succeeded), written from the documented rules and not from
+the scheduler's code, and checks the scheduler against them.
 """
 
 from __future__ import annotations
 
 import random
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -22,6 +22,7 @@ from jobs.schedule.scheduler import Question, Scheduler, World
 from jobs.schedule.ticks import Finished, Run
 from jobs.schedule.triggers import Interval, Trigger
 from warehouse.cron import Grid
+from warehouse.operations import forget
 
 START = datetime(2013, 1, 1)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -120,6 +121,7 @@ class SimulatedWorld:
     missed: set[tuple[int, datetime]] = field(default_factory=set)
     failures: dict[tuple[int, datetime], int] = field(default_factory=lambda: defaultdict(int))
     attempts: dict[tuple[int, datetime], int] = field(default_factory=lambda: defaultdict(int))
+    forgotten: dict[tuple[int, datetime], str] = field(default_factory=dict)
     lateness: dict[datetime, timedelta] = field(default_factory=dict)
     steps: int = 0
 
@@ -329,7 +331,7 @@ class SimulatedWorld:
 
     def something_happens(self) -> None:
         kind = self.random.choice(
-            ["kill", "kill both", "restart", "restart", "restart", "edit", "clock", "pause", "resume"]
+            ["kill", "kill both", "restart", "restart", "restart", "edit", "clock", "pause", "resume", "upkeep"]
         )
         if kind == "kill":
             self.kill(self.random.choice("ab"))
@@ -351,6 +353,22 @@ class SimulatedWorld:
             for name, number in self.identities.items():
                 if number in self.paused():
                     self.book.resume(name, "simulation", "seen", self.now)
+        elif kind == "upkeep":
+            self.upkeep()
+
+    def upkeep(self) -> None:
+        """What is over is forgotten; the world keeps it in mind, so that it is noticed if it comes back."""
+        rows = self.rows()
+        forget(self.book.db, self.now - self.random.choice([0, 1, 3]) * DAY)
+        for key in rows.keys() - self.rows().keys():
+            self.check_outcome(rows[key])
+            assert rows[key]["outcome"], "a tick was forgotten before its end"
+            assert key not in self.forgotten, "what was forgotten came back"
+            self.forgotten[key] = rows[key]["outcome"]
+
+    def rows(self) -> dict[tuple[int, datetime], sqlite3.Row]:
+        rows = self.book.db.execute("SELECT * FROM ticks").fetchall()
+        return {(row["job_id"], datetime.fromisoformat(row["at"])): row for row in rows}
 
     def paused(self) -> dict[int, str]:
         return dict(self.book.board(self.file, {}).paused)
@@ -405,29 +423,33 @@ class SimulatedWorld:
                 return
         raise AssertionError("ticks are left without an outcome")
 
+    def check_outcome(self, row: sqlite3.Row) -> None:
+        """Compare one row of the book with what the world knows."""
+        number, at = row["job_id"], datetime.fromisoformat(row["at"])
+        if "no longer in schedules.yaml" not in (row["reason"] or ""):
+            assert bool(row["missed"]) == ((number, at) in self.missed)
+        if row["outcome"] in ("ran", "caught up"):
+            assert at in self.succeeded[number]
+            assert (row["outcome"] == "caught up") == bool(row["missed"])
+        elif row["outcome"] == "coalesced":
+            assert row["missed"]
+            assert datetime.fromisoformat(row["covered_by"]) in self.due[number]
+            assert row["covered_by"] > row["at"]
+        elif row["outcome"] == "skipped":
+            assert row["reason"]
+            assert at not in self.succeeded[number] or row["attempts"] or row["abandoned"]
+        elif row["outcome"] == "failed":
+            assert row["reason"]
+            assert self.attempts[number, at] or row["abandoned"]
+
     def check_accounts(self) -> dict[str, int]:
         """Compare the book with what the world knows; gives the number of ticks by outcome."""
-        counts: dict[str, int] = defaultdict(int)
+        rows = self.rows()
+        for row in rows.values():
+            self.check_outcome(row)
+        assert not rows.keys() & self.forgotten.keys(), "what was forgotten came back"
         entered: dict[int, set[datetime]] = defaultdict(set)
-        rows = self.book.db.execute("SELECT * FROM ticks").fetchall()
-        for row in rows:
-            number, at = row["job_id"], datetime.fromisoformat(row["at"])
+        for number, at in (*rows, *self.forgotten):
             entered[number].add(at)
-            if "no longer in schedules.yaml" not in (row["reason"] or ""):
-                assert bool(row["missed"]) == ((number, at) in self.missed)
-            counts[row["outcome"] or "open"] += 1
-            if row["outcome"] in ("ran", "caught up"):
-                assert at in self.succeeded[number]
-                assert (row["outcome"] == "caught up") == bool(row["missed"])
-            elif row["outcome"] == "coalesced":
-                assert row["missed"]
-                assert datetime.fromisoformat(row["covered_by"]) in self.due[number]
-                assert row["covered_by"] > row["at"]
-            elif row["outcome"] == "skipped":
-                assert row["reason"]
-                assert at not in self.succeeded[number] or row["attempts"] or row["abandoned"]
-            elif row["outcome"] == "failed":
-                assert row["reason"]
-                assert self.attempts[number, at] or row["abandoned"]
         assert {n: due for n, due in self.due.items() if due} == dict(entered), "due and accounted for differ"
-        return dict(counts)
+        return dict(Counter([*(row["outcome"] or "open" for row in rows.values()), *self.forgotten.values()]))

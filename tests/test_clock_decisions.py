@@ -21,6 +21,7 @@ from jobs.schedule.ticks import Finished, Run
 from jobs.schedule.triggers import Interval
 from warehouse.cron import Grid
 from warehouse.errors import LakeFormatError
+from warehouse.operations import forget
 
 START = datetime(2024, 1, 1)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -380,3 +381,32 @@ def test_ten_thousand_missed_ticks_are_settled_together() -> None:
     assert clock.running() == ["a"]
     (coalesced,) = clock.book.db.execute("SELECT count(*) FROM ticks WHERE outcome = 'coalesced'").fetchone()
     assert coalesced == 10_000 - 6, "the newest six are not later than the job's grace"
+
+
+def test_what_is_long_over_is_forgotten_and_never_due_again() -> None:
+    clock = Clockwork(job("a"))
+    for day in range(10):
+        clock.at(SIX + day * DAY)
+        clock.executor.end("a")
+    now = SIX + 9 * DAY + HOUR
+    clock.at(now)
+    assert forget(clock.book.db, SIX + 7 * DAY + HOUR) == 7
+    kept = [row["at"] for row in clock.book.report_ticks("a", None, None, 100)]
+    assert kept == [SIX + 9 * DAY, SIX + 8 * DAY, SIX + 7 * DAY]
+    for again in (now, SIX + 2 * DAY, START, now):
+        clock.at(again)
+        assert clock.running() == []
+    assert len(clock.book.report_ticks("a", None, None, 100)) == 3
+    assert clock.book.db.execute("SELECT count(*) FROM runs").fetchone()[0] == 3
+
+
+def test_the_last_tick_of_a_job_is_kept_for_those_that_come_after_it() -> None:
+    yearly = Grid.parse("0 12 1 1 *", "UTC")
+    clock = Clockwork(job("a", trigger=yearly), job("b", after=("a",)))
+    clock.at(START + DAY / 2)
+    clock.executor.end("a", "exit 1")
+    clock.at(START + 12.5 * HOUR)
+    assert forget(clock.book.db, START + 200 * DAY) == 0
+    clock.at(START + 200 * DAY)
+    clock.at(SIX + 200 * DAY)
+    assert clock.reasons("b")[-1] == "comes after a, whose tick of 2024-01-01 12:00:00 failed"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
 import sqlite3
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,10 +24,13 @@ from jobs.schedule.schedule import Schedule
 from jobs.schedule.suite_clock import SuiteClock
 from jobs.starter import make_flights, make_starter
 from jobs.suite import Suite, open_suite
+from jobs.upkeep import upkeep
 from tests.clock_suites import book_rows, open_webhook, run, run_json
-from tests.conftest import PAGE, PRODUCT, clock_at, reopened
+from tests.conftest import NOW, PAGE, PRODUCT, clock_at, reopened
 from warehouse import ledger
 from warehouse.errors import DefinitionError
+from warehouse.lake import LEDGER_VIEWS
+from warehouse.system_sql import system_sql
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -189,6 +195,28 @@ def test_costs_are_added_up_by_owner_team_product_and_job(trained: Suite) -> Non
     assert costs(trained.lake, book, "team", datetime(2100, 1, 1), None) == []
     assert {row["team"] for row in run_json(trained.root, "costs", "--by", "team")} == by("team").keys()
     assert "expected one of owner, team, product, job" in run(trained.root, "costs", "--by", "moon", expect=2)
+
+
+def test_a_lake_of_before_there_was_a_view_has_it_when_it_is_opened(ingested: Suite) -> None:
+    text = system_sql("ledger/views")
+    assert set(re.findall(r"VIEW IF NOT EXISTS ledger\.(\w+)", text)) == LEDGER_VIEWS
+    with contextlib.closing(ingested.lake.connect(read_only=False)) as connection:
+        connection.execute("DROP VIEW ledger.costs")
+    assert [row["owner"] for row in run_json(ingested.root, "costs", "--by", "owner")] == [None]
+
+
+def test_upkeep_forgets_ticks_of_more_than_400_days_ago(ingested: Suite) -> None:
+    (ingested.root / "schedules.yaml").write_text('jobs: {report: {run: {shell: "true"}, every: 1 day, catch_up: all}}')
+    for now in (NOW - 407 * DAY, NOW - 403 * DAY, NOW - 398 * DAY):
+        run(ingested.root, "tick", "--now", str(now))
+    left_behind = ingested.lake.root / "owners" / "left.lock"
+    left_behind.touch()
+    os.utime(left_behind, (0, 0))
+    assert upkeep(ingested).forgotten_ticks == 4
+    kept = [f"{(NOW - days * DAY).date()}T00:00:00Z" for days in range(398, 403)]
+    assert [row["at"] for row in run_json(ingested.root, "ticks")] == kept, "what was settled since is kept"
+    assert not left_behind.exists()
+    assert upkeep(ingested).forgotten_ticks == 0
 
 
 def test_what_a_job_is_for_nobody_else_costs_its_owner(trained: Suite) -> None:

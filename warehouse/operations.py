@@ -102,7 +102,9 @@ def forget(connection: sqlite3.Connection, before: datetime) -> int:
     """
     values = {"before": before.isoformat(" ")}
     with writing(connection):
-        ticks = connection.execute(system_sql("operations/forget_ticks"), values).rowcount
+        earlier = connection.total_changes  # rowcount knows nothing of a statement that begins with WITH
+        connection.execute(system_sql("operations/forget_ticks"), values)
+        ticks = connection.total_changes - earlier
         for table in ("runs", "pauses", "alerts"):
             connection.execute(system_sql(f"operations/forget_{table}"), values)
     return ticks

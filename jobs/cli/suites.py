@@ -79,7 +79,7 @@ def status(suite: SuiteOption = None, as_json: JsonOption = False, debug: DebugO
 
 
 def upkeep(suite: SuiteOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
-    """Clear what killed runs left behind: orphaned files and staging directories."""
+    """Clear what killed runs left behind, and forget the clock's ticks of more than 400 days ago."""
     from jobs.upkeep import upkeep as run
 
     result = run(the_suite())
@@ -88,7 +88,7 @@ def upkeep(suite: SuiteOption = None, as_json: JsonOption = False, debug: DebugO
         return
     typer.echo(
         f"Cleared {result.orphaned_files} orphaned files ({result.orphaned_bytes:,} bytes) and"
-        f" {result.abandoned_runs} leftovers of runs that are gone."
+        f" {result.abandoned_runs} leftovers of runs that are gone; forgot {result.forgotten_ticks} old ticks."
     )
 
 

@@ -6,6 +6,7 @@ Python functions and shell commands; no run is in both.
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 from typing import Any
 
@@ -38,12 +39,10 @@ def costs(lake: Lake, book: Book, by: str, start: datetime | None, end: datetime
         + [(name, pa.int64()) for name in ("peak_memory_bytes", "n_rows", "bytes_written")]
     )
     others = pa.Table.from_pylist(book.costs_outside_the_ledger(), schema)
-    connection = lake.connect() if lake.exists() else duckdb.connect()
-    try:
+    there = lake.exists()
+    with lake.reading() if there else contextlib.closing(duckdb.connect()) as connection:
         connection.register("other_costs", others)
-        ledger = "FROM ledger.costs" if lake.exists() else "FROM other_costs LIMIT 0"
+        ledger = "FROM ledger.costs" if there else "FROM other_costs LIMIT 0"
         query = connection.execute(system_sql("costs/by", by=quote(by), costs=f"({ledger})"), [start, end])
         names = [column[0] for column in query.description or []]
         return [dict(zip(names, row, strict=True)) for row in query.fetchall()]
-    finally:
-        connection.close()

@@ -22,7 +22,6 @@ from jobs.schedule.host import SHOW_EVERY, show_host
 from jobs.schedule.logs import log_step, open_log
 from jobs.schedule.scheduler import Scheduler, Step
 from jobs.schedule.suite_clock import SuiteClock, alert_variables
-from jobs.schedule.wakeups import Wakeups
 from jobs.suite import Clock
 
 #: What the clock keeps of runs' output, and how often that is looked through.
@@ -66,6 +65,8 @@ class Driver:
 
     def run_daemon(self) -> None:
         """Run jobs as they are due, until told to stop."""
+        from jobs.schedule.wakeups import Wakeups
+
         self._catch_signals()
         wakeups = Wakeups(self._woken.set)
         wakeups.start()
