@@ -215,8 +215,8 @@ class SimulatedWorld:
         """A scheduler is about to look: what came due since the last look, and which schedule counts from now."""
         for number, trigger in self.triggers.items():
             if self.now > self.seen_until[number]:
-                news = list(occurrences(trigger, self.seen_until[number], self.now))
-                self.due[number].update(news)
+                news = set(occurrences(trigger, self.seen_until[number], self.now)) - self.due[number]
+                self.due[number] |= news
                 self.missed.update((number, at) for at in news if self.now - at > 5 * MINUTE)
                 self.seen_until[number] = self.now
         active = {}
@@ -330,31 +330,34 @@ class SimulatedWorld:
             self.daemons[name] = Scheduler(self.book, lambda: self.file, world, SimulatedProcesses(self), self.seed)
 
     def something_happens(self) -> None:
-        kind = self.random.choice(
-            ["kill", "kill both", "restart", "restart", "restart", "edit", "clock", "pause", "resume", "upkeep"]
-        )
-        if kind == "kill":
-            self.kill(self.random.choice("ab"))
-        elif kind == "kill both":
-            self.kill("a")
-            self.kill("b")
-        elif kind == "restart":
-            self.restart(self.random.choice("ab"))
-        elif kind == "edit":
-            self.edit()
-        elif kind == "clock":
-            hours = self.random.choice([-30, -2, -0.02, 0.02, 2, 30])
-            self.clock_error += hours * HOUR if self.random.random() < 0.7 else -self.clock_error
-        elif kind == "pause" and self.identities and self.random.random() < 0.3:
+        """One of these at random, some more often than others."""
+        happenings = [
+            lambda: self.kill(self.random.choice("ab")),
+            lambda: [self.kill(name) for name in "ab"],
+            *[lambda: self.restart(self.random.choice("ab"))] * 3,
+            self.edit,
+            self.set_clock,
+            self.pause,
+            self.resume,
+            self.upkeep,
+            self.set_back,
+        ]
+        self.random.choice(happenings)()
+
+    def set_clock(self) -> None:
+        hours = self.random.choice([-30, -2, -0.02, 0.02, 2, 30])
+        self.clock_error += hours * HOUR if self.random.random() < 0.7 else -self.clock_error
+
+    def pause(self) -> None:
+        if self.identities and self.random.random() < 0.3:
             name = self.random.choice(list(self.identities))
             if self.identities[name] not in self.paused():
                 self.book.pause(name, "simulation", "to see what happens", self.now)
-        elif kind == "resume":
-            for name, number in self.identities.items():
-                if number in self.paused():
-                    self.book.resume(name, "simulation", "seen", self.now)
-        elif kind == "upkeep":
-            self.upkeep()
+
+    def resume(self) -> None:
+        for name, number in self.identities.items():
+            if number in self.paused():
+                self.book.resume(name, "simulation", "seen", self.now)
 
     def upkeep(self) -> None:
         """What is over is forgotten; the world keeps it in mind, so that it is noticed if it comes back."""
@@ -365,6 +368,22 @@ class SimulatedWorld:
             assert rows[key]["outcome"], "a tick was forgotten before its end"
             assert key not in self.forgotten, "what was forgotten came back"
             self.forgotten[key] = rows[key]["outcome"]
+
+    def set_back(self) -> None:
+        """Somebody says that the clock is right: what was due later and never ran will be due again."""
+        # Whoever died between taking a tick and running it is known to the book alone.
+        tried = {key for key, row in self.rows().items() if row["last_run"]}
+        with self.book.writing():
+            self.book.set_back(self.now)
+        for number, seen_until in self.seen_until.items():
+            self.seen_until[number] = min(seen_until, self.now)
+            later = {at for at in self.due[number] if at > self.now}
+            for at in {at for at in later if (number, at) not in tried}:
+                self.due[number].discard(at)
+                self.succeeded[number].discard(at)
+                self.missed.discard((number, at))
+                self.failures.pop((number, at), None)
+                self.forgotten.pop((number, at), None)
 
     def rows(self) -> dict[tuple[int, datetime], sqlite3.Row]:
         rows = self.book.db.execute("SELECT * FROM ticks").fetchall()

@@ -194,7 +194,29 @@ def test_secrets_are_blotted_out_of_last_words(suite: Path, monkeypatch: pytest.
     children = Children(suite)
     children.start(run_of(children, "echo no: $SERVICE_TOKEN https://me:pw@example.org/x $MY_ALERTS; exit 1"))
     assert outcome(children).reason == "exit 1: no: [redacted] https://[redacted]@example.org/x [redacted]"
-    assert redacted("nothing to hide") == "nothing to hide"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("nothing to hide", "nothing to hide"),
+        ("see https://example.org/a@b", "see https://example.org/a@b"),
+        ("https://me:p@ss@example.org/x", "https://[redacted]@example.org/x"),
+        ("https://tok3n@example.org", "https://[redacted]@example.org"),
+        ("https://h/x?id=7&api_key=abc&page=2", "https://h/x?id=7&api_key=[redacted]&page=2"),
+        ("https://h/x?X-Amz-Signature=abc", "https://h/x?X-Amz-Signature=[redacted]"),
+        (
+            "smtp said: wrong password 'p%40ssword' or 'p@ssword'",
+            "smtp said: wrong password '[redacted]' or '[redacted]'",
+        ),
+        ("POST hook-1234 failed", "POST [redacted] failed"),
+    ],
+)
+def test_what_counts_as_a_secret(monkeypatch: pytest.MonkeyPatch, text: str, shown: str) -> None:
+    monkeypatch.setenv("MY_ALERTS", "mailtos://me:p%40ssword@example.org another://address")
+    monkeypatch.setenv("SLACK_WEBHOOK", "hook-1234")
+    register_secrets(["MY_ALERTS"])
+    assert redacted(text) == shown
 
 
 def test_old_logs_and_free_leases_are_swept(suite: Path) -> None:

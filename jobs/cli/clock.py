@@ -50,6 +50,9 @@ def tick(
     at: Annotated[
         str | None, typer.Option("--now", metavar="T", help="What to take the time for.", show_default="the clock")
     ] = None,
+    set_back: Annotated[
+        bool, typer.Option("--set-back", help="The clock was wrong when it was later than now: forget what it brought.")
+    ] = False,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -65,6 +68,8 @@ def tick(
 
     instant = parse_instant(at, "--now") if at else None
     with Driver(State.suite, (lambda: instant) if instant else now, now) as driver:
+        if set_back:
+            driver.set_back()
         done = driver.run_once()
         refused = driver.files.refused
     rows = [

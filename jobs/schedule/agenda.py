@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from jobs.schedule.book import Book, PageOf
+from jobs.schedule.redaction import redacted
 from jobs.schedule.schedule import Schedule
 from jobs.schedule.triggers import Interval, Trigger, read_back
 
@@ -45,7 +46,7 @@ def agenda(book: Book, schedule: Schedule, page_of: PageOf, start: datetime, end
             local = at.replace(tzinfo=UTC).astimezone(ZoneInfo(zone))
             shown = local.isoformat(sep=" ", timespec="minutes")
             page, note = page_of(job, at), paused.get(name, "")
-            entries.append(Entry(name, at, shown, zone, page, str(job.work), job.owner, job.tags, note))
+            entries.append(Entry(name, at, shown, zone, page, redacted(str(job.work)), job.owner, job.tags, note))
     return sorted(entries, key=lambda entry: (entry.at, entry.job))
 
 

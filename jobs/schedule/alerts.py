@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +23,8 @@ from warehouse.system_sql import system_sql
 #: After so many tries in vain, with this rest in between, an alert is given up.
 TRIES = 5
 _REST = timedelta(minutes=1)
+#: The fact in the book that says what is wrong with the suite's files, as the last scheduler that looked found them.
+_REFUSED = "refused"
 
 
 def raise_alert(book: Book, what: str, title: str, body: str, channels: Sequence[str], now: datetime) -> None:
@@ -46,10 +47,18 @@ def alert_of_step(book: Book, schedule: Schedule, step: Step, now: datetime) -> 
         raise_alert(book, what, title, body, job.alerts if job else schedule.alerts, now)
 
 
-def alert_of_refusal(book: Book, schedule: Schedule, refused: Sequence[str], name: str, now: datetime) -> None:
-    """Write down that an edit of the suite's files is wrong, and that the schedule before it goes on."""
-    body = "The schedule before this edit goes on. What is wrong:\n" + "\n".join(refused)
-    raise_alert(book, f"refused {name}", "schedules.yaml: an edit is wrong", body, schedule.alerts, now)
+def alert_of_refusal(book: Book, schedule: Schedule, refused: Sequence[str], now: datetime, meanwhile: str) -> bool:
+    """Write down, once, that an edit of the suite's files is wrong, and what holds meanwhile; tells if that is news.
+
+    The same mistake, made again after it was mended, is another one. With nothing refused the last one is over.
+    """
+    body = "\n".join([f"{meanwhile} What is wrong:", *refused]) if refused else ""
+    if body == (book.fact(_REFUSED) or ""):
+        return False
+    book.note_fact(_REFUSED, body)
+    if refused:
+        raise_alert(book, f"refused {now}", "schedules.yaml: an edit is wrong", body, schedule.alerts, now)
+    return bool(refused)
 
 
 def alert_of_freshness(book: Book, schedule: Schedule, stale: Mapping[str, str], now: datetime) -> None:
@@ -70,7 +79,10 @@ def alert_of_freshness(book: Book, schedule: Schedule, stale: Mapping[str, str],
 def alert_of_clock(book: Book, schedule: Schedule, back_by: timedelta, until: datetime, now: datetime) -> None:
     """Write down that the machine's clock was set back, so that nothing new is due for a while."""
     title = f"the clock of this machine was set back by {back_by}"
-    body = f"What was due up to {until} (UTC) is accounted for and is not run again; nothing new is due until then."
+    body = (
+        f"What was due up to {until} (UTC) is accounted for and is not run again; nothing new is due until then. If it"
+        " never was that late, `almanac tick --set-back` makes what was not run due again in its time."
+    )
     raise_alert(book, f"set back {until}", title, body, schedule.alerts, now)
 
 
@@ -86,29 +98,44 @@ def send_alerts(book: Book, log: Any, now: datetime) -> None:
             values = {"what": row["what"], "now": str(now), "again": str(now + _REST)}
             if book.db.execute(system_sql("operations/take_alert"), values).rowcount == 0:
                 continue  # another scheduler is at it, or it rests
-        problems = [problem for name in json.loads(row["channels"]) if (problem := _send(name, row))]
-        state = "sent" if not problems else "given up" if row["tries"] + 1 >= TRIES else "raised"
+        channels = json.loads(row["channels"])
+        failed = {channel: problem for channel in channels for channel, problem in _send(channel, row)}
+        state = "sent" if not failed else "given up" if row["tries"] + 1 >= TRIES else "raised"
         with book.writing():
-            book.db.execute("UPDATE alerts SET state = ? WHERE what = ?", (state, row["what"]))
-        if problems:
-            log.warning("alert not sent", alert=row["title"], problems=problems, state=state)
+            change = "UPDATE alerts SET state = ?, channels = ? WHERE what = ?"
+            book.db.execute(change, (state, json.dumps(list(failed) or channels), row["what"]))
+        if failed:
+            log.warning("alert not sent", alert=row["title"], problems=list(failed.values()), state=state)
         else:
             log.info("alert sent", alert=row["title"])
 
 
-def _send(variable: str, row: Mapping[str, Any]) -> str | None:
-    """Send one alert to the addresses in one variable; gives what went wrong."""
-    addresses = [part for part in re.split(r"[\s,]+", os.environ.get(variable, "")) if part]
+def _send(channel: str, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Send one alert to a channel, and yield those of it that failed, with what went wrong.
+
+    A channel is an environment variable, or `VARIABLE:2`, the second address in it: what is tried again is sent to
+    those addresses alone that it did not reach.
+    """
+    variable, _, only = channel.partition(":")
+    addresses = os.environ.get(variable, "").split()
     if not addresses:
-        return f"the environment variable {variable} is not set"
+        yield channel, f"the environment variable {variable} is not set"
+    for number, address in enumerate(addresses, start=1):
+        one = variable if len(addresses) == 1 else f"{variable}:{number}"
+        if only in ("", str(number)) and (problem := _send_to(address, row)):
+            yield one, f"{one} {problem}"
+
+
+def _send_to(address: str, row: Mapping[str, Any]) -> str | None:
+    """Send one alert to one address; gives what went wrong."""
     import apprise
 
     # It logs addresses.
     logging.getLogger("apprise").disabled = True
     target = apprise.Apprise()
     try:
-        if not all(target.add(address) for address in addresses):
-            return f"{variable} holds something that is no address that apprise understands"
-        return None if target.notify(title=row["title"], body=row["body"]) else f"{variable}: not delivered"
+        if not target.add(address):
+            return "is no address that apprise understands"
+        return None if target.notify(title=row["title"], body=row["body"]) else "was not delivered"
     except Exception as error:  # noqa: BLE001 - some hundred kinds of channels, and none may fail a job
-        return redacted(f"{variable}: {error}")
+        return redacted(f"failed: {error}")

@@ -77,7 +77,8 @@ class Book:
             for at in due
         ]
         if rows:
-            insert = "INSERT INTO ticks (job_id, at, page, seen_at, missed) VALUES (?, ?, ?, ?, ?)"
+            # What ran before the book was set back is there already.
+            insert = "INSERT OR IGNORE INTO ticks (job_id, at, page, seen_at, missed) VALUES (?, ?, ?, ?, ?)"
             self.db.executemany(insert, rows)
         self.db.execute("UPDATE jobs SET seen_until = ? WHERE job_id = ?", (_text(now), row["job_id"]))
 
@@ -155,6 +156,11 @@ class Book:
         """Give a job's current name, or the last that it had."""
         return str(self.db.execute("SELECT name FROM jobs WHERE job_id = ?", (job_id,)).fetchone()[0])
 
+    def job_of_run(self, run: int) -> str:
+        """Give the current name of the job that a run is of."""
+        query = "SELECT name FROM runs JOIN jobs USING (job_id) WHERE run = ?"
+        return str(self.db.execute(query, (run,)).fetchone()[0])
+
     # What becomes of it
 
     def settle(self, end: Settle, now: datetime) -> None:
@@ -229,6 +235,16 @@ class Book:
         """Give the latest instant that any scheduler has seen."""
         (latest,) = self.db.execute("SELECT max(seen_until) FROM jobs").fetchone()
         return _time(latest) if latest else None
+
+    def set_back(self, now: datetime) -> None:
+        """Undo the damage of a clock that was wrong: what was written down as due after `now` will be due again.
+
+        What has been run, or is running, stays as it is.
+        """
+        values = {"now": _text(now)}
+        self.db.execute(system_sql("operations/forget_future_ticks"), values)
+        self.db.execute(system_sql("operations/reopen_coalesced_ticks"), values)
+        self.db.execute("UPDATE jobs SET seen_until = :now WHERE seen_until > :now", values)
 
     def pause(self, name: str, who: str, why: str, now: datetime) -> None:
         """Write down that a job is paused, by whom and why.

@@ -8,6 +8,7 @@ looks next.
 from __future__ import annotations
 
 import signal
+import sqlite3
 import threading
 import time
 from dataclasses import dataclass, field
@@ -20,14 +21,19 @@ from jobs.schedule.book import Book
 from jobs.schedule.children import Children
 from jobs.schedule.host import SHOW_EVERY, show_host
 from jobs.schedule.logs import log_step, open_log
+from jobs.schedule.schedule import Schedule
 from jobs.schedule.scheduler import Scheduler, Step
 from jobs.schedule.suite_clock import SuiteClock, alert_variables
 from jobs.suite import Clock
+from warehouse.errors import DefinitionError
 
 #: What the clock keeps of runs' output, and how often that is looked through.
 KEEP_LOGS = timedelta(days=30)
 _SWEEP_EVERY_S = 3600.0
 _FRESHNESS_EVERY_S = 60.0
+_SEND_EVERY_S = 2.0
+#: How often the daemon looks without a tick: for leases that ended, data that came, files that changed.
+LOOK_EVERY_S = 5.0
 #: A clock that goes back by less is being corrected, as clocks are.
 _SET_BACK = timedelta(minutes=5)
 
@@ -55,8 +61,15 @@ class Driver:
 
     def __enter__(self) -> Self:
         show_host(self.book, self.wall())
-        # The first reading of the files says at once what is wrong with them.
-        self.files.schedule()
+        try:
+            # The first reading of the files says at once what is wrong with them.
+            self.files.schedule()
+        except DefinitionError as error:
+            with self.book.writing():
+                stopped = Schedule(alerts=self.files.last_channels())
+                alert_of_refusal(self.book, stopped, error.problems, self.clock(), "Nothing runs until it is mended.")
+            send_alerts(self.book, self.log, self.wall())
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,7 +90,8 @@ class Driver:
             while not (self.drains and not self.children.running()):
                 self._look()
                 wakeups.follow(self.files.schedule().jobs)
-                self._woken.wait()
+                # By a clock that nobody sets: the one that wakes us for ticks may have been set back.
+                self._woken.wait(LOOK_EVERY_S)
                 self._woken.clear()
                 if self.drains > 1:
                     self.children.stop_all()
@@ -102,6 +116,11 @@ class Driver:
         send_alerts(self.book, self.log, self.wall())
         return done
 
+    def set_back(self) -> None:
+        """Take it that the clock is right now, and was wrong when it was later."""
+        with self.book.writing():
+            self.book.set_back(self.clock())
+
     def step(self) -> Step:
         """Do one step of the scheduler, and log it."""
         step = self.scheduler.step(self.clock(), start_runs=not self.drains)
@@ -111,14 +130,15 @@ class Driver:
     def _look(self) -> Step:
         """Do a step, with what else is to be looked at from time to time."""
         if self._is_time("host", SHOW_EVERY.total_seconds()):
-            show_host(self.book, self.wall())
+            show_host(self.book, self.wall(), again=True)
             self._look_at_the_clock()
         step = self.step()
         if self._is_time("freshness", _FRESHNESS_EVERY_S):
             now = self.clock()
             stale = self.files.stale_products(now)
-            with self.book.writing():
-                alert_of_freshness(self.book, self.files.schedule(), stale, now)
+            if stale is not None:
+                with self.book.writing():
+                    alert_of_freshness(self.book, self.files.schedule(), stale, now)
         if self._is_time("sweep", _SWEEP_EVERY_S):
             self.children.sweep(self.wall() - KEEP_LOGS)
         return step
@@ -134,11 +154,8 @@ class Driver:
     def _alert_of(self, step: Step, now: datetime) -> None:
         schedule = self.files.schedule()
         alert_of_step(self.book, schedule, step, now)
-        if self.files.refused:
-            if self._last.get("refused") != hash(self.files.refused_id):
-                self._last["refused"] = hash(self.files.refused_id)
-                self.log.error("an edit of the suite's files is wrong", problems=self.files.refused)
-            alert_of_refusal(self.book, schedule, self.files.refused, self.files.refused_id, now)
+        if alert_of_refusal(self.book, schedule, self.files.refused, now, "The schedule before this edit goes on."):
+            self.log.error("an edit of the suite's files is wrong", problems=self.files.refused)
 
     def _is_time(self, what: str, every_s: float) -> bool:
         if time.monotonic() - self._last.get(what, float("-inf")) < every_s:
@@ -149,8 +166,11 @@ class Driver:
     def _keep_sending(self) -> None:
         book = Book.open(self.root / "lake")
         while True:
-            send_alerts(book, self.log, self.wall())
-            time.sleep(2)
+            try:
+                send_alerts(book, self.log, self.wall())
+            except sqlite3.Error as error:  # a full disk, say; what was raised stays in the book
+                self.log.error("alerts cannot be sent", problem=str(error))
+            time.sleep(_SEND_EVERY_S)
 
     def _catch_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -28,20 +28,21 @@ def this_host() -> str:
     return f"{uuid.getnode():x}"
 
 
-def show_host(book: Book, clock_now: datetime) -> None:
-    """Write down that this host is at work on the lake.
+def show_host(book: Book, clock_now: datetime, *, again: bool = False) -> None:
+    """Write down that this host is at work on the lake; with `again`, that it still is.
 
     Raises
     ------
     UsageError
-        If another one is.
+        If another one is. One that has taken over while this one was at work (it slept, or the two clocks differ)
+        is at work whatever its clock says.
     """
     me = this_host()
     with book.writing():
         seen = json.loads(book.fact("host") or "{}")
         if seen.get("host") not in (None, me):
             last = datetime.fromisoformat(seen["seen_at"])
-            if abs(clock_now - last) < GONE_AFTER:
+            if again or abs(clock_now - last) < GONE_AFTER:
                 raise UsageError(
                     f"jobs of this lake are run on another host, {seen['name']}, which was last seen at {last} (UTC): "
                     "only one host may run them until the lake has a PostgreSQL catalogue. Stop the scheduler there, "

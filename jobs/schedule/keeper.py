@@ -137,7 +137,8 @@ class _Tree:
 
 
 def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    # It may have ended, or belong to somebody else (sudo); then it is waited for.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
 
 

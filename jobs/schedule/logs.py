@@ -44,9 +44,10 @@ def log_step(log: Any, step: Step) -> None:
         ticks = [tick.at for tick in run.ticks]
         pages = [run.first_page, run.last_page] if len(ticks) > 1 else run.first_page
         log.info("run started", job=run.job.name, run=run.run, page=pages, ticks=len(ticks), work=str(run.job.work))
-    for finished in step.finished:
-        say = log.info if finished.succeeded else log.warning
-        say("run ended", run=finished.run, succeeded=finished.succeeded, reason=finished.reason or None)
+    for ending in step.ended:
+        say = log.info if ending.finished.succeeded else log.warning
+        how = {"succeeded": ending.finished.succeeded, "reason": ending.finished.reason or None}
+        say("run ended", job=ending.job, run=ending.finished.run, page=ending.page, **how)
     for name, again in step.again:
         facts = {"attempts": again.attempts, "abandoned": again.abandoned, "not_before": again.not_before}
         log.warning("tick waits for another attempt", job=name, tick=again.tick.at, reason=again.reason, **facts)

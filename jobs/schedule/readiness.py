@@ -43,11 +43,13 @@ def why_unready(suite: Suite, questions: Sequence[tuple[str, datetime]]) -> dict
 
     A query that fails is an answer too: the page is not known to be ready.
     """
+    import duckdb
+
     try:
         queries = {name: read_readiness(suite, name) for name in {name for name, _ in questions}}
         with Sandbox(suite.lake) as sandbox:
             return {(name, page): _answer(suite, sandbox, name, queries[name], page) for name, page in questions}
-    except AlmanacError as error:
+    except (AlmanacError, duckdb.Error) as error:
         return dict.fromkeys(questions, f"readiness cannot be asked: {error}")
 
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from jobs.schedule.definitions import JobSettings, RetrySettings, ScheduleFile, Settings
+from jobs.schedule.redaction import redacted
 from jobs.schedule.schedule import Job, Retries, Schedule
 from jobs.schedule.triggers import Interval, Trigger
 from warehouse.cron import Grid
@@ -56,7 +57,8 @@ def read_schedule(text: str, known: Known, where: str = "schedules.yaml") -> Sch
         for path, problem in _problems_of(file, known):
             problems.append(f"{where}:{lines.line_of(path)}: {problem}")
     if file is None or problems:
-        raise DefinitionError(problems)
+        # What was found is shown, and a command may hold a password.
+        raise DefinitionError([redacted(problem) for problem in problems])
     jobs = {name: _job(name, settings, file.defaults) for name, settings in file.jobs.items()}
     pools = {"default": DEFAULT_POOL_SIZE, **file.pools}
     return Schedule(MappingProxyType(jobs), MappingProxyType(pools), tuple(file.defaults.alerts))

@@ -59,6 +59,15 @@ class World:
     published: Callable[[str, Iterable[datetime]], set[datetime]]
 
 
+@dataclass(frozen=True)
+class Ending:
+    """The end of a run, with what it was for: the job, and the newest page."""
+
+    job: str
+    page: datetime | None
+    finished: Finished
+
+
 @dataclass
 class Step:
     """What one step did: for logs, alerts and those who drive the scheduler."""
@@ -66,17 +75,17 @@ class Step:
     started: list[Run] = field(default_factory=list)
     settled: list[tuple[str, Settle]] = field(default_factory=list)
     again: list[tuple[str, Again]] = field(default_factory=list)
-    finished: list[Finished] = field(default_factory=list)
+    ended: list[Ending] = field(default_factory=list)
 
     def add(self, other: Step) -> None:
         """Take in what another step did."""
         self.started += other.started
         self.settled += other.settled
         self.again += other.again
-        self.finished += other.finished
+        self.ended += other.ended
 
     def __bool__(self) -> bool:
-        return bool(self.started or self.settled or self.again or self.finished)
+        return bool(self.started or self.settled or self.again or self.ended)
 
 
 @dataclass
@@ -98,8 +107,8 @@ class Scheduler:
         done, ready = Step(), dict[Question, str | None]()
         while True:
             once, asked = self._once(now, ready, start_runs)
-            for finished in once.finished:
-                self.executor.let_go(finished.run)
+            for ending in once.ended:
+                self.executor.let_go(ending.finished.run)
             for run in once.started:
                 self.executor.start(run)
             if asked:
@@ -124,11 +133,10 @@ class Scheduler:
     def _note_ends(self, schedule: Schedule, now: datetime, done: Step) -> None:
         """Write down how runs ended, those included whose runner is gone."""
         ended = {finished.run: finished for finished in self.executor.finished()}
+        for finished in ended.values():
+            self._note_end(schedule, finished, now, done)
         for run, lease in self.book.open_runs():
-            if run in ended:
-                self._note_end(schedule, ended[run], now, done)
-                done.finished.append(ended[run])
-            elif not self.executor.is_alive(lease):
+            if run not in ended and not self.executor.is_alive(lease):
                 ticks = self.book.ticks_of(run)
                 reason = "abandoned: whoever ran it is gone"
                 self.book.end(run, "abandoned", reason, now)
@@ -136,10 +144,12 @@ class Scheduler:
 
     def _note_end(self, schedule: Schedule, finished: Finished, now: datetime, done: Step) -> None:
         ticks = self.book.ticks_of(finished.run)
+        name = self.book.job_of_run(finished.run)
+        done.ended.append(Ending(name, ticks[-1].page if ticks else None, finished))
         result = "succeeded" if finished.succeeded else "interrupted" if finished.interrupted else "failed"
         if not self.book.end(finished.run, result, finished.reason, now, finished.cost):
             return
-        job = schedule.jobs.get(self.book.job_name(ticks[0].job_id)) if ticks else None
+        job = schedule.jobs.get(name)
         made = self._made(job, ticks) if result == "failed" else set()
         for tick in ticks:
             if finished.succeeded or tick.page in made:

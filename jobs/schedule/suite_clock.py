@@ -6,13 +6,14 @@ is wrong is refused as a whole: the last schedule that was right, which the book
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from jobs.schedule.book import Book
+from jobs.schedule.definitions import ScheduleFile
 from jobs.schedule.readiness import read_readiness, readiness_names, why_unready
 from jobs.schedule.reading import Known, read_schedule
 from jobs.schedule.redaction import register_secrets
@@ -20,9 +21,14 @@ from jobs.schedule.schedule import Job, Schedule
 from jobs.schedule.scheduler import Question, World
 from jobs.suite import Clock, Suite, open_suite
 from warehouse import ledger
+from warehouse.definitions.yaml_text import validate
 from warehouse.errors import AlmanacError, DefinitionError, NotFoundError
 from warehouse.system_sql import system_sql
 
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Answer = TypeVar("Answer")
 _LAST_RIGHT = "schedules.yaml"
 
 
@@ -62,11 +68,6 @@ class SuiteClock:
             register_secrets(alert_variables(self._schedule))
         return self._schedule
 
-    @property
-    def refused_id(self) -> str:
-        """Name the wrong edit, so that it is told of once."""
-        return hashlib.sha256("\n".join(self.refused).encode()).hexdigest()[:16]
-
     def _read(self) -> Schedule:
         try:
             suite = open_suite(self.root, self.clock)
@@ -84,6 +85,12 @@ class SuiteClock:
         self.book.note_fact(_LAST_RIGHT, read_text(self.root))
         return schedule
 
+    def last_channels(self) -> tuple[str, ...]:
+        """Give the channels of the suite itself by the last schedule that was right, whatever the files are now."""
+        before = self.book.fact(_LAST_RIGHT)
+        file = validate(ScheduleFile, before, "schedules.yaml", []) if before else None
+        return tuple(file.defaults.alerts) if file else ()
+
     def world(self) -> World:
         """Give what the scheduler asks of the suite."""
         return World(self.page_of, self.unready, self.published)
@@ -100,36 +107,49 @@ class SuiteClock:
         return why_unready(self.suite, questions)
 
     def published(self, product: str, pages: Iterable[datetime]) -> set[datetime]:
-        """Give those of the pages that are published."""
-        if not self.suite.lake.exists():
-            return set()
+        """Give those of the pages that are published; none if the lake cannot be read."""
         wanted = set(pages)
-        with self.suite.lake.reading() as connection:
+
+        def found(connection: DuckDBPyConnection) -> set[datetime]:
             return wanted & ledger.published_pages(connection, product, "predictions", wanted).keys()
 
-    def stale_products(self, now: datetime) -> dict[str, str]:
+        return self._ask(found) or set()
+
+    def stale_products(self, now: datetime) -> dict[str, str] | None:
         """Give the products that state `fresh_within` and are not, each with a sentence on it.
 
         What counts is how old the newest page is by its `as_of`: an old page that is made again makes nothing fresh.
+        None if there is a lake and it cannot be read, so that nobody knows.
         """
+        products = self.suite.definitions.products
+        stated = {name: one.header.fresh_within for name, one in products.items() if one.header.fresh_within}
+        newest = self._ask(lambda connection: {name: _newest_page(connection, name) for name in stated})
+        if newest is None:
+            if self.suite.lake.exists():
+                return None
+            newest = dict.fromkeys(stated)
         found: dict[str, str] = {}
-        for name, product in self.suite.definitions.products.items():
-            within = product.header.fresh_within
-            if within is None:
-                continue
-            newest = self._newest_page(name)
-            if now - (newest or product.header.pages.since) > within:
-                what = f"its newest page is of {newest} (UTC)" if newest else "it has no page"
+        for name, within in stated.items():
+            page = newest[name]
+            if now - (page or products[name].header.pages.since) > within:
+                what = f"its newest page is of {page} (UTC)" if page else "it has no page"
                 found[name] = f"{name} is to be fresh within {_hours(within)}, and {what}"
         return found
 
-    def _newest_page(self, product: str) -> datetime | None:
+    def _ask(self, question: Callable[[DuckDBPyConnection], Answer]) -> Answer | None:
+        """Ask the lake something; None if that does not go, which must not end the clock."""
+        import duckdb
+
         try:
             with self.suite.lake.reading() as connection:
-                row = connection.execute(system_sql("status/pages"), [product]).fetchone()
-        except AlmanacError:
+                return question(connection)
+        except (AlmanacError, duckdb.Error):
             return None
-        return row[1] if row else None
+
+
+def _newest_page(connection: DuckDBPyConnection, product: str) -> datetime | None:
+    row = connection.execute(system_sql("status/pages"), [product]).fetchone()
+    return row[1] if row else None
 
 
 def read_text(root: Path) -> str:

@@ -1,4 +1,4 @@
-"""APScheduler as the daemon's clock: it wakes the daemon at each tick of each job, and every few seconds besides.
+"""APScheduler as the daemon's clock: it wakes the daemon at each tick of each job.
 
 What is done then is decided in `jobs.schedule.decide`, not by APScheduler, whose CronTrigger has other rules.
 """
@@ -15,9 +15,6 @@ from apscheduler.triggers.base import BaseTrigger
 from jobs.schedule.schedule import Job
 from jobs.schedule.triggers import Trigger
 from warehouse.errors import UsageError
-
-#: How often the daemon looks without a tick: for leases that ended, data that came, files that changed.
-LOOK_EVERY = timedelta(seconds=15)
 
 
 class OccurrenceTrigger:
@@ -47,7 +44,6 @@ class Wakeups:
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._scheduler = BackgroundScheduler(timezone=UTC)
-        self._scheduler.add_job(wake, "interval", seconds=LOOK_EVERY.total_seconds(), **_ALWAYS)
         self._triggers: dict[str, Trigger] = {}
 
     def start(self) -> None:
