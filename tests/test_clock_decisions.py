@@ -410,3 +410,78 @@ def test_the_last_tick_of_a_job_is_kept_for_those_that_come_after_it() -> None:
     clock.at(START + 200 * DAY)
     clock.at(SIX + 200 * DAY)
     assert clock.reasons("b")[-1] == "comes after a, whose tick of 2024-01-01 12:00:00 failed"
+
+
+def test_after_the_clock_was_wrong_what_was_not_run_is_due_again_in_its_time() -> None:
+    clock = Clockwork(job("a"), job("b", catch_up="none"))
+    clock.at(SIX)
+    clock.executor.end("a")
+    clock.executor.end("b")
+    clock.at(SIX + 1000 * DAY + HOUR)
+    assert clock.running() == ["a"], "the newest, of a thousand days that never were"
+    clock.executor.end("a")
+    now = SIX + DAY - HOUR
+    clock.at(now)
+    clock.at(now + 2 * HOUR)
+    assert clock.running() == [], "set back, nothing is due until the time that was seen"
+    with clock.book.writing():
+        clock.book.set_back(now)
+    for day in (1, 2):
+        clock.at(SIX + day * DAY)
+        assert clock.running() == ["a", "b"]
+        clock.executor.end("a")
+        clock.executor.end("b")
+        clock.at(SIX + day * DAY + MINUTE)
+    assert clock.outcomes("b") == ["ran", "ran", "ran"]
+    assert clock.outcomes("a") == ["ran", "ran", "ran", "caught up"], "what was run is not run again"
+
+
+def test_a_tick_that_a_wrong_clock_coalesced_waits_again() -> None:
+    clock = Clockwork(job("a", ready_when="complete"))
+    clock.unready = {SIX + day * DAY for day in range(10)}
+    clock.at(SIX + 5 * DAY + HOUR)
+    assert clock.outcomes("a") == ["coalesced"] * 5 + ["waiting"]
+    with clock.book.writing():
+        clock.book.set_back(SIX + 2 * DAY + 2 * HOUR)
+    clock.unready = set()
+    clock.at(SIX + 2 * DAY + 3 * HOUR)
+    assert clock.outcomes("a") == ["coalesced", "coalesced", "running"]
+
+
+def test_only_the_first_of_many_waiting_ticks_are_asked_about() -> None:
+    clock = Clockwork(job("a", trigger=Interval(MINUTE), ready_when="complete", catch_up="all"))
+    asked: list[int] = []
+    ask = clock.ask
+
+    def counting(questions: Sequence[Question]) -> dict[Question, str | None]:
+        asked.append(len(questions))
+        return ask(questions)
+
+    clock.scheduler.world = World(clock.page_of, counting, clock.published)
+    clock.at(START + 200 * MINUTE)
+    assert clock.running() == ["a"]
+    assert sum(asked) <= 10
+
+
+def test_what_its_own_executor_says_of_a_run_that_is_over_is_let_go() -> None:
+    clock = Clockwork(job("a"))
+    clock.at(SIX)
+    clock.executor.leases.clear()
+    other = Scheduler(clock.book, lambda: clock.schedule, clock.scheduler.world, ByHand(taken=100))
+    other.step(SIX + MINUTE)
+    clock.executor.end("a")
+    clock.at(SIX + 2 * MINUTE)
+    assert clock.executor.finished() == []
+    assert clock.outcomes("a") == ["running"]
+
+
+@given(st.timedeltas(MINUTE, 400 * DAY), st.datetimes(datetime(1960, 1, 1), datetime(2040, 1, 1)), st.integers(0, 9))
+def test_an_interval_is_counted_from_1970(every: timedelta, start: datetime, count: int) -> None:
+    interval, epoch = Interval(every), datetime(1970, 1, 1)
+    found = list(interval.between(start, start + count * every))
+    assert len(found) == count
+    for at in found:
+        assert (at - epoch) % every == timedelta(0)
+        assert interval.latest(at) == at
+        assert interval.next(at) == at + every
+        assert interval.latest(at + every - timedelta(microseconds=1)) == at

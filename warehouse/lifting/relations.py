@@ -68,11 +68,14 @@ class Frame:
         By relation: the column that lifting gave it, if any.
     merged
         Columns that USING made one, each with the relation that it is taken from.
+    conditions
+        What else WHERE has to hold, as SQL: how the leftmost relation meets the page.
     """
 
     first: str | None = None
     added: dict[str, str | None] = field(default_factory=dict)
     merged: dict[str, str] = field(default_factory=dict)
+    conditions: list[str] = field(default_factory=list)
 
     def add(self, alias: str, column: str | None) -> None:
         """Bring a relation into scope."""
