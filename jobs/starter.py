@@ -12,6 +12,8 @@ from warehouse.system_sql import SQL_ROOT
 #: The suite of the demo is this package's own `sql/`, of which it takes the flights; the starter lies among the
 #: system's files.
 STARTER = SQL_ROOT / "system" / "starter"
+_SCHEMA = Path(__file__).parent / "schedule" / "schedules.schema.json"
+_EDITORS_SCHEMA = ".schedules.schema.json"
 _DEFINITIONS = ("sources", "features", "products")
 FLIGHTS = "flight_delay"
 
@@ -26,7 +28,7 @@ def make_starter(directory: Path) -> None:
     """
     _require_empty(directory)
     shutil.copytree(STARTER, directory, dirs_exist_ok=True)
-    _ignore_lake(directory)
+    _complete(directory, STARTER / "schedules.yaml")
 
 
 def make_flights(directory: Path) -> None:
@@ -44,10 +46,17 @@ def make_flights(directory: Path) -> None:
             (directory / where).unlink(missing_ok=True)
         if product.name != FLIGHTS:
             shutil.rmtree(directory / "sql" / "products" / product.name)
-    _ignore_lake(directory)
+    # In a checkout it stands beside `sql/`, in a wheel inside.
+    beside = SQL_ROOT.parent / "schedules.yaml"
+    _complete(directory, beside if beside.exists() else SQL_ROOT / "schedules.yaml")
 
 
-def _ignore_lake(directory: Path) -> None:
+def _complete(directory: Path, schedule: Path) -> None:
+    """Add the schedule, with the JSON Schema by which editors help with it, and keep the lake out of git."""
+    lines = schedule.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines[0] = f"# yaml-language-server: $schema={_EDITORS_SCHEMA}\n"
+    (directory / "schedules.yaml").write_text("".join(lines), encoding="utf-8")
+    shutil.copyfile(_SCHEMA, directory / _EDITORS_SCHEMA)
     (directory / ".gitignore").write_text("lake/\n", encoding="utf-8")
 
 

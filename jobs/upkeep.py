@@ -1,4 +1,5 @@
-"""Upkeep: keeps the lake small. Merges files, lets go of what was superseded long ago, clears what killed runs left.
+"""Upkeep: keeps the lake small. Merges files, lets go of what was superseded long ago, clears what killed runs left,
+and forgets what the clock did long ago.
 
 Safe while jobs and readers are at work. Every change is made under the writer lock, in steps of seconds at most. What
 a run under way reads is kept for as long as it lives; files that nothing refers to any more are only retired, and
@@ -21,8 +22,13 @@ import filelock
 from jobs.suite import Suite
 from warehouse.compaction import compact
 from warehouse.lake import Lake
+from warehouse.leases import sweep_owners
+from warehouse.operations import forget, open_operations
 from warehouse.retention import GRACE, KEEP, delete_retired_files, expire_snapshots, n_retired
 from warehouse.system_sql import system_sql
+
+#: So long the clock's book says what became of a tick. docs/clock.md tells people so.
+KEEP_TICKS = timedelta(days=400)
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class UpkeepResult:
         Files that nothing refers to any more, and that the next upkeep deletes.
     abandoned_runs
         Staging directories and model artifacts of runs that are gone.
+    forgotten_ticks
+        Ticks that the clock's book no longer has.
     left
         Tables whose files could not be merged, by name, each with the reason.
     """
@@ -56,6 +64,7 @@ class UpkeepResult:
     snapshots: int
     waiting_files: int
     abandoned_runs: int
+    forgotten_ticks: int
     left: dict[str, str]
 
 
@@ -99,8 +108,17 @@ def upkeep(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE) -> Up
         snapshots,
         waiting,
         abandoned + artifacts,
+        _forget_what_is_long_over(suite),
         compaction.left,
     )
+
+
+def _forget_what_is_long_over(suite: Suite) -> int:
+    """Forget old ticks and runs of the clock, and clear what is left of leases whose owners are gone."""
+    now = suite.clock()
+    sweep_owners(suite.lake.root, now - timedelta(days=1))
+    with contextlib.closing(open_operations(suite.lake.root)) as connection:
+        return forget(connection, now - KEEP_TICKS)
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,14 @@ from typing import Any
 import duckdb
 import filelock
 
-from warehouse.errors import LakeFormatError, NotFoundError, PublishFailed, RunFailed, UsageError
+from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError, PublishFailed, RunFailed, UsageError
 from warehouse.extensions import open_instance
 from warehouse.system_sql import literal, quote, system_sql
 
 #: Raised when a lake's tables change in a way that older versions cannot read.
 LAKE_FORMAT = 1
+#: Those of sql/system/ledger/views.sql.
+LEDGER_VIEWS = frozenset({"published_pages", "costs"})
 WRITER_LOCK_TIMEOUT_S = 120.0
 _BUSY_TIMEOUT_MS = 30_000
 
@@ -217,6 +219,7 @@ class Lake:
                 connection.execute("BEGIN")
                 connection.execute(system_sql("ledger/create"))
                 connection.execute(system_sql("ledger/create_rollbacks"))
+                connection.execute(system_sql("ledger/views"))
                 values = [LAKE_FORMAT, uuid.uuid4().hex, made_by, now]
                 connection.execute("INSERT INTO ledger.format VALUES ($1, $2, $3, $4)", values)
                 connection.execute("COMMIT")
@@ -278,11 +281,26 @@ def _kept_reader(lake: Lake) -> duckdb.DuckDBPyConnection:
             except LakeFormatError:
                 opened.close()
                 raise
+            _ensure_views(lake, opened)
             # Cursors that are open still keep theirs alive.
             while len(_readers) >= _READERS_KEPT:
                 _readers.pop(next(iter(_readers))).close()
             _readers[key] = opened
         return _readers[key]
+
+
+def _ensure_views(lake: Lake, opened: duckdb.DuckDBPyConnection) -> None:
+    """Make the views of the ledger that an earlier version of Almanac did not make yet."""
+    query = "SELECT view_name FROM duckdb_views() WHERE database_name = 'lake' AND schema_name = 'ledger'"
+    if {name for (name,) in opened.execute(query).fetchall()} >= LEDGER_VIEWS:
+        return
+    with (
+        # A lake that may not be written to can be read all the same.
+        contextlib.suppress(AlmanacError, OSError, duckdb.Error),
+        lake.writer_lock(timeout_s=5),
+        contextlib.closing(lake.connect(read_only=False)) as connection,
+    ):
+        connection.execute(system_sql("ledger/views"))
 
 
 def table_columns(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> dict[str, str]:

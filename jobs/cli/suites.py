@@ -103,7 +103,8 @@ def upkeep(
         return
     typer.echo(
         f"Freed {result.freed_files:,} files ({result.freed_bytes:,} bytes), {result.orphaned_files:,} of them orphans"
-        f" ({result.orphaned_bytes:,} bytes), and {result.abandoned_runs:,} leftovers of runs that are gone."
+        f" ({result.orphaned_bytes:,} bytes), and {result.abandoned_runs:,} leftovers of runs that are gone;"
+        f" forgot {result.forgotten_ticks:,} old ticks."
     )
     typer.echo(
         f"Merged {result.files_before:,} files into {result.files_after:,}; let go of {result.snapshots:,} snapshots."
