@@ -57,7 +57,15 @@ def book_rows(suite: Path, query: str) -> list[Any]:
     return rows
 
 
-def wait_for(condition: Callable[[], Any], what: str, within_s: float = 60) -> None:
+def is_running(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def wait_for(condition: Callable[[], Any], what: str, within_s: float = 120) -> None:
     give_up = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < give_up, f"waited in vain: {what}"

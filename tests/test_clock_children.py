@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,24 +17,13 @@ from jobs.schedule.redaction import redacted, register_secrets
 from jobs.schedule.schedule import Job, Work
 from jobs.schedule.ticks import Finished, Run, Tick
 from jobs.schedule.triggers import Interval
-from tests.clock_suites import real_now
+from tests.clock_suites import is_running, real_now, wait_for
 
 AT = datetime(2024, 1, 1, 18)
 
 
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    give_up = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < give_up, f"waited in vain: {what}"
-        time.sleep(0.01)
-
-
-def is_running(pid_file: Path) -> bool:
-    try:
-        stat = Path(f"/proc/{int(pid_file.read_text())}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
+def is_named_one_running(pid_file: Path) -> bool:
+    return pid_file.exists() and is_running(int(pid_file.read_text()))
 
 
 def run_of(
@@ -116,7 +103,7 @@ def test_nothing_of_the_tree_outlives_a_run(suite: Path, ending: str) -> None:
     if ending == "stop":
         children.stop_all()
     finished = outcome(children)
-    assert not any(is_running(pid) for pid in pids)
+    assert not any(is_named_one_running(pid) for pid in pids)
     assert finished.succeeded == (ending == "success")
     assert finished.interrupted == (ending == "stop")
     if ending == "timeout":
@@ -153,19 +140,19 @@ def test_when_a_scheduler_or_keeper_is_killed_its_runs_end_and_so_do_their_lease
     if victim == "keeper":
         children = Children(suite)
         children.start(run_of(children, "echo $$ > child; sleep 600"))
-        wait_for(lambda: is_running(suite / "child"), "the child")
+        wait_for(lambda: is_named_one_running(suite / "child"), "the child")
         stat = Path(f"/proc/{(suite / 'child').read_text().strip()}/stat").read_text()
         os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
         assert outcome(children) == Finished(1, False, "its keeper was killed")
     else:
         script = KILLED.format(root=str(Path(__file__).parent.parent), suite=str(suite))
         with subprocess.Popen([sys.executable, "-c", script], cwd=suite) as scheduler:
-            wait_for(lambda: (suite / "child").exists() and is_running(suite / "child"), "the child")
+            wait_for(lambda: is_named_one_running(suite / "child"), "the child")
             lease = (suite / "lease").read_text()
             assert Children(suite).is_alive(lease)
             scheduler.kill()
         wait_for(lambda: not Children(suite).is_alive(lease), "the end of the lease")
-    wait_for(lambda: not is_running(suite / "child"), "the end of the child")
+    wait_for(lambda: not is_named_one_running(suite / "child"), "the end of the child")
 
 
 def test_a_run_that_cannot_be_started_has_failed(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,10 +15,16 @@ from typing import Any
 
 import pytest
 
+from jobs.schedule.alerts import TRIES, alert_of_refusal, raise_alert, send_alerts
+from jobs.schedule.book import Book
+from jobs.schedule.driver import LOOK_EVERY_S, Driver
+from jobs.schedule.keeper import PATIENCE_S
+from jobs.schedule.schedule import Schedule
 from tests.clock_suites import (
     almanac,
     book_rows,
     first_look,
+    is_running,
     make_suite,
     open_webhook,
     real_now,
@@ -25,8 +32,29 @@ from tests.clock_suites import (
     run_json,
     wait_for,
 )
+from warehouse.errors import UsageError
 
 HOUR = timedelta(hours=1)
+
+
+class Log:
+    """Takes down what is logged."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def warning(self, event: str, **_: object) -> None:
+        self.said.append(event)
+
+    info = error = warning
+
+
+def rows_of(book: Book, query: str) -> list[Any]:
+    return [tuple(row) for row in book.db.execute(query)]
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.fixture
@@ -78,7 +106,7 @@ def test_two_ticks_at_once_run_each_tick_once(tmp_path: Path) -> None:
     assert {outcome for outcomes in states(suite).values() for outcome in outcomes} <= {"caught up", "ran"}
 
 
-def test_a_killed_daemon_leaves_a_tick_that_another_takes_up_within_a_minute(tmp_path: Path) -> None:
+def test_a_killed_daemon_leaves_a_tick_that_its_successor_takes_up(tmp_path: Path) -> None:
     suite = make_suite(
         tmp_path / "suite",
         """
@@ -90,10 +118,8 @@ def test_a_killed_daemon_leaves_a_tick_that_another_takes_up_within_a_minute(tmp
     with almanac(suite, "schedule") as daemon:
         wait_for((suite / "pids").exists, "the job")
         daemon.kill()
-    killed = time.monotonic()
     with almanac(suite, "schedule") as daemon:
-        wait_for(lambda: ended(suite), "the tick to be taken up", within_s=60)
-        assert time.monotonic() - killed < 60
+        wait_for(lambda: ended(suite), "the tick to be taken up")
         end(daemon)
     assert states(suite) == {"slow": ["caught up"]}
     assert book_rows(suite, "SELECT abandoned, attempts FROM ticks") == [(1, 0)]
@@ -134,9 +160,7 @@ def test_a_second_signal_ends_at_once_and_the_tick_is_run_again(tmp_path: Path) 
     first_look(suite)
     with almanac(suite, "schedule") as daemon:
         wait_for((suite / "pids").exists, "the job")
-        began = time.monotonic()
         err = end(daemon, signals=2)
-        assert time.monotonic() - began < 20
     assert daemon.returncode == 0, err
     assert book_rows(suite, "SELECT outcome, attempts, abandoned, run FROM ticks") == [(None, 0, 0, None)]
     with pytest.raises(ProcessLookupError):
@@ -185,7 +209,10 @@ def test_a_wrong_edit_keeps_the_old_schedule_and_raises_an_alert(
     assert len(received) == len({message["title"] for message in received})
     assert states(suite) == {"labour": ["failed"]}
     events = [json.loads(line) for line in err.splitlines()]
-    assert any(event["event"] == "run started" and event["job"] == "work" and event["run"] == 1 for event in events)
+    for name in ("run started", "run ended"):
+        (event,) = [event for event in events if event["event"] == name]
+        assert (event["job"], event["run"]) == ("work", 1)
+        assert event["page"]
     assert "s3cretpw" not in err
     assert "s3cretpw" not in str(book_rows(suite, "SELECT * FROM alerts"))
 
@@ -214,8 +241,8 @@ def test_a_channel_that_fails_never_fails_a_job(tmp_path: Path, monkeypatch: pyt
     assert [row["outcome"] for row in json.loads(out)["settled"]] == ["failed"]
     warning = next(json.loads(line) for line in err.splitlines() if "alert not sent" in line)
     assert warning["problems"] == [
-        "DEAD_END: not delivered",
-        "NONSENSE holds something that is no address that apprise understands",
+        "DEAD_END was not delivered",
+        "NONSENSE is no address that apprise understands",
         "the environment variable NOT_SET is not set",
     ]
 
@@ -267,3 +294,132 @@ def test_the_agenda_shows_an_edit_before_it_takes_effect(tmp_path: Path) -> None
     }
     assert next(tick["at"] for tick in after["ticks"] if tick["job"] == "labour") == "2013-03-04T12:00:00Z"
     assert "not in force yet: labour" in run(suite, *window)
+
+
+def test_of_two_daemons_one_runs_each_tick_and_the_other_takes_over_when_it_is_killed(tmp_path: Path) -> None:
+    suite = make_suite(
+        tmp_path / "suite",
+        """
+        jobs:
+          slow:
+            run: {shell: "trap '' TERM; (trap '' TERM; sleep 600) & echo $$ $! $PPID >> ran; [ -e quick ] || wait"}
+            every: 1000 days
+        """,
+    )
+    first_look(suite)
+    with almanac(suite, "schedule") as one, almanac(suite, "schedule") as two:
+        wait_for((suite / "ran").exists, "the job")
+        keeper = int((suite / "ran").read_text().split()[2])
+        runner, other = (one, two) if parent_of(keeper) == one.pid else (two, one)
+        assert parent_of(keeper) == runner.pid
+        (suite / "quick").touch()
+        runner.kill()
+        wait_for(lambda: ended(suite), "the other daemon to take it up")
+        end(other)
+    first, second = ([int(pid) for pid in line.split()] for line in (suite / "ran").read_text().splitlines())
+    assert not any(is_running(pid) for pid in (*first, *second)), "what ignores SIGTERM is gone with its children"
+    assert book_rows(suite, "SELECT outcome, abandoned, attempts FROM ticks") == [("caught up", 1, 0)]
+    # It looks every few seconds, and nothing of a run outlives its scheduler by more than the keeper's patience.
+    assert LOOK_EVERY_S + PATIENCE_S < 60
+
+
+def test_a_job_that_ignores_sigterm_is_killed_at_its_timeout_with_its_children(tmp_path: Path) -> None:
+    command = "trap '' TERM; (trap '' TERM; sleep 600) & echo $! > child; wait"
+    suite = make_suite(
+        tmp_path / "suite", f'jobs: {{deaf: {{run: {{shell: "{command}"}}, every: 1000 days, timeout: 1 second}}}}'
+    )
+    first_look(suite)
+    (settled,) = run_json(suite, "tick", expect=1)["settled"]
+    assert settled["reason"] == "took longer than its timeout of 0:00:01"
+    assert not is_running(int((suite / "child").read_text()))
+
+
+def test_a_host_that_another_took_over_from_stops(tmp_path: Path) -> None:
+    suite = make_suite(tmp_path / "suite", "jobs: {}")
+    with Driver(suite, real_now, real_now) as driver:
+        # The other one's clock is an hour behind, so that it looks long gone.
+        other = {"host": "another", "name": "moon", "seen_at": str(real_now() - HOUR)}
+        driver.book.note_fact("host", json.dumps(other))
+        with pytest.raises(UsageError, match="another host, moon"):
+            driver.run_once()
+
+
+def test_when_the_clock_was_wrong_a_daemon_says_so_and_set_back_mends_it(tmp_path: Path) -> None:
+    suite = make_suite(tmp_path / "suite", 'jobs: {work: {run: {shell: "true"}, every: 1 hour}}')
+    run(suite, "tick", "--now", str(real_now() + 100 * HOUR))
+    with almanac(suite, "schedule") as daemon:
+        wait_for(lambda: book_rows(suite, "SELECT 1 FROM facts WHERE name = 'host'"), "the daemon")
+        (suite / "schedules.yaml").write_text('jobs: {labour: {was: work, run: {shell: "true"}, every: 1 hour}}')
+        wait_for(lambda: book_rows(suite, "SELECT name FROM jobs") == [("labour",)], "the edit")
+        err = end(daemon)
+    assert "the clock was set back" in err
+    assert run_json(suite, "tick", "--now", str(real_now() + 2 * HOUR))["settled"] == []
+    run(suite, "tick", "--set-back")
+    settled = run_json(suite, "tick", "--now", str(real_now() + 2 * HOUR))["settled"]
+    assert {row["outcome"] for row in settled} & {"ran", "caught up"}
+
+
+def test_broken_definitions_are_told_of_even_if_nothing_can_run(
+    tmp_path: Path, webhook: tuple[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, received = webhook
+    monkeypatch.setenv("TEST_ALERTS", address)
+    suite = make_suite(tmp_path / "suite", "defaults: {alerts: TEST_ALERTS}\njobs: {}")
+    run(suite, "tick")
+    (suite / "sql" / "features").mkdir()
+    (suite / "sql" / "features" / "wrong.sql").write_text("SELEC")
+    for _ in range(2):
+        assert "wrong.sql" in run(suite, "tick", expect=2)
+    (message,) = received
+    assert "Nothing runs until it is mended. What is wrong:" in message["message"]
+    assert "wrong.sql" in message["message"]
+
+
+def test_the_same_mistake_made_again_is_told_again() -> None:
+    book, schedule = Book(sqlite3.connect(":memory:")), Schedule(alerts=("OPS",))
+    for minute, refused in enumerate([["no"], ["no"], [], ["no"], ["no", "nor that"], []]):
+        with book.writing():
+            alert_of_refusal(book, schedule, refused, real_now() + minute * HOUR, "It goes on.")
+    assert rows_of(book, "SELECT count(*) FROM alerts") == [(3,)]
+
+
+def test_what_is_tried_again_goes_only_to_those_whom_it_did_not_reach(
+    tmp_path: Path, webhook: tuple[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, received = webhook
+    monkeypatch.setenv("BOTH", f"json://127.0.0.1:9 {address}")
+    book = Book.open(tmp_path)
+    raise_alert(book, "x", "title", "body", ["BOTH", "NOT_SET"], real_now())
+    log = Log()
+    for attempt in range(TRIES + 1):
+        send_alerts(book, log, real_now() + attempt * HOUR)
+    assert len(received) == 1
+    assert rows_of(book, "SELECT state, tries, channels FROM alerts") == [("given up", TRIES, '["BOTH:1", "NOT_SET"]')]
+    assert log.said == ["alert not sent"] * TRIES
+
+
+def test_secrets_are_in_nothing_that_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_ALERTS", "json://me:hunter22@127.0.0.1:9")
+    monkeypatch.setenv("SERVICE_TOKEN", "t0ken-of-mine")
+    text = """
+        defaults: {alerts: TEST_ALERTS}
+        jobs:
+          fetch:
+            run:
+              shell: "echo https://u:s3cretpw@example.org/?api_key=k3y-value $SERVICE_TOKEN ${TEST_ALERTS-none}; exit 1"
+            every: 1000 days
+            retries: {attempts: 2, backoff: 1 second}
+        """
+    suite = make_suite(tmp_path / "suite", text)
+    first_look(suite)
+    said = ""
+    for command in (["tick"], ["tick", "--json"], ["agenda", "--to", "2040-01-01"], ["agenda", "--json"], ["ticks"]):
+        with almanac(suite, *command) as process:
+            said += "".join(process.communicate(timeout=60))
+    (suite / "schedules.yaml").write_text(text.replace("shell:", "shel:"))
+    said += run(suite, "tick", expect=2)
+    (suite / "schedules.yaml").write_text(text.replace('"echo', '["echo').replace('exit 1"', 'exit 1"]'))
+    said += run(suite, "agenda", expect=2)
+    assert "exit 1: https://[redacted]@example.org/" in said
+    assert [secret for secret in ("hunter22", "s3cretpw", "k3y-value", "t0ken-of-mine") if secret in said] == []
+    assert "hunter22" not in "".join(path.read_text() for path in (suite / "lake" / "logs").iterdir())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -134,8 +135,10 @@ def _send_to(address: str, row: Mapping[str, Any]) -> str | None:
     logging.getLogger("apprise").disabled = True
     target = apprise.Apprise()
     try:
-        if not target.add(address):
-            return "is no address that apprise understands"
-        return None if target.notify(title=row["title"], body=row["body"]) else "was not delivered"
+        # apprise 2.2 loads all its plugins at the first address, and some import what Python 3.11 deprecates.
+        with warnings.catch_warnings(action="ignore"):
+            if not target.add(address):
+                return "is no address that apprise understands"
+            return None if target.notify(title=row["title"], body=row["body"]) else "was not delivered"
     except Exception as error:  # noqa: BLE001 - some hundred kinds of channels, and none may fail a job
         return redacted(f"failed: {error}")
