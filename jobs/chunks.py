@@ -96,6 +96,7 @@ class _Worklist:
         self.connection, self.leases, self.progress = connection, leases, progress
         self.began_at = ledger.newest_snapshot(connection)
         self.size = chunk_size(connection, wanted.product, wanted.pages_per_commit)
+        self.with_features = self._pages_with_features()
         self.result = PagesResult()
 
     def work_off(self) -> PagesResult:
@@ -118,11 +119,21 @@ class _Worklist:
             left = busy
         return self.result
 
+    def _pages_with_features(self) -> set[datetime]:
+        """Give the pages that only have to be scored, as things stand now."""
+        if self.wanted.models is None or not self.wanted.pages:
+            return set()
+        records = ledger.published_pages(self.connection, self.product.name, "features", self.wanted.pages)
+        staleness = Staleness(self.suite.definitions, self.product, ledger.source_facts(self.connection))
+        return {page for page, record in records.items() if staleness.why(record) is None}
+
     def _next_chunk(self, left: Sequence[datetime], start: int) -> list[datetime]:
         version = self.wanted.version_of(left[start])
         chunk: list[datetime] = []
-        for page in left[start : start + self.size.pages()]:
-            if self.wanted.version_of(page) != version:
+        n_computed = 0
+        for page in left[start : start + self.size.pages_in_all()]:
+            n_computed += page not in self.with_features
+            if self.wanted.version_of(page) != version or n_computed > self.size.pages():
                 break
             chunk.append(page)
         return chunk

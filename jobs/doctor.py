@@ -12,13 +12,13 @@ from pathlib import Path
 import duckdb
 
 from jobs.suite import Clock, almanac_version
-from warehouse.chunk import ENTITIES
 from warehouse.definitions import Definitions, load_definitions
 from warehouse.errors import AlmanacError, DefinitionError
 from warehouse.extensions import REQUIRED, extension_file
 from warehouse.lake import Lake
 from warehouse.sandbox import Sandbox
 from warehouse.system_sql import system_sql
+from warehouse.together import ENTITIES
 
 _PACKAGES = ("duckdb", "polars", "pyarrow", "scikit-learn", "numba", "sqlglot", "skops", "lightgbm", "xgboost")
 _LOW_DISK_BYTES = 1 << 30

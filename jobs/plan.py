@@ -5,19 +5,25 @@ Changes nothing. What it says is what `almanac backfill` acts on: both read `job
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import duckdb
+
 from jobs.chunk_size import chunk_size
 from jobs.costs import Cost, estimate_cost
 from jobs.page_states import Kind, PageState, grid_pages, page_states
 from jobs.suite import Suite
-from warehouse.definitions import Product
+from warehouse import ledger
+from warehouse.definitions import Definitions, Product
+from warehouse.lifted_pass import lifted_forms
+from warehouse.lifting import LiftedForm
 from warehouse.range_pass import range_forms
-from warehouse.ranges import Reason
-from warehouse.sandbox import Sandbox
+from warehouse.ranges import RangeForm, Reason
+from warehouse.sandbox import source_columns
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Way:
-    """How the pages of a feature group would be made: `range` (many in one pass) or `plain`, and then why."""
+    """How the pages of a feature group would be made, and why not a quicker way.
+
+    `range`: many in one pass over time; `lifted`: its query once for some dozens of pages; `plain`: page by page.
+    """
 
     feature_group: str
     way: str
@@ -113,6 +122,7 @@ def plan(
         per_commit = chunk_size(connection, product).pages()
         job = "features" if features_only else "predict"
         costs = [estimate_cost(connection, product.name, job, n, per_commit) for n in (wanted, stale)]
+        ways = ways_of(suite.definitions, product, connection)
     return Plan(
         product.name,
         pages[0],
@@ -123,7 +133,7 @@ def plan(
         without_model,
         stale,
         per_commit,
-        ways_of(suite, product),
+        ways,
         *costs,
     )
 
@@ -145,12 +155,21 @@ def _span(states: Iterable[PageState]) -> Span:
     return Span(pages[0], pages[-1], len(pages))
 
 
-def ways_of(suite: Suite, product: Product) -> list[Way]:
-    """Say which way each feature group of a product goes where many pages are made."""
-    groups = suite.definitions.groups_of(product)
-    with Sandbox(suite.lake) as sandbox:
-        forms = range_forms(sandbox, suite.definitions, groups)
-    return [
-        Way(name, "plain", str(form)) if isinstance(form, Reason) else Way(name, "range", None)
-        for name, form in forms.items()
-    ]
+def ways_of(definitions: Definitions, product: Product, connection: duckdb.DuckDBPyConnection) -> list[Way]:
+    """Say which way each feature group of a product goes where many pages are made; `connection` reads the lake."""
+    columns_of = functools.partial(source_columns, connection)
+    facts = ledger.source_facts(connection)
+    groups = definitions.groups_of(product)
+    ranges = range_forms(definitions, groups, facts, columns_of)
+    made = {name for name, form in ranges.items() if not isinstance(form, Reason)}
+    queries = [(group.name, group.query) for group in groups]
+    lifted = lifted_forms(definitions, queries, facts, columns_of, made)
+    return [_way(group.name, ranges[group.name], lifted.get(group.name)) for group in groups]
+
+
+def _way(name: str, ranged: RangeForm | Reason, lifted: LiftedForm | Reason | None) -> Way:
+    if not isinstance(ranged, Reason):
+        return Way(name, "range", None)
+    if isinstance(lifted, Reason):
+        return Way(name, "plain", f"{lifted}; and {ranged}")
+    return Way(name, "lifted", str(ranged))

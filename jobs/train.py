@@ -168,7 +168,7 @@ class _Training:
             product.header.model.model_dump(mode="json"),
         )
         staged = self.directory / "artifact"
-        write_model(estimator, staged)
+        write_model(estimator, staged, product.header.model.estimator)
         with suite.lake.commit(f"train {product.name}, run {self.meter.run_id}") as commit:
             history = model_history(commit.connection, product.name)
             version = history.next_version()

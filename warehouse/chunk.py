@@ -1,37 +1,31 @@
 """A chunk: some pages of one product, computed together and staged as one Parquet file.
 
 Each query of the product (its entities and feature groups) fills one table for all pages of the chunk, marked
-by page; one join then makes the feature pages. One page is a chunk of one. Pages are computed in a sandbox
-each, several at a time; what the join reads are rows of the same page only.
+by page; one join then makes the feature pages. One page is a chunk of one. Pages are computed together where that
+can be, and otherwise in a sandbox each, several at a time; what the join reads are rows of the same page only.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import duckdb
-
 from warehouse.definitions import Definitions, FeatureUse, Product
 from warehouse.definitions.durations import duration_text
 from warehouse.errors import RunFailed
 from warehouse.page_layout import PageColumn, joined_on, page_columns
 from warehouse.query import CheckedQuery
-from warehouse.range_pass import RangePass
 from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox, SandboxPage
 from warehouse.system_sql import literal, quote, quote_all, system_sql
+from warehouse.together import ENTITIES, PAGE_COLUMN, Together
 
-#: How the entities' table is called beside those of the feature groups; no group can bear this name.
-ENTITIES = "almanac: entities"
-_PAGE = "almanac: as_of"
-#: From how many pages on the range way is tried: for fewer, it costs more than it saves.
-RANGE_FROM_PAGES = 4
+#: From how many pages on they are made together where that can be: for fewer, it costs more than it saves.
+TOGETHER_FROM_PAGES = 4
 _numbers = itertools.count()
 
 
@@ -51,11 +45,9 @@ class Chunk:
         self.sandbox, self.definitions, self.product = sandbox, definitions, product
         self.schema = f"chunk_{next(_numbers)}"
         self.cursor = sandbox.cursor()
-        self._groups = definitions.groups_of(product)
-        self._read_by_others = {name for _, query in self._queries() for name in query.tables}
-        #: The groups that were made in one pass for all pages, and those where that gave other rows.
-        self._done: set[str] = set()
-        self.differing: list[str] = []
+        self.groups = definitions.groups_of(product)
+        self.read_by_others = {name for _, query in self.queries() for name in query.tables}
+        self._together = Together(self)
         self._sources = definitions.sources_of(product)
 
     def __enter__(self) -> Chunk:
@@ -65,6 +57,11 @@ class Chunk:
     def __exit__(self, *_: object) -> None:
         self.cursor.execute(f"DROP SCHEMA IF EXISTS memory.{self.schema} CASCADE")
         self.cursor.close()
+
+    @property
+    def differing(self) -> list[str]:
+        """What is to be said of queries that were made together in vain."""
+        return self._together.differing
 
     def table(self, name: str) -> str:
         """Give the full name of one of the chunk's tables."""
@@ -93,77 +90,56 @@ class Chunk:
         """
         if len(pages) >= HOLD_FROM_PAGES:
             self.sandbox.hold(self._sources)
-        with self._page(pages[0]) as first:
+        with self.page(pages[0]) as first:
             self._prepare(first)
-        if len(pages) >= RANGE_FROM_PAGES:
-            self._fill_ranges(pages)
+        if len(pages) >= TOGETHER_FROM_PAGES:
+            self._together.fill(pages, workers)
         with ThreadPoolExecutor(max_workers=max(1, min(workers, len(pages)))) as pool:
             for _ in pool.map(self._fill, pages):
                 done(1)
         counts = dict(self.cursor.execute(system_sql("pages/counts", entities=self.table(ENTITIES))).fetchall())
-        columns = self._columns()
+        columns = self._feature_columns()
         row = self.cursor.execute(self._join(columns, file, len(pages))).fetchone()
         if row and row[0] != sum(counts.values()):
             self._explain_repeated_keys()
         return FeaturePages(file, {page: counts.get(page, 0) for page in pages}, self._types(file))
 
     @contextlib.contextmanager
-    def _page(self, as_of: datetime) -> Iterator[SandboxPage]:
+    def page(self, as_of: datetime) -> Iterator[SandboxPage]:
+        """Open the sandbox for one page."""
         with self.sandbox.at(as_of, self._sources) as page:
             yield page
 
-    def _queries(self) -> list[tuple[str, CheckedQuery]]:
-        return [*((group.name, group.query) for group in self._groups), (ENTITIES, self.product.entities)]
+    def queries(self) -> list[tuple[str, CheckedQuery]]:
+        """Give the product's queries, each after those that it reads."""
+        return [*((group.name, group.query) for group in self.groups), (ENTITIES, self.product.entities)]
 
     def _prepare(self, page: SandboxPage) -> None:
         """Make the chunk's tables, empty, with the types that the queries have."""
-        for name, query in self._queries():
+        for name, query in self.queries():
             page.run_wrapped("pages/prepare", query, self.table(name), page.instant)
-            if name in self._read_by_others:
+            if name in self.read_by_others:
                 page.show_rows_of(name, self.table(name))
 
-    def _fill_ranges(self, pages: Sequence[datetime]) -> None:
-        """Make what can be made in one pass; compare one page with the plain way, and if it differs, start over."""
-        ranges = RangePass(self.sandbox, self.definitions, self._groups, self.cursor, self.schema, pages)
-        try:
-            ranges.fill()
-        except duckdb.Error as error:
-            # The one query meets facts that no single page reaches, and may fail on them; the plain way decides.
-            self.differing.append(f"{self.product.name}: the range way failed ({str(error).splitlines()[0]})")
-            for name in ranges.forms:
-                self.cursor.execute(f"DELETE FROM {self.table(name)}")
-            return
-        chosen = random.Random(str(pages)).choice(list(pages))
-        with self._page(chosen) as page:
-            for group in self._groups:
-                if group.name not in ranges.forms:
-                    continue
-                plain = f"memory.{page.schema}.{quote(f'almanac: plain {group.name}')}"
-                page.run_wrapped("pages/prepare", group.query, plain, chosen)
-                page.run_wrapped("pages/collect", group.query, plain, chosen)
-                if wrong := ranges.differences(group.name, plain, chosen):
-                    self.cursor.execute(f"DELETE FROM {self.table(group.name)}")
-                    self.differing.append(
-                        f"{group.file.where}: {wrong} rows of the page {chosen} differ from the plain way's"
-                    )
-                else:
-                    self._done.add(group.name)
-
     def _fill(self, as_of: datetime) -> None:
-        with self._page(as_of) as page:
-            for name, query in self._queries():
-                if name not in self._done:
+        """Run what is left of a page's queries the plain way."""
+        if all(self._together.is_complete(name, as_of) for name, _ in self.queries()):
+            return
+        with self.page(as_of) as page:
+            for name, query in self.queries():
+                if not self._together.is_complete(name, as_of):
                     page.run_wrapped("pages/collect", query, self.table(name), as_of)
-                if name in self._read_by_others:
+                if name in self.read_by_others:
                     page.show_rows_of(name, self.table(name))
 
-    def _described(self, name: str) -> dict[str, str]:
+    def columns(self, name: str) -> dict[str, str]:
+        """Give the columns of a query's table and their types, but for the page's."""
         rows = self.cursor.execute(f"DESCRIBE {self.table(name)}").fetchall()
-        return {str(row[0]): str(row[1]) for row in rows if row[0] != _PAGE}
+        return {str(row[0]): str(row[1]) for row in rows if row[0] != PAGE_COLUMN}
 
-    def _columns(self) -> dict[str, str]:
+    def _feature_columns(self) -> dict[str, str]:
         """Give the SQL of every column of the feature pages besides keys and times, by its name."""
-        listed = page_columns(self.definitions, self.product, self._described(ENTITIES), self._described)
+        listed = page_columns(self.definitions, self.product, self.columns(ENTITIES), self.columns)
         return {column.name: _text_of(column) for column in listed}
 
     def _join(self, columns: dict[str, str], file: Path, n_pages: int) -> str:
@@ -173,7 +149,7 @@ class Chunk:
             valid_until = f"{columns[header.valid_until]}::TIMESTAMP"
         else:
             assert header.valid_for is not None
-            valid_until = f"entities.{quote(_PAGE)} + INTERVAL {literal(duration_text(header.valid_for))}"
+            valid_until = f"entities.{quote(PAGE_COLUMN)} + INTERVAL {literal(duration_text(header.valid_for))}"
         return system_sql(
             "pages/join",
             keys=quote_all(self.product.keys, "entities."),
@@ -182,13 +158,13 @@ class Chunk:
             entities=self.table(ENTITIES),
             joins="\n    ".join(self._join_of(index, use) for index, use in enumerate(header.features)),
             # Sorted by page, so that reading one page of a chunk skips the row groups of the others.
-            order=f"ORDER BY entities.{quote(_PAGE)}" if n_pages > 1 else "",
+            order=f"ORDER BY entities.{quote(PAGE_COLUMN)}" if n_pages > 1 else "",
             file=literal(str(file)),
         )
 
     def _join_of(self, index: int, use: FeatureUse) -> str:
-        on = joined_on(self.definitions, self.product, use, self._described(ENTITIES))
-        pairs = [(quote(key), quote(column)) for key, column in {_PAGE: _PAGE, **on}.items()]
+        on = joined_on(self.definitions, self.product, use, self.columns(ENTITIES))
+        pairs = [(quote(key), quote(column)) for key, column in {PAGE_COLUMN: PAGE_COLUMN, **on}.items()]
         conditions = [f"use_{index}.{key} = entities.{column}" for key, column in pairs]
         return f"LEFT JOIN {self.table(use.group)} AS use_{index} ON {' AND '.join(conditions)}"
 

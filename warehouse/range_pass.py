@@ -8,12 +8,12 @@ made the plain way.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import duckdb
 
-from warehouse.definitions import Definitions, FeatureGroup
+from warehouse.definitions import Definitions, FeatureGroup, Source
 from warehouse.ledger import SourceFacts
 from warehouse.ranges import RangeForm, Reason, SourceShape, recognise
 from warehouse.sandbox import Sandbox, earlier, timestamp_literal
@@ -21,21 +21,37 @@ from warehouse.system_sql import quote, quote_all, system_sql
 
 
 def range_forms(
-    sandbox: Sandbox, definitions: Definitions, groups: Sequence[FeatureGroup]
+    definitions: Definitions,
+    groups: Sequence[FeatureGroup],
+    facts: Mapping[str, SourceFacts],
+    columns_of: Callable[[Source], Mapping[str, str]],
 ) -> dict[str, RangeForm | Reason]:
-    """Say for each feature group how its pages can be made in one pass, or why they cannot."""
-    return {group.name: _form(sandbox, definitions, group) for group in groups}
+    """Say for each feature group how its pages can be made in one pass, or why they cannot.
+
+    Parameters
+    ----------
+    facts
+        What the ledger knows of each source, by name.
+    columns_of
+        Gives a source's columns and types, as a query sees them.
+    """
+    return {group.name: _form(definitions, group, facts, columns_of) for group in groups}
 
 
-def _form(sandbox: Sandbox, definitions: Definitions, group: FeatureGroup) -> RangeForm | Reason:
+def _form(
+    definitions: Definitions,
+    group: FeatureGroup,
+    facts: Mapping[str, SourceFacts],
+    columns_of: Callable[[Source], Mapping[str, str]],
+) -> RangeForm | Reason:
     others = sorted(group.query.tables & definitions.groups.keys())
     if others:
         return Reason(f"it reads the feature group {others[0]}")
     shapes = []
     for name in sorted(group.query.tables):
         source = definitions.sources[name]
-        has_versions = sandbox.facts.get(name, SourceFacts()).has_versions
-        columns = tuple(sandbox.source_columns(source).items())
+        has_versions = facts.get(name, SourceFacts()).has_versions
+        columns = tuple(columns_of(source).items())
         shapes.append((name, columns, source.header.arrives_within, has_versions))
     return _recognised(group.query.text, tuple(shapes))
 
@@ -60,13 +76,17 @@ class RangePass:
         schema: str,
         pages: Sequence[datetime],
     ) -> None:
-        found = range_forms(sandbox, definitions, groups)
+        found = range_forms(definitions, groups, sandbox.facts, sandbox.source_columns)
         self.forms = {name: form for name, form in found.items() if isinstance(form, RangeForm)}
         self._sandbox, self._definitions, self._cursor = sandbox, definitions, cursor
         self._schema, self._pages = f"memory.{schema}", pages
 
-    def fill(self) -> None:
-        """Fill the chunk's tables of the recognised groups, for all its pages."""
+    def fill(self, wanted: Mapping[str, str]) -> dict[str, list[datetime]]:
+        """Fill the chunk's tables of the recognised groups, for all its pages; it leaves none to the plain way.
+
+        `wanted` has, by group, SQL of a relation of `as_of` and the group's keys that are looked up; of a group that
+        is not in it, all rows are made.
+        """
         listed = ", ".join(f"({timestamp_literal(page)})" for page in self._pages)
         pages = f"{self._schema}.{quote('almanac: pages')}"
         self._cursor.execute(f"CREATE TABLE {pages} AS SELECT * FROM (VALUES {listed}) AS pages (as_of)")
@@ -77,7 +97,10 @@ class RangePass:
                 self._cursor.execute(self._facts_view(form.source, facts))
                 shown.add(form.source)
             target = f"{self._schema}.{quote(name)}"
-            self._cursor.execute(system_sql("ranges/collect", target=target, query=form.sql(pages, facts)))
+            self._cursor.execute(
+                system_sql("ranges/collect", target=target, query=form.sql(pages, facts, wanted.get(name)))
+            )
+        return {}
 
     def _facts_view(self, name: str, view: str) -> str:
         source = self._definitions.sources[name]
@@ -90,25 +113,6 @@ class RangePass:
             ingest_id=str(self._sandbox.ingest_id),
         )
 
-    def differences(self, name: str, plain: str, as_of: datetime) -> int:
-        """Count the rows of one page that differ from the plain way's, which stand in the relation `plain`."""
-        form = self.forms[name]
-        exact = [column.name for column in form.columns if not column.is_approximate]
-        close = [column.name for column in form.columns if column.is_approximate]
-        fast = f"(FROM {self._schema}.{quote(name)} WHERE {quote('almanac: as_of')} = {timestamp_literal(as_of)})"
-        apart = " OR ".join(
-            f"abs(fast.{quote(c)} - plain.{quote(c)}) > 1e-9 * greatest(abs(plain.{quote(c)}), 1e-9)"
-            f" OR (fast.{quote(c)} IS NULL) <> (plain.{quote(c)} IS NULL)"
-            for c in close
-        )
-        group = self._definitions.groups[name]
-        query = system_sql(
-            "ranges/differences",
-            columns=quote_all(exact),
-            fast=fast,
-            plain=plain,
-            same_key=" AND ".join(f"fast.{quote(k)} IS NOT DISTINCT FROM plain.{quote(k)}" for k in group.key),
-            apart=apart or "false",
-        )
-        row = self._cursor.execute(query).fetchone()
-        return int(row[0]) if row else 0
+    def approximate(self, name: str) -> frozenset[str]:
+        """Give the columns of a group that may differ from the plain way's in the last bits."""
+        return frozenset(column.name for column in self.forms[name].columns if column.is_approximate)

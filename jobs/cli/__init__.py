@@ -34,6 +34,7 @@ def main() -> None:
     """Run the command line, and end the process with its exit code."""
     # OpenMP threads that wait by spinning slow down everything else on a shared machine, us included.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    State.owns_process = True
     try:
         app()
     except AlmanacError as error:

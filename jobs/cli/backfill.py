@@ -67,7 +67,7 @@ def plan(
     """
     from jobs.plan import plan as work_out
 
-    opened = the_suite()
+    opened = the_suite(runs_python=False)
     start, end = _instant(first, "--from"), _instant(until, "--to")
     names = [product] if product else list(opened.definitions.products)
     plans = [work_out(opened, name, start, end, features_only=features_only) for name in names]
@@ -246,7 +246,7 @@ def pages(
     from jobs.cli.calendar import print_calendar
     from jobs.page_states import grid_pages, page_states
 
-    opened = the_suite()
+    opened = the_suite(runs_python=False)
     found = opened.definitions.product(product)
     wanted = grid_pages(found, _instant(first, "--from"), _instant(until, "--to"), opened.clock())
     states = page_states(opened, found, wanted, "features" if features_only else "predictions")

@@ -108,7 +108,8 @@ class Lines:
         """Say how far it is, if nothing was said for a while."""
         self._done += done
         self._rows += rows
-        ended = self._total is not None and self._done >= self._total
+        # A page's rows are scored after its features are done, and that is told of in rows alone.
+        ended = done > 0 and self._total is not None and self._done >= self._total
         if not ended and time.monotonic() - self._said >= _LINE_EVERY_S:
             self._said = time.monotonic()
             self._say("")

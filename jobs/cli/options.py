@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -16,6 +17,8 @@ class State:
     """What was given before the command. One process runs one command line, so it is kept here."""
 
     suite: ClassVar[Path] = Path()
+    #: Whether the process is `almanac` itself, and not a program that calls its commands.
+    owns_process: ClassVar[bool] = False
     debug: ClassVar[bool] = False
 
 
@@ -51,10 +54,19 @@ def now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def the_suite() -> Suite:
-    """Open the suite that was named."""
+def the_suite(*, runs_python: bool = True) -> Suite:
+    """Open the suite that was named.
+
+    Parameters
+    ----------
+    runs_python
+        Whether the command may run a suite's own Python code. Where it does not, pandas is kept out: DuckDB
+        imports it, if it is installed, at the first value that is bound, which takes half a second.
+    """
     from jobs.suite import open_suite
 
+    if State.owns_process and not runs_python:
+        sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
     return open_suite(State.suite, now)
 
 

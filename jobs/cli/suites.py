@@ -66,7 +66,7 @@ def status(suite: SuiteOption = None, as_json: JsonOption = False, debug: DebugO
     """Show products, live models, last pages, sources, and what failed."""
     from jobs.status import status as look
 
-    found = look(the_suite())
+    found = look(the_suite(runs_python=False))
     if as_json:
         console.print_json(vars(found))
         return

@@ -8,11 +8,12 @@ Polars frame of Float64 and String columns).
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -97,11 +98,19 @@ def make_estimator(product: Product, features: Mapping[str, str], root: Path) ->
 
 def _import(path: str, where: str, root: Path) -> Any:
     module_name, _, name = path.partition(":")
-    sys.path.insert(0, str(root))
     try:
-        return getattr(importlib.import_module(module_name), name)
+        with importing_from(root):
+            return getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError) as error:
         raise DefinitionError(f"{where}: the estimator `{path}` cannot be imported: {error}.") from error
+
+
+@contextlib.contextmanager
+def importing_from(root: Path) -> Iterator[None]:
+    """Let modules of the suite in `root` be imported, before others of the same name."""
+    sys.path.insert(0, str(root))
+    try:
+        yield
     finally:
         sys.path.remove(str(root))
 

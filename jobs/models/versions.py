@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
-from jobs.models.artifacts import read_artifact
+from jobs.models.artifacts import load_estimator, read_artifact, verify_artifact
 from warehouse import ledger
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.lake import Lake, check_format
@@ -84,12 +87,42 @@ def refuse_hindsight(model: ModelRecord, pages: Sequence[datetime], *, allowed: 
 
 
 def load_scorer(lake: Lake, model: ModelRecord) -> Scorer:
-    """Load a version and make its scorer, in the way that was found sound when it was registered."""
-    from jobs.scoring import compile_model, estimator_scorer
+    """Give a version's scorer, made in the way that was found sound when the version was registered.
 
+    The last few are kept: a backfill asks for the same one for every chunk. The artifact's bytes are looked at each
+    time; if they have changed, what was made of the old ones does not count.
+
+    Raises
+    ------
+    ScoringFailed
+        If a file of the artifact is missing or any byte of it has changed.
+    UsageError
+        If it was made by another suite, or holds a type that is not trusted.
+    """
     with lake.reading() as connection:
         suite_id = check_format(connection, lake.root)
-    estimator = read_artifact(model, lake.root / model.artifact, suite_id)
+    directory = (lake.root / model.artifact).absolute()
+    key = (directory, model.version, verify_artifact(model, lake.root, suite_id), model.scorer)
+    with _scorers_lock:
+        scorer = _scorers.pop(key, None) or _make_scorer(lake.root, model, suite_id)
+        _scorers[key] = scorer
+        while len(_scorers) > SCORERS_KEPT:
+            _scorers.pop(next(iter(_scorers)))
+        return scorer
+
+
+def _make_scorer(root: Path, model: ModelRecord, suite_id: str) -> Scorer:
+    from jobs.scoring import ProcessScorer, compile_model
+
+    estimator = load_estimator(model, root)
     if model.scorer == "estimator":
-        return estimator_scorer(estimator, model.features, model.scorer_reason)
+        load = partial(read_artifact, model, root.absolute(), suite_id)
+        return ProcessScorer(estimator, model.features, model.scorer_reason, load)
     return compile_model(estimator, model.features)
+
+
+#: Scorers that a process keeps, by their artifact's place, version and hash, the one asked for last at the end.
+_scorers: dict[tuple[Path, str, str, str], Scorer] = {}
+_scorers_lock = threading.Lock()
+#: A large forest takes hundreds of megabytes, and a run works with one or two versions.
+SCORERS_KEPT = 2

@@ -103,7 +103,7 @@ def _write(path: Path, reader: FileReader, columns: Mapping[str, str]) -> bool:
     elif reader.form == "json":
         path.write_text(json.dumps(values) + "\n", encoding="utf-8")
     elif reader.has_header or reader.declares_all:
-        rows = [values.keys(), values.values()] if reader.has_header else [values.values()]
+        rows = [[*values.keys()], [*values.values()]] if reader.has_header else [[*values.values()]]
         lines = [reader.separator.join(row) for row in rows]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     else:

@@ -9,6 +9,7 @@ over empty tables. Nothing here reads the author's data.
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -38,10 +39,13 @@ def quoted(name: str) -> str:
 
 
 class Workbench:
-    """An empty DuckDB in memory in which a query is parsed, printed and bound. Use as a context manager."""
+    """A DuckDB in memory in which a query is parsed, printed and bound. Use as a context manager.
+
+    The instance is the process's own; a bench is a connection to it, and its tables are its own and go with it.
+    """
 
     def __enter__(self) -> Workbench:
-        self._connection = duckdb.connect(":memory:")
+        self._connection = _instance().cursor()
         self._connection.execute("SET TimeZone = 'UTC'")
         self._template = self._parsed("SELECT 1")
         return self
@@ -53,15 +57,46 @@ class Workbench:
 
     def parse(self, query: str) -> Node:
         """Parse one SELECT and return its node; anything else is not understood."""
+        node = self.statement(query)
+        if node["type"] != "SELECT_NODE":
+            raise NotUnderstood("it is not one plain SELECT")
+        return node
+
+    def statement(self, query: str) -> Node:
+        """Parse one query, of several SELECTs put together or of one, and return its node."""
         tree = self._parsed(query)
         if tree["error"]:
             raise NotUnderstood(f"DuckDB cannot parse it as a SELECT ({tree['error_message']})")
         if len(tree["statements"]) != 1:
             raise NotUnderstood("it is more than one statement")
         node: Node = tree["statements"][0]["node"]
-        if node["type"] != "SELECT_NODE":
-            raise NotUnderstood("it is not one plain SELECT")
         return node
+
+    def expression(self, text: str) -> Node:
+        """Parse one expression of our own."""
+        expression: Node = self.parse(f"SELECT {text}")["select_list"][0]
+        return expression
+
+    def relation(self, query: str) -> Node:
+        """Parse the FROM clause of a query of our own."""
+        relation: Node = self.parse(query)["from_table"]
+        return relation
+
+    def printed(self, node: Node) -> str:
+        """Print a whole query as SQL that DuckDB parses to the same tree."""
+        tree = copy.deepcopy(self._template)
+        tree["statements"][0]["node"] = node
+        try:
+            text = str(self.value("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]))
+        except duckdb.Error as error:
+            raise NotUnderstood("it holds something that DuckDB cannot print") from error
+        if signature(_flat(self.statement(text))) != signature(_flat(node)):
+            raise NotUnderstood("DuckDB prints it differently from how it was written")
+        return text
+
+    def is_aggregate(self, name: str) -> bool:
+        """Tell whether a function aggregates, in any of its forms."""
+        return any(kind == "aggregate" for kind, _ in _overloads().get(name.lower(), ()))
 
     def text(self, expression: Node) -> str:
         """Print an expression as SQL that DuckDB parses to the same tree.
@@ -92,7 +127,7 @@ class Workbench:
     def create_table(self, name: str, columns: Mapping[str, str]) -> None:
         """Make an empty table with these columns, to bind against."""
         inside = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns.items())
-        self._connection.execute(f"CREATE TABLE {quoted(name)} ({inside})")
+        self._connection.execute(f"CREATE TEMP TABLE {quoted(name)} ({inside})")
 
     def columns(self, query: str, as_of: datetime | None = None) -> list[tuple[str, str]]:
         """Bind a query and return the names and types of its result."""
@@ -104,16 +139,7 @@ class Workbench:
 
     def kinds_of(self, names: Iterable[str]) -> dict[str, str]:
         """Say for each function name what it is: 'aggregate', 'scalar' (pure), or 'other'."""
-        wanted = sorted(set(names))
-        rows = self._connection.execute(
-            "SELECT function_name, function_type, coalesce(stability, ''), coalesce(alias_of, '')"
-            " FROM duckdb_functions() WHERE list_contains(?, function_name)",
-            [wanted],
-        ).fetchall()
-        overloads: dict[str, set[tuple[str, str]]] = {name: set() for name in wanted}
-        for name, kind, stability, _ in rows:
-            overloads[name].add((kind, stability))
-        return {name: _kind(name, found) for name, found in overloads.items()}
+        return {name: _kind(name, _overloads().get(name, frozenset())) for name in names}
 
     def value(self, query: str, values: list[str] | None = None) -> Any:
         """Run a query over nothing but constants and return its only value."""
@@ -125,7 +151,36 @@ class Workbench:
         return tree
 
 
-def _kind(name: str, overloads: set[tuple[str, str]]) -> str:
+@functools.cache
+def _instance() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(":memory:")
+
+
+@functools.cache
+def _overloads() -> dict[str, frozenset[tuple[str, str]]]:
+    """Give the type and the stability of each form of each of DuckDB's functions."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    query = "SELECT function_name, function_type, coalesce(stability, '') FROM duckdb_functions()"
+    for name, kind, stability in _instance().cursor().execute(query).fetchall():
+        found.setdefault(str(name), set()).add((str(kind), str(stability)))
+    return {name: frozenset(forms) for name, forms in found.items()}
+
+
+def _flat(value: Any) -> Any:
+    """Undo what DuckDB's printer does to a list of VALUES: it puts a SELECT * around it."""
+    if isinstance(value, list):
+        return [_flat(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    flat = {key: _flat(inner) for key, inner in value.items()}
+    if flat.get("type") == "SUBQUERY" and not flat.get("column_name_alias") and isinstance(flat.get("subquery"), dict):
+        inner = flat["subquery"]["node"].get("from_table") or {}
+        if inner.get("type") == "EXPRESSION_LIST" and inner["alias"] == flat["alias"]:
+            return inner
+    return flat
+
+
+def _kind(name: str, overloads: frozenset[tuple[str, str]]) -> str:
     kinds = {kind for kind, _ in overloads}
     if kinds == {"aggregate"}:
         return "aggregate"
