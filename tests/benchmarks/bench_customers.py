@@ -46,7 +46,7 @@ SHOWN = {
 def timed(what: str, rows: list[dict[str, Any]], run: Any) -> Any:
     began = time.monotonic()
     result = run()
-    rows.append({"step": what, "seconds": round(time.monotonic() - began, 1)})
+    rows.append({"step": what, "pages": None, "rows": None, "seconds": round(time.monotonic() - began, 1)})
     return result
 
 
@@ -83,7 +83,8 @@ def compare(suite: Suite, product: str) -> list[dict[str, Any]]:
     found = []
     for column, title in names.items():
         figures = metrics(columns["label"], columns[column])
-        found.append({"predicted by": title, **{name: figures.get(name) for name in SHOWN[product]}})
+        shown = {name: figures[name] for name in SHOWN[product]}
+        found.append({"predicted by": title, **shown, "n_rows": int(figures["n_rows"])})
     return found
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -56,13 +59,9 @@ def test_features_are_those_counted_by_hand(product: str, customers: Suite, purc
 
 
 def test_customers_come_go_and_come_back(customers: Suite, purchases: list[Purchase]) -> None:
-    there = {
-        page: {
-            row[0]
-            for row in rows(customers, "SELECT customer_id FROM features.customer_value WHERE as_of = $1", [page])
-        }
-        for page in (datetime(1997, 9, 1, 6), PAGE, datetime(1998, 3, 30, 6))
-    }
+    query = "SELECT customer_id FROM features.customer_value"
+    pages = (datetime(1997, 9, 1, 6), PAGE, datetime(1998, 3, 30, 6))
+    there = {page: {row[0] for row in rows(customers, f"{query} WHERE as_of = $1", [page])} for page in pages}
     first, second, third = there.values()
     assert first - second
     assert (third - second) & first, "someone who was gone in October is back in March"
@@ -198,3 +197,16 @@ def test_churn_is_predicted_better_than_by_recency(customers: Suite) -> None:
     label, recency = (np.array(column, np.float64) for column in zip(*listed, strict=True))
     assert figures["roc_auc"] > binary_metrics(label, recency)["roc_auc"]
     assert figures["log_loss"] < binary_metrics(label, np.full(len(label), label.mean()))["log_loss"]
+
+
+def test_the_commands_of_the_documentation_run(tmp_path: Path) -> None:
+    write_suite(tmp_path / "shop")
+    text = (Path(__file__).parents[2] / "docs/customers.md").read_text()
+    commands = re.findall(r"^almanac (.*)$", text, re.MULTILINE)
+    assert len(commands) == 5
+    for command in commands:
+        arguments = [sys.executable, "-m", "jobs", *command.split(), "--suite", str(tmp_path / "shop")]
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (command, done.stderr)
+    assert "rmse" in done.stdout
+    assert "14 pages" in done.stdout
