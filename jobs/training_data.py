@@ -6,6 +6,8 @@ predicted by a model that saw only the labels known before the first page of tha
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,6 +49,34 @@ class TrainingRows:
     def n_rows(self) -> int:
         """How many rows there are."""
         return len(self.labels)
+
+    def between(self, first: datetime, until: datetime) -> TrainingRows:
+        """Give the rows of the pages with first <= as_of < until."""
+        return self.where(np.array([first <= page < until for page in self.pages], np.bool_))
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> TrainingRows:
+        """Give some of the rows."""
+        import pyarrow as pa
+
+        pages = list(itertools.compress(self.pages, chosen))
+        return TrainingRows(self.features.filter(pa.array(chosen)), self.labels[chosen], pages)
+
+    def hash(self, names: Sequence[str]) -> str:
+        """Hash the values of some columns, the labels and the pages, in their order."""
+        import pyarrow as pa
+
+        digest = hashlib.blake2b(digest_size=16)
+        for name in names:
+            column = self.features.column(name)
+            digest.update(np.packbits(column.is_valid().to_numpy()).tobytes())
+            values = column.drop_null()
+            if pa.types.is_string(values.type):
+                digest.update("\0".join(values.to_pylist()).encode())
+            else:
+                digest.update(values.cast(pa.float64(), safe=False).to_numpy().tobytes())
+        digest.update(self.labels.tobytes())
+        digest.update(np.array(self.pages, "M8[us]").tobytes())
+        return digest.hexdigest()
 
 
 def ensure_feature_pages(suite: Suite, product: Product, pages: Sequence[datetime], progress: Progress) -> None:

@@ -94,7 +94,7 @@ def scorer_estimator(suite: Suite) -> object:
     with suite.lake.reading() as connection:
         model = model_history(connection, PRODUCT).version("v1")
         suite_id = check_format(connection, suite.lake.root)
-    return read_artifact(model, suite.lake.root / model.artifact, suite_id)
+    return read_artifact(model, suite.lake.root, suite_id)
 
 
 def test_the_demo_refuses_a_directory_that_holds_something(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 from jobs.cli import app
 from jobs.models.estimators import ESTIMATORS
 from warehouse.definitions.features import FeatureHeader
+from warehouse.definitions.gates import Bound, GateSettings, NotWorse, SegmentBound
 from warehouse.definitions.product import (
     CheckHeader,
     CheckSettings,
@@ -21,12 +23,23 @@ from warehouse.definitions.product import (
     PageSettings,
     ProductHeader,
     RowCountBand,
+    ValidationSettings,
 )
 from warehouse.definitions.source import SourceHeader
 
 ROOT = Path(__file__).parent.parent
 TEXT = "\n".join(path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+def commands(group: Any, before: str = "") -> dict[str, Any]:
+    """All commands by their full names: those of a group follow its own."""
+    found: dict[str, Any] = {}
+    for name, command in getattr(group, "commands", {}).items():
+        found |= {f"{before}{name}": command} | commands(command, f"{before}{name} ")
+    return found
+
+
+COMMANDS = commands(typer.main.get_command(app))
 MODELS: list[type[BaseModel]] = [
     SourceHeader,
     FeatureHeader,
@@ -38,6 +51,11 @@ MODELS: list[type[BaseModel]] = [
     CheckSettings,
     RowCountBand,
     CheckHeader,
+    ValidationSettings,
+    GateSettings,
+    NotWorse,
+    SegmentBound,
+    Bound,
 ]
 
 

@@ -196,6 +196,7 @@ class Lake:
                 self._attach(connection, read_only=False, snapshot_id=None)
                 connection.execute("BEGIN")
                 connection.execute(system_sql("ledger/create"))
+                connection.execute(system_sql("ledger/extend"))
                 values = [LAKE_FORMAT, uuid.uuid4().hex, made_by, now]
                 connection.execute("INSERT INTO ledger.format VALUES ($1, $2, $3, $4)", values)
                 connection.execute("COMMIT")

@@ -1,21 +1,27 @@
-"""A model version on disk: a skops file and a manifest of what it must hash to.
+"""A model version on disk: a skops file, what validation held out, and a manifest of what they must hash to.
 
-Nothing is ever unpickled. A file is loaded only if the ledger's record, the manifest and the bytes agree, if
-it was made by this suite, and if it holds none but the types listed here (and those of the module that the
-product's own estimator comes from).
+Nothing is ever unpickled. A file is read once, into memory, and used only if the ledger's record, the manifest and
+those bytes agree, if it was made by this suite for this version, and if it holds none but the types listed here
+(and those of the modules that the product's own estimator and steps come from).
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import zipfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warehouse.errors import ScoringFailed, UsageError
 from warehouse.ledger import ModelRecord
 
-MODEL_FILE, MANIFEST_FILE = "model.skops", "manifest.json"
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MODEL_FILE, HELD_OUT_FILE, MANIFEST_FILE = "model.skops", "held_out.parquet", "manifest.json"
 
 #: What tree models hold besides the types that skops trusts of itself. Fixed: a file cannot add to it.
 TRUSTED_TYPES = frozenset(
@@ -43,65 +49,149 @@ TRUSTED_TYPES = frozenset(
     }
 )
 
+#: What zipfile, json and skops raise over a file that is not what they expect. Neither has one error of its own.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    TypeError,
+    ValueError,
+)
 
-def write_model(estimator: Any, directory: Path) -> None:
-    """Write a fitted estimator into `directory`. This takes a while, so do it before the lake is locked."""
+
+def write_model(estimator: Any, directory: Path, held_out: pa.Table | None = None) -> None:
+    """Write a fitted estimator into `directory`, and the predictions of what validation held out.
+
+    This takes a while, so do it before the lake is locked.
+    """
+    import pyarrow.parquet as pq
     from skops.io import dump
 
     directory.mkdir(parents=True, exist_ok=True)
     dump(estimator, directory / MODEL_FILE)
+    if held_out is not None:
+        pq.write_table(held_out, directory / HELD_OUT_FILE, compression="zstd")
 
 
 def write_manifest(directory: Path, suite_id: str, product: str, version: str) -> str:
     """Write the manifest of a model that `write_model` has written; give its own SHA-256."""
-    files = {MODEL_FILE: _sha256(directory / MODEL_FILE)}
+    names = [name for name in (MODEL_FILE, HELD_OUT_FILE) if (directory / name).exists()]
+    files = {name: _sha256((directory / name).read_bytes()) for name in names}
     manifest = {"suite": suite_id, "product": product, "version": version, "files": files}
     text = json.dumps(manifest, indent=2, sort_keys=True)
     (directory / MANIFEST_FILE).write_text(text, encoding="utf-8")
-    return hashlib.sha256(text.encode()).hexdigest()
+    return _sha256(text.encode())
 
 
-def read_artifact(record: ModelRecord, directory: Path, suite_id: str) -> Any:
-    """Load the estimator of a version, after every check.
+def read_artifact(record: ModelRecord, lake_root: Path, suite_id: str) -> Any:
+    """Load the estimator of a version from where the ledger says that it lies, after every check.
 
     Raises
     ------
     ScoringFailed
-        If a file is missing or any byte of it has changed.
+        If a file is missing, any byte of it has changed, or it is no skops file.
     UsageError
-        If it was made by another suite, or holds a type that is not trusted.
+        If it was made by another suite or for another version, or holds a type that is not trusted.
     """
-    from skops.io import get_untrusted_types, load
+    from skops.io import get_untrusted_types, loads
     from skops.io.exceptions import UntrustedTypesFoundException
 
     name = f"{record.product} {record.version}"
+    data = _verified(record, lake_root, suite_id, MODEL_FILE)
     try:
-        text = (directory / MANIFEST_FILE).read_text(encoding="utf-8")
-        found = {MODEL_FILE: _sha256(directory / MODEL_FILE)}
-    except OSError as error:
-        raise ScoringFailed(f"the model {name} cannot be read: {error}. Restore {directory}, or train anew.") from error
-    manifest = json.loads(text) if hashlib.sha256(text.encode()).hexdigest() == record.sha256 else {}
-    if manifest.get("files") != found:
-        raise ScoringFailed(
-            f"the model {name} in {directory} is not the one that the ledger records: its bytes have changed."
-            " Restore it from a copy, or train anew."
-        )
-    if manifest["suite"] != suite_id:
-        raise UsageError(f"the model {name} was made by another suite; train one here.")
-    own = record.estimator.partition(":")[0] if ":" in record.estimator else None
-    unknown = [
-        kind
-        for kind in get_untrusted_types(file=directory / MODEL_FILE)
-        if kind not in TRUSTED_TYPES and (own is None or not kind.startswith(f"{own}."))
-    ]
-    if unknown:
-        raise UsageError(f"the model {name} holds types that are not trusted: {', '.join(unknown)}. It is not loaded.")
-    try:
-        return load(directory / MODEL_FILE, trusted=get_untrusted_types(file=directory / MODEL_FILE))
+        found = get_untrusted_types(data=data)
+        unknown = [kind for kind in found if kind not in TRUSTED_TYPES and not _is_own(kind, record)]
+        if unknown:
+            listed = ", ".join(unknown)
+            raise UsageError(f"the model {name} holds types that are not trusted: {listed}. It is not loaded.")
+        return loads(data, trusted=found)
     except UntrustedTypesFoundException as error:
         raise UsageError(f"the model {name} is not loaded: {error}") from error
+    except _UNREADABLE as error:
+        raise ScoringFailed(
+            f"the model {name} in {record.artifact} is no skops file that can be read here ({type(error).__name__}:"
+            f" {error}). It is not loaded. Restore it from a copy, or train anew."
+        ) from error
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def read_held_out(record: ModelRecord, lake_root: Path, suite_id: str) -> pa.Table | None:
+    """Read what a version's validation held out: keys, as_of, label and score; None if it held nothing out.
+
+    Raises
+    ------
+    ScoringFailed, UsageError
+        As `read_artifact`.
+    """
+    import pyarrow.parquet as pq
+
+    if HELD_OUT_FILE not in _manifest(record, lake_root, suite_id)["files"]:
+        return None
+    return pq.read_table(io.BytesIO(_verified(record, lake_root, suite_id, HELD_OUT_FILE)))
+
+
+def _manifest(record: ModelRecord, lake_root: Path, suite_id: str) -> dict[str, Any]:
+    """Read a version's manifest, if it is the one that the ledger records and belongs to this suite and version."""
+    text = _bytes_of(record, lake_root, MANIFEST_FILE)
+    if _sha256(text) != record.sha256:
+        raise _changed(record)
+    manifest = dict(json.loads(text))
+    name = f"{record.product} {record.version}"
+    if manifest["suite"] != suite_id:
+        raise UsageError(f"the model {name} was made by another suite; train one here.")
+    if (manifest["product"], manifest["version"]) != (record.product, record.version):
+        found = f"{manifest['product']} {manifest['version']}"
+        raise UsageError(f"the artifact of {name} is that of {found}. It is not loaded; train anew.")
+    return manifest
+
+
+def _verified(record: ModelRecord, lake_root: Path, suite_id: str, file: str) -> bytes:
+    """Give the bytes of one of a version's files, which are those that the manifest names."""
+    expected = _manifest(record, lake_root, suite_id)["files"].get(file)
+    data = _bytes_of(record, lake_root, file)
+    if _sha256(data) != expected:
+        raise _changed(record)
+    return data
+
+
+def _bytes_of(record: ModelRecord, lake_root: Path, file: str) -> bytes:
+    """Read a file, if it lies where artifacts lie: neither the ledger's path nor a link leads elsewhere."""
+    home = (lake_root / "artifacts" / record.product).resolve()
+    name = f"{record.product} {record.version}"
+    try:
+        path = (lake_root / record.artifact / file).resolve()
+        if not path.is_relative_to(home) or path.name != file:
+            raise UsageError(
+                f"the model {name} is said to lie in {record.artifact}, which leads out of {home}. It is not loaded;"
+                " train anew."
+            )
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise ScoringFailed(
+            f"the model {name} cannot be read: {error}. Restore {record.artifact}, or train anew."
+        ) from error
+
+
+def _changed(record: ModelRecord) -> ScoringFailed:
+    return ScoringFailed(
+        f"the model {record.product} {record.version} in {record.artifact} is not the one that the ledger records: its"
+        " bytes have changed. Restore it from a copy, or train anew."
+    )
+
+
+def _is_own(kind: str, record: ModelRecord) -> bool:
+    """Tell whether a type comes from a module that the product itself names by an import path."""
+    return any(kind.startswith(f"{module}.") for module in _own_modules(record))
+
+
+def _own_modules(record: ModelRecord) -> Iterable[str]:
+    if ":" in record.estimator:
+        yield record.estimator.partition(":")[0]
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from jobs.models.artifacts import read_artifact
+from jobs.models.artifacts import read_artifact, read_held_out
 from warehouse import ledger
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.lake import Lake, check_format
 from warehouse.ledger import ModelRecord, Promotion
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from jobs.scoring import Scorer
 
 
@@ -54,6 +56,11 @@ class ModelHistory:
             )
         return self.version(name)
 
+    def live(self, as_of: datetime) -> ModelRecord | None:
+        """Give the version that writes the page `as_of`, or None where none was in effect."""
+        name = ledger.model_in_effect(self.promotions, as_of)
+        return self.version(name) if name is not None else None
+
     def next_version(self) -> str:
         """Name the next stateless version: v1, v2, ..."""
         numbers = [int(model.version[1:].partition(".")[0]) for model in self.models]
@@ -85,11 +92,28 @@ def refuse_hindsight(model: ModelRecord, pages: Sequence[datetime], *, allowed: 
 
 def load_scorer(lake: Lake, model: ModelRecord) -> Scorer:
     """Load a version and make its scorer, in the way that was found sound when it was registered."""
+    return scorer_of(model, load_estimator(lake, model))
+
+
+def load_estimator(lake: Lake, model: ModelRecord) -> Any:
+    """Load a version's estimator, or pipeline, after every check; see `read_artifact` for what it raises."""
+    return read_artifact(model, lake.root, _suite_id(lake))
+
+
+def load_held_out(lake: Lake, model: ModelRecord) -> pa.Table | None:
+    """Load what a version's validation held out: keys, as_of, label and score."""
+    return read_held_out(model, lake.root, _suite_id(lake))
+
+
+def scorer_of(model: ModelRecord, estimator: Any) -> Scorer:
+    """Make the scorer of a version whose estimator is loaded."""
     from jobs.scoring import compile_model, estimator_scorer
 
-    with lake.reading() as connection:
-        suite_id = check_format(connection, lake.root)
-    estimator = read_artifact(model, lake.root / model.artifact, suite_id)
     if model.scorer == "estimator":
         return estimator_scorer(estimator, model.features, model.scorer_reason)
     return compile_model(estimator, model.features)
+
+
+def _suite_id(lake: Lake) -> str:
+    with lake.reading() as connection:
+        return check_format(connection, lake.root)
