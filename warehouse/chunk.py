@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,20 +18,22 @@ from pathlib import Path
 
 import duckdb
 
+from warehouse.comparison import differing_rows
 from warehouse.definitions import Definitions, FeatureUse, Product
 from warehouse.definitions.durations import duration_text
 from warehouse.definitions.product import PAGE_COLUMNS
 from warehouse.errors import DefinitionError, RunFailed
+from warehouse.lifted_pass import LiftedPass
 from warehouse.query import CheckedQuery
 from warehouse.range_pass import RangePass
-from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox, SandboxPage
+from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox, SandboxPage, timestamp_literal
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 
 #: How the entities' table is called beside those of the feature groups; no group can bear this name.
 ENTITIES = "almanac: entities"
 _PAGE = "almanac: as_of"
-#: From how many pages on the range way is tried: for fewer, it costs more than it saves.
-RANGE_FROM_PAGES = 4
+#: From how many pages on they are made together where that can be: for fewer, it costs more than it saves.
+TOGETHER_FROM_PAGES = 4
 _numbers = itertools.count()
 
 
@@ -53,8 +55,10 @@ class Chunk:
         self.cursor = sandbox.cursor()
         self._groups = definitions.groups_of(product)
         self._read_by_others = {name for _, query in self._queries() for name in query.tables}
-        #: The groups that were made in one pass for all pages, and those where that gave other rows.
+        #: The queries whose rows were made for all pages together, but for the pages that are left of some, and
+        #: what is to be said of those where that gave other rows.
         self._done: set[str] = set()
+        self._left: set[tuple[str, datetime]] = set()
         self.differing: list[str] = []
         self._sources = definitions.sources_of(product)
 
@@ -95,8 +99,8 @@ class Chunk:
             self.sandbox.hold(self._sources)
         with self._page(pages[0]) as first:
             self._prepare(first)
-        if len(pages) >= RANGE_FROM_PAGES:
-            self._fill_ranges(pages)
+        if len(pages) >= TOGETHER_FROM_PAGES:
+            self._fill_together(pages, workers)
         with ThreadPoolExecutor(max_workers=max(1, min(workers, len(pages)))) as pool:
             for _ in pool.map(self._fill, pages):
                 done(1)
@@ -122,37 +126,99 @@ class Chunk:
             if name in self._read_by_others:
                 page.show_rows_of(name, self.table(name))
 
-    def _fill_ranges(self, pages: Sequence[datetime]) -> None:
-        """Make what can be made in one pass; compare one page with the plain way, and if it differs, start over."""
+    def _fill_together(self, pages: Sequence[datetime], workers: int) -> None:
+        """Make what can be made for many pages at once, in one pass over time or by lifted queries."""
         ranges = RangePass(self.sandbox, self.definitions, self._groups, self.cursor, self.schema, pages)
+        approximate = {name: ranges.approximate(name) for name in ranges.forms}
+        self._try("range", approximate, pages, ranges.fill)
+        # What was tried in vain is not tried again: it is made the plain way.
+        queries = [(name, query) for name, query in self._queries() if name not in approximate.keys() - self._done]
+        lifted = LiftedPass(self.sandbox, self.definitions, queries, self._done, self.table)
+        columns = {name: self._described(name) for name in lifted.forms}
+        approximate = {
+            name: frozenset(column for column, kind in found.items() if kind in ("DOUBLE", "FLOAT"))
+            for name, found in columns.items()
+        }
+        listed = {name: list(found) for name, found in columns.items()}
+        self._try("lifted", approximate, pages, lambda: lifted.fill(pages, listed, workers))
+
+    def _try(
+        self,
+        way: str,
+        approximate: Mapping[str, frozenset[str]],
+        pages: Sequence[datetime],
+        fill: Callable[[], Mapping[str, list[datetime]]],
+    ) -> None:
+        """Fill tables by another way than the plain one, and compare one page; what differs is emptied again.
+
+        `approximate` has, by query, the columns where equal means within 1e-9; `fill` gives the pages, by query,
+        that it leaves to the plain way.
+        """
         try:
-            ranges.fill()
+            left = fill()
         except duckdb.Error as error:
-            # The one query meets facts that no single page reaches, and may fail on them; the plain way decides.
-            self.differing.append(f"{self.product.name}: the range way failed ({str(error).splitlines()[0]})")
-            for name in ranges.forms:
-                self.cursor.execute(f"DELETE FROM {self.table(name)}")
+            # One query for many pages meets facts that no single page reaches, and may fail on them.
+            self.differing.append(f"{self.product.name}: the {way} way failed ({str(error).splitlines()[0]})")
+            self._empty(approximate)
             return
-        chosen = random.Random(str(pages)).choice(list(pages))
+        wrong = self._compare(way, approximate, random.Random(str(pages)).choice(list(pages)), left)
+        self._empty(wrong)
+        for name in approximate.keys() - wrong:
+            self._done.add(name)
+            self._left |= {(name, page) for page in left.get(name, ())}
+
+    def _empty(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.cursor.execute(f"DELETE FROM {self.table(name)}")
+
+    def _compare(
+        self,
+        way: str,
+        approximate: Mapping[str, frozenset[str]],
+        chosen: datetime,
+        left: Mapping[str, list[datetime]],
+    ) -> set[str]:
+        """Make one page the plain way too; give the queries whose rows differ, and those that read them."""
+        wrong: set[str] = set()
         with self._page(chosen) as page:
-            for group in self._groups:
-                if group.name not in ranges.forms:
+            for name in sorted(self._done & self._read_by_others):
+                page.show_rows_of(name, self.table(name))
+            for name, query in self._queries():
+                if name not in approximate or chosen in left.get(name, ()):
                     continue
-                plain = f"memory.{page.schema}.{quote(f'almanac: plain {group.name}')}"
-                page.run_wrapped("pages/prepare", group.query, plain, chosen)
-                page.run_wrapped("pages/collect", group.query, plain, chosen)
-                if wrong := ranges.differences(group.name, plain, chosen):
-                    self.cursor.execute(f"DELETE FROM {self.table(group.name)}")
+                if query.tables & wrong:
+                    wrong.add(name)
+                elif count := self._differing_rows(page, name, query, approximate[name]):
+                    wrong.add(name)
                     self.differing.append(
-                        f"{group.file.where}: {wrong} rows of the page {chosen} differ from the plain way's"
+                        f"{query.where}: {count} rows of the page {chosen} differ from the plain way's on the {way} way"
                     )
-                else:
-                    self._done.add(group.name)
+                if name in self._read_by_others:
+                    page.show_rows_of(name, self.table(name))
+        return wrong
+
+    def _differing_rows(self, page: SandboxPage, name: str, query: CheckedQuery, approximate: frozenset[str]) -> int:
+        plain = f"memory.{page.schema}.{quote(f'almanac: plain {name}')}"
+        page.run_wrapped("pages/prepare", query, plain, page.instant)
+        page.run_wrapped("pages/collect", query, plain, page.instant)
+        columns = self._described(name)
+        key = self.product.keys if name == ENTITIES else self.definitions.groups[name].key
+        return differing_rows(
+            self.cursor,
+            f"(FROM {self.table(name)} WHERE {quote(_PAGE)} = {timestamp_literal(page.instant)})",
+            plain,
+            key=key,
+            exact=[column for column in columns if column not in approximate],
+            close=[column for column in columns if column in approximate],
+        )
 
     def _fill(self, as_of: datetime) -> None:
+        """Run what is left of a page's queries the plain way."""
+        if all(name in self._done and (name, as_of) not in self._left for name, _ in self._queries()):
+            return
         with self._page(as_of) as page:
             for name, query in self._queries():
-                if name not in self._done:
+                if name not in self._done or (name, as_of) in self._left:
                     page.run_wrapped("pages/collect", query, self.table(name), as_of)
                 if name in self._read_by_others:
                     page.show_rows_of(name, self.table(name))

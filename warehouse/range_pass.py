@@ -81,8 +81,8 @@ class RangePass:
         self._sandbox, self._definitions, self._cursor = sandbox, definitions, cursor
         self._schema, self._pages = f"memory.{schema}", pages
 
-    def fill(self) -> None:
-        """Fill the chunk's tables of the recognised groups, for all its pages."""
+    def fill(self) -> dict[str, list[datetime]]:
+        """Fill the chunk's tables of the recognised groups, for all its pages; it leaves none to the plain way."""
         listed = ", ".join(f"({timestamp_literal(page)})" for page in self._pages)
         pages = f"{self._schema}.{quote('almanac: pages')}"
         self._cursor.execute(f"CREATE TABLE {pages} AS SELECT * FROM (VALUES {listed}) AS pages (as_of)")
@@ -94,6 +94,7 @@ class RangePass:
                 shown.add(form.source)
             target = f"{self._schema}.{quote(name)}"
             self._cursor.execute(system_sql("ranges/collect", target=target, query=form.sql(pages, facts)))
+        return {}
 
     def _facts_view(self, name: str, view: str) -> str:
         source = self._definitions.sources[name]
@@ -106,25 +107,6 @@ class RangePass:
             ingest_id=str(self._sandbox.ingest_id),
         )
 
-    def differences(self, name: str, plain: str, as_of: datetime) -> int:
-        """Count the rows of one page that differ from the plain way's, which stand in the relation `plain`."""
-        form = self.forms[name]
-        exact = [column.name for column in form.columns if not column.is_approximate]
-        close = [column.name for column in form.columns if column.is_approximate]
-        fast = f"(FROM {self._schema}.{quote(name)} WHERE {quote('almanac: as_of')} = {timestamp_literal(as_of)})"
-        apart = " OR ".join(
-            f"abs(fast.{quote(c)} - plain.{quote(c)}) > 1e-9 * greatest(abs(plain.{quote(c)}), 1e-9)"
-            f" OR (fast.{quote(c)} IS NULL) <> (plain.{quote(c)} IS NULL)"
-            for c in close
-        )
-        group = self._definitions.groups[name]
-        query = system_sql(
-            "ranges/differences",
-            columns=quote_all(exact),
-            fast=fast,
-            plain=plain,
-            same_key=" AND ".join(f"fast.{quote(k)} IS NOT DISTINCT FROM plain.{quote(k)}" for k in group.key),
-            apart=apart or "false",
-        )
-        row = self._cursor.execute(query).fetchone()
-        return int(row[0]) if row else 0
+    def approximate(self, name: str) -> frozenset[str]:
+        """Give the columns of a group that may differ from the plain way's in the last bits."""
+        return frozenset(column.name for column in self.forms[name].columns if column.is_approximate)

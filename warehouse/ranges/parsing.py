@@ -44,6 +44,7 @@ class Workbench:
         self._connection = duckdb.connect(":memory:")
         self._connection.execute("SET TimeZone = 'UTC'")
         self._template = self._parsed("SELECT 1")
+        self._aggregates: frozenset[str] | None = None
         return self
 
     def __exit__(
@@ -53,15 +54,49 @@ class Workbench:
 
     def parse(self, query: str) -> Node:
         """Parse one SELECT and return its node; anything else is not understood."""
+        node = self.statement(query)
+        if node["type"] != "SELECT_NODE":
+            raise NotUnderstood("it is not one plain SELECT")
+        return node
+
+    def statement(self, query: str) -> Node:
+        """Parse one query, of several SELECTs put together or of one, and return its node."""
         tree = self._parsed(query)
         if tree["error"]:
             raise NotUnderstood(f"DuckDB cannot parse it as a SELECT ({tree['error_message']})")
         if len(tree["statements"]) != 1:
             raise NotUnderstood("it is more than one statement")
         node: Node = tree["statements"][0]["node"]
-        if node["type"] != "SELECT_NODE":
-            raise NotUnderstood("it is not one plain SELECT")
         return node
+
+    def expression(self, text: str) -> Node:
+        """Parse one expression of our own."""
+        expression: Node = self.parse(f"SELECT {text}")["select_list"][0]
+        return expression
+
+    def relation(self, query: str) -> Node:
+        """Parse the FROM clause of a query of our own."""
+        relation: Node = self.parse(query)["from_table"]
+        return relation
+
+    def printed(self, node: Node) -> str:
+        """Print a whole query as SQL that DuckDB parses to the same tree."""
+        tree = copy.deepcopy(self._template)
+        tree["statements"][0]["node"] = node
+        try:
+            text = str(self.value("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]))
+        except duckdb.Error as error:
+            raise NotUnderstood("it holds something that DuckDB cannot print") from error
+        if signature(_flat(self.statement(text))) != signature(_flat(node)):
+            raise NotUnderstood("DuckDB prints it differently from how it was written")
+        return text
+
+    def aggregates(self) -> frozenset[str]:
+        """Give the names of all aggregate functions."""
+        if self._aggregates is None:
+            query = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'"
+            self._aggregates = frozenset(str(row[0]) for row in self._connection.execute(query).fetchall())
+        return self._aggregates
 
     def text(self, expression: Node) -> str:
         """Print an expression as SQL that DuckDB parses to the same tree.
@@ -123,6 +158,20 @@ class Workbench:
     def _parsed(self, query: str) -> Node:
         tree: Node = json.loads(self.value("SELECT json_serialize_sql(?::VARCHAR)", [query]))
         return tree
+
+
+def _flat(value: Any) -> Any:
+    """Undo what DuckDB's printer does to a list of VALUES: it puts a SELECT * around it."""
+    if isinstance(value, list):
+        return [_flat(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    flat = {key: _flat(inner) for key, inner in value.items()}
+    if flat.get("type") == "SUBQUERY" and not flat.get("column_name_alias") and isinstance(flat.get("subquery"), dict):
+        inner = flat["subquery"]["node"].get("from_table") or {}
+        if inner.get("type") == "EXPRESSION_LIST" and inner["alias"] == flat["alias"]:
+            return inner
+    return flat
 
 
 def _kind(name: str, overloads: set[tuple[str, str]]) -> str:

@@ -1,5 +1,5 @@
--- How many rows of one page differ between the range way ({fast}) and the plain way ({plain}). Columns made from
--- deviations depend on the order of summing: there, equal means within 1e-9.
+-- How many rows of one page differ between a way that makes many pages at once ({fast}) and the plain way ({plain}).
+-- What was summed in floating point depends on the order of summing: there, equal means within 1e-9.
 SELECT
     (
         SELECT count(*)
