@@ -23,10 +23,18 @@ if TYPE_CHECKING:
 
 MODEL_FILE, HELD_OUT_FILE, MANIFEST_FILE = "model.skops", "held_out.parquet", "manifest.json"
 
-#: What tree models hold besides the types that skops trusts of itself. Fixed: a file cannot add to it.
+#: What registered estimators and steps hold besides the types that skops trusts of itself. Fixed: a file cannot add
+#: to it.
 TRUSTED_TYPES = frozenset(
     {
+        "collections.OrderedDict",
+        "collections.defaultdict",
         "functools.partial",  # of check_array, below; skops asks for the function's name too
+        "jobs.models.cleaning.Clip",
+        # A Booster keeps its trees in its library's own format, which that library parses.
+        "lightgbm.basic.Booster",
+        "lightgbm.sklearn.LGBMClassifier",
+        "lightgbm.sklearn.LGBMRegressor",
         "numpy.dtype",
         "sklearn._loss.link.HalfLogitLink",
         "sklearn._loss.link.IdentityLink",
@@ -44,8 +52,17 @@ TRUSTED_TYPES = frozenset(
         "sklearn.compose._column_transformer._RemainderColsList",
         "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.feature_selection._mutual_info.mutual_info_classif",
+        "sklearn.feature_selection._mutual_info.mutual_info_regression",
+        "sklearn.feature_selection._univariate_selection.f_classif",
+        "sklearn.feature_selection._univariate_selection.f_regression",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
         "sklearn.tree._tree.Tree",
         "sklearn.utils.validation.check_array",
+        "xgboost.core.Booster",
+        "xgboost.sklearn.XGBClassifier",
+        "xgboost.sklearn.XGBRegressor",
     }
 )
 
@@ -189,8 +206,14 @@ def _is_own(kind: str, record: ModelRecord) -> bool:
 
 
 def _own_modules(record: ModelRecord) -> Iterable[str]:
-    if ":" in record.estimator:
-        yield record.estimator.partition(":")[0]
+    declared = json.loads(record.pipeline) if record.pipeline else None
+    if isinstance(declared, str):
+        steps = [declared]
+    else:
+        steps = [step["step"] for part in (declared or {}).values() for step in part]
+    for path in (record.estimator, *steps):
+        if ":" in path:
+            yield path.partition(":")[0]
 
 
 def _sha256(data: bytes) -> str:
