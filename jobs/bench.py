@@ -2,28 +2,82 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.metering import RunMeter
 from jobs.models.gates import Times
+from jobs.models.versions import load_scorer, model_history
+from jobs.predict import page_for
+from jobs.progress import Progress, Silent
 from jobs.suite import Suite
+from jobs.training_data import ensure_feature_pages
 from warehouse.chunk import Chunk
 from warehouse.definitions import Product
 from warehouse.sandbox import Sandbox
-from warehouse.system_sql import literal, quote_all, system_sql
+from warehouse.system_sql import literal, quote, quote_all, system_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from jobs.scoring import Scorer
 
+
+@dataclass(frozen=True)
+class BenchResult:
+    """How fast a version is. `budget_s` is the page's time limit (gates.page_seconds), if one is declared."""
+
+    product: str
+    version: str
+    scorer: str
+    page: datetime
+    times: Times
+    budget_s: float | None
+    peak_memory_bytes: int
+
+    @property
+    def within_budget(self) -> bool | None:
+        """Whether a page is made in time; None without a budget."""
+        return None if self.budget_s is None else self.times.page_seconds <= self.budget_s
+
+
 #: Rows that are scored at a time, as when pages are made.
 _BATCH_ROWS = 65_536
 _REPEATS = 5
+
+
+def bench(suite: Suite, product_name: str, version: str, progress: Progress | None = None) -> BenchResult:
+    """Measure a registered version on the newest page that is due. Nothing is published but that page's features.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such version.
+    UsageError
+        If no page is due yet.
+    """
+    product = suite.definitions.product(product_name)
+    with suite.lake.reading() as connection:
+        model = model_history(connection, product.name).version(version)
+    page = page_for(suite, product, None)
+    ensure_feature_pages(suite, product, [page], progress or Silent())
+    scorer = load_scorer(suite.lake, model)
+    meter = RunMeter(suite, "bench", product.name)
+    with suite.staging(meter.run_id) as directory, Sandbox(suite.lake, spill=directory / "spill") as sandbox:
+        table = f"lake.features.{quote(product.name)}"
+        query = system_sql("pages/scored", columns=quote_all(model.features), features=f"{table} LIMIT {_BATCH_ROWS}")
+        with contextlib.closing(sandbox.cursor()) as cursor:
+            sample = cursor.execute(query).to_arrow_table()
+        times = measure_times(suite, product, sandbox, directory, scorer, sample, page)
+    budget = product.header.gates.page_seconds if product.header.gates else None
+    memory = meter.record("succeeded").peak_memory_bytes
+    return BenchResult(product.name, version, scorer.kind, page, times, budget, memory)
 
 
 def measure_times(

@@ -124,6 +124,7 @@ class ModelCard:
     state: str
     folds: list[dict[str, Any]]
     calibration: list[dict[str, Any]]
+    beside: list[dict[str, Any]]
     decisions: list[Decision]
     gates: list[GateRecord]
     promotions: list[Promotion]
@@ -150,6 +151,7 @@ def model_card(suite: Suite, product_name: str, version: str) -> ModelCard:
         state_of(history, made, version, suite.clock()),
         learnt.get("folds", []),
         learnt.get("calibration", []),
+        learnt.get("beside", []),
         [decision for decision in made if decision.version == version],
         gates,
         [promotion for promotion in history.promotions if promotion.version == version],

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,18 +23,21 @@ from jobs.progress import Progress
 from jobs.staleness import Staleness
 from jobs.suite import Suite
 from warehouse import ledger
+from warehouse.chunk import Chunk
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.labels import compute_labels
 from warehouse.lake import table_columns
 from warehouse.sandbox import Sandbox
-from warehouse.system_sql import quote, quote_all, system_sql
+from warehouse.system_sql import literal, quote, quote_all, system_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 #: DuckDB types that a model is given. Times, lists and structs stay in the table for people to read.
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "BOOLEAN", "UTINYINT", "USMALLINT")
+#: Pages that are made anew at a time.
+_PAGES_ANEW = 64
 _MORE_NUMBERS = ("UINTEGER", "UBIGINT", "DECIMAL")
 
 
@@ -92,15 +96,21 @@ def ensure_feature_pages(suite: Suite, product: Product, pages: Sequence[datetim
     progress.finish()
 
 
-def model_features(suite: Suite, product: Product) -> dict[str, str]:
-    """Choose the columns of the feature pages that a model is given, categories first, with their types."""
+def model_features(suite: Suite, product: Product, made: Collection[str]) -> dict[str, str]:
+    """Choose the columns of the feature pages that a model is given, categories first, with their types.
+
+    Parameters
+    ----------
+    made
+        The columns that pages have by the definitions as they are. The lake keeps those that they once had.
+    """
     with suite.lake.reading() as connection:
         columns = table_columns(connection, "features", product.name)
     left_out = {*product.keys, "as_of", "valid_until", *product.header.model.leave_out}
     unknown = sorted(set(product.header.model.leave_out) - columns.keys())
     if unknown:
         raise UsageError(f"{product.yaml_where}: model.leave_out names {unknown}, which are no feature columns.")
-    usable = {name: kind for name, kind in columns.items() if name not in left_out}
+    usable = {name: kind for name, kind in columns.items() if name in made and name not in left_out}
     texts = {name: kind for name, kind in usable.items() if kind == "VARCHAR"}
     numbers = {name: kind for name, kind in usable.items() if kind in _NUMBERS or kind.startswith(_MORE_NUMBERS)}
     if not texts and not numbers:
@@ -111,9 +121,30 @@ def model_features(suite: Suite, product: Product) -> dict[str, str]:
 class LabelledPages:
     """Feature pages with their labels, as known by an instant. Opened on one snapshot; close it after use."""
 
-    def __init__(self, suite: Suite, product: Product, pages: Sequence[datetime], directory: Path) -> None:
+    def __init__(
+        self, suite: Suite, product: Product, pages: Sequence[datetime], directory: Path, ingest_id: int | None = None
+    ) -> None:
+        """Open them; with `ingest_id`, as they were before later ingestions, made anew instead of read."""
         self.suite, self.product, self.pages, self.directory = suite, product, list(pages), directory
         self.sandbox = Sandbox(suite.lake, spill=directory / "spill")
+        self._features = f"lake.features.{quote(product.name)}"
+        if ingest_id is not None:
+            self.sandbox.ingest_id = ingest_id
+            self._features = self._made_anew()
+
+    def columns(self) -> list[str]:
+        """Name the columns that a page has by the definitions as they are: the newest one is made, and looked at."""
+        with Chunk(self.sandbox, self.suite.definitions, self.product) as chunk:
+            file = self.directory / "columns.parquet"
+            return list(chunk.compute(self.pages[-1:], file, 1, lambda _: None).columns)
+
+    def _made_anew(self) -> str:
+        """Compute the feature pages from the facts that the sandbox shows; give SQL of a relation that holds them."""
+        for number, start in enumerate(range(0, len(self.pages), _PAGES_ANEW)):
+            with Chunk(self.sandbox, self.suite.definitions, self.product) as chunk:
+                file = self.directory / f"anew-{number:05}.parquet"
+                chunk.compute(self.pages[start : start + _PAGES_ANEW], file, os.cpu_count() or 1, lambda _: None)
+        return f"read_parquet({literal(str(self.directory / 'anew-*.parquet'))})"
 
     def __enter__(self) -> LabelledPages:
         return self
@@ -129,7 +160,7 @@ class LabelledPages:
         query = system_sql(
             "training/rows",
             columns=quote_all(features, "features."),
-            table=quote(self.product.name),
+            table=self._features,
             keys=quote_all(self.product.keys),
         )
         cursor = self.sandbox.cursor()

@@ -7,16 +7,19 @@ it says of the pages after is kept with the version, as its evidence from before
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jobs.learning import Way
 from jobs.models.folds import Fold
 from jobs.models.importance import permutation_importance, score_of
 from jobs.models.metrics import METRICS, calibration_table
-from jobs.training_data import LabelledPages, TrainingRows
+from jobs.scoring import compile_model
+from jobs.training_data import TrainingRows
+from warehouse.definitions import Product
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,56 +54,62 @@ class Validation:
 
 
 def validate(
-    labelled: LabelledPages,
+    product: Product,
     rows: TrainingRows,
     names: Sequence[str],
     folds: Sequence[Fold],
-    fit: Callable[[TrainingRows], Any],
+    way: Way,
+    *,
+    importance: bool = True,
 ) -> Validation:
-    """Hold out each fold's pages, and predict them by a model fitted to what was known at its cut-off.
+    """Hold out each fold's pages, and predict them by a model that has learnt what was known at its cut-off.
 
     Parameters
     ----------
-    labelled
-        The pages.
     rows
-        All rows of the training, with the product's keys among their columns: held-out rows are taken from them.
+        All rows known at the end, with the product's keys among their columns: held-out rows are taken from them.
     names
         The model's features.
     folds
         Oldest first; one for which there are too few labels is left out.
-    fit
-        Makes a fitted estimator of rows.
+    way
+        How a model learns.
+    importance
+        Whether to work out what the newest fold's model leans on.
     """
-    product = labelled.product
     kind, seed = product.header.label.kind, product.header.model.seed
     done: list[dict[str, Any]] = []
     parts: list[pa.Table] = []
-    importance: dict[str, float] = {}
+    found: dict[str, float] = {}
     for fold in folds:
-        known = labelled.rows(names, fold.cutoff, labelled.pages[0], fold.cutoff)
+        known = way.rows(fold.cutoff)
         held_out = rows.between(fold.cutoff, fold.until)
         if not can_be_learnt(known, kind) or held_out.n_rows == 0:
             continue
         began = time.monotonic()
-        scorer = _scorer_of(fit(known), names)
+        estimator = way.fit(known)
         fit_s = time.monotonic() - began
+        scorer = compile_model(estimator, names)
         parts.append(_predicted(product.keys, held_out, score_of(scorer, held_out.features, kind)))
         done.append({**vars(fold), "rows_learnt": known.n_rows, "rows_held_out": held_out.n_rows, "fit_s": fit_s})
-        if fold is folds[-1]:
-            importance = permutation_importance(scorer, held_out.features, held_out.labels, names, kind, seed)
-    return _summed_up(parts, done, importance, kind)
+        if importance and fold is folds[-1]:
+            found = permutation_importance(scorer, held_out.features, held_out.labels, names, kind, seed)
+    return _summed_up(parts, done, found, kind)
+
+
+def figures_of(validation: Validation) -> dict[str, Any]:
+    """Give what a way of training cost and was worth: rows and seconds of all folds, and its metrics."""
+    prefix = "validation_"
+    return {
+        "rows_learnt": sum(fold["rows_learnt"] for fold in validation.folds),
+        "fit_s": sum(fold["fit_s"] for fold in validation.folds),
+        **{n.removeprefix(prefix): value for n, value in validation.metrics.items() if n.startswith(prefix)},
+    }
 
 
 def can_be_learnt(rows: TrainingRows, kind: str) -> bool:
     """Tell whether there are labels, and of a binary label both kinds."""
     return rows.n_rows > 0 and (kind != "binary" or len(np.unique(rows.labels)) == 2)
-
-
-def _scorer_of(estimator: Any, names: Sequence[str]) -> Any:
-    from jobs.scoring import compile_model
-
-    return compile_model(estimator, names)
 
 
 def _predicted(keys: Sequence[str], rows: TrainingRows, scores: Any) -> pa.Table:

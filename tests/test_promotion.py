@@ -13,6 +13,7 @@ from jobs.model_table import live, model_card, model_rows
 from jobs.page_states import page_states
 from jobs.predict import predict_pages
 from jobs.promotion import promote, retire, rollback
+from jobs.registering import Order
 from jobs.suite import Suite, open_suite
 from jobs.train import train
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at
@@ -35,7 +36,7 @@ def _three(_trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("three") / "shop"
     shutil.copytree(_trained, root)
     for as_of in (V2_FROM, V3_FROM):
-        train(open_suite(root, clock_at(NOW)), PRODUCT, as_of, reason="more labels")
+        train(open_suite(root, clock_at(NOW)), PRODUCT, as_of, order=Order("more labels"))
     return root
 
 
@@ -213,7 +214,7 @@ def test_a_version_that_cannot_be_compared_is_not_promoted(trained: Suite) -> No
 
 def test_training_promotes_a_later_version_if_its_gates_pass(trained: Suite) -> None:
     suite = with_gates(trained.root, "{not_worse: {metric: log_loss, margin: 0.5}, min_pages: 3}")
-    first = train(suite, PRODUCT, V2_FROM, may_promote=False)
+    first = train(suite, PRODUCT, V2_FROM, order=Order(may_promote=False))
     assert not first.went_live
     second = train(suite, PRODUCT, V2_FROM)
     assert second.went_live

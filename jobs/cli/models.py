@@ -129,6 +129,7 @@ def _print_card(card: ModelCard) -> None:
     ]
     console.print_table(metrics, "Validation, by models that had not seen these pages")
     console.print_table(card.calibration, "Calibration of what was held out, by tenths of the rows")
+    console.print_table(card.beside, "Both ways of training, on the same held-out rows")
     by_weight = sorted(model.importance.items(), key=lambda item: -item[1])
     importance = [{"feature": name, "loss_grows_by": f"{value:.6f}"} for name, value in by_weight[:15]]
     console.print_table(importance, "Permutation importance, the first fifteen")

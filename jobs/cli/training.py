@@ -26,6 +26,13 @@ def train(
         str | None,
         typer.Option("--window", metavar="90d", help="Only the pages of so much time before.", show_default=False),
     ] = None,
+    stateful: Annotated[
+        bool, typer.Option("--stateful", help="Continue a version on what has become known since.")
+    ] = False,
+    version: Annotated[
+        str | None, typer.Option("--from", metavar="VERSION", help="The one to continue.", show_default="the newest")
+    ] = None,
+    alone: Annotated[bool, typer.Option("--alone", help="Do not try a stateless training beside it.")] = False,
     reason: Annotated[str | None, typer.Option("--reason", help="Why, for the record.", show_default=False)] = None,
     no_promote: Annotated[bool, typer.Option("--no-promote", help="Register it, and leave live what is.")] = False,
     suite: SuiteOption = None,
@@ -39,21 +46,28 @@ def train(
 
     Examples:  almanac train flight_delay --as-of 2013-10-01   |   almanac train flight_delay --window 90d
     """
+    from jobs.registering import Order
+    from jobs.train import Continuing
     from jobs.train import train as run
+    from warehouse.errors import UsageError
 
+    if (version or alone) and not stateful:
+        raise UsageError("--from and --alone go with --stateful.")
     result = run(
         the_suite(),
         product,
         parse_instant(as_of, "--as-of") if as_of else None,
         console.listener(),
         window=_duration(window, "--window"),
-        reason=reason,
-        may_promote=not no_promote,
+        stateful=Continuing(version, alone) if stateful else None,
+        order=Order(reason, may_promote=not no_promote),
     )
     model = result.model
     if as_json:
         gates = [vars(gate) for gate in result.verdict.gates]
-        console.print_json({**vars(model), "went_live": result.went_live, "why": result.why, "gates": gates})
+        console.print_json(
+            {**vars(model), "went_live": result.went_live, "why": result.why, "gates": gates, "beside": result.beside}
+        )
         return
     _print_result(result)
 
@@ -75,6 +89,7 @@ def _print_result(result: TrainResult) -> None:
     validation = {n.removeprefix(prefix): value for n, value in model.metrics.items() if n.startswith(prefix)}
     if validation:
         console.print_table([validation], "Validation: the newest pages, by a model that had not seen them")
+    console.print_table(result.beside, "Both ways, on the same held-out rows")
     console.print_table(
         [{"gate": gate.gate, "passed": gate.passed, "found": gate.message} for gate in result.verdict.gates], "Gates"
     )

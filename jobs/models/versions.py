@@ -61,10 +61,25 @@ class ModelHistory:
         name = ledger.model_in_effect(self.promotions, as_of)
         return self.version(name) if name is not None else None
 
-    def next_version(self) -> str:
-        """Name the next stateless version: v1, v2, ..."""
-        numbers = [int(model.version[1:].partition(".")[0]) for model in self.models]
-        return f"v{max(numbers, default=0) + 1}"
+    def newest(self) -> ModelRecord:
+        """Give the version that knows the latest labels; of several the one trained last. There must be one."""
+        return max(reversed(self.models), key=lambda model: (model.label_cutoff, model.trained_at))
+
+    def next_version(self, parent: ModelRecord | None = None) -> str:
+        """Name the next stateless version, v1, v2, ...; or the next that continues v1, v1.1, v1.2, ..."""
+        if parent is None:
+            return f"v{max((_numbers(model.version)[0] for model in self.models), default=0) + 1}"
+        major = _numbers(parent.version)[0]
+        return f"v{major}.{max(minor for n, minor in map(_numbers, self._names()) if n == major) + 1}"
+
+    def _names(self) -> list[str]:
+        return [model.version for model in self.models]
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    """Read v2 as (2, 0), and v2.3 as (2, 3)."""
+    major, _, minor = version[1:].partition(".")
+    return int(major), int(minor or 0)
 
 
 def model_history(connection: duckdb.DuckDBPyConnection, product: str) -> ModelHistory:

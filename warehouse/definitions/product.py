@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from warehouse.cron import Grid
 from warehouse.definitions.durations import Duration
 from warehouse.definitions.gates import GateSettings
+from warehouse.definitions.pipeline import PipelineSettings
 from warehouse.definitions.sql_file import SqlFile, Strict
 from warehouse.errors import DefinitionError
 from warehouse.query import CheckedQuery
@@ -60,6 +61,14 @@ class ModelSettings(Strict):
     leave_out: list[str] = Field(default_factory=list)
     train_on: Duration | None = None
     validation: ValidationSettings = Field(default_factory=ValidationSettings)
+    pipeline: PipelineSettings | str | None = None
+
+    @field_validator("pipeline")
+    @classmethod
+    def _is_a_path(cls, value: Any) -> Any:
+        if isinstance(value, str) and ":" not in value:
+            raise ValueError(f"`{value}` is no import path `package.module:factory`; or give the steps themselves")
+        return value
 
 
 class PageSettings(Strict):
