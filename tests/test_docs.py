@@ -12,8 +12,10 @@ from pydantic import BaseModel
 
 from jobs.cli import app
 from jobs.models.estimators import ESTIMATORS
+from jobs.models.pipelines import STEPS
 from warehouse.definitions.features import FeatureHeader
 from warehouse.definitions.gates import Bound, GateSettings, NotWorse, SegmentBound
+from warehouse.definitions.pipeline import PipelineSettings, StepSettings
 from warehouse.definitions.product import (
     CheckHeader,
     CheckSettings,
@@ -52,6 +54,8 @@ MODELS: list[type[BaseModel]] = [
     RowCountBand,
     CheckHeader,
     ValidationSettings,
+    PipelineSettings,
+    StepSettings,
     GateSettings,
     NotWorse,
     SegmentBound,
@@ -75,6 +79,10 @@ def test_a_key_of_a_definition_is_documented(model: type[BaseModel]) -> None:
 
 def test_every_estimator_is_documented() -> None:
     assert not [name for name in ESTIMATORS if f"`{name}`" not in TEXT]
+
+
+def test_every_step_of_a_pipeline_is_documented() -> None:
+    assert not [name for name in STEPS if f"`{name}`" not in TEXT]
 
 
 def test_paths_that_readme_names_exist() -> None:
