@@ -2,7 +2,8 @@
 
 A chunk's rows stand in memory several times over: in the tables of its feature groups, in their join, and in the
 file that is being written. What a page has of them is taken from the pages that the ledger has, and from the
-chunks made so far.
+chunks made so far. Pages whose features are there already stream past, and stand in memory not at all: of these a
+chunk takes many more.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ MEMORY_BUDGET = 512 * 2**20
 _BYTES_PER_VALUE = 40
 #: No more than this, so that a kill costs little, and a daily run that waits for a chunk does not wait long.
 MAX_PAGES = 512
+#: Rows of a chunk whose features are all there already; a kill costs the seconds that scoring them takes.
+ROWS_THAT_STREAM = 10_000_000
 #: So many pages while nothing is known of their size.
 _FIRST_PAGES = 32
 
@@ -47,13 +50,22 @@ class ChunkSize:
     budget: int = MEMORY_BUDGET
 
     def pages(self) -> int:
-        """Give how many pages the next chunk has, at least one."""
+        """Give how many pages the next chunk computes, at least one."""
         if self.fixed is not None:
             return self.fixed
         if self.rows_per_page is None:
             return _FIRST_PAGES
         bytes_per_page = max(1.0, self.rows_per_page * max(1, self.n_columns) * _BYTES_PER_VALUE)
         return int(min(MAX_PAGES, max(1, self.budget // bytes_per_page)))
+
+    def pages_in_all(self) -> int:
+        """Give how many pages the next chunk has, counting those whose features are there already."""
+        if self.fixed is not None:
+            return self.fixed
+        if self.rows_per_page is None:
+            return _FIRST_PAGES
+        streaming = int(min(MAX_PAGES, ROWS_THAT_STREAM // max(1.0, self.rows_per_page)))
+        return max(self.pages(), streaming)
 
     def learn(self, n_pages: int, n_rows: int) -> None:
         """Take a finished chunk into account; one of larger pages counts at once, one of smaller ones by half."""

@@ -96,6 +96,7 @@ class _Worklist:
         self.connection, self.leases, self.progress = connection, leases, progress
         self.began_at = ledger.newest_snapshot(connection)
         self.size = chunk_size(connection, wanted.product, wanted.pages_per_commit)
+        self.with_features = self._pages_with_features()
         self.result = PagesResult()
 
     def work_off(self) -> PagesResult:
@@ -118,11 +119,21 @@ class _Worklist:
             left = busy
         return self.result
 
+    def _pages_with_features(self) -> set[datetime]:
+        """Give the pages that only have to be scored, as things stand now."""
+        if self.wanted.models is None or not self.wanted.pages:
+            return set()
+        records = ledger.published_pages(self.connection, self.product.name, "features", self.wanted.pages)
+        staleness = Staleness(self.suite.definitions, self.product, ledger.source_facts(self.connection))
+        return {page for page, record in records.items() if staleness.why(record) is None}
+
     def _next_chunk(self, left: Sequence[datetime], start: int) -> list[datetime]:
         version = self.wanted.version_of(left[start])
         chunk: list[datetime] = []
-        for page in left[start : start + self.size.pages()]:
-            if self.wanted.version_of(page) != version:
+        n_computed = 0
+        for page in left[start : start + self.size.pages_in_all()]:
+            n_computed += page not in self.with_features
+            if self.wanted.version_of(page) != version or n_computed > self.size.pages():
                 break
             chunk.append(page)
         return chunk
@@ -157,15 +168,20 @@ class _Worklist:
         if not any(page in tried for page in pages):
             return {}
         staleness = Staleness(self.suite.definitions, self.product, ledger.source_facts(self.connection))
+        undone = ledger.rollbacks(self.connection, self.product.name)
+        # Somebody put these back since we began, and does not want what we would make.
+        put_back = {page for page, rollback in undone.items() if rollback.snapshot_id > self.began_at}
         return {
             page: record
             for page, record in tried.items()
-            if page in pages
-            and record.definitions == staleness.fingerprint
-            and (record.state == "failed" or self._is_same(record, staleness))
+            if page in pages and (page in put_back or self._is_what_we_would_do(record, staleness))
         }
 
-    def _is_same(self, record: PageRecord, staleness: Staleness) -> bool:
+    def _is_what_we_would_do(self, record: PageRecord, staleness: Staleness) -> bool:
+        if record.definitions != staleness.fingerprint:
+            return False
+        if record.state == "failed":
+            return True
         return record.model_version == self.wanted.version_of(record.as_of) and staleness.why(record) is None
 
     def _note_others(self, done: Mapping[datetime, PageRecord]) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from jobs.bench import measure_times
 from jobs.evidence import Contender, contender, gather, matured_pages, require_columns
 from jobs.models.gates import GateResult, Judged, judge
-from jobs.models.versions import load_estimator, scorer_of
+from jobs.models.versions import load_estimator
 from jobs.progress import Progress
 from jobs.scoring import ParityReport, check_parity
 from jobs.suite import Suite
@@ -96,7 +96,6 @@ def judge_version(
     if gates is None:
         return Verdict([], live.version if live else None)
     now = suite.clock()
-    estimator = load_estimator(suite.lake, model)
     candidate = contender(suite, model)
     before = sorted(candidate.held_out_pages)
     after = product.pages_between(model.label_cutoff, now)
@@ -111,10 +110,10 @@ def judge_version(
         suite.staging(f"judge-{model.version}") as directory,
         LabelledPages(suite, product, pages, directory) as labelled,
     ):
-        scorer = scorer_of(model, estimator)
         report = None
-        if gates.parity and scorer.kind != "estimator":
-            report = check_parity(scorer, estimator, _any_rows(labelled, candidate, now))
+        if gates.parity and candidate.scorer.kind != "estimator":
+            estimator = load_estimator(suite.lake, model)
+            report = check_parity(candidate.scorer, estimator, _any_rows(labelled, candidate, now))
         return judge_contender(suite, labelled, candidate, live, now, report)
 
 

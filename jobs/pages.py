@@ -233,7 +233,7 @@ class _ChunkOfPages:
         with self.suite.lake.commit(f"{what}, run {self.meter.run_id}") as commit:
             texts = self.suite.definitions.texts_of(product)
             record_definitions(commit, product, self.definitions, texts, self.suite.clock())
-            result.published = publish(commit, product, self.staged, passed)
+            result.published = publish(commit, product, self.staged, passed, self.sandbox.snapshot_id)
             ledger.append(commit, audit.checks)
             ledger.append(commit, audit.wrong_rows)
             ledger.append(commit, [self._run_record("succeeded", result.published, commit.snapshot_id)])

@@ -19,8 +19,10 @@ from jobs.page_states import Kind, PageState, grid_pages, page_states
 from jobs.suite import Suite
 from warehouse import ledger
 from warehouse.definitions import Definitions, Product
+from warehouse.lifted_pass import lifted_forms
+from warehouse.lifting import LiftedForm
 from warehouse.range_pass import range_forms
-from warehouse.ranges import Reason
+from warehouse.ranges import RangeForm, Reason
 from warehouse.sandbox import source_columns
 
 
@@ -45,7 +47,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Way:
-    """How the pages of a feature group would be made: `range` (many in one pass) or `plain`, and then why."""
+    """How the pages of a feature group would be made, and why not a quicker way.
+
+    `range`: many in one pass over time; `lifted`: its query once for some dozens of pages; `plain`: page by page.
+    """
 
     feature_group: str
     way: str
@@ -68,6 +73,8 @@ class Plan:
         How many more it would make if a version had been in effect.
     n_stale
         How many it would make with `--only stale`.
+    n_rolled_back
+        How many were rolled back, and stay as they are until it is run with `--only rolled-back`, or all.
     pages_per_commit
         How many it would make at a time.
     ways
@@ -84,6 +91,7 @@ class Plan:
     n_wanted: int
     n_without_model: int
     n_stale: int
+    n_rolled_back: int
     pages_per_commit: int
     ways: list[Way]
     cost: Cost
@@ -127,6 +135,7 @@ def plan(
         wanted,
         without_model,
         stale,
+        sum(state.rolled_back is not None for state in states),
         per_commit,
         ways,
         *costs,
@@ -142,7 +151,7 @@ def group_states(states: Sequence[PageState]) -> list[Group]:
     return sorted(groups, key=lambda group: (_ORDER.index(group.state), group.spans[0].first))
 
 
-_ORDER = ("running", "failed", "rejected", "missing", "stale", "published")
+_ORDER = ("running", "failed", "rejected", "missing", "stale", "rolled back", "published")
 
 
 def _span(states: Iterable[PageState]) -> Span:
@@ -154,8 +163,17 @@ def ways_of(definitions: Definitions, product: Product, connection: duckdb.DuckD
     """Say which way each feature group of a product goes where many pages are made; `connection` reads the lake."""
     columns_of = functools.partial(source_columns, connection)
     facts = ledger.source_facts(connection)
-    forms = range_forms(definitions, definitions.groups_of(product), facts, columns_of)
-    return [
-        Way(name, "plain", str(form)) if isinstance(form, Reason) else Way(name, "range", None)
-        for name, form in forms.items()
-    ]
+    groups = definitions.groups_of(product)
+    ranges = range_forms(definitions, groups, facts, columns_of)
+    made = {name for name, form in ranges.items() if not isinstance(form, Reason)}
+    queries = [(group.name, group.query) for group in groups]
+    lifted = lifted_forms(definitions, queries, facts, columns_of, made)
+    return [_way(group.name, ranges[group.name], lifted.get(group.name)) for group in groups]
+
+
+def _way(name: str, ranged: RangeForm | Reason, lifted: LiftedForm | Reason | None) -> Way:
+    if not isinstance(ranged, Reason):
+        return Way(name, "range", None)
+    if isinstance(lifted, Reason):
+        return Way(name, "plain", f"{lifted}; and {ranged}")
+    return Way(name, "lifted", str(ranged))

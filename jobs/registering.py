@@ -73,7 +73,9 @@ def register(
     """
     product = labelled.product
     staged = labelled.directory / "artifact"
-    write_model(trained.estimator, staged, trained.validation.held_out)
+    settings = product.header.model
+    steps = pipeline_text(settings.pipeline)
+    write_model(trained.estimator, staged, settings.estimator, steps, trained.validation.held_out)
     definitions = model_definitions(suite, product)
     with suite.lake.commit(f"train {product.name}, run {meter.run_id}") as commit:
         extend_ledger(commit)

@@ -71,8 +71,6 @@ def reproduce(suite: Suite, product_name: str, version: str, progress: Progress 
     pages = _pages(product, model, parent)
     if pages is None or model.definitions != model_definitions(suite, product):
         return Reproduction(product.name, version, None, 0, None, None, differences)
-    kinds = model_features(suite, product, model.features)
-    features = {name: kinds[name] for name in model.features}
     run_id = RunMeter(suite, "reproduce", product.name).run_id
     progress.start("reproduce", 2, "steps")
     with (
@@ -80,6 +78,8 @@ def reproduce(suite: Suite, product_name: str, version: str, progress: Progress 
         LabelledPages(suite, product, pages, directory, model.ingest_id) as labelled,
         surroundings.limited_to(model.threads or surroundings.threads()),
     ):
+        kinds = model_features(suite, product, labelled.columns())
+        features = {name: kinds[name] for name in model.features}
         way: Way = Stateless(suite, labelled, features)
         if parent is not None:
             way = Stateful(suite, labelled, features, parent)

@@ -1,7 +1,12 @@
-"""Scoring of pages: features stream as Arrow through a scorer into a staged file of predictions."""
+"""Scoring of pages: features stream as Arrow through a scorer into a staged file of predictions.
+
+Reading, scoring and writing overlap (`jobs.scoring.stream`), and a handful of batches is all that is held of a page,
+however large it is.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from jobs.scoring import Scorer
+    from jobs.scoring.scorer import Floats
 
 #: Rows of a batch: small enough for the processor's caches, large enough to make the steps between cheap.
 BATCH_ROWS = 65_536
@@ -49,7 +55,7 @@ def score_pages(
     constants
         Columns that are the same on every row: run_id, published_at.
     done
-        Told how many rows have been scored.
+        Told how many rows have been scored and written, batch by batch.
 
     Raises
     ------
@@ -58,6 +64,8 @@ def score_pages(
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from jobs.scoring import score_stream
 
     looked_up_by = [*product.keys, "as_of", "valid_until"]
     wanted = list(dict.fromkeys([*looked_up_by, *model.features]))
@@ -69,42 +77,37 @@ def score_pages(
             f"{product.name} {model.version} needs a feature that the product no longer has: {error}. Train a new"
             f" version: almanac train {product.name}"
         ) from error
-    rows = _PredictionRows(product, model, scorer, looked_up_by, constants)
-    schema = rows.of(_no_rows(reader.schema)).schema
+    rows = _PredictionRows(product, model, looked_up_by, constants)
+    nothing = pa.RecordBatch.from_pylist([], reader.schema)
+    schema = rows.of(nothing, scorer.predict(nothing)).schema
     # Dictionaries make text small; numbers they make slower to write, and larger.
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
-    with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=texts) as writer:
-        for batch in reader:
-            writer.write_batch(rows.of(batch))
-            done(batch.num_rows)
+    with (
+        contextlib.closing(score_stream(reader, scorer, rows.of, done)) as batches,
+        pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=texts) as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch)
     described = cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [str(file)]).fetchall()
     return {str(row[0]): str(row[1]) for row in described}
 
 
-def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    return pa.RecordBatch.from_pylist([], schema)
-
-
 @dataclass(frozen=True)
 class _PredictionRows:
-    """Turns a batch of features into a batch of predictions."""
+    """Turns a batch of features and its predictions into rows of the predictions table."""
 
     product: Product
     model: ModelRecord
-    scorer: Scorer
     looked_up_by: list[str]
     constants: dict[str, Any]
 
-    def of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def of(self, batch: pa.RecordBatch, predictions: Floats) -> pa.RecordBatch:
         """Put the rows together: what they are looked up by, the score, and what they come from."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        scores = self.scorer.predict(batch)
         columns: dict[str, pa.Array] = {name: batch.column(name) for name in self.looked_up_by}
-        score = scores[:, 1] if self.product.header.label.kind == "binary" else scores
+        score = predictions[:, 1] if self.product.header.label.kind == "binary" else predictions
         columns[self.product.score_column] = pa.array(score, pa.float64())
         for name, value in {"model_version": self.model.version, **self.constants}.items():
             scalar = pa.scalar(value, pa.timestamp("us") if isinstance(value, datetime) else pa.string())

@@ -187,7 +187,8 @@ class _Training:
     def _validate(self, rows: TrainingRows) -> tuple[Validation, list[dict[str, Any]]]:
         settings = self.product.header.model.validation
         known = self.way.parent.label_cutoff if self.way.parent else self.labelled.pages[0]
-        pages = [page for page in self.labelled.pages if page >= known]
+        # Pages whose labels are not known yet, as the last 12 weeks' of a label that takes 12, are none to hold out.
+        pages = sorted({page for page in rows.pages if page >= known})
         folds = time_ordered_folds(pages, self.cutoff, settings.folds, settings.share)
         validation = validate(self.labelled.product, rows, self.names, folds, self.way)
         if validation.held_out is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -105,12 +105,23 @@ def model_features(suite: Suite, product: Product, made: Collection[str]) -> dic
         The columns that pages have by the definitions as they are. The lake keeps those that they once had.
     """
     with suite.lake.reading() as connection:
-        columns = table_columns(connection, "features", product.name)
+        kept = table_columns(connection, "features", product.name)
+    return choose_features(product, {name: kind for name, kind in kept.items() if name in made})
+
+
+def choose_features(product: Product, columns: Mapping[str, str]) -> dict[str, str]:
+    """Choose, among the columns of a feature table, those that a model is given; categories come first.
+
+    Raises
+    ------
+    UsageError
+        If `leave_out` names a column that is not there, or none remains.
+    """
     left_out = {*product.keys, "as_of", "valid_until", *product.header.model.leave_out}
     unknown = sorted(set(product.header.model.leave_out) - columns.keys())
     if unknown:
         raise UsageError(f"{product.yaml_where}: model.leave_out names {unknown}, which are no feature columns.")
-    usable = {name: kind for name, kind in columns.items() if name in made and name not in left_out}
+    usable = {name: kind for name, kind in columns.items() if name not in left_out}
     texts = {name: kind for name, kind in usable.items() if kind == "VARCHAR"}
     numbers = {name: kind for name, kind in usable.items() if kind in _NUMBERS or kind.startswith(_MORE_NUMBERS)}
     if not texts and not numbers:

@@ -114,8 +114,8 @@ def test_pages_before_the_first_model_are_said_to_have_none(trained: Suite) -> N
 
 def test_the_plan_says_which_way_each_feature_group_goes(trained: Suite) -> None:
     assert {way.feature_group: (way.way, way.why) for way in plan(trained, PRODUCT).ways} == {
-        "depot_history": ("plain", "it reads something else than a single source"),
-        "courier_load": ("plain", "it reads something else than a single source"),
+        "depot_history": ("lifted", "it reads something else than a single source"),
+        "courier_load": ("lifted", "it reads something else than a single source"),
     }
     (trained.root / COURIER).write_text(
         "/*\ndescription: orders of late\nkey: [courier]\n*/\n"
@@ -124,6 +124,14 @@ def test_the_plan_says_which_way_each_feature_group_goes(trained: Suite) -> None
     )
     ways = {way.feature_group: way.way for way in plan(reopened(trained), PRODUCT).ways}
     assert ways["courier_load"] == "range"
+    (trained.root / COURIER).write_text(
+        "/*\ndescription: the largest order\nkey: [courier]\n*/\n"
+        "SELECT DISTINCT courier, (SELECT max(parcels) FROM orders) AS courier_orders FROM orders\n"
+    )
+    plain = next(way for way in plan(reopened(trained), PRODUCT).ways if way.feature_group == "courier_load")
+    assert plain.way == "plain"
+    assert plain.why is not None
+    assert plain.why.startswith("it has a subquery within an expression; and ")
 
 
 def test_the_cost_is_estimated_by_past_runs_of_like_size(trained: Suite) -> None:

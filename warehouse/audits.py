@@ -4,6 +4,9 @@ Every check is a query that returns the rows that are wrong. The built-in ones (
 staged pages of a chunk in one go; a product's own run in the sandbox of each page, where `page` is its staged
 rows and the sources are as they were known. An error-check sees its own page and no other, so that the order
 in which pages are made does not matter; what compares pages is a warning.
+
+What compares all keys with all keys would hold them all in memory. So it is first asked of their hashes, which takes
+the same little memory for any number of rows, and settles it for pages that are in order.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ _BUILT_IN = {
     "scores_in_range": ("predictions", "score"),
     "entities_covered": ("features", "predictions", "keys"),
 }
+#: About how many hashes are compared at a time: some 50 bytes of memory each.
+_HASHES_AT_A_TIME = 4_000_000
 
 
 @dataclass
@@ -98,13 +103,36 @@ def audit_pages(
     audit = Audit()
     auditor = _Auditor(run_id, chunk.product, audit)
     _check_sizes(auditor, features, sizes)
+    keys = quote_all(chunk.product.keys)
+    settled = _settled_by_hashes(chunk.cursor, keys, relations, sum(features.n_rows.values()))
     for name in _BUILT_IN:
-        if name != "scores_in_range" or chunk.product.header.label.kind == "binary":
+        if name in settled:
+            _note_built_in(auditor, name, features, {})
+        elif name != "scores_in_range" or chunk.product.header.label.kind == "binary":
             _check_built_in(auditor, chunk.cursor, name, features, relations)
     for check in chunk.product.checks:
         for as_of in features.n_rows:
             _check_own(auditor, chunk, check, as_of, relations)
     return audit
+
+
+def _settled_by_hashes(
+    cursor: duckdb.DuckDBPyConnection, keys: str, relations: Mapping[str, str], n_rows: int
+) -> set[str]:
+    """Give those built-in checks of which a look at the keys' hashes shows that all pages pass them."""
+    predictions = relations["predictions"]
+    n_parts = n_rows // _HASHES_AT_A_TIME + 1
+    parts = (
+        system_sql("audit/keys_differ", keys=keys, predictions=predictions, n_parts=str(n_parts), part=str(part))
+        for part in range(n_parts)
+    )
+    same = system_sql("audit/same_keys", keys=keys, features=relations["features"], predictions=predictions)
+    asked = {"unique_keys": parts, "entities_covered": iter([same])}
+    return {name for name, queries in asked.items() if all(_holds(cursor, query) for query in queries)}
+
+
+def _holds(cursor: duckdb.DuckDBPyConnection, query: str) -> bool:
+    return cursor.execute(query).fetchone() == (True,)
 
 
 def _check_built_in(
@@ -125,6 +153,12 @@ def _check_built_in(
     query = system_sql(f"audit/{name}", **{key: offered[key] for key in _BUILT_IN[name]})
     statement = system_sql("audit/wrong_rows", query=query, limit=str(WRONG_ROWS_KEPT))
     found = {row[0]: (row[1], row[2]) for row in cursor.execute(statement).fetchall()}
+    _note_built_in(auditor, name, features, found)
+
+
+def _note_built_in(
+    auditor: _Auditor, name: str, features: FeaturePages, found: Mapping[datetime, tuple[int, list[str]]]
+) -> None:
     for as_of in features.n_rows:
         wrong, shown = found.get(as_of, (0, []))
         message = "passed" if not wrong else f"{wrong} rows break the check {name.replace('_', ' ')}"

@@ -196,6 +196,27 @@ class Promotion:
     snapshot_id: int | None = None
 
 
+@dataclass(frozen=True)
+class Rollback:
+    """A page was put back to what it had been at the snapshot `to_snapshot`, by the commit `snapshot_id`."""
+
+    TABLE: ClassVar[str] = "rollbacks"
+    product: str
+    as_of: datetime
+    to_snapshot: int
+    snapshot_id: int
+    run_id: str
+    rolled_back_at: datetime
+    rolled_back_by: str
+    reason: str
+
+    @property
+    def said(self) -> str:
+        """Say it in a line."""
+        at = f"{self.rolled_back_at:%Y-%m-%d %H:%M}"
+        return f"rolled back to snapshot {self.to_snapshot} by {self.rolled_back_by} at {at}: {self.reason}"
+
+
 class Record(Protocol):
     """A row of the ledger: a dataclass that names its table."""
 
@@ -282,6 +303,11 @@ def published_pages(
     return {record.as_of: record for record in records}
 
 
+def publications(connection: duckdb.DuckDBPyConnection, product: str, kind: str, as_of: datetime) -> list[PageRecord]:
+    """Read every publication of one page, the oldest first."""
+    return _page_records(connection, "ledger/publications", [product, kind, as_of])
+
+
 def published_sizes(
     connection: duckdb.DuckDBPyConnection, product: str, kind: str, before: datetime
 ) -> list[tuple[datetime, int]]:
@@ -346,6 +372,15 @@ def promotions(connection: duckdb.DuckDBPyConnection, product: str) -> list[Prom
     """Read a product's promotions in the order in which they were made."""
     found = records_of(connection, Promotion, "ledger/promotions", [product])
     return sorted(found, key=lambda one: (one.promoted_at, one.snapshot_id or 0, one.effective_from))
+
+
+def rollbacks(connection: duckdb.DuckDBPyConnection, product: str) -> dict[datetime, Rollback]:
+    """Read the newest rollback of each page of a product. It stands if no publication has followed it."""
+    if not table_columns(connection, "ledger", Rollback.TABLE):
+        return {}
+    names = [spec.name for spec in fields(Rollback)]
+    rows = connection.execute(system_sql("ledger/rollbacks", columns=", ".join(names)), [product]).fetchall()
+    return {rollback.as_of: rollback for rollback in (Rollback(*row) for row in rows)}
 
 
 def model_in_effect(promotions: Sequence[Promotion], as_of: datetime) -> str | None:

@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
+    from rich.tree import Tree
 
     from jobs.progress import Progress
 
@@ -52,6 +53,14 @@ def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None, *, 
     console = Console()
     # Where nobody watches, nothing is cut or wrapped.
     Console(width=None if console.is_terminal else 240, highlight=False).print(table)
+
+
+def print_tree(tree: Tree) -> None:
+    """Print a tree; where nobody watches, nothing is cut or wrapped."""
+    from rich.console import Console
+
+    console = Console()
+    Console(width=None if console.is_terminal else 240, highlight=False, markup=False).print(tree)
 
 
 def _as_stored(value: Any) -> str:
@@ -99,7 +108,8 @@ class Lines:
         """Say how far it is, if nothing was said for a while."""
         self._done += done
         self._rows += rows
-        ended = self._total is not None and self._done >= self._total
+        # A page's rows are scored after its features are done, and that is told of in rows alone.
+        ended = done > 0 and self._total is not None and self._done >= self._total
         if not ended and time.monotonic() - self._said >= _LINE_EVERY_S:
             self._said = time.monotonic()
             self._say("")

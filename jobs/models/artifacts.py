@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.models.pipelines import importing_from
 from warehouse.errors import ScoringFailed, UsageError
 from warehouse.ledger import ModelRecord
 
@@ -52,13 +53,21 @@ TRUSTED_TYPES = frozenset(
         "sklearn.compose._column_transformer._RemainderColsList",
         "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
         "sklearn.feature_selection._mutual_info.mutual_info_classif",
         "sklearn.feature_selection._mutual_info.mutual_info_regression",
         "sklearn.feature_selection._univariate_selection.f_classif",
         "sklearn.feature_selection._univariate_selection.f_regression",
+        "sklearn.metrics._dist_metrics.EuclideanDistance64",
+        "sklearn.metrics._dist_metrics.ManhattanDistance64",
+        "sklearn.metrics._dist_metrics.MinkowskiDistance64",
+        "sklearn.neighbors._ball_tree.BallTree",
+        "sklearn.neighbors._kd_tree.KDTree",
         "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
         "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
         "sklearn.tree._tree.Tree",
+        "sklearn.utils._bunch.Bunch",
         "sklearn.utils.validation.check_array",
         "xgboost.core.Booster",
         "xgboost.sklearn.XGBClassifier",
@@ -72,7 +81,6 @@ _UNREADABLE = (
     ArithmeticError,
     AttributeError,
     EOFError,
-    ImportError,
     LookupError,
     NotImplementedError,
     OSError,
@@ -81,16 +89,39 @@ _UNREADABLE = (
 )
 
 
-def write_model(estimator: Any, directory: Path, held_out: pa.Table | None = None) -> None:
+def write_model(
+    estimator: Any, directory: Path, name: str, pipeline: str | None = None, held_out: pa.Table | None = None
+) -> None:
     """Write a fitted estimator into `directory`, and the predictions of what validation held out.
 
     This takes a while, so do it before the lake is locked.
+
+    Parameters
+    ----------
+    estimator
+        Fitted.
+    directory
+        Made if it is not there.
+    name, pipeline
+        The estimator as product.yaml names it, and the declared steps as the ledger keeps them.
+    held_out
+        Keys, as_of, label and score.
+
+    Raises
+    ------
+    UsageError
+        If it holds a type that would not be loaded again.
     """
     import pyarrow.parquet as pq
     from skops.io import dump
 
     directory.mkdir(parents=True, exist_ok=True)
     dump(estimator, directory / MODEL_FILE)
+    if unknown := _untrusted(_held_types((directory / MODEL_FILE).read_bytes()), name, pipeline):
+        raise UsageError(
+            f"the estimator `{name}` holds types that are not trusted in a model file: {', '.join(unknown)}. Give"
+            " `model.estimator` an import path into the module that they come from, or use another estimator."
+        )
     if held_out is not None:
         pq.write_table(held_out, directory / HELD_OUT_FILE, compression="zstd")
 
@@ -108,32 +139,47 @@ def write_manifest(directory: Path, suite_id: str, product: str, version: str) -
 def read_artifact(record: ModelRecord, lake_root: Path, suite_id: str) -> Any:
     """Load the estimator of a version from where the ledger says that it lies, after every check.
 
+    Parameters
+    ----------
+    record
+        The version.
+    lake_root
+        The lake's directory.
+    suite_id
+        The suite's, by the lake.
+
     Raises
     ------
     ScoringFailed
         If a file is missing, any byte of it has changed, or it is no skops file.
     UsageError
-        If it was made by another suite or for another version, or holds a type that is not trusted.
+        If it was made by another suite or for another version, or holds a type that is not trusted or cannot be
+        imported.
     """
-    from skops.io import get_untrusted_types, loads
+    from skops.io import loads
     from skops.io.exceptions import UntrustedTypesFoundException
 
     name = f"{record.product} {record.version}"
     data = _verified(record, lake_root, suite_id, MODEL_FILE)
     try:
-        found = get_untrusted_types(data=data)
-        unknown = [kind for kind in found if kind not in TRUSTED_TYPES and not _is_own(kind, record)]
-        if unknown:
+        found = _held_types(data)
+        if unknown := _untrusted(found, record.estimator, record.pipeline):
             listed = ", ".join(unknown)
             raise UsageError(f"the model {name} holds types that are not trusted: {listed}. It is not loaded.")
-        return loads(data, trusted=found)
-    except UntrustedTypesFoundException as error:
-        raise UsageError(f"the model {name} is not loaded: {error}") from error
+        with importing_from(lake_root.parent):
+            return loads(data, trusted=found)
+    except (UntrustedTypesFoundException, ImportError) as error:
+        raise UsageError(f"the model {name} is not loaded: {error}.") from error
     except _UNREADABLE as error:
         raise ScoringFailed(
             f"the model {name} in {record.artifact} is no skops file that can be read here ({type(error).__name__}:"
             f" {error}). It is not loaded. Restore it from a copy, or train anew."
         ) from error
+
+
+def verify_artifact(record: ModelRecord, lake_root: Path, suite_id: str) -> str:
+    """Give the SHA-256 of a version's model file, which is the one that the ledger records; see `read_artifact`."""
+    return _sha256(_verified(record, lake_root, suite_id, MODEL_FILE))
 
 
 def read_held_out(record: ModelRecord, lake_root: Path, suite_id: str) -> pa.Table | None:
@@ -200,18 +246,26 @@ def _changed(record: ModelRecord) -> ScoringFailed:
     )
 
 
-def _is_own(kind: str, record: ModelRecord) -> bool:
-    """Tell whether a type comes from a module that the product itself names by an import path."""
-    return any(kind.startswith(f"{module}.") for module in _own_modules(record))
+def _held_types(data: bytes) -> list[str]:
+    """Name the types in a model file that skops does not trust of itself."""
+    from skops.io import get_untrusted_types
+
+    return list(get_untrusted_types(data=data))
 
 
-def _own_modules(record: ModelRecord) -> Iterable[str]:
-    declared = json.loads(record.pipeline) if record.pipeline else None
+def _untrusted(held: Iterable[str], estimator: str, pipeline: str | None) -> list[str]:
+    """Leave out the types that are trusted here, and those of modules that the product itself names."""
+    own = tuple(f"{module}." for module in _own_modules(estimator, pipeline))
+    return [kind for kind in held if kind not in TRUSTED_TYPES and not kind.startswith(own)]
+
+
+def _own_modules(estimator: str, pipeline: str | None) -> Iterable[str]:
+    declared = json.loads(pipeline) if pipeline else None
     if isinstance(declared, str):
         steps = [declared]
     else:
         steps = [step["step"] for part in (declared or {}).values() for step in part]
-    for path in (record.estimator, *steps):
+    for path in (estimator, *steps):
         if ":" in path:
             yield path.partition(":")[0]
 

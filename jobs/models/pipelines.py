@@ -7,11 +7,12 @@ pages are scored, so that training and scoring cannot part ways. What the scorer
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -164,10 +165,18 @@ def imported(path: str, where: str, root: Path) -> Any:
         If it cannot be imported.
     """
     module_name, _, name = path.partition(":")
-    sys.path.insert(0, str(root))
     try:
-        return getattr(importlib.import_module(module_name), name)
+        with importing_from(root):
+            return getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError) as error:
         raise DefinitionError(f"{where}: `{path}` cannot be imported: {error}.") from error
+
+
+@contextlib.contextmanager
+def importing_from(root: Path) -> Iterator[None]:
+    """Let modules of the suite in `root` be imported, before others of the same name."""
+    sys.path.insert(0, str(root))
+    try:
+        yield
     finally:
         sys.path.remove(str(root))

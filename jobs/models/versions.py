@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from jobs.models.artifacts import read_artifact, read_held_out
+from jobs.models.artifacts import read_artifact, read_held_out, verify_artifact
 from warehouse import ledger
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.lake import Lake, check_format
@@ -106,8 +109,37 @@ def refuse_hindsight(model: ModelRecord, pages: Sequence[datetime], *, allowed: 
 
 
 def load_scorer(lake: Lake, model: ModelRecord) -> Scorer:
-    """Load a version and make its scorer, in the way that was found sound when it was registered."""
-    return scorer_of(model, load_estimator(lake, model))
+    """Give a version's scorer, made in the way that was found sound when the version was registered.
+
+    The last few are kept: a backfill asks for the same one for every chunk. The artifact's bytes are looked at each
+    time; if they have changed, what was made of the old ones does not count.
+
+    Raises
+    ------
+    ScoringFailed
+        If a file of the artifact is missing or any byte of it has changed.
+    UsageError
+        If it was made by another suite, or holds a type that is not trusted.
+    """
+    suite_id = _suite_id(lake)
+    directory = (lake.root / model.artifact).absolute()
+    key = (directory, model.version, verify_artifact(model, lake.root, suite_id), model.scorer)
+    with _scorers_lock:
+        scorer = _scorers.pop(key, None) or _make_scorer(lake.root, model, suite_id)
+        _scorers[key] = scorer
+        while len(_scorers) > SCORERS_KEPT:
+            _scorers.pop(next(iter(_scorers)))
+        return scorer
+
+
+def _make_scorer(root: Path, model: ModelRecord, suite_id: str) -> Scorer:
+    from jobs.scoring import ProcessScorer, compile_model
+
+    estimator = read_artifact(model, root, suite_id)
+    if model.scorer == "estimator":
+        load = partial(read_artifact, model, root.absolute(), suite_id)
+        return ProcessScorer(estimator, model.features, model.scorer_reason, load)
+    return compile_model(estimator, model.features)
 
 
 def load_estimator(lake: Lake, model: ModelRecord) -> Any:
@@ -120,15 +152,13 @@ def load_held_out(lake: Lake, model: ModelRecord) -> pa.Table | None:
     return read_held_out(model, lake.root, _suite_id(lake))
 
 
-def scorer_of(model: ModelRecord, estimator: Any) -> Scorer:
-    """Make the scorer of a version whose estimator is loaded."""
-    from jobs.scoring import compile_model, estimator_scorer
-
-    if model.scorer == "estimator":
-        return estimator_scorer(estimator, model.features, model.scorer_reason)
-    return compile_model(estimator, model.features)
-
-
 def _suite_id(lake: Lake) -> str:
     with lake.reading() as connection:
         return check_format(connection, lake.root)
+
+
+#: Scorers that a process keeps, by their artifact's place, version and hash, the one asked for last at the end.
+_scorers: dict[tuple[Path, str, str, str], Scorer] = {}
+_scorers_lock = threading.Lock()
+#: A large forest takes hundreds of megabytes, and a run works with one or two versions.
+SCORERS_KEPT = 2

@@ -3,11 +3,13 @@
 from jobs.scoring.arrow_input import estimator_input
 from jobs.scoring.compiled import compile_model
 from jobs.scoring.parity import ParityReport, check_parity, ready_scorer
+from jobs.scoring.processes import ProcessScorer
 from jobs.scoring.scorer import Scorer, estimator_scorer
 from jobs.scoring.stream import score_stream, scored_reader
 
 __all__ = [
     "ParityReport",
+    "ProcessScorer",
     "Scorer",
     "check_parity",
     "compile_model",

@@ -69,12 +69,34 @@ class CalibratedProgram:
         mean = np.zeros((n_rows, self._n_classes))
         if not n_rows:
             return mean
-        for program, calibrated, asks in zip(self._programs, self._calibrated, self._asks_probabilities, strict=True):
-            raw = program.raw(columns, n_rows)
-            answer = program.predict(raw) if asks else raw[:, 0] if raw.shape[1] == 1 else raw
-            mean += calibrated.predict_proba(answer)
+        for place, program in enumerate(self._programs):
+            mean += self._through(place, program.raw(columns, n_rows))
         mean /= len(self._calibrated)
         return mean
+
+    def _through(self, place: int, raw: Floats) -> Floats:
+        """Return what the calibrators of one classifier make of its raw predictions (n_rows, n_outputs)."""
+        if self._asks_probabilities[place]:
+            raw = self._programs[place].predict(raw)
+        answer = raw[:, 0] if raw.shape[1] == 1 else raw
+        return np.asarray(self._calibrated[place].predict_proba(answer))
+
+    def magnitude(self, columns: Sequence[pa.Array], n_rows: int) -> Floats:
+        """Return (n_rows, n_classes) how uncertain the classifiers' own last places make the probabilities.
+
+        Each raw prediction is moved up and down by as much as it may differ: what the calibrators, which rise or fall
+        throughout, then change by is the most that they can.
+        """
+        sizes = np.ones((n_rows, self._n_classes))
+        for place, program in enumerate(self._programs):
+            raw, step = program.raw(columns, n_rows), np.spacing(program.magnitude(columns, n_rows))
+            before = self._through(place, raw)
+            for output in range(raw.shape[1]):
+                for sign in (-1, 1):
+                    moved = raw.copy()
+                    moved[:, output] += sign * program.tolerance_ulp * step[:, output]
+                    sizes += np.abs(self._through(place, moved) - before) / (self.tolerance_ulp * np.finfo(float).eps)
+        return sizes
 
     def predict(self, raw: Floats) -> Floats:
         """Return the probabilities as they are."""

@@ -92,9 +92,9 @@ class CompiledScorer:
         return self._first.probes(place)
 
     def magnitude(self, batch: Batch) -> Floats | None:
-        """Return what size the terms of each raw prediction have, None where raw predictions agree to the bit."""
+        """Return the sizes in whose last place raw predictions may differ, None where they agree to the bit."""
         program, columns = self._program_for(batch)
-        if not isinstance(program, LinearProgram):
+        if program is None or program.tolerance_ulp == 0:
             return None
         parts = [program.magnitude(part, n_rows) for part, n_rows in _in_pieces(columns, batch.num_rows)]
         sizes = np.concatenate(parts)

@@ -2,14 +2,15 @@
 
 The rows compared are real ones, and rows in which each column takes, in turn, every value that lies on or
 next to a threshold, NaN, infinities, zeros of both signs, the largest numbers, and categories known and
-unseen. Trees must agree in every bit of the raw prediction; models that add up products may differ by a few
-units in the last place.
+unseen. Trees must agree in every bit of the raw prediction, and of the probabilities; models that add up products
+may differ by a few units in the last place.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +19,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from jobs.scoring.arrow_input import column_named, feature_kind, plain_column
-from jobs.scoring.scorer import EstimatorScorer, Floats, Scorer, estimator_scorer
+from jobs.scoring.scorer import EstimatorScorer, Floats, Scorer, estimator_scorer, is_classifier, parts_of
 from warehouse.errors import ScoringFailed
 
 MAX_REAL_ROWS = 20_000
 MAX_PROBES = 200_000
 """Most rows of each kind that are compared; of more values than that, evenly spaced ones are taken."""
+MAX_PREDICTED = 20_000
+"""Of how many rows the predictions are compared, too. A link looks at one row at a time."""
 LARGEST32 = float(np.finfo(np.float32).max)
 SPECIAL = (None, float("nan"), float("inf"), float("-inf"), LARGEST32, -LARGEST32, 3.5e38, 1e300, -1e300)
 """Values that an estimator may refuse: each is tried on its own."""
@@ -36,7 +39,7 @@ class ParityReport:
     Parameters
     ----------
     equal
-        Whether every raw prediction agrees, within `tolerance_ulp`.
+        Whether every raw prediction and every probability agrees, within `tolerance_ulp`.
     rows
         How many rows both scored.
     refused
@@ -169,14 +172,20 @@ def _answer(scorer: Scorer | EstimatorScorer, rows: pa.Table) -> Floats | None:
 
 
 def _expected(reference: EstimatorScorer, estimator: Any, rows: pa.Table) -> Floats | None:
-    with single_threaded(estimator), warnings.catch_warnings():
-        # Encoders warn of unknown categories, and these rows have some.
-        warnings.simplefilter("ignore")
+    with _as_reference(estimator):
         return _answer(reference, rows)
 
 
+@contextmanager
+def _as_reference(estimator: Any) -> Iterator[None]:
+    with single_threaded(estimator), warnings.catch_warnings():
+        # Encoders warn of unknown categories, and these rows have some.
+        warnings.simplefilter("ignore")
+        yield
+
+
 def check_parity(scorer: Scorer, estimator: Any, sample: pa.Table) -> ParityReport:
-    """Compare a scorer's raw predictions with the estimator's, on real rows and on rows made to be difficult.
+    """Compare a scorer's answers with the estimator's, on real rows and on rows made to be difficult.
 
     Parameters
     ----------
@@ -207,19 +216,44 @@ def check_parity(scorer: Scorer, estimator: Any, sample: pa.Table) -> ParityRepo
             n_refused += 1
             continue
         n_rows += rows.num_rows
-        sizes = scorer.magnitude(rows) if tolerance and hasattr(scorer, "magnitude") else None
+        sizes = _magnitude(scorer, rows)
         difference = _first_difference(expected, found, rows, names, tolerance, sizes)
+        difference = difference or _predictions_differ(scorer, reference, _some_of(rows), tolerance)
         if difference is not None:
             return ParityReport(False, n_rows, n_refused, tolerance, largest, difference)
         largest = max(largest, int(ulps_apart(expected, found, sizes).max(initial=0.0)))
     return ParityReport(True, n_rows, n_refused, tolerance, largest, None)
 
 
+def _magnitude(scorer: Scorer, rows: pa.Table) -> Floats | None:
+    found: Floats | None = scorer.magnitude(rows) if hasattr(scorer, "magnitude") else None
+    return found
+
+
+def _some_of(rows: pa.Table) -> pa.Table:
+    if rows.num_rows <= MAX_PREDICTED:
+        return rows
+    return rows.take(pa.array(np.linspace(0, rows.num_rows - 1, MAX_PREDICTED).astype(np.int64)))
+
+
+def _predictions_differ(scorer: Scorer, reference: EstimatorScorer, rows: pa.Table, tolerance: int) -> str | None:
+    """Compare what comes after the link: probabilities of classifiers, predicted values of regressors."""
+    with _as_reference(reference.estimator):
+        expected = reference.predict(rows)
+    found, sizes = scorer.predict(rows), _magnitude(scorer, rows)
+    if sizes is not None and is_classifier(reference.estimator):
+        # A sigmoid or a softmax changes by less than what it is given, and a probability is of the size of 1.
+        largest = np.maximum(1.0, sizes.reshape(len(sizes), -1).max(axis=1))
+        sizes = np.broadcast_to(largest[:, np.newaxis], expected.shape)
+    difference = _first_difference(expected, found, rows, list(scorer.feature_names), tolerance, sizes)
+    return None if difference is None else f"of the predictions, {difference}"
+
+
 class single_threaded:  # noqa: N801
     """Within it, the estimator's parts add up in one thread, hence in one order (forests)."""
 
     def __init__(self, estimator: Any) -> None:
-        self._parts = [part for part in _parts_of(estimator) if getattr(part, "n_jobs", None) not in (None, 1)]
+        self._parts = [part for part in parts_of(estimator) if getattr(part, "n_jobs", None) not in (None, 1)]
         self._before = [part.n_jobs for part in self._parts]
 
     def __enter__(self) -> None:
@@ -229,13 +263,6 @@ class single_threaded:  # noqa: N801
     def __exit__(self, *_: object) -> None:
         for part, before in zip(self._parts, self._before, strict=True):
             part.n_jobs = before
-
-
-def _parts_of(estimator: Any) -> list[Any]:
-    parts = [estimator]
-    for _, step in getattr(estimator, "steps", None) or []:
-        parts += _parts_of(step)
-    return parts
 
 
 def _row_in_words(rows: pa.Table, row: int, names: Sequence[str]) -> str:

@@ -33,3 +33,9 @@ class Program(Protocol):
 
     def predict(self, raw: Floats) -> Floats:
         """Return what the model predicts, from its raw predictions."""
+
+    def magnitude(self, columns: Sequence[pa.Array], n_rows: int) -> Floats:
+        """Return (n_rows, n_outputs) the sizes in whose last place raw predictions may differ by `tolerance_ulp`.
+
+        Not asked where that is 0.
+        """

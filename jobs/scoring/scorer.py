@@ -55,6 +55,14 @@ class Scorer(Protocol):
         """Return `predict_proba` (n_rows, n_classes) of a classifier, `predict` (n_rows,) of a regressor."""
 
 
+@runtime_checkable
+class Stoppable(Protocol):
+    """A scorer that is slow enough to be stopped in the middle of a batch."""
+
+    def predict_until(self, batch: Batch, stop: Callable[[], bool]) -> Floats:
+        """Return what `predict` does, or raise ScoringFailed soon after `stop()` has become true."""
+
+
 def is_classifier(estimator: Any) -> bool:
     """Say whether the estimator gives probabilities."""
     return hasattr(estimator, "predict_proba")
@@ -66,6 +74,24 @@ def final_step(estimator: Any) -> Any:
         return final_step(estimator.estimator)
     steps = getattr(estimator, "steps", None)
     return final_step(steps[-1][1]) if steps else estimator
+
+
+def parts_of(estimator: Any) -> list[Any]:
+    """Return a fitted estimator and all that it is made of: steps, transformers, the members of an ensemble."""
+    inner = [step for _, step in getattr(estimator, "steps", None) or []]
+    inner += [part for _, part, _ in getattr(estimator, "transformers_", None) or []]
+    inner += [part.estimator for part in getattr(estimator, "calibrated_classifiers_", None) or []]
+    inner += list(np.ravel(getattr(estimator, "estimators_", [])))
+    if type(estimator).__name__ == "FrozenEstimator":
+        inner.append(estimator.estimator)
+    return [estimator, *(part for own in inner if not isinstance(own, str) for part in parts_of(own))]
+
+
+def take_one_thread(estimator: Any) -> None:
+    """Let each part of an estimator work in one thread from now on, so that sums are taken in one order."""
+    for part in parts_of(estimator):
+        if getattr(part, "n_jobs", None) not in (None, 1):
+            part.n_jobs = 1
 
 
 def _sklearn_raw(model: Any, rows: Any) -> Any:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from jobs.scoring.scorer import Floats, Scorer
+from jobs.scoring.scorer import Floats, Scorer, Stoppable
 
 DEPTH = 2
 """Batches that wait between two stages."""
@@ -81,7 +81,7 @@ def score_stream(
     scorer: Scorer,
     to_rows: ToRows,
     done: Callable[[int], None] | None = None,
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     """Yield each batch of a stream, scored, in the order of the stream.
 
     Reading, scoring and the caller's own work overlap. If the caller stops early, closes the iterator or fails,
@@ -108,6 +108,8 @@ def score_stream(
     read, scored = _Link(abandoned), _Link(abandoned)
 
     def score(batch: pa.RecordBatch) -> pa.RecordBatch:
+        if isinstance(scorer, Stoppable):
+            return to_rows(batch, scorer.predict_until(batch, abandoned.is_set))
         return to_rows(batch, scorer.predict(batch))
 
     stages = [

@@ -110,6 +110,10 @@ class TreeProgram:
         of_column = [bins for bins in self.bins if bins.column == place]
         return [value for bins in of_column for value in (*bins.domain, *bins.breakpoints.astype(np.float64).tolist())]
 
+    def magnitude(self, columns: Sequence[pa.Array], n_rows: int) -> Floats:
+        """Return zeros: every bit agrees."""
+        return np.zeros((n_rows, len(self.base)))
+
     def _prepare(self, layout: Layout) -> None:
         from jobs.scoring import kernel
 

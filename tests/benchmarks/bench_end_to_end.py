@@ -1,24 +1,25 @@
 """Benchmark 2: from a lake table to a committed, checked predictions table, streaming.
 
-    python -m tests.benchmarks.bench_end_to_end [--rows N] [--rounds N] [--memory-rows N]
+    python -m tests.benchmarks.bench_end_to_end [--rows N] [--rounds N] [--memory-rows N ...] [--peers NAME ...]
 
 A table of float64 columns in a lake is read, scored, staged, checked and committed, as a page is. The stages are
 also measured alone, and what they allow together if they did not overlap is 1 / (1/read + 1/kernel + 1/write).
-Other ways to score the same table with the same model run on fewer rows: pandas, polars batches, and MLflow, Daft
-and Spark where they are installed. With --memory-rows, the whole is done again with that many rows in a process of
-its own, and the peak memory of both is compared.
+Other ways to score the same rows with the same model, from a Parquet file to Parquet, run on fewer of them: pandas,
+polars batches, MLflow's pyfunc, Daft batches and Spark's mapInArrow on local[2], each in an environment of its own
+(`tests/benchmarks/peers.py`); their answers are compared too. With --memory-rows, the whole is done again with that
+many rows in a process of its own, and the peak memory of each is shown.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ import pyarrow.parquet as pq
 from jobs.scoring import Scorer, ready_scorer, score_stream
 from jobs.scoring.scorer import Floats
 from tests.benchmarks.bench_kernel import NAMES, TRAINING_ROWS, batch_of, features, label
+from tests.benchmarks.peers import PEERS, Peer, PeerMissing, start_peer
 from tests.benchmarks.timing import Contestant, machine, measure, report, table, versions
 from warehouse.lake import Lake
 from warehouse.system_sql import literal
@@ -43,6 +45,14 @@ FAULTS = (
     "SELECT count(*) FROM read_parquet($1) WHERE id IS NULL",
 )
 """What must be 0 before a commit. Scoring keeps rows one to one, so that keys are unique if the features' are."""
+PEER_ROWS = 200_000
+SHOWN = {
+    "pandas": "pandas + predict_proba + to_parquet",
+    "polars": "polars batches + predict_proba",
+    "mlflow": "MLflow pyfunc",
+    "daft": "Daft batches",
+    "spark": "Spark local[2] mapInArrow",
+}
 KEYS = "SELECT count(*) - count(DISTINCT id) FROM lake.bench.facts"
 
 
@@ -137,36 +147,47 @@ def stages(lake: Lake, scorer: Scorer, n_rows: int) -> list[Contestant]:
     ]
 
 
-def peers(lake: Lake, model: Any, n_rows: int) -> list[Contestant]:
-    """Other ways to do the same, on few rows."""
-    few = max(1000, min(n_rows, 200_000))
+@contextmanager
+def peers(lake: Lake, model: Any, n_rows: int, names: Sequence[str]) -> Iterator[list[Contestant]]:
+    """Other ways to do the same, on few rows; those that cannot take part are named, with the reason."""
+    import skops.io
+
+    few = max(1000, min(n_rows, PEER_ROWS))
+    rows, artifact = lake.staging / "few.parquet", lake.staging / "few.skops"
     with lake.reading() as connection:
-        file = lake.staging / "few.parquet"
-        connection.execute(f"COPY (SELECT {WANTED} FROM lake.bench.facts LIMIT {few}) TO {literal(str(file))}")
+        connection.execute(f"COPY (SELECT {WANTED} FROM lake.bench.facts LIMIT {few}) TO {literal(str(rows))}")
+    skops.io.dump(model, artifact)
+    expected = expected_of(model, rows)
+    running: list[Peer] = []
+    for name in names:
+        out = lake.staging / f"{name}.parquet"
+        try:
+            peer = start_peer(name, rows, artifact, out, NAMES, lake.staging / f"{name}.log")
+            running.append(peer)
+            peer.run()
+        except PeerMissing as error:
+            print(f"{name} is left out: {error}")
+            running = [other for other in running if other.name != name]
+            continue
+        print(f"{name}: {peer.versions}; {same_scores(out, expected)}")
+    yield [Contestant(SHOWN[peer.name], few, peer.run) for peer in running]
+    for peer in running:
+        peer.close()
 
-    def with_pandas() -> None:
-        import pandas
 
-        frame = pandas.read_parquet(file)
-        scores = model.predict_proba(frame[NAMES].to_numpy())[:, 1]
-        pandas.DataFrame({"id": frame["id"], "score": scores}).to_parquet(lake.staging / "pandas.parquet")
+def expected_of(model: Any, rows: Path) -> Floats:
+    """The estimator's own probabilities, in the order of `id`."""
+    table = pq.read_table(rows).sort_by("id")
+    matrix = np.column_stack([table.column(name).to_numpy() for name in NAMES])
+    scores: Floats = model.predict_proba(matrix)[:, 1]
+    return scores
 
-    def with_polars() -> None:
-        import polars
 
-        parts = []
-        for frame in polars.read_parquet(file).iter_slices(BATCH_ROWS):
-            scores = model.predict_proba(frame.select(NAMES).to_numpy())[:, 1]
-            parts.append(frame.select("id").with_columns(polars.Series("score", scores)))
-        polars.concat(parts).write_parquet(lake.staging / "polars.parquet")
-
-    found = [Contestant("polars batches + predict_proba", few, with_polars)]
-    if importlib.util.find_spec("pandas"):
-        found.insert(0, Contestant("pandas + predict_proba + to_parquet", few, with_pandas))
-    for name in ("mlflow", "daft", "pyspark"):
-        if not importlib.util.find_spec(name):
-            print(f"{name} is not installed, and left out.")
-    return found
+def same_scores(out: Path, expected: Floats) -> str:
+    found = pq.read_table(out, columns=["id", "score"]).sort_by("id").column("score").to_numpy()
+    if not np.array_equal(found, expected):
+        raise SystemExit(f"{out.stem} gives other probabilities than the estimator")
+    return f"equal bits on {len(found):,} rows"
 
 
 def agree(lake: Lake, model: Any, name: str, n_rows: int) -> str:
@@ -216,12 +237,31 @@ def memory(model: Any, sizes: list[int], directory: Path) -> list[list[str]]:
     return found
 
 
+def compare(lake: Lake, model: Any, scorer: Scorer, n_rows: int, rounds: int, names: Sequence[str]) -> None:
+    """Time the whole, its stages and the peers in turn, and print what they come to."""
+    whole = Contestant("lake to committed predictions", n_rows, lambda: publish(lake, scorer, "all"))
+    keys, *parts = stages(lake, scorer, n_rows)
+    with peers(lake, model, n_rows, names) as others:
+        measure([whole, *parts, keys, *others], rounds)
+    allowed = 1 / sum(1 / part.million_rows_per_s for part in parts)
+    notes = {
+        whole.name: agree(lake, model, "all", n_rows),
+        parts[-1].name: f"stages one after another would allow {allowed:.3f}",
+    }
+    for other in others:
+        notes[other.name] = f"the whole is {whole.million_rows_per_s / other.million_rows_per_s:.1f} times that"
+    print(f"\n{n_rows:,} rows x {len(NAMES)} float64 columns; medians of {rounds} alternating runs\n")
+    print(report([whole, *parts, keys, *others], others[0].name if others else whole.name, notes))
+    print(f"\nOf what the stages allow: {whole.million_rows_per_s / allowed:.0%}")
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--training-rows", type=int, default=TRAINING_ROWS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory-rows", type=int, nargs="*", default=[])
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
     parser.add_argument("--directory", help="where the lakes are made (default: a temporary directory)")
     parser.add_argument("--publish", nargs=2, metavar=("LAKE", "MODEL"), help="used by --memory-rows")
     chosen = parser.parse_args(arguments)
@@ -237,18 +277,7 @@ def main(arguments: list[str] | None = None) -> None:
             sample = pa.Table.from_batches(list(reader(connection, 2000))).select(NAMES)
         scorer, parity = ready_scorer(model, NAMES, sample)
         print(f"{scorer.kind}: {scorer.why} Compared on {parity.rows if parity else 0:,} rows.")
-        whole = Contestant("lake to committed predictions", chosen.rows, lambda: publish(lake, scorer, "all"))
-        keys, *parts = stages(lake, scorer, chosen.rows)
-        others = peers(lake, model, chosen.rows)
-        measure([whole, *parts, keys, *others], chosen.rounds)
-        allowed = 1 / sum(1 / part.million_rows_per_s for part in parts)
-        notes = {
-            whole.name: agree(lake, model, "all", chosen.rows),
-            parts[-1].name: f"stages one after another would allow {allowed:.3f}",
-        }
-        print(f"\n{chosen.rows:,} rows x {len(NAMES)} float64 columns; medians of {chosen.rounds} alternating runs\n")
-        print(report([whole, *parts, keys, *others], others[0].name, notes))
-        print(f"\nOf what the stages allow: {whole.million_rows_per_s / allowed:.0%}")
+        compare(lake, model, scorer, chosen.rows, chosen.rounds, chosen.peers)
         if chosen.memory_rows:
             found = memory(model, chosen.memory_rows, Path(directory))
             print("\nIn a process of its own\n\n" + table(["rows", "million rows/s", "peak MiB"], found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,3 +68,11 @@ def almanac_pipeline(rows: pa.Table, model: Any, unknown_value: float = -1) -> A
 def fitted(model: Any, rows: pa.Table, label: Any) -> Any:
     """Fit a model to rows as training does."""
     return model.fit(estimator_input(rows, rows.column_names), label)
+
+
+def load(path: Path) -> Any:
+    """Load an estimator from a skops file, as a process that scores beside this one does."""
+    from skops.io import get_untrusted_types
+    from skops.io import load as load_skops
+
+    return load_skops(path, trusted=get_untrusted_types(file=path))

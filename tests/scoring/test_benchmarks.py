@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import bench_end_to_end, bench_kernel, bench_scaling
+from tests.benchmarks import bench_end_to_end, bench_kernel, bench_pages_at_rate, bench_scaling, peers
 
 
 @pytest.mark.slow
@@ -22,7 +22,7 @@ def test_kernels(shape: str, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.slow
 def test_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     few = ["--rows", "20000", "--training-rows", "2000", "--rounds", "1"]
-    bench_end_to_end.main([*few, "--memory-rows", "10000", "--directory", str(tmp_path)])
+    bench_end_to_end.main([*few, "--peers", "--memory-rows", "10000", "--directory", str(tmp_path)])
     printed = capsys.readouterr().out
     assert "equal bits on 20,000 rows" in printed
     assert "Of what the stages allow" in printed
@@ -30,6 +30,30 @@ def test_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
+def test_a_peer_that_cannot_be_installed_is_left_out_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALMANAC_PEERS", str(tmp_path / "peers"))
+    monkeypatch.setattr(peers, "PEERS", {**peers.PEERS, "daft": (str(tmp_path / "no-such-package.whl"),)})
+    few = ["--rows", "2000", "--training-rows", "2000", "--rounds", "1", "--directory", str(tmp_path)]
+    bench_end_to_end.main([*few, "--peers", "daft"])
+    printed = capsys.readouterr().out
+    assert "daft is left out: -m pip install failed: ERROR" in printed
+    assert "Of what the stages allow" in printed
+
+
+@pytest.mark.slow
+def test_pages_at_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--entities", "20000", "--pages", "3", "--page-entities", "2000", "--trees", "5"]
+    bench_pages_at_rate.main([*few, "--directory", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert "one page of 20,000 entities: predictions from them | 20,000" in printed
+    assert "3 pages of 2,000 entities: both in one go" in printed
+
+
+@pytest.mark.slow
 def test_scaling(capsys: pytest.CaptureFixture[str]) -> None:
-    bench_scaling.main(["--rows", "2000", "--rounds", "1", "--axis", "trees"])
-    assert "2,000 trees" in capsys.readouterr().out
+    bench_scaling.main(["--rows", "2000", "--rounds", "1", "--axis", "rows", "trees"])
+    printed = capsys.readouterr().out
+    assert "30,000 rows" in printed
+    assert "2,000 trees" in printed

@@ -137,3 +137,19 @@ def test_a_scorer_that_disagrees_is_not_used() -> None:
     assert refused.difference is not None
     assert "x0=" in refused.difference
     assert "1 units" in refused.difference
+
+
+def test_a_scorer_whose_probabilities_disagree_is_not_used() -> None:
+    rows = random_rows(500, 2)
+    model = fitted(HistGradientBoostingClassifier(max_iter=5), rows, outcome(rows))
+
+    def one_unit_off(frame: Any) -> Any:
+        found = HistGradientBoostingClassifier.predict_proba(model, frame)
+        return np.where(frame["x0"].to_numpy()[:, np.newaxis] > 1.0, np.nextafter(found, 9.0), found)
+
+    model.predict_proba = one_unit_off
+    with pytest.warns(UserWarning, match="of the predictions, the estimator gives"):
+        chosen, report = ready_scorer(model, rows.column_names, rows)
+    assert chosen.kind == "estimator"
+    assert report is not None
+    assert not report.equal

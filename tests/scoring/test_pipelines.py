@@ -190,3 +190,18 @@ def test_regressors_behind_a_pipeline_give_their_raw_prediction() -> None:
     assert_agrees(pipeline, rows)
     scorer = compile_model(pipeline, rows.column_names)
     np.testing.assert_allclose(np.exp(scorer.raw(rows)), scorer.predict(rows))
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_a_coefficient_that_is_a_little_off_is_found(calibrated: bool) -> None:
+    rows = random_rows(800, 3, missing=0.0)
+    model = LogisticRegression()
+    estimator = CalibratedClassifierCV(model, cv=2) if calibrated else model
+    fitted(estimator, rows, outcome(rows))
+    scorer = compile_model(estimator, rows.column_names)
+    assert check_parity(scorer, estimator, rows).equal
+    linear = estimator.calibrated_classifiers_[0].estimator if calibrated else estimator
+    linear.coef_ = linear.coef_ * (1 + 1e-13)
+    report = check_parity(scorer, estimator, rows)
+    assert not report.equal
+    assert report.tolerance_ulp == 8

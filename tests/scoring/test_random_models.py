@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn import ensemble, linear_model, tree
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import RobustScaler, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, RobustScaler, StandardScaler
 
 from jobs.scoring import check_parity, compile_model, estimator_scorer
 from tests.scoring.models import almanac_pipeline, fitted
@@ -100,9 +103,12 @@ REFUSE_MISSING: dict[str, Callable[[int, int], Any]] = {
     "gradient boosting": lambda leaves, seed: ensemble.GradientBoostingClassifier(
         n_estimators=5, max_depth=None, max_leaf_nodes=leaves, random_state=seed
     ),
-    "logistic": lambda leaves, seed: make_pipeline(
-        RobustScaler(), linear_model.LogisticRegression(C=1 / leaves, max_iter=200, tol=1e-2)
-    ),
+}
+LINEAR: dict[str, Callable[[float], Any]] = {
+    "least squares": lambda strength: linear_model.LinearRegression(),
+    "ridge": lambda strength: linear_model.Ridge(strength),
+    "lasso": lambda strength: linear_model.Lasso(strength / 100, tol=1e-2),
+    "elastic net": lambda strength: linear_model.ElasticNet(strength / 100, tol=1e-2),
 }
 REGRESSORS: dict[str, Callable[[int, int], Any]] = {
     "hist": lambda leaves, seed: ensemble.HistGradientBoostingRegressor(
@@ -167,3 +173,51 @@ def test_scaled_and_imputed_columns(data: st.DataObject, leaves: int, seed: int)
     for before in (StandardScaler(), make_pipeline(SimpleImputer(add_indicator=True), RobustScaler())):
         pipeline = make_pipeline(before, TAKE_MISSING["hist"](leaves, seed))
         assert_agrees(fitted(pipeline, rows, classes_of(score, 2)), rows)
+
+
+def encoded(rows: pa.Table, model: Any) -> Any:
+    """A linear model behind what it needs: numbers imputed and scaled, text one column a category."""
+    texts = [name for name in rows.column_names if pa.types.is_string(rows.schema.field(name).type)]
+    numbers = [name for name in rows.column_names if name not in texts]
+    parts = [("numbers", make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler()), numbers)]
+    if texts:
+        parts.append(("texts", OneHotEncoder(handle_unknown="ignore", sparse_output=False), texts))
+    return make_pipeline(ColumnTransformer(parts), model)
+
+
+def logistic(strength: float) -> Any:
+    return linear_model.LogisticRegression(C=strength, max_iter=100, tol=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::scipy.linalg.LinAlgWarning")
+@pytest.mark.parametrize("name", LINEAR)
+@EXAMPLES
+@given(data=st.data(), strength=st.floats(0.01, 10), texts=st.booleans())
+def test_linear_models(name: str, data: st.DataObject, strength: float, texts: bool) -> None:
+    rows, score = data.draw(tables(missing=texts, texts=texts))
+    assert_agrees(fitted(encoded(rows, LINEAR[name](strength)), rows, score), rows)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("n_classes", [2, 3, 4])
+@EXAMPLES
+@given(data=st.data(), strength=st.floats(0.01, 10), texts=st.booleans())
+def test_logistic_models(n_classes: int, data: st.DataObject, strength: float, texts: bool) -> None:
+    rows, score = data.draw(tables(missing=texts, texts=texts))
+    assert_agrees(fitted(encoded(rows, logistic(strength)), rows, classes_of(score, n_classes)), rows)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic", "temperature"])
+@pytest.mark.parametrize("inner", ["trees", "logistic"])
+@settings(EXAMPLES, max_examples=6)
+@given(data=st.data(), n_classes=st.integers(2, 3), in_pipeline=st.booleans(), together=st.booleans())
+def test_calibrated_models(
+    inner: str, method: str, data: st.DataObject, n_classes: int, in_pipeline: bool, together: bool
+) -> None:
+    """Calibrated over a pipeline, or a pipeline that ends in a calibrated model."""
+    rows, score = data.draw(tables(missing=True, texts=True))
+    model = TAKE_MISSING["hist"](15, 0) if inner == "trees" else logistic(1.0)
+    calibrate = functools.partial(CalibratedClassifierCV, method=method, ensemble=together, cv=2)
+    estimator = encoded(rows, calibrate(model)) if in_pipeline else calibrate(encoded(rows, model))
+    assert_agrees(fitted(estimator, rows, classes_of(score, n_classes)), rows)

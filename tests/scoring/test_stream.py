@@ -76,7 +76,7 @@ def test_little_is_read_ahead(scorer: Scorer) -> None:
     threading.Event().wait(0.3)
     # Two wait before the scorer and two after it, one is in each stage, and one is here.
     assert taken <= 7
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert scoring_threads() == []
 
 

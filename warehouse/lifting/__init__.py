@@ -7,5 +7,6 @@ caller describes the tables, makes the relations, runs the query, and compares.
 """
 
 from warehouse.lifting.lift import AS_OF_COLUMN, PAGE, PAGES, SUPERSEDED, LiftedForm, TableShape, lift
+from warehouse.ranges.shapes import Reason
 
-__all__ = ["AS_OF_COLUMN", "PAGE", "PAGES", "SUPERSEDED", "LiftedForm", "TableShape", "lift"]
+__all__ = ["AS_OF_COLUMN", "PAGE", "PAGES", "SUPERSEDED", "LiftedForm", "Reason", "TableShape", "lift"]

@@ -107,11 +107,10 @@ class _Lifter:
         entries, scope = self._ctes(node, scope)
         node = {**node, "cte_map": {**node["cte_map"], "map": entries}}
         if node["type"] == "SET_OPERATION_NODE":
-            sides = {side: self.query(node[side], scope) for side in ("left", "right") if side in node}
-            several = (
-                {"children": [self.query(child, scope) for child in node["children"]]} if "children" in node else {}
-            )
-            return {**node, **sides, **several, "modifiers": self._modifiers(node, Frame())}
+            if node["setop_type"] == "UNION_BY_NAME":
+                raise NotUnderstood("it has a UNION BY NAME")
+            left, right = (self.query(node[side], scope) for side in ("left", "right"))
+            return {**node, "left": left, "right": right, "modifiers": self._modifiers(node, Frame())}
         if node["type"] != "SELECT_NODE":
             raise NotUnderstood(f"it has a {node['type'].removesuffix('_NODE').replace('_', ' ').lower()}")
         return self._select(node, scope, is_whole)
@@ -129,8 +128,8 @@ class _Lifter:
 
     def _select(self, node: Node, scope: Mapping[str, bool], is_whole: bool) -> Node:
         frame = Frame()
-        bounds = [part for part in _conjuncts(node.get("where_clause")) if _has_parameter(part)]
-        source = self._from(node["from_table"], scope, frame, is_bounded=bool(bounds))
+        is_bounded = any(_compares_with_page(part) for part in _conjuncts(node.get("where_clause")))
+        source = self._from(node["from_table"], scope, frame, is_bounded=is_bounded)
         if frame.merged and any(item["class"] == "STAR" and not item["relation_name"] for item in node["select_list"]):
             raise NotUnderstood("it selects * from a join with USING")
         lifted = {
@@ -203,8 +202,11 @@ class _Lifter:
         using = [
             f"{quoted(str(frame.first))}.{quoted(c)} = {quoted(met.alias)}.{quoted(c)}" for c in node["using_columns"]
         ]
-        frame.merged |= {column.lower(): str(frame.first) for column in node["using_columns"]}
-        frame.add(met.alias, met.column if kind in ("INNER", "LEFT") else None)
+        if kind in ("INNER", "LEFT"):
+            frame.merged |= {column.lower(): str(frame.first) for column in node["using_columns"]}
+            frame.add(met.alias, met.column)
+        else:  # No column of it is seen outside the condition.
+            frame.add(met.alias, None)
         own = [self._expression(node["condition"], frame)] if node.get("condition") else []
         added = [self.bench.expression(text) for text in (*using, met.condition) if text]
         joined = {**node, "left": left, "right": met.node, "using_columns": []}
@@ -271,16 +273,12 @@ class _Lifter:
     def _aggregates(self, node: Node) -> bool:
         """Tell whether an expression aggregates; a window does not, though what is inside it may."""
         parts = children(node) if node["class"] == "WINDOW" else [node]
-        return any(
-            inner["class"] == "FUNCTION" and inner["function_name"].lower() in self.bench.aggregates()
-            for part in parts
-            for inner in walk(part)
-        )
+        called = [inner for part in parts for inner in walk(part) if inner["class"] == "FUNCTION"]
+        return any(self.bench.is_aggregate(inner["function_name"]) for inner in called)
 
     def _all_of(self, conditions: list[Node]) -> Node:
-        if len(conditions) == 1:
-            return conditions[0]
-        return {**self.bench.expression("a AND b"), "children": conditions}
+        parts = [part for condition in conditions for part in _conjuncts(condition)]
+        return parts[0] if len(parts) == 1 else {**self.bench.expression("a AND b"), "children": parts}
 
 
 def _constants(scope: Mapping[str, bool]) -> frozenset[str]:
@@ -304,8 +302,9 @@ def _conjuncts(node: Node | None) -> list[Node]:
     return [{**shared, "type": kind, "right": node[bound]} for kind, bound in bounds.items()]
 
 
-def _has_parameter(node: Node) -> bool:
-    return any(part["class"] == "PARAMETER" for part in walk(node))
+def _compares_with_page(node: Node) -> bool:
+    kinds = {part["class"] for part in walk(node)}
+    return node["class"] == "COMPARISON" and {"PARAMETER", "COLUMN_REF"} <= kinds
 
 
 def _has_equality(node: Node | None) -> bool:

@@ -9,6 +9,7 @@ over empty tables. Nothing here reads the author's data.
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -38,13 +39,15 @@ def quoted(name: str) -> str:
 
 
 class Workbench:
-    """An empty DuckDB in memory in which a query is parsed, printed and bound. Use as a context manager."""
+    """A DuckDB in memory in which a query is parsed, printed and bound. Use as a context manager.
+
+    The instance is the process's own; a bench is a connection to it, and its tables are its own and go with it.
+    """
 
     def __enter__(self) -> Workbench:
-        self._connection = duckdb.connect(":memory:")
+        self._connection = _instance().cursor()
         self._connection.execute("SET TimeZone = 'UTC'")
         self._template = self._parsed("SELECT 1")
-        self._aggregates: frozenset[str] | None = None
         return self
 
     def __exit__(
@@ -91,12 +94,9 @@ class Workbench:
             raise NotUnderstood("DuckDB prints it differently from how it was written")
         return text
 
-    def aggregates(self) -> frozenset[str]:
-        """Give the names of all aggregate functions."""
-        if self._aggregates is None:
-            query = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'"
-            self._aggregates = frozenset(str(row[0]) for row in self._connection.execute(query).fetchall())
-        return self._aggregates
+    def is_aggregate(self, name: str) -> bool:
+        """Tell whether a function aggregates, in any of its forms."""
+        return any(kind == "aggregate" for kind, _ in _overloads().get(name.lower(), ()))
 
     def text(self, expression: Node) -> str:
         """Print an expression as SQL that DuckDB parses to the same tree.
@@ -127,7 +127,7 @@ class Workbench:
     def create_table(self, name: str, columns: Mapping[str, str]) -> None:
         """Make an empty table with these columns, to bind against."""
         inside = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns.items())
-        self._connection.execute(f"CREATE TABLE {quoted(name)} ({inside})")
+        self._connection.execute(f"CREATE TEMP TABLE {quoted(name)} ({inside})")
 
     def columns(self, query: str, as_of: datetime | None = None) -> list[tuple[str, str]]:
         """Bind a query and return the names and types of its result."""
@@ -139,16 +139,7 @@ class Workbench:
 
     def kinds_of(self, names: Iterable[str]) -> dict[str, str]:
         """Say for each function name what it is: 'aggregate', 'scalar' (pure), or 'other'."""
-        wanted = sorted(set(names))
-        rows = self._connection.execute(
-            "SELECT function_name, function_type, coalesce(stability, ''), coalesce(alias_of, '')"
-            " FROM duckdb_functions() WHERE list_contains(?, function_name)",
-            [wanted],
-        ).fetchall()
-        overloads: dict[str, set[tuple[str, str]]] = {name: set() for name in wanted}
-        for name, kind, stability, _ in rows:
-            overloads[name].add((kind, stability))
-        return {name: _kind(name, found) for name, found in overloads.items()}
+        return {name: _kind(name, _overloads().get(name, frozenset())) for name in names}
 
     def value(self, query: str, values: list[str] | None = None) -> Any:
         """Run a query over nothing but constants and return its only value."""
@@ -158,6 +149,21 @@ class Workbench:
     def _parsed(self, query: str) -> Node:
         tree: Node = json.loads(self.value("SELECT json_serialize_sql(?::VARCHAR)", [query]))
         return tree
+
+
+@functools.cache
+def _instance() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(":memory:")
+
+
+@functools.cache
+def _overloads() -> dict[str, frozenset[tuple[str, str]]]:
+    """Give the type and the stability of each form of each of DuckDB's functions."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    query = "SELECT function_name, function_type, coalesce(stability, '') FROM duckdb_functions()"
+    for name, kind, stability in _instance().cursor().execute(query).fetchall():
+        found.setdefault(str(name), set()).add((str(kind), str(stability)))
+    return {name: frozenset(forms) for name, forms in found.items()}
 
 
 def _flat(value: Any) -> Any:
@@ -174,7 +180,7 @@ def _flat(value: Any) -> Any:
     return flat
 
 
-def _kind(name: str, overloads: set[tuple[str, str]]) -> str:
+def _kind(name: str, overloads: frozenset[tuple[str, str]]) -> str:
     kinds = {kind for kind, _ in overloads}
     if kinds == {"aggregate"}:
         return "aggregate"

@@ -4,4 +4,4 @@ COPY (
     FROM {entities} AS entities
     {joins}
     {order}
-) TO {file} (FORMAT parquet, COMPRESSION zstd)
+) TO {file} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)
