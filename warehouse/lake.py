@@ -218,6 +218,7 @@ class Lake:
                 self._attach(connection, read_only=False, snapshot_id=None)
                 connection.execute("BEGIN")
                 connection.execute(system_sql("ledger/create"))
+                connection.execute(system_sql("ledger/extend"))
                 connection.execute(system_sql("ledger/create_rollbacks"))
                 connection.execute(system_sql("ledger/views"))
                 values = [LAKE_FORMAT, uuid.uuid4().hex, made_by, now]
