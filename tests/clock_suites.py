@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,11 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+
+from typer.testing import CliRunner
+
+from jobs.cli import app
+from warehouse.errors import AlmanacError
 
 THOUSAND_DAYS = timedelta(days=1000)
 
@@ -30,10 +36,18 @@ def almanac(suite: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def run(suite: Path, *arguments: str, expect: int = 0) -> str:
-    with almanac(suite, *arguments) as process:
-        out, err = process.communicate(timeout=120)
-    assert process.returncode == expect, err
-    return out if expect != 2 else err
+    """Run a command in this process, which takes a third of the time of starting one; gives what it printed."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        result = CliRunner().invoke(app, ["--suite", str(suite), *arguments])
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if isinstance(result.exception, AlmanacError):
+        assert result.exception.exit_code == expect, result.exception
+        return str(result.exception)
+    assert result.exit_code == expect, (result.stderr, result.exception)
+    return result.stdout if expect != 2 else result.stderr
 
 
 def run_json(suite: Path, *arguments: str, expect: int = 0) -> Any:

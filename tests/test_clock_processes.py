@@ -17,8 +17,8 @@ import pytest
 
 from jobs.schedule.alerts import TRIES, alert_of_refusal, raise_alert, send_alerts
 from jobs.schedule.book import Book
+from jobs.schedule.children import PATIENCE_S
 from jobs.schedule.driver import LOOK_EVERY_S, Driver
-from jobs.schedule.keeper import PATIENCE_S
 from jobs.schedule.schedule import Schedule
 from tests.clock_suites import (
     almanac,
@@ -321,17 +321,6 @@ def test_of_two_daemons_one_runs_each_tick_and_the_other_takes_over_when_it_is_k
     assert book_rows(suite, "SELECT outcome, abandoned, attempts FROM ticks") == [("caught up", 1, 0)]
     # It looks every few seconds, and nothing of a run outlives its scheduler by more than the keeper's patience.
     assert LOOK_EVERY_S + PATIENCE_S < 60
-
-
-def test_a_job_that_ignores_sigterm_is_killed_at_its_timeout_with_its_children(tmp_path: Path) -> None:
-    command = "trap '' TERM; (trap '' TERM; sleep 600) & echo $! > child; wait"
-    suite = make_suite(
-        tmp_path / "suite", f'jobs: {{deaf: {{run: {{shell: "{command}"}}, every: 1000 days, timeout: 1 second}}}}'
-    )
-    first_look(suite)
-    (settled,) = run_json(suite, "tick", expect=1)["settled"]
-    assert settled["reason"] == "took longer than its timeout of 0:00:01"
-    assert not is_running(int((suite / "child").read_text()))
 
 
 def test_a_host_that_another_took_over_from_stops(tmp_path: Path) -> None:

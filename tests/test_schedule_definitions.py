@@ -8,8 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 
+from jobs.cli import app
 from jobs.schedule.definitions import JobSettings, RetrySettings, RunSettings, ScheduleFile, Settings, json_schema
 from jobs.schedule.reading import Known, read_schedule
 from jobs.schedule.schedule import Retries, Schedule, Work
@@ -205,3 +207,16 @@ def test_the_examples_in_the_document_are_right() -> None:
     assert schedules
     for block in schedules:
         assert read_schedule(block, KNOWN).jobs.keys() == yaml.safe_load(block)["jobs"].keys()
+
+
+def test_the_page_of_examples_calls_commands_that_there_are() -> None:
+    text = (ROOT / "docs" / "examples.md").read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    pod = yaml.safe_load(block)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    calls = [" ".join(pod["containers"][0]["command"]), *re.findall(r"almanac (?:schedule|tick)[^`\n>&2\"]*", text)]
+    assert len(calls) >= 5
+    for call in calls:
+        name, *arguments = call.split()[1:]
+        command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in arguments if word.startswith("--")} <= options

@@ -29,6 +29,8 @@ from jobs.schedule.redaction import redacted
 from jobs.schedule.ticks import Cost, Finished, Run
 from warehouse.leases import OwnerLock, is_alive, sweep_owners
 
+#: Between being asked to stop and being made to.
+PATIENCE_S = 5.0
 _TAIL_BYTES = 4096
 
 
@@ -51,11 +53,14 @@ class Children:
         Names of environment variables that children are not given.
     on_end
         Called, from another thread, whenever a run has ended.
+    patience_s
+        How long processes that are asked to stop have for it.
     """
 
     suite: Path
     secrets: Callable[[], Sequence[str]] = tuple
     on_end: Callable[[], None] = lambda: None
+    patience_s: float = PATIENCE_S
     _leases: dict[str, OwnerLock] = field(default_factory=dict)
     _leases_of_runs: dict[int, str] = field(default_factory=dict)
     _children: dict[int, _Child] = field(default_factory=dict)
@@ -98,7 +103,8 @@ class Children:
         log.parent.mkdir(parents=True, exist_ok=True)
         timeout_s = run.job.timeout.total_seconds() if run.job.timeout else 0.0
         lease, (reader, writer) = self._leases[run.lease].descriptor, os.pipe()
-        keep = [sys.executable, "-I", "-S", keeper.__file__, str(timeout_s), str(lease), str(writer)]
+        limits = [str(timeout_s), str(self.patience_s)]
+        keep = [sys.executable, "-I", "-S", keeper.__file__, *limits, str(lease), str(writer)]
         try:
             with log.open("ab") as output:
                 process = subprocess.Popen(
@@ -186,7 +192,7 @@ class Children:
             if child.process.stdin:
                 with contextlib.suppress(OSError):
                     child.process.stdin.write(b"stop\n")
-        give_up = time.monotonic() + keeper.PATIENCE_S + 5
+        give_up = time.monotonic() + self.patience_s + 5
         while self.running() and time.monotonic() < give_up:
             time.sleep(0.02)
 

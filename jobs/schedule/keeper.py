@@ -1,10 +1,10 @@
 """The keeper: a small process that starts one command and answers for every process that comes of it.
 
-    python -I -S keeper.py TIMEOUT_S LEASE_FD REPORT_FD COMMAND...
+    python -I -S keeper.py TIMEOUT_S PATIENCE_S LEASE_FD REPORT_FD COMMAND...
 
-It ends only when the whole tree is gone. The tree is asked to stop (SIGTERM) and then made to (SIGKILL) when the
-command has ended and left others behind, when it takes longer than TIMEOUT_S (0: no limit), when something can be
-read from standard input, and when standard input ends, because whoever started the keeper is gone. On Linux
+It ends only when the whole tree is gone. The tree is asked to stop (SIGTERM), and after PATIENCE_S made to (SIGKILL),
+when the command has ended and left others behind, when it takes longer than TIMEOUT_S (0: no limit), when something
+can be read from standard input, and when standard input ends, because whoever started the keeper is gone. On Linux
 processes that left the session are found as well (PR_SET_CHILD_SUBREAPER makes them the keeper's children).
 
 The lease, an open locked file, is inherited by the whole tree, so that it ends with its last process. How the
@@ -26,14 +26,12 @@ import subprocess
 import sys
 import time
 
-#: Between being asked to stop and being made to.
-PATIENCE_S = 5.0
 _PR_SET_CHILD_SUBREAPER = 36
 
 
 def main(arguments: list[str]) -> None:
     """Keep one command until nothing of it is left."""
-    timeout_s, lease_fd, report_fd = float(arguments[0]), int(arguments[1]), int(arguments[2])
+    timeout_s, patience_s, lease_fd, report_fd = *map(float, arguments[:2]), *map(int, arguments[2:4])
     on_linux = sys.platform == "linux"
     if on_linux:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -44,13 +42,13 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: None)
     began = time.monotonic()
     try:
-        command = subprocess.Popen(arguments[3:], stdin=subprocess.DEVNULL, pass_fds=[lease_fd])
+        command = subprocess.Popen(arguments[4:], stdin=subprocess.DEVNULL, pass_fds=[lease_fd])
     except OSError as error:
         _report(report_fd, {"ended": "not started", "error": str(error)})
         return
     ended, status = _watch(command.pid, woken, timeout_s)
     command.returncode = 0  # it is reaped here, not there
-    stopped = _Tree(command.pid, on_linux).stop()
+    stopped = _Tree(command.pid, on_linux).stop(patience_s)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     cost = {
         "cpu_s": used.ru_utime + used.ru_stime,
@@ -120,10 +118,10 @@ class _Tree:
             waiting += children
         return found
 
-    def stop(self) -> int | None:
+    def stop(self, patience_s: float) -> int | None:
         """Ask all of them to stop, wait, then make them; gives the command's status, if it ended only now."""
         status = None
-        give_up = time.monotonic() + PATIENCE_S
+        give_up = time.monotonic() + patience_s
         asked: set[int] = set()
         while pids := self.pids():
             late = time.monotonic() >= give_up
