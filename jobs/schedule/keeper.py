@@ -31,7 +31,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 def main(arguments: list[str]) -> None:
     """Keep one command until nothing of it is left."""
-    timeout_s, patience_s, lease_fd, report_fd = *map(float, arguments[:2]), *map(int, arguments[2:4])
+    timeout_s, patience_s = float(arguments[0]), float(arguments[1])
+    lease_fd, report_fd = int(arguments[2]), int(arguments[3])
     on_linux = sys.platform == "linux"
     if on_linux:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
