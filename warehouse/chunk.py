@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ from warehouse.definitions.durations import duration_text
 from warehouse.errors import RunFailed
 from warehouse.page_layout import PageColumn, joined_on, page_columns
 from warehouse.query import CheckedQuery
-from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox, SandboxPage
+from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox, SandboxPage, timestamp_literal
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 from warehouse.together import ENTITIES, PAGE_COLUMN, Together
 
@@ -48,6 +48,8 @@ class Chunk:
         self.groups = definitions.groups_of(product)
         self.read_by_others = {name for _, query in self.queries() for name in query.tables}
         self._together = Together(self)
+        #: The pages that could not be computed, each with its error; the others are not touched by that.
+        self.failed: dict[datetime, str] = {}
         self._sources = definitions.sources_of(product)
 
     def __enter__(self) -> Chunk:
@@ -68,7 +70,7 @@ class Chunk:
         return f"memory.{self.schema}.{quote(name)}"
 
     def compute(self, pages: Sequence[datetime], file: Path, workers: int, done: Callable[[int], None]) -> FeaturePages:
-        """Compute the feature pages and stage them in `file`.
+        """Compute the feature pages and stage them in `file`, but for those that fail on the data (see `failed`).
 
         Parameters
         ----------
@@ -85,8 +87,6 @@ class Chunk:
         ------
         DefinitionError
             If a query does not bind, or two of its columns have the same name.
-        RunFailed
-            If a query fails on the data, or a feature group has several rows for one key.
         """
         if len(pages) >= HOLD_FROM_PAGES:
             self.sandbox.hold(self._sources)
@@ -97,12 +97,15 @@ class Chunk:
         with ThreadPoolExecutor(max_workers=max(1, min(workers, len(pages)))) as pool:
             for _ in pool.map(self._fill, pages):
                 done(1)
+        self._take_out(self.failed)
         counts = dict(self.cursor.execute(system_sql("pages/counts", entities=self.table(ENTITIES))).fetchall())
-        columns = self._feature_columns()
-        row = self.cursor.execute(self._join(columns, file, len(pages))).fetchone()
+        join = self._join(self._feature_columns(), file, len(pages))
+        row = self.cursor.execute(join).fetchone()
         if row and row[0] != sum(counts.values()):
-            self._explain_repeated_keys()
-        return FeaturePages(file, {page: counts.get(page, 0) for page in pages}, self._types(file))
+            self._take_out(self._pages_with_repeated_keys(file, counts))
+            self.cursor.execute(join)
+        n_rows = {page: counts.get(page, 0) for page in pages if page not in self.failed}
+        return FeaturePages(file, n_rows, self._types(file))
 
     @contextlib.contextmanager
     def page(self, as_of: datetime) -> Iterator[SandboxPage]:
@@ -122,7 +125,13 @@ class Chunk:
                 page.show_rows_of(name, self.table(name))
 
     def _fill(self, as_of: datetime) -> None:
-        """Run what is left of a page's queries the plain way."""
+        """Compute what is left of a page; if it fails on the data, that is this page's matter alone."""
+        try:
+            self._fill_the_plain_way(as_of)
+        except RunFailed as error:
+            self.failed[as_of] = str(error)
+
+    def _fill_the_plain_way(self, as_of: datetime) -> None:
         if all(self._together.is_complete(name, as_of) for name, _ in self.queries()):
             return
         with self.page(as_of) as page:
@@ -172,17 +181,29 @@ class Chunk:
         rows = self.cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [str(file)]).fetchall()
         return {str(row[0]): str(row[1]) for row in rows}
 
-    def _explain_repeated_keys(self) -> None:
+    def _take_out(self, pages: Iterable[datetime]) -> None:
+        """Leave pages out of the join, which has a row for each entity."""
+        if listed := ", ".join(timestamp_literal(page) for page in pages):
+            self.cursor.execute(f"DELETE FROM {self.table(ENTITIES)} WHERE {quote(PAGE_COLUMN)} IN ({listed})")
+
+    def _pages_with_repeated_keys(self, file: Path, counts: Mapping[datetime, int]) -> list[datetime]:
+        """Find the pages that have more rows in the join than entities, and note why."""
+        joined = dict(self.cursor.execute(system_sql("pages/staged"), [str(file)]).fetchall())
+        wrong = [page for page, n_rows in joined.items() if n_rows != counts[page]]
+        self.failed |= {page: self._explain_repeated_keys(page) for page in wrong}
+        return wrong
+
+    def _explain_repeated_keys(self, page: datetime) -> str:
         for use in self.product.header.features:
             group = self.definitions.groups[use.group]
-            query = system_sql("pages/repeated_keys", keys=quote_all(group.key), group=self.table(use.group))
-            row = self.cursor.execute(query).fetchone()
+            parts = {"keys": quote_all(group.key), "group": self.table(use.group), "as_of": timestamp_literal(page)}
+            row = self.cursor.execute(system_sql("pages/repeated_keys", **parts)).fetchone()
             if row:
-                raise RunFailed(
+                return (
                     f"{group.file.where}: more than one row for the key {dict(zip(group.key, row, strict=True))};"
                     " a feature group has one row per key. Group by its key, or correct `key:`."
                 )
-        raise RunFailed(f"{self.product.yaml_where}: the features' join changed the number of entities.")
+        return f"{self.product.yaml_where}: the features' join changed the number of entities."
 
 
 def _text_of(column: PageColumn) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from warehouse.comparison import differing_rows
+from warehouse.errors import RunFailed
 from warehouse.lifted_pass import LiftedPass
 from warehouse.query import CheckedQuery
 from warehouse.range_pass import RangePass
@@ -132,7 +133,12 @@ class Together:
             self._empty(approximate)
             return
         chosen = random.Random(str(pages)).choice(list(pages))
-        wrong = self._compare(way, approximate, chosen, left, wanted or {})
+        try:
+            wrong = self._compare(way, approximate, chosen, left, wanted or {})
+        except RunFailed as error:
+            # The page fails the plain way, which will say so of each that does.
+            self.differing.append(f"{self.chunk.product.name}: the {way} way could not be compared ({error})")
+            wrong = set(approximate)
         self._empty(wrong)
         for name in approximate.keys() - wrong:
             self.done.add(name)
