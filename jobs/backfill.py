@@ -22,7 +22,7 @@ from warehouse import ledger
 from warehouse.definitions import Product
 from warehouse.ledger import ModelRecord
 
-Only = Literal["missing", "failed", "stale", "all"]
+Only = Literal["missing", "failed", "stale", "rolled-back", "all"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class BackfillOrder:
     start, end
         The range: pages with start <= as_of < end, naive UTC, as far as they are due.
     only
-        Which of them: missing, failed (or rejected), stale, all; None: missing and failed.
+        Which of them: missing, failed (or rejected), stale, rolled back, all; None: missing and failed.
     version
         The model version that writes them; None: for each page the one in effect at its as_of.
     hindsight
@@ -80,6 +80,10 @@ class BackfillPlan:
         How many pages the range has, to make or not.
     n_running
         How many of them another process is making just now.
+    n_rolled_back
+        How many of those to make were rolled back: making them undoes that.
+    n_left_rolled_back
+        How many more were rolled back, and are left as they are.
     models
         How many pages each version writes; empty for features.
     """
@@ -89,6 +93,8 @@ class BackfillPlan:
     groups: list[Group]
     n_pages: int
     n_running: int
+    n_rolled_back: int
+    n_left_rolled_back: int
     pages_per_commit: int
     cost: Cost
     writers: dict[datetime, ModelRecord] | None = field(repr=False)
@@ -132,9 +138,12 @@ def prepare_backfill(suite: Suite, order: BackfillOrder) -> BackfillPlan:
     else:
         models = writers(suite, product, pages, version=order.version, hindsight=order.hindsight)
     running = sum(state.state == "running" for state in states)
+    undone = sum(state.rolled_back is not None for state in chosen)
+    left = sum(state.rolled_back is not None for state in states) - undone
     if order.reverse:
         pages.reverse()
-    return BackfillPlan(product, pages, group_states(chosen), len(grid), running, per_commit, cost, models)
+    counts = (len(grid), running, undone, left, per_commit)
+    return BackfillPlan(product, pages, group_states(chosen), *counts, cost, models)
 
 
 def backfill(
@@ -177,6 +186,10 @@ def run_backfill(
     """Make the pages of a prepared order; see `backfill`."""
     progress = progress or Silent()
     progress.start("features" if order.features_only else "backfill", len(prepared.pages))
+    if prepared.n_rolled_back:
+        progress.warn(f"{prepared.n_rolled_back} pages that were rolled back are made again, which undoes that.")
+    if prepared.n_left_rolled_back:
+        progress.warn(f"{prepared.n_left_rolled_back} pages that were rolled back are left as they are.")
     wanted = PagesWanted(
         prepared.product,
         prepared.pages,

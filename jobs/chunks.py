@@ -74,7 +74,8 @@ def make_in_chunks(suite: Suite, wanted: PagesWanted, progress: Progress) -> Pag
     DefinitionError
         If a query of the product does not bind.
     RunFailed
-        If a chunk fails, and it was not said to keep going; the chunks before it stay published.
+        If a page fails, and it was not said to keep going; its chunk's other pages and the chunks before it stay
+        published.
     """
     with suite.lake.reading() as connection, Leases(suite.lake) as leases:
         return _Worklist(suite, wanted, connection, leases, progress).work_off()
@@ -156,11 +157,16 @@ class _Worklist:
         except RunFailed as error:
             if not self.wanted.keep_going:
                 raise
-            self.progress.warn(f"{len(pages)} pages from {min(pages)} to {max(pages)} failed: {error}")
-            self.result.failed |= dict.fromkeys(pages, str(error))
-            return
-        self.size.learn(len(pages) - len(made.rejected), made.n_rows)
+            made = PagesResult(failed=dict.fromkeys(pages, str(error)))
+        self.size.learn(len(pages) - len(made.rejected) - len(made.failed), made.n_rows)
         self.result.add(made)
+        if made.failed and not self.wanted.keep_going:
+            page, why = min(made.failed.items())
+            more = f" {len(made.failed) - 1} more pages failed; see `almanac plan`." if len(made.failed) > 1 else ""
+            raise RunFailed(f"the page {page} of {self.product.name} failed: {why}{more}")
+        for why, pages_failed in _by_reason(made.failed).items():
+            between = f" between {pages_failed[0]} and {pages_failed[-1]}" if len(pages_failed) > 1 else ""
+            self.progress.warn(f"{len(pages_failed)} pages{between or f' ({pages_failed[0]})'} failed: {why}")
 
     def _done_by_others(self, pages: set[datetime]) -> dict[datetime, PageRecord]:
         """Give the pages that another process has made since we began, just as we would, or tried to in vain."""
@@ -168,15 +174,20 @@ class _Worklist:
         if not any(page in tried for page in pages):
             return {}
         staleness = Staleness(self.suite.definitions, self.product, ledger.source_facts(self.connection))
+        undone = ledger.rollbacks(self.connection, self.product.name)
+        # Somebody put these back since we began, and does not want what we would make.
+        put_back = {page for page, rollback in undone.items() if rollback.snapshot_id > self.began_at}
         return {
             page: record
             for page, record in tried.items()
-            if page in pages
-            and record.definitions == staleness.fingerprint
-            and (record.state == "failed" or self._is_same(record, staleness))
+            if page in pages and (page in put_back or self._is_what_we_would_do(record, staleness))
         }
 
-    def _is_same(self, record: PageRecord, staleness: Staleness) -> bool:
+    def _is_what_we_would_do(self, record: PageRecord, staleness: Staleness) -> bool:
+        if record.definitions != staleness.fingerprint:
+            return False
+        if record.state == "failed":
+            return True
         return record.model_version == self.wanted.version_of(record.as_of) and staleness.why(record) is None
 
     def _note_others(self, done: Mapping[datetime, PageRecord]) -> None:
@@ -191,3 +202,10 @@ class _Worklist:
         for pid, command in owners.items():
             self.progress.warn(f"{len(pages)} pages are being made by process {pid} ({command}); waiting for it.")
         return bool(owners)
+
+
+def _by_reason(failed: Mapping[datetime, str]) -> dict[str, list[datetime]]:
+    reasons: dict[str, list[datetime]] = {}
+    for page, why in sorted(failed.items()):
+        reasons.setdefault(why, []).append(page)
+    return reasons

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from warehouse.definitions import Source
-from warehouse.errors import DefinitionError, IngestFailed
+from warehouse.errors import DefinitionError, IngestFailed, NotInstalled
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,10 @@ def find_files(source: Source, root: Path, directory: Path) -> list[DeliveredFil
 
     Raises
     ------
+    NotInstalled
+        If the package that holds the files is not there.
     IngestFailed
-        If a path matches nothing, a package is not installed, or a loader fails.
+        If a path matches nothing, or a loader fails.
     """
     if source.header.loader is not None:
         return [_described(path, str(path)) for path in _load(source, source.header.loader, root, directory)]
@@ -59,9 +61,9 @@ def _matches(source: Source, pattern: str, root: Path) -> list[DeliveredFile]:
         package, _, relative = pattern.removeprefix("package:").partition("/")
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
-            raise IngestFailed(
+            raise NotInstalled(
                 f"{source.file.where}: the package `{package}` that holds {relative} is not installed;"
-                f" run: pip install {package}"
+                f" run: pip install '{source.header.requires or package}'"
             )
         base = Path(spec.submodule_search_locations[0])
     if Path(relative).is_absolute():

@@ -13,11 +13,11 @@ from jobs.ingest import ingest
 from jobs.predict import predict_pages
 from jobs.progress import Progress
 from jobs.query import query_table
-from jobs.starter import make_flights
+from jobs.starter import FLIGHTS, make_flights
 from jobs.suite import Clock, open_suite
 from jobs.train import train
 
-PRODUCT = "flight_delay"
+PRODUCT = FLIGHTS
 TRAINED_AS_OF = datetime(2013, 10, 1)
 PAGES_UNTIL = datetime(2013, 10, 9)
 QUERY = (

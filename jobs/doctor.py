@@ -12,13 +12,13 @@ from pathlib import Path
 import duckdb
 
 from jobs.suite import Clock, almanac_version
-from warehouse.chunk import ENTITIES
 from warehouse.definitions import Definitions, load_definitions
 from warehouse.errors import AlmanacError, DefinitionError
 from warehouse.extensions import REQUIRED, extension_file
 from warehouse.lake import Lake
 from warehouse.sandbox import Sandbox
 from warehouse.system_sql import system_sql
+from warehouse.together import ENTITIES
 
 _PACKAGES = ("duckdb", "polars", "pyarrow", "scikit-learn", "numba", "sqlglot", "skops", "lightgbm", "xgboost")
 _LOW_DISK_BYTES = 1 << 30
@@ -94,7 +94,7 @@ def _lake(lake: Lake, definitions: Definitions, clock: Clock) -> list[Finding]:
 def _data_files(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """List the Parquet files that the lake's tables refer to."""
     query = "SELECT data_file FROM ducklake_list_files('lake', $1, schema => $2)"
-    tables = connection.execute(system_sql("doctor/tables")).fetchall()
+    tables = connection.execute(system_sql("reading/tables")).fetchall()
     return [row[0] for schema, name in tables for row in connection.execute(query, [name, schema]).fetchall()]
 
 

@@ -21,7 +21,7 @@ from jobs.progress import Progress, Silent
 from jobs.suite import Suite, almanac_version
 from warehouse import ledger
 from warehouse.definitions import Source
-from warehouse.errors import DefinitionError, IngestFailed, RunFailed
+from warehouse.errors import DefinitionError, IngestFailed, NotInstalled, RunFailed
 from warehouse.lake import ensure_table, table_columns
 from warehouse.ledger import Ingestion
 from warehouse.system_sql import literal, quote, quote_all, system_sql
@@ -34,22 +34,29 @@ _REJECT_COLUMNS = {"withdrawn": "BOOLEAN", "ingest_id": "BIGINT", "reason": "VAR
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What became of one source. `ingestion` is None if every file had been taken in before."""
+    """What became of one source. `ingestion` is None if every file had been taken in before.
+
+    `passed_over` says why, if the source was not looked at.
+    """
 
     source: str
     ingestion: Ingestion | None
     wall_s: float
+    passed_over: str = ""
 
 
 def ingest(suite: Suite, names: Sequence[str] = (), progress: Progress | None = None) -> list[IngestResult]:
     """Take in what is new of the named sources, or of all.
+
+    Of all, those are passed over whose header says what they require, where that is not installed.
 
     Raises
     ------
     NotFoundError
         If a name is no source.
     IngestFailed
-        If a source's files cannot be read as declared. Sources before it stay ingested.
+        If a source's files cannot be read as declared, or every source was passed over. Sources before it stay
+        ingested.
     """
     progress = progress or Silent()
     sources = [suite.definitions.source(name) for name in names or suite.definitions.sources]
@@ -58,10 +65,14 @@ def ingest(suite: Suite, names: Sequence[str] = (), progress: Progress | None = 
     progress.start("ingest", len(sources), "sources")
     with _ingest_lock(suite):
         for source in sources:
-            result = _ingest_source(suite, source)
+            result = _ingest_source(suite, source, may_pass=not names and source.header.requires is not None)
             results.append(result)
+            if result.passed_over:
+                progress.warn(f"{source.name} is passed over: {result.passed_over}")
             progress.advance(1, result.ingestion.rows_read if result.ingestion else 0)
     progress.finish()
+    if results and all(result.passed_over for result in results):
+        raise IngestFailed("\n".join(["no source could be ingested:", *(result.passed_over for result in results)]))
     return results
 
 
@@ -76,11 +87,15 @@ def _ingest_lock(suite: Suite) -> Iterator[None]:
         ) from error
 
 
-def _ingest_source(suite: Suite, source: Source) -> IngestResult:
+def _ingest_source(suite: Suite, source: Source, *, may_pass: bool) -> IngestResult:
     meter = RunMeter(suite, "ingest")
     with suite.staging(meter.run_id) as directory:
         try:
             ingestion = _take_in(suite, source, meter, directory)
+        except NotInstalled as error:
+            if not may_pass:
+                raise
+            return IngestResult(source.name, None, meter.wall_s, str(error))
         except OSError as error:
             raise IngestFailed(f"{source.file.where}: {error}. Nothing of this delivery was taken in.") from error
     return IngestResult(source.name, ingestion, meter.wall_s)

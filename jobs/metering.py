@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import socket
 import time
@@ -42,8 +43,9 @@ class RunMeter:
             peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             host=socket.gethostname(),
             almanac_version=almanac_version(),
-            owner=product.header.owner if product else None,
-            team=product.header.team if product else None,
+            # Of work that is for no product, the schedule knows who answers for it.
+            owner=(product.header.owner if product else None) or os.environ.get("ALMANAC_OWNER"),
+            team=(product.header.team if product else None) or os.environ.get("ALMANAC_TEAM"),
             **figures,
         )
 

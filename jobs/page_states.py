@@ -20,7 +20,7 @@ from warehouse import ledger
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.leases import pages_held
-from warehouse.ledger import PageRecord
+from warehouse.ledger import PageRecord, Rollback
 
 Kind = Literal["predictions", "features"]
 #: What `--only` takes, and the states that it means. Stale pages are published ones.
@@ -46,13 +46,16 @@ class PageState:
     why
         Why it is stale, was rejected, failed, or cannot be made; who is making it; None otherwise.
     stale
-        Whether it is published, and would say something else if it were made now.
+        Whether it is published, and would say something else if it were made now. A page that was rolled back is
+        not called so: it was meant to say something else.
     model
         The version in effect at `as_of`; None where there was none, and for features.
     record
         The ledger's row that counts: the newest attempt, or None.
     published
         The newest publication, or None.
+    rolled_back
+        The rollback that this publication is, if it is one.
     """
 
     as_of: datetime
@@ -63,17 +66,26 @@ class PageState:
     model: str | None
     record: PageRecord | None
     published: PageRecord | None
+    rolled_back: Rollback | None = None
 
     @property
     def shown(self) -> str:
-        """`state`, or `stale` for a published page that is."""
+        """`state`, or `stale` or `rolled back` for a published page that is."""
+        if self.state == "published" and self.rolled_back is not None:
+            return "rolled back"
         return "stale" if self.stale and self.state == "published" else self.state
 
     def is_wanted(self, only: str | None) -> bool:
         """Tell whether a backfill with `--only` makes it; None: what is missing and what failed.
 
-        A page that another process is making is wanted too: it is made only if that one does not get it done.
+        A page that another process is making is wanted too: it is made only if that one does not get it done. A
+        page that was rolled back is wanted only where such pages are asked for, or all: nobody undoes a rollback
+        unawares.
         """
+        if self.rolled_back is not None:
+            return only in ("rolled-back", "all")
+        if only == "rolled-back":
+            return False
         if only is None:
             return self.at_rest in (*ONLY["missing"], *ONLY["failed"])
         return self.at_rest in ONLY[only] and (only != "stale" or self.stale)
@@ -129,17 +141,28 @@ def page_states(
     history = model_history(connection, product.name)
     staleness = Staleness(suite.definitions, product, ledger.source_facts(connection))
     running = pages_held(suite.lake, product.name)
+    rolled_back = ledger.rollbacks(connection, product.name) if kind == "predictions" else {}
     judge = _Judge(history, staleness, kind)
     states = []
     for page, version in _with_versions(history, pages, kind):
         record, published = attempts.get(page, (None, None))
         at_rest, why, stale = judge.judge(page, record, version)
+        rollback = _standing(rolled_back.get(page), published)
+        if rollback is not None and at_rest == "published":
+            why, stale = f"{rollback.said}{f'; {why}' if why else ''}", False
         state = at_rest
         if page in running:
             owner = running[page]
             state, why = "running", f"process {owner.pid} on {owner.host} makes it"
-        states.append(PageState(page, state, at_rest, why, stale, version, record, published))
+        states.append(PageState(page, state, at_rest, why, stale, version, record, published, rollback))
     return states
+
+
+def _standing(rollback: Rollback | None, published: PageRecord | None) -> Rollback | None:
+    """Give a page's newest rollback, unless the page was published again since."""
+    if rollback is None or published is None or published.snapshot_id != rollback.snapshot_id:
+        return None
+    return rollback
 
 
 def _with_versions(

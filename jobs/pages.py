@@ -1,13 +1,15 @@
 """How a page is made: features, scores, checks, one commit. One page or a thousand go the same way.
 
 Outside any transaction the pages of a chunk are computed in the sandbox, scored in one stream, staged and
-audited; then they are published together. A page that fails an error-check is taken out of its chunk, and what
-was published for it before stays. Feature pages made from equal definitions and facts are used again.
+audited; then they are published together. A page that fails an error-check, or on which a query or the model fails,
+is taken out of its chunk, and what was published for it before stays. Feature pages made from equal definitions and
+facts are used again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -24,11 +26,14 @@ from warehouse import ledger
 from warehouse.audits import Audit, audit_pages
 from warehouse.chunk import Chunk, FeaturePages
 from warehouse.definitions import Product
-from warehouse.errors import RunFailed
+from warehouse.errors import RunFailed, ScoringFailed
 from warehouse.ledger import ModelRecord, PageRecord, RunRecord
 from warehouse.publishing import StagedRows, publish, record_definitions
 from warehouse.sandbox import Sandbox, timestamp_literal
 from warehouse.system_sql import literal, quote, quote_all, system_sql
+
+#: So much of an error or of a check's messages stands beside a page in the ledger.
+_NOTE_CHARACTERS = 500
 
 
 @dataclass(frozen=True)
@@ -66,17 +71,18 @@ class PagesResult:
         self.audit.wrong_rows += other.audit.wrong_rows
         self.run_ids += other.run_ids
         self.n_rows += other.n_rows
+        self.failed |= other.failed
 
 
 def make_pages(suite: Suite, order: PageOrder, progress: Progress) -> PagesResult:
-    """Make one chunk of pages and publish it.
+    """Make one chunk of pages and publish it, but for those that are rejected or fail, which are marked.
 
     Raises
     ------
     DefinitionError
         If a query of the product does not bind.
     RunFailed
-        If the work fails; the pages are marked as failed in the ledger, and what was there before stays.
+        If the work fails for all pages alike; they are marked as failed in the ledger, and what was there before stays.
     """
     job = "predict" if order.model else "features"
     meter = RunMeter(suite, job, order.product.name)
@@ -108,7 +114,7 @@ def _record_failure(suite: Suite, order: PageOrder, meter: RunMeter, error: RunF
                     ingest_id=0,
                     recorded_at=suite.clock(),
                     snapshot_id=commit.snapshot_id,
-                    note=str(error)[:500],
+                    note=str(error)[:_NOTE_CHARACTERS],
                 )
                 for as_of in order.pages
             ]
@@ -131,6 +137,7 @@ class _ChunkOfPages:
         self.definitions = self.staleness.fingerprint
         self.staged: list[StagedRows] = []
         self.bytes_staged = 0
+        self.failed: dict[datetime, str] = {}
         # The sandbox's own cursor: it sees the same snapshot, and is open already.
         with contextlib.closing(sandbox.cursor()) as connection:
             connection.execute("USE lake")
@@ -142,15 +149,13 @@ class _ChunkOfPages:
         with Chunk(self.sandbox, self.suite.definitions, self.product) as chunk:
             features, relation = self._features(chunk)
             audit = Audit()
-            if self.order.model is not None:
+            if self.order.model is not None and features.n_rows:
                 audit = self._score(chunk, self.order.model, features, relation)
-        rejected = audit.rejected()
-        result = PagesResult(rejected=rejected, audit=audit, run_ids=[self.meter.run_id])
-        passed = [page for page in self.order.pages if page not in rejected]
-        if passed:
-            self._publish(result, audit.of(passed), set(passed))
-        if rejected:
-            self._record_rejected(features, audit.of(rejected))
+        self.failed |= audit.failed
+        rejected = audit.rejected() - self.failed.keys()
+        result = PagesResult(rejected=rejected, audit=audit, run_ids=[self.meter.run_id], failed=self.failed)
+        passed = {page for page in features.n_rows if page not in rejected and page not in self.failed}
+        self._commit(result, features, passed)
         result.n_rows = sum(features.n_rows[page] for page in passed)
         return result
 
@@ -165,10 +170,11 @@ class _ChunkOfPages:
             file = self.directory / "features.parquet"
             made = chunk.compute(fresh, file, self.order.workers, self.progress.advance)
             n_rows |= made.n_rows
+            self.failed |= chunk.failed
             for difference in chunk.differing:
                 self.progress.warn(f"{difference}; the plain way was taken for it.")
             relations.append(f"(FROM read_parquet({literal(str(file))}))")
-            records = [self._record("features", page, made.n_rows[page]) for page in fresh]
+            records = [self._record("features", page, made.n_rows[page]) for page in made.n_rows]
             self._stage(StagedRows("features", file, made.columns, records))
         if reused:
             listed = ", ".join(timestamp_literal(page) for page in reused)
@@ -186,22 +192,15 @@ class _ChunkOfPages:
 
     def _score(self, chunk: Chunk, model: ModelRecord, features: FeaturePages, relation: str) -> Audit:
         file = self.directory / "predictions.parquet"
-        constants = {"run_id": self.meter.run_id, "published_at": self.suite.clock()}
-        scorer = load_scorer(self.suite.lake, model)
-        columns = score_pages(
-            chunk.cursor,
-            self.product,
-            model,
-            scorer,
-            relation,
-            file,
-            constants,
-            lambda rows: self.progress.advance(0, rows),
-        )
+        try:
+            columns = self._write_scores(chunk, model, relation, file)
+        except ScoringFailed as error:
+            relation = self._take_out_refused(chunk, model, features, relation, error)
+            columns = self._write_scores(chunk, model, relation, file)
         valid = dict(chunk.cursor.execute(system_sql("pages/validity"), [str(file)]).fetchall())
         records = [
-            replace(self._record("predictions", page, features.n_rows[page], model), valid_until=valid.get(page))
-            for page in self.order.pages
+            replace(self._record("predictions", page, n_rows, model), valid_until=valid.get(page))
+            for page, n_rows in features.n_rows.items()
         ]
         self._stage(StagedRows("predictions", file, columns, records))
         predictions = f"read_parquet({literal(str(file))})"
@@ -210,6 +209,37 @@ class _ChunkOfPages:
             "pages/side_by_side", score=quote(self.product.score_column), keys=quote_all(self.product.keys), **relations
         )
         return audit_pages(chunk, features, relations, self.meter.run_id, self.sizes)
+
+    def _write_scores(self, chunk: Chunk, model: ModelRecord, relation: str, file: Path) -> dict[str, str]:
+        constants = {"run_id": self.meter.run_id, "published_at": self.suite.clock()}
+        scorer = load_scorer(self.suite.lake, model)
+        told = functools.partial(self.progress.advance, 0)
+        return score_pages(chunk.cursor, self.product, model, scorer, relation, file, constants, told)
+
+    def _take_out_refused(
+        self, chunk: Chunk, model: ModelRecord, features: FeaturePages, relation: str, error: ScoringFailed
+    ) -> str:
+        """Find the pages that the model refuses, each by itself; give SQL of the rows of the others.
+
+        Raises
+        ------
+        ScoringFailed
+            If it refuses them all.
+        """
+        refused: dict[datetime, str] = {}
+        for page in list(features.n_rows):
+            alone = f"(FROM {relation} WHERE as_of = {timestamp_literal(page)})"
+            try:
+                self._write_scores(chunk, model, alone, self.directory / "alone.parquet")
+            except ScoringFailed as one:
+                refused[page] = str(one)
+        if len(refused) == len(features.n_rows):
+            raise error
+        self.failed |= refused
+        for page in refused:
+            del features.n_rows[page]
+        listed = ", ".join(timestamp_literal(page) for page in features.n_rows)
+        return f"(FROM {relation} WHERE as_of IN ({listed}))"
 
     def _record(self, kind: str, page: datetime, n_rows: int, model: ModelRecord | None = None) -> PageRecord:
         return PageRecord(
@@ -227,43 +257,51 @@ class _ChunkOfPages:
             hindsight=model is not None and page < model.label_cutoff,
         )
 
-    def _publish(self, result: PagesResult, audit: Audit, passed: set[datetime]) -> None:
-        product = self.product
-        what = f"{len(passed)} pages of {product.name}" if len(passed) > 1 else f"{product.name} {min(passed)}"
-        with self.suite.lake.commit(f"{what}, run {self.meter.run_id}") as commit:
-            texts = self.suite.definitions.texts_of(product)
-            record_definitions(commit, product, self.definitions, texts, self.suite.clock())
-            result.published = publish(commit, product, self.staged, passed)
-            ledger.append(commit, audit.checks)
-            ledger.append(commit, audit.wrong_rows)
-            ledger.append(commit, [self._run_record("succeeded", result.published, commit.snapshot_id)])
+    def _commit(self, result: PagesResult, features: FeaturePages, passed: set[datetime]) -> None:
+        """Publish the pages that passed, and mark the others, in one commit with all of the ledger's rows."""
+        product, run = self.product, f"run {self.meter.run_id}"
+        what = f"{len(passed)} pages of {product.name}" if len(passed) != 1 else f"{product.name} {min(passed)}"
+        with self.suite.lake.commit(f"{what}, {run}") as commit:
+            if passed:
+                texts = self.suite.definitions.texts_of(product)
+                record_definitions(commit, product, self.definitions, texts, self.suite.clock())
+                result.published = publish(commit, product, self.staged, passed, self.sandbox.snapshot_id)
+            marked = [*self._rejected(result, features), *self._failed()]
+            ledger.append(commit, [replace(record, snapshot_id=commit.snapshot_id) for record in marked])
+            ledger.append(commit, result.audit.checks)
+            ledger.append(commit, result.audit.wrong_rows)
+            ledger.append(commit, [self._run_record(result, marked, commit.snapshot_id)])
 
-    def _record_rejected(self, features: FeaturePages, audit: Audit) -> None:
-        kind = "predictions"
-        pages = sorted(audit.rejected())
-        with self.suite.lake.commit(f"rejected pages of {self.product.name}, run {self.meter.run_id}") as commit:
-            broken: dict[datetime, list[str]] = {page: [] for page in pages}
-            for check in audit.complaints():
+    def _rejected(self, result: PagesResult, features: FeaturePages) -> list[PageRecord]:
+        broken: dict[datetime, list[str]] = {page: [] for page in sorted(result.rejected)}
+        for check in result.audit.complaints():
+            if check.as_of in broken and check.severity == "error":
                 broken[check.as_of].append(check.message)
-            records = [
-                replace(
-                    self._record(kind, page, features.n_rows[page], self.order.model),
-                    state="rejected",
-                    snapshot_id=commit.snapshot_id,
-                    note="; ".join(broken[page])[:500],
-                )
-                for page in pages
-            ]
-            ledger.append(commit, records)
-            ledger.append(commit, audit.checks)
-            ledger.append(commit, audit.wrong_rows)
-            ledger.append(commit, [self._run_record("rejected", records, commit.snapshot_id)])
+        return [
+            replace(
+                self._record("predictions", page, features.n_rows[page], self.order.model),
+                state="rejected",
+                note="; ".join(messages)[:_NOTE_CHARACTERS],
+            )
+            for page, messages in broken.items()
+        ]
 
-    def _run_record(self, state: str, records: Sequence[PageRecord], snapshot_id: int) -> RunRecord:
+    def _failed(self) -> list[PageRecord]:
+        kind = "predictions" if self.order.model else "features"
+        return [
+            replace(self._record(kind, page, 0, self.order.model), state="failed", note=error[:_NOTE_CHARACTERS])
+            for page, error in sorted(self.failed.items())
+        ]
+
+    def _run_record(self, result: PagesResult, marked: Sequence[PageRecord], snapshot_id: int) -> RunRecord:
+        """Give the run's row: it succeeded if any page did; what it counts is what was published, if anything was."""
+        records = result.published or marked
         pages = sorted({record.as_of for record in records})
         final = "predictions" if self.order.model else "features"
+        errors = [record.note or record.state for record in marked]
+        more = f" (and {len(errors) - 1} more pages)" if len(errors) > 1 else ""
         return self.meter.record(
-            state,
+            "succeeded" if result.published or not marked else marked[-1].state,
             first_as_of=pages[0] if pages else None,
             last_as_of=pages[-1] if pages else None,
             n_pages=len(pages),
@@ -273,4 +311,5 @@ class _ChunkOfPages:
             ingest_id=self.sandbox.ingest_id,
             model_version=self.order.model.version if self.order.model else None,
             snapshot_id=snapshot_id,
+            error=f"{errors[0]}{more}" if errors else None,
         )

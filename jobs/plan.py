@@ -73,6 +73,8 @@ class Plan:
         How many more it would make if a version had been in effect.
     n_stale
         How many it would make with `--only stale`.
+    n_rolled_back
+        How many were rolled back, and stay as they are until it is run with `--only rolled-back`, or all.
     pages_per_commit
         How many it would make at a time.
     ways
@@ -89,6 +91,7 @@ class Plan:
     n_wanted: int
     n_without_model: int
     n_stale: int
+    n_rolled_back: int
     pages_per_commit: int
     ways: list[Way]
     cost: Cost
@@ -132,6 +135,7 @@ def plan(
         wanted,
         without_model,
         stale,
+        sum(state.rolled_back is not None for state in states),
         per_commit,
         ways,
         *costs,
@@ -147,7 +151,7 @@ def group_states(states: Sequence[PageState]) -> list[Group]:
     return sorted(groups, key=lambda group: (_ORDER.index(group.state), group.spans[0].first))
 
 
-_ORDER = ("running", "failed", "rejected", "missing", "stale", "published")
+_ORDER = ("running", "failed", "rejected", "missing", "stale", "rolled back", "published")
 
 
 def _span(states: Iterable[PageState]) -> Span:

@@ -16,7 +16,7 @@ from jobs.suite import Suite
 from warehouse import ledger
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
-from warehouse.ledger import ModelRecord, SourceFacts
+from warehouse.ledger import ModelRecord, Rollback, SourceFacts
 
 
 def page_for(suite: Suite, product: Product, as_of: datetime | None) -> datetime:
@@ -53,9 +53,17 @@ def run_page(
     hindsight: bool = False,
     progress: Progress | None = None,
 ) -> PagesResult:
-    """Make one page: a daily run. See `predict_pages`."""
+    """Make one page: a daily run. See `predict_pages`.
+
+    Where no page is named and the newest was rolled back, it is left as it is: only who names it undoes that.
+    """
     product = suite.definitions.product(product_name)
     page = page_for(suite, product, as_of)
+    standing = rolled_back_pages(suite, product, [page]) if suite.lake.exists() else []
+    if standing and as_of is None:
+        told = f"the page {page} of {product.name} was {standing[0].said}. It is left so; to make it again, name it"
+        (progress or Silent()).warn(f"{told} with --as-of.")
+        return PagesResult()
     return predict_pages(suite, product, [page], version=version, hindsight=hindsight, progress=progress)
 
 
@@ -82,12 +90,23 @@ def predict_pages(
     progress = progress or Silent()
     models = writers(suite, product, sorted(pages), version=version, hindsight=hindsight)
     progress.start("predict", len(pages))
+    for rollback in rolled_back_pages(suite, product, pages):
+        progress.warn(f"the page {rollback.as_of} was {rollback.said}. It is made again, which undoes that.")
     result = make_in_chunks(
         suite, PagesWanted(product, sorted(pages), models, pages_per_commit=pages_per_commit), progress
     )
     settle_labels(suite, product)
     progress.finish()
     return result
+
+
+def rolled_back_pages(suite: Suite, product: Product, pages: Sequence[datetime]) -> list[Rollback]:
+    """Give the rollbacks, among some pages, that stand: no publication has followed them."""
+    with suite.lake.reading() as connection:
+        rolled_back = ledger.rollbacks(connection, product.name)
+        among = [page for page in pages if page in rolled_back]
+        published = ledger.published_pages(connection, product.name, "predictions", among) if among else {}
+    return [rolled_back[page] for page in among if published[page].snapshot_id == rolled_back[page].snapshot_id]
 
 
 def writers(

@@ -5,12 +5,17 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from warehouse.definitions import load_definitions
 from warehouse.errors import UsageError
 from warehouse.system_sql import SQL_ROOT
 
-#: The flight-delay suite of the demo is this package's own `sql/`; the starter lies among the system's files.
+#: The suite of the demo is this package's own `sql/`, of which it takes the flights; the starter lies among the
+#: system's files.
 STARTER = SQL_ROOT / "system" / "starter"
+_SCHEMA = Path(__file__).parent / "schedule" / "schedules.schema.json"
+_EDITORS_SCHEMA = ".schedules.schema.json"
 _DEFINITIONS = ("sources", "features", "products")
+FLIGHTS = "flight_delay"
 
 
 def make_starter(directory: Path) -> None:
@@ -23,18 +28,35 @@ def make_starter(directory: Path) -> None:
     """
     _require_empty(directory)
     shutil.copytree(STARTER, directory, dirs_exist_ok=True)
-    _ignore_lake(directory)
+    _complete(directory, STARTER / "schedules.yaml")
 
 
 def make_flights(directory: Path) -> None:
-    """Make a suite of the flight-delay example in a directory, which must be new or empty."""
+    """Make a suite of the flight-delay example in a directory, which must be new or empty.
+
+    What belongs to other products of this package's own suite, and not to the flights too, stays behind.
+    """
     _require_empty(directory)
     for name in _DEFINITIONS:
         shutil.copytree(SQL_ROOT / name, directory / "sql" / name)
-    _ignore_lake(directory)
+    definitions = load_definitions(SQL_ROOT.parent)
+    kept = definitions.texts_of(definitions.product(FLIGHTS)).keys()
+    for product in definitions.products.values():
+        for where in definitions.texts_of(product).keys() - kept:
+            (directory / where).unlink(missing_ok=True)
+        if product.name != FLIGHTS:
+            shutil.rmtree(directory / "sql" / "products" / product.name)
+    # In a checkout it stands beside `sql/`, in a wheel inside.
+    beside = SQL_ROOT.parent / "schedules.yaml"
+    _complete(directory, beside if beside.exists() else SQL_ROOT / "schedules.yaml")
 
 
-def _ignore_lake(directory: Path) -> None:
+def _complete(directory: Path, schedule: Path) -> None:
+    """Add the schedule, with the JSON Schema by which editors help with it, and keep the lake out of git."""
+    lines = schedule.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines[0] = f"# yaml-language-server: $schema={_EDITORS_SCHEMA}\n"
+    (directory / "schedules.yaml").write_text("".join(lines), encoding="utf-8")
+    shutil.copyfile(_SCHEMA, directory / _EDITORS_SCHEMA)
     (directory / ".gitignore").write_text("lake/\n", encoding="utf-8")
 
 

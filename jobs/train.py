@@ -1,62 +1,91 @@
 """Train: a model version from past pages and the labels known before its cut-off, in the ledger with its figures.
 
-The last fifth of the pages is held out first, and predicted by a model that could have existed before it; then
-the version itself is trained on all of them. The first version of a product goes live by itself.
+The newest pages are held out first, and predicted by models that could have existed before them; then the version
+itself is trained on all pages. It goes live if the gates of its product pass; of a product without gates the first
+version does.
 """
 
 from __future__ import annotations
 
-import getpass
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any
 
-import numpy as np
-
+from jobs.evidence import Contender
+from jobs.judging import Verdict, judge_contender
+from jobs.learning import Stateful, Stateless, Way, pages_to_train_on, require_continuable
 from jobs.metering import RunMeter
-from jobs.models.artifacts import write_manifest, write_model
-from jobs.models.estimators import make_estimator
-from jobs.models.metrics import METRICS
-from jobs.models.versions import ModelHistory, model_history
+from jobs.models.continuing import require_sound
+from jobs.models.folds import Fold, time_ordered_folds
+from jobs.models.versions import model_history
 from jobs.progress import Progress, Silent
-from jobs.scoring import Scorer, estimator_input, ready_scorer
+from jobs.registering import Order, Trained, register
+from jobs.scoring import ready_scorer
 from jobs.suite import Suite
 from jobs.training_data import LabelledPages, TrainingRows, ensure_feature_pages, model_features
-from warehouse import ledger
+from jobs.validation import Validation, can_be_learnt, figures_of, validate
 from warehouse.definitions import Product
-from warehouse.errors import RunFailed, UsageError
-from warehouse.ledger import ModelRecord, Promotion
-from warehouse.publishing import record_definitions
-from warehouse.query import fingerprint_of
+from warehouse.errors import UsageError
+from warehouse.ledger import ModelRecord
 
-#: The share of pages, the newest ones, that validation holds out.
-VALIDATION_SHARE = 0.2
 _PARITY_ROWS = 2_000
-_LIBRARIES = ("scikit-learn", "numpy", "scipy", "polars", "pyarrow", "duckdb", "numba", "skops", "lightgbm", "xgboost")
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A registered version; `went_live` tells whether it was the product's first."""
+    """A registered version; `went_live` tells whether it writes pages now, `why` why it does or does not.
+
+    `beside` compares the ways of training where it was stateful: cost and figures on the same held-out rows.
+    """
 
     model: ModelRecord
     went_live: bool
+    why: str
+    verdict: Verdict
+    validation: Validation
+    beside: list[dict[str, Any]]
     wall_s: float
 
 
+@dataclass(frozen=True)
+class Continuing:
+    """Asks for a stateful training.
+
+    `version` is the one to continue (None: the one that knows the latest labels); `alone` leaves out the stateless
+    training that is tried beside it.
+    """
+
+    version: str | None = None
+    alone: bool = False
+
+
 def train(
-    suite: Suite, product_name: str, as_of: datetime | None = None, progress: Progress | None = None
+    suite: Suite,
+    product_name: str,
+    as_of: datetime | None = None,
+    progress: Progress | None = None,
+    *,
+    window: timedelta | None = None,
+    stateful: Continuing | None = None,
+    order: Order | None = None,
 ) -> TrainResult:
     """Train a version as of an instant (default: now) on every page before it whose labels were known by then.
+
+    Parameters
+    ----------
+    window
+        Only the pages of the newest so much time; by default `model.train_on` of product.yaml, or all.
+    stateful
+        Continue a version on what has become known since its label cut-off, instead of fitting a new estimator.
+    order
+        Why it is trained, and whether it may go live.
 
     Raises
     ------
     UsageError
-        If there are no pages or no labels before `as_of`.
+        If there are no pages or no labels before `as_of`, or the version cannot be continued.
     DefinitionError
         If the product's estimator is not one, or a query does not bind.
     """
@@ -66,20 +95,37 @@ def train(
     if cutoff > suite.clock():
         raise UsageError(f"--as-of {cutoff} lies in the future; labels are known up to now ({suite.clock()} UTC).")
     meter = RunMeter(suite, "train", product.name)
-    since = product.header.pages.since
-    window = product.header.model.train_on
-    pages = product.pages_between(max(since, cutoff - window) if window else since, cutoff)
-    if len(pages) < 2:
-        raise UsageError(
-            f"{product.name} has {len(pages)} pages before {cutoff}: its grid begins at {since}. Train with a later"
-            " --as-of, or set `pages.since` earlier."
-        )
+    parent = _parent(suite, product, stateful, cutoff) if stateful else None
+    pages = pages_to_train_on(product, cutoff, window or product.header.model.train_on)
     with suite.lake.reading():  # says what to do if there is no lake yet
         pass
     ensure_feature_pages(suite, product, pages, progress)
-    features = model_features(suite, product)
     with suite.staging(meter.run_id) as directory, LabelledPages(suite, product, pages, directory) as labelled:
-        return _Training(suite, product, cutoff, features, labelled, directory, meter, progress).run()
+        features = model_features(suite, product, labelled.columns())
+        stateless = Stateless(suite, labelled, features)
+        way: Way = stateless
+        if parent is not None:
+            require_continuable(suite, product, features, parent)
+            way = Stateful(suite, labelled, features, parent)
+        beside = stateless if stateful and not stateful.alone else None
+        training = _Training(suite, labelled, list(features), cutoff, way, beside, progress)
+        return training.run(meter, order or Order())
+
+
+def _parent(suite: Suite, product: Product, stateful: Continuing, cutoff: datetime) -> ModelRecord:
+    """Give the version to continue, if its kind can be, and there is anything new to learn."""
+    with suite.lake.reading() as connection:
+        history = model_history(connection, product.name)
+    if not history.models:
+        raise UsageError(f"{product.name} has no version to continue; train one: almanac train {product.name}")
+    parent = history.version(stateful.version) if stateful.version else history.newest()
+    require_sound(product.header.model.estimator)
+    if parent.label_cutoff >= cutoff:
+        raise UsageError(
+            f"{product.name} {parent.version} has seen the labels up to {parent.label_cutoff}; there is nothing new as"
+            f" of {cutoff}. Give a later --as-of."
+        )
+    return parent
 
 
 class _Training:
@@ -88,139 +134,75 @@ class _Training:
     def __init__(
         self,
         suite: Suite,
-        product: Product,
-        cutoff: datetime,
-        features: dict[str, str],
         labelled: LabelledPages,
-        directory: Path,
-        meter: RunMeter,
+        names: list[str],
+        cutoff: datetime,
+        way: Way,
+        beside: Way | None,
         progress: Progress,
     ) -> None:
-        self.suite, self.product, self.cutoff, self.features = suite, product, cutoff, features
-        self.labelled, self.directory, self.meter, self.progress = labelled, directory, meter, progress
+        self.suite, self.labelled, self.names, self.cutoff = suite, labelled, names, cutoff
+        self.way, self.beside, self.progress = way, beside, progress
+        self.product = labelled.product
 
-    def run(self) -> TrainResult:
-        """Validate, fit, make the scorer, and register."""
-        names = list(self.features)
-        pages = self.labelled.pages
+    def run(self, meter: RunMeter, order: Order) -> TrainResult:
+        """Validate, fit, make the scorer, judge, and register."""
         self.progress.start("train", 3, "steps")
-        rows = self.labelled.rows(names, self.cutoff, pages[0], self.cutoff)
+        rows = self.way.rows(self.cutoff)
         self._require_labels(rows)
         self.progress.advance(1, rows.n_rows)
-        metrics = self._validate(rows, names, pages)
+        validation, beside = self._validate(rows)
         self.progress.advance(1)
         began = time.monotonic()
-        estimator = self._fit(rows)
-        metrics["fit_s"] = time.monotonic() - began
-        scorer, _ = ready_scorer(estimator, names, rows.features.slice(0, _PARITY_ROWS))
+        estimator = self.way.fit(rows)
+        fit_s = time.monotonic() - began
+        scorer, report = ready_scorer(estimator, self.names, rows.features.slice(0, _PARITY_ROWS))
         self.progress.advance(1)
         self.progress.finish()
-        return self._register(estimator, scorer, rows, metrics)
+        with self.suite.lake.reading() as connection:
+            history = model_history(connection, self.product.name)
+        # Judged by what was known at the cut-off: by what its stand-in said of the pages held out.
+        candidate = Contender("this", self.cutoff, self.names, scorer, validation.held_out)
+        live = history.live(self.cutoff)
+        verdict = judge_contender(self.suite, self.labelled, candidate, live, self.cutoff, report)
+        trained = Trained(
+            estimator, scorer, report, rows, self.names, self.cutoff, self.way.parent, validation, beside, fit_s
+        )
+        model, live_now, why = register(self.suite, self.labelled, meter, trained, verdict, history, order)
+        return TrainResult(model, live_now, why, verdict, validation, beside, meter.wall_s)
 
     def _require_labels(self, rows: TrainingRows) -> None:
+        since = f" since {self.way.parent.label_cutoff}" if self.way.parent else ""
         if rows.n_rows == 0:
             raise UsageError(
-                f"{self.product.name}: no label of its pages was known by {self.cutoff}. Ingest the facts that"
-                f" {self.product.label.where} reads, or train with a later --as-of."
+                f"{self.product.name}: no label of its pages became known{since} by {self.cutoff}. Ingest the facts"
+                f" that {self.product.label.where} reads, or train with a later --as-of."
             )
-        if self.product.header.label.kind == "binary" and len(np.unique(rows.labels)) < 2:
+        if not can_be_learnt(rows, self.product.header.label.kind):
             raise UsageError(
-                f"{self.product.name}: all {rows.n_rows} labels known by {self.cutoff} are {rows.labels[0]:g}; a"
+                f"{self.product.name}: all {rows.n_rows} labels known{since} by {self.cutoff} are {rows.labels[0]:g}; a"
                 " classifier needs both. Train on more pages, or look at label.sql."
             )
 
-    def _fit(self, rows: TrainingRows) -> Any:
-        estimator = make_estimator(self.product, self.features, self.suite.root)
-        frame = estimator_input(rows.features, list(self.features))
-        try:
-            return estimator.fit(frame, rows.labels)
-        except (ValueError, TypeError) as error:
-            raise RunFailed(f"{self.product.name}: the estimator refused the training rows: {error}") from error
-
-    def _validate(self, rows: TrainingRows, names: Sequence[str], pages: Sequence[datetime]) -> dict[str, float]:
-        """Hold out the newest pages; the model that predicts them has seen only labels known before the first."""
-        from jobs.scoring import estimator_scorer
-
-        first_held_out = pages[-max(1, round(len(pages) * VALIDATION_SHARE))]
-        before = self.labelled.rows(names, first_held_out, pages[0], first_held_out)
-        held_out = np.array([page >= first_held_out for page in rows.pages])
-        enough = before.n_rows and held_out.any()
-        if not enough or (self.product.header.label.kind == "binary" and len(np.unique(before.labels)) < 2):
+    def _validate(self, rows: TrainingRows) -> tuple[Validation, list[dict[str, Any]]]:
+        settings = self.product.header.model.validation
+        known = self.way.parent.label_cutoff if self.way.parent else self.labelled.pages[0]
+        # Pages whose labels are not known yet, as the last 12 weeks' of a label that takes 12, are none to hold out.
+        pages = sorted({page for page in rows.pages if page >= known})
+        folds = time_ordered_folds(pages, self.cutoff, settings.folds, settings.share)
+        validation = validate(self.labelled.product, rows, self.names, folds, self.way)
+        if validation.held_out is None:
             self.progress.warn(f"{self.product.name}: too few labelled pages to hold any out; no validation was made.")
-            return {}
-        import pyarrow as pa
+        if self.beside is None:
+            return validation, []
+        return validation, self._side_by_side(rows, folds, validation, self.beside)
 
-        scores = estimator_scorer(self._fit(before), names).predict(rows.features.filter(pa.array(held_out)))
-        score = np.asarray(scores[:, 1] if self.product.header.label.kind == "binary" else scores, np.float64)
-        figures = METRICS[self.product.header.label.kind](rows.labels[held_out], score)
-        return {f"validation_{name}": value for name, value in figures.items()}
-
-    def _register(self, estimator: Any, scorer: Scorer, rows: TrainingRows, metrics: dict[str, float]) -> TrainResult:
-        suite, product, sandbox = self.suite, self.product, self.labelled.sandbox
-        now = suite.clock()
-        definitions = fingerprint_of(
-            suite.definitions.page_fingerprint(product),
-            suite.definitions.label_fingerprint(product),
-            product.header.model.model_dump(mode="json"),
-        )
-        staged = self.directory / "artifact"
-        write_model(estimator, staged, product.header.model.estimator)
-        with suite.lake.commit(f"train {product.name}, run {self.meter.run_id}") as commit:
-            history = model_history(commit.connection, product.name)
-            version = history.next_version()
-            sha256 = write_manifest(staged, sandbox.suite_id, product.name, version)
-            target = suite.lake.artifacts / product.name / f"{version}-{self.meter.run_id}"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            staged.rename(target)
-            model = ModelRecord(
-                product=product.name,
-                version=version,
-                label_cutoff=self.cutoff,
-                trained_at=now,
-                run_id=self.meter.run_id,
-                first_page=self.labelled.pages[0],
-                last_page=self.labelled.pages[-1],
-                n_pages=len(self.labelled.pages),
-                n_rows=rows.n_rows,
-                definitions=definitions,
-                ingest_id=sandbox.ingest_id,
-                estimator=product.header.model.estimator,
-                parameters=json.dumps(product.header.model.parameters, sort_keys=True),
-                seed=product.header.model.seed,
-                features=list(self.features),
-                metrics=metrics,
-                libraries=_library_versions(),
-                artifact=target.relative_to(suite.lake.root).as_posix(),
-                sha256=sha256,
-                scorer=scorer.kind,
-                scorer_reason=scorer.why,
-                trained_by=getpass.getuser(),
-            )
-            record_definitions(commit, product, definitions, suite.definitions.texts_of(product), now)
-            ledger.append(commit, [model])
-            promotion = _first_promotion(history, model)
-            ledger.append(commit, [promotion] if promotion else [])
-            figures = {"n_pages": model.n_pages, "n_rows": model.n_rows, "model_version": version}
-            run = self.meter.record("succeeded", definitions=definitions, snapshot_id=commit.snapshot_id, **figures)
-            ledger.append(commit, [run])
-        return TrainResult(model, promotion is not None, self.meter.wall_s)
-
-
-def _first_promotion(history: ModelHistory, model: ModelRecord) -> Promotion | None:
-    """Make a product's first version live, for pages from its label cut-off on."""
-    if history.promotions:
-        return None
-    reason = "the first version of the product"
-    return Promotion(model.product, model.version, model.label_cutoff, model.trained_at, model.trained_by, reason)
-
-
-def _library_versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    def _side_by_side(
+        self, rows: TrainingRows, folds: Sequence[Fold], validation: Validation, other: Way
+    ) -> list[dict[str, Any]]:
+        """Train the other way too, as of the same folds, and give what both cost and are worth."""
+        stateless = validate(self.labelled.product, rows, self.names, folds, other, importance=False)
+        return [
+            {"way": "stateful", **figures_of(validation)},
+            {"way": "stateless", **figures_of(stateless)},
+        ]

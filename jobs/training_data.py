@@ -6,7 +6,10 @@ predicted by a model that saw only the labels known before the first page of tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import itertools
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,18 +23,21 @@ from jobs.progress import Progress
 from jobs.staleness import Staleness
 from jobs.suite import Suite
 from warehouse import ledger
+from warehouse.chunk import Chunk
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.labels import compute_labels
 from warehouse.lake import table_columns
 from warehouse.sandbox import Sandbox
-from warehouse.system_sql import quote, quote_all, system_sql
+from warehouse.system_sql import literal, quote, quote_all, system_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 #: DuckDB types that a model is given. Times, lists and structs stay in the table for people to read.
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "BOOLEAN", "UTINYINT", "USMALLINT")
+#: Pages that are made anew at a time.
+_PAGES_ANEW = 64
 _MORE_NUMBERS = ("UINTEGER", "UBIGINT", "DECIMAL")
 
 
@@ -48,6 +54,34 @@ class TrainingRows:
         """How many rows there are."""
         return len(self.labels)
 
+    def between(self, first: datetime, until: datetime) -> TrainingRows:
+        """Give the rows of the pages with first <= as_of < until."""
+        return self.where(np.array([first <= page < until for page in self.pages], np.bool_))
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> TrainingRows:
+        """Give some of the rows."""
+        import pyarrow as pa
+
+        pages = list(itertools.compress(self.pages, chosen))
+        return TrainingRows(self.features.filter(pa.array(chosen)), self.labels[chosen], pages)
+
+    def hash(self, names: Sequence[str]) -> str:
+        """Hash the values of some columns, the labels and the pages, in their order."""
+        import pyarrow as pa
+
+        digest = hashlib.blake2b(digest_size=16)
+        for name in names:
+            column = self.features.column(name)
+            digest.update(np.packbits(column.is_valid().to_numpy()).tobytes())
+            values = column.drop_null()
+            if pa.types.is_string(values.type):
+                digest.update("\0".join(values.to_pylist()).encode())
+            else:
+                digest.update(values.cast(pa.float64(), safe=False).to_numpy().tobytes())
+        digest.update(self.labels.tobytes())
+        digest.update(np.array(self.pages, "M8[us]").tobytes())
+        return digest.hexdigest()
+
 
 def ensure_feature_pages(suite: Suite, product: Product, pages: Sequence[datetime], progress: Progress) -> None:
     """Publish the feature pages that are missing or out of date; they are pages too, with no model."""
@@ -62,10 +96,27 @@ def ensure_feature_pages(suite: Suite, product: Product, pages: Sequence[datetim
     progress.finish()
 
 
-def model_features(suite: Suite, product: Product) -> dict[str, str]:
-    """Choose the columns of the feature pages that a model is given, categories first, with their types."""
+def model_features(suite: Suite, product: Product, made: Collection[str]) -> dict[str, str]:
+    """Choose the columns of the feature pages that a model is given, categories first, with their types.
+
+    Parameters
+    ----------
+    made
+        The columns that pages have by the definitions as they are. The lake keeps those that they once had.
+    """
     with suite.lake.reading() as connection:
-        columns = table_columns(connection, "features", product.name)
+        kept = table_columns(connection, "features", product.name)
+    return choose_features(product, {name: kind for name, kind in kept.items() if name in made})
+
+
+def choose_features(product: Product, columns: Mapping[str, str]) -> dict[str, str]:
+    """Choose, among the columns of a feature table, those that a model is given; categories come first.
+
+    Raises
+    ------
+    UsageError
+        If `leave_out` names a column that is not there, or none remains.
+    """
     left_out = {*product.keys, "as_of", "valid_until", *product.header.model.leave_out}
     unknown = sorted(set(product.header.model.leave_out) - columns.keys())
     if unknown:
@@ -81,9 +132,30 @@ def model_features(suite: Suite, product: Product) -> dict[str, str]:
 class LabelledPages:
     """Feature pages with their labels, as known by an instant. Opened on one snapshot; close it after use."""
 
-    def __init__(self, suite: Suite, product: Product, pages: Sequence[datetime], directory: Path) -> None:
+    def __init__(
+        self, suite: Suite, product: Product, pages: Sequence[datetime], directory: Path, ingest_id: int | None = None
+    ) -> None:
+        """Open them; with `ingest_id`, as they were before later ingestions, made anew instead of read."""
         self.suite, self.product, self.pages, self.directory = suite, product, list(pages), directory
         self.sandbox = Sandbox(suite.lake, spill=directory / "spill")
+        self._features = f"lake.features.{quote(product.name)}"
+        if ingest_id is not None:
+            self.sandbox.ingest_id = ingest_id
+            self._features = self._made_anew()
+
+    def columns(self) -> list[str]:
+        """Name the columns that a page has by the definitions as they are: the newest one is made, and looked at."""
+        with Chunk(self.sandbox, self.suite.definitions, self.product) as chunk:
+            file = self.directory / "columns.parquet"
+            return list(chunk.compute(self.pages[-1:], file, 1, lambda _: None).columns)
+
+    def _made_anew(self) -> str:
+        """Compute the feature pages from the facts that the sandbox shows; give SQL of a relation that holds them."""
+        for number, start in enumerate(range(0, len(self.pages), _PAGES_ANEW)):
+            with Chunk(self.sandbox, self.suite.definitions, self.product) as chunk:
+                file = self.directory / f"anew-{number:05}.parquet"
+                chunk.compute(self.pages[start : start + _PAGES_ANEW], file, os.cpu_count() or 1, lambda _: None)
+        return f"read_parquet({literal(str(self.directory / 'anew-*.parquet'))})"
 
     def __enter__(self) -> LabelledPages:
         return self
@@ -99,7 +171,7 @@ class LabelledPages:
         query = system_sql(
             "training/rows",
             columns=quote_all(features, "features."),
-            table=quote(self.product.name),
+            table=self._features,
             keys=quote_all(self.product.keys),
         )
         cursor = self.sandbox.cursor()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -26,6 +27,7 @@ from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at, reopened
 from tests.lakes import page_rows, rows
 from tests.versions import SECOND_FROM, train_and_promote_a_second_version
 from warehouse.errors import UsageError
+from warehouse.lake import Commit
 
 CHECK = "sql/products/late_order/checks/not_this_day.sql"
 VOLUME = """/*
@@ -221,18 +223,25 @@ def test_pages_that_fail_their_checks_are_tried_again_once_that_is_put_right(tra
     assert publications(trained) == Counter(pages)
 
 
-def test_a_chunk_that_fails_is_marked_and_the_others_are_made(trained: Suite) -> None:
-    """A feature group has several rows for a key on one page only."""
+def test_a_chunk_that_cannot_be_committed_is_marked_and_the_others_are_made(
+    trained: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full for one of the files that are added to the lake."""
     until = PAGE + timedelta(days=6)
     pages = trained.definitions.product(PRODUCT).pages_between(PAGE, until)
-    courier = trained.root / "sql/features/courier_load.sql"
-    twice = f"UNION ALL BY NAME SELECT courier FROM orders WHERE $as_of = TIMESTAMP '{pages[2]}'\n"
-    courier.write_text(courier.read_text() + twice)
-    result = backfill(reopened(trained), BackfillOrder(PRODUCT, PAGE, until, pages_per_commit=2))
+    add_file, files = Commit.add_file, itertools.count()
+
+    def once_full(commit: Commit, schema: str, table: str, staged: Path) -> None:
+        if next(files) == 2:
+            raise OSError("No space left on device")
+        add_file(commit, schema, table, staged)
+
+    monkeypatch.setattr(Commit, "add_file", once_full)
+    result = backfill(trained, BackfillOrder(PRODUCT, PAGE, until, pages_per_commit=2))
     assert set(result.failed) == {pages[2], pages[3]}
-    assert "more than one row for the key" in result.failed[pages[2]]
+    assert "No space left on device" in result.failed[pages[2]]
     assert set(publications(trained)) == {*pages} - {pages[2], pages[3]}
-    states = page_states(reopened(trained), trained.definitions.product(PRODUCT), pages)
+    states = page_states(trained, trained.definitions.product(PRODUCT), pages)
     assert [state.state for state in states].count("failed") == 2
 
 

@@ -21,6 +21,8 @@ from warehouse.errors import AlmanacError, DefinitionError, IngestFailed, LakeFo
 YAML = "sql/products/late_order/product.yaml"
 ENTITIES = "sql/products/late_order/entities.sql"
 HISTORY = "sql/features/depot_history.sql"
+LABEL = "sql/products/late_order/label.sql"
+CHECK = "sql/products/late_order/checks/not_all_alike.sql"
 ORDERS = "sql/sources/orders.sql"
 
 #: A file of the starter, what is changed in it, and what the message must hold.
@@ -51,6 +53,14 @@ DEFINITIONS: dict[str, tuple[str, str, str, list[str]]] = {
     ),
     "a clock": (HISTORY, "avg((delivered_at > promised_at)::INTEGER) AS", "max(now()) AS", ["`now`"]),
     "a source of files that are not named": (ORDERS, "files: data/orders*.csv", "", ["files", "loader"]),
+    "a label that reads a feature group": (
+        LABEL,
+        "JOIN deliveries",
+        "JOIN depot_history",
+        ["label.sql:7", "It may read"],
+    ),
+    "a check that reads a feature group": (CHECK, "FROM page", "FROM depot_history", ["It may read", "page"]),
+    "something required for no package": (ORDERS, "owner: you", "requires: almanac[demo]", ["requires", "package:"]),
     "a rule that is no expression": (ORDERS, "parcels >= 1", "parcels >=", ["rules.an order has parcels"]),
 }
 

@@ -232,6 +232,36 @@ def test_a_day_that_a_country_skipped() -> None:
 
 
 @pytest.mark.parametrize(
+    ("cron", "zone", "first", "expected"),
+    [
+        # Lord Howe changes by half an hour: 02:00 to 02:30, and 02:00 back to 01:30.
+        ("15 2 * * *", "Australia/Lord_Howe", date(2024, 10, 5), ["Sun 06 02:30 +1100"]),
+        ("45 1 * * *", "Australia/Lord_Howe", date(2024, 4, 6), ["Sun 07 01:45 +1100"]),
+        ("*/15 1 * * *", "Australia/Lord_Howe", date(2024, 4, 6), [
+            "Sun 07 01:00 +1100", "Sun 07 01:15 +1100", "Sun 07 01:30 +1100", "Sun 07 01:45 +1100",
+            "Sun 07 01:30 +1030", "Sun 07 01:45 +1030",
+        ]),
+        # Morocco goes back for Ramadan, and forward after it.
+        ("30 2 * * *", "Africa/Casablanca", date(2024, 3, 9), ["Sun 10 02:30 +0100"]),
+        ("30 2 * * *", "Africa/Casablanca", date(2024, 4, 13), ["Sun 14 03:00 +0100"]),
+        ("30 * * * *", "Africa/Casablanca", date(2024, 4, 14), [f"Sun 14 {h:02}:30 +0000" for h in (0, 1)] + [
+            f"Sun 14 {h:02}:30 +0100" for h in range(3, 24)
+        ]),
+        # Brazil skipped midnight, and Lebanon does.
+        ("0 0 * * *", "America/Sao_Paulo", date(2013, 10, 19), ["Sun 20 01:00 -0200"]),
+        ("10 0 * * *", "Asia/Beirut", date(2024, 3, 30), ["Sun 31 01:00 +0300"]),
+        # Troll changes by two hours.
+        ("30 2 * * *", "Antarctica/Troll", date(2024, 3, 30), ["Sun 31 03:00 +0200"]),
+        # Venezuela went half an hour forward on a day of its own.
+        ("45 2 * * *", "America/Caracas", date(2016, 4, 30), ["Sun 01 03:00 -0400"]),
+    ],
+)  # fmt: skip
+def test_a_change_of_the_clock(cron: str, zone: str, first: date, expected: list[str]) -> None:
+    ticks = local_ticks(cron, zone, first, 3)
+    assert [tick for tick in ticks if tick[:6] == expected[0][:6]] == expected
+
+
+@pytest.mark.parametrize(
     ("cron", "said"),
     [
         ("0 18 * *", "has 4 fields: expected five"),

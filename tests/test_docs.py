@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -11,7 +12,10 @@ from pydantic import BaseModel
 
 from jobs.cli import app
 from jobs.models.estimators import ESTIMATORS
+from jobs.models.pipelines import STEPS
 from warehouse.definitions.features import FeatureHeader
+from warehouse.definitions.gates import Bound, GateSettings, NotWorse, SegmentBound
+from warehouse.definitions.pipeline import PipelineSettings, StepSettings
 from warehouse.definitions.product import (
     CheckHeader,
     CheckSettings,
@@ -21,12 +25,23 @@ from warehouse.definitions.product import (
     PageSettings,
     ProductHeader,
     RowCountBand,
+    ValidationSettings,
 )
 from warehouse.definitions.source import SourceHeader
 
 ROOT = Path(__file__).parent.parent
 TEXT = "\n".join(path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+def commands(group: Any, before: str = "") -> dict[str, Any]:
+    """All commands by their full names: those of a group follow its own."""
+    found: dict[str, Any] = {}
+    for name, command in getattr(group, "commands", {}).items():
+        found |= {f"{before}{name}": command} | commands(command, f"{before}{name} ")
+    return found
+
+
+COMMANDS = commands(typer.main.get_command(app))
 MODELS: list[type[BaseModel]] = [
     SourceHeader,
     FeatureHeader,
@@ -38,6 +53,13 @@ MODELS: list[type[BaseModel]] = [
     CheckSettings,
     RowCountBand,
     CheckHeader,
+    ValidationSettings,
+    PipelineSettings,
+    StepSettings,
+    GateSettings,
+    NotWorse,
+    SegmentBound,
+    Bound,
 ]
 
 
@@ -57,6 +79,10 @@ def test_a_key_of_a_definition_is_documented(model: type[BaseModel]) -> None:
 
 def test_every_estimator_is_documented() -> None:
     assert not [name for name in ESTIMATORS if f"`{name}`" not in TEXT]
+
+
+def test_every_step_of_a_pipeline_is_documented() -> None:
+    assert not [name for name in STEPS if f"`{name}`" not in TEXT]
 
 
 def test_paths_that_readme_names_exist() -> None:

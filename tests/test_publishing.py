@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime, timedelta
 
 import pytest
 
 from jobs.labels import settle_labels
+from jobs.page_states import page_states
 from jobs.predict import predict_pages, run_page
 from jobs.suite import Suite
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, reopened
@@ -168,6 +170,36 @@ def test_outcomes_show_each_prediction_beside_its_label_once_it_is_known(trained
     assert 0 < len(known_early) < len(known_now)
     assert {row[0] for row in known_now} == {0, 1}
     assert settle_labels(trained, trained.definitions.product(PRODUCT)) == 0
+
+
+def test_labels_that_fail_on_one_page_are_made_of_the_others(trained: Suite) -> None:
+    product = trained.definitions.product(PRODUCT)
+    pages = product.pages_between(PAGE, PAGE + timedelta(days=5))
+    path = trained.root / "sql/products/late_order/label.sql"
+    twice = f"UNION ALL BY NAME SELECT order_id, 1 AS label FROM orders WHERE $as_of = TIMESTAMP '{pages[3]}'\n"
+    path.write_text(path.read_text() + twice + twice)
+    suite = reopened(trained)
+    with pytest.raises(RunFailed, match=rf"the labels of late_order {pages[3]} failed: .*more than one label"):
+        predict_pages(suite, suite.definitions.product(PRODUCT), pages)
+    settled = {row[0] for row in rows(suite, "SELECT DISTINCT as_of FROM labels.late_order")}
+    assert settled == {*pages} - {pages[3]}
+    assert {row[0] for row in rows(suite, "SELECT DISTINCT as_of FROM predictions.late_order")} == set(pages)
+
+
+def test_labels_that_another_process_is_making_are_waited_for_and_not_made_twice(trained: Suite) -> None:
+    product = trained.definitions.product(PRODUCT)
+    run_page(reopened(trained, PAGE + timedelta(hours=12)), PRODUCT, PAGE)
+    made = "SELECT count(*) FROM ledger.pages WHERE kind = 'labels'"
+    before = rows(trained, made)[0][0]
+    # Before the labels are mature, what was made a moment ago is made again a moment later.
+    moments = [reopened(trained, PAGE + timedelta(days=1, seconds=second)) for second in range(3)]
+    threads = [threading.Thread(target=settle_labels, args=(suite, product)) for suite in moments]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert rows(trained, made)[0][0] == before + 1
+    assert page_states(trained, product, [PAGE])[0].state == "published"
 
 
 def test_a_page_before_the_label_cutoff_needs_hindsight_and_is_marked(trained: Suite) -> None:

@@ -21,6 +21,7 @@ import duckdb
 from warehouse.chunk import Chunk, FeaturePages
 from warehouse.definitions import Product
 from warehouse.definitions.product import Check
+from warehouse.errors import RunFailed
 from warehouse.ledger import CheckRecord, WrongRow
 from warehouse.system_sql import quote, quote_all, system_sql
 
@@ -40,10 +41,11 @@ _HASHES_AT_A_TIME = 4_000_000
 
 @dataclass
 class Audit:
-    """What the checks of one run found."""
+    """What the checks of one run found. `failed` are the pages on which a check itself failed, with its error."""
 
     checks: list[CheckRecord] = field(default_factory=list)
     wrong_rows: list[WrongRow] = field(default_factory=list)
+    failed: dict[datetime, str] = field(default_factory=dict)
 
     def rejected(self) -> set[datetime]:
         """Give the pages on which an error-check did not pass."""
@@ -55,6 +57,7 @@ class Audit:
         return Audit(
             [check for check in self.checks if check.as_of in kept],
             [row for row in self.wrong_rows if row.as_of in kept],
+            {page: error for page, error in self.failed.items() if page in kept},
         )
 
     def complaints(self) -> list[CheckRecord]:
@@ -112,7 +115,10 @@ def audit_pages(
             _check_built_in(auditor, chunk.cursor, name, features, relations)
     for check in chunk.product.checks:
         for as_of in features.n_rows:
-            _check_own(auditor, chunk, check, as_of, relations)
+            try:
+                _check_own(auditor, chunk, check, as_of, relations)
+            except RunFailed as error:
+                audit.failed.setdefault(as_of, str(error))
     return audit
 
 

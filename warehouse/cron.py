@@ -22,6 +22,7 @@ half an hour, and where midnight is skipped, it loses occurrences or invents som
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import re
 from collections.abc import Iterator
@@ -153,6 +154,11 @@ class Grid:
         parsed = CronSim(self._calendar, EARLIEST)
         return tuple(timedelta(hours=h, minutes=m) for h in sorted(parsed.hours) for m in sorted(parsed.minutes))
 
+    @functools.cached_property
+    def _day_search(self) -> CronSim:
+        """Finds the midnights of the days that match; to be copied, and told where to begin."""
+        return CronSim(" ".join(["0 0", *self._calendar.split()[2:]]), EARLIEST)
+
     def _wall(self, start: datetime, end: datetime) -> Iterator[datetime]:
         """Yield the occurrences on a wall clock that never changes, from `start` to before `end`."""
         for day in self._days(start, end):
@@ -166,8 +172,8 @@ class Grid:
         cronsim is asked for days alone, and told where to go on: its own way through the hours of a day takes
         ten times as long as all the rest.
         """
-        days = " ".join(["0 0", *self._calendar.split()[2:]])
-        search = CronSim(days, datetime(start.year, start.month, start.day) - _SECOND)
+        search = copy.copy(self._day_search)
+        search.dt = datetime(start.year, start.month, start.day) - _SECOND
         with contextlib.suppress(OverflowError):  # it looks for a date beyond the year 9999
             for day in search:
                 if day >= end:

@@ -8,6 +8,7 @@
     │   └── LakeFormatError    the lake was made by a version that this one cannot read
     └── RunFailed              exit 1: the work was understood, tried, and did not succeed
         ├── IngestFailed       a delivery could not be read as its source declares it
+        │   └── NotInstalled   the package that holds a source's files is not there
         ├── ScoringFailed      the model refused the rows it was given
         └── PublishFailed      the commit did not take place; the earlier page stays
 
@@ -55,6 +56,10 @@ class RunFailed(AlmanacError):
 
 class IngestFailed(RunFailed):
     """A delivery could not be read as its source declares it; nothing of it was taken in."""
+
+
+class NotInstalled(IngestFailed):
+    """The package that holds a source's files is not installed; the message says what to install."""
 
 
 class ScoringFailed(RunFailed):

@@ -67,7 +67,7 @@ def compute_labels(
         )
         cursor.execute(statement)
         _check(cursor, product, file)
-        counts = dict(cursor.execute(system_sql("labels/counts"), [str(file)]).fetchall())
+        counts = dict(cursor.execute(system_sql("pages/staged"), [str(file)]).fetchall())
         columns = {key: found[key] for key in product.keys} | {"as_of": "TIMESTAMP", "label": kind}
         return LabelPages(file, {page: counts.get(page, 0) for page in pages}, columns)
     finally:

@@ -26,12 +26,14 @@ from typing import Any
 import duckdb
 import filelock
 
-from warehouse.errors import LakeFormatError, NotFoundError, PublishFailed, RunFailed, UsageError
+from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError, PublishFailed, RunFailed, UsageError
 from warehouse.extensions import open_instance
 from warehouse.system_sql import literal, quote, system_sql
 
 #: Raised when a lake's tables change in a way that older versions cannot read.
 LAKE_FORMAT = 1
+#: Those of sql/system/ledger/views.sql.
+LEDGER_VIEWS = frozenset({"published_pages", "costs"})
 WRITER_LOCK_TIMEOUT_S = 120.0
 _BUSY_TIMEOUT_MS = 30_000
 
@@ -92,7 +94,8 @@ class Lake:
             connection.close()
             if snapshot_id is not None and "snapshot" in str(error).lower():
                 raise NotFoundError(
-                    f"the lake has no snapshot {snapshot_id}; `almanac status` names the newest."
+                    f"the lake has no snapshot {snapshot_id}, or upkeep has let go of it; `almanac status` names the"
+                    " newest."
                 ) from error
             if any(word in str(error) for word in ("version", "not a database", "Could not find")):
                 raise LakeFormatError(
@@ -184,6 +187,25 @@ class Lake:
                     " free disk space if that was the cause, and run this again."
                 ) from error
 
+    @contextlib.contextmanager
+    def maintaining(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the lake under the writer lock for one of DuckLake's own calls, which commit by themselves.
+
+        Raises
+        ------
+        PublishFailed
+            If the catalogue or the disk refuses; what was there before is still there.
+        """
+        with self.writer_lock(), contextlib.closing(self.connect(read_only=False)) as connection:
+            check_format(connection, self.root)
+            try:
+                yield connection
+            except (duckdb.Error, OSError) as error:
+                raise PublishFailed(
+                    f"upkeep of the lake {self.root} went wrong: {error}. What is published is unchanged; see that"
+                    " the disk has room, and run this again."
+                ) from error
+
     def create(self, now: datetime, made_by: str) -> None:
         """Make the lake if there is none, with its ledger. Safe under several processes at once."""
         for directory in (self.root, self.data, self.staging, self.artifacts):
@@ -196,6 +218,9 @@ class Lake:
                 self._attach(connection, read_only=False, snapshot_id=None)
                 connection.execute("BEGIN")
                 connection.execute(system_sql("ledger/create"))
+                connection.execute(system_sql("ledger/extend"))
+                connection.execute(system_sql("ledger/create_rollbacks"))
+                connection.execute(system_sql("ledger/views"))
                 values = [LAKE_FORMAT, uuid.uuid4().hex, made_by, now]
                 connection.execute("INSERT INTO ledger.format VALUES ($1, $2, $3, $4)", values)
                 connection.execute("COMMIT")
@@ -257,11 +282,26 @@ def _kept_reader(lake: Lake) -> duckdb.DuckDBPyConnection:
             except LakeFormatError:
                 opened.close()
                 raise
+            _ensure_views(lake, opened)
             # Cursors that are open still keep theirs alive.
             while len(_readers) >= _READERS_KEPT:
                 _readers.pop(next(iter(_readers))).close()
             _readers[key] = opened
         return _readers[key]
+
+
+def _ensure_views(lake: Lake, opened: duckdb.DuckDBPyConnection) -> None:
+    """Make the views of the ledger that an earlier version of Almanac did not make yet."""
+    query = "SELECT view_name FROM duckdb_views() WHERE database_name = 'lake' AND schema_name = 'ledger'"
+    if {name for (name,) in opened.execute(query).fetchall()} >= LEDGER_VIEWS:
+        return
+    with (
+        # A lake that may not be written to can be read all the same.
+        contextlib.suppress(AlmanacError, OSError, duckdb.Error),
+        lake.writer_lock(timeout_s=5),
+        contextlib.closing(lake.connect(read_only=False)) as connection,
+    ):
+        connection.execute(system_sql("ledger/views"))
 
 
 def table_columns(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> dict[str, str]:

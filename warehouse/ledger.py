@@ -6,13 +6,13 @@ Each dataclass is one row of the table that it names; see `sql/system/ledger/cre
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import duckdb
 
-from warehouse.lake import Commit
+from warehouse.lake import Commit, table_columns
 from warehouse.system_sql import system_sql
 
 if TYPE_CHECKING:
@@ -169,6 +169,15 @@ class ModelRecord:
     scorer: str
     scorer_reason: str
     trained_by: str
+    reason: str | None = None
+    parent: str | None = None
+    pipeline: str | None = None
+    threads: int | None = None
+    platform: str | None = None
+    rows_hash: str | None = None
+    validation: str | None = None
+    importance: dict[str, float] = field(default_factory=dict)
+    cost: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -181,20 +190,41 @@ class Promotion:
     effective_from: datetime
     promoted_at: datetime
     promoted_by: str
+    reason: str | None
+    action: str = "promote"
+    forced: bool = False
+    snapshot_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """A page was put back to what it had been at the snapshot `to_snapshot`, by the commit `snapshot_id`."""
+
+    TABLE: ClassVar[str] = "rollbacks"
+    product: str
+    as_of: datetime
+    to_snapshot: int
+    snapshot_id: int
+    run_id: str
+    rolled_back_at: datetime
+    rolled_back_by: str
     reason: str
 
+    @property
+    def said(self) -> str:
+        """Say it in a line."""
+        at = f"{self.rolled_back_at:%Y-%m-%d %H:%M}"
+        return f"rolled back to snapshot {self.to_snapshot} by {self.rolled_back_by} at {at}: {self.reason}"
 
-Record = (
-    Ingestion
-    | PageRecord
-    | RunRecord
-    | CheckRecord
-    | WrongRow
-    | DefinitionsRecord
-    | GridRecord
-    | ModelRecord
-    | Promotion
-)
+
+class Record(Protocol):
+    """A row of the ledger: a dataclass that names its table."""
+
+    TABLE: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+RecordT = TypeVar("RecordT", bound=Record)
 
 
 def append(commit: Commit, records: Sequence[Record]) -> None:
@@ -273,6 +303,11 @@ def published_pages(
     return {record.as_of: record for record in records}
 
 
+def publications(connection: duckdb.DuckDBPyConnection, product: str, kind: str, as_of: datetime) -> list[PageRecord]:
+    """Read every publication of one page, the oldest first."""
+    return _page_records(connection, "ledger/publications", [product, kind, as_of])
+
+
 def published_sizes(
     connection: duckdb.DuckDBPyConnection, product: str, kind: str, before: datetime
 ) -> list[tuple[datetime, int]]:
@@ -314,23 +349,50 @@ def rows_per_page(connection: duckdb.DuckDBPyConnection, product: str) -> float 
     return float(row[0]) if row and row[0] is not None else None
 
 
+def records_of(
+    connection: duckdb.DuckDBPyConnection, kind: type[RecordT], query: str, parameters: Sequence[Any]
+) -> list[RecordT]:
+    """Read rows as records; what an older lake's table has no column for, or no value, gets the record's default."""
+    present = table_columns(connection, "ledger", kind.TABLE)
+    names = [spec.name for spec in fields(kind) if spec.name in present]
+    if not names:
+        return []
+    rows = connection.execute(system_sql(query, columns=", ".join(names)), list(parameters)).fetchall()
+    required = {spec.name for spec in fields(kind) if spec.default is MISSING and spec.default_factory is MISSING}
+    given = [dict(zip(names, row, strict=True)) for row in rows]
+    return [kind(**{n: value for n, value in row.items() if value is not None or n in required}) for row in given]
+
+
 def models(connection: duckdb.DuckDBPyConnection, product: str) -> list[ModelRecord]:
     """Read a product's model versions, oldest first."""
-    names = [spec.name for spec in fields(ModelRecord)]
-    rows = connection.execute(system_sql("ledger/models", columns=", ".join(names)), [product]).fetchall()
-    return [ModelRecord(**dict(zip(names, row, strict=True))) for row in rows]
+    return records_of(connection, ModelRecord, "ledger/models", [product])
 
 
 def promotions(connection: duckdb.DuckDBPyConnection, product: str) -> list[Promotion]:
     """Read a product's promotions in the order in which they were made."""
-    names = [spec.name for spec in fields(Promotion)]
-    rows = connection.execute(system_sql("ledger/promotions", columns=", ".join(names)), [product]).fetchall()
-    return [Promotion(*row) for row in rows]
+    found = records_of(connection, Promotion, "ledger/promotions", [product])
+    return sorted(found, key=lambda one: (one.promoted_at, one.snapshot_id or 0, one.effective_from))
+
+
+def rollbacks(connection: duckdb.DuckDBPyConnection, product: str) -> dict[datetime, Rollback]:
+    """Read the newest rollback of each page of a product. It stands if no publication has followed it."""
+    if not table_columns(connection, "ledger", Rollback.TABLE):
+        return {}
+    names = [spec.name for spec in fields(Rollback)]
+    rows = connection.execute(system_sql("ledger/rollbacks", columns=", ".join(names)), [product]).fetchall()
+    return {rollback.as_of: rollback for rollback in (Rollback(*row) for row in rows)}
 
 
 def model_in_effect(promotions: Sequence[Promotion], as_of: datetime) -> str | None:
     """Tell which version writes the page `as_of`: that of the newest promotion already in effect then."""
-    effective = [promotion for promotion in promotions if promotion.effective_from <= as_of]
-    if not effective:
-        return None
-    return max(effective, key=lambda promotion: (promotion.effective_from, promotion.promoted_at)).version
+    deciding = deciding_promotion(promotions, as_of)
+    return deciding.version if deciding else None
+
+
+def deciding_promotion(promotions: Sequence[Promotion], as_of: datetime) -> Promotion | None:
+    """Give the promotion that decides who writes the page `as_of`: of those in effect, the one of the latest start.
+
+    Of several with the same start the one that was made last counts; `promotions` are in the order of their making.
+    """
+    effective = [promotion for promotion in reversed(promotions) if promotion.effective_from <= as_of]
+    return max(effective, key=lambda promotion: (promotion.effective_from, promotion.promoted_at), default=None)

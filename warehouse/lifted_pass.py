@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -21,8 +21,10 @@ from warehouse.ranges import Reason
 from warehouse.sandbox import Sandbox, earlier, timestamp_literal
 from warehouse.system_sql import quote, quote_all, system_sql
 
-#: How many pages one query answers for.
-PAGES_AT_ONCE = 64
+#: How many pages one query answers for at most, and how many at least are worth it.
+PAGES_AT_ONCE, WORTH_IT = 64, 4
+#: So many rows may come of joining a source to the pages, at the very worst: each fact on each of them.
+_JOINED_ROWS = 50_000_000
 #: A source of up to this many rows may be read whole on every page.
 _SMALL_ROWS = 50_000
 _numbers = itertools.count()
@@ -66,10 +68,19 @@ def lifted_forms(
             found[name] = Reason(f"it reads the feature group {missing[0]}, which goes the plain way")
             continue
         read = tuple((table, shape) for table, shape in shapes.items() if table in query.tables)
+        if large := [table for table, _ in read if pages_at_once([table], facts) < WORTH_IT]:
+            found[name] = Reason(f"{large[0]} has too many rows to be joined to several pages at once")
+            continue
         found[name] = form = _lifted(query.text, read, tuple(sorted(groups)))
         if isinstance(form, LiftedForm):
             ready.add(name)
     return found
+
+
+def pages_at_once(tables: Iterable[str], facts: Mapping[str, SourceFacts]) -> int:
+    """Give how many pages may be joined to the sources among some tables in one query, so that memory is bounded."""
+    rows = max((facts[table].n_rows for table in tables if table in facts), default=0)
+    return min(PAGES_AT_ONCE, _JOINED_ROWS // max(1, rows))
 
 
 @functools.lru_cache(maxsize=256)
@@ -117,7 +128,9 @@ class LiftedPass:
         workers
             How many slices of pages are worked on at a time.
         """
-        slices = [pages[start : start + PAGES_AT_ONCE] for start in range(0, len(pages), PAGES_AT_ONCE)]
+        tables = {table for tables in self._tables.values() for table in tables}
+        size = max(1, pages_at_once(tables, self._sandbox.facts))
+        slices = [pages[start : start + size] for start in range(0, len(pages), size)]
         lacking: dict[str, list[datetime]] = {}
         with ThreadPoolExecutor(max_workers=max(1, min(workers, len(slices)))) as pool:
             for found in pool.map(lambda part: self._fill_slice(part, columns), slices):

@@ -1,7 +1,8 @@
 """Publishing: staged pages made visible, all of a chunk in one commit with its ledger rows.
 
-Under the writer lock: leave out pages that another run has published from newer facts meanwhile, replace the
-rest, write the ledger, commit. A crash before the commit changes nothing; after it, everything is there.
+Under the writer lock: leave out pages that another run has published from newer facts meanwhile, or that were
+rolled back, replace the rest, write the ledger, commit. A crash before the commit changes nothing; after it,
+everything is there.
 """
 
 from __future__ import annotations
@@ -29,21 +30,30 @@ class StagedRows:
 
 
 def publish(
-    commit: Commit, product: Product, staged: Sequence[StagedRows], passed: Collection[datetime] | None = None
+    commit: Commit,
+    product: Product,
+    staged: Sequence[StagedRows],
+    passed: Collection[datetime] | None = None,
+    made_at: int | None = None,
 ) -> list[PageRecord]:
     """Publish staged pages inside a commit, and give the ledger's rows of those that were.
 
     Of the staged pages only those in `passed` (default: all) are published, and of these not the ones whose
-    published version was made from newer facts: there, the other run won.
+    published version was made from newer facts: there, the other run won. Nor are those that were rolled back after
+    `made_at`, the snapshot that the staged rows were made from: whoever did that wanted what was there before.
     """
     published: list[PageRecord] = []
+    rolled_back = ledger.rollbacks(commit.connection, product.name) if made_at is not None else {}
+    undone = {page for page, rollback in rolled_back.items() if made_at is not None and rollback.snapshot_id > made_at}
     for rows in staged:
         among = [page.as_of for page in rows.pages]
         present = ledger.published_pages(commit.connection, product.name, rows.kind, among)
         kept = [
             page
             for page in rows.pages
-            if (passed is None or page.as_of in passed) and not _is_newer(present.get(page.as_of), page)
+            if (passed is None or page.as_of in passed)
+            and page.as_of not in undone
+            and not _is_newer(present.get(page.as_of), page)
         ]
         if not kept:
             continue

@@ -81,8 +81,12 @@ class RangePass:
         self._sandbox, self._definitions, self._cursor = sandbox, definitions, cursor
         self._schema, self._pages = f"memory.{schema}", pages
 
-    def fill(self) -> dict[str, list[datetime]]:
-        """Fill the chunk's tables of the recognised groups, for all its pages; it leaves none to the plain way."""
+    def fill(self, wanted: Mapping[str, str]) -> dict[str, list[datetime]]:
+        """Fill the chunk's tables of the recognised groups, for all its pages; it leaves none to the plain way.
+
+        `wanted` has, by group, SQL of a relation of `as_of` and the group's keys that are looked up; of a group that
+        is not in it, all rows are made.
+        """
         listed = ", ".join(f"({timestamp_literal(page)})" for page in self._pages)
         pages = f"{self._schema}.{quote('almanac: pages')}"
         self._cursor.execute(f"CREATE TABLE {pages} AS SELECT * FROM (VALUES {listed}) AS pages (as_of)")
@@ -93,7 +97,9 @@ class RangePass:
                 self._cursor.execute(self._facts_view(form.source, facts))
                 shown.add(form.source)
             target = f"{self._schema}.{quote(name)}"
-            self._cursor.execute(system_sql("ranges/collect", target=target, query=form.sql(pages, facts)))
+            self._cursor.execute(
+                system_sql("ranges/collect", target=target, query=form.sql(pages, facts, wanted.get(name)))
+            )
         return {}
 
     def _facts_view(self, name: str, view: str) -> str:

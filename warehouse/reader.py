@@ -89,7 +89,7 @@ class LakeReader:
         UsageError
             If both a snapshot and a time are given.
         NotFoundError
-            If nothing had been committed by that time.
+            If nothing had been committed by that time, or what had been is no longer kept.
         """
         if at_snapshot is not None and at_time is not None:
             raise UsageError("give at_snapshot or at_time, not both.")
@@ -101,9 +101,14 @@ class LakeReader:
         """Give the newest snapshot committed by a time (naive UTC)."""
         with self.lake.reading() as connection:
             row = connection.execute(system_sql("reading/snapshot_at"), [time]).fetchone()
-        if row is None or row[0] is None:
-            raise NotFoundError(f"the lake {self.lake.root} held nothing at {time} UTC.")
-        return int(row[0])
+        found, following = row if row else (None, None)
+        # Upkeep lets go of old snapshots one by one: with one missing after it, this one need not be what held then.
+        if found is None or (following is not None and following != found + 1):
+            raise NotFoundError(
+                f"the lake {self.lake.root} held nothing at {time} UTC, or what it held then is no longer kept; see"
+                " `almanac upkeep --help`."
+            )
+        return int(found)
 
 
 def open_lake(path: str | Path) -> LakeReader:

@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from jobs.cli import backfill, data, pages, suites, training
+from jobs.cli import backfill, clock, data, history, lineage, model_trials, models, pages, suites, training
 from jobs.cli.options import State, shared_options
 from warehouse.errors import AlmanacError
 
@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 app.callback()(shared_options)
 #: In the order in which `almanac --help` lists their commands.
-for _module in (suites, data, training, pages, backfill):
+for _module in (suites, data, training, models, model_trials, pages, backfill, history, clock, lineage):
     _module.add_commands(app)
 
 

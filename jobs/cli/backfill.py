@@ -40,6 +40,7 @@ class Only(StrEnum):
     missing = "missing"
     failed = "failed"
     stale = "stale"
+    rolled_back = "rolled-back"
     all = "all"
 
 
@@ -90,6 +91,8 @@ def _print_plan(plan: Plan) -> None:
         typer.echo(f"No version was in effect at {plan.n_without_model:,} more; see --model and --hindsight.")
     if plan.n_stale:
         typer.echo(f"With --only stale it would make {_cost(plan.n_stale, plan.cost_of_stale)}.")
+    if plan.n_rolled_back:
+        typer.echo(f"{plan.n_rolled_back:,} pages were rolled back and stay so; --only rolled-back makes them again.")
 
 
 def _print_groups(groups: Sequence[Group], title: str) -> None:
@@ -181,6 +184,8 @@ def _report_prepared(prepared: BackfillPlan, as_json: bool) -> None:
             "product": prepared.product.name,
             "pages": prepared.pages,
             "groups": [asdict(group) for group in prepared.groups],
+            "rolled_back": prepared.n_rolled_back,
+            "left_rolled_back": prepared.n_left_rolled_back,
             "models": prepared.models,
             "pages_per_commit": prepared.pages_per_commit,
             "cost": asdict(prepared.cost),
@@ -202,6 +207,7 @@ def _report(order: BackfillOrder, prepared: BackfillPlan, result: PagesResult, a
         "published": len(made),
         "rows": sum(record.n_rows for record in made),
         "made_by_others": len(result.by_others),
+        "left_rolled_back": prepared.n_left_rolled_back,
         "rejected": len(result.rejected),
         "failed": len(result.failed),
         "left": len(result.left),
@@ -273,10 +279,11 @@ def _page_row(state: PageState) -> dict[str, Any]:
         "snapshot": record.snapshot_id if record else None,
         "run": record.run_id if record else None,
         "published_snapshot": state.published.snapshot_id if state.published else None,
+        "rolled_back_to": state.rolled_back.to_snapshot if state.rolled_back else None,
     }
 
 
 def _page_line(state: PageState) -> str:
     record = state.record
     figures = f"{record.n_rows:>8,}  {record.model_version or '-':<8}" if record else f"{'':>8}  {'-':<8}"
-    return f"{state.as_of:%Y-%m-%dT%H:%M}  {state.shown:<9}  {figures}  {state.why or ''}".rstrip()
+    return f"{state.as_of:%Y-%m-%dT%H:%M}  {state.shown:<11}  {figures}  {state.why or ''}".rstrip()

@@ -15,6 +15,7 @@ MARKS = {
     "running": ("~", "cyan"),
     "missing": (".", "dim"),
     "stale": ("s", "yellow"),
+    "rolled back": ("<", "magenta"),
     "published": ("#", "green"),
 }
 

@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
+    from rich.tree import Tree
 
     from jobs.progress import Progress
 
@@ -52,6 +53,14 @@ def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None, *, 
     console = Console()
     # Where nobody watches, nothing is cut or wrapped.
     Console(width=None if console.is_terminal else 240, highlight=False).print(table)
+
+
+def print_tree(tree: Tree) -> None:
+    """Print a tree; where nobody watches, nothing is cut or wrapped."""
+    from rich.console import Console
+
+    console = Console()
+    Console(width=None if console.is_terminal else 240, highlight=False, markup=False).print(tree)
 
 
 def _as_stored(value: Any) -> str:

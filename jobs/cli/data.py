@@ -29,7 +29,8 @@ def ingest(
     """Take in new files of sources as facts.
 
     Rows that the lake holds already are left alone, changed ones become new versions, and rows that break a
-    rule go to rejects.SOURCE with the reason.
+    rule go to rejects.SOURCE with the reason. Where no source is named, those whose package is not installed are
+    passed over, with what to install for them.
 
     Examples:  almanac ingest   |   almanac ingest landings weather
     """
@@ -54,12 +55,16 @@ def ingest(
                 "rejected": done.rows_rejected if done else 0,
                 "known_until": done.max_known_at if done else None,
                 "seconds": round(result.wall_s, 2),
+                "passed_over": result.passed_over,
             }
         )
     if as_json:
         console.print_json(rows)
         return
-    console.print_table(rows, "Ingested")
+    looked_at = [
+        {name: value for name, value in row.items() if name != "passed_over"} for row in rows if not row["passed_over"]
+    ]
+    console.print_table(looked_at, "Ingested")
     for row in rows:
         if row["rejected"]:
             hint = f'almanac query "SELECT reason, count(*) FROM rejects.{row["source"]} GROUP BY reason"'

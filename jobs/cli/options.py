@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -87,3 +87,20 @@ def parse_instant(text: str, option: str) -> datetime:
             f"{option} {text}: not an instant. Write 2013-10-01, 2013-10-01T22:00 (both UTC) or 2013-10-01T18:00-04:00."
         ) from error
     return instant.astimezone(UTC).replace(tzinfo=None) if instant.tzinfo else instant
+
+
+def parse_span(text: str, option: str) -> timedelta:
+    """Read a duration such as `90d` or `1 hour`.
+
+    Raises
+    ------
+    UsageError
+        If it is none.
+    """
+    from warehouse.definitions.durations import parse_duration
+    from warehouse.errors import UsageError
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}.") from error

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from jobs.cli import console
-from jobs.cli.options import DebugOption, JsonOption, State, SuiteOption, now, the_suite
+from jobs.cli.options import DebugOption, JsonOption, State, SuiteOption, now, parse_span, the_suite
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -78,18 +78,44 @@ def status(suite: SuiteOption = None, as_json: JsonOption = False, debug: DebugO
         typer.echo("Nothing has failed.")
 
 
-def upkeep(suite: SuiteOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
-    """Clear what killed runs left behind: orphaned files and staging directories."""
+def upkeep(
+    keep: Annotated[
+        str, typer.Option("--keep", metavar="DURATION", help="How long superseded pages can still be read.")
+    ] = "90d",
+    grace: Annotated[
+        str, typer.Option("--grace", metavar="DURATION", help="How long readers have to end before files go.")
+    ] = "1h",
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Merge small files, let go of what was superseded long ago, clear what killed runs left behind.
+
+    Safe while jobs and readers are at work.
+
+    Examples:  almanac upkeep   |   almanac upkeep --keep 30d
+    """
     from jobs.upkeep import upkeep as run
 
-    result = run(the_suite())
+    result = run(the_suite(), parse_span(keep, "--keep"), parse_span(grace, "--grace"))
     if as_json:
         console.print_json(vars(result))
         return
     typer.echo(
-        f"Cleared {result.orphaned_files} orphaned files ({result.orphaned_bytes:,} bytes) and"
-        f" {result.abandoned_runs} leftovers of runs that are gone."
+        f"Freed {result.freed_files:,} files ({result.freed_bytes:,} bytes), {result.orphaned_files:,} of them orphans"
+        f" ({result.orphaned_bytes:,} bytes), and {result.abandoned_runs:,} leftovers of runs that are gone;"
+        f" forgot {result.forgotten_ticks:,} old ticks."
     )
+    typer.echo(
+        f"Merged {result.files_before:,} files into {result.files_after:,}; let go of {result.snapshots:,} snapshots."
+    )
+    if result.waiting_files:
+        typer.echo(
+            f"{result.waiting_files:,} files are needed by nobody any more; the next upkeep deletes them, once {grace}"
+            " has passed for readers that began before."
+        )
+    for table, why in result.left.items():
+        typer.echo(f"warning: the files of {table} were left as they are: {why}", err=True)
 
 
 def doctor(suite: SuiteOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:

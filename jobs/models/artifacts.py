@@ -1,30 +1,41 @@
-"""A model version on disk: a skops file and a manifest of what it must hash to.
+"""A model version on disk: a skops file, what validation held out, and a manifest of what they must hash to.
 
-Nothing is ever unpickled. A file is loaded only if the ledger's record, the manifest and the bytes agree, if
-it was made by this suite, and if it holds none but the types listed here (and those of the module that the
-product's own estimator comes from).
+Nothing is ever unpickled. A file is read once, into memory, and used only if the ledger's record, the manifest and
+those bytes agree, if it was made by this suite for this version, and if it holds none but the types listed here
+(and those of the modules that the product's own estimator and steps come from).
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import zipfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jobs.models.estimators import importing_from
+from jobs.models.pipelines import importing_from
 from warehouse.errors import ScoringFailed, UsageError
 from warehouse.ledger import ModelRecord
 
-MODEL_FILE, MANIFEST_FILE = "model.skops", "manifest.json"
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-#: What models hold besides the types that skops trusts of itself: plain numbers and arrays under the libraries' own
-#: names. Fixed: a file cannot add to it.
+MODEL_FILE, HELD_OUT_FILE, MANIFEST_FILE = "model.skops", "held_out.parquet", "manifest.json"
+
+#: What registered estimators and steps hold besides the types that skops trusts of itself. Fixed: a file cannot add
+#: to it.
 TRUSTED_TYPES = frozenset(
     {
-        "functools.partial",  # of check_array, below; skops asks for the function's name too
         "collections.OrderedDict",
         "collections.defaultdict",
+        "functools.partial",  # of check_array, below; skops asks for the function's name too
+        "jobs.models.cleaning.Clip",
+        # A Booster keeps its trees in its library's own format, which that library parses.
+        "lightgbm.basic.Booster",
+        "lightgbm.sklearn.LGBMClassifier",
+        "lightgbm.sklearn.LGBMRegressor",
         "numpy.dtype",
         "sklearn._loss.link.HalfLogitLink",
         "sklearn._loss.link.IdentityLink",
@@ -39,11 +50,15 @@ TRUSTED_TYPES = frozenset(
         "sklearn._loss.loss.HalfPoissonLoss",
         "sklearn._loss.loss.HalfSquaredError",
         "sklearn._loss.loss.PinballLoss",
-        "sklearn.calibration._CalibratedClassifier",
-        "sklearn.calibration._SigmoidCalibration",
         "sklearn.compose._column_transformer._RemainderColsList",
         "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.feature_selection._mutual_info.mutual_info_classif",
+        "sklearn.feature_selection._mutual_info.mutual_info_regression",
+        "sklearn.feature_selection._univariate_selection.f_classif",
+        "sklearn.feature_selection._univariate_selection.f_regression",
         "sklearn.metrics._dist_metrics.EuclideanDistance64",
         "sklearn.metrics._dist_metrics.ManhattanDistance64",
         "sklearn.metrics._dist_metrics.MinkowskiDistance64",
@@ -54,12 +69,32 @@ TRUSTED_TYPES = frozenset(
         "sklearn.tree._tree.Tree",
         "sklearn.utils._bunch.Bunch",
         "sklearn.utils.validation.check_array",
+        "xgboost.core.Booster",
+        "xgboost.sklearn.XGBClassifier",
+        "xgboost.sklearn.XGBRegressor",
     }
 )
 
+#: What zipfile, json and skops raise over a file that is not what they expect. Neither has one error of its own.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    TypeError,
+    ValueError,
+)
 
-def write_model(estimator: Any, directory: Path, name: str) -> None:
-    """Write a fitted estimator into `directory`. This takes a while, so do it before the lake is locked.
+
+def write_model(
+    estimator: Any, directory: Path, name: str, pipeline: str | None = None, held_out: pa.Table | None = None
+) -> None:
+    """Write a fitted estimator into `directory`, and the predictions of what validation held out.
+
+    This takes a while, so do it before the lake is locked.
 
     Parameters
     ----------
@@ -67,48 +102,48 @@ def write_model(estimator: Any, directory: Path, name: str) -> None:
         Fitted.
     directory
         Made if it is not there.
-    name
-        The estimator as product.yaml names it.
+    name, pipeline
+        The estimator as product.yaml names it, and the declared steps as the ledger keeps them.
+    held_out
+        Keys, as_of, label and score.
 
     Raises
     ------
     UsageError
         If it holds a type that would not be loaded again.
     """
+    import pyarrow.parquet as pq
     from skops.io import dump
 
     directory.mkdir(parents=True, exist_ok=True)
     dump(estimator, directory / MODEL_FILE)
-    if unknown := untrusted_types(directory / MODEL_FILE, name):
+    if unknown := _untrusted(_held_types((directory / MODEL_FILE).read_bytes()), name, pipeline):
         raise UsageError(
             f"the estimator `{name}` holds types that are not trusted in a model file: {', '.join(unknown)}. Give"
             " `model.estimator` an import path into the module that they come from, or use another estimator."
         )
+    if held_out is not None:
+        pq.write_table(held_out, directory / HELD_OUT_FILE, compression="zstd")
 
 
 def write_manifest(directory: Path, suite_id: str, product: str, version: str) -> str:
     """Write the manifest of a model that `write_model` has written; give its own SHA-256."""
-    files = {MODEL_FILE: _sha256(directory / MODEL_FILE)}
+    names = [name for name in (MODEL_FILE, HELD_OUT_FILE) if (directory / name).exists()]
+    files = {name: _sha256((directory / name).read_bytes()) for name in names}
     manifest = {"suite": suite_id, "product": product, "version": version, "files": files}
     text = json.dumps(manifest, indent=2, sort_keys=True)
     (directory / MANIFEST_FILE).write_text(text, encoding="utf-8")
-    return hashlib.sha256(text.encode()).hexdigest()
+    return _sha256(text.encode())
 
 
-def read_artifact(record: ModelRecord, root: Path, suite_id: str) -> Any:
-    """Load the estimator of a version, after every check; see `verify_artifact` and `load_estimator`."""
-    verify_artifact(record, root, suite_id)
-    return load_estimator(record, root)
-
-
-def verify_artifact(record: ModelRecord, root: Path, suite_id: str) -> str:
-    """Give the SHA-256 of a version's model file, which is the one that the ledger records.
+def read_artifact(record: ModelRecord, lake_root: Path, suite_id: str) -> Any:
+    """Load the estimator of a version from where the ledger says that it lies, after every check.
 
     Parameters
     ----------
     record
         The version.
-    root
+    lake_root
         The lake's directory.
     suite_id
         The suite's, by the lake.
@@ -116,65 +151,124 @@ def verify_artifact(record: ModelRecord, root: Path, suite_id: str) -> str:
     Raises
     ------
     ScoringFailed
-        If a file is missing or any byte of it has changed.
+        If a file is missing, any byte of it has changed, or it is no skops file.
     UsageError
-        If it was made by another suite.
+        If it was made by another suite or for another version, or holds a type that is not trusted or cannot be
+        imported.
     """
-    name, directory = f"{record.product} {record.version}", root / record.artifact
+    from skops.io import loads
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    name = f"{record.product} {record.version}"
+    data = _verified(record, lake_root, suite_id, MODEL_FILE)
     try:
-        text = (directory / MANIFEST_FILE).read_text(encoding="utf-8")
-        found = {MODEL_FILE: _sha256(directory / MODEL_FILE)}
-    except OSError as error:
-        raise ScoringFailed(f"the model {name} cannot be read: {error}. Restore {directory}, or train anew.") from error
-    manifest = json.loads(text) if hashlib.sha256(text.encode()).hexdigest() == record.sha256 else {}
-    if manifest.get("files") != found:
+        found = _held_types(data)
+        if unknown := _untrusted(found, record.estimator, record.pipeline):
+            listed = ", ".join(unknown)
+            raise UsageError(f"the model {name} holds types that are not trusted: {listed}. It is not loaded.")
+        with importing_from(lake_root.parent):
+            return loads(data, trusted=found)
+    except (UntrustedTypesFoundException, ImportError) as error:
+        raise UsageError(f"the model {name} is not loaded: {error}.") from error
+    except _UNREADABLE as error:
         raise ScoringFailed(
-            f"the model {name} in {directory} is not the one that the ledger records: its bytes have changed."
-            " Restore it from a copy, or train anew."
-        )
-    if manifest["suite"] != suite_id:
-        raise UsageError(f"the model {name} was made by another suite; train one here.")
-    return found[MODEL_FILE]
+            f"the model {name} in {record.artifact} is no skops file that can be read here ({type(error).__name__}:"
+            f" {error}). It is not loaded. Restore it from a copy, or train anew."
+        ) from error
 
 
-def load_estimator(record: ModelRecord, root: Path) -> Any:
-    """Load the estimator of a version whose artifact was verified; see `verify_artifact`.
+def verify_artifact(record: ModelRecord, lake_root: Path, suite_id: str) -> str:
+    """Give the SHA-256 of a version's model file, which is the one that the ledger records; see `read_artifact`."""
+    return _sha256(_verified(record, lake_root, suite_id, MODEL_FILE))
+
+
+def read_held_out(record: ModelRecord, lake_root: Path, suite_id: str) -> pa.Table | None:
+    """Read what a version's validation held out: keys, as_of, label and score; None if it held nothing out.
 
     Raises
     ------
-    UsageError
-        If it holds a type that is not trusted, or its module cannot be imported.
+    ScoringFailed, UsageError
+        As `read_artifact`.
     """
-    from skops.io import get_untrusted_types, load
-    from skops.io.exceptions import UntrustedTypesFoundException
+    import pyarrow.parquet as pq
 
-    name, file = f"{record.product} {record.version}", root / record.artifact / MODEL_FILE
-    if unknown := untrusted_types(file, record.estimator):
-        raise UsageError(f"the model {name} holds types that are not trusted: {', '.join(unknown)}. It is not loaded.")
+    if HELD_OUT_FILE not in _manifest(record, lake_root, suite_id)["files"]:
+        return None
+    return pq.read_table(io.BytesIO(_verified(record, lake_root, suite_id, HELD_OUT_FILE)))
+
+
+def _manifest(record: ModelRecord, lake_root: Path, suite_id: str) -> dict[str, Any]:
+    """Read a version's manifest, if it is the one that the ledger records and belongs to this suite and version."""
+    text = _bytes_of(record, lake_root, MANIFEST_FILE)
+    if _sha256(text) != record.sha256:
+        raise _changed(record)
+    manifest = dict(json.loads(text))
+    name = f"{record.product} {record.version}"
+    if manifest["suite"] != suite_id:
+        raise UsageError(f"the model {name} was made by another suite; train one here.")
+    if (manifest["product"], manifest["version"]) != (record.product, record.version):
+        found = f"{manifest['product']} {manifest['version']}"
+        raise UsageError(f"the artifact of {name} is that of {found}. It is not loaded; train anew.")
+    return manifest
+
+
+def _verified(record: ModelRecord, lake_root: Path, suite_id: str, file: str) -> bytes:
+    """Give the bytes of one of a version's files, which are those that the manifest names."""
+    expected = _manifest(record, lake_root, suite_id)["files"].get(file)
+    data = _bytes_of(record, lake_root, file)
+    if _sha256(data) != expected:
+        raise _changed(record)
+    return data
+
+
+def _bytes_of(record: ModelRecord, lake_root: Path, file: str) -> bytes:
+    """Read a file, if it lies where artifacts lie: neither the ledger's path nor a link leads elsewhere."""
+    home = (lake_root / "artifacts" / record.product).resolve()
+    name = f"{record.product} {record.version}"
     try:
-        with importing_from(root.parent):
-            return load(file, trusted=get_untrusted_types(file=file))
-    except (UntrustedTypesFoundException, ImportError) as error:
-        raise UsageError(f"the model {name} is not loaded: {error}.") from error
+        path = (lake_root / record.artifact / file).resolve()
+        if not path.is_relative_to(home) or path.name != file:
+            raise UsageError(
+                f"the model {name} is said to lie in {record.artifact}, which leads out of {home}. It is not loaded;"
+                " train anew."
+            )
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise ScoringFailed(
+            f"the model {name} cannot be read: {error}. Restore {record.artifact}, or train anew."
+        ) from error
 
 
-def untrusted_types(file: Path, estimator: str) -> list[str]:
-    """Give the types in a model file that are neither trusted here nor the estimator's own module's.
+def _changed(record: ModelRecord) -> ScoringFailed:
+    return ScoringFailed(
+        f"the model {record.product} {record.version} in {record.artifact} is not the one that the ledger records: its"
+        " bytes have changed. Restore it from a copy, or train anew."
+    )
 
-    Parameters
-    ----------
-    file
-        Written by `write_model`.
-    estimator
-        As product.yaml names it; of an import path, the module's types are trusted.
-    """
+
+def _held_types(data: bytes) -> list[str]:
+    """Name the types in a model file that skops does not trust of itself."""
     from skops.io import get_untrusted_types
 
-    own = f"{estimator.partition(':')[0]}." if ":" in estimator else None
-    held = get_untrusted_types(file=file)
-    return [kind for kind in held if kind not in TRUSTED_TYPES and (own is None or not kind.startswith(own))]
+    return list(get_untrusted_types(data=data))
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _untrusted(held: Iterable[str], estimator: str, pipeline: str | None) -> list[str]:
+    """Leave out the types that are trusted here, and those of modules that the product itself names."""
+    own = tuple(f"{module}." for module in _own_modules(estimator, pipeline))
+    return [kind for kind in held if kind not in TRUSTED_TYPES and not kind.startswith(own)]
+
+
+def _own_modules(estimator: str, pipeline: str | None) -> Iterable[str]:
+    declared = json.loads(pipeline) if pipeline else None
+    if isinstance(declared, str):
+        steps = [declared]
+    else:
+        steps = [step["step"] for part in (declared or {}).values() for step in part]
+    for path in (estimator, *steps):
+        if ":" in path:
+            yield path.partition(":")[0]
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,24 +1,22 @@
 """The estimators that product.yaml can name, and how each is made ready for a product's features.
 
 A registered estimator is put behind the encoding that it needs: trees take numbers as they are and categories
-as ordinals, linear models take imputed and scaled numbers and one-hot categories. An import path
-`package.module:factory` gives an estimator of the suite's own, which is handed the features as they are (a
-Polars frame of Float64 and String columns).
+as ordinals, the others imputed and scaled numbers and one-hot categories; product.yaml can declare other steps. An
+import path `package.module:factory` gives an estimator of the suite's own, which is handed the features as they are
+(a Polars frame of Float64 and String columns), unless steps are declared.
 """
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import importlib
-import inspect
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from jobs.models.pipelines import imported, keeps_categories, make_steps
 from warehouse.definitions import Product
+from warehouse.definitions.pipeline import PipelineSettings
 from warehouse.errors import DefinitionError
 
 
@@ -31,19 +29,39 @@ class EstimatorSpec:
     encoding: Literal["ordinal", "one_hot"]
     #: Takes the positions of categorical columns, and needs no order among categories.
     native_categories: bool = False
+    #: Parameters that it has unless product.yaml gives others.
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
+#: What stands before a registered estimator, unless product.yaml declares a pipeline.
+ENCODINGS = {
+    "ordinal": PipelineSettings.model_validate({"categories": ["ordinal"]}),
+    "one_hot": PipelineSettings.model_validate({"categories": ["one_hot"], "numbers": ["impute", "standard_scale"]}),
+}
+
+
+def _both(name: str, path: str, encoding: Literal["ordinal", "one_hot"], **more: Any) -> dict[str, EstimatorSpec]:
+    """Register an estimator that comes as a classifier and as a regressor."""
+    return {
+        f"{name}_classifier": EstimatorSpec(f"{path}Classifier", "binary", encoding, **more),
+        f"{name}_regressor": EstimatorSpec(f"{path}Regressor", "regression", encoding, **more),
+    }
+
+
+#: LightGBM and XGBoost need the extra of that name.
 ESTIMATORS: dict[str, EstimatorSpec] = {
-    "hist_gradient_boosting_classifier": EstimatorSpec(
-        "sklearn.ensemble:HistGradientBoostingClassifier", "binary", "ordinal", native_categories=True
+    **_both("hist_gradient_boosting", "sklearn.ensemble:HistGradientBoosting", "ordinal", native_categories=True),
+    **_both("random_forest", "sklearn.ensemble:RandomForest", "ordinal"),
+    **_both("extra_trees", "sklearn.ensemble:ExtraTrees", "ordinal"),
+    **_both("gradient_boosting", "sklearn.ensemble:GradientBoosting", "one_hot"),
+    **_both("lightgbm", "lightgbm:LGBM", "ordinal", defaults={"verbose": -1}),
+    **_both("xgboost", "xgboost:XGB", "ordinal"),
+    **_both("mlp", "sklearn.neural_network:MLP", "one_hot"),
+    "sgd_classifier": EstimatorSpec(
+        "sklearn.linear_model:SGDClassifier", "binary", "one_hot", defaults={"loss": "log_loss"}
     ),
-    "hist_gradient_boosting_regressor": EstimatorSpec(
-        "sklearn.ensemble:HistGradientBoostingRegressor", "regression", "ordinal", native_categories=True
-    ),
-    "random_forest_classifier": EstimatorSpec("sklearn.ensemble:RandomForestClassifier", "binary", "ordinal"),
-    "random_forest_regressor": EstimatorSpec("sklearn.ensemble:RandomForestRegressor", "regression", "ordinal"),
-    "extra_trees_classifier": EstimatorSpec("sklearn.ensemble:ExtraTreesClassifier", "binary", "ordinal"),
-    "extra_trees_regressor": EstimatorSpec("sklearn.ensemble:ExtraTreesRegressor", "regression", "ordinal"),
+    "sgd_regressor": EstimatorSpec("sklearn.linear_model:SGDRegressor", "regression", "one_hot"),
+    "naive_bayes": EstimatorSpec("sklearn.naive_bayes:GaussianNB", "binary", "one_hot"),
     "logistic_regression": EstimatorSpec("sklearn.linear_model:LogisticRegression", "binary", "one_hot"),
     "ridge": EstimatorSpec("sklearn.linear_model:Ridge", "regression", "one_hot"),
 }
@@ -66,6 +84,8 @@ def make_estimator(product: Product, features: Mapping[str, str], root: Path) ->
     DefinitionError
         If the estimator is not known, cannot be imported, does not suit the label, or refuses a parameter.
     """
+    from sklearn.pipeline import Pipeline
+
     settings = product.header.model
     where = product.yaml_where
     spec = ESTIMATORS.get(settings.estimator)
@@ -80,59 +100,19 @@ def make_estimator(product: Product, features: Mapping[str, str], root: Path) ->
         raise DefinitionError(
             f"{where}: `{settings.estimator}` is for {spec.kind} labels, and the label is {product.header.label.kind}."
         )
-    factory = _import(spec.path if spec else settings.estimator, where, root)
-    parameters = dict(settings.parameters)
-    accepted = inspect.signature(factory).parameters
-    if "random_state" in accepted:
-        parameters.setdefault("random_state", settings.seed)
-    categorical = [index for index, kind in enumerate(features.values()) if kind == "VARCHAR"]
-    if spec is not None and spec.native_categories and categorical:
+    factory = imported(spec.path if spec else settings.estimator, where, root)
+    parameters = {**(spec.defaults if spec else {}), **settings.parameters}
+    n_texts = sum(kind == "VARCHAR" for kind in features.values())
+    if spec is not None and spec.native_categories and n_texts and keeps_categories(settings.pipeline):
         # The encoding puts categories first, in order.
-        parameters.setdefault("categorical_features", list(range(len(categorical))))
+        parameters.setdefault("categorical_features", list(range(n_texts)))
     try:
         estimator = factory(**parameters)
     except TypeError as error:
         raise DefinitionError(f"{where}: `{settings.estimator}` refuses model.parameters: {error}.") from error
-    return _encoded(estimator, spec, list(features), categorical) if spec else estimator
-
-
-def _import(path: str, where: str, root: Path) -> Any:
-    module_name, _, name = path.partition(":")
-    try:
-        with importing_from(root):
-            return getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
-        raise DefinitionError(f"{where}: the estimator `{path}` cannot be imported: {error}.") from error
-
-
-@contextlib.contextmanager
-def importing_from(root: Path) -> Iterator[None]:
-    """Let modules of the suite in `root` be imported, before others of the same name."""
-    sys.path.insert(0, str(root))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(root))
-
-
-def _encoded(estimator: Any, spec: EstimatorSpec, features: Sequence[str], categorical: Sequence[int]) -> Any:
-    """Put an estimator behind the encoding of its features."""
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
-
-    texts = [features[index] for index in categorical]
-    numbers = [name for index, name in enumerate(features) if index not in set(categorical)]
-    missing = float("nan")
-    if spec.encoding == "ordinal":
-        ordinal = OrdinalEncoder(
-            handle_unknown="use_encoded_value", unknown_value=missing, encoded_missing_value=missing, dtype="float64"
-        )
-        steps = [("categories", ordinal, texts), ("numbers", "passthrough", numbers)]
-    else:
-        scaled = Pipeline([("impute", SimpleImputer(keep_empty_features=True)), ("scale", StandardScaler())])
-        one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-        steps = [("categories", one_hot, texts), ("numbers", scaled, numbers)]
-    encoder = ColumnTransformer([step for step in steps if step[2]])
-    return Pipeline([("encode", encoder), ("model", estimator)])
+    if hasattr(estimator, "get_params") and estimator.get_params(deep=False).get("random_state", 0) is None:
+        estimator.set_params(random_state=settings.seed)
+    declared = settings.pipeline or (ENCODINGS[spec.encoding] if spec else None)
+    if declared is None:
+        return estimator
+    return Pipeline([*make_steps(declared, product, features, root), ("model", estimator)])

@@ -24,7 +24,7 @@ def binary_metrics(labels: Floats, probabilities: Floats) -> dict[str, float]:
         "mean_probability": float(probabilities.mean()),
         "log_loss": float(log_loss(labels, probabilities, labels=[0, 1])),
         "brier": float(brier_score_loss(labels, probabilities, pos_label=1)),
-        "calibration_error": _calibration_error(labels, probabilities),
+        "calibration_error": calibration_error(labels, probabilities),
     }
     if 0 < labels.mean() < 1:
         figures["roc_auc"] = float(roc_auc_score(labels, probabilities))
@@ -64,7 +64,8 @@ def calibration_table(labels: Floats, probabilities: Floats, groups: int = 10) -
     ]
 
 
-def _calibration_error(labels: Floats, probabilities: Floats) -> float:
+def calibration_error(labels: Floats, probabilities: Floats) -> float:
+    """Give the expected calibration error over ten equally large groups (Naeini et al., AAAI 2015)."""
     table = calibration_table(labels, probabilities)
     total = sum(row["n_rows"] for row in table)
     return float(sum(row["n_rows"] * abs(row["predicted"] - row["observed"]) for row in table) / total)

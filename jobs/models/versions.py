@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from jobs.models.artifacts import load_estimator, read_artifact, verify_artifact
+from jobs.models.artifacts import read_artifact, read_held_out, verify_artifact
 from warehouse import ledger
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.lake import Lake, check_format
 from warehouse.ledger import ModelRecord, Promotion
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from jobs.scoring import Scorer
 
 
@@ -57,10 +59,30 @@ class ModelHistory:
             )
         return self.version(name)
 
-    def next_version(self) -> str:
-        """Name the next stateless version: v1, v2, ..."""
-        numbers = [int(model.version[1:].partition(".")[0]) for model in self.models]
-        return f"v{max(numbers, default=0) + 1}"
+    def live(self, as_of: datetime) -> ModelRecord | None:
+        """Give the version that writes the page `as_of`, or None where none was in effect."""
+        name = ledger.model_in_effect(self.promotions, as_of)
+        return self.version(name) if name is not None else None
+
+    def newest(self) -> ModelRecord:
+        """Give the version that knows the latest labels; of several the one trained last. There must be one."""
+        return max(reversed(self.models), key=lambda model: (model.label_cutoff, model.trained_at))
+
+    def next_version(self, parent: ModelRecord | None = None) -> str:
+        """Name the next stateless version, v1, v2, ...; or the next that continues v1, v1.1, v1.2, ..."""
+        if parent is None:
+            return f"v{max((_numbers(model.version)[0] for model in self.models), default=0) + 1}"
+        major = _numbers(parent.version)[0]
+        return f"v{major}.{max(minor for n, minor in map(_numbers, self._names()) if n == major) + 1}"
+
+    def _names(self) -> list[str]:
+        return [model.version for model in self.models]
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    """Read v2 as (2, 0), and v2.3 as (2, 3)."""
+    major, _, minor = version[1:].partition(".")
+    return int(major), int(minor or 0)
 
 
 def model_history(connection: duckdb.DuckDBPyConnection, product: str) -> ModelHistory:
@@ -99,8 +121,7 @@ def load_scorer(lake: Lake, model: ModelRecord) -> Scorer:
     UsageError
         If it was made by another suite, or holds a type that is not trusted.
     """
-    with lake.reading() as connection:
-        suite_id = check_format(connection, lake.root)
+    suite_id = _suite_id(lake)
     directory = (lake.root / model.artifact).absolute()
     key = (directory, model.version, verify_artifact(model, lake.root, suite_id), model.scorer)
     with _scorers_lock:
@@ -114,11 +135,26 @@ def load_scorer(lake: Lake, model: ModelRecord) -> Scorer:
 def _make_scorer(root: Path, model: ModelRecord, suite_id: str) -> Scorer:
     from jobs.scoring import ProcessScorer, compile_model
 
-    estimator = load_estimator(model, root)
+    estimator = read_artifact(model, root, suite_id)
     if model.scorer == "estimator":
         load = partial(read_artifact, model, root.absolute(), suite_id)
         return ProcessScorer(estimator, model.features, model.scorer_reason, load)
     return compile_model(estimator, model.features)
+
+
+def load_estimator(lake: Lake, model: ModelRecord) -> Any:
+    """Load a version's estimator, or pipeline, after every check; see `read_artifact` for what it raises."""
+    return read_artifact(model, lake.root, _suite_id(lake))
+
+
+def load_held_out(lake: Lake, model: ModelRecord) -> pa.Table | None:
+    """Load what a version's validation held out: keys, as_of, label and score."""
+    return read_held_out(model, lake.root, _suite_id(lake))
+
+
+def _suite_id(lake: Lake) -> str:
+    with lake.reading() as connection:
+        return check_format(connection, lake.root)
 
 
 #: Scorers that a process keeps, by their artifact's place, version and hash, the one asked for last at the end.

@@ -13,7 +13,7 @@ import numpy as np
 
 from jobs.scoring.block import Block
 from jobs.scoring.encoders import one_hot_encoder, ordinal_encoder
-from jobs.scoring.scalers import max_abs_scaler, min_max_scaler, robust_scaler, simple_imputer, standard_scaler
+from jobs.scoring.scalers import clip, max_abs_scaler, min_max_scaler, robust_scaler, simple_imputer, standard_scaler
 from jobs.scoring.scorer import NotUnderstood
 
 
@@ -75,8 +75,12 @@ STEPS: dict[str, Callable[[Any, Block], Block]] = {
     "RobustScaler": robust_scaler,
     "ColumnTransformer": column_transformer,
     "Pipeline": pipeline_steps,
+    "Clip": clip,
 }
-"""What is understood, by the class's name; classes of scikit-learn only."""
+"""What is understood, by the class's name; classes of scikit-learn, and our own, only.
+
+Selection is not among them: the estimator refuses an infinity in a column that selection drops, and a scorer that
+never looks at the column would not."""
 
 
 def _is_passthrough(step: Any) -> bool:
@@ -84,6 +88,10 @@ def _is_passthrough(step: Any) -> bool:
         return True
     # A fitted ColumnTransformer keeps "passthrough" as a FunctionTransformer that does nothing.
     return type(step).__name__ == "FunctionTransformer" and step.func is None and not step.validate
+
+
+def _is_known_module(name: str) -> bool:
+    return name.startswith("sklearn.") or name == "jobs.models.cleaning"
 
 
 def compile_step(step: Any, block: Block) -> Block:
@@ -96,7 +104,7 @@ def compile_step(step: Any, block: Block) -> Block:
     """
     if _is_passthrough(step):
         return block
-    known = STEPS.get(type(step).__name__) if type(step).__module__.startswith("sklearn.") else None
+    known = STEPS.get(type(step).__name__) if _is_known_module(type(step).__module__) else None
     if known is None:
         raise NotUnderstood(f"the step {type(step).__name__} is not among those that are understood")
     if getattr(step, "_sklearn_output_config", {}).get("transform", "default") != "default":

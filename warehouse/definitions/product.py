@@ -11,6 +11,8 @@ from pydantic import Field, field_validator, model_validator
 
 from warehouse.cron import Grid
 from warehouse.definitions.durations import Duration
+from warehouse.definitions.gates import GateSettings
+from warehouse.definitions.pipeline import PipelineSettings
 from warehouse.definitions.sql_file import SqlFile, Strict
 from warehouse.errors import DefinitionError
 from warehouse.query import CheckedQuery
@@ -43,6 +45,13 @@ class LabelSettings(Strict):
     matures_within: Duration
 
 
+class ValidationSettings(Strict):
+    """How a training is validated: the newest `share` of the pages is held out, in `folds` steps of time."""
+
+    folds: int = Field(default=1, ge=1)
+    share: float = Field(default=0.2, gt=0, lt=1)
+
+
 class ModelSettings(Strict):
     """Which estimator is trained, by a registered name or an import path `package.module:factory`."""
 
@@ -51,6 +60,15 @@ class ModelSettings(Strict):
     seed: int = 0
     leave_out: list[str] = Field(default_factory=list)
     train_on: Duration | None = None
+    validation: ValidationSettings = Field(default_factory=ValidationSettings)
+    pipeline: PipelineSettings | str | None = None
+
+    @field_validator("pipeline")
+    @classmethod
+    def _is_a_path(cls, value: Any) -> Any:
+        if isinstance(value, str) and ":" not in value:
+            raise ValueError(f"`{value}` is no import path `package.module:factory`; or give the steps themselves")
+        return value
 
 
 class PageSettings(Strict):
@@ -107,6 +125,7 @@ class ProductHeader(Strict):
     valid_for: Duration | None = None
     fresh_within: Duration | None = None
     checks: CheckSettings = Field(default_factory=CheckSettings)
+    gates: GateSettings | None = None
 
     @field_validator("features", mode="before")
     @classmethod
@@ -119,6 +138,13 @@ class ProductHeader(Strict):
     def _has_validity(self) -> Self:
         if (self.valid_until is None) == (self.valid_for is None):
             raise ValueError("give either `valid_for` (a duration) or `valid_until` (a column), and not both")
+        return self
+
+    @model_validator(mode="after")
+    def _gates_go_with_the_label(self) -> Self:
+        problems = self.gates.problems(self.label.kind) if self.gates else []
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
 

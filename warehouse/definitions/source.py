@@ -25,6 +25,7 @@ class SourceHeader(Strict):
     owner: str | None = None
     files: str | list[str] | None = None
     loader: str | None = None
+    requires: str | None = None
     restated_at: str | None = None
     withdrawn: str | None = None
     arrives_within: Duration = timedelta(0)
@@ -34,6 +35,13 @@ class SourceHeader(Strict):
     def _has_one_origin(self) -> Self:
         if (self.files is None) == (self.loader is None):
             raise ValueError("give either `files` (paths, globs or package:NAME/PATH) or `loader`, and not both")
+        return self
+
+    @model_validator(mode="after")
+    def _requires_what_it_reads(self) -> Self:
+        files = [self.files] if isinstance(self.files, str) else self.files or []
+        if self.requires is not None and not any(file.startswith("package:") for file in files):
+            raise ValueError("`requires` says what to install for `files: package:NAME/PATH`, and there are none")
         return self
 
 

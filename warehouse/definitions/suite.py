@@ -130,10 +130,9 @@ def load_definitions(root: Path) -> Definitions:
     files = sorted((root / "sql/features").glob("*.sql"))
     names = {path.stem for path in files} | sources.keys()
     groups = _load_each(root, "sql/features/*.sql", problems, functools.partial(_read_group, names=names))
-    tables = {*sources, *(path.stem for path in files)}
     products: dict[str, Product] = {}
     for path in sorted((root / "sql/products").glob("*/product.yaml")):
-        product = _read_product(path, root, problems, tables, {p.stem for p in files})
+        product = _read_product(path, root, problems, set(sources), {p.stem for p in files})
         if product is not None:
             products[product.name] = product
     problems += [
@@ -198,13 +197,17 @@ def _read_group(name: str, file: SqlFile, problems: list[str], *, names: set[str
     return FeatureGroup(name, file, header, query) if header and query else None
 
 
-def _read_product(path: Path, root: Path, problems: list[str], tables: set[str], groups: set[str]) -> Product | None:
+def _read_product(path: Path, root: Path, problems: list[str], sources: set[str], groups: set[str]) -> Product | None:
     directory, where = path.parent, path.relative_to(root).as_posix()
     text = path.read_text(encoding="utf-8")
     header = validate(ProductHeader, text, where, problems)
     files = {where: text}
     queries: dict[str, CheckedQuery | None] = {}
-    for stem, parameters in (("entities", {"as_of"}), ("label", {"as_of", "known_by"})):
+    # A feature group is of one instant, $as_of; label and checks see the sources at another, or beside the page.
+    for stem, tables, parameters in (
+        ("entities", sources | groups, {"as_of"}),
+        ("label", sources, {"as_of", "known_by"}),
+    ):
         if not (directory / f"{stem}.sql").exists():
             problems.append(f"{directory.relative_to(root)}: the file {stem}.sql is missing.")
             continue
@@ -216,7 +219,7 @@ def _read_product(path: Path, root: Path, problems: list[str], tables: set[str],
         root,
         f"{directory.relative_to(root)}/checks/*.sql",
         problems,
-        lambda name, file, found: _read_check(name, file, found, tables),
+        lambda name, file, found: _read_check(name, file, found, sources),
     )
     files |= {check.file.where: check.file.text for check in checks.values()}
     if header is None or queries.get("entities") is None or queries.get("label") is None:
@@ -228,9 +231,9 @@ def _read_product(path: Path, root: Path, problems: list[str], tables: set[str],
     return Product(directory.name, where, header, entities, label, files, tuple(checks.values()))
 
 
-def _read_check(name: str, file: SqlFile, problems: list[str], tables: set[str]) -> Check | None:
+def _read_check(name: str, file: SqlFile, problems: list[str], sources: set[str]) -> Check | None:
     header = read_header(CheckHeader, file, problems)
-    query = _query(problems, file.statement, file.where, tables={*tables, "page"}, parameters={"as_of"})
+    query = _query(problems, file.statement, file.where, tables={*sources, "page"}, parameters={"as_of"})
     return Check(name, file, header, query) if header and query else None
 
 

@@ -13,6 +13,19 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML's booleans as its version 1.2 has them: `true` and `false`.
+
+    In version 1.1, PyYAML's, `on`, `off`, `yes` and `no` are booleans too, even as keys, and `on` is one of ours.
+    """
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
 Path = tuple[str | int, ...]
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -37,7 +50,7 @@ def read_yaml(text: str, where: str, first_line: int = 1) -> YamlText:
     parsed = YamlText(data=None)
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        parsed.data = yaml.safe_load(text)
+        parsed.data = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = first_line + (mark.line if mark else 0)

@@ -13,6 +13,7 @@ It is a ladder of CTEs, each named for what it holds:
     range_inputs     the facts that some page reads: segment, keys, what they contribute
     range_keys       the keys, numbered
     range_facts      range_inputs with key numbers
+    range_wanted     per key, the pages that it is wanted on, where that is known
     range_parts      partial aggregates by key and segment
     range_running    running totals of them along each key
     range_lists      per key, the totals as lists, and for each segment the place of its total in them
@@ -39,7 +40,7 @@ from warehouse.ranges.segments import fact_steps, page_steps
 from warehouse.ranges.totals import spread, total_steps
 
 
-def compose(plan: Plan, pages: str, facts: str) -> str:
+def compose(plan: Plan, pages: str, facts: str, wanted: str | None = None) -> str:
     """Write the query.
 
     Parameters
@@ -50,6 +51,8 @@ def compose(plan: Plan, pages: str, facts: str) -> str:
         SQL of a relation with a column `as_of` (TIMESTAMP).
     facts
         SQL of the source's relation: its columns and `known_at`, unfiltered.
+    wanted
+        SQL of a relation of `as_of` and the keys by the names of the result; None: every key that has facts.
 
     Returns
     -------
@@ -57,7 +60,9 @@ def compose(plan: Plan, pages: str, facts: str) -> str:
         A SELECT whose columns are `as_of` and then the author's.
     """
     needs = Needs.of(plan)
-    steps = [*page_steps(plan, needs, pages), *fact_steps(plan, needs, facts), *total_steps(plan, needs)]
+    steps = [*page_steps(plan, needs, pages), *fact_steps(plan, needs, facts)]
+    steps += [("range_wanted", _wanted(plan, wanted))] if wanted else []
+    steps += total_steps(plan, needs, is_wanted=bool(wanted))
     steps += [
         (f"range_spread_{number}", spread(edges, values))
         for number, (edges, values) in enumerate(needs.spreads.items())
@@ -67,6 +72,20 @@ def compose(plan: Plan, pages: str, facts: str) -> str:
         f"{name} AS {'MATERIALIZED ' if _uses(bodies, name) > 1 else ''}{indented(body)}" for name, body in steps
     )
     return f"WITH {ladder}\n{bodies[-1]}"
+
+
+def _wanted(plan: Plan, wanted: str) -> str:
+    names = dict(plan.items)
+    match = " AND ".join(
+        f"wanted.{quoted(names[quoted(f'key_{n}')])} = range_keys.key_{n}" for n in range(len(plan.keys))
+    )
+    return select(
+        ["key_id", "list(DISTINCT page) AS pages"],
+        f"FROM {wanted} AS wanted",
+        "JOIN range_pages ON range_pages.as_of = wanted.as_of",
+        f"JOIN range_keys ON {match}",
+        "GROUP BY key_id",
+    )
 
 
 def _last(plan: Plan, needs: Needs) -> str:

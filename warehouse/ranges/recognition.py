@@ -39,7 +39,7 @@ class RangeForm:
     columns: tuple[Column, ...]
     plan: Plan
 
-    def sql(self, pages_relation: str, facts_relation: str) -> str:
+    def sql(self, pages_relation: str, facts_relation: str, wanted: str | None = None) -> str:
         """Write the query that makes the rows of all pages at once.
 
         Parameters
@@ -49,6 +49,9 @@ class RangeForm:
         facts_relation
             SQL of the source's relation, quoted as need be: its columns and `known_at`, unfiltered. Neither
             name may begin with `range_`. Both are read in a session with `TimeZone = 'UTC'`.
+        wanted
+            SQL of a relation of `as_of` and the columns that the query groups by, under the names that they have in
+            its result: only these rows are made. Without it, or without group keys, all are.
 
         Returns
         -------
@@ -58,7 +61,14 @@ class RangeForm:
         for relation in (pages_relation, facts_relation):
             if relation.strip().strip('"').lower().startswith("range_"):
                 raise ValueError(f"{relation}: names that begin with range_ are taken by the query itself")
-        return compose(self.plan, pages_relation, facts_relation)
+        return compose(self.plan, pages_relation, facts_relation, wanted if self.keys else None)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns that the query groups by, as its result names them; none if one of them is not in it."""
+        names = dict(self.plan.items)
+        numbered = [quoted(f"key_{number}") for number in range(len(self.plan.keys))]
+        return tuple(names[key] for key in numbered) if all(key in names for key in numbered) else ()
 
     def explain(self) -> list[tuple[str, str]]:
         """Return, for each aggregate as written, how it is put together: 'running' or 'spread'."""

@@ -8,8 +8,11 @@ from warehouse.ranges.layout import indented, select
 from warehouse.ranges.plans import Needs, Plan
 
 
-def total_steps(plan: Plan, needs: Needs) -> list[tuple[str, str]]:
-    """Write the steps from partial aggregates to the values per key and page."""
+def total_steps(plan: Plan, needs: Needs, *, is_wanted: bool = False) -> list[tuple[str, str]]:
+    """Write the steps from partial aggregates to the values per key and page.
+
+    `is_wanted` tells whether `range_wanted` has the pages that each key is wanted on.
+    """
     measures = [f"{aggregate} AS measure_{n}" for n, (aggregate, _) in enumerate(needs.measures)]
     partials = [f"{aggregate} AS partial_{n}" for n, aggregate in enumerate(needs.partials)]
     running = [
@@ -58,13 +61,13 @@ def total_steps(plan: Plan, needs: Needs) -> list[tuple[str, str]]:
                 *([] if plan.is_global else ["GROUP BY key_id"]),
             ),
         ),
-        ("range_places", _places(needs)),
+        ("range_places", _places(needs, is_wanted)),
         ("range_moves", _moves(plan, needs)),
         ("range_values", _values(needs)),
     ]
 
 
-def _places(needs: Needs) -> str:
+def _places(needs: Needs, is_wanted: bool) -> str:
     """Look up the place of each edge: how many totals lie before it, plus one for the zero in front."""
     totals = [f"total_{n}" for n in range(len(needs.measures))]
     arrays = ["list(as_of ORDER BY page) AS as_ofs"]
@@ -76,9 +79,11 @@ def _places(needs: Needs) -> str:
     ]
     # Joined before unnest, the lists of pages stay as they are: a filter could not turn that into a join
     # that copies them for each row.
+    pages = "pages" if is_wanted else "range(first_page, last_page + 1)"
     spelled = select(
-        ["*", "unnest(range(first_page, last_page + 1))::INTEGER AS page"],
-        f"FROM range_lists CROSS JOIN {indented(select(arrays, 'FROM range_windows'))} AS arrays",
+        ["*", f"unnest({pages})::INTEGER AS page"],
+        f"FROM range_lists {'JOIN range_wanted USING (key_id) ' if is_wanted else ''}CROSS JOIN"
+        f" {indented(select(arrays, 'FROM range_windows'))} AS arrays",
     )
     return select(
         ["key_id", "page", "as_ofs[page] AS as_of", *places, *totals],

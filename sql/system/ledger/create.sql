@@ -66,10 +66,3 @@ CREATE TABLE ledger.models (
 CREATE TABLE ledger.promotions (
     product VARCHAR, version VARCHAR, effective_from TIMESTAMP, promoted_at TIMESTAMP, promoted_by VARCHAR, reason VARCHAR
 );
-
--- The newest publication of each page: what readers see.
-CREATE VIEW ledger.published_pages AS
-SELECT *
-FROM ledger.pages
-WHERE state = 'published'
-QUALIFY row_number() OVER (PARTITION BY product, kind, as_of ORDER BY snapshot_id DESC, recorded_at DESC) = 1;

@@ -1,5 +1,4 @@
--- A product's promotions, in the order in which they were made. Parameter: product.
+-- A product's promotions. Parameter: product.
 SELECT {columns}
 FROM ledger.promotions
 WHERE product = $1
-ORDER BY promoted_at

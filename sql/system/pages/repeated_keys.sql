@@ -1,7 +1,8 @@
--- A feature group must have one row per key and page: the first key that has more.
+-- A feature group must have one row per key and page: the first key of a page that has more.
 SELECT {keys}
 FROM {group}
-GROUP BY "almanac: as_of", {keys}
+WHERE "almanac: as_of" = {as_of}
+GROUP BY {keys}
 HAVING count(*) > 1
 ORDER BY ALL
 LIMIT 1

@@ -1,6 +1,6 @@
 -- What a model is trained on: the features of past pages beside their labels, page by page.
 SELECT {columns}, labels.label, features.as_of
-FROM lake.features.{table} AS features
+FROM {table} AS features
 JOIN read_parquet($labels) AS labels USING (as_of, {keys})
 WHERE as_of >= $first AND as_of < $until
 ORDER BY as_of, {keys}

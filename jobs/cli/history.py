@@ -1,0 +1,120 @@
+"""Commands on what a page was and would be: diff, rollback."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobs.cli import console
+from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
+
+if TYPE_CHECKING:
+    from jobs.diff import Diff, Side
+
+PageOption = Annotated[
+    str, typer.Option("--page", metavar="T", help="The page's as_of: 2013-10-01T22:00 (UTC) or with an offset.")
+]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this module's commands to the command line."""
+    app.command("diff")(diff)
+    app.command("rollback")(rollback)
+
+
+def diff(
+    product: Annotated[str, typer.Argument(help="A product.")],
+    page: PageOption,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="SNAPSHOT|MODEL",
+            help="A snapshot's number, or a version.",
+            show_default="what the newest publication replaced",
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="Entities listed of each fate.")] = 20,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show which predictions of a page changed since a snapshot, or would change under another version.
+
+    Changes nothing. The largest change comes first.
+
+    Examples:  almanac diff late_order --page 2026-03-10T18:00   |   ... --against v2 --limit 5
+    """
+    from jobs.diff import diff as compare
+
+    found = compare(the_suite(), product, parse_instant(page, "--page"), against, limit)
+    if as_json:
+        console.print_json(asdict(found))
+    else:
+        _print_diff(found)
+
+
+def _print_diff(found: Diff) -> None:
+    figures = {
+        "before": _named(found.before),
+        "after": _named(found.after),
+        "same": found.n_same,
+        "changed": found.n_changed,
+        "came": found.n_came,
+        "went": found.n_went,
+        "largest_change": found.largest_change,
+        "mean_change": found.mean_change,
+    }
+    console.print_table([figures], f"{found.product}, the page {found.as_of} (UTC)")
+    console.lines_of(found.why)
+    console.print_table(found.changed, _heading("changed", found.n_changed, len(found.changed)), as_is=True)
+    console.print_table(found.came, _heading("came", found.n_came, len(found.came)), as_is=True)
+    console.print_table(found.went, _heading("went", found.n_went, len(found.went)), as_is=True)
+
+
+def _named(side: Side) -> str:
+    return f"snapshot {side.snapshot_id} ({side.model_version})" if side.snapshot_id else f"by {side.model_version}"
+
+
+def _heading(what: str, count: int, shown: int) -> str:
+    return f"Entities that {what}" + (f": the first {shown} of {count:,}" if shown < count else "")
+
+
+def rollback(
+    product: Annotated[str, typer.Argument(help="A product.")],
+    page: PageOption,
+    to: Annotated[int, typer.Option("--to", metavar="SNAPSHOT", min=0, help="The snapshot's number.")],
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why, for the ledger.")
+    ] = "no reason was given",
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make a page again what it was at a snapshot, in one commit.
+
+    Backfills leave it so until they are run with --only rolled-back, or all.
+
+    Examples:  almanac rollback late_order --page 2026-03-10T18:00 --to 41 --reason "orders of two depots were missing"
+    """
+    from jobs.rollback import rollback as roll_back
+
+    done = roll_back(the_suite(), product, parse_instant(page, "--page"), to, reason)
+    if as_json:
+        console.print_json(asdict(done))
+        return
+    row = {
+        "page (UTC)": done.page.as_of,
+        "rows": done.page.n_rows,
+        "model": done.page.model_version,
+        "until now rows": done.replaced.n_rows,
+        "until now model": done.replaced.model_version,
+        "snapshot": done.page.snapshot_id,
+        "run": done.page.run_id,
+    }
+    console.print_table([row], f"{product}: {done.rollback.said}")
+    if not done.with_features:
+        typer.echo("The features that its predictions came from are no longer kept; those that are there stay.")
+    typer.echo(f"What that changed: almanac diff {product} --page {page}")

@@ -1,0 +1,151 @@
+"""Judges a version by the gates of its product: each figure against its bound, with words for people.
+
+Nothing here reads the lake; `jobs.evidence` brings the predictions, `jobs.bench` the times. A gate that cannot be
+judged does not pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs.models.metrics import calibration_error
+from jobs.models.page_metrics import Scored, figure, paired_difference
+from warehouse.definitions.gates import HIGHER_IS_BETTER, Bound, GateSettings, NotWorse, SegmentBound
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """What one gate found. `low` and `high` bound a difference; `n_rows` and `n_pages` say on how much it stands."""
+
+    gate: str
+    passed: bool
+    figure: float | None
+    bound: str
+    message: str
+    low: float | None = None
+    high: float | None = None
+    n_rows: int = 0
+    n_pages: int = 0
+
+
+@dataclass(frozen=True)
+class Times:
+    """What a version takes: rows of its features scored in a second, and seconds for one whole page of `page_rows`."""
+
+    rows_per_second: float
+    page_seconds: float
+    page_rows: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What there is to judge by.
+
+    Attributes
+    ----------
+    rows
+        The version's own predictions, made without hindsight.
+    paired
+        Its predictions and the live version's of the same rows, where neither had hindsight; None without a
+        live version.
+    live
+        That version.
+    segments
+        Columns of `rows`: name to values (n_rows,), of any type.
+    times
+        Measured where a gate asks for it.
+    parity
+        None, or what differs between the compiled scorer and the estimator.
+    """
+
+    rows: Scored
+    paired: tuple[Scored, Scored] | None
+    live: str | None
+    segments: Mapping[str, npt.NDArray[np.object_]]
+    times: Times | None
+    parity: str | None
+
+
+def judge(gates: GateSettings, kind: str, judged: Judged, seed: int = 0) -> list[GateResult]:
+    """Judge by every gate that is declared, in the order of product.yaml's keys."""
+    results = [_metric(name, bound, judged.rows, gates.min_pages) for name, bound in gates.metrics.items()]
+    if gates.not_worse and judged.live is not None:
+        results.append(_not_worse(gates.not_worse, kind, judged, gates.min_pages, seed))
+    if gates.calibration_error:
+        found = calibration_error(judged.rows.labels, judged.rows.scores) if len(judged.rows.labels) else float("nan")
+        results.append(_bounded("calibration_error", found, gates.calibration_error, judged.rows, gates.min_pages))
+    for segment in gates.segments:
+        results += _segments(segment, judged, gates.min_pages)
+    results += _times(gates, judged.times)
+    if gates.parity:
+        words = judged.parity or "the compiled scorer gives the estimator's answers, or the estimator scores itself"
+        results.append(GateResult("parity", judged.parity is None, None, "no difference", words))
+    return results
+
+
+def _pages_of(rows: Scored) -> int:
+    return len(np.unique(rows.pages))
+
+
+def _bounded(gate: str, found: float, bound: Bound, rows: Scored, min_pages: int) -> GateResult:
+    n_pages, n_rows = _pages_of(rows), len(rows.labels)
+    known = None if np.isnan(found) else found
+    if n_pages < min_pages:
+        words = f"{n_pages} labelled pages made without hindsight; {min_pages} are needed (gates.min_pages)"
+        return GateResult(gate, False, known, str(bound), words, n_rows=n_rows, n_pages=n_pages)
+    words = f"{found:.6g}, wanted {bound}" if known is not None else "not defined on these rows (one class only?)"
+    return GateResult(gate, bound.holds(found), known, str(bound), words, n_rows=n_rows, n_pages=n_pages)
+
+
+def _metric(name: str, bound: Bound, rows: Scored, min_pages: int) -> GateResult:
+    return _bounded(name, figure(name, rows), bound, rows, min_pages)
+
+
+def _not_worse(settings: NotWorse, kind: str, judged: Judged, min_pages: int, seed: int) -> GateResult:
+    gate, bound = f"not_worse.{settings.metric}", f"margin {settings.margin:g} at {settings.confidence:g}"
+    ours, theirs = judged.paired or (judged.rows.where(np.zeros(len(judged.rows.labels), bool)),) * 2
+    n_pages, n_rows = _pages_of(ours), len(ours.labels)
+    if n_pages < min_pages:
+        words = (
+            f"{n_pages} labelled pages on which neither this version nor the live {judged.live} had hindsight;"
+            f" {min_pages} are needed (gates.min_pages)"
+        )
+        return GateResult(gate, False, None, bound, words, n_rows=n_rows, n_pages=n_pages)
+    found = paired_difference(settings.metric, ours, theirs, settings.confidence, seed)
+    worst = found.low if HIGHER_IS_BETTER[kind][settings.metric] else -found.high
+    words = f"{found.value:+.6g} against {judged.live}, between {found.low:+.6g} and {found.high:+.6g}"
+    passed = bool(worst >= -settings.margin)
+    return GateResult(gate, passed, found.value, bound, words, found.low, found.high, n_rows, n_pages)
+
+
+def _segments(settings: SegmentBound, judged: Judged, min_pages: int) -> list[GateResult]:
+    """Judge each value of a column that has enough rows; the worst comes to stand in the ledger like the others."""
+    values = judged.segments[settings.by]
+    results = []
+    for value in sorted(set(values.tolist()), key=str):
+        rows = judged.rows.where(values == value)
+        if len(rows.labels) >= settings.min_rows:
+            gate = f"segment.{settings.by}={value}.{settings.metric}"
+            results.append(_bounded(gate, figure(settings.metric, rows), settings, rows, min_pages))
+    if results:
+        return results
+    words = f"no value of {settings.by} has {settings.min_rows} labelled rows (min_rows)"
+    return [GateResult(f"segment.{settings.by}.{settings.metric}", False, None, str(settings), words)]
+
+
+def _times(gates: GateSettings, times: Times | None) -> list[GateResult]:
+    results = []
+    if times and gates.rows_per_second is not None:
+        bound, found = Bound(at_least=gates.rows_per_second), times.rows_per_second
+        results.append(GateResult("rows_per_second", bound.holds(found), found, str(bound), f"{found:,.0f} a second"))
+    if times and gates.page_seconds is not None:
+        bound, found = Bound(at_most=gates.page_seconds), times.page_seconds
+        words = f"{found:.3f} s for a page of {times.page_rows:,} rows"
+        results.append(
+            GateResult("page_seconds", bound.holds(found), found, str(bound), words, n_rows=times.page_rows, n_pages=1)
+        )
+    return results

@@ -1,0 +1,150 @@
+"""Metrics as functions of how often each page counts, so that pages can be drawn again cheaply.
+
+Predictions of one page resemble each other (one evening's storm delays them all), so what is uncertain about a
+metric is which pages came along, not which rows. The bootstrap therefore draws pages, with replacement (Efron and
+Tibshirani, An Introduction to the Bootstrap, 1993, chapter 8), the same ones for both sides of a comparison. Every
+metric here is reduced once to sums of each page (ROC AUC to sums of each pair of pages), after which a thousand
+draws are one product of matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+#: From how often each page counts, (n_draws, n_pages), to the metric of each draw, (n_draws,).
+OfCounts = Callable[[Floats], Floats]
+
+DRAWS = 1_000
+#: As scikit-learn's log loss does, a probability of 0 or 1 is taken as this far from it.
+_TINY = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Predictions beside labels: `labels` and `scores` (n_rows,), `pages` (n_rows,) numbers each row's page from 0."""
+
+    labels: Floats
+    scores: Floats
+    pages: npt.NDArray[np.int64]
+    n_pages: int
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> Scored:
+        """Give some of the rows; the pages keep their numbers, and one may be left with no row."""
+        return Scored(self.labels[chosen], self.scores[chosen], self.pages[chosen], self.n_pages)
+
+
+def _page_sums(rows: Scored, values: Floats) -> Floats:
+    return np.asarray(np.bincount(rows.pages, weights=values, minlength=rows.n_pages), np.float64)
+
+
+def _ratio(top: Floats, bottom: Floats) -> Floats:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(bottom > 0, top / bottom, np.nan))
+
+
+def _mean_of(loss: Callable[[Floats, Floats], Floats]) -> Callable[[Scored], OfCounts]:
+    def reduce(rows: Scored) -> OfCounts:
+        sums = _page_sums(rows, loss(rows.labels, rows.scores))
+        sizes = _page_sums(rows, np.ones_like(rows.labels))
+        return lambda counts: _ratio(counts @ sums, counts @ sizes)
+
+    return reduce
+
+
+def _log_loss(labels: Floats, scores: Floats) -> Floats:
+    clipped = np.clip(scores, _TINY, 1 - _TINY)
+    return -np.where(labels == 1, np.log(clipped), np.log1p(-clipped))
+
+
+def _squared(labels: Floats, scores: Floats) -> Floats:
+    return (scores - labels) ** 2
+
+
+def _rmse(rows: Scored) -> OfCounts:
+    of_squares = _mean_of(_squared)(rows)
+    return lambda counts: np.sqrt(of_squares(counts))
+
+
+def _r2(rows: Scored) -> OfCounts:
+    sizes = _page_sums(rows, np.ones_like(rows.labels))
+    sums, squares = _page_sums(rows, rows.labels), _page_sums(rows, rows.labels**2)
+    errors = _page_sums(rows, _squared(rows.labels, rows.scores))
+
+    def of_counts(counts: Floats) -> Floats:
+        spread = counts @ squares - _ratio((counts @ sums) ** 2, counts @ sizes)
+        return 1 - _ratio(counts @ errors, spread)
+
+    return of_counts
+
+
+def _roc_auc(rows: Scored) -> OfCounts:
+    """Reduce to wins[p, q]: how often a positive of page p outranks a negative of page q, a tie being half a win."""
+    positive = rows.labels == 1
+    scores, places = rows.scores[positive], rows.pages[positive]
+    wins = np.zeros((rows.n_pages, rows.n_pages))
+    for page in range(rows.n_pages):
+        others = np.sort(rows.scores[~positive & (rows.pages == page)])
+        below = np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")
+        wins[:, page] = np.bincount(places, weights=below / 2, minlength=rows.n_pages)
+    positives, negatives = _page_sums(rows, positive * 1.0), _page_sums(rows, ~positive * 1.0)
+
+    def of_counts(counts: Floats) -> Floats:
+        won = np.einsum("dp,pq,dq->d", counts, wins, counts, optimize=True)
+        return _ratio(won, (counts @ positives) * (counts @ negatives))
+
+    return of_counts
+
+
+#: By the names that gates and comparisons use.
+PAGE_METRICS: dict[str, Callable[[Scored], OfCounts]] = {
+    "roc_auc": _roc_auc,
+    "log_loss": _mean_of(_log_loss),
+    "brier": _mean_of(_squared),
+    "mae": _mean_of(lambda labels, scores: np.abs(scores - labels)),
+    "rmse": _rmse,
+    "r2": _r2,
+}
+
+
+def figure(metric: str, rows: Scored) -> float:
+    """Work out a metric over all rows; NaN where it is not defined, as ROC AUC of one class."""
+    return float(PAGE_METRICS[metric](rows)(np.ones((1, rows.n_pages)))[0])
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much one side's metric exceeds the other's, and the interval that holds so much of the draws."""
+
+    value: float
+    low: float
+    high: float
+
+
+def paired_difference(metric: str, ours: Scored, theirs: Scored, confidence: float, seed: int) -> Difference:
+    """Compare two predictions of the same rows: ours minus theirs, with a percentile interval over drawn pages.
+
+    Parameters
+    ----------
+    ours, theirs
+        Of the same rows, in the same order.
+    confidence
+        Such as 0.95: the share of the draws that lies between `low` and `high`.
+    seed
+        Makes the draws, hence the interval, the same each time.
+    """
+    rng = np.random.default_rng(seed)
+    n_pages = ours.n_pages
+    counts = rng.multinomial(n_pages, np.full(n_pages, 1 / n_pages), size=DRAWS).astype(np.float64)
+    everything = np.ones((1, n_pages))
+    left, right = PAGE_METRICS[metric](ours), PAGE_METRICS[metric](theirs)
+    drawn = left(counts) - right(counts)
+    # A draw without a positive, say, has no ROC AUC; the others are what there is.
+    drawn = drawn[~np.isnan(drawn)]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail]) if len(drawn) else (np.nan, np.nan)
+    return Difference(float((left(everything) - right(everything))[0]), float(low), float(high))

@@ -1,0 +1,48 @@
+"""What runs cost, added up by owner, team, product or job.
+
+The lake's ledger has the runs of Almanac's own commands (the view `ledger.costs`), and the clock's book those of
+Python functions and shell commands; no run is in both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import datetime
+from typing import Any
+
+from jobs.schedule.book import Book
+from warehouse.errors import UsageError
+from warehouse.lake import Lake
+from warehouse.system_sql import quote, system_sql
+
+BY = ("owner", "team", "product", "job")
+
+
+def costs(lake: Lake, book: Book, by: str, start: datetime | None, end: datetime | None) -> list[dict[str, Any]]:
+    """Add up CPU seconds, wall seconds, peak memory, rows and bytes of the runs that began from `start` to `end`.
+
+    Raises
+    ------
+    UsageError
+        If `by` is none of `BY`.
+    """
+    if by not in BY:
+        raise UsageError(f"--by {by}: expected one of {', '.join(BY)}")
+    import duckdb
+    import pyarrow as pa
+
+    text = pa.string()
+    schema = pa.schema(
+        [(name, text) for name in ("run_id", "job", "product", "owner", "team", "state")]
+        + [(name, pa.timestamp("us")) for name in ("started_at", "finished_at")]
+        + [(name, pa.float64()) for name in ("cpu_s", "wall_s")]
+        + [(name, pa.int64()) for name in ("peak_memory_bytes", "n_rows", "bytes_written")]
+    )
+    others = pa.Table.from_pylist(book.costs_outside_the_ledger(), schema)
+    there = lake.exists()
+    with lake.reading() if there else contextlib.closing(duckdb.connect()) as connection:
+        connection.register("other_costs", others)
+        ledger = "FROM ledger.costs" if there else "FROM other_costs LIMIT 0"
+        query = connection.execute(system_sql("costs/by", by=quote(by), costs=f"({ledger})"), [start, end])
+        names = [column[0] for column in query.description or []]
+        return [dict(zip(names, row, strict=True)) for row in query.fetchall()]

@@ -1,0 +1,52 @@
+"""One host at a time: leases are kernel locks and the book is a SQLite file, and neither works across machines.
+
+The host is recorded in the book with the time at which it was last seen. Another one is refused as long as that is
+recent, so that a volume may move from one machine to another, but not be used by two.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import uuid
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from jobs.schedule.book import Book
+from warehouse.errors import UsageError
+
+#: A scheduler shows itself this often, and a host that was not seen for so long has gone.
+SHOW_EVERY = timedelta(seconds=15)
+GONE_AFTER = timedelta(seconds=60)
+
+
+def this_host() -> str:
+    """Name the running kernel: equal in all containers on one machine, and another after a restart."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{uuid.getnode():x}"
+
+
+def show_host(book: Book, clock_now: datetime, *, again: bool = False) -> None:
+    """Write down that this host is at work on the lake; with `again`, that it still is.
+
+    Raises
+    ------
+    UsageError
+        If another one is. One that has taken over while this one was at work (it slept, or the two clocks differ)
+        is at work whatever its clock says.
+    """
+    me = this_host()
+    with book.writing():
+        seen = json.loads(book.fact("host") or "{}")
+        if seen.get("host") not in (None, me):
+            last = datetime.fromisoformat(seen["seen_at"])
+            if again or abs(clock_now - last) < GONE_AFTER:
+                raise UsageError(
+                    f"jobs of this lake are run on another host, {seen['name']}, which was last seen at {last} (UTC): "
+                    "only one host may run them until the lake has a PostgreSQL catalogue. Stop the scheduler there, "
+                    f"and try again after {GONE_AFTER.total_seconds():.0f} seconds"
+                )
+        said = {"host": me, "name": socket.gethostname(), "seen_at": str(clock_now)}
+        book.note_fact("host", json.dumps(said))

@@ -1,0 +1,197 @@
+"""The schedule of a suite as it stands in its files, and what the clock asks of the suite's lake.
+
+The files are looked at whenever the schedule is asked for, and read again when one of them has changed. An edit that
+is wrong is refused as a whole: the last schedule that was right, which the book keeps, goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from jobs.schedule.book import Book
+from jobs.schedule.definitions import ScheduleFile
+from jobs.schedule.readiness import read_readiness, readiness_names, why_unready
+from jobs.schedule.reading import Known, read_schedule
+from jobs.schedule.redaction import register_secrets
+from jobs.schedule.schedule import Job, Schedule
+from jobs.schedule.scheduler import Question, World
+from jobs.suite import Clock, Suite, open_suite
+from warehouse import ledger
+from warehouse.definitions.yaml_text import validate
+from warehouse.errors import AlmanacError, DefinitionError, NotFoundError
+from warehouse.system_sql import system_sql
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Answer = TypeVar("Answer")
+_LAST_RIGHT = "schedules.yaml"
+
+
+@dataclass
+class SuiteClock:
+    """One suite's schedule, kept up to date with its files."""
+
+    root: Path
+    book: Book
+    clock: Clock
+    refused: list[str] = field(default_factory=list)
+    _seen: str = ""
+    _suite: Suite | None = None
+    _schedule: Schedule | None = None
+
+    @property
+    def suite(self) -> Suite:
+        """The suite, as its files were when they were last right."""
+        if self._suite is None:
+            self._suite = open_suite(self.root, self.clock)
+        return self._suite
+
+    def schedule(self) -> Schedule:
+        """Give the schedule in force. After a wrong edit that is the last right one, and `refused` says what is wrong.
+
+        Raises
+        ------
+        NotFoundError
+            If the suite has no schedules.yaml, and never had.
+        DefinitionError
+            If it is wrong, and none was ever right.
+        """
+        signature = _signature(self.root)
+        if self._schedule is None or signature != self._seen:
+            self._seen = signature
+            self._schedule = self._read()
+            register_secrets(alert_variables(self._schedule))
+        return self._schedule
+
+    def _read(self) -> Schedule:
+        try:
+            suite = open_suite(self.root, self.clock)
+            schedule = read_schedule(read_text(self.root), known_names(suite))
+            for name in {job.ready_when for job in schedule.jobs.values() if job.ready_when}:
+                read_readiness(suite, name)
+        except (DefinitionError, NotFoundError) as error:
+            self.refused = getattr(error, "problems", [str(error)])
+            if self._schedule is not None:
+                return self._schedule
+            if (before := self.book.fact(_LAST_RIGHT)) is None:
+                raise
+            return read_schedule(before, known_names(self.suite))
+        self._suite, self.refused = suite, []
+        self.book.note_fact(_LAST_RIGHT, read_text(self.root))
+        return schedule
+
+    def last_channels(self) -> tuple[str, ...]:
+        """Give the channels of the suite itself by the last schedule that was right, whatever the files are now."""
+        before = self.book.fact(_LAST_RIGHT)
+        file = validate(ScheduleFile, before, "schedules.yaml", []) if before else None
+        return tuple(file.defaults.alerts) if file else ()
+
+    def world(self) -> World:
+        """Give what the scheduler asks of the suite."""
+        return World(self.page_of, self.unready, self.published)
+
+    def page_of(self, job: Job, at: datetime) -> datetime | None:
+        """Give the page that a job is due for: of a predict job its product's newest, otherwise the tick itself."""
+        if job.work.product is None:
+            return at
+        product = self.suite.definitions.products.get(job.work.product)
+        return product.page_at(at) if product else None
+
+    def unready(self, questions: Sequence[Question]) -> dict[Question, str | None]:
+        """Ask readiness queries about pages."""
+        return why_unready(self.suite, questions)
+
+    def published(self, product: str, pages: Iterable[datetime]) -> set[datetime]:
+        """Give those of the pages that are published; none if the lake cannot be read."""
+        wanted = set(pages)
+
+        def found(connection: DuckDBPyConnection) -> set[datetime]:
+            return wanted & ledger.published_pages(connection, product, "predictions", wanted).keys()
+
+        return self._ask(found) or set()
+
+    def stale_products(self, now: datetime) -> dict[str, str] | None:
+        """Give the products that state `fresh_within` and are not, each with a sentence on it.
+
+        What counts is how old the newest page is by its `as_of`: an old page that is made again makes nothing fresh.
+        None if there is a lake and it cannot be read, so that nobody knows.
+        """
+        products = self.suite.definitions.products
+        stated = {name: one.header.fresh_within for name, one in products.items() if one.header.fresh_within}
+        newest = self._ask(lambda connection: {name: _newest_page(connection, name) for name in stated})
+        if newest is None:
+            if self.suite.lake.exists():
+                return None
+            newest = dict.fromkeys(stated)
+        found: dict[str, str] = {}
+        for name, within in stated.items():
+            page = newest[name]
+            if now - (page or products[name].header.pages.since) > within:
+                what = f"its newest page is of {page} (UTC)" if page else "it has no page"
+                found[name] = f"{name} is to be fresh within {_hours(within)}, and {what}"
+        return found
+
+    def _ask(self, question: Callable[[DuckDBPyConnection], Answer]) -> Answer | None:
+        """Ask the lake something; None if that does not go, which must not end the clock."""
+        import duckdb
+
+        try:
+            with self.suite.lake.reading() as connection:
+                return question(connection)
+        except (AlmanacError, duckdb.Error):
+            return None
+
+
+def _newest_page(connection: DuckDBPyConnection, product: str) -> datetime | None:
+    row = connection.execute(system_sql("status/pages"), [product]).fetchone()
+    return row[1] if row else None
+
+
+def read_text(root: Path) -> str:
+    """Read a suite's schedules.yaml.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    DefinitionError
+        If it is not text.
+    """
+    path = root / "schedules.yaml"
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path} does not exist; docs/clock.md says how to write one") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefinitionError(f"{path} cannot be read: {error}") from error
+
+
+def known_names(suite: Suite) -> Known:
+    """Give the names that the suite's schedule may refer to."""
+    return Known(list(suite.definitions.products), list(suite.definitions.sources), readiness_names(suite.root))
+
+
+def alert_variables(schedule: Schedule) -> list[str]:
+    """List the environment variables that hold addresses of alerts."""
+    return sorted({*schedule.alerts, *(name for job in schedule.jobs.values() for name in job.alerts)})
+
+
+def _signature(root: Path) -> str:
+    files = [root / "schedules.yaml", *sorted((root / "sql").rglob("*"))]
+    parts = []
+    for path in files:
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            continue
+        parts.append(f"{path} {stat.st_mtime_ns} {stat.st_size}")
+    return "\n".join(parts)
+
+
+def _hours(span: timedelta) -> str:
+    return f"{span.total_seconds() / 3600:g} hours"

@@ -1,0 +1,3 @@
+-- Forget the alerts of before an instant that were sent or given up. Parameter: the instant.
+DELETE FROM alerts
+WHERE raised_at < :before AND state <> 'raised'

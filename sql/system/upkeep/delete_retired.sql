@@ -1,0 +1,2 @@
+-- Delete the files that wait for it.
+CALL ducklake_cleanup_old_files('lake', cleanup_all => true)

@@ -1,0 +1,136 @@
+"""What changed on a page since a snapshot, and what would change under another version."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import timedelta
+
+import pytest
+
+from jobs.diff import diff
+from jobs.predict import predict_pages, run_page
+from jobs.suite import Suite
+from jobs.train import train
+from tests.conftest import PAGE, PRODUCT, reopened
+from tests.lakes import page_rows, rows
+from tests.versions import SECOND_FROM
+from warehouse.errors import NotFoundError, UsageError
+
+ENTITIES = "sql/products/late_order/entities.sql"
+SCORES = "SELECT order_id, probability FROM predictions.late_order WHERE as_of = $1"
+
+
+def scores(suite: Suite, snapshot_id: int | None = None) -> dict[str, float]:
+    return dict(rows(suite, SCORES, [PAGE], snapshot_id))
+
+
+def snapshots_of(suite: Suite) -> list[int]:
+    query = "SELECT snapshot_id FROM ledger.pages WHERE kind = 'predictions' AND as_of = $1 ORDER BY snapshot_id"
+    return [row[0] for row in rows(suite, query, [PAGE])]
+
+
+def made_again_with_other_features(suite: Suite) -> Suite:
+    """Publish the page twice: the second time with other features, without some entities and with others."""
+    run_page(suite, PRODUCT, PAGE)
+    courier = suite.root / "sql/features/courier_load.sql"
+    courier.write_text(courier.read_text().replace("sum(parcels)", "5 * sum(parcels)"))
+    entities = suite.root / ENTITIES
+    narrower = "WHERE promised_at > $as_of + INTERVAL 6 HOUR"
+    wider = "UNION ALL BY NAME SELECT order_id || '-copy' AS order_id, depot, courier, parcels, 1 AS promised_hours,"
+    wider += " 1 AS hours_left FROM orders WHERE promised_at > $as_of + INTERVAL 47 HOUR"
+    entities.write_text(entities.read_text().replace("WHERE promised_at > $as_of", f"{narrower}\n{wider}"))
+    again = reopened(suite)
+    run_page(again, PRODUCT, PAGE)
+    return again
+
+
+def test_against_a_snapshot_it_says_who_changed_came_and_went(trained: Suite) -> None:
+    suite = made_again_with_other_features(trained)
+    first, second = snapshots_of(suite)
+    before, after = scores(suite, first), scores(suite, second)
+    both = before.keys() & after.keys()
+    changes = {key: after[key] - before[key] for key in both if after[key] != before[key]}
+    found = diff(suite, PRODUCT, PAGE, str(first), limit=1000)
+    assert (found.before.snapshot_id, found.after.snapshot_id) == (first, second)
+    assert {row["order_id"]: row["change"] for row in found.changed} == changes
+    assert [abs(row["change"]) for row in found.changed] == sorted(map(abs, changes.values()), reverse=True)
+    assert {row["order_id"] for row in found.came} == after.keys() - before.keys()
+    assert {row["order_id"] for row in found.went} == before.keys() - after.keys()
+    assert min(found.n_changed, found.n_came, found.n_went) > 0
+    assert found.n_same == len(both) - len(changes)
+    assert found.largest_change == max(map(abs, changes.values()))
+    assert found.why == ["the definitions have changed"]
+
+
+def test_without_against_it_is_what_the_newest_publication_replaced(trained: Suite) -> None:
+    suite = made_again_with_other_features(trained)
+    run_page(suite, PRODUCT, PAGE + timedelta(days=1))
+    assert diff(suite, PRODUCT, PAGE) == diff(suite, PRODUCT, PAGE, str(snapshots_of(suite)[0]))
+
+
+def test_only_so_many_are_listed_and_all_are_counted(trained: Suite) -> None:
+    suite = made_again_with_other_features(trained)
+    few, all_of_them = diff(suite, PRODUCT, PAGE, limit=2), diff(suite, PRODUCT, PAGE, limit=1000)
+    assert few.changed == all_of_them.changed[:2]
+    assert few.n_changed == all_of_them.n_changed > 2
+
+
+def test_a_page_made_again_in_the_same_way_has_not_changed(trained: Suite) -> None:
+    run_page(trained, PRODUCT, PAGE)
+    made = run_page(trained, PRODUCT, PAGE)
+    found = diff(trained, PRODUCT, PAGE)
+    assert (found.n_same, found.n_changed, found.n_came, found.n_went) == (made.n_rows, 0, 0, 0)
+    assert (found.largest_change, found.why) == (None, [])
+
+
+def test_against_a_version_it_says_what_that_would_write(trained: Suite) -> None:
+    """What was said it would write is just what it then does write."""
+    page = SECOND_FROM + timedelta(hours=18)
+    run_page(trained, PRODUCT, page)
+    version = train(trained, PRODUCT, SECOND_FROM).model.version
+    at, before = trained.lake.newest_snapshot(), page_rows(trained, PRODUCT)
+    found = diff(trained, PRODUCT, page, version, limit=1000)
+    assert (trained.lake.newest_snapshot(), page_rows(trained, PRODUCT)) == (at, before)
+    assert (found.before.model_version, found.after.model_version) == ("v1", version)
+    assert (found.n_came, found.n_went) == (0, 0)
+    assert found.n_changed > 0
+    assert found.why == [f"the model: v1 before, {version} after"]
+    run_page(trained, PRODUCT, page, version=version)
+    written = diff(trained, PRODUCT, page, limit=1000)
+    assert written.changed == found.changed
+
+
+def test_a_version_that_has_seen_the_outcomes_is_said_to_have(trained: Suite) -> None:
+    run_page(trained, PRODUCT, PAGE)
+    version = train(trained, PRODUCT, SECOND_FROM).model.version
+    assert any("hindsight" in line for line in diff(trained, PRODUCT, PAGE, version).why)
+
+
+def test_what_cannot_be_compared_is_refused_with_what_there_is(trained: Suite) -> None:
+    with pytest.raises(NotFoundError, match=r"2026-03-10 18:00:00 of late_order is not published. It never was"):
+        diff(trained, PRODUCT, PAGE)
+    run_page(trained, PRODUCT, PAGE)
+    (published,) = snapshots_of(trained)
+    with pytest.raises(UsageError, match=rf"only once, at snapshot {published}: name a model version"):
+        diff(trained, PRODUCT, PAGE)
+    with pytest.raises(NotFoundError, match=rf"was, at snapshot 1, not published. .* snapshots {published} \(v1\)"):
+        diff(trained, PRODUCT, PAGE, "1")
+    with pytest.raises(NotFoundError, match=r"no model version `v7`. There is: v1"):
+        diff(trained, PRODUCT, PAGE, "v7")
+
+
+def test_the_command_prints_tables_and_json(trained: Suite) -> None:
+    predict_pages(trained, trained.definitions.product(PRODUCT), [PAGE])
+    suite = made_again_with_other_features(trained)
+    command = [sys.executable, "-m", "jobs", "diff", PRODUCT, "--suite", str(suite.root), "--page", "2026-03-10T18:00"]
+    text = subprocess.run([*command, "--limit", "3"], capture_output=True, text=True, check=True).stdout
+    assert "the definitions have changed" in text
+    assert "Entities that changed: the first 3 of" in text
+    done = subprocess.run(
+        [*command, "--against", str(snapshots_of(suite)[0]), "--json"], capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    assert found["n_changed"] == diff(suite, PRODUCT, PAGE).n_changed
+    assert found["changed"][0]["change"] == diff(suite, PRODUCT, PAGE).changed[0]["change"]

@@ -1,0 +1,82 @@
+"""Gates: what a new model version has to show before it becomes live (the key `gates` of product.yaml)."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from warehouse.definitions.sql_file import Strict
+
+#: The figures that a gate can ask for, by the kind of label, and whether more of it is better.
+HIGHER_IS_BETTER: dict[str, dict[str, bool]] = {
+    "binary": {"roc_auc": True, "log_loss": False, "brier": False},
+    "regression": {"mae": False, "rmse": False, "r2": True},
+}
+
+
+class Bound(Strict):
+    """A figure must be at least, or at most, so much."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Self:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("give `at_least`, `at_most` or both")
+        return self
+
+    def holds(self, figure: float) -> bool:
+        """Tell whether a figure lies within; NaN never does."""
+        above = self.at_least is None or figure >= self.at_least
+        return figure == figure and above and (self.at_most is None or figure <= self.at_most)
+
+    def __str__(self) -> str:
+        parts = {"at least": self.at_least, "at most": self.at_most}
+        return ", ".join(f"{words} {value:g}" for words, value in parts.items() if value is not None)
+
+
+class NotWorse(Strict):
+    """Against the live version: the interval of the difference may not reach further than `margin` to the worse."""
+
+    metric: str
+    margin: float = Field(ge=0)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+
+
+class SegmentBound(Bound):
+    """A bound that each value of a column has to keep, as far as it has `min_rows` rows."""
+
+    by: str
+    metric: str
+    min_rows: int = Field(default=200, ge=1)
+
+
+class GateSettings(Strict):
+    """The gates of a product. What is not declared is not judged; `parity` is, unless it is switched off."""
+
+    metrics: dict[str, Bound] = Field(default_factory=dict)
+    not_worse: NotWorse | None = None
+    calibration_error: Bound | None = None
+    segments: list[SegmentBound] = Field(default_factory=list)
+    rows_per_second: float | None = Field(default=None, gt=0)
+    page_seconds: float | None = Field(default=None, gt=0)
+    parity: bool = True
+    pages: int = Field(default=60, ge=1)
+    min_pages: int = Field(default=5, ge=1)
+
+    def problems(self, kind: str) -> list[str]:
+        """Say what does not go with a label of this kind."""
+        known = HIGHER_IS_BETTER[kind]
+        named = [*self.metrics, *(segment.metric for segment in self.segments)]
+        if self.not_worse:
+            named.append(self.not_worse.metric)
+        found = [
+            f"`gates` names the metric `{name}`; of a {kind} label there is: {', '.join(known)}"
+            for name in dict.fromkeys(named)
+            if name not in known
+        ]
+        if self.calibration_error and kind != "binary":
+            found.append("`gates.calibration_error` is for binary labels")
+        return found

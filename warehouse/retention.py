@@ -1,0 +1,79 @@
+"""Retention: which snapshots of the lake are kept, and when files that none of them shows are deleted.
+
+Kept are: what was the newest state at any instant since `since`, so that every question about that time can be
+answered; and, however old, the states at which model versions were registered, which show the feature pages that
+they were trained on. Letting go of the others only *retires* files. They are deleted once nobody can be reading
+them any more, some time after: a reader that asked before holds no lock that could be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+import duckdb
+
+from warehouse.system_sql import system_sql
+
+#: How long superseded pages are kept.
+KEEP = timedelta(days=90)
+#: How long files that nothing refers to are left to readers that began before.
+GRACE = timedelta(hours=1)
+
+
+def snapshots_to_expire(
+    snapshots: Sequence[tuple[int, datetime]], since: datetime, needed: Collection[int]
+) -> list[int]:
+    """Choose the snapshots to let go of.
+
+    Parameters
+    ----------
+    snapshots
+        Number and instant of commit (naive UTC) of each, in the order of their numbers.
+    since
+        From when on every state is kept, the one that was the newest at that instant among them.
+    needed
+        The numbers of those that are kept however old they are.
+    """
+    before = [number for number, committed_at in snapshots if committed_at < since]
+    newest = snapshots[-1][0] if snapshots else None
+    return [number for number in before[:-1] if number not in needed and number != newest]
+
+
+def expire_snapshots(connection: duckdb.DuckDBPyConnection, since: datetime) -> int:
+    """Let go of the snapshots that are not kept; give how many. The caller holds the writer lock.
+
+    Parameters
+    ----------
+    connection
+        One that writes to the lake.
+    since
+        See `snapshots_to_expire`.
+    """
+    snapshots = connection.execute(system_sql("upkeep/snapshots")).fetchall()
+    needed = {row[0] for row in connection.execute(system_sql("upkeep/trainings")).fetchall()}
+    gone = snapshots_to_expire(snapshots, since, needed)
+    if gone:
+        connection.execute(system_sql("upkeep/expire", versions=str(gone)))
+    return len(gone)
+
+
+def delete_retired_files(connection: duckdb.DuckDBPyConnection, before: datetime) -> None:
+    """Delete the files that were retired before an instant (naive UTC). The caller holds the writer lock.
+
+    Where some were retired since, those of the same day are left for the next time too: DuckLake tells no finer.
+    """
+    row = connection.execute(system_sql("upkeep/retired")).fetchone()
+    if row is None or not row[0]:
+        return
+    if row[1] < before:
+        connection.execute(system_sql("upkeep/delete_retired"))
+        return
+    day_before = datetime(before.year, before.month, before.day) - timedelta(microseconds=1)
+    connection.execute(system_sql("upkeep/delete_retired_before", instant=day_before.isoformat(sep=" ")))
+
+
+def n_retired(connection: duckdb.DuckDBPyConnection) -> int:
+    """Count the files that wait to be deleted."""
+    row = connection.execute(system_sql("upkeep/retired")).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,199 @@
+"""Pages made together: the ways that fill a chunk's tables for many pages at once, each held to the plain way.
+
+In turn: the entities, lifted; the feature groups that one pass over time can make, for those entities; all other
+queries that can be lifted. After each, one page is made the plain way too. A query whose rows differ, or that
+fails, is left to the plain way, and so is what reads it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from warehouse.comparison import differing_rows
+from warehouse.errors import RunFailed
+from warehouse.lifted_pass import LiftedPass
+from warehouse.query import CheckedQuery
+from warehouse.range_pass import RangePass
+from warehouse.sandbox import SandboxPage, timestamp_literal
+from warehouse.system_sql import quote, system_sql
+
+if TYPE_CHECKING:
+    from warehouse.chunk import Chunk
+
+#: How the entities' table is called beside those of the feature groups; no group can bear this name.
+ENTITIES = "almanac: entities"
+#: The page of a row of a chunk's tables.
+PAGE_COLUMN = "almanac: as_of"
+#: From how many pages on the range way is the cheaper of the two: its one query is long, and takes a while to plan.
+RANGE_FROM_PAGES = 32
+
+Left = Mapping[str, Sequence[datetime]]
+
+
+class Together:
+    """What was made for many pages at once, and what remains.
+
+    Attributes
+    ----------
+    done
+        The queries whose rows are there for all pages, but for those in `left`.
+    left
+        Queries and pages that the plain way still has to make.
+    differing
+        What is to be said of queries that were tried in vain.
+    """
+
+    def __init__(self, chunk: Chunk) -> None:
+        self.chunk = chunk
+        self.done: set[str] = set()
+        self.left: set[tuple[str, datetime]] = set()
+        self.differing: list[str] = []
+        self._tried: set[str] = set()
+
+    def fill(self, pages: Sequence[datetime], workers: int) -> None:
+        """Fill what can be filled."""
+        chunk = self.chunk
+        if len(pages) >= RANGE_FROM_PAGES:
+            if not chunk.product.entities.tables & chunk.definitions.groups.keys():
+                self._lift([(ENTITIES, chunk.product.entities)], pages, workers)
+            self._pass_over_time(pages)
+        self._lift([query for query in chunk.queries() if query[0] not in self._tried], pages, workers)
+
+    def is_complete(self, name: str, page: datetime) -> bool:
+        """Tell whether a query's rows of a page are there."""
+        return name in self.done and (name, page) not in self.left
+
+    def _pass_over_time(self, pages: Sequence[datetime]) -> None:
+        chunk = self.chunk
+        ranges = RangePass(chunk.sandbox, chunk.definitions, chunk.groups, chunk.cursor, chunk.schema, pages)
+        approximate = {name: ranges.approximate(name) for name in ranges.forms}
+        wanted = {name: self._wanted(name) for name, form in ranges.forms.items() if self._may_choose(name, form.keys)}
+        self._try("range", approximate, pages, lambda: ranges.fill(wanted), wanted)
+
+    def _lift(self, queries: Sequence[tuple[str, CheckedQuery]], pages: Sequence[datetime], workers: int) -> None:
+        chunk = self.chunk
+        lifted = LiftedPass(chunk.sandbox, chunk.definitions, queries, self.done, chunk.table)
+        columns = {name: chunk.columns(name) for name in lifted.forms}
+        approximate = {
+            name: frozenset(column for column, kind in found.items() if kind in ("DOUBLE", "FLOAT"))
+            for name, found in columns.items()
+        }
+        listed = {name: list(found) for name, found in columns.items()}
+        self._try("lifted", approximate, pages, lambda: lifted.fill(pages, listed, workers))
+
+    def _may_choose(self, name: str, keys: Sequence[str]) -> bool:
+        """Tell whether a group may be made for the keys of the entities alone."""
+        is_read_by_the_join_alone = name not in self.chunk.read_by_others and ENTITIES in self.done
+        return is_read_by_the_join_alone and set(keys) == set(self.chunk.definitions.groups[name].key)
+
+    def _wanted(self, name: str) -> str:
+        """Write a relation of the pages and keys of a group that some entity is looked up by."""
+        uses = [use for use in self.chunk.product.header.features if use.group == name]
+        keys = self.chunk.definitions.groups[name].key
+        chosen = [", ".join(f"{quote(use.on.get(key, key))} AS {quote(key)}" for key in keys) for use in uses]
+        entities = self.chunk.table(ENTITIES)
+        return (
+            "("
+            + " UNION ".join(f"SELECT DISTINCT {quote(PAGE_COLUMN)} AS as_of, {c} FROM {entities}" for c in chosen)
+            + ")"
+        )
+
+    def _try(
+        self,
+        way: str,
+        approximate: Mapping[str, frozenset[str]],
+        pages: Sequence[datetime],
+        fill: Callable[[], Left],
+        wanted: Mapping[str, str] | None = None,
+    ) -> None:
+        """Fill tables by another way than the plain one, and compare one page; what differs is emptied again.
+
+        Parameters
+        ----------
+        approximate
+            By query, the columns where equal means within 1e-9.
+        fill
+            Gives the pages, by query, that it leaves to the plain way.
+        wanted
+            By query, the keys that rows were made for; of others, all were.
+        """
+        if not approximate:
+            return
+        self._tried |= approximate.keys()
+        try:
+            left = fill()
+        except duckdb.Error as error:
+            # One query for many pages meets facts that no single page reaches, and may fail on them.
+            self.differing.append(f"{self.chunk.product.name}: the {way} way failed ({str(error).splitlines()[0]})")
+            self._empty(approximate)
+            return
+        chosen = random.Random(str(pages)).choice(list(pages))
+        try:
+            wrong = self._compare(way, approximate, chosen, left, wanted or {})
+        except RunFailed as error:
+            # The page fails the plain way, which will say so of each that does.
+            self.differing.append(f"{self.chunk.product.name}: the {way} way could not be compared ({error})")
+            wrong = set(approximate)
+        self._empty(wrong)
+        for name in approximate.keys() - wrong:
+            self.done.add(name)
+            self.left |= {(name, page) for page in left.get(name, ())}
+
+    def _empty(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.chunk.cursor.execute(f"DELETE FROM {self.chunk.table(name)}")
+
+    def _compare(
+        self,
+        way: str,
+        approximate: Mapping[str, frozenset[str]],
+        chosen: datetime,
+        left: Left,
+        wanted: Mapping[str, str],
+    ) -> set[str]:
+        """Make one page the plain way too; give the queries whose rows differ, and those that read them."""
+        chunk = self.chunk
+        wrong: set[str] = set()
+        with chunk.page(chosen) as page:
+            for name in sorted(self.done & chunk.read_by_others):
+                page.show_rows_of(name, chunk.table(name))
+            for name, query in chunk.queries():
+                if name not in approximate or chosen in left.get(name, ()):
+                    continue
+                if query.tables & wrong:
+                    wrong.add(name)
+                elif count := self._differing_rows(page, name, query, approximate[name], wanted.get(name)):
+                    wrong.add(name)
+                    self.differing.append(
+                        f"{query.where}: {count} rows of the page {chosen} differ from the plain way's on the {way} way"
+                    )
+                if name in chunk.read_by_others:
+                    page.show_rows_of(name, chunk.table(name))
+        return wrong
+
+    def _differing_rows(
+        self, page: SandboxPage, name: str, query: CheckedQuery, approximate: frozenset[str], wanted: str | None
+    ) -> int:
+        chunk = self.chunk
+        plain = f"memory.{page.schema}.{quote(f'almanac: plain {name}')}"
+        page.run_wrapped("pages/prepare", query, plain, page.instant)
+        page.run_wrapped("pages/collect", query, plain, page.instant)
+        columns = chunk.columns(name)
+        at = timestamp_literal(page.instant)
+        key = chunk.product.keys if name == ENTITIES else chunk.definitions.groups[name].key
+        if wanted is not None:
+            same_key = " AND ".join(f"plain.{quote(column)} = wanted.{quote(column)}" for column in key)
+            plain = system_sql("pages/wanted_rows", plain=plain, wanted=wanted, same_key=same_key, as_of=at)
+        return differing_rows(
+            chunk.cursor,
+            f"(FROM {chunk.table(name)} WHERE {quote(PAGE_COLUMN)} = {at})",
+            plain,
+            key=key,
+            exact=[column for column in columns if column not in approximate],
+            close=[column for column in columns if column in approximate],
+        )
