@@ -189,6 +189,7 @@ def main() -> None:
             for contestant in list(everybody):
                 try:
                     contestant.run()
+                    print(f"{contestant.name}: {contestant.seconds[-1]:.1f} s", flush=True)
                 except PeerMissing as missing:
                     print(missing)
                     everybody.remove(contestant)
