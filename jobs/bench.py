@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 from jobs.metering import RunMeter
 from jobs.models.gates import Times
 from jobs.models.versions import load_scorer, model_history
-from jobs.predict import page_for
-from jobs.progress import Progress, Silent
 from jobs.suite import Suite
-from jobs.training_data import ensure_feature_pages
+from warehouse import ledger
 from warehouse.chunk import Chunk
 from warehouse.definitions import Product
+from warehouse.errors import UsageError
 from warehouse.sandbox import Sandbox
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 
@@ -52,21 +51,23 @@ _BATCH_ROWS = 65_536
 _REPEATS = 5
 
 
-def bench(suite: Suite, product_name: str, version: str, progress: Progress | None = None) -> BenchResult:
-    """Measure a registered version on the newest page that is due. Nothing is published but that page's features.
+def bench(suite: Suite, product_name: str, version: str) -> BenchResult:
+    """Measure a registered version on the newest page that has rows. Nothing is published.
 
     Raises
     ------
     NotFoundError
         If there is no such version.
     UsageError
-        If no page is due yet.
+        If there is none.
     """
     product = suite.definitions.product(product_name)
     with suite.lake.reading() as connection:
         model = model_history(connection, product.name).version(version)
-    page = page_for(suite, product, None)
-    ensure_feature_pages(suite, product, [page], progress or Silent())
+        made = ledger.published_pages(connection, product.name, "features")
+    page = max((page for page, record in made.items() if record.n_rows), default=None)
+    if page is None:
+        raise UsageError(f"{product.name} has no page with rows to measure {version} on; run `almanac run` first.")
     scorer = load_scorer(suite.lake, model)
     meter = RunMeter(suite, "bench", product.name)
     with suite.staging(meter.run_id) as directory, Sandbox(suite.lake, spill=directory / "spill") as sandbox:

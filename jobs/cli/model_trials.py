@@ -76,7 +76,7 @@ def bench(
     """
     from jobs.bench import bench as run
 
-    found = run(the_suite(), product, version, console.listener())
+    found = run(the_suite(), product, version)
     figures = {
         "version": version,
         "scorer": found.scorer,
