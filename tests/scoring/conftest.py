@@ -1,4 +1,4 @@
-"""One OpenMP thread per test: models here are small, and idle OpenMP threads spin where CPUs are shared."""
+"""One OpenMP thread for the tests of scoring alone: models here are small, and idle OpenMP threads spin where CPUs are shared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="package")
 def one_openmp_thread() -> Iterator[None]:
     with threadpool_limits(1):
         yield
