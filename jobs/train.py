@@ -188,7 +188,7 @@ class _Training:
         settings = self.product.header.model.validation
         known = self.way.parent.label_cutoff if self.way.parent else self.labelled.pages[0]
         # Pages whose labels are not known yet, as the last 12 weeks' of a label that takes 12, are none to hold out.
-        pages = sorted({page for page in rows.pages if page >= known})
+        pages = [page for page in rows.distinct_pages() if page >= known]
         folds = time_ordered_folds(pages, self.cutoff, settings.folds, settings.share)
         validation = validate(self.labelled.product, rows, self.names, folds, self.way)
         if validation.held_out is None:
