@@ -158,13 +158,13 @@ class _Training:
         fit_s = time.monotonic() - began
         scorer, report = ready_scorer(estimator, self.names, rows.features.slice(0, _PARITY_ROWS))
         self.progress.advance(1)
-        self.progress.finish()
         with self.suite.lake.reading() as connection:
             history = model_history(connection, self.product.name)
         # Judged by what was known at the cut-off: by what its stand-in said of the pages held out.
         candidate = Contender("this", self.cutoff, self.names, scorer, validation.held_out)
         live = history.live(self.cutoff)
         verdict = judge_contender(self.suite, self.labelled, candidate, live, self.cutoff, report)
+        self.progress.finish()
         trained = Trained(
             estimator, scorer, report, rows, self.names, self.cutoff, self.way.parent, validation, beside, fit_s
         )
