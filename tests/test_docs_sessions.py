@@ -33,7 +33,7 @@ def steps_of(page: str) -> list[tuple[str, list[str]]]:
 
 
 def test_the_concepts_have_sessions() -> None:
-    assert {"time.md", "sandbox.md", "pages.md"} <= set(PAGES)
+    assert {"time.md", "sandbox.md", "pages.md", "ranges.md", "scoring.md"} <= set(PAGES)
 
 
 @pytest.mark.parametrize("page", PAGES)
