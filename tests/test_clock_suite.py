@@ -149,9 +149,17 @@ def test_going_stale_and_being_fresh_again_are_told_once_each() -> None:
     said = {PRODUCT: "it is old"}
     for hour, found in enumerate([{}, said, said, said, {}, {}, said, {}]):
         with book.writing():
-            alert_of_freshness(book, schedule, found, PAGE + hour * HOUR)
+            alert_of_freshness(book, schedule, found, {PRODUCT}, PAGE + hour * HOUR)
     titles = [row["title"] for row in book.db.execute("SELECT title FROM alerts ORDER BY raised_at")]
     assert titles == [f"{PRODUCT} is stale", f"{PRODUCT} is fresh again"] * 2
+
+
+def test_a_product_that_is_no_longer_watched_is_not_said_to_be_fresh() -> None:
+    book, schedule = Book(sqlite3.connect(":memory:")), Schedule(alerts=("OPS",))
+    for hour, (found, watched) in enumerate([({PRODUCT: "it is old"}, {PRODUCT}), ({}, set()), ({}, {PRODUCT})]):
+        with book.writing():
+            alert_of_freshness(book, schedule, found, watched, PAGE + hour * HOUR)
+    assert [row["title"] for row in book.db.execute("SELECT title FROM alerts")] == [f"{PRODUCT} is stale"]
 
 
 def test_a_tick_by_hand_tells_of_a_stale_product(trained: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
