@@ -99,6 +99,7 @@ class Driver:
                 wakeups.follow(self.files.schedule().jobs)
                 # By a clock that nobody sets: the one that wakes us for ticks may have been set back.
                 self._rest(LOOK_EVERY_S)
+            self._heed_signals()
             self.step()
         finally:
             wakeups.stop()
@@ -186,6 +187,9 @@ class Driver:
     def _rest(self, seconds: float) -> None:
         """Wait until there may be something to do, and heed the signals that came by then."""
         self._bell.wait(seconds)
+        self._heed_signals()
+
+    def _heed_signals(self) -> None:
         for count, number in list(enumerate(self._signals, start=1))[self._told_of :]:
             how = "draining; once more stops what runs" if count == 1 else "stopping what runs"
             self.log.warning(how, signal=signal.Signals(number).name, running=self.children.running())
