@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.schedule.alerts import alert_of_step
 from jobs.schedule.book import Book
 from jobs.schedule.commands import command_of
 from jobs.schedule.decide import ASK_AGAIN, rest_after
 from jobs.schedule.schedule import Job, Retries, Schedule, Work
 from jobs.schedule.scheduler import Question, Scheduler, World
-from jobs.schedule.ticks import Finished, Run
+from jobs.schedule.ticks import Finished, Run, Tick
 from jobs.schedule.triggers import Interval
 from warehouse.cron import Grid
 from warehouse.errors import LakeFormatError
@@ -269,6 +271,80 @@ def test_a_job_waits_for_its_data_and_not_for_ever() -> None:
     clock.at(SIX + DAY + 3 * HOUR)
     assert clock.outcomes("a") == ["ran", "skipped"]
     assert clock.reasons("a")[1] == "not ready, longer than wait_at_most (2:00:00)"
+
+
+def test_a_job_does_not_wait_for_ever_for_those_that_it_comes_after_and_somebody_is_told() -> None:
+    clock = Clockwork(job("a"), job("b", after=("a",), wait_at_most=2 * HOUR, alerts=("OPS",), owner="ada"))
+    clock.scheduler.on_step = lambda step, now: alert_of_step(clock.book, clock.schedule, step, now)
+    clock.at(SIX)
+    clock.at(SIX + 2 * HOUR - MINUTE)
+    assert clock.outcomes("b") == ["waiting"]
+    clock.at(SIX + 2 * HOUR)
+    assert clock.reasons("b") == ["waits for a's tick of 2024-01-01 18:00:00, longer than wait_at_most (2:00:00)"]
+    clock.at(SIX + 3 * HOUR)
+    (alert,) = clock.book.db.execute("SELECT * FROM alerts").fetchall()
+    assert alert["title"] == "b: the tick of 2024-01-01 18:00:00 (UTC) was skipped"
+    assert (json.loads(alert["channels"]), alert["body"].splitlines()[-1]) == (["OPS"], "Owner: ada")
+
+
+def test_a_tick_that_is_seen_within_its_grace_was_not_missed() -> None:
+    for grace, expected in ((2 * HOUR, "running"), (HOUR - MINUTE, "skipped")):
+        clock = Clockwork(job("a", grace=grace, catch_up="none"))
+        clock.at(SIX + HOUR)
+        assert clock.outcomes("a") == [expected]
+
+
+def test_a_pause_skips_what_waits_and_lets_go_on_what_runs() -> None:
+    clock = Clockwork(job("a", trigger=Interval(HOUR)))
+    clock.at(START + HOUR)
+    clock.at(START + 2 * HOUR)
+    clock.book.pause("a", "ada", "rain", START + 2 * HOUR)
+    clock.at(START + 2 * HOUR + MINUTE)
+    assert clock.outcomes("a") == ["running", "skipped"]
+    clock.executor.end("a")
+    clock.at(START + 3 * HOUR)
+    clock.book.resume("a", "ada", "sun", START + 3.5 * HOUR)
+    clock.at(START + 4 * HOUR)
+    assert clock.outcomes("a") == ["ran", "skipped", "skipped", "running"]
+
+
+@pytest.mark.parametrize(
+    ("work", "command"),
+    [
+        (Work("ingest"), "-m jobs --suite /suite ingest"),
+        (Work("ingest", ("landings", "schedule")), "-m jobs --suite /suite ingest landings schedule"),
+        (Work("train", ("sales",)), "-m jobs --suite /suite train sales --as-of 2024-01-01T18:00:00"),
+        (Work("upkeep"), "-m jobs --suite /suite upkeep"),
+        (Work("python", ("my.jobs:work",)), "-m jobs.schedule.call my.jobs:work --as-of 2024-01-01T18:00:00"),
+    ],
+)
+def test_each_kind_of_work_is_a_command(work: Work, command: str) -> None:
+    tick = Tick(1, SIX, SIX, SIX, missed=True)
+    assert command_of(Run(1, job("a", work=work), (tick,), "lease"), Path("/suite"))[1:] == command.split()
+    assert job("a", work=work).work.product is None
+
+
+def test_the_book_holds_what_must_never_happen_twice(tmp_path: Path) -> None:
+    clock = Clockwork(predict("p"), predict("q"))
+    clock.at(SIX)
+    (p, q) = (clock.book._job_id(name) for name in "pq")
+    again = (
+        "INSERT INTO runs (job_id, job, work, product, pool, lease, started_at) VALUES (?, 'x', 'x', ?, 'x', ?, 'x')"
+    )
+    for values in (
+        (p, None, "a second run of a job"),
+        (q, "sales", "a second writer of a product"),
+        (q, "x", "lease 1"),
+    ):
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+            clock.book.db.execute(again, values)
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        clock.book.db.execute("INSERT INTO ticks (job_id, at, seen_at, missed) VALUES (?, ?, 'x', 0)", (p, str(SIX)))
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        clock.book.db.execute("UPDATE ticks SET outcome = 'vanished', settled_at = 'x', run = NULL")
+    book = Book.open(tmp_path)
+    assert book.db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert (tmp_path / "operations.sqlite").exists()
 
 
 def test_overlapping_ticks_queue_or_are_skipped() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import signal
@@ -264,6 +265,11 @@ def test_pausing_is_recorded_and_skips_ticks_with_the_reason(tmp_path: Path) -> 
     assert "there is no job 'wrok'; there is: work" in run(suite, "pause", "wrok", "--why", "x", expect=2)
     assert "no scheduler has seen a job 'wrok'" in run(suite, "ticks", "wrok", expect=2)
     run(suite, "tick", "--now", str(real_now() + 5 * HOUR))
+    window = [str(real_now() + hours * HOUR) for hours in (1, 3)]
+    within = run_json(suite, "ticks", "--from", window[0], "--to", window[1])
+    assert [row["state"] for row in within] == ["skipped", "skipped"]
+    run(suite, "pause", "work", "--why", "wind")
+    assert book_rows(suite, "SELECT paused_by FROM pauses WHERE why = 'wind'") == [(getpass.getuser(),)]
     (newest,) = run_json(suite, "ticks", "work", "--limit", "1")
     assert newest["state"] in ("ran", "caught up")
 
