@@ -347,6 +347,124 @@ def test_the_book_holds_what_must_never_happen_twice(tmp_path: Path) -> None:
     assert (tmp_path / "operations.sqlite").exists()
 
 
+def test_a_readiness_query_is_asked_again_after_a_minute() -> None:
+    clock = Clockwork(job("a", ready_when="complete"))
+    clock.unready = {SIX}
+    clock.at(SIX)
+    clock.unready = set()
+    clock.at(SIX + 0.9 * MINUTE)
+    assert clock.running() == []
+    clock.at(SIX + MINUTE)
+    assert clock.running() == ["a"]
+
+
+def test_a_missed_tick_that_was_tried_is_tried_again_whatever_catch_up_says_by_then() -> None:
+    for catch_up in ("none", "latest"):
+        retries = Retries(2, HOUR, HOUR, 0)
+        clock = Clockwork(job("a", catch_up="all", retries=retries))
+        clock.at(SIX + HOUR)
+        clock.executor.end("a", "exit 1")
+        clock.at(SIX + 2 * HOUR)
+        clock.file(job("a", catch_up=catch_up, retries=retries))
+        clock.at(SIX + DAY + HOUR)
+        assert clock.running() == ["a"]
+        clock.executor.end("a")
+        clock.at(SIX + DAY + 2 * HOUR)
+        assert clock.outcomes("a") == ["caught up", "skipped" if catch_up == "none" else "running"]
+
+
+def test_a_tick_that_will_be_tried_again_is_overlapped_too() -> None:
+    clock = Clockwork(job("a", trigger=Interval(HOUR), overlap="skip", retries=Retries(2, 3 * HOUR, 3 * HOUR, 0)))
+    clock.at(START + HOUR)
+    clock.executor.end("a", "exit 1")
+    clock.at(START + 1.5 * HOUR)
+    clock.at(START + 2 * HOUR)
+    assert clock.outcomes("a") == ["waiting", "skipped"]
+    assert clock.reasons("a")[1] == "the tick of 2024-01-01 01:00:00 was not done, and overlap is skip"
+
+
+def test_a_rest_that_a_wrong_clock_gave_is_not_waited_for() -> None:
+    clock = Clockwork(job("a", retries=Retries(3, MINUTE, HOUR, 0)))
+    clock.at(SIX + 1000 * DAY)
+    clock.executor.end("a", "exit 1")
+    clock.at(SIX + 1000 * DAY)
+    assert clock.running() == []
+    clock.at(SIX)
+    assert clock.running() == ["a"]
+
+
+@pytest.mark.parametrize("said", [False, True])
+def test_what_a_wrong_clock_saw_waits_no_longer_than_anything_else(said: bool) -> None:
+    clock = Clockwork(job("a", ready_when="complete", wait_at_most=2 * HOUR, retries=Retries(9, MINUTE, MINUTE, 0)))
+    wrong = SIX + 10 * DAY
+    clock.unready = set() if said else {wrong}
+    clock.at(wrong)
+    if said:
+        clock.executor.end("a", "exit 1")
+        clock.unready = {wrong}
+        clock.at(wrong)
+        with clock.book.writing():
+            clock.book.set_back(SIX)
+    clock.at(SIX)
+    assert clock.outcomes("a")[-1] == "waiting"
+    clock.at(SIX + 2 * HOUR)
+    assert clock.outcomes("a")[-1] == "skipped"
+
+
+def test_missed_pages_that_were_tried_are_not_mixed_with_those_that_were_not() -> None:
+    clock = Clockwork(predict("p", catch_up="all", retries=Retries(2, MINUTE, MINUTE, 0)))
+    clock.at(SIX + DAY + HOUR)
+    clock.executor.end("p", "exit 1")
+    clock.at(SIX + DAY + HOUR)
+    clock.at(SIX + 2 * DAY + HOUR)
+    (run,) = clock.executor.going.values()
+    assert [tick.at for tick in run.ticks] == [SIX, SIX + DAY]
+
+
+def test_a_page_that_is_not_ready_is_not_made_by_a_backfill_of_its_neighbours() -> None:
+    clock = Clockwork(predict("p", catch_up="all", ready_when="complete"))
+    clock.unready = {SIX + DAY}
+    clock.at(SIX + 2 * DAY + HOUR)
+    (run,) = clock.executor.going.values()
+    assert [tick.at for tick in run.ticks] == [SIX]
+
+
+def test_the_jitter_of_rests_differs_between_ticks_attempts_and_schedulers() -> None:
+    retries = Retries(9, HOUR, HOUR, 0.5)
+    rests = {rest_after(retries, 1 + n % 5, n // 25, f"tick {n // 5 % 5}") for n in range(100)}
+    assert len(rests) == 100
+    assert max(rests) - min(rests) > 0.8 * HOUR
+
+
+def test_what_ran_of_a_job_that_was_taken_out_has_its_outcome() -> None:
+    for reason, outcome in (("", "ran"), ("exit 1", "failed")):
+        clock = Clockwork(job("a", retries=Retries(5)))
+        clock.at(SIX)
+        clock.file()
+        clock.at(SIX + MINUTE)
+        assert clock.outcomes("a") == ["running"]
+        clock.executor.end("a", reason)
+        clock.at(SIX + 2 * MINUTE)
+        assert clock.outcomes("a") == [outcome]
+
+
+def test_a_job_that_comes_back_while_the_clock_is_set_back_runs_nothing_that_was_forgotten() -> None:
+    clock = Clockwork(job("a"))
+    for day in range(3):
+        clock.at(SIX + day * DAY)
+        clock.executor.end("a")
+    clock.at(SIX + 2 * DAY + HOUR)
+    assert forget(clock.book.db, SIX + 2 * DAY + MINUTE) == 2
+    clock.file()
+    clock.at(SIX + 2 * DAY + 2 * HOUR)
+    clock.at(START)
+    clock.file(job("a"))
+    clock.at(START + HOUR)
+    clock.at(SIX)
+    assert clock.running() == []
+    assert clock.outcomes("a") == ["ran"]
+
+
 def test_overlapping_ticks_queue_or_are_skipped() -> None:
     hourly = Interval(HOUR)
     clock = Clockwork(job("q", trigger=hourly), job("s", trigger=hourly, overlap="skip"))
