@@ -329,6 +329,17 @@ def test_of_two_daemons_one_runs_each_tick_and_the_other_takes_over_when_it_is_k
     assert LOOK_EVERY_S + PATIENCE_S < 60
 
 
+def test_what_runs_printed_is_kept_for_thirty_days(tmp_path: Path) -> None:
+    suite = make_suite(tmp_path / "suite", "jobs: {}")
+    logs = suite / "lake" / "logs"
+    logs.mkdir(parents=True)
+    for days in (29, 31):
+        (logs / f"{days}.log").touch()
+        os.utime(logs / f"{days}.log", (time.time() - days * 24 * 3600,) * 2)
+    run(suite, "tick")
+    assert [path.name for path in logs.iterdir()] == ["29.log"]
+
+
 def test_a_host_that_another_took_over_from_stops(tmp_path: Path) -> None:
     suite = make_suite(tmp_path / "suite", "jobs: {}")
     with Driver(suite, real_now, real_now) as driver:
@@ -412,9 +423,11 @@ def test_secrets_are_in_nothing_that_is_printed(tmp_path: Path, monkeypatch: pyt
     suite = make_suite(tmp_path / "suite", text)
     first_look(suite)
     said = ""
-    for command in (["tick"], ["tick", "--json"], ["agenda", "--to", "2040-01-01"], ["agenda", "--json"], ["ticks"]):
+    for command in (["tick"], ["tick", "--json"]):
         with almanac(suite, *command) as process:
             said += "".join(process.communicate(timeout=60))
+    for command in (["agenda", "--to", "2040-01-01"], ["agenda", "--json"], ["ticks"]):
+        said += run(suite, *command)
     (suite / "schedules.yaml").write_text(text.replace("shell:", "shel:"))
     said += run(suite, "tick", expect=2)
     (suite / "schedules.yaml").write_text(text.replace('"echo', '["echo').replace('exit 1"', 'exit 1"]'))
