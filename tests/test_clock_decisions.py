@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.schedule.alerts import alert_of_step
+from jobs.schedule.alerts import alert_of_step, raise_alert
 from jobs.schedule.book import Book
 from jobs.schedule.commands import command_of
 from jobs.schedule.decide import ASK_AGAIN, rest_after
@@ -592,6 +592,20 @@ def test_what_is_long_over_is_forgotten_and_never_due_again() -> None:
         assert clock.running() == []
     assert len(clock.book.report_ticks("a", None, None, 100)) == 3
     assert clock.book.db.execute("SELECT count(*) FROM runs").fetchone()[0] == 3
+
+
+def test_alerts_and_pauses_are_forgotten_once_they_are_over() -> None:
+    clock = Clockwork(job("a"), job("b"))
+    for day in (0, 1, 5):
+        raise_alert(clock.book, f"alert {day}", "title", "body", ["OPS"], START + day * DAY)
+    clock.book.db.execute("UPDATE alerts SET state = 'sent' WHERE what <> 'alert 1'")
+    for name in "ab":
+        clock.book.pause(name, "ada", "rain", START)
+    clock.book.resume("a", "ada", "sun", START + DAY)
+    forget(clock.book.db, START + 3 * DAY)
+    assert [row["what"] for row in clock.book.db.execute("SELECT what FROM alerts")] == ["alert 1", "alert 5"]
+    assert clock.book.paused() == {"b": "paused by ada: rain"}
+    assert len(clock.book.db.execute("SELECT * FROM pauses").fetchall()) == 1
 
 
 def test_the_last_tick_of_a_job_is_kept_for_those_that_come_after_it() -> None:
