@@ -22,9 +22,10 @@ from jobs.suite import Suite, almanac_version
 from warehouse import ledger
 from warehouse.definitions import Source
 from warehouse.errors import DefinitionError, IngestFailed, NotInstalled, RunFailed
-from warehouse.lake import ensure_table, table_columns
+from warehouse.lake import table_columns
 from warehouse.ledger import Ingestion
 from warehouse.system_sql import literal, quote, quote_all, system_sql
+from warehouse.tables import ensure_table
 
 _LOCK_TIMEOUT_S = 600.0
 #: What the suite adds to a source's columns, and to those of its rejects.

@@ -49,7 +49,9 @@ def settle_labels(suite: Suite, product: Product) -> int:
         while unsettled:
             chunk = unsettled[:_PAGES_PER_COMMIT]
             with leases.holding(_leased_as(product), chunk) as ours:
-                made = _unsettled(suite, product, now, ours, began_at) if ours else []
+                # Between the look and the lease another process may have made some.
+                nothing_new = suite.lake.newest_snapshot() == began_at
+                made = sorted(ours) if nothing_new or not ours else _unsettled(suite, product, now, ours, began_at)
                 failed |= _settle(suite, product, made, now) if made else {}
             n_made += len(made)
             others = [page for page in chunk if page not in ours]

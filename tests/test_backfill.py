@@ -9,19 +9,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from jobs.backfill import BackfillOrder, backfill, prepare_backfill
 from jobs.page_states import grid_pages, page_states
-from jobs.predict import run_page
 from jobs.suite import Suite, open_suite
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at, reopened
 from tests.lakes import page_rows, rows
@@ -30,15 +26,8 @@ from warehouse.errors import UsageError
 from warehouse.lake import Commit
 
 CHECK = "sql/products/late_order/checks/not_this_day.sql"
-VOLUME = """/*
-description: How busy each depot is; one source and one window, so that many pages are made in one pass.
-key: [depot]
-*/
-SELECT depot, count(*) AS depot_orders_7d, sum(parcels) AS depot_parcels_7d, avg(parcels) AS depot_mean_parcels_7d
-FROM orders
-WHERE known_at >= $as_of - INTERVAL 7 DAY
-GROUP BY depot
-"""
+#: How often a backfill is killed before it may come to its end.
+KILLS = 6
 WORKER = """
 import faulthandler, sys
 faulthandler.dump_traceback_later(300, exit=True)
@@ -59,56 +48,6 @@ else:
 made = [record for record in result.published if record.kind == "predictions"]
 print(len(made), len(result.by_others), len(result.failed), flush=True)
 """
-
-
-def copy_of(root: Path, directory: str, name: str, now: datetime = NOW) -> Suite:
-    target = Path(directory) / name
-    shutil.copytree(root, target)
-    return open_suite(target, clock_at(now))
-
-
-def at_once(suite: Suite, first: datetime, until: datetime) -> None:
-    result = backfill(suite, BackfillOrder(PRODUCT, first, until, pages_per_commit=5))
-    assert not result.failed
-    assert not result.rejected
-
-
-@pytest.fixture
-def with_volume(trained: Suite) -> Path:
-    """A suite with one more feature group. Its path, since Hypothesis would print all of a suite."""
-    (trained.root / "sql/features/depot_volume.sql").write_text(VOLUME)
-    file = trained.root / "sql/products/late_order/product.yaml"
-    file.write_text(file.read_text().replace("  - courier_load\n", "  - courier_load\n  - depot_volume\n"))
-    return trained.root
-
-
-@settings(
-    max_examples=2,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(start=st.integers(0, 14), n_pages=st.integers(4, 5), seed=st.integers(0, 2**16))
-def test_at_once_page_by_page_and_daily_give_equal_tables(
-    with_volume: Path, start: int, n_pages: int, seed: int
-) -> None:
-    first = PAGE + timedelta(days=start)
-    until = first + timedelta(days=n_pages)
-    with tempfile.TemporaryDirectory() as directory:
-        whole = copy_of(with_volume, directory, "whole")
-        at_once(whole, first, until)
-        single = copy_of(with_volume, directory, "single")
-        pages = whole.definitions.product(PRODUCT).pages_between(first, until)
-        for page in random.Random(seed).sample(pages, len(pages)):
-            at_once(single, page, page + timedelta(minutes=1))
-        daily = copy_of(with_volume, directory, "daily")
-        for page in pages:
-            run_page(reopened(daily, page + timedelta(minutes=10)), PRODUCT)
-        for schema in ("features", "predictions"):
-            expected = page_rows(daily, PRODUCT, schema)
-            assert expected
-            assert page_rows(whole, PRODUCT, schema) == expected
-            assert page_rows(single, PRODUCT, schema) == expected
 
 
 def start_worker(suite: Suite, first: datetime, until: datetime | None, per_commit: int = 2) -> subprocess.Popen[str]:
@@ -176,6 +115,29 @@ def test_after_a_kill_only_what_is_left_is_made(trained: Suite) -> None:
     assert (again.published, again.run_ids) == ([], [])
 
 
+def test_killed_at_random_moments_it_ends_with_each_page_made_once(trained: Suite) -> None:
+    until = PAGE + timedelta(days=16)
+    pages = trained.definitions.product(PRODUCT).pages_between(PAGE, until)
+    unharmed = open_suite(shutil.copytree(trained.root, trained.root.parent / "unharmed"), clock_at(NOW))
+    backfill(unharmed, BackfillOrder(PRODUCT, PAGE, until))
+    dice = random.Random(4)
+    for _ in range(KILLS):
+        before = publications(trained)
+        worker = start_worker(trained, PAGE, until)
+        let_go(worker)
+        time.sleep(dice.uniform(0.1, 1.2))
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.communicate()
+        after = publications(trained)
+        # Chunks of two pages are there whole or not at all, and nothing that was there is made again.
+        assert sum(after.values()) % 2 == 0
+        assert before <= after
+    backfill(trained, BackfillOrder(PRODUCT, PAGE, until))
+    assert publications(trained) == Counter(pages)
+    for schema in ("features", "predictions"):
+        assert page_rows(trained, PRODUCT, schema) == page_rows(unharmed, PRODUCT, schema)
+
+
 def test_the_killed_ones_pages_are_taken_over_by_who_waits_for_them(trained: Suite) -> None:
     until = PAGE + timedelta(days=12)
     first = start_worker(trained, PAGE, until, per_commit=6)
@@ -206,6 +168,30 @@ def test_ctrl_c_finishes_the_chunk_in_hand_and_says_how_to_go_on(trained: Suite)
     assert 2 <= len(done) < 16
     assert list((trained.lake.root / "owners").iterdir()) == []
     assert "Traceback" not in errors
+
+
+def test_a_second_ctrl_c_drops_the_chunk_in_hand(trained: Suite) -> None:
+    until = PAGE + timedelta(days=16)
+    command = [sys.executable, "-m", "jobs", "--suite", str(trained.root), "backfill", PRODUCT]
+    span = ["--from", PAGE.isoformat(), "--to", until.isoformat()]
+    worker = subprocess.Popen([*command, *span, "--pages-per-commit", "2"], stderr=subprocess.PIPE, text=True)
+    wait_for_commits(trained, 2, worker)
+    assert worker.stderr is not None
+    worker.send_signal(signal.SIGINT)
+    told = ""
+    while "Ctrl-C again drops it" not in told:
+        told += worker.stderr.readline()
+    worker.send_signal(signal.SIGINT)
+    told += worker.communicate()[1]
+    assert worker.returncode == 130
+    assert f"To go on: almanac --suite {trained.root} backfill {PRODUCT}" in told
+    assert "Traceback" not in told
+    done = publications(trained)
+    assert len(done) % 2 == 0
+    pages = trained.definitions.product(PRODUCT).pages_between(PAGE, until)
+    left = backfill(trained, BackfillOrder(PRODUCT, PAGE, until))
+    assert {record.as_of for record in left.published} == set(pages) - set(done)
+    assert publications(trained) == Counter(pages)
 
 
 def test_pages_that_fail_their_checks_are_tried_again_once_that_is_put_right(trained: Suite) -> None:

@@ -139,7 +139,7 @@ class Lake:
             connection = self.connect(snapshot_id=snapshot_id)
             check_format(connection, self.root)
         else:
-            connection = _kept_reader(self).cursor()
+            connection = _kept_instance(self, read_only=True).cursor()
             connection.execute("USE lake")
         try:
             yield connection
@@ -173,7 +173,7 @@ class Lake:
         PublishFailed
             If the catalogue or the disk refuses; what was there before is still there.
         """
-        with self.writer_lock(), contextlib.closing(self.connect(read_only=False)) as connection:
+        with self.writer_lock(), _writing(self) as connection:
             check_format(connection, self.root)
             commit = Commit(self, connection, _newest_snapshot(connection) + 1)
             try:
@@ -220,6 +220,7 @@ class Lake:
                 connection.execute(system_sql("ledger/create"))
                 connection.execute(system_sql("ledger/extend"))
                 connection.execute(system_sql("ledger/create_rollbacks"))
+                _have_statistics(connection)
                 connection.execute(system_sql("ledger/views"))
                 values = [LAKE_FORMAT, uuid.uuid4().hex, made_by, now]
                 connection.execute("INSERT INTO ledger.format VALUES ($1, $2, $3, $4)", values)
@@ -262,32 +263,49 @@ class Commit:
             self.execute(f"INSERT INTO {target} BY NAME SELECT * FROM read_parquet($1)", [str(staged)])
 
 
-#: Instances that read the newest state of a lake, by process and catalogue. A lake that was removed and made again
-#: under the same path is another file. Python closes them at the end of the process.
-_readers: dict[tuple[int, Path, int], duckdb.DuckDBPyConnection] = {}
-_readers_lock = threading.Lock()
+#: Instances that see the newest state of a lake, by process, catalogue and whether they only read. A lake that was
+#: removed and made again under the same path is another file. Python closes them at the end of the process.
+_instances: dict[tuple[int, Path, int, bool], duckdb.DuckDBPyConnection] = {}
+_instances_lock = threading.Lock()
 #: A process works on one lake; what works on many is tests.
-_READERS_KEPT = 4
+_INSTANCES_KEPT = 4
 
 
-def _kept_reader(lake: Lake) -> duckdb.DuckDBPyConnection:
-    """Give this process's instance that reads a lake's newest state, and open it if there is none yet."""
-    with _readers_lock:
+def _kept_instance(lake: Lake, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """Give this process's instance that sees a lake's newest state, and open it if there is none yet."""
+    with _instances_lock:
         inode = lake.catalogue.stat().st_ino if lake.exists() else 0
-        key = (os.getpid(), lake.catalogue.absolute(), inode)
-        if key not in _readers:
-            opened = lake.connect()
+        key = (os.getpid(), lake.catalogue.absolute(), inode, read_only)
+        if key not in _instances:
+            opened = lake.connect(read_only=read_only)
             try:
                 check_format(opened, lake.root)
             except LakeFormatError:
                 opened.close()
                 raise
-            _ensure_views(lake, opened)
+            if read_only:
+                _ensure_views(lake, opened)
             # Cursors that are open still keep theirs alive.
-            while len(_readers) >= _READERS_KEPT:
-                _readers.pop(next(iter(_readers))).close()
-            _readers[key] = opened
-        return _readers[key]
+            while len(_instances) >= _INSTANCES_KEPT:
+                _instances.pop(next(iter(_instances))).close()
+            _instances[key] = opened
+        return _instances[key]
+
+
+@contextlib.contextmanager
+def _writing(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a cursor of this process's instance that writes; one on which anything went wrong is not used again."""
+    instance = _kept_instance(lake, read_only=False)
+    try:
+        with contextlib.closing(instance.cursor()) as connection:
+            connection.execute("USE lake")
+            yield connection
+    except BaseException:
+        with _instances_lock:
+            for key in [key for key, kept in _instances.items() if kept is instance]:
+                del _instances[key]
+        instance.close()
+        raise
 
 
 def _ensure_views(lake: Lake, opened: duckdb.DuckDBPyConnection) -> None:
@@ -310,49 +328,6 @@ def table_columns(connection: duckdb.DuckDBPyConnection, schema: str, table: str
     return {str(name): str(kind) for name, kind in rows}
 
 
-#: Types that DuckLake widens in place, from the narrowest on.
-_WIDENING = (("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), ("FLOAT", "DOUBLE"))
-
-
-def _is_wider(kind: str, than: str) -> bool:
-    return any(kind in row and than in row and row.index(kind) > row.index(than) for row in _WIDENING)
-
-
-def ensure_table(commit: Commit, schema: str, table: str, columns: dict[str, str]) -> bool:
-    """Make a table, add the columns that it lacks, and widen those that have become wider.
-
-    Returns
-    -------
-    Whether the table's columns now have just the types given, so that a file of them can be added as it is.
-
-    Raises
-    ------
-    UsageError
-        If a column is there already with a type that cannot hold the new one.
-    """
-    present = table_columns(commit.connection, schema, table)
-    target = f"{quote(schema)}.{quote(table)}"
-    if not present:
-        declared = ", ".join(f"{quote(name)} {kind}" for name, kind in columns.items())
-        commit.execute(f"CREATE TABLE {target} ({declared})")
-        return True
-    same = True
-    for name, kind in columns.items():
-        there = present.get(name)
-        if there is None:
-            commit.execute(f"ALTER TABLE {target} ADD COLUMN {quote(name)} {kind}")
-        elif _is_wider(kind, there):
-            commit.execute(f"ALTER TABLE {target} ALTER COLUMN {quote(name)} SET DATA TYPE {kind}")
-        elif _is_wider(there, kind):
-            same = False
-        elif there != kind:
-            raise UsageError(
-                f"{schema}.{table}: the column {name} is {there} in the lake and {kind} in the definition; columns"
-                f" keep their type, or widen. Cast it to {there}, or give the new one another name."
-            )
-    return same
-
-
 def check_format(connection: duckdb.DuckDBPyConnection, root: Path) -> str:
     """Refuse a lake of a newer format; give the suite's id.
 
@@ -371,6 +346,18 @@ def check_format(connection: duckdb.DuckDBPyConnection, root: Path) -> str:
             f"the lake {root} has the format {found}; this version reads up to {LAKE_FORMAT}. Install a newer Almanac."
         )
     return str(row[1])
+
+
+def _have_statistics(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give each table of the ledger a row, and take it away again.
+
+    DuckLake 1.5 keeps the statistics of a table that has had a row. For one that never had any it asks the catalogue
+    anew in each query, column by column: reading no promotion took eight times as long as reading one.
+    """
+    query = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ledger'"
+    for (table,) in connection.execute(query).fetchall():
+        connection.execute(f"INSERT INTO ledger.{quote(table)} DEFAULT VALUES")
+        connection.execute(f"DELETE FROM ledger.{quote(table)}")
 
 
 def _newest_snapshot(connection: duckdb.DuckDBPyConnection) -> int:

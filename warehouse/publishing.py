@@ -14,9 +14,10 @@ from pathlib import Path
 
 from warehouse import ledger
 from warehouse.definitions import Product
-from warehouse.lake import Commit, ensure_table, table_columns
+from warehouse.lake import Commit, table_columns
 from warehouse.ledger import DefinitionsRecord, GridRecord, PageRecord, Record
 from warehouse.system_sql import literal, quote, quote_all, system_sql
+from warehouse.tables import ensure_table
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One OpenMP thread for the tests of scoring alone: models here are small, and idle OpenMP threads spin where CPUs are shared."""
+"""One OpenMP thread, for these tests only: models are small, and idle OpenMP threads spin where CPUs are shared."""
 
 from __future__ import annotations
 
