@@ -29,7 +29,7 @@ def test_the_accounts_balance_in_a_thousand_worlds(block: int) -> None:
 
 
 def test_years_pass_in_seconds() -> None:
-    assert sum(live(4, 3 * 365).values()) > 500
+    assert sum(live(4, 2 * 365).values()) > 500
 
 
 def test_the_same_seed_gives_the_same_world() -> None:
