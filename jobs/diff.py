@@ -100,7 +100,7 @@ def diff(suite: Suite, product_name: str, as_of: datetime, against: str | None =
         If the version needs a feature that the page does not have.
     """
     product = suite.definitions.product(product_name)
-    with suite.lake.reading() as connection:
+    with suite.lake.reading(all_cores=True) as connection:
         page = past_page(connection, product.name, "predictions", as_of)
         compared = _Comparison(connection, product, as_of, limit)
         if against is not None and not against.isdecimal():

@@ -57,7 +57,7 @@ def evaluate(suite: Suite, product_name: str, first: datetime, until: datetime, 
     """
     product = suite.definitions.product(product_name)
     settle_labels(suite, product)
-    with suite.lake.reading() as connection:
+    with suite.lake.reading(all_cores=True) as connection:
         if not table_columns(connection, "labels", product.name):
             raise UsageError(f"{product.name} has no published predictions with labels; run `almanac run` first.")
         keys = quote_all(product.keys)

@@ -22,7 +22,7 @@ from jobs.suite import Suite, almanac_version
 from warehouse import ledger
 from warehouse.definitions import Source
 from warehouse.errors import DefinitionError, IngestFailed, NotInstalled, RunFailed
-from warehouse.lake import table_columns
+from warehouse.lake import table_columns, use_all_cores
 from warehouse.ledger import Ingestion
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 from warehouse.tables import ensure_table
@@ -107,6 +107,7 @@ def _take_in(suite: Suite, source: Source, meter: RunMeter, directory: Path) -> 
         files = _pending(connection, source, find_files(source, suite.root, directory))
         if not files:
             return None
+        use_all_cores(connection)
         ingest_id = ledger.newest_ingest_id(connection) + 1
         paths = [path for file in files for path in file.readable(directory)]
         with _readable(source, files):

@@ -27,14 +27,14 @@ def query_table(suite: Suite, sql: str, *, at_snapshot: int | None = None, limit
     UsageError
         If it is no single SELECT, or DuckDB refuses it; the message is DuckDB's own.
     """
-    with suite.lake.reading(at_snapshot) as connection:
+    with suite.lake.reading(at_snapshot, all_cores=True) as connection:
         relation = _run(connection, sql, suite.lake)
         return (relation if limit is None else relation.limit(limit)).to_arrow_table()
 
 
 def query_to_file(suite: Suite, sql: str, form: str, target: Path, *, at_snapshot: int | None = None) -> None:
     """Run a SELECT and write its rows to a file as csv, json or parquet, streaming."""
-    with suite.lake.reading(at_snapshot) as connection:
+    with suite.lake.reading(at_snapshot, all_cores=True) as connection:
         _run(connection, sql, suite.lake)
         text = sql.strip().rstrip(";")
         try:

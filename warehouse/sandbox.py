@@ -21,7 +21,7 @@ import duckdb
 from warehouse import ledger
 from warehouse.definitions import Source
 from warehouse.errors import DefinitionError, RunFailed, UsageError
-from warehouse.lake import Lake, check_format, table_columns
+from warehouse.lake import Lake, check_format, table_columns, use_all_cores
 from warehouse.query import CheckedQuery
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 
@@ -88,6 +88,7 @@ class Sandbox:
         # Many pages are joined to facts by two inequalities; DuckDB 1.5 would join a table of under a thousand rows
         # by one of them, and filter by the other: ten times slower.
         self._instance.execute("SET GLOBAL merge_join_threshold = 0")
+        use_all_cores(self._instance)
         self._instance.execute("SET enable_external_access = false")
         self._instance.execute("SET lock_configuration = true")
 
