@@ -11,11 +11,13 @@ from pathlib import Path
 
 import duckdb
 
-from jobs.suite import Clock, almanac_version
+from jobs.source_columns import find_columns
+from jobs.suite import Clock, Suite, almanac_version
 from warehouse.definitions import Definitions, load_definitions
 from warehouse.errors import AlmanacError, DefinitionError
 from warehouse.extensions import REQUIRED, extension_file
 from warehouse.lake import Lake
+from warehouse.lineage.binding import bind_suite
 from warehouse.sandbox import Sandbox
 from warehouse.system_sql import system_sql
 from warehouse.together import ENTITIES
@@ -49,7 +51,19 @@ def doctor(root: Path, clock: Clock) -> list[Finding]:
         return [*findings, Finding("definitions", "error", str(error))]
     counts = f"{len(definitions.sources)} sources, {len(definitions.groups)} feature groups"
     findings.append(Finding("definitions", "ok", f"{counts}, {len(definitions.products)} products"))
-    return findings + _lake(Lake(root.resolve() / "lake"), definitions, clock)
+    suite = Suite(root.resolve(), definitions, Lake(root.resolve() / "lake"), clock)
+    return findings + _lake(suite.lake, definitions, clock) + _sums(suite)
+
+
+def _sums(suite: Suite) -> list[Finding]:
+    """Warn of what definitions add up as DOUBLE; needs no lake, but the sources' columns."""
+    sources = suite.definitions.sources
+    try:
+        columns = {name: find_columns(suite, source).columns.shown for name, source in sources.items()}
+    except AlmanacError as error:
+        return [Finding("sums", "warning", f"whether they are exact cannot be told: {error}")]
+    inexact = bind_suite(suite.definitions, columns).inexact
+    return [Finding("sums", "warning", words) for words in inexact] or [Finding("sums", "ok", "none over DOUBLE")]
 
 
 def _package(name: str) -> Finding:

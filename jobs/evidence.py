@@ -127,9 +127,8 @@ def gather(
         none: dict[str, Floats] = {one.version: np.zeros(0) for one in contenders}
         return Evidence(_nothing(wanted), np.zeros(0), np.zeros(0, "M8[us]"), none)
     rows = labelled.rows(wanted, known_by, pages[0], _after(pages[-1]))
-    at = np.array(rows.pages, "M8[us]")
-    chosen = np.isin(at, np.array(pages, "M8[us]"))
-    table, labels, at = _filtered(rows.features, chosen), rows.labels[chosen], at[chosen]
+    rows = rows.where(np.isin(rows.pages, np.array(pages, "M8[us]")))
+    table, labels, at = rows.features, rows.labels, rows.pages
     kind = product.header.label.kind
     scores = {one.version: _honest_scores(one, table, at, product.keys, kind) for one in contenders}
     return Evidence(table, labels, at, scores)

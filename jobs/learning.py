@@ -106,7 +106,7 @@ def _not_among(rows: TrainingRows, seen: TrainingRows, keys: list[str]) -> npt.N
     def frame(of: TrainingRows) -> pl.DataFrame:
         found = pl.from_arrow(of.features.select(keys))
         assert isinstance(found, pl.DataFrame)
-        return found.with_columns(pl.Series("as_of", of.pages, pl.Datetime("us")))
+        return found.with_columns(pl.Series("as_of", of.pages))
 
     left, right = frame(rows).with_row_index("almanac: place"), frame(seen)
     places = left.join(right, on=[*keys, "as_of"], how="anti").get_column("almanac: place").to_numpy()

@@ -76,7 +76,10 @@ def promote(
     if not verdict.passed and not force:
         _refuse(suite, model, verdict, live, reason)
     with suite.lake.commit(f"promote {product.name} {version}") as commit:
+        extend_ledger(commit)
         _require_unchanged(history, model_history(commit.connection, product.name))
+        if not retired and _is_retired(decisions(commit.connection, product.name), version):
+            raise RunFailed(f"{product.name} {version} was retired while its gates were judged. It was not promoted.")
         forced = force and (retired or not verdict.passed)
         decision = record_decision(
             commit, suite, model, verdict, "promote", taken=True, forced=forced, starts=[start], reason=reason

@@ -111,7 +111,7 @@ def _record(
 ) -> ModelRecord:
     version, definitions, artifact, sha256 = made
     settings, validation, rows = labelled.product.header.model, trained.validation, trained.rows
-    pages = labelled.pages if trained.parent is None else sorted(set(rows.pages))
+    pages = labelled.pages if trained.parent is None else rows.distinct_pages()
     run = meter.record("succeeded")
     learnt = {"folds": validation.folds, "calibration": validation.calibration, "beside": trained.beside}
     cost = {"fit_s": trained.fit_s, "wall_s": run.wall_s, "cpu_s": run.cpu_s}

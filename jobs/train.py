@@ -158,13 +158,13 @@ class _Training:
         fit_s = time.monotonic() - began
         scorer, report = ready_scorer(estimator, self.names, rows.features.slice(0, _PARITY_ROWS))
         self.progress.advance(1)
-        self.progress.finish()
         with self.suite.lake.reading() as connection:
             history = model_history(connection, self.product.name)
         # Judged by what was known at the cut-off: by what its stand-in said of the pages held out.
         candidate = Contender("this", self.cutoff, self.names, scorer, validation.held_out)
         live = history.live(self.cutoff)
         verdict = judge_contender(self.suite, self.labelled, candidate, live, self.cutoff, report)
+        self.progress.finish()
         trained = Trained(
             estimator, scorer, report, rows, self.names, self.cutoff, self.way.parent, validation, beside, fit_s
         )
@@ -188,7 +188,7 @@ class _Training:
         settings = self.product.header.model.validation
         known = self.way.parent.label_cutoff if self.way.parent else self.labelled.pages[0]
         # Pages whose labels are not known yet, as the last 12 weeks' of a label that takes 12, are none to hold out.
-        pages = sorted({page for page in rows.pages if page >= known})
+        pages = [page for page in rows.distinct_pages() if page >= known]
         folds = time_ordered_folds(pages, self.cutoff, settings.folds, settings.share)
         validation = validate(self.labelled.product, rows, self.names, folds, self.way)
         if validation.held_out is None:

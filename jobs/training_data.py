@@ -7,7 +7,6 @@ predicted by a model that saw only the labels known before the first page of tha
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,11 +42,21 @@ _MORE_NUMBERS = ("UINTEGER", "UBIGINT", "DECIMAL")
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Rows to learn from: `features` has the model's columns; `labels` is (n_rows,); `pages` the as_of of each."""
+    """Rows to learn from.
+
+    Attributes
+    ----------
+    features
+        The model's columns, and the keys.
+    labels
+        (n_rows,).
+    pages
+        The as_of of each row, (n_rows,), datetime64 in microseconds, UTC.
+    """
 
     features: pa.Table
     labels: npt.NDArray[np.float64]
-    pages: list[datetime]
+    pages: npt.NDArray[np.datetime64]
 
     @property
     def n_rows(self) -> int:
@@ -56,14 +65,20 @@ class TrainingRows:
 
     def between(self, first: datetime, until: datetime) -> TrainingRows:
         """Give the rows of the pages with first <= as_of < until."""
-        return self.where(np.array([first <= page < until for page in self.pages], np.bool_))
+        return self.where((self.pages >= np.datetime64(first, "us")) & (self.pages < np.datetime64(until, "us")))
+
+    def distinct_pages(self) -> list[datetime]:
+        """Give the pages that have rows, ascending."""
+        found: list[datetime] = np.unique(self.pages).tolist()
+        return found
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> TrainingRows:
         """Give some of the rows."""
         import pyarrow as pa
 
-        pages = list(itertools.compress(self.pages, chosen))
-        return TrainingRows(self.features.filter(pa.array(chosen)), self.labels[chosen], pages)
+        if chosen.all():
+            return self
+        return TrainingRows(self.features.filter(pa.array(chosen)), self.labels[chosen], self.pages[chosen])
 
     def hash(self, names: Sequence[str]) -> str:
         """Hash the values of some columns, the labels and the pages, in their order."""
@@ -79,7 +94,7 @@ class TrainingRows:
             else:
                 digest.update(values.cast(pa.float64(), safe=False).to_numpy().tobytes())
         digest.update(self.labels.tobytes())
-        digest.update(np.array(self.pages, "M8[us]").tobytes())
+        digest.update(self.pages.tobytes())
         return digest.hexdigest()
 
 
@@ -139,6 +154,7 @@ class LabelledPages:
         self.suite, self.product, self.pages, self.directory = suite, product, list(pages), directory
         self.sandbox = Sandbox(suite.lake, spill=directory / "spill")
         self._features = f"lake.features.{quote(product.name)}"
+        self._labels: dict[datetime, tuple[Path, set[datetime]]] = {}
         if ingest_id is not None:
             self.sandbox.ingest_id = ingest_id
             self._features = self._made_anew()
@@ -165,9 +181,7 @@ class LabelledPages:
 
     def rows(self, features: Sequence[str], known_by: datetime, first: datetime, until: datetime) -> TrainingRows:
         """Read the rows of the pages with first <= as_of < until whose label was known by `known_by`."""
-        pages = [page for page in self.pages if first <= page < until]
-        file = self.directory / f"labels-{known_by:%Y%m%dT%H%M%S}.parquet"
-        compute_labels(self.sandbox, self.suite.definitions, self.product, pages or [first], known_by, file)
+        file = self._labels_known_by(known_by, [page for page in self.pages if first <= page < until] or [first])
         query = system_sql(
             "training/rows",
             columns=quote_all(features, "features."),
@@ -181,4 +195,17 @@ class LabelledPages:
         finally:
             cursor.close()
         labels = table.column("label").to_numpy().astype(np.float64)
-        return TrainingRows(table.drop_columns(["label", "as_of"]), labels, table.column("as_of").to_pylist())
+        pages = table.column("as_of").to_numpy().astype("M8[us]")
+        return TrainingRows(table.drop_columns(["label", "as_of"]), labels, pages)
+
+    def _labels_known_by(self, known_by: datetime, pages: Sequence[datetime]) -> Path:
+        """Compute the labels of some pages as known by an instant; give the file, which may hold other pages' too.
+
+        Folds, ways of training and gates ask about the same instants again.
+        """
+        file, present = self._labels.get(known_by, (None, set[datetime]()))
+        if file is None or not present.issuperset(pages):
+            file = self.directory / f"labels-{len(self._labels)}.parquet"
+            compute_labels(self.sandbox, self.suite.definitions, self.product, pages, known_by, file)
+            self._labels[known_by] = (file, set(pages))
+        return file

@@ -115,7 +115,7 @@ def can_be_learnt(rows: TrainingRows, kind: str) -> bool:
 def _predicted(keys: Sequence[str], rows: TrainingRows, scores: Any) -> pa.Table:
     import pyarrow as pa
 
-    table = rows.features.select(list(keys)).append_column("as_of", pa.array(rows.pages, pa.timestamp("us")))
+    table = rows.features.select(list(keys)).append_column("as_of", pa.array(rows.pages))
     return table.append_column("label", pa.array(rows.labels)).append_column("score", pa.array(scores))
 
 

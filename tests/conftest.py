@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from jobs.ingest import ingest
+from jobs.progress import Silent
 from jobs.starter import make_starter
 from jobs.suite import Suite, open_suite
 from jobs.train import train
+from jobs.training_data import ensure_feature_pages
 
 # As the command line does, and before anything loads OpenMP.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -23,6 +25,8 @@ NOW = datetime(2026, 4, 10)
 PRODUCT = "late_order"
 TRAINED_AS_OF = datetime(2026, 3, 1)
 PAGE = datetime(2026, 3, 10, 18)
+#: The latest instant of which tests train, and up to which `paged` has pages.
+TRAINED_LATER = datetime(2026, 3, 20)
 
 
 def clock_at(now: datetime) -> Callable[[], datetime]:
@@ -34,6 +38,16 @@ def _ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("ingested") / "shop"
     make_starter(root)
     ingest(open_suite(root, clock_at(NOW)))
+    return root
+
+
+@pytest.fixture(scope="session")
+def _paged(_ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("paged") / "shop"
+    shutil.copytree(_ingested, root)
+    suite = open_suite(root, clock_at(NOW))
+    product = suite.definitions.product(PRODUCT)
+    ensure_feature_pages(suite, product, product.pages_between(product.header.pages.since, TRAINED_LATER), Silent())
     return root
 
 
@@ -56,6 +70,13 @@ def starter(tmp_path: Path) -> Path:
 def ingested(_ingested: Path, tmp_path: Path) -> Suite:
     """A suite with its facts."""
     shutil.copytree(_ingested, tmp_path / "shop")
+    return open_suite(tmp_path / "shop", clock_at(NOW))
+
+
+@pytest.fixture
+def paged(_paged: Path, tmp_path: Path) -> Suite:
+    """A suite with its facts, and the feature pages that trainings before TRAINED_LATER read; no model yet."""
+    shutil.copytree(_paged, tmp_path / "shop")
     return open_suite(tmp_path / "shop", clock_at(NOW))
 
 

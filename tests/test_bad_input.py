@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -76,6 +77,30 @@ def test_a_mistake_in_a_definition_is_shown_where_it_stands(starter: Path, case:
     for part in wanted:
         assert part in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+#: A file of the starter that is copied to a name that something else bears already.
+TAKEN: dict[str, tuple[str, str, list[str]]] = {
+    "a source named as the page is": (ORDERS, "sql/sources/page.sql", ["sources/page.sql", "`page`", "rename"]),
+    "a feature group named as the page is": (HISTORY, "sql/features/page.sql", ["features/page.sql", "`page`"]),
+    "a feature group named as a source is": (HISTORY, "sql/features/orders.sql", ["`orders` is a source's too"]),
+    "a product named as a view of another": (
+        "sql/products/late_order",
+        "sql/products/late_order_page",
+        ["late_order_page/product.yaml", "a view of the product late_order already"],
+    ),
+    "a product with a name to be quoted": ("sql/products/late_order", "sql/products/Late-Order", ["`Late-Order`"]),
+}
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_a_name_that_is_taken_is_refused(starter: Path, case: str) -> None:
+    old, new, words = TAKEN[case]
+    copy = shutil.copytree if (starter / old).is_dir() else shutil.copy
+    copy(starter / old, starter / new)
+    with pytest.raises(DefinitionError) as caught:
+        open_suite(starter, clock_at(NOW))
+    assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
 def test_every_mistake_is_reported_at_once(starter: Path) -> None:

@@ -31,7 +31,17 @@ def test_the_figures_are_scikit_learns(published: Suite) -> None:
         *rows(published, "SELECT label, probability FROM predictions.late_order_outcomes"), strict=True
     )
     wanted = binary_metrics(np.array(labels, np.float64), np.array(scores))
-    for name in ("roc_auc", "log_loss", "brier", "base_rate", "mean_probability", "n_rows"):
+    assert {"log_loss_of_base_rate", "brier_of_base_rate"} <= found.keys()
+    for name in (
+        "roc_auc",
+        "log_loss",
+        "log_loss_of_base_rate",
+        "brier",
+        "brier_of_base_rate",
+        "base_rate",
+        "mean_probability",
+        "n_rows",
+    ):
         assert found[name] == pytest.approx(wanted[name], rel=1e-12)
 
 

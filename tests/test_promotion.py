@@ -12,6 +12,7 @@ import pytest
 from jobs.model_table import live, model_card, model_rows
 from jobs.page_states import page_states
 from jobs.predict import predict_pages
+from jobs.progress import Silent
 from jobs.promotion import promote, retire, rollback
 from jobs.registering import Order
 from jobs.suite import Suite, open_suite
@@ -224,11 +225,57 @@ def test_training_promotes_a_later_version_if_its_gates_pass(trained: Suite) -> 
     assert "before 2026-03-12" in late.why
 
 
+class Meanwhile(Silent):
+    """Does something once a step has ended, as another process could while gates are judged."""
+
+    def __init__(self, step: str, act: Callable[[], object]) -> None:
+        self.awaited, self.acts = step, [act]
+        self.step = ""
+
+    def start(self, step: str, total: int | None = None, unit: str = "pages") -> None:
+        self.step = step
+
+    def finish(self, summary: str = "") -> None:
+        while self.acts and self.step == self.awaited:
+            self.acts.pop()()
+
+
+Act = Callable[[Suite], object]
+MEANWHILE: dict[str, tuple[Act, str]] = {
+    "another is promoted": (lambda s: promote(s, PRODUCT, "v1"), "another promotion was made while"),
+    "one is taken back": (lambda s: rollback(s, PRODUCT), "another promotion was made while"),
+    "it is retired": (lambda s: retire(s, PRODUCT, "v3"), "v3 was retired while its gates were judged"),
+}
+
+
+@pytest.mark.parametrize("case", MEANWHILE)
+def test_what_changes_while_the_gates_are_judged_is_not_promoted_over(three: Suite, case: str) -> None:
+    act, words = MEANWHILE[case]
+    promote(three, PRODUCT, "v2")
+    suite = with_gates(three.root, "{metrics: {log_loss: {at_most: 5}}, min_pages: 1}")
+    with pytest.raises(RunFailed, match=words):
+        promote(suite, PRODUCT, "v3", progress=Meanwhile("features", lambda: act(three)))
+    assert version_at(suite, NOW) != "v3"
+    assert [d.action for d in model_card(suite, PRODUCT, "v3").decisions if d.taken and d.action == "promote"] == []
+
+
+def test_a_training_does_not_go_live_over_a_promotion_made_meanwhile(three: Suite) -> None:
+    suite = with_gates(three.root, "{metrics: {log_loss: {at_most: 5}}, min_pages: 1}")
+    assert train(suite, PRODUCT, V3_FROM).went_live
+    beaten = train(suite, PRODUCT, V3_FROM, Meanwhile("train", lambda: promote(three, PRODUCT, "v1")))
+    assert not beaten.went_live
+    assert "another version was promoted while this one was judged" in beaten.why
+    assert version_at(suite, NOW) == "v1"
+
+
 MISTAKES: dict[str, tuple[str, str]] = {
     "an unknown metric": ("{metrics: {auc: {at_least: 0.5}}}", "names the metric `auc`; of a binary label there is"),
     "a metric of another label": ("{not_worse: {metric: rmse, margin: 1}}", "names the metric `rmse`"),
     "no bound": ("{metrics: {roc_auc: {}}}", "give `at_least`, `at_most` or both"),
     "a misspelt key": ("{metric: {}}", "`metrics`"),
+    "a margin that lets all pass": ("{not_worse: {metric: log_loss, margin: .inf}}", "margin"),
+    "a bound that lets all pass": ("{metrics: {log_loss: {at_most: .inf}}}", "at_most"),
+    "no page to judge by": ("{min_pages: 0}", "min_pages"),
 }
 
 

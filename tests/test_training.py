@@ -24,22 +24,21 @@ from jobs.model_table import model_card
 from jobs.models.folds import time_ordered_folds
 from jobs.models.metrics import binary_metrics
 from jobs.models.versions import load_estimator, load_held_out, model_history
-from jobs.predict import run_page
+from jobs.predict import predict_pages, run_page
 from jobs.registering import Order
 from jobs.reproduce import reproduce
 from jobs.suite import Suite, open_suite
 from jobs.train import Continuing, TrainResult, train
 from jobs.training_data import LabelledPages
-from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at, reopened
+from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, TRAINED_LATER, clock_at, reopened
 from tests.lakes import rows
 from warehouse.errors import AlmanacError, DefinitionError, UsageError
 
 YAML = "sql/products/late_order/product.yaml"
 ARRIVES_WITHIN = timedelta(minutes=5)
-LATER = datetime(2026, 3, 20)
 OLD_MODEL = (
     "estimator: hist_gradient_boosting_classifier\n"
-    "  parameters: {max_iter: 60, learning_rate: 0.08, min_samples_leaf: 20}"
+    "  parameters: {max_iter: 30, learning_rate: 0.15, min_samples_leaf: 20}"
 )
 
 
@@ -118,13 +117,15 @@ def test_no_fold_learns_a_label_that_was_not_known_at_its_cutoff(trained: Suite)
                 cutoff = next(page for page in [*pages, TRAINED_AS_OF] if page >= min(cutoff, TRAINED_AS_OF))
             found = labelled.rows(["order_id"], cutoff, pages[0], cutoff)
             names = found.features.column("order_id").to_pylist()
-            assert set(zip(found.pages, names, found.labels.astype(int).tolist(), strict=True)) == known(cutoff)
+            assert set(zip(found.pages.tolist(), names, found.labels.astype(int).tolist(), strict=True)) == known(
+                cutoff
+            )
 
         at()
 
 
-def test_several_folds_are_held_out_one_after_the_other_and_kept_with_the_version(ingested: Suite) -> None:
-    suite = with_model(ingested, f"{OLD_MODEL}\n  validation: {{folds: 3, share: 0.4}}")
+def test_several_folds_are_held_out_one_after_the_other_and_kept_with_the_version(paged: Suite) -> None:
+    suite = with_model(paged, f"{CONTINUED['naive bayes']}\n  validation: {{folds: 3, share: 0.4}}")
     model = train(suite, PRODUCT, TRAINED_AS_OF).model
     folds = json.loads(model.validation or "")["folds"]
     assert len(folds) == 3
@@ -155,10 +156,10 @@ def test_a_version_records_what_it_was_made_from_and_how_it_did(trained: Suite) 
 
 
 def test_a_window_takes_the_newest_pages_only(trained: Suite) -> None:
-    model = train(trained, PRODUCT, LATER, window=timedelta(days=10)).model
+    model = train(trained, PRODUCT, TRAINED_LATER, window=timedelta(days=10)).model
     assert (model.n_pages, model.first_page) == (10, datetime(2026, 3, 10, 18))
     with pytest.raises(UsageError, match="longer --window"):
-        train(trained, PRODUCT, LATER, window=timedelta(hours=29))
+        train(trained, PRODUCT, TRAINED_LATER, window=timedelta(hours=29))
 
 
 # The same again
@@ -189,8 +190,8 @@ def test_reproducing_says_what_differs(trained: Suite) -> None:
     assert any("definitions" in difference for difference in found.differences)
 
 
-def test_another_seed_does_not_pass_for_the_same(ingested: Suite) -> None:
-    suite = with_model(ingested, "estimator: random_forest_classifier\n  parameters: {n_estimators: 20, n_jobs: 1}")
+def test_another_seed_does_not_pass_for_the_same(paged: Suite) -> None:
+    suite = with_model(paged, "estimator: random_forest_classifier\n  parameters: {n_estimators: 5, n_jobs: 1}")
     train(suite, PRODUCT, TRAINED_AS_OF)
     assert reproduce(suite, PRODUCT, "v1").same
     # The estimator of another seed under the record and the definitions of the first.
@@ -216,12 +217,27 @@ def with_seed(suite: Suite, seed: int) -> Suite:
 CONTINUED: dict[str, str] = {
     "sgd": "estimator: sgd_classifier",
     "naive bayes": "estimator: naive_bayes",
-    "mlp": "estimator: mlp_classifier\n  parameters: {hidden_layer_sizes: [4], max_iter: 3000}",
-    "forest": "estimator: random_forest_classifier\n  parameters: {n_estimators: 20}",
-    "gradient boosting": "estimator: gradient_boosting_classifier\n  parameters: {n_estimators: 20}",
-    "lightgbm": "estimator: lightgbm_classifier\n  parameters: {n_estimators: 20, n_jobs: 1}",
-    "xgboost": "estimator: xgboost_classifier\n  parameters: {n_estimators: 20, n_jobs: 1}",
+    "mlp": "estimator: mlp_classifier\n  parameters: {hidden_layer_sizes: [4], max_iter: 3000, tol: 0.001}",
+    "forest": "estimator: random_forest_classifier\n  parameters: {n_estimators: 6}",
+    "gradient boosting": "estimator: gradient_boosting_classifier\n  parameters: {n_estimators: 8}",
+    "lightgbm": "estimator: lightgbm_classifier\n  parameters: {n_estimators: 8, n_jobs: 1}",
+    "xgboost": "estimator: xgboost_classifier\n  parameters: {n_estimators: 8, n_jobs: 1}",
 }
+
+
+@pytest.fixture(scope="module")
+def _bayes(_paged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("bayes") / "shop"
+    shutil.copytree(_paged, root)
+    train(with_model(open_suite(root, clock_at(NOW)), CONTINUED["naive bayes"]), PRODUCT, TRAINED_AS_OF)
+    return root
+
+
+@pytest.fixture
+def bayes(_bayes: Path, tmp_path: Path) -> Suite:
+    """A suite whose live version is one that can be continued."""
+    shutil.copytree(_bayes, tmp_path / "bayes")
+    return open_suite(tmp_path / "bayes", clock_at(NOW))
 
 
 def scores_of(suite: Suite, version: str, table: Any) -> Any:
@@ -231,10 +247,10 @@ def scores_of(suite: Suite, version: str, table: Any) -> Any:
 
 
 @pytest.mark.parametrize("case", CONTINUED)
-def test_a_version_is_continued_on_what_it_has_not_seen(ingested: Suite, case: str) -> None:
-    suite = with_model(ingested, CONTINUED[case])
+def test_a_version_is_continued_on_what_it_has_not_seen(paged: Suite, case: str) -> None:
+    suite = with_model(paged, CONTINUED[case])
     first = train(suite, PRODUCT, TRAINED_AS_OF).model
-    done = train(suite, PRODUCT, LATER, stateful=Continuing())
+    done = train(suite, PRODUCT, TRAINED_LATER, stateful=Continuing())
     model = done.model
     assert (model.version, model.parent) == ("v1.1", "v1")
     assert 0 < model.n_rows < first.n_rows
@@ -244,6 +260,12 @@ def test_a_version_is_continued_on_what_it_has_not_seen(ingested: Suite, case: s
     table = page_features(suite, PAGE)
     assert not np.array_equal(scores_of(suite, "v1", table), scores_of(suite, "v1.1", table))
     assert reproduce(suite, PRODUCT, "v1.1").same
+    if case == "forest":
+        before, after = (
+            [tree.tree_ for tree in load_estimator(suite.lake, of)[-1].estimators_] for of in (first, model)
+        )
+        assert len(after) > len(before)
+        assert all(np.array_equal(old.threshold, new.threshold) for old, new in zip(before, after, strict=False))
 
 
 def page_features(suite: Suite, page: datetime) -> Any:
@@ -252,28 +274,17 @@ def page_features(suite: Suite, page: datetime) -> Any:
         return connection.execute(query, [page]).to_arrow_table()
 
 
-def test_trees_are_added_to_those_that_are_there(ingested: Suite) -> None:
-    suite = with_model(ingested, CONTINUED["forest"])
-    before = load_estimator(suite.lake, train(suite, PRODUCT, TRAINED_AS_OF).model)[-1]
-    after = load_estimator(suite.lake, train(suite, PRODUCT, LATER, stateful=Continuing(alone=True)).model)[-1]
-    assert len(after.estimators_) > len(before.estimators_)
-    for old, new in zip(before.estimators_, after.estimators_, strict=False):
-        assert np.array_equal(old.tree_.threshold, new.tree_.threshold)
-
-
-def test_a_stateful_version_learns_just_what_a_stateless_one_knows_besides(ingested: Suite) -> None:
-    suite = with_model(ingested, CONTINUED["naive bayes"])
-    first = train(suite, PRODUCT, TRAINED_AS_OF).model
-    continued = train(suite, PRODUCT, LATER, stateful=Continuing(alone=True)).model
-    everything = train(suite, PRODUCT, LATER, order=Order(may_promote=False)).model
+def test_a_stateful_version_learns_just_what_a_stateless_one_knows_besides(bayes: Suite) -> None:
+    suite, first = bayes, model_card(bayes, PRODUCT, "v1").model
+    continued = train(suite, PRODUCT, TRAINED_LATER, stateful=Continuing(alone=True)).model
+    everything = train(suite, PRODUCT, TRAINED_LATER, order=Order(may_promote=False)).model
     assert (everything.version, continued.n_rows) == ("v2", everything.n_rows - first.n_rows)
     # Of pages before the first cut-off too: those whose labels were not known then.
     assert continued.first_page < TRAINED_AS_OF
 
 
-def test_versions_are_numbered_by_what_they_continue(ingested: Suite) -> None:
-    suite = with_model(ingested, CONTINUED["naive bayes"])
-    train(suite, PRODUCT, TRAINED_AS_OF)
+def test_versions_are_numbered_by_what_they_continue(bayes: Suite) -> None:
+    suite = bayes
     train(suite, PRODUCT, PAGE)
 
     def on(as_of: datetime, version: str | None) -> tuple[str, str | None, list[dict[str, Any]]]:
@@ -281,12 +292,12 @@ def test_versions_are_numbered_by_what_they_continue(ingested: Suite) -> None:
         return done.model.version, done.model.parent, done.beside
 
     assert on(datetime(2026, 3, 15), "v1") == ("v1.1", "v1", [])
-    assert on(LATER, None) == ("v1.2", "v1.1", [])
-    assert on(LATER, "v2") == ("v2.1", "v2", [])
-    assert train(suite, PRODUCT, LATER).model.version == "v3"
+    assert on(TRAINED_LATER, None) == ("v1.2", "v1.1", [])
+    assert on(TRAINED_LATER, "v2") == ("v2.1", "v2", [])
+    assert train(suite, PRODUCT, TRAINED_LATER).model.version == "v3"
 
 
-def stateful(suite: Suite, as_of: datetime = LATER) -> TrainResult:
+def stateful(suite: Suite, as_of: datetime = TRAINED_LATER) -> TrainResult:
     return train(suite, PRODUCT, as_of, stateful=Continuing())
 
 
@@ -320,29 +331,25 @@ NOT_CONTINUED: dict[str, tuple[str, str, str, str]] = {
 
 
 @pytest.mark.parametrize("case", NOT_CONTINUED)
-def test_what_has_changed_needs_a_stateless_version(ingested: Suite, case: str) -> None:
+def test_what_has_changed_needs_a_stateless_version(bayes: Suite, case: str) -> None:
     file, old, new, words = NOT_CONTINUED[case]
-    suite = with_model(ingested, CONTINUED["naive bayes"])
-    train(suite, PRODUCT, TRAINED_AS_OF)
-    path = suite.root / file
+    path = bayes.root / file
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(UsageError, match="Train a stateless version") as caught:
-        stateful(reopened(suite))
+        stateful(reopened(bayes), PAGE)
     assert words in str(caught.value)
 
 
-def test_there_must_be_something_to_continue_and_something_new(ingested: Suite) -> None:
-    suite = with_model(ingested, CONTINUED["naive bayes"])
+def test_there_must_be_something_to_continue_and_something_new(paged: Suite, bayes: Suite) -> None:
     with pytest.raises(UsageError, match="no version to continue"):
-        stateful(suite)
-    train(suite, PRODUCT, TRAINED_AS_OF)
+        stateful(paged)
     with pytest.raises(UsageError, match="nothing new as of 2026-03-01"):
-        stateful(suite, TRAINED_AS_OF)
+        stateful(bayes, TRAINED_AS_OF)
 
 
-def test_what_has_no_way_of_going_on_says_so(ingested: Suite) -> None:
-    suite = with_model(ingested, "estimator: logistic_regression")
-    train(suite, PRODUCT, TRAINED_AS_OF)
+def test_what_has_no_way_of_going_on_says_so(paged: Suite) -> None:
+    suite = with_model(paged, "estimator: logistic_regression")
+    train(suite, PRODUCT, TRAINED_AS_OF, window=timedelta(days=10))
     with pytest.raises(UsageError, match="LogisticRegression cannot be continued"):
         stateful(suite)
 
@@ -356,18 +363,14 @@ PIPELINES: dict[str, tuple[str, bool]] = {
         True,
     ),
     "trees on cleaned columns": (
-        "estimator: random_forest_classifier\n  parameters: {n_estimators: 10}\n"
+        "estimator: random_forest_classifier\n  parameters: {n_estimators: 5}\n"
         "  pipeline: {categories: [ordinal], numbers: [clip, {step: impute, parameters: {strategy: median}}]}",
         True,
     ),
-    "selected": (
-        "estimator: logistic_regression\n  pipeline:\n    categories: [one_hot]\n    numbers: [impute, standard_scale]"
-        "\n    together: [drop_constant, {step: select_best, parameters: {k: 4}}]",
-        False,
-    ),
-    "reduced": (
-        "estimator: naive_bayes\n  pipeline: {categories: [one_hot], numbers: [impute, min_max_scale],"
-        " together: [{step: pca, parameters: {n_components: 3}}]}",
+    "selected and reduced": (
+        "estimator: logistic_regression\n  pipeline:\n    categories: [one_hot]\n"
+        "    numbers: [impute, {step: min_max_scale}, standard_scale]\n    together:\n"
+        "      [drop_constant, {step: select_best, parameters: {k: 6}}, {step: pca, parameters: {n_components: 3}}]",
         False,
     ),
     "of the suite's own": ("estimator: naive_bayes\n  pipeline: tests.own_steps:make", False),
@@ -381,9 +384,9 @@ PIPELINES: dict[str, tuple[str, bool]] = {
 
 
 @pytest.mark.parametrize("case", PIPELINES)
-def test_a_declared_pipeline_is_stored_with_the_version_and_scores_pages(ingested: Suite, case: str) -> None:
+def test_a_declared_pipeline_is_stored_with_the_version_and_scores_pages(paged: Suite, case: str) -> None:
     text, compiled = PIPELINES[case]
-    suite = with_model(ingested, text)
+    suite = with_model(paged, text)
     model = train(suite, PRODUCT, TRAINED_AS_OF).model
     assert (model.scorer != "estimator") == compiled, model.scorer_reason
     assert model.pipeline
@@ -415,10 +418,10 @@ MISTAKES: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_a_mistake_in_a_pipeline_is_shown(ingested: Suite, case: str) -> None:
+def test_a_mistake_in_a_pipeline_is_shown(paged: Suite, case: str) -> None:
     pipeline, words = MISTAKES[case]
     with pytest.raises(DefinitionError) as caught:
-        train(with_model(ingested, f"estimator: naive_bayes\n  pipeline: {pipeline}"), PRODUCT, TRAINED_AS_OF)
+        train(with_model(paged, f"estimator: naive_bayes\n  pipeline: {pipeline}"), PRODUCT, TRAINED_AS_OF)
     assert words in str(caught.value)
 
 
@@ -456,8 +459,7 @@ def test_two_versions_are_compared_on_the_same_labels_that_neither_had_seen(two:
 def test_figures_of_a_comparison_are_scikit_learns(two: Suite) -> None:
     product = two.definitions.product(PRODUCT)
     until = PAGE + timedelta(days=4)
-    for page in product.pages_between(PAGE, until):
-        run_page(two, PRODUCT, page)
+    predict_pages(two, product, product.pages_between(PAGE, until))
     found = {row["metric"]: row["v1"] for row in compare(two, PRODUCT, ("v1", "v2"), first=PAGE, until=until).rows}
     query = "SELECT label, probability FROM predictions.late_order_outcomes WHERE label IS NOT NULL"
     labels, scores = (np.array(values, np.float64) for values in zip(*rows(two, query), strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from warehouse.definitions.sql_file import Strict
 
@@ -18,8 +18,8 @@ HIGHER_IS_BETTER: dict[str, dict[str, bool]] = {
 class Bound(Strict):
     """A figure must be at least, or at most, so much."""
 
-    at_least: float | None = None
-    at_most: float | None = None
+    at_least: FiniteFloat | None = None
+    at_most: FiniteFloat | None = None
 
     @model_validator(mode="after")
     def _bounds_something(self) -> Self:
@@ -41,7 +41,7 @@ class NotWorse(Strict):
     """Against the live version: the interval of the difference may not reach further than `margin` to the worse."""
 
     metric: str
-    margin: float = Field(ge=0)
+    margin: FiniteFloat = Field(ge=0)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
 
 
@@ -60,8 +60,8 @@ class GateSettings(Strict):
     not_worse: NotWorse | None = None
     calibration_error: Bound | None = None
     segments: list[SegmentBound] = Field(default_factory=list)
-    rows_per_second: float | None = Field(default=None, gt=0)
-    page_seconds: float | None = Field(default=None, gt=0)
+    rows_per_second: FiniteFloat | None = Field(default=None, gt=0)
+    page_seconds: FiniteFloat | None = Field(default=None, gt=0)
     parity: bool = True
     pages: int = Field(default=60, ge=1)
     min_pages: int = Field(default=5, ge=1)

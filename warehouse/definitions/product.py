@@ -17,6 +17,8 @@ from warehouse.definitions.sql_file import SqlFile, Strict
 from warehouse.errors import DefinitionError
 from warehouse.query import CheckedQuery
 
+#: The views on a product's predictions, by what their names end in.
+VIEWS = ("current", "page", "outcomes")
 #: Columns that the suite adds to pages, and so are not the author's to name.
 PAGE_COLUMNS = (
     "as_of",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TypeVar
 from warehouse.definitions.features import FeatureGroup, FeatureHeader
 from warehouse.definitions.product import (
     PAGE_COLUMNS,
+    VIEWS,
     Check,
     CheckHeader,
     PlainHeader,
@@ -25,6 +27,9 @@ from warehouse.errors import DefinitionError, NotFoundError, QueryRefused
 from warehouse.query import CheckedQuery, check_expression, check_query, fingerprint_of
 
 T = TypeVar("T")
+
+#: The name by which a check reads the page that is being made.
+PAGE = "page"
 
 
 @dataclass(frozen=True)
@@ -135,15 +140,35 @@ def load_definitions(root: Path) -> Definitions:
         product = _read_product(path, root, problems, set(sources), {p.stem for p in files})
         if product is not None:
             products[product.name] = product
-    problems += [
-        f"{g.file.where}: the name `{name}` is a source's too; rename one."
-        for name, g in groups.items()
-        if name in sources
-    ]
+    problems += _taken_names(root, products)
     problems += _cycles(groups)
     if problems:
         raise DefinitionError(problems)
     return Definitions(root, sources, groups, products)
+
+
+def _taken_names(root: Path, products: Mapping[str, Product]) -> list[str]:
+    """Find names that something else bears: in a sandbox, or among the tables that applications query.
+
+    Files are gone by, not what was read of them: a group that bears its source's name cannot read it.
+    """
+    sources, groups = ({path.stem for path in (root / "sql" / kind).glob("*.sql")} for kind in ("sources", "features"))
+    problems = [
+        f"sql/features/{name}.sql: the name `{name}` is a source's too; rename one."
+        for name in sorted(groups & sources)
+    ]
+    problems += [
+        f"sql/{kind}/{PAGE}.sql: checks read the page that is made by the name `{PAGE}`; rename this."
+        for kind, names in (("sources", sources), ("features", groups))
+        if PAGE in names
+    ]
+    views = {f"{name}_{ending}": name for name in products for ending in VIEWS}
+    problems += [
+        f"{product.yaml_where}: `{name}` is a view of the product {views[name]} already; rename one of the two."
+        for name, product in products.items()
+        if name in views
+    ]
+    return problems
 
 
 def _load_each(
@@ -152,15 +177,21 @@ def _load_each(
     found: dict[str, T] = {}
     for path in sorted(root.glob(pattern)):
         name = path.stem
-        if not (name.isidentifier() and name == name.lower()):
-            where = path.relative_to(root)
-            problems.append(f"{where}: the name `{name}` must be lower-case letters, digits and underscores.")
+        if not _is_plain(name, path.relative_to(root).as_posix(), problems):
             continue
         file = read_sql_file(path, root, problems)
         item = read(name, file, problems) if file else None
         if item is not None:
             found[name] = item
     return found
+
+
+def _is_plain(name: str, where: str, problems: list[str]) -> bool:
+    """See that a name is one that SQL, files and tables can bear without quotes."""
+    plain = re.fullmatch("[a-z_][a-z0-9_]*", name) is not None
+    if not plain:
+        problems.append(f"{where}: the name `{name}` must be lower-case letters, digits and underscores.")
+    return plain
 
 
 def _query(problems: list[str], text: str, where: str, **allowed: object) -> CheckedQuery | None:
@@ -199,6 +230,8 @@ def _read_group(name: str, file: SqlFile, problems: list[str], *, names: set[str
 
 def _read_product(path: Path, root: Path, problems: list[str], sources: set[str], groups: set[str]) -> Product | None:
     directory, where = path.parent, path.relative_to(root).as_posix()
+    if not _is_plain(directory.name, where, problems):
+        return None
     text = path.read_text(encoding="utf-8")
     header = validate(ProductHeader, text, where, problems)
     files = {where: text}
@@ -233,7 +266,7 @@ def _read_product(path: Path, root: Path, problems: list[str], sources: set[str]
 
 def _read_check(name: str, file: SqlFile, problems: list[str], sources: set[str]) -> Check | None:
     header = read_header(CheckHeader, file, problems)
-    query = _query(problems, file.statement, file.where, tables={*sources, "page"}, parameters={"as_of"})
+    query = _query(problems, file.statement, file.where, tables={*sources, PAGE}, parameters={"as_of"})
     return Check(name, file, header, query) if header and query else None
 
 

@@ -16,6 +16,7 @@ import duckdb
 
 from warehouse.definitions import Definitions, FeatureGroup, Product, Source
 from warehouse.errors import DefinitionError
+from warehouse.inexact import inexact_sums
 from warehouse.labels import LABEL_TYPES
 from warehouse.page_layout import PageColumn, joined_on, page_columns
 from warehouse.query import CheckedQuery
@@ -29,11 +30,15 @@ _INSTANT = datetime(2000, 1, 1)
 
 @dataclass
 class Bound:
-    """What binding found: the columns with their types of each part that binds, and why the others do not."""
+    """What binding found: the columns with their types of each part that binds, and why the others do not.
+
+    `inexact` says what is added up as DOUBLE, a sentence for each file and column.
+    """
 
     columns: dict[Part, dict[str, str]] = field(default_factory=dict)
     page_columns: dict[str, list[PageColumn]] = field(default_factory=dict)
     problems: dict[Part, str] = field(default_factory=dict)
+    inexact: list[str] = field(default_factory=list)
 
 
 def bind_suite(definitions: Definitions, sources: Mapping[str, Mapping[str, str]]) -> Bound:
@@ -89,6 +94,7 @@ class _Binder:
         part = ("group", group.name)
         with self._noting(part):
             columns = self._bind(group.name, group.query)
+            self._note_inexact(group.query)
             missing = [name for name in group.key if name not in columns]
             if missing:
                 raise DefinitionError(f"{group.file.where}: the key columns {missing} are not in its SELECT")
@@ -98,8 +104,10 @@ class _Binder:
         """Bind a product's queries, and put its page together."""
         with self._noting(("entities", product.name)):
             self.bound.columns["entities", product.name] = self._bind("almanac: entities", product.entities)
+            self._note_inexact(product.entities)
         with self._noting(("label", product.name)):
             columns = self._bind("almanac: label", product.label, known_by=_INSTANT)
+            self._note_inexact(product.label)
             missing = [name for name in (*product.keys, "label") if name not in columns]
             if missing:
                 raise DefinitionError(f"{product.label.where}: it must select the keys and `label`; {missing} are gone")
@@ -149,6 +157,13 @@ class _Binder:
             self.connection.execute(text, query.bound(as_of=_INSTANT, **parameters) or None)
         described = self.connection.execute(f"DESCRIBE {target}").fetchall()
         return {str(row[0]): str(row[1]) for row in described}
+
+    def _note_inexact(self, query: CheckedQuery) -> None:
+        """Note what a query that binds adds up as DOUBLE."""
+        try:
+            self.bound.inexact += [found.in_words(query.where) for found in inexact_sums(self.connection, query)]
+        except DefinitionError as error:
+            self.bound.inexact.append(str(error))
 
     @contextmanager
     def _noting(self, part: Part) -> Iterator[None]:

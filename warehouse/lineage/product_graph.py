@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from warehouse.definitions import Definitions, Product
+from warehouse.definitions.product import VIEWS
 from warehouse.lineage.binding import Bound
 from warehouse.lineage.graph import Graph, Node
 from warehouse.lineage.uses import ROWS, Role
@@ -13,8 +14,6 @@ from warehouse.page_layout import joined_on
 
 #: How the version is called that would be trained next.
 NEXT = "next"
-#: The views on a product's predictions, by what their names end in.
-VIEWS = ("current", "page", "outcomes")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,11 @@ SELECT
     (sum(mean_rank) FILTER (label = 1) - sum(label) * (sum(label) + 1) / 2)
         / nullif(sum(label) * (count(*) - sum(label)), 0) AS roc_auc,
     -avg(CASE WHEN label = 1 THEN ln(clipped) ELSE ln(1 - clipped) END ORDER BY label, clipped) AS log_loss,
-    avg((probability - label) ** 2 ORDER BY label, probability) AS brier
+    -- What always saying the base rate of these very rows would have come to: the best that a constant can do.
+    coalesce(-avg(label) * ln(nullif(avg(label), 0)), 0)
+        + coalesce((avg(label) - 1) * ln(nullif(1 - avg(label), 0)), 0) AS log_loss_of_base_rate,
+    avg((probability - label) ** 2 ORDER BY label, probability) AS brier,
+    avg(label) * (1 - avg(label)) AS brier_of_base_rate
 FROM ranked
 GROUP BY "group"
 ORDER BY n_rows DESC, "group"
