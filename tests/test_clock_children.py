@@ -61,13 +61,15 @@ time.sleep(600)
 
 def test_a_run_has_its_tick_in_the_environment_and_its_output_in_a_log(suite: Path) -> None:
     children = Children(suite)
-    run = run_of(
-        children, 'echo "$ALMANAC_JOB $ALMANAC_RUN $ALMANAC_AS_OF $ALMANAC_TICK $ALMANAC_ATTEMPT $ALMANAC_OWNER"; pwd'
-    )
+    names = "JOB RUN AS_OF TICK ATTEMPT OWNER TEAM SUITE".split()
+    run = run_of(children, " ".join(["echo", *(f"$ALMANAC_{name}" for name in names)]) + "; pwd")
+    page = AT - timedelta(days=1)
+    tick = replace(run.ticks[0], page=page, attempts=2)
+    run = replace(run, ticks=(tick,), job=replace(run.job, team="harbour"))
     children.start(run)
     assert outcome(children) == Finished(1, True)
     said = children.log_of(run).read_text().splitlines()
-    assert said == ["work 1 2024-01-01T18:00:00 2024-01-01T18:00:00 1 data", str(suite)]
+    assert said == [f"work 1 2023-12-31T18:00:00 2024-01-01T18:00:00 3 data harbour {suite}", str(suite)]
 
 
 def test_a_failure_is_told_with_its_status_and_last_words(suite: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.schedule.alerts import alert_of_step, raise_alert
 from jobs.schedule.book import Book
 from jobs.schedule.commands import command_of
 from jobs.schedule.decide import ASK_AGAIN, rest_after
 from jobs.schedule.schedule import Job, Retries, Schedule, Work
 from jobs.schedule.scheduler import Question, Scheduler, World
-from jobs.schedule.ticks import Finished, Run
+from jobs.schedule.ticks import Finished, Run, Tick
 from jobs.schedule.triggers import Interval
 from warehouse.cron import Grid
 from warehouse.errors import LakeFormatError
@@ -271,6 +273,198 @@ def test_a_job_waits_for_its_data_and_not_for_ever() -> None:
     assert clock.reasons("a")[1] == "not ready, longer than wait_at_most (2:00:00)"
 
 
+def test_a_job_does_not_wait_for_ever_for_those_that_it_comes_after_and_somebody_is_told() -> None:
+    clock = Clockwork(job("a"), job("b", after=("a",), wait_at_most=2 * HOUR, alerts=("OPS",), owner="ada"))
+    clock.scheduler.on_step = lambda step, now: alert_of_step(clock.book, clock.schedule, step, now)
+    clock.at(SIX)
+    clock.at(SIX + 2 * HOUR - MINUTE)
+    assert clock.outcomes("b") == ["waiting"]
+    clock.at(SIX + 2 * HOUR)
+    assert clock.reasons("b") == ["waits for a's tick of 2024-01-01 18:00:00, longer than wait_at_most (2:00:00)"]
+    clock.at(SIX + 3 * HOUR)
+    (alert,) = clock.book.db.execute("SELECT * FROM alerts").fetchall()
+    assert alert["title"] == "b: the tick of 2024-01-01 18:00:00 (UTC) was skipped"
+    assert (json.loads(alert["channels"]), alert["body"].splitlines()[-1]) == (["OPS"], "Owner: ada")
+
+
+def test_a_tick_that_is_seen_within_its_grace_was_not_missed() -> None:
+    for grace, expected in ((2 * HOUR, "running"), (HOUR - MINUTE, "skipped")):
+        clock = Clockwork(job("a", grace=grace, catch_up="none"))
+        clock.at(SIX + HOUR)
+        assert clock.outcomes("a") == [expected]
+
+
+def test_a_pause_skips_what_waits_and_lets_go_on_what_runs() -> None:
+    clock = Clockwork(job("a", trigger=Interval(HOUR)))
+    clock.at(START + HOUR)
+    clock.at(START + 2 * HOUR)
+    clock.book.pause("a", "ada", "rain", START + 2 * HOUR)
+    clock.at(START + 2 * HOUR + MINUTE)
+    assert clock.outcomes("a") == ["running", "skipped"]
+    clock.executor.end("a")
+    clock.at(START + 3 * HOUR)
+    clock.book.resume("a", "ada", "sun", START + 3.5 * HOUR)
+    clock.at(START + 4 * HOUR)
+    assert clock.outcomes("a") == ["ran", "skipped", "skipped", "running"]
+
+
+@pytest.mark.parametrize(
+    ("work", "command"),
+    [
+        (Work("ingest"), "-m jobs --suite /suite ingest"),
+        (Work("ingest", ("landings", "schedule")), "-m jobs --suite /suite ingest landings schedule"),
+        (Work("train", ("sales",)), "-m jobs --suite /suite train sales --as-of 2024-01-01T18:00:00"),
+        (Work("upkeep"), "-m jobs --suite /suite upkeep"),
+        (Work("python", ("my.jobs:work",)), "-m jobs.schedule.call my.jobs:work --as-of 2024-01-01T18:00:00"),
+    ],
+)
+def test_each_kind_of_work_is_a_command(work: Work, command: str) -> None:
+    tick = Tick(1, SIX, SIX, SIX, missed=True)
+    assert command_of(Run(1, job("a", work=work), (tick,), "lease"), Path("/suite"))[1:] == command.split()
+    assert job("a", work=work).work.product is None
+
+
+def test_the_book_holds_what_must_never_happen_twice(tmp_path: Path) -> None:
+    clock = Clockwork(predict("p"), predict("q"))
+    clock.at(SIX)
+    (p, q) = (clock.book._job_id(name) for name in "pq")
+    again = (
+        "INSERT INTO runs (job_id, job, work, product, pool, lease, started_at) VALUES (?, 'x', 'x', ?, 'x', ?, 'x')"
+    )
+    for values in (
+        (p, None, "a second run of a job"),
+        (q, "sales", "a second writer of a product"),
+        (q, "x", "lease 1"),
+    ):
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+            clock.book.db.execute(again, values)
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        clock.book.db.execute("INSERT INTO ticks (job_id, at, seen_at, missed) VALUES (?, ?, 'x', 0)", (p, str(SIX)))
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        clock.book.db.execute("UPDATE ticks SET outcome = 'vanished', settled_at = 'x', run = NULL")
+    book = Book.open(tmp_path)
+    assert book.db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert (tmp_path / "operations.sqlite").exists()
+
+
+def test_a_readiness_query_is_asked_again_after_a_minute() -> None:
+    clock = Clockwork(job("a", ready_when="complete"))
+    clock.unready = {SIX}
+    clock.at(SIX)
+    clock.unready = set()
+    clock.at(SIX + 0.9 * MINUTE)
+    assert clock.running() == []
+    clock.at(SIX + MINUTE)
+    assert clock.running() == ["a"]
+
+
+def test_a_missed_tick_that_was_tried_is_tried_again_whatever_catch_up_says_by_then() -> None:
+    for catch_up in ("none", "latest"):
+        retries = Retries(2, HOUR, HOUR, 0)
+        clock = Clockwork(job("a", catch_up="all", retries=retries))
+        clock.at(SIX + HOUR)
+        clock.executor.end("a", "exit 1")
+        clock.at(SIX + 2 * HOUR)
+        clock.file(job("a", catch_up=catch_up, retries=retries))
+        clock.at(SIX + DAY + HOUR)
+        assert clock.running() == ["a"]
+        clock.executor.end("a")
+        clock.at(SIX + DAY + 2 * HOUR)
+        assert clock.outcomes("a") == ["caught up", "skipped" if catch_up == "none" else "running"]
+
+
+def test_a_tick_that_will_be_tried_again_is_overlapped_too() -> None:
+    clock = Clockwork(job("a", trigger=Interval(HOUR), overlap="skip", retries=Retries(2, 3 * HOUR, 3 * HOUR, 0)))
+    clock.at(START + HOUR)
+    clock.executor.end("a", "exit 1")
+    clock.at(START + 1.5 * HOUR)
+    clock.at(START + 2 * HOUR)
+    assert clock.outcomes("a") == ["waiting", "skipped"]
+    assert clock.reasons("a")[1] == "the tick of 2024-01-01 01:00:00 was not done, and overlap is skip"
+
+
+def test_a_rest_that_a_wrong_clock_gave_is_not_waited_for() -> None:
+    clock = Clockwork(job("a", retries=Retries(3, MINUTE, HOUR, 0)))
+    clock.at(SIX + 1000 * DAY)
+    clock.executor.end("a", "exit 1")
+    clock.at(SIX + 1000 * DAY)
+    assert clock.running() == []
+    clock.at(SIX)
+    assert clock.running() == ["a"]
+
+
+@pytest.mark.parametrize("said", [False, True])
+def test_what_a_wrong_clock_saw_waits_no_longer_than_anything_else(said: bool) -> None:
+    clock = Clockwork(job("a", ready_when="complete", wait_at_most=2 * HOUR, retries=Retries(9, MINUTE, MINUTE, 0)))
+    wrong = SIX + 10 * DAY
+    clock.unready = set() if said else {wrong}
+    clock.at(wrong)
+    if said:
+        clock.executor.end("a", "exit 1")
+        clock.unready = {wrong}
+        clock.at(wrong)
+        with clock.book.writing():
+            clock.book.set_back(SIX)
+    clock.at(SIX)
+    assert clock.outcomes("a")[-1] == "waiting"
+    clock.at(SIX + 2 * HOUR)
+    assert clock.outcomes("a")[-1] == "skipped"
+
+
+def test_missed_pages_that_were_tried_are_not_mixed_with_those_that_were_not() -> None:
+    clock = Clockwork(predict("p", catch_up="all", retries=Retries(2, MINUTE, MINUTE, 0)))
+    clock.at(SIX + DAY + HOUR)
+    clock.executor.end("p", "exit 1")
+    clock.at(SIX + DAY + HOUR)
+    clock.at(SIX + 2 * DAY + HOUR)
+    (run,) = clock.executor.going.values()
+    assert [tick.at for tick in run.ticks] == [SIX, SIX + DAY]
+
+
+def test_a_page_that_is_not_ready_is_not_made_by_a_backfill_of_its_neighbours() -> None:
+    clock = Clockwork(predict("p", catch_up="all", ready_when="complete"))
+    clock.unready = {SIX + DAY}
+    clock.at(SIX + 2 * DAY + HOUR)
+    (run,) = clock.executor.going.values()
+    assert [tick.at for tick in run.ticks] == [SIX]
+
+
+def test_the_jitter_of_rests_differs_between_ticks_attempts_and_schedulers() -> None:
+    retries = Retries(9, HOUR, HOUR, 0.5)
+    rests = {rest_after(retries, 1 + n % 5, n // 25, f"tick {n // 5 % 5}") for n in range(100)}
+    assert len(rests) == 100
+    assert max(rests) - min(rests) > 0.8 * HOUR
+
+
+def test_what_ran_of_a_job_that_was_taken_out_has_its_outcome() -> None:
+    for reason, outcome in (("", "ran"), ("exit 1", "failed")):
+        clock = Clockwork(job("a", retries=Retries(5)))
+        clock.at(SIX)
+        clock.file()
+        clock.at(SIX + MINUTE)
+        assert clock.outcomes("a") == ["running"]
+        clock.executor.end("a", reason)
+        clock.at(SIX + 2 * MINUTE)
+        assert clock.outcomes("a") == [outcome]
+
+
+def test_a_job_that_comes_back_while_the_clock_is_set_back_runs_nothing_that_was_forgotten() -> None:
+    clock = Clockwork(job("a"))
+    for day in range(3):
+        clock.at(SIX + day * DAY)
+        clock.executor.end("a")
+    clock.at(SIX + 2 * DAY + HOUR)
+    assert forget(clock.book.db, SIX + 2 * DAY + MINUTE) == 2
+    clock.file()
+    clock.at(SIX + 2 * DAY + 2 * HOUR)
+    clock.at(START)
+    clock.file(job("a"))
+    clock.at(START + HOUR)
+    clock.at(SIX)
+    assert clock.running() == []
+    assert clock.outcomes("a") == ["ran"]
+
+
 def test_overlapping_ticks_queue_or_are_skipped() -> None:
     hourly = Interval(HOUR)
     clock = Clockwork(job("q", trigger=hourly), job("s", trigger=hourly, overlap="skip"))
@@ -398,6 +592,20 @@ def test_what_is_long_over_is_forgotten_and_never_due_again() -> None:
         assert clock.running() == []
     assert len(clock.book.report_ticks("a", None, None, 100)) == 3
     assert clock.book.db.execute("SELECT count(*) FROM runs").fetchone()[0] == 3
+
+
+def test_alerts_and_pauses_are_forgotten_once_they_are_over() -> None:
+    clock = Clockwork(job("a"), job("b"))
+    for day in (0, 1, 5):
+        raise_alert(clock.book, f"alert {day}", "title", "body", ["OPS"], START + day * DAY)
+    clock.book.db.execute("UPDATE alerts SET state = 'sent' WHERE what <> 'alert 1'")
+    for name in "ab":
+        clock.book.pause(name, "ada", "rain", START)
+    clock.book.resume("a", "ada", "sun", START + DAY)
+    forget(clock.book.db, START + 3 * DAY)
+    assert [row["what"] for row in clock.book.db.execute("SELECT what FROM alerts")] == ["alert 1", "alert 5"]
+    assert clock.book.paused() == {"b": "paused by ada: rain"}
+    assert len(clock.book.db.execute("SELECT * FROM pauses").fetchall()) == 1
 
 
 def test_the_last_tick_of_a_job_is_kept_for_those_that_come_after_it() -> None:

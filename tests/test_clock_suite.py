@@ -74,6 +74,16 @@ def test_a_page_is_made_on_time_once_its_data_are_complete(trained: Suite) -> No
     assert counted["n"] > 0
 
 
+def test_the_agenda_gives_each_tick_the_page_that_it_is_for(starter: Path) -> None:
+    (starter / "schedules.yaml").write_text(
+        'jobs: {orders: {run: {predict: late_order}, cron: "0 9 * * *", zone: Asia/Tokyo}}'
+    )
+    grid = open_suite(starter, clock_at(NOW)).definitions.products[PRODUCT]
+    (tick,) = run_json(starter, "agenda", "--from", "2026-03-10", "--to", "2026-03-11")["ticks"]
+    assert (tick["at"], tick["local"]) == ("2026-03-10T00:00:00Z", "2026-03-10 09:00+09:00")
+    assert tick["page"] == f"{grid.page_at(datetime(2026, 3, 10)):%Y-%m-%dT%H:%M:%SZ}" != tick["at"]
+
+
 def test_pages_that_were_missed_are_made_by_one_backfill(trained: Suite) -> None:
     text = SCHEDULE.replace("ready_when: deliveries_are_in", "catch_up: all")
     (trained.root / "schedules.yaml").write_text(text)
@@ -149,9 +159,17 @@ def test_going_stale_and_being_fresh_again_are_told_once_each() -> None:
     said = {PRODUCT: "it is old"}
     for hour, found in enumerate([{}, said, said, said, {}, {}, said, {}]):
         with book.writing():
-            alert_of_freshness(book, schedule, found, PAGE + hour * HOUR)
+            alert_of_freshness(book, schedule, found, {PRODUCT}, PAGE + hour * HOUR)
     titles = [row["title"] for row in book.db.execute("SELECT title FROM alerts ORDER BY raised_at")]
     assert titles == [f"{PRODUCT} is stale", f"{PRODUCT} is fresh again"] * 2
+
+
+def test_a_product_that_is_no_longer_watched_is_not_said_to_be_fresh() -> None:
+    book, schedule = Book(sqlite3.connect(":memory:")), Schedule(alerts=("OPS",))
+    for hour, (found, watched) in enumerate([({PRODUCT: "it is old"}, {PRODUCT}), ({}, set()), ({}, {PRODUCT})]):
+        with book.writing():
+            alert_of_freshness(book, schedule, found, watched, PAGE + hour * HOUR)
+    assert [row["title"] for row in book.db.execute("SELECT title FROM alerts")] == [f"{PRODUCT} is stale"]
 
 
 def test_a_tick_by_hand_tells_of_a_stale_product(trained: Suite, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,12 +70,27 @@ def weekday_holds(field: str, day: date) -> bool:
 
 
 def matches(cron: str, local: datetime) -> bool:
-    minute, hour, dom, month, dow = cron.split()
-    if not (holds(minute, local.minute, 59, []) and holds(hour, local.hour, 23, [])):
+    minute, hour, *_ = cron.split()
+    return minute_holds(minute, local.minute) and hour_holds(hour, local.hour) and day_holds(cron, local.date())
+
+
+# Each question is asked thousands of times of one expression.
+@functools.lru_cache(maxsize=10_000)
+def minute_holds(field: str, minute: int) -> bool:
+    return holds(field, minute, 59, [])
+
+
+@functools.lru_cache(maxsize=10_000)
+def hour_holds(field: str, hour: int) -> bool:
+    return holds(field, hour, 23, [])
+
+
+@functools.lru_cache(maxsize=10_000)
+def day_holds(cron: str, day: date) -> bool:
+    _, _, dom, month, dow = cron.split()
+    if not holds(month, day.month, 12, MONTHS, first=1):
         return False
-    if not holds(month, local.month, 12, MONTHS, first=1):
-        return False
-    by_dom, by_dow = day_of_month_holds(dom, local.date()), weekday_holds(dow, local.date())
+    by_dom, by_dow = day_of_month_holds(dom, day), weekday_holds(dow, day)
     return (by_dom and by_dow) if dom.startswith("*") or dow.startswith("*") else (by_dom or by_dow)
 
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from jobs.suite import Suite
 
 
+#: Far enough from what a datetime can hold that a zone's offset, or a hundred years, leads to none that it cannot.
+_YEARS = range(1000, 9000)
+
+
 class State:
     """What was given before the command. One process runs one command line, so it is kept here."""
 
@@ -86,6 +90,8 @@ def parse_instant(text: str, option: str) -> datetime:
         raise UsageError(
             f"{option} {text}: not an instant. Write 2013-10-01, 2013-10-01T22:00 (both UTC) or 2013-10-01T18:00-04:00."
         ) from error
+    if instant.year not in _YEARS:
+        raise UsageError(f"{option} {text}: expected a year from {_YEARS[0]} to {_YEARS[-1]}")
     return instant.astimezone(UTC).replace(tzinfo=None) if instant.tzinfo else instant
 
 

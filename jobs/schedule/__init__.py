@@ -8,7 +8,7 @@
     children, keeper        runs as child processes; the process that answers for each tree of them
     commands, call          the command line of a run; a Python function as one
     suite_clock, readiness  what the clock asks of a suite's files and lake
-    driver, wakeups         a scheduler at work: as a daemon, or once
+    driver, wakeups, bell   a scheduler at work: as a daemon, or once
     agenda, costs           what is to come, and what it came to
     alerts, logs, host      who is told, what is written, and which machine it is
 

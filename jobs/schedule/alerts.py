@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -53,17 +53,24 @@ def alert_of_refusal(book: Book, schedule: Schedule, refused: Sequence[str], now
 
     The same mistake, made again after it was mended, is another one. With nothing refused the last one is over.
     """
-    body = "\n".join([f"{meanwhile} What is wrong:", *refused]) if refused else ""
-    if body == (book.fact(_REFUSED) or ""):
+    # What holds meanwhile is not compared: a daemon goes on where a `tick` cannot, and it is one mistake to both.
+    wrong = "\n".join(refused)
+    if wrong == (book.fact(_REFUSED) or ""):
         return False
-    book.note_fact(_REFUSED, body)
+    book.note_fact(_REFUSED, wrong)
     if refused:
+        body = f"{meanwhile} What is wrong:\n{wrong}"
         raise_alert(book, f"refused {now}", "schedules.yaml: an edit is wrong", body, schedule.alerts, now)
     return bool(refused)
 
 
-def alert_of_freshness(book: Book, schedule: Schedule, stale: Mapping[str, str], now: datetime) -> None:
-    """Write down which products have gone stale, and which are fresh again: once for each change."""
+def alert_of_freshness(
+    book: Book, schedule: Schedule, stale: Mapping[str, str], watched: Collection[str], now: datetime
+) -> None:
+    """Write down which of the products that are watched have gone stale, and which are fresh again: each change once.
+
+    One that is no longer watched is not fresh for that; nothing more is said of it.
+    """
     known = {row["product"]: row["since"] for row in book.db.execute("SELECT product, since FROM stale_products")}
     for product, sentence in stale.items():
         if product not in known:
@@ -72,6 +79,8 @@ def alert_of_freshness(book: Book, schedule: Schedule, stale: Mapping[str, str],
             raise_alert(book, what, title, sentence, _channels_of(schedule, product), now)
     for product in known.keys() - stale.keys():
         book.db.execute("DELETE FROM stale_products WHERE product = ?", (product,))
+        if product not in watched:
+            continue
         title, what = f"{product} is fresh again", f"fresh {product} {now}"
         body = f"It was known to be stale since {known[product]} (UTC)."
         raise_alert(book, what, title, body, _channels_of(schedule, product), now)

@@ -63,23 +63,28 @@ class Book:
         jobs = {old: job for job in schedule.jobs.values() for old in job.was} | dict(schedule.jobs)
         for name, row in known.items():
             self._enter_ticks(row, jobs.get(name), page_of, now)
-        self.db.execute("UPDATE ticks SET seen_at = :now WHERE outcome IS NULL AND seen_at > :now", {"now": _text(now)})
+        if any(_text(now) < row["seen_until"] for row in known.values()):
+            self._see_open_ticks_no_later_than(now)
         self._take_on(schedule, known, now)
+
+    def _see_open_ticks_no_later_than(self, now: datetime) -> None:
+        """Count what waits from `now` on, if it was seen at a later time by a clock that has been set back since."""
+        self.db.execute("UPDATE ticks SET seen_at = :now WHERE outcome IS NULL AND seen_at > :now", {"now": _text(now)})
 
     def _enter_ticks(self, row: sqlite3.Row, job: Job | None, page_of: PageOf, now: datetime) -> None:
         seen_until, trigger = _time(row["seen_until"]), read_back(row["trigger"])
         if now <= seen_until:
             return
-        due = list(trigger.between(seen_until + _MICROSECOND, now + _MICROSECOND))
+        due = trigger.between(seen_until + _MICROSECOND, now + _MICROSECOND)
         grace = job.grace if job else timedelta(0)
-        rows = [
+        # One by one: a machine whose clock began in 1970 brings millions.
+        rows = (
             (row["job_id"], _text(at), _text_or_none(page_of(job, at) if job else at), _text(now), now - at > grace)
             for at in due
-        ]
-        if rows:
-            # What ran before the book was set back is there already.
-            insert = "INSERT OR IGNORE INTO ticks (job_id, at, page, seen_at, missed) VALUES (?, ?, ?, ?, ?)"
-            self.db.executemany(insert, rows)
+        )
+        # What ran before the book was set back is there already.
+        insert = "INSERT OR IGNORE INTO ticks (job_id, at, page, seen_at, missed) VALUES (?, ?, ?, ?, ?)"
+        self.db.executemany(insert, rows)
         self.db.execute("UPDATE jobs SET seen_until = ? WHERE job_id = ?", (_text(now), row["job_id"]))
 
     def _take_on(self, schedule: Schedule, known: Mapping[str, sqlite3.Row], now: datetime) -> None:
@@ -245,6 +250,7 @@ class Book:
         self.db.execute(system_sql("operations/forget_future_ticks"), values)
         self.db.execute(system_sql("operations/reopen_coalesced_ticks"), values)
         self.db.execute("UPDATE jobs SET seen_until = :now WHERE seen_until > :now", values)
+        self._see_open_ticks_no_later_than(now)
 
     def pause(self, name: str, who: str, why: str, now: datetime) -> None:
         """Write down that a job is paused, by whom and why.

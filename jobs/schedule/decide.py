@@ -313,7 +313,8 @@ def after_abandonment(tick: Tick, now: datetime, reason: str) -> Settle | Again:
 def rest_after(retries: Retries, attempts: int, seed: int, what: str) -> timedelta:
     """Give the rest after the given number of failed attempts; equal arguments, equal rest."""
     doubled: int = 2 ** min(attempts - 1, 20)
-    rest = min(retries.backoff * doubled, retries.at_most)
+    enough = retries.at_most // retries.backoff + 1
+    rest = min(retries.backoff * min(doubled, enough), retries.at_most)
     digest = hashlib.blake2b(f"{seed} {what} {attempts}".encode(), digest_size=8).digest()
     share = int.from_bytes(digest) / 2**63 - 1  # from -1 to 1
     return rest * (1 + retries.jitter * share)

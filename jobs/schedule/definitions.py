@@ -66,7 +66,8 @@ def _an_expression(value: str | None) -> str | None:
 _A_SPAN = {"type": ["string", "integer"], "examples": ["15 minutes", "2 hours", "1 day"]}
 Span = Annotated[Duration, AfterValidator(_positive), WithJsonSchema(_A_SPAN)]
 Variables = Annotated[list[Annotated[str, AfterValidator(_name_of_a_variable)]], BeforeValidator(_several)]
-JobName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
+# It is part of the name of a file: that of its log.
+JobName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$", max_length=100)]
 CatchUpWord = Literal["all", "latest", "none"]
 OverlapWord = Literal["queue", "skip"]
 
@@ -184,7 +185,8 @@ class ScheduleFile(Strict):
     pools: Annotated[
         dict[str, Annotated[int, Field(ge=1)]], Field(description="How many runs each pool allows at once.")
     ] = Field(default_factory=dict)
-    jobs: Annotated[dict[JobName, JobSettings], Field(description="The jobs by name.")] = Field(default_factory=dict)
+    # Not left out even if there is none: a file that is being written begins empty, and takes no job out of the clock.
+    jobs: Annotated[dict[JobName, JobSettings], Field(description="The jobs by name; `{}` if there is none.")]
 
 
 def json_schema() -> dict[str, Any]:

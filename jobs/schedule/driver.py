@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from jobs.schedule.alerts import alert_of_clock, alert_of_freshness, alert_of_refusal, alert_of_step, send_alerts
+from jobs.schedule.bell import Bell
 from jobs.schedule.book import Book
 from jobs.schedule.children import Children
 from jobs.schedule.host import SHOW_EVERY, show_host
@@ -46,18 +47,24 @@ class Driver:
     clock: Clock
     wall: Clock
     log: Any = field(default_factory=open_log)
-    drains: int = 0
-    _woken: threading.Event = field(default_factory=threading.Event)
+    _signals: list[int] = field(default_factory=list)
+    _told_of: int = 0
+    _bell: Bell = field(default_factory=Bell)
     _last: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.root = self.root.resolve()
         self.book = Book.open(self.root / "lake")
         self.files = SuiteClock(self.root, self.book, self.clock)
-        self.children = Children(self.root, lambda: alert_variables(self.files.schedule()), self._woken.set)
+        self.children = Children(self.root, lambda: alert_variables(self.files.schedule()), self._bell.ring)
         self.scheduler = Scheduler(
             self.book, self.files.schedule, self.files.world(), self.children, on_step=self._alert_of
         )
+
+    @property
+    def drains(self) -> int:
+        """How often it was told to stop."""
+        return len(self._signals)
 
     def __enter__(self) -> Self:
         show_host(self.book, self.wall())
@@ -81,7 +88,7 @@ class Driver:
         from jobs.schedule.wakeups import Wakeups
 
         self._catch_signals()
-        wakeups = Wakeups(self._woken.set)
+        wakeups = Wakeups(self._bell.ring)
         wakeups.start()
         sender = threading.Thread(target=self._keep_sending, daemon=True, name="alerts")
         sender.start()
@@ -91,10 +98,8 @@ class Driver:
                 self._look()
                 wakeups.follow(self.files.schedule().jobs)
                 # By a clock that nobody sets: the one that wakes us for ticks may have been set back.
-                self._woken.wait(LOOK_EVERY_S)
-                self._woken.clear()
-                if self.drains > 1:
-                    self.children.stop_all()
+                self._rest(LOOK_EVERY_S)
+            self._heed_signals()
             self.step()
         finally:
             wakeups.stop()
@@ -109,10 +114,7 @@ class Driver:
             done.add(self._look())
             if not self.children.running() and not self.children.finished():
                 break
-            self._woken.wait(SHOW_EVERY.total_seconds())
-            self._woken.clear()
-            if self.drains > 1:
-                self.children.stop_all()
+            self._rest(SHOW_EVERY.total_seconds())
         send_alerts(self.book, self.log, self.wall())
         return done
 
@@ -138,7 +140,8 @@ class Driver:
             stale = self.files.stale_products(now)
             if stale is not None:
                 with self.book.writing():
-                    alert_of_freshness(self.book, self.files.schedule(), stale, now)
+                    schedule, watched = self.files.schedule(), self.files.fresh_within()
+                    alert_of_freshness(self.book, schedule, stale, watched, now)
         if self._is_time("sweep", _SWEEP_EVERY_S):
             self.children.sweep(self.wall() - KEEP_LOGS)
         return step
@@ -177,7 +180,19 @@ class Driver:
             signal.signal(number, self._drain)
 
     def _drain(self, number: int, _frame: object) -> None:
-        self.drains += 1
-        how = "draining; once more stops what runs" if self.drains == 1 else "stopping what runs"
-        self.log.warning(how, signal=signal.Signals(number).name, running=self.children.running())
-        self._woken.set()
+        # No log and no lock here: this interrupts the main thread, which may hold any of them.
+        self._signals.append(number)
+        self._bell.ring()
+
+    def _rest(self, seconds: float) -> None:
+        """Wait until there may be something to do, and heed the signals that came by then."""
+        self._bell.wait(seconds)
+        self._heed_signals()
+
+    def _heed_signals(self) -> None:
+        for count, number in list(enumerate(self._signals, start=1))[self._told_of :]:
+            how = "draining; once more stops what runs" if count == 1 else "stopping what runs"
+            self.log.warning(how, signal=signal.Signals(number).name, running=self.children.running())
+            self._told_of = count
+        if self.drains > 1:
+            self.children.stop_all()

@@ -20,7 +20,7 @@ from warehouse.sandbox import Sandbox
 
 def readiness_names(root: Path) -> list[str]:
     """List the readiness queries of a suite."""
-    return sorted(path.stem for path in (root / "sql" / "readiness").glob("*.sql"))
+    return sorted(path.stem for path in (root / "sql" / "readiness").glob("[!.]*.sql"))
 
 
 def read_readiness(suite: Suite, name: str) -> CheckedQuery:

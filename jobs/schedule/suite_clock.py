@@ -6,6 +6,7 @@ is wrong is refused as a whole: the last schedule that was right, which the book
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from jobs.schedule.book import Book
 from jobs.schedule.definitions import ScheduleFile
 from jobs.schedule.readiness import read_readiness, readiness_names, why_unready
 from jobs.schedule.reading import Known, read_schedule
-from jobs.schedule.redaction import register_secrets
+from jobs.schedule.redaction import redacted, register_secrets
 from jobs.schedule.schedule import Job, Schedule
 from jobs.schedule.scheduler import Question, World
 from jobs.suite import Clock, Suite, open_suite
@@ -75,7 +76,8 @@ class SuiteClock:
             for name in {job.ready_when for job in schedule.jobs.values() if job.ready_when}:
                 read_readiness(suite, name)
         except (DefinitionError, NotFoundError) as error:
-            self.refused = getattr(error, "problems", [str(error)])
+            # They are printed and told, and what was found in a file may be a secret.
+            self.refused = [redacted(problem) for problem in getattr(error, "problems", [str(error)])]
             if self._schedule is not None:
                 return self._schedule
             if (before := self.book.fact(_LAST_RIGHT)) is None:
@@ -115,14 +117,18 @@ class SuiteClock:
 
         return self._ask(found) or set()
 
+    def fresh_within(self) -> dict[str, timedelta]:
+        """Give the products that state how fresh they are to be, with what they state."""
+        products = self.suite.definitions.products
+        return {name: one.header.fresh_within for name, one in products.items() if one.header.fresh_within}
+
     def stale_products(self, now: datetime) -> dict[str, str] | None:
         """Give the products that state `fresh_within` and are not, each with a sentence on it.
 
         What counts is how old the newest page is by its `as_of`: an old page that is made again makes nothing fresh.
         None if there is a lake and it cannot be read, so that nobody knows.
         """
-        products = self.suite.definitions.products
-        stated = {name: one.header.fresh_within for name, one in products.items() if one.header.fresh_within}
+        products, stated = self.suite.definitions.products, self.fresh_within()
         newest = self._ask(lambda connection: {name: _newest_page(connection, name) for name in stated})
         if newest is None:
             if self.suite.lake.exists():
@@ -182,14 +188,16 @@ def alert_variables(schedule: Schedule) -> list[str]:
 
 
 def _signature(root: Path) -> str:
+    """Give a text that changes with the suite's files.
+
+    An edit may keep a file's size and give it back its time of change, but not its `ctime`, which nobody can set.
+    """
     files = [root / "schedules.yaml", *sorted((root / "sql").rglob("*"))]
     parts = []
     for path in files:
-        try:
+        with contextlib.suppress(OSError):  # gone since, or a link that leads nowhere
             stat = path.stat()
-        except FileNotFoundError:
-            continue
-        parts.append(f"{path} {stat.st_mtime_ns} {stat.st_size}")
+            parts.append(f"{path} {stat.st_ino} {stat.st_ctime_ns} {stat.st_mtime_ns} {stat.st_size}")
     return "\n".join(parts)
 
 

@@ -21,6 +21,8 @@ _UNITS = {
     "w": "weeks",
     "week": "weeks",
 }
+#: So that any instant of our time plus a duration is an instant.
+LONGEST = timedelta(days=36_525)
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
 
 
@@ -30,7 +32,8 @@ def parse_duration(value: Any) -> timedelta:
     Raises
     ------
     ValueError
-        If the text is not a duration, or has a unit without a fixed length, such as a month.
+        If the text is not a duration, is longer than a hundred years, or has a unit without a fixed length, such as
+        a month.
     """
     if isinstance(value, timedelta):
         return value
@@ -40,9 +43,14 @@ def parse_duration(value: Any) -> timedelta:
         unit = _UNITS.get(word) or _UNITS.get(word.removesuffix("s"))
         if unit is None:
             raise ValueError(f"{value!r} has the unit {word!r}; use seconds, minutes, hours, days or weeks")
-        total += timedelta(**{unit: float(number)})
+        try:
+            total += timedelta(**{unit: float(number)})
+        except OverflowError:
+            total = timedelta.max
     if text != "0" and _PART.sub("", text).strip(" ,"):
         raise ValueError(f"{value!r} is not a duration; write for example `15 minutes` or `3 days`")
+    if total > LONGEST:
+        raise ValueError(f"{value!r} is longer than a hundred years")
     return total
 
 

@@ -131,12 +131,12 @@ def load_definitions(root: Path) -> Definitions:
             f"{root} is not a suite: it has no `sql/` directory. Name one with --suite, or make one: almanac init DIR."
         )
     problems: list[str] = []
-    sources = _load_each(root, "sql/sources/*.sql", problems, _read_source)
-    files = sorted((root / "sql/features").glob("*.sql"))
+    sources = _load_each(root, "sql/sources/[!.]*.sql", problems, _read_source)
+    files = sorted((root / "sql/features").glob("[!.]*.sql"))
     names = {path.stem for path in files} | sources.keys()
-    groups = _load_each(root, "sql/features/*.sql", problems, functools.partial(_read_group, names=names))
+    groups = _load_each(root, "sql/features/[!.]*.sql", problems, functools.partial(_read_group, names=names))
     products: dict[str, Product] = {}
-    for path in sorted((root / "sql/products").glob("*/product.yaml")):
+    for path in sorted((root / "sql/products").glob("[!.]*/product.yaml")):
         product = _read_product(path, root, problems, set(sources), {p.stem for p in files})
         if product is not None:
             products[product.name] = product
@@ -250,7 +250,7 @@ def _read_product(path: Path, root: Path, problems: list[str], sources: set[str]
             queries[stem] = _query(problems, file.statement, file.where, tables=tables, parameters=parameters)
     checks = _load_each(
         root,
-        f"{directory.relative_to(root)}/checks/*.sql",
+        f"{directory.relative_to(root)}/checks/[!.]*.sql",
         problems,
         lambda name, file, found: _read_check(name, file, found, sources),
     )

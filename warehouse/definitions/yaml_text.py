@@ -2,11 +2,15 @@
 
 `validate` turns YAML text into a pydantic model, or into sentences that say what is wrong, where, what was
 found and what is allowed, with the nearest name for a misspelt key. All mistakes are found in one go.
+
+Whatever the text is, the answer is a model or sentences: a scheduler reads files while they are being edited, and
+must outlive what is in them.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args
 
@@ -25,6 +29,12 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+
+#: No definition is as large as this. Aliases (`*name`) can make a few lines stand for billions of values.
+_MOST_VALUES = 100_000
+#: NUL, and halves of a surrogate pair: no file name, environment variable or database takes them.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+_SHOWN_AT_MOST = 500
 
 Path = tuple[str | int, ...]
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -51,20 +61,28 @@ def read_yaml(text: str, where: str, first_line: int = 1) -> YamlText:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         parsed.data = yaml.load(text, Loader=_Loader)
+        if node is not None:
+            _walk(node, (), parsed, where, first_line)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = first_line + (mark.line if mark else 0)
         problem = getattr(error, "problem", None) or str(error)
         parsed.problems.append(f"{where}:{line}: not valid YAML: {problem}. Check quotes, colons and indents.")
-        return parsed
-    if node is not None:
-        _walk(node, (), parsed, where, first_line)
+    except ValueError as error:  # a date such as 2013-99-99, or a number of thousands of digits
+        parsed.problems.append(f"{where}:{first_line}: a value cannot be read: {error}. Put text in quotes.")
+    except RecursionError:
+        parsed.problems.append(f"{where}:{first_line}: it is nested too deeply, or an alias (`*`) contains itself.")
     return parsed
 
 
 def _walk(node: yaml.Node, path: Path, parsed: YamlText, where: str, first_line: int) -> None:
     parsed.lines.setdefault(path, node.start_mark.line + first_line)
-    if isinstance(node, yaml.MappingNode):
+    if len(parsed.lines) > _MOST_VALUES:
+        raise yaml.MarkedYAMLError(problem=f"more than {_MOST_VALUES:,} values", problem_mark=node.start_mark)
+    if isinstance(node, yaml.ScalarNode) and _NO_TEXT.search(node.value):
+        line = node.start_mark.line + first_line
+        parsed.problems.append(f"{where}:{line}: {node.value!a} has a character that no text can hold.")
+    elif isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
             name = str(key.value)
@@ -119,7 +137,11 @@ def _sentence(model: type[BaseModel], item: dict[str, Any]) -> str:
         return f"the key `{name}` is missing."
     message = item["msg"].removeprefix("Value error, ")
     found = item.get("input")
-    shown = "" if item["type"] == "value_error" or isinstance(found, dict) else f" Found: {found!r}."
+    text = repr(found)
+    if len(text) > _SHOWN_AT_MOST:
+        # Not cut off: half of a password would not be known for one, and not be blotted out.
+        text = f"a {type(found).__name__} that is too long to show"
+    shown = "" if item["type"] == "value_error" or isinstance(found, dict) else f" Found: {text}."
     return f"`{name or 'the file'}`: {message}.{shown}"
 
 
