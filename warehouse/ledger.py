@@ -340,7 +340,7 @@ def attempts_since(
 def _page_records(connection: duckdb.DuckDBPyConnection, query: str, values: list[Any]) -> list[PageRecord]:
     names = [spec.name for spec in fields(PageRecord)]
     rows = connection.execute(system_sql(query, columns=", ".join(names)), values).fetchall()
-    return [PageRecord(**dict(zip(names, row, strict=True))) for row in rows]
+    return [PageRecord(*row) for row in rows]
 
 
 def rows_per_page(connection: duckdb.DuckDBPyConnection, product: str) -> float | None:

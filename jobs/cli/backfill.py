@@ -146,7 +146,8 @@ def backfill(
     """
     from jobs.backfill import BackfillOrder, prepare_backfill, run_backfill
 
-    opened = the_suite()
+    # Features are made by SQL alone.
+    opened = the_suite(runs_python=not features_only)
     order = BackfillOrder(
         product=product,
         start=_instant(first, "--from"),

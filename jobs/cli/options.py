@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from importlib.abc import MetaPathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
@@ -58,6 +61,15 @@ def now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
+class _WithoutPandas(MetaPathFinder):
+    """As if pandas were not installed. DuckDB and pyarrow ask for it, and go on without."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        """Find nothing, and let nobody else look for pandas."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+
 def the_suite(*, runs_python: bool = True) -> Suite:
     """Open the suite that was named.
 
@@ -69,8 +81,8 @@ def the_suite(*, runs_python: bool = True) -> Suite:
     """
     from jobs.suite import open_suite
 
-    if State.owns_process and not runs_python:
-        sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
+    if State.owns_process and not runs_python and "pandas" not in sys.modules:
+        sys.meta_path.insert(0, _WithoutPandas())
     return open_suite(State.suite, now)
 
 

@@ -1,8 +1,9 @@
 """The year of flight_delay's feature pages: `almanac backfill`, and what people use instead.
 
-    python -m tests.benchmarks.bench_backfill [--pages 365] [--repeats 3] [--without dbt sqlmesh]
+    python -m tests.benchmarks.bench_backfill [--pages 365] [--repeats 3] [--without dbt sqlmesh] [--groups NAME ...]
 
-365 daily pages, 329,778 rows of 13 feature groups. Contestants, each as a whole command in a process of its own, in
+365 daily pages, 329,778 rows of 13 feature groups, or of those that are named. Contestants, each as a whole command
+in a process of its own, in
 turns, from the same ingested sources: Almanac; Almanac with every query on the plain way; a loop of one DuckDB
 query a page into a table; dbt-duckdb's microbatch; SQLMesh by day. At the end their rows are compared. dbt and
 SQLMesh are installed into environments of their own, and left out, with the reason, where that fails.
@@ -93,9 +94,21 @@ def columns_of(suite: Suite) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def contestants(root: Path, n_pages: int, without: list[str]) -> list[Contestant]:
+def keep_groups(file: Path, groups: list[str]) -> None:
+    """Leave some feature groups in a product.yaml, and nothing of a model that would name columns of others."""
+    text = file.read_text()
+    before, _, rest = text.partition("features:\n")
+    after = rest[rest.index("label:") :]
+    listed = "".join(f"  - {name}\n" for name in groups)
+    head, _, model = after.partition("  leave_out:\n")
+    file.write_text(f"{before}features:\n{listed}{head}{model[model.index('pages:') :]}")
+
+
+def contestants(root: Path, n_pages: int, without: list[str], groups: list[str]) -> list[Contestant]:
     """Ingest the sources once, and set everybody up on a copy of them."""
     make_flights(root / "suite")
+    if groups:
+        keep_groups(root / "suite/sql/products" / PRODUCT / "product.yaml", groups)
     suite = open_suite(root / "suite", lambda: datetime(2014, 2, 1))
     ingest(suite)
     shutil.copytree(suite.lake.root, root / "lake")
@@ -181,10 +194,11 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=365)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--without", nargs="*", default=[], choices=list(PACKAGES))
+    parser.add_argument("--groups", nargs="*", default=[], help="only these feature groups of the product")
     options = parser.parse_args()
     duckdb.execute("SET enable_progress_bar = false")
     with tempfile.TemporaryDirectory() as directory:
-        everybody = contestants(Path(directory), options.pages, options.without)
+        everybody = contestants(Path(directory), options.pages, options.without, options.groups)
         for _ in range(options.repeats):
             for contestant in list(everybody):
                 try:
@@ -193,9 +207,9 @@ def main() -> None:
                 except PeerMissing as missing:
                     print(missing)
                     everybody.remove(contestant)
-        print(
-            f"{options.pages} pages of {PRODUCT}, {options.repeats} runs of each in turns, medians of whole commands;"
-        )
+        groups = " ".join(options.groups) or "all feature groups"
+        print(f"{options.pages} pages of {PRODUCT}, {groups}; {options.repeats} runs of each in turns, medians of")
+        print("whole commands;")
         print(f"duckdb {version('duckdb')}, Python {platform.python_version()}, {PACKAGES}")
         ours = everybody[0]
         first = rows_of(ours, Path(directory) / "suite")
