@@ -185,7 +185,7 @@ def of(pages: Iterable[datetime], expected: Rows) -> Rows:
     return {page: expected[page] for page in pages}
 
 
-@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(story=stories())
 def test_however_pages_are_made_their_rows_are_those_of_the_daily_runs(truth: Truth, story: Any) -> None:
     parts, moment, whole = story
