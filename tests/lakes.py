@@ -12,7 +12,11 @@ def rows(suite: Suite, query: str, parameters: list[Any] | None = None, snapshot
         return connection.execute(query, parameters or []).fetchall()
 
 
+def compared_columns(schema: str) -> str:
+    """Give the columns of a product's table without what differs from run to run."""
+    return "* EXCLUDE (run_id, published_at)" if schema == "predictions" else "*"
+
+
 def page_rows(suite: Suite, product: str, schema: str = "predictions") -> list[Any]:
     """Give all rows of a product's table, sorted, without what differs from run to run."""
-    columns = "* EXCLUDE (run_id, published_at)" if schema == "predictions" else "*"
-    return rows(suite, f"SELECT {columns} FROM {schema}.{product} ORDER BY ALL")
+    return rows(suite, f"SELECT {compared_columns(schema)} FROM {schema}.{product} ORDER BY ALL")

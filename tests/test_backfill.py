@@ -152,12 +152,15 @@ def test_the_killed_ones_pages_are_taken_over_by_who_waits_for_them(trained: Sui
     assert publications(trained) == Counter(trained.definitions.product(PRODUCT).pages_between(PAGE, until))
 
 
+def start_command(suite: Suite, until: datetime, per_commit: int) -> subprocess.Popen[str]:
+    """Run `almanac backfill` from PAGE on."""
+    command = [sys.executable, "-m", "jobs", "--suite", str(suite.root), "backfill", PRODUCT]
+    span = ["--from", PAGE.isoformat(), "--to", until.isoformat(), "--pages-per-commit", str(per_commit)]
+    return subprocess.Popen([*command, *span], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def test_ctrl_c_finishes_the_chunk_in_hand_and_says_how_to_go_on(trained: Suite) -> None:
-    command = [sys.executable, "-m", "jobs", "--suite", str(trained.root), "backfill", PRODUCT]
-    span = ["--from", PAGE.isoformat(), "--to", (PAGE + timedelta(days=16)).isoformat()]
-    worker = subprocess.Popen(
-        [*command, *span, "--pages-per-commit", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    worker = start_command(trained, PAGE + timedelta(days=16), per_commit=1)
     wait_for_commits(trained, 2, worker)
     worker.send_signal(signal.SIGINT)
     errors = worker.communicate()[1]
@@ -172,9 +175,7 @@ def test_ctrl_c_finishes_the_chunk_in_hand_and_says_how_to_go_on(trained: Suite)
 
 def test_a_second_ctrl_c_drops_the_chunk_in_hand(trained: Suite) -> None:
     until = PAGE + timedelta(days=16)
-    command = [sys.executable, "-m", "jobs", "--suite", str(trained.root), "backfill", PRODUCT]
-    span = ["--from", PAGE.isoformat(), "--to", until.isoformat()]
-    worker = subprocess.Popen([*command, *span, "--pages-per-commit", "2"], stderr=subprocess.PIPE, text=True)
+    worker = start_command(trained, until, per_commit=2)
     wait_for_commits(trained, 2, worker)
     assert worker.stderr is not None
     worker.send_signal(signal.SIGINT)

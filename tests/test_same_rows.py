@@ -22,7 +22,7 @@ from jobs.starter import make_starter
 from jobs.suite import Suite, open_suite
 from jobs.train import train
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at
-from tests.lakes import rows
+from tests.lakes import compared_columns, rows
 from warehouse.lake import table_columns
 
 N_PAGES = 9
@@ -111,11 +111,9 @@ def published(suite: Suite, schema: str) -> Rows:
     with suite.lake.reading() as connection:
         if not table_columns(connection, schema, PRODUCT):
             return {}
-    told = "run_id, published_at" if schema == "predictions" else ""
-    columns = f"* EXCLUDE ({told})" if told else "*"
     found: Rows = {}
     # Features of earlier pages are those that the model learned from.
-    query = f"SELECT as_of, {columns} FROM {schema}.{PRODUCT} WHERE as_of >= $1 ORDER BY ALL"
+    query = f"SELECT as_of, {compared_columns(schema)} FROM {schema}.{PRODUCT} WHERE as_of >= $1 ORDER BY ALL"
     for row in rows(suite, query, [PAGE]):
         found.setdefault(row[0], []).append(row[1:])
     return found
