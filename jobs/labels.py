@@ -50,8 +50,8 @@ def settle_labels(suite: Suite, product: Product) -> int:
             chunk = unsettled[:_PAGES_PER_COMMIT]
             with leases.holding(_leased_as(product), chunk) as ours:
                 # Between the look and the lease another process may have made some.
-                nothing_new = suite.lake.newest_snapshot() == began_at
-                made = sorted(ours) if nothing_new or not ours else _unsettled(suite, product, now, ours, began_at)
+                nothing_new = not ours or suite.lake.newest_snapshot() == began_at
+                made = sorted(ours) if nothing_new else _unsettled(suite, product, now, ours, began_at)
                 failed |= _settle(suite, product, made, now) if made else {}
             n_made += len(made)
             others = [page for page in chunk if page not in ours]
