@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -54,23 +55,37 @@ class Together:
         self.left: set[tuple[str, datetime]] = set()
         self.differing: list[str] = []
         self._tried: set[str] = set()
+        self._ranges: Future[RangePass] | None = None
+
+    def begin(self, pages: Sequence[datetime]) -> None:
+        """Begin to recognise, in the background, what one pass over time can make; that takes no time of DuckDB's."""
+        chunk = self.chunk
+        if len(pages) >= RANGE_FROM_PAGES:
+            pool = ThreadPoolExecutor(max_workers=1)
+            self._ranges = pool.submit(
+                RangePass, chunk.sandbox, chunk.definitions, chunk.groups, chunk.cursor, chunk.schema, pages
+            )
+            pool.shutdown(wait=False)
+
+    def end(self) -> None:
+        """See that nothing of it goes on any more, before its sandbox is closed."""
+        if self._ranges is not None:
+            wait([self._ranges])
 
     def fill(self, pages: Sequence[datetime], workers: int) -> None:
         """Fill what can be filled."""
         chunk = self.chunk
-        if len(pages) >= RANGE_FROM_PAGES:
+        if self._ranges is not None:
             if not chunk.product.entities.tables & chunk.definitions.groups.keys():
                 self._lift([(ENTITIES, chunk.product.entities)], pages, workers)
-            self._pass_over_time(pages, workers)
+            self._pass_over_time(self._ranges.result(), pages, workers)
         self._lift([query for query in chunk.queries() if query[0] not in self._tried], pages, workers)
 
     def is_complete(self, name: str, page: datetime) -> bool:
         """Tell whether a query's rows of a page are there."""
         return name in self.done and (name, page) not in self.left
 
-    def _pass_over_time(self, pages: Sequence[datetime], workers: int) -> None:
-        chunk = self.chunk
-        ranges = RangePass(chunk.sandbox, chunk.definitions, chunk.groups, chunk.cursor, chunk.schema, pages)
+    def _pass_over_time(self, ranges: RangePass, pages: Sequence[datetime], workers: int) -> None:
         approximate = {name: ranges.approximate(name) for name in ranges.forms}
         wanted = {name: self._wanted(name) for name, form in ranges.forms.items() if self._may_choose(name, form.keys)}
         self._try("range", approximate, pages, lambda: ranges.fill(wanted, workers), wanted)
