@@ -95,9 +95,7 @@ class LiftedChecks:
         with ThreadPoolExecutor(max_workers=max(1, min(self._workers, len(slices)))) as pool:
             for part in pool.map(lambda some: self._find_in_slice(check, form, some, rows), slices):
                 found |= part
-        if form.may_lack_pages:
-            return found, [page for page in pages if page not in found]
-        return {page: found.get(page, NOTHING_WRONG) for page in pages}, []
+        return found, [page for page in pages if page not in found]
 
     def _find_in_slice(
         self, check: Check, form: LiftedForm, pages: Sequence[datetime], rows: str
@@ -106,4 +104,8 @@ class LiftedChecks:
         shown = system_sql("lifting/page", rows=rows, first=first, last=last)
         query = system_sql("audit/lifted_wrong_rows", query=form.text, limit=str(self._limit))
         with slice_of_pages(self._sandbox, self._definitions, pages, check.query.tables, lambda _: shown) as cursor:
-            return {row[0]: (int(row[1]), list(row[2])) for row in cursor.execute(query).fetchall()}
+            found = {row[0]: (int(row[1]), list(row[2])) for row in cursor.execute(query).fetchall()}
+            passed = pages if not form.may_lack_pages else []
+            if form.aggregated:
+                passed = [row[0] for row in cursor.execute(form.aggregated).fetchall()]
+        return dict.fromkeys(passed, NOTHING_WRONG) | found
