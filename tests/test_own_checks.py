@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -224,6 +225,17 @@ def test_parts_keep_to_the_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
         sizes = dict(zip(PAGES, [10, 40, 60, 10, 0], strict=True))
         parts = PageRows(chunk.cursor, chunk.table("held"), relation, sizes, [check("any", "FROM page").query]).parts
     assert parts == [PAGES[:2], PAGES[2:3], PAGES[3:]]
+
+
+def test_what_does_not_fit_into_memory_is_read_where_it_lies() -> None:
+    with duckdb.connect(":memory:", config={"memory_limit": "20MB", "max_temp_directory_size": "0MB"}) as connection:
+        listed = ", ".join(timestamp_literal(page) for page in PAGES)
+        text = "md5(n::VARCHAR) || md5((n + 1)::VARCHAR) AS a FROM range(300_000) AS r(n)"
+        relation = f"(SELECT unnest([{listed}]) AS as_of, {text})"
+        rows_of = PageRows(
+            connection, "memory.main.held", relation, dict.fromkeys(PAGES, 1), [check("a", "SELECT a FROM page").query]
+        )
+        assert rows_of.of(PAGES) == relation
 
 
 NAMED = {

@@ -1,7 +1,7 @@
 """The staged rows of many pages as checks read them: features and scores side by side, out of files.
 
 That is a join of files, dear to work out for one page and hardly dearer for many. So the columns that checks name
-are held in memory, for as many pages at a time as a bound allows; a page too large for it is read where it lies.
+are held in memory, for as many pages at a time as a bound allows; what is too large for it is read where it lies.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from warehouse.query import CheckedQuery
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import quote_all, system_sql
 
-#: So many values (rows times columns) of pages are held at a time: some 300 MB.
-HELD_VALUES = 20_000_000
+#: So many values (rows times columns) of pages are held at a time: some 200 MB.
+HELD_VALUES = 10_000_000
 #: Fewer pages than this are read where they lie.
 HOLD_FROM_PAGES = 4
 
@@ -64,19 +64,30 @@ class PageRows:
         self._columns = [name for name in self.types if named is None or name.lower() in {*named, "as_of"}]
         self.parts = list(_parts(n_rows, max(1, HELD_VALUES // len(self._columns))))
         self._held: Sequence[datetime] | None = None
+        self._is_too_large = False
 
     def of(self, part: Sequence[datetime]) -> str:
         """Give SQL of a relation that has the rows of one of the parts, until the next one is asked for."""
-        if len(part) < HOLD_FROM_PAGES:
+        if len(part) < HOLD_FROM_PAGES or self._is_too_large:
             return self._rows
-        if part != self._held:
-            between = {"first": timestamp_literal(part[0]), "last": timestamp_literal(part[-1])}
-            columns = quote_all(self._columns)
-            self._cursor.execute(
-                system_sql("audit/hold", table=self._table, columns=columns, rows=self._rows, **between)
-            )
-            self._held = part
+        if part == self._held:
+            return self._table
+        try:
+            self._hold(part)
+        except duckdb.OutOfMemoryException:
+            self._is_too_large = True
+            return self._rows
         return self._table
+
+    def _hold(self, part: Sequence[datetime]) -> None:
+        self._held = None
+        first, last = timestamp_literal(part[0]), timestamp_literal(part[-1])
+        listed = quote_all(self._columns)
+        held = system_sql("audit/hold", table=self._table, columns=listed, rows=self._rows, first=first, last=last)
+        # The part before goes first, so that there are never two.
+        self._cursor.execute(f"DROP TABLE IF EXISTS {self._table}")
+        self._cursor.execute(held)
+        self._held = part
 
     def part_of(self, page: datetime) -> Sequence[datetime]:
         """Give the part that a page belongs to."""

@@ -1,5 +1,5 @@
 -- The staged rows of some pages side by side, in memory: the columns that the product's checks name.
-CREATE OR REPLACE TABLE {table} AS
+CREATE TABLE {table} AS
 SELECT {columns}
 FROM {rows}
 WHERE as_of BETWEEN {first} AND {last}
