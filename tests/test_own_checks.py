@@ -39,6 +39,8 @@ LIFTED = {
     "its own page": "SELECT as_of, $as_of AS at, order_id FROM page WHERE as_of + INTERVAL 1 HOUR > $as_of",
     "groups": "SELECT depot, count(*) AS n FROM page GROUP BY depot HAVING count(*) < 3 OR max(parcels) IS NULL",
     "everything": "SELECT count(*) AS n, max(parcels) AS parcels FROM page HAVING count(*) < 4 OR max(parcels) > 7",
+    "a part of everything": """
+        WITH heavy AS (SELECT order_id FROM page WHERE parcels > 1) SELECT count(*) AS n FROM heavy HAVING n < 3""",
     "everything there is": "SELECT max(parcels) AS most FROM page",
     "a source": "SELECT order_id, courier FROM page LEFT JOIN orders USING (order_id) WHERE courier IS NULL",
     "a source's past": """
@@ -159,6 +161,14 @@ def test_checks_that_cannot_be_lifted_go_beside_those_that_can(bench: Bench) -> 
     lifted, plain = (bench.run(every, SOME_ROWS, lift=lift) for lift in (True, False))
     assert lifted.found == plain.found
     assert lifted.found["the largest", PAGES[0]][0] == 1
+
+
+def test_a_lifted_check_needs_no_sandbox_for_each_page(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+    monkeypatch.setattr(OwnChecks, "_check", lambda _, __, page: opened.append(page))
+    own = bench.run(LIFTED, SOME_ROWS, lift=True)
+    assert own.found.keys() == {(name, page) for name in LIFTED for page in PAGES}
+    assert opened == []
 
 
 def test_only_the_first_wrong_rows_are_kept_and_all_are_counted(bench: Bench) -> None:

@@ -117,7 +117,7 @@ class OwnChecks:
         left: dict[str, list[datetime]] = {name: [] for name in forms}
         failed: set[str] = set()
         for part in self._rows.parts:
-            for name in forms.keys() - failed:
+            for name in [name for name in forms if name not in failed]:
                 if len(part) < WORTH_IT:
                     left[name] += part
                     continue
