@@ -21,6 +21,7 @@ REASONS = {
     "SELECT * FROM trips JOIN drivers USING (driver)": "selects * from a join with USING",
     "SELECT trip, trips FROM trips": "trips may mean a whole row",
     "SELECT COLUMNS('t.*') FROM trips": "COLUMNS",
+    "SELECT trip FROM trips WHERE #3 > 4": "a column by its place",
     "SELECT trip FROM trips ASOF JOIN drivers ON trips.known_at >= drivers.known_at": "ASOF",
     "SELECT day FROM generate_series($as_of - INTERVAL 3 DAY, $as_of, INTERVAL 1 DAY) AS s(day)": "table function of",
     "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT n FROM r": "recursive",

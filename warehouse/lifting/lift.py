@@ -8,9 +8,9 @@ By part of a SELECT:
     GROUP BY     gains the page, PARTITION BY of every window and DISTINCT ON likewise
     USING        becomes ON, so that conditions can be added
 
-Refused, and made the plain way: LIMIT, recursion, subqueries within expressions, RIGHT and FULL joins,
-subqueries on the right of a join, grouping sets, aggregates over everything inside a CTE, and sources of some
-size that are read whole on every page.
+Refused, and made the plain way: LIMIT, recursion, subqueries within expressions, columns named by their place, RIGHT
+and FULL joins, subqueries on the right of a join, grouping sets, aggregates over everything inside a CTE, and
+sources of some size that are read whole on every page.
 """
 
 from __future__ import annotations
@@ -252,6 +252,8 @@ class _Lifter:
             return {**self.page, "alias": node["alias"]}
         if kind == "SUBQUERY":
             raise NotUnderstood("it has a subquery within an expression")
+        if kind == "POSITIONAL_REFERENCE":
+            raise NotUnderstood("it names a column by its place")
         if kind == "COLUMN_REF":
             return self._column(node, frame)
         changed = rebuilt(node, lambda item: self._expression(item, frame))
