@@ -62,6 +62,7 @@ SUMS: dict[str, list[str]] = {
     "SELECT avg(single) FILTER (whole > 1) FROM t": ["single"],
     "SELECT sum(whole * 0.5), sum(whole + real) FROM t": ["real", "whole"],
     "SELECT stddev(whole) FROM t": ["whole"],
+    "SELECT entropy(name) FROM t": ["name"],
     "SELECT corr(whole, exact) FROM t": ["exact", "whole"],
     "SELECT sum(CASE WHEN whole > 1 THEN real END) FROM t": ["real", "whole"],
     "SELECT sum(half) FROM (SELECT whole / 2 AS half FROM t)": ["half"],

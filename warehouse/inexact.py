@@ -27,6 +27,8 @@ _ADDING = frozenset(
     regr_avgy regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy
     """.split()
 )
+#: Those that add up DOUBLE inside, whatever they are given.
+_ADDING_INSIDE = frozenset({"entropy"})
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def _sum_of(node: dict[str, Any]) -> Iterator[tuple[str, str]]:
     of = node.get("aggregate") or node  # a window's own children are what its aggregate is given
     name = str(of.get("name", "")).lower()
     given = {argument.get("id") for argument in of.get("arguments", [])}
-    if name in _ADDING and given & _FLOATING:
+    if (name in _ADDING and given & _FLOATING) or name in _ADDING_INSIDE:
         for column in sorted(set(_columns_in(node.get("children", [])))) or ["an expression"]:
             yield column, name
 
