@@ -56,6 +56,11 @@ LIFTED = {
     "ranks": "SELECT order_id, rank() OVER (PARTITION BY depot ORDER BY probability) AS nth FROM page QUALIFY nth > 2",
     "repeated": "SELECT order_id, count(*) AS times FROM page GROUP BY ALL HAVING times > 1",
     "with": "WITH many AS (SELECT depot, max(parcels) AS n FROM page GROUP BY 1) SELECT * FROM many WHERE n > 5",
+    "no names": """
+        SELECT $as_of, as_of - $as_of, upper(depot), rank() OVER (ORDER BY parcels),
+            list_transform([parcels], lambda each: each + 1) FROM page""",
+    "names of ours": "SELECT order_id AS wrong_row, depot AS wrong, depot AS lifted, order_id FROM page",
+    "the same names": "SELECT order_id, order_id, parcels AS ORDER_ID FROM page",
     "text": """SELECT depot || '","' AS "odd ""name", {'a': parcels} AS inner, DATE '2026-01-01' AS d FROM page""",
 }
 PLAIN = {
@@ -64,6 +69,7 @@ PLAIN = {
         "SELECT order_id FROM page WHERE parcels > (SELECT avg(parcels) FROM page)",
         "it has a subquery within an expression",
     ),
+    "by place": ("SELECT order_id FROM page WHERE #4 > 3", "it names a column by its place"),
     "a sum of fractions": (
         "SELECT depot, avg(share) AS mean FROM page GROUP BY depot HAVING mean > 0.5",
         "it adds up share as DOUBLE, in whatever order rows come",
@@ -178,6 +184,24 @@ def test_only_the_first_wrong_rows_are_kept_and_all_are_counted(bench: Bench) ->
     assert count == 3 * WRONG_ROWS_KEPT
     assert [json.loads(row) for row in shown] == [{"order_id": f"O{n:05}"} for n in range(1, WRONG_ROWS_KEPT + 1)]
     assert found["all", PAGES[1]] == (0, [])
+
+
+@pytest.mark.parametrize("lift", [True, False])
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("SELECT depot AS wrong FROM page", '{"wrong":"north"}'),
+        ("SELECT $as_of FROM page", f'{{"$as_of":"{PAGES[0]}"}}'),
+        ("SELECT depot, row_number() OVER (ORDER BY probability) FROM page", None),
+    ],
+)
+def test_a_wrong_row_is_shown_by_the_names_that_the_author_gave(
+    bench: Bench, text: str, shown: str | None, *, lift: bool
+) -> None:
+    (count, found), ours = bench.run({"named": text}, SOME_ROWS[:1], lift=lift).found["named", PAGES[0]], "almanac"
+    assert count == 1
+    assert shown is None or found == [shown]
+    assert ours not in found[0]
 
 
 def test_a_page_of_no_rows_is_left_to_the_plain_way_where_everything_is_aggregated(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 
 import duckdb
@@ -16,10 +17,10 @@ from warehouse.inexact import inexact_sums
 from warehouse.ledger import SourceFacts
 from warehouse.lifted_pass import lifted_forms
 from warehouse.lifted_slice import slice_of_pages, slices_of
-from warehouse.lifting import LiftedForm
+from warehouse.lifting import AS_OF_COLUMN, LiftedForm
 from warehouse.ranges import Reason
 from warehouse.sandbox import Sandbox, timestamp_literal
-from warehouse.system_sql import quote, system_sql
+from warehouse.system_sql import quote, quote_all, system_sql
 
 #: How many rows of a page a check found wrong, and the first of them as JSON.
 Finding = tuple[int, list[str]]
@@ -45,8 +46,11 @@ def lifted_checks(
     queries = [(_named(check), check.query) for check in product.checks]
     found = lifted_forms(definitions, queries, facts, columns_of, [PAGE])
     read = {source.name: columns_of(source) for source in definitions.sources_read(query for _, query in queries)}
-    inexact = _inexact(product.checks, {**read, PAGE: page})
-    return {check.name: inexact.get(check.name, found[_named(check)]) for check in product.checks}
+    with duckdb.connect(":memory:") as connection:
+        for name, columns in {**read, PAGE: page}.items():
+            listed = ", ".join(f"{quote(column)} {kind}" for column, kind in columns.items())
+            connection.execute(f"CREATE TABLE {quote(name)} ({listed})")
+        return {check.name: _as_plain(connection, check, found[_named(check)]) for check in product.checks}
 
 
 def _named(check: Check) -> str:
@@ -54,22 +58,25 @@ def _named(check: Check) -> str:
     return f"check {check.name}"
 
 
-def _inexact(checks: Sequence[Check], tables: Mapping[str, Mapping[str, str]]) -> dict[str, Reason]:
-    """Give the checks whose last digits may change when they are worked out beside other pages."""
-    reasons: dict[str, Reason] = {}
-    with duckdb.connect(":memory:") as connection:
-        for name, columns in tables.items():
-            listed = ", ".join(f"{quote(column)} {kind}" for column, kind in columns.items())
-            connection.execute(f"CREATE TABLE {quote(name)} ({listed})")
-        for check in checks:
-            try:
-                sums = inexact_sums(connection, check.query)
-            except DefinitionError:
-                reasons[check.name] = Reason("whether its sums are exact cannot be told")
-                continue
-            if sums:
-                reasons[check.name] = Reason(f"it adds up {sums[0].column} as DOUBLE, in whatever order rows come")
-    return reasons
+def _as_plain(connection: duckdb.DuckDBPyConnection, check: Check, form: LiftedForm | Reason) -> LiftedForm | Reason:
+    """Give a check's form with its columns named as on the plain way, or say why it may find something else.
+
+    `connection` holds the tables that the check reads, empty.
+    """
+    if isinstance(form, Reason):
+        return form
+    try:
+        sums = inexact_sums(connection, check.query)
+    except DefinitionError:
+        return Reason("whether its sums are exact cannot be told")
+    if sums:
+        return Reason(f"it adds up {sums[0].column} as DOUBLE, in whatever order rows come")
+    # A column without a name of its own is named after its text, which lifting changes.
+    described = connection.execute(
+        f"DESCRIBE FROM ({check.query.text}\n)", check.query.bound(as_of=datetime.max) or None
+    )
+    names = [str(row[0]) for row in described.fetchall()]
+    return replace(form, text=system_sql("lifting/named", query=form.text, names=quote_all([*names, AS_OF_COLUMN])))
 
 
 class LiftedChecks:
