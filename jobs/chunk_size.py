@@ -18,7 +18,6 @@ from jobs.suite import Suite
 from warehouse import ledger
 from warehouse.chunk import Chunk
 from warehouse.definitions import Product
-from warehouse.errors import RunFailed
 from warehouse.lake import table_columns
 from warehouse.sandbox import Sandbox
 
@@ -87,21 +86,15 @@ class ChunkSize:
         self.rows_per_page = found if before is None or found > before else (before + found) / 2
 
 
-def look_ahead(suite: Suite, product: Product, pages: Sequence[datetime]) -> ChunkSize | None:
+def look_ahead(suite: Suite, product: Product, pages: Sequence[datetime]) -> ChunkSize:
     """Reckon the size of chunks of a product that has no page yet from the entities of two of those to be made.
 
-    Returns None where that cannot be told without making the whole page: where entities are chosen by features, or a
-    query fails on the data.
+    Where that cannot be told without making them, or there is none on either, rows stay unknown, and columns are known.
     """
-    if product.entities.tables & suite.definitions.groups.keys():
-        return None
     chosen = sorted(pages)[len(pages) // 2], max(pages)
-    try:
-        with Sandbox(suite.lake) as sandbox, Chunk(sandbox, suite.definitions, product) as chunk:
-            n_rows, n_columns = chunk.shape_of(chosen)
-    except RunFailed:
-        return None
-    return ChunkSize(n_columns, max(n_rows))
+    with Sandbox(suite.lake) as sandbox, Chunk(sandbox, suite.definitions, product) as chunk:
+        n_rows, n_columns = chunk.shape_of(chosen)
+    return ChunkSize(n_columns, max(n_rows, default=0) or None)
 
 
 def chunk_size(connection: duckdb.DuckDBPyConnection, product: Product, fixed: int | None = None) -> ChunkSize:

@@ -124,7 +124,7 @@ class _Worklist:
         size = chunk_size(self.connection, self.product, self.wanted.pages_per_commit)
         if size.is_known or len(self.wanted.pages) <= FIRST_PAGES:
             return size
-        return look_ahead(self.suite, self.product, self.wanted.pages) or size
+        return look_ahead(self.suite, self.product, self.wanted.pages)
 
     def _pages_with_features(self) -> set[datetime]:
         """Give the pages that only have to be scored, as things stand now."""

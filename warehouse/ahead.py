@@ -1,15 +1,13 @@
-"""What a command is going to need, got ready in the background while it does something else.
+"""The lake, opened in the background while a command still reads its definitions.
 
-To open a lake takes a tenth of a second, and to import what writes to it takes longer; both let other threads of
-Python go on meanwhile. Whoever needs it before it is there waits for it, and whoever needs it in vain gets the error:
-here nothing is said of one.
+To open one takes a tenth of a second, and lets other threads of Python go on meanwhile. Whoever needs it before it is
+there waits for it, and whoever needs it in vain gets the error: here nothing is said of one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
 
 import duckdb
 
@@ -18,14 +16,11 @@ from warehouse.lake import Lake
 
 
 def open_ahead(lake: Lake) -> None:
-    """Open a lake for reading, if there is one."""
-    _begin(lambda: lake.open(read_only=True))
+    """Begin to open a lake for reading, if there is one."""
 
-
-def _begin(work: Callable[[], object]) -> None:
     def quietly() -> None:
-        with contextlib.suppress(AlmanacError, OSError, ImportError, duckdb.Error):
-            work()
+        with contextlib.suppress(AlmanacError, OSError, duckdb.Error):
+            lake.open()
 
     # Not a daemon thread: one that is stopped in the middle of DuckDB's work takes the process down with it.
-    threading.Thread(target=quietly, name="getting ready").start()
+    threading.Thread(target=quietly, name="opening the lake").start()

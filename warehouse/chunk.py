@@ -112,21 +112,31 @@ class Chunk:
     def shape_of(self, pages: Sequence[datetime]) -> tuple[list[int], int]:
         """Give how many entities pages have, and how many columns feature pages, without computing any feature.
 
+        No number of entities is given where it takes features to choose them, or their query fails on the data.
+
         Raises
         ------
         DefinitionError
             If a query does not bind.
-        RunFailed
-            If the query of the entities fails on the data.
         """
-        for number, as_of in enumerate(pages):
-            with self.page(as_of) as page:
-                if number == 0:
-                    self._prepare(page)
-                page.run_wrapped("pages/collect", self.product.entities, self.table(ENTITIES), as_of)
-        counts = dict(self.cursor.execute(system_sql("pages/counts", entities=self.table(ENTITIES))).fetchall())
+        with self.page(pages[0]) as first:
+            self._prepare(first)
         n_columns = len(self.product.keys) + len(self._feature_columns())
+        if self.features_choose_entities:
+            return [], n_columns
+        try:
+            for as_of in pages:
+                with self.page(as_of) as page:
+                    page.run_wrapped("pages/collect", self.product.entities, self.table(ENTITIES), as_of)
+        except RunFailed:
+            return [], n_columns
+        counts = dict(self.cursor.execute(system_sql("pages/counts", entities=self.table(ENTITIES))).fetchall())
         return [counts.get(page, 0) for page in pages], n_columns
+
+    @property
+    def features_choose_entities(self) -> bool:
+        """Whether the query of the entities reads a feature group."""
+        return bool(self.product.entities.tables & self.definitions.groups.keys())
 
     @contextlib.contextmanager
     def page(self, as_of: datetime) -> Iterator[SandboxPage]:

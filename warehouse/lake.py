@@ -127,10 +127,10 @@ class Lake:
         connection.execute(f"ATTACH {path} AS lake ({', '.join(options)})")
         connection.execute("USE lake")
 
-    def open(self, *, read_only: bool) -> None:
-        """Open the instance that this process keeps for reading or for writing, if it is not open yet."""
+    def open(self) -> None:
+        """Open the instance that this process keeps for reading, if there is a lake and it is not open yet."""
         if self.exists():
-            _kept_instance(self, read_only=read_only)
+            _kept_instance(self, read_only=True)
 
     def newest_snapshot(self) -> int:
         """Give the id of the newest committed state."""

@@ -59,7 +59,7 @@ class Together(Trials):
         """Fill what can be filled."""
         chunk = self.chunk
         if self._ranges is not None:
-            if not chunk.product.entities.tables & chunk.definitions.groups.keys():
+            if not chunk.features_choose_entities:
                 self._lift([(ENTITIES, chunk.product.entities)], pages, workers)
             self._pass_over_time(self._ranges.result(), pages, workers)
         self._lift([query for query in chunk.queries() if query[0] not in self._tried], pages, workers)
