@@ -43,9 +43,18 @@ def main() -> None:
         typer.echo(f"almanac: {error}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        typer.echo("almanac: stopped; what was committed stays, and nothing else does.", err=True)
-        sys.exit(130)
+        _stop()
+    except RuntimeError as error:
+        # What DuckDB 1.5 makes of Ctrl-C while a query of the main thread runs.
+        if State.debug or str(error) != "Query interrupted":
+            raise
+        _stop()
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does; that is no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _stop() -> None:
+    typer.echo("almanac: stopped; what was committed stays, and nothing else does.", err=True)
+    sys.exit(130)

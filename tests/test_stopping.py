@@ -1,0 +1,38 @@
+"""Ctrl-C in the middle of a long query ends a command with one sentence."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ENDLESS = """/*
+description: every number there is
+owner: you
+key: [n]
+files: data/orders*.csv
+known_at: since
+*/
+SELECT sum(hash(a.range + b.range))::VARCHAR AS n, TIMESTAMP '2026-01-01' AS since
+FROM range(1000000000) AS a, range(1000000000) AS b
+"""
+
+
+def test_ctrl_c_in_a_query_says_so_without_a_traceback(starter: Path) -> None:
+    (starter / "sql/sources/orders.sql").write_text(ENDLESS)
+    command = [sys.executable, "-m", "jobs", "--suite", str(starter), "ingest", "orders"]
+    worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        while not list(starter.glob("lake/staging/*")):
+            assert worker.poll() is None
+            time.sleep(0.05)
+        time.sleep(1)  # The query begins at once after that.
+        worker.send_signal(signal.SIGINT)
+        _, errors = worker.communicate(timeout=60)
+    finally:
+        worker.kill()
+    assert worker.returncode == 130
+    assert errors.splitlines()[-1] == "almanac: stopped; what was committed stays, and nothing else does."
+    assert "Traceback" not in errors
