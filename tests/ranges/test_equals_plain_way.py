@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -179,3 +180,23 @@ def test_a_random_query_over_random_facts_gives_the_rows_of_the_plain_way(
 ) -> None:
     with patch.object(segments, "LISTED_FACTS", listed_facts):
         case(COLUMNS, rows, as_ofs, arrives_within).check(query)
+
+
+@pytest.mark.parametrize("listed_facts", [0, segments.LISTED_FACTS])
+@pytest.mark.parametrize(
+    "window",
+    [
+        "known_at >= $as_of - INTERVAL 2 DAY AND known_at < $as_of - INTERVAL 1 DAY",
+        "known_at >= $as_of - INTERVAL 1 HOUR AND known_at < $as_of - INTERVAL 2 DAY",
+        "known_at >= $as_of + INTERVAL 1 HOUR",
+    ],
+)
+def test_a_window_outside_of_that_of_where_holds_nothing(window: str, listed_facts: int) -> None:
+    nothing = [None] * (len(COLUMNS) - 3)
+    rows = [("ab"[n % 2], 1, n, *nothing, GRID[3] - timedelta(hours=3 * n)) for n in range(40)]
+    aggregates = ["max(delay)", "count(DISTINCT delay)", "median(delay)", "count(delay)", "sum(delay)"]
+    items = ", ".join(f"{text} FILTER ({window}) AS a{n}" for n, text in enumerate(aggregates))
+    within = "FROM landings WHERE known_at >= $as_of - INTERVAL 12 HOUR"
+    with patch.object(segments, "LISTED_FACTS", listed_facts):
+        case(COLUMNS, rows, GRID).check(f"SELECT city, {items} {within} GROUP BY city")
+        case(COLUMNS, rows, GRID).check(f"SELECT {items} {within}")

@@ -118,8 +118,10 @@ def _lists_of_window(needs: Needs, lower: int, upper: int) -> list[str]:
         return []
     so_many = f"running_{needs.measures.index(EVERY_FACT)}"
     until = {edge: f"coalesce(total_{edge}.{so_many}, 0)" for edge in needs.counted}
+    # The edges of a window that holds nothing may both lie before the outer window; an index below zero would count
+    # from the list's end.
     return [
-        *(f"{until[edge]} - {until[lower]} AS until_{edge}" for edge in needs.counted),
+        *(f"greatest({until[edge]} - {until[lower]}, 0) AS until_{edge}" for edge in needs.counted),
         *(f"input_{n}[{until[lower]} + 1:{until[upper]}] AS input_{n}" for n in needs.listed),
     ]
 

@@ -198,8 +198,8 @@ range_moves AS (
         coalesce(total_1.running_2, 0) - coalesce(total_0.running_2, 0) AS move_2,
         coalesce(total_1.running_3, 0) - coalesce(total_0.running_3, 0) AS move_3,
         coalesce(total_1.running_0, 0) - coalesce(total_0.running_0, 0) AS move_4,
-        coalesce(total_0.running_0, 0) - coalesce(total_0.running_0, 0) AS until_0,
-        coalesce(total_1.running_0, 0) - coalesce(total_0.running_0, 0) AS until_1,
+        greatest(coalesce(total_0.running_0, 0) - coalesce(total_0.running_0, 0), 0) AS until_0,
+        greatest(coalesce(total_1.running_0, 0) - coalesce(total_0.running_0, 0), 0) AS until_1,
         input_0[coalesce(total_0.running_0, 0) + 1:coalesce(total_1.running_0, 0)] AS input_0
     FROM range_places AS places
     LEFT JOIN range_running AS total_0 ON total_0.key_id = places.key_id AND total_0.place = place_0

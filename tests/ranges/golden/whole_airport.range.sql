@@ -186,8 +186,8 @@ range_moves AS (
         as_of,
         coalesce(total_1.running_0, 0) - coalesce(total_0.running_0, 0) AS move_0,
         coalesce(total_1.running_1, 0) - coalesce(total_0.running_1, 0) AS move_1,
-        coalesce(total_0.running_2, 0) - coalesce(total_0.running_2, 0) AS until_0,
-        coalesce(total_1.running_2, 0) - coalesce(total_0.running_2, 0) AS until_1,
+        greatest(coalesce(total_0.running_2, 0) - coalesce(total_0.running_2, 0), 0) AS until_0,
+        greatest(coalesce(total_1.running_2, 0) - coalesce(total_0.running_2, 0), 0) AS until_1,
         input_1[coalesce(total_0.running_2, 0) + 1:coalesce(total_1.running_2, 0)] AS input_1,
         input_2[coalesce(total_0.running_2, 0) + 1:coalesce(total_1.running_2, 0)] AS input_2
     FROM range_places AS places
