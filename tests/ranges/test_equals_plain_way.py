@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
@@ -200,3 +201,10 @@ def test_a_window_outside_of_that_of_where_holds_nothing(window: str, listed_fac
     with patch.object(segments, "LISTED_FACTS", listed_facts):
         case(COLUMNS, rows, GRID).check(f"SELECT city, {items} {within} GROUP BY city")
         case(COLUMNS, rows, GRID).check(f"SELECT {items} {within}")
+
+
+@pytest.mark.parametrize("kind", ["DOUBLE", "FLOAT"])
+def test_equal_floats_are_one_value_however_they_are_written(kind: str) -> None:
+    values = [0.0, -0.0, math.nan, -math.nan, math.nan, math.inf, math.inf, -math.inf, 0.1, 0.1, None]
+    rows = [(value, GRID[0] + timedelta(hours=n)) for n, value in enumerate(values)]
+    case({"heat": kind}, rows, GRID).check("SELECT count(DISTINCT heat) AS n, median(heat) AS m FROM landings")

@@ -54,6 +54,10 @@ SPREAD_OVER_PARTS = frozenset({"min", "max", "bit_and", "bit_or", "bit_xor"})
 # Measures: how many values are not NULL, how many are TRUE.
 PRESENT = ("count({x})", "BIGINT")
 TRUE = ("count(*) FILTER (WHERE {x})", "BIGINT")
+# Of a list, 0.0 and -0.0 are two distinct values, and each NaN is one; their texts are not.
+_DISTINCT_FLOATS = (
+    "list_transform({x}, lambda value: CASE WHEN isnan(value) THEN 'nan' ELSE CAST(value + 0 AS VARCHAR) END)"
+)
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,7 @@ def recipe(call: Call, divides_twice: bool) -> Recipe:
     if call.is_distinct:
         if name != "count" or not _is_comparable(call.argument_type):
             raise NotUnderstood(f"{call.written} has DISTINCT")
-        # Of a list, 0.0 and -0.0 are two distinct values.
-        values = "list_transform({x}, lambda value: value + 0)" if call.argument_type in FLOATS else "{x}"
+        values = _DISTINCT_FLOATS if call.argument_type in FLOATS else "{x}"
         return _over_facts(call, "count(DISTINCT {x})", f"list_unique({values})::BIGINT", otherwise="0")
     if name in ("count_star", "count", "count_if"):
         return _counted(call, name)
