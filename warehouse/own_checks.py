@@ -11,12 +11,12 @@ import duckdb
 
 from warehouse.chunk import TOGETHER_FROM_PAGES, Chunk
 from warehouse.definitions.product import Check
-from warehouse.errors import RunFailed
+from warehouse.errors import DefinitionError, RunFailed
 from warehouse.lifted_checks import Finding, LiftedChecks, lifted_checks
 from warehouse.lifted_slice import WORTH_IT
 from warehouse.lifting import LiftedForm
 from warehouse.page_rows import PageRows
-from warehouse.sandbox import HOLD_FROM_PAGES
+from warehouse.sandbox import HOLD_FROM_PAGES, SandboxPage
 from warehouse.trials import Left, Trials
 
 #: How many wrong rows of a check are kept, per page.
@@ -92,10 +92,18 @@ class OwnChecks:
             page.show_page(rows)
             for check in checks:
                 try:
-                    self.found[check.name, as_of] = page.wrong_rows(check.query, WRONG_ROWS_KEPT)
+                    self.found[check.name, as_of] = self._wrong_rows(page, check)
                 except RunFailed as error:
                     errors.append(str(error))
         return errors[0] if errors else None
+
+    def _wrong_rows(self, page: SandboxPage, check: Check) -> Finding:
+        try:
+            return page.wrong_rows(check.query, WRONG_ROWS_KEPT)
+        except DefinitionError:
+            # Only the columns that checks name are held; the message is to offer the others too.
+            page.show_page(self._rows.whole)
+            return page.wrong_rows(check.query, WRONG_ROWS_KEPT)
 
     def _lift(self) -> None:
         sandbox, definitions = self._chunk.sandbox, self._chunk.definitions

@@ -30,6 +30,8 @@ class PageRows:
     ----------
     types
         The columns of `page` with their DuckDB types.
+    whole
+        SQL of the relation of all rows, with all columns.
     parts
         The pages in order, cut so that the rows of each part can be held.
     """
@@ -57,7 +59,7 @@ class PageRows:
         queries
             What will read them.
         """
-        self._cursor, self._table, self._rows = cursor, table, rows
+        self._cursor, self._table, self.whole = cursor, table, rows
         described = cursor.execute(f"DESCRIBE FROM {rows}").fetchall()
         self.types = {str(row[0]): str(row[1]) for row in described}
         named = columns_named(queries)
@@ -69,21 +71,21 @@ class PageRows:
     def of(self, part: Sequence[datetime]) -> str:
         """Give SQL of a relation that has the rows of one of the parts, until the next one is asked for."""
         if len(part) < HOLD_FROM_PAGES or self._is_too_large:
-            return self._rows
+            return self.whole
         if part == self._held:
             return self._table
         try:
             self._hold(part)
         except duckdb.OutOfMemoryException:
             self._is_too_large = True
-            return self._rows
+            return self.whole
         return self._table
 
     def _hold(self, part: Sequence[datetime]) -> None:
         self._held = None
         first, last = timestamp_literal(part[0]), timestamp_literal(part[-1])
         listed = quote_all(self._columns)
-        held = system_sql("audit/hold", table=self._table, columns=listed, rows=self._rows, first=first, last=last)
+        held = system_sql("audit/hold", table=self._table, columns=listed, rows=self.whole, first=first, last=last)
         # The part before goes first, so that there are never two.
         self._cursor.execute(f"DROP TABLE IF EXISTS {self._table}")
         self._cursor.execute(held)
