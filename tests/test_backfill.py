@@ -19,6 +19,7 @@ import pytest
 from jobs.backfill import BackfillOrder, backfill, prepare_backfill
 from jobs.page_states import grid_pages, page_states
 from jobs.suite import Suite, open_suite
+from tests.command_line import said
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at, reopened
 from tests.lakes import page_rows, rows
 from tests.versions import SECOND_FROM, train_and_promote_a_second_version
@@ -279,11 +280,10 @@ def test_only_all_makes_again_what_is_there(trained: Suite) -> None:
 def test_a_dry_run_changes_nothing(trained: Suite) -> None:
     before = trained.lake.newest_snapshot()
     files = sorted(trained.lake.root.rglob("*"))
-    command = [sys.executable, "-m", "jobs", "--suite", str(trained.root), "backfill", PRODUCT, "--dry-run"]
     span = ["--from", PAGE.isoformat(), "--to", (PAGE + timedelta(days=5)).isoformat()]
-    done = subprocess.run([*command, *span], capture_output=True, text=True, check=True)
-    assert "it would make 5" in done.stdout
-    assert "Nothing was changed" in done.stdout
+    printed = said(trained.root, "backfill", PRODUCT, "--dry-run", *span)
+    assert "it would make 5" in printed
+    assert "Nothing was changed" in printed
     assert trained.lake.newest_snapshot() == before
     assert sorted(trained.lake.root.rglob("*")) == files
 

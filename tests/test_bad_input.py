@@ -15,6 +15,7 @@ from jobs.ingest import ingest
 from jobs.predict import run_page
 from jobs.suite import Suite, open_suite
 from jobs.train import train
+from tests.command_line import almanac
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at, reopened
 from tests.lakes import rows
 from warehouse.errors import AlmanacError, DefinitionError, IngestFailed, LakeFormatError, UsageError
@@ -291,10 +292,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_the_command_line_ends_with_the_right_code_and_no_traceback(trained: Suite, arguments: tuple[str, ...]) -> None:
-    suite = [] if "--suite" in arguments else ["--suite", str(trained.root)]
-    done = subprocess.run(
-        [sys.executable, "-m", "jobs", *arguments, *suite], capture_output=True, text=True, check=False
-    )
+    done = almanac(trained.root, *arguments)
     assert done.returncode == COMMANDS[arguments], done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr

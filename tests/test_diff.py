@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from datetime import timedelta
 
 import pytest
@@ -13,6 +11,7 @@ from jobs.diff import diff
 from jobs.predict import predict_pages, run_page
 from jobs.suite import Suite
 from jobs.train import train
+from tests.command_line import said
 from tests.conftest import PAGE, PRODUCT, reopened
 from tests.lakes import page_rows, rows
 from tests.versions import SECOND_FROM
@@ -124,13 +123,10 @@ def test_what_cannot_be_compared_is_refused_with_what_there_is(trained: Suite) -
 def test_the_command_prints_tables_and_json(trained: Suite) -> None:
     predict_pages(trained, trained.definitions.product(PRODUCT), [PAGE])
     suite = made_again_with_other_features(trained)
-    command = [sys.executable, "-m", "jobs", "diff", PRODUCT, "--suite", str(suite.root), "--page", "2026-03-10T18:00"]
-    text = subprocess.run([*command, "--limit", "3"], capture_output=True, text=True, check=True).stdout
+    command = ["diff", PRODUCT, "--page", "2026-03-10T18:00"]
+    text = said(suite.root, *command, "--limit", "3")
     assert "the definitions have changed" in text
     assert "Entities that changed: the first 3 of" in text
-    done = subprocess.run(
-        [*command, "--against", str(snapshots_of(suite)[0]), "--json"], capture_output=True, text=True, check=True
-    )
-    found = json.loads(done.stdout)
+    found = json.loads(said(suite.root, *command, "--against", str(snapshots_of(suite)[0]), "--json"))
     assert found["n_changed"] == diff(suite, PRODUCT, PAGE).n_changed
     assert found["changed"][0]["change"] == diff(suite, PRODUCT, PAGE).changed[0]["change"]

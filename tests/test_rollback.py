@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import subprocess
-import sys
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +15,7 @@ from jobs.plan import plan
 from jobs.predict import run_page
 from jobs.rollback import rollback
 from jobs.suite import Suite
+from tests.command_line import said
 from tests.conftest import PAGE, PRODUCT, reopened
 from tests.lakes import rows
 from tests.versions import train_and_promote_a_second_version
@@ -209,17 +208,9 @@ def test_a_lake_from_before_there_were_rollbacks_can_do_it(trained: Suite) -> No
 
 def test_the_command_says_what_it_did(trained: Suite) -> None:
     suite, first = made_wrong(trained)
-    command = [sys.executable, "-m", "jobs", "rollback", PRODUCT, "--suite", str(suite.root)]
-    options = ["--page", "2026-03-10T18:00", "--to", str(first), "--reason", WHY]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
-    assert f"late_order: rolled back to snapshot {first} by" in done.stdout
-    assert "almanac diff late_order --page 2026-03-10T18:00" in done.stdout
-    again = subprocess.run([*command, *options, "--json"], capture_output=True, text=True, check=True)
-    assert json.loads(again.stdout)["rollback"]["reason"] == WHY
-    listed = subprocess.run(
-        [*command[:3], "pages", PRODUCT, "--suite", str(suite.root), "--from", "2026-03-10", "--to", "2026-03-11"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "rolled back" in listed.stdout
+    command = ["rollback", PRODUCT, "--page", "2026-03-10T18:00", "--to", str(first), "--reason", WHY]
+    printed = said(suite.root, *command)
+    assert f"late_order: rolled back to snapshot {first} by" in printed
+    assert "almanac diff late_order --page 2026-03-10T18:00" in printed
+    assert json.loads(said(suite.root, *command, "--json"))["rollback"]["reason"] == WHY
+    assert "rolled back" in said(suite.root, "pages", PRODUCT, "--from", "2026-03-10", "--to", "2026-03-11")

@@ -20,6 +20,7 @@ from jobs.predict import run_page
 from jobs.rollback import rollback
 from jobs.suite import Suite, open_suite
 from jobs.upkeep import upkeep
+from tests.command_line import almanac, said
 from tests.conftest import NOW, PAGE, PRODUCT, clock_at, reopened
 from tests.lakes import page_rows, rows
 from tests.test_backfill import let_go, publications, start_worker
@@ -289,15 +290,10 @@ def test_a_reader_and_a_backfill_in_other_processes_go_on_undisturbed(trained: S
 def test_the_command_says_what_it_freed(trained: Suite) -> None:
     daily(trained, 3)
     (trained.lake.data / "stray.parquet").write_bytes(b"12345")
-    command = [sys.executable, "-m", "jobs", "upkeep", "--suite", str(trained.root)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "Freed 1 files (5 bytes), 1 of them orphans (5 bytes)" in said
-    done = subprocess.run(
-        [*command, "--keep", "0d", "--grace", "0h", "--json"], capture_output=True, text=True, check=True
-    )
-    figures = json.loads(done.stdout)
+    assert "Freed 1 files (5 bytes), 1 of them orphans (5 bytes)" in said(trained.root, "upkeep")
+    figures = json.loads(said(trained.root, "upkeep", "--keep", "0d", "--grace", "0h", "--json"))
     assert figures["snapshots"] > 0
     assert figures["orphaned_files"] == 0
-    wrong = subprocess.run([*command, "--keep", "a while"], capture_output=True, text=True, check=False)
+    wrong = almanac(trained.root, "upkeep", "--keep", "a while")
     assert wrong.returncode == 2
     assert "--keep: 'a while' is not a duration" in wrong.stderr
