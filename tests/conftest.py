@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobs.ingest import ingest
+from jobs.predict import run_page
 from jobs.progress import Silent
 from jobs.starter import make_starter
 from jobs.suite import Suite, open_suite
@@ -59,6 +60,14 @@ def _trained(_ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def _published(_trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("published") / "shop"
+    shutil.copytree(_trained, root)
+    run_page(open_suite(root, clock_at(NOW)), PRODUCT, PAGE)
+    return root
+
+
 @pytest.fixture
 def starter(tmp_path: Path) -> Path:
     """A new suite, nothing ingested."""
@@ -84,6 +93,13 @@ def paged(_paged: Path, tmp_path: Path) -> Suite:
 def trained(_trained: Path, tmp_path: Path) -> Suite:
     """A suite with a live model, trained as of TRAINED_AS_OF, and no prediction yet."""
     shutil.copytree(_trained, tmp_path / "shop")
+    return open_suite(tmp_path / "shop", clock_at(NOW))
+
+
+@pytest.fixture
+def published(_published: Path, tmp_path: Path) -> Suite:
+    """A suite with a live model that has written one page, PAGE."""
+    shutil.copytree(_published, tmp_path / "shop")
     return open_suite(tmp_path / "shop", clock_at(NOW))
 
 

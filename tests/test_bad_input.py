@@ -257,25 +257,24 @@ def test_a_directory_that_is_no_suite_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [20_000, 40_000, 70_000], ids=["cannot open", "cannot publish", "cannot settle"])
-def test_a_full_disk_loses_nothing(trained: Suite, size: int) -> None:
+def test_a_full_disk_loses_nothing(published: Suite, size: int) -> None:
     """A child may write no file beyond a size, as if the disk were full."""
-    run_page(trained, PRODUCT, PAGE)
     of_page = "SELECT * FROM predictions.late_order WHERE as_of = $1 ORDER BY ALL"
-    before = rows(trained, of_page, [PAGE])
+    before = rows(published, of_page, [PAGE])
     script = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         f" resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}));"
         " from jobs.cli import main; sys.argv[0] = 'almanac'; main()"
     )
-    arguments = ["run", PRODUCT, "--as-of", "2026-03-11T18:00", "--suite", str(trained.root)]
+    arguments = ["run", PRODUCT, "--as-of", "2026-03-11T18:00", "--suite", str(published.root)]
     done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "disk" in done.stderr
-    assert rows(trained, of_page, [PAGE]) == before
+    assert rows(published, of_page, [PAGE]) == before
     next_page = PAGE + timedelta(days=1)
-    there = len(rows(trained, of_page, [next_page]))
-    assert there in (0, run_page(trained, PRODUCT, next_page).n_rows)
+    there = len(rows(published, of_page, [next_page]))
+    assert there in (0, run_page(published, PRODUCT, next_page).n_rows)
 
 
 COMMANDS = {

@@ -127,23 +127,21 @@ def test_files_are_left_to_readers_that_began_before(nine_days: Suite) -> None:
     assert at_once.waiting_files == 0
 
 
-def test_superseded_pages_can_be_compared_and_put_back_for_as_long_as_was_said(trained: Suite) -> None:
-    run_page(trained, PRODUCT, PAGE)
-    first = trained.lake.newest_snapshot()
-    then = page_rows(trained, PRODUCT)
-    made_again(trained, 3)
-    suite = made_again(trained, 7)
+def test_superseded_pages_can_be_compared_and_put_back_for_as_long_as_was_said(published: Suite) -> None:
+    first = published.lake.newest_snapshot()
+    then = page_rows(published, PRODUCT)
+    made_again(published, 3)
+    suite = made_again(published, 7)
     upkeep(later(suite, 89 * DAY))
     assert diff(suite, PRODUCT, PAGE, str(first)).n_changed > 0
     rollback(suite, PRODUCT, PAGE, first)
     assert page_rows(suite, PRODUCT) == then
 
 
-def test_after_that_they_are_gone_and_what_is_published_is_not(trained: Suite) -> None:
-    run_page(trained, PRODUCT, PAGE)
-    first = trained.lake.newest_snapshot()
-    made_again(trained, 3)
-    suite = made_again(trained, 7)
+def test_after_that_they_are_gone_and_what_is_published_is_not(published: Suite) -> None:
+    first = published.lake.newest_snapshot()
+    made_again(published, 3)
+    suite = made_again(published, 7)
     now = everything(suite)
     ninety_one = later(suite, 91 * DAY)
     assert upkeep(ninety_one).snapshots > 0
@@ -208,13 +206,12 @@ def test_a_run_under_way_keeps_the_state_that_it_reads(nine_days: Suite) -> None
     assert sandbox.snapshot_id not in snapshots(suite)
 
 
-def test_what_held_at_a_time_is_said_only_where_it_is_known(trained: Suite) -> None:
-    run_page(trained, PRODUCT, PAGE)
-    reader, now = open_lake(trained.root), datetime.now(UTC).replace(tzinfo=None)
-    run_page(trained, PRODUCT, PAGE + DAY)
+def test_what_held_at_a_time_is_said_only_where_it_is_known(published: Suite) -> None:
+    reader, now = open_lake(published.root), datetime.now(UTC).replace(tzinfo=None)
+    run_page(published, PRODUCT, PAGE + DAY)
     assert reader.predictions(PRODUCT, at_time=now).to_arrow().num_rows > 0
     # The training's snapshot is kept; what followed it until `now` is not.
-    upkeep(later(trained, 91 * DAY))
+    upkeep(later(published, 91 * DAY))
     with pytest.raises(NotFoundError, match=r"no longer kept"):
         reader.predictions(PRODUCT, at_time=now)
     assert reader.predictions(PRODUCT, at_time=now + DAY).to_arrow().num_rows > 0
