@@ -23,7 +23,8 @@ from jobs.upkeep import upkeep
 from tests.command_line import almanac, said
 from tests.conftest import NOW, PAGE, PRODUCT, clock_at, reopened
 from tests.lakes import page_rows, rows
-from tests.test_backfill import let_go, publications, start_worker
+from tests.page_makers import PageMaker, backfills
+from tests.test_backfill import publications
 from tests.test_readers import recipe
 from warehouse.errors import NotFoundError
 from warehouse.reader import open_lake
@@ -263,10 +264,10 @@ def test_a_reader_and_a_backfill_in_other_processes_go_on_undisturbed(trained: S
         lines: list[str] = []
         collector = threading.Thread(target=lambda: lines.extend(reader.stdout or []))
         collector.start()
-        worker = start_worker(trained, PAGE, until, per_commit=1)
-        let_go(worker)
+        maker = PageMaker(trained, backfills, PAGE, until, 1)
+        maker.let_go()
         merged = expired = freed = 0
-        while worker.poll() is None:
+        while maker.is_working():
             done = upkeep(later(trained, 2 * DAY), keep=timedelta())
             merged, expired, freed = merged + done.files_before, expired + done.snapshots, freed + done.freed_files
             # What this one retired the next one deletes: a query has a second, in place of an hour.
@@ -275,8 +276,7 @@ def test_a_reader_and_a_backfill_in_other_processes_go_on_undisturbed(trained: S
         reader.kill()
         collector.join()
         assert still_reading, reader.stderr.read() if reader.stderr else ""
-    assert worker.communicate()[0].split() == ["14", "0", "0"]
-    assert worker.returncode == 0
+    assert maker.told() == (14, 0, 0)
     assert min(merged, expired, freed) > 0
     assert len(lines) > 10
     assert set(publications(trained)) == set(trained.definitions.product(PRODUCT).pages_between(PAGE, until))
