@@ -15,7 +15,7 @@ from datetime import datetime
 
 import duckdb
 
-from jobs.chunk_size import chunk_size
+from jobs.chunk_size import FIRST_PAGES, ChunkSize, chunk_size, look_ahead
 from jobs.pages import PageOrder, PagesResult, make_pages
 from jobs.progress import Progress
 from jobs.staleness import Staleness
@@ -96,7 +96,7 @@ class _Worklist:
         # It sees each commit as it comes; opening one for every look would take longer than the look.
         self.connection, self.leases, self.progress = connection, leases, progress
         self.began_at = ledger.newest_snapshot(connection)
-        self.size = chunk_size(connection, wanted.product, wanted.pages_per_commit)
+        self.size = self._chunk_size()
         self.with_features = self._pages_with_features()
         self.result = PagesResult()
 
@@ -119,6 +119,12 @@ class _Worklist:
                 time.sleep(_LOOK_AGAIN_S)
             left = busy
         return self.result
+
+    def _chunk_size(self) -> ChunkSize:
+        size = chunk_size(self.connection, self.product, self.wanted.pages_per_commit)
+        if size.is_known or len(self.wanted.pages) <= FIRST_PAGES:
+            return size
+        return look_ahead(self.suite, self.product, self.wanted.pages) or size
 
     def _pages_with_features(self) -> set[datetime]:
         """Give the pages that only have to be scored, as things stand now."""

@@ -107,6 +107,25 @@ class Chunk:
         n_rows = {page: counts.get(page, 0) for page in pages if page not in self.failed}
         return FeaturePages(file, n_rows, self._types(file))
 
+    def shape_of(self, pages: Sequence[datetime]) -> tuple[list[int], int]:
+        """Give how many entities pages have, and how many columns feature pages, without computing any feature.
+
+        Raises
+        ------
+        DefinitionError
+            If a query does not bind.
+        RunFailed
+            If the query of the entities fails on the data.
+        """
+        for number, as_of in enumerate(pages):
+            with self.page(as_of) as page:
+                if number == 0:
+                    self._prepare(page)
+                page.run_wrapped("pages/collect", self.product.entities, self.table(ENTITIES), as_of)
+        counts = dict(self.cursor.execute(system_sql("pages/counts", entities=self.table(ENTITIES))).fetchall())
+        n_columns = len(self.product.keys) + len(self._feature_columns())
+        return [counts.get(page, 0) for page in pages], n_columns
+
     @contextlib.contextmanager
     def page(self, as_of: datetime) -> Iterator[SandboxPage]:
         """Open the sandbox for one page."""

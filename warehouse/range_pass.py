@@ -7,8 +7,10 @@ made the plain way.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import duckdb
@@ -81,26 +83,34 @@ class RangePass:
         self._sandbox, self._definitions, self._cursor = sandbox, definitions, cursor
         self._schema, self._pages = f"memory.{schema}", pages
 
-    def fill(self, wanted: Mapping[str, str]) -> dict[str, list[datetime]]:
+    def fill(self, wanted: Mapping[str, str], workers: int) -> dict[str, list[datetime]]:
         """Fill the chunk's tables of the recognised groups, for all its pages; it leaves none to the plain way.
 
-        `wanted` has, by group, SQL of a relation of `as_of` and the group's keys that are looked up; of a group that
-        is not in it, all rows are made.
+        Parameters
+        ----------
+        wanted
+            By group, SQL of a relation of `as_of` and the group's keys that are looked up; of a group that is not in
+            it, all rows are made.
+        workers
+            How many groups are worked on at a time: one query leaves cores idle between its steps.
         """
         listed = ", ".join(f"({timestamp_literal(page)})" for page in self._pages)
         pages = f"{self._schema}.{quote('almanac: pages')}"
         self._cursor.execute(f"CREATE TABLE {pages} AS SELECT * FROM (VALUES {listed}) AS pages (as_of)")
-        shown: set[str] = set()
-        for name, form in self.forms.items():
-            facts = f"{self._schema}.{quote(f'almanac: facts of {form.source}')}"
-            if form.source not in shown:
-                self._cursor.execute(self._facts_view(form.source, facts))
-                shown.add(form.source)
-            target = f"{self._schema}.{quote(name)}"
-            self._cursor.execute(
-                system_sql("ranges/collect", target=target, query=form.sql(pages, facts, wanted.get(name)))
-            )
+        for source in sorted({form.source for form in self.forms.values()}):
+            self._cursor.execute(self._facts_view(source, self._facts(source)))
+        with ThreadPoolExecutor(max_workers=max(1, min(workers, len(self.forms)))) as pool:
+            list(pool.map(lambda name: self._fill_group(name, pages, wanted.get(name)), self.forms))
         return {}
+
+    def _fill_group(self, name: str, pages: str, wanted: str | None) -> None:
+        form = self.forms[name]
+        query = form.sql(pages, self._facts(form.source), wanted)
+        with contextlib.closing(self._sandbox.cursor()) as cursor:
+            cursor.execute(system_sql("ranges/collect", target=f"{self._schema}.{quote(name)}", query=query))
+
+    def _facts(self, source: str) -> str:
+        return f"{self._schema}.{quote(f'almanac: facts of {source}')}"
 
     def _facts_view(self, name: str, view: str) -> str:
         source = self._definitions.sources[name]

@@ -61,19 +61,19 @@ class Together:
         if len(pages) >= RANGE_FROM_PAGES:
             if not chunk.product.entities.tables & chunk.definitions.groups.keys():
                 self._lift([(ENTITIES, chunk.product.entities)], pages, workers)
-            self._pass_over_time(pages)
+            self._pass_over_time(pages, workers)
         self._lift([query for query in chunk.queries() if query[0] not in self._tried], pages, workers)
 
     def is_complete(self, name: str, page: datetime) -> bool:
         """Tell whether a query's rows of a page are there."""
         return name in self.done and (name, page) not in self.left
 
-    def _pass_over_time(self, pages: Sequence[datetime]) -> None:
+    def _pass_over_time(self, pages: Sequence[datetime], workers: int) -> None:
         chunk = self.chunk
         ranges = RangePass(chunk.sandbox, chunk.definitions, chunk.groups, chunk.cursor, chunk.schema, pages)
         approximate = {name: ranges.approximate(name) for name in ranges.forms}
         wanted = {name: self._wanted(name) for name, form in ranges.forms.items() if self._may_choose(name, form.keys)}
-        self._try("range", approximate, pages, lambda: ranges.fill(wanted), wanted)
+        self._try("range", approximate, pages, lambda: ranges.fill(wanted, workers), wanted)
 
     def _lift(self, queries: Sequence[tuple[str, CheckedQuery]], pages: Sequence[datetime], workers: int) -> None:
         chunk = self.chunk

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.ranges.both_ways import case
+from warehouse.ranges import segments
 
 COLUMNS = {
     "city": "VARCHAR",
@@ -164,9 +166,16 @@ def queries(draw: st.DrawFn) -> str:
     return f"SELECT {', '.join([*keys, *items])} FROM landings{where} {group}{having}"
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(facts, pages, queries(), st.sampled_from([timedelta(0), timedelta(minutes=15), timedelta(hours=30)]))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    facts,
+    pages,
+    queries(),
+    st.sampled_from([timedelta(0), timedelta(minutes=15), timedelta(hours=30)]),
+    st.sampled_from([0, 3, segments.LISTED_FACTS]),
+)
 def test_a_random_query_over_random_facts_gives_the_rows_of_the_plain_way(
-    rows: list[tuple[Any, ...]], as_ofs: list[datetime], query: str, arrives_within: timedelta
+    rows: list[tuple[Any, ...]], as_ofs: list[datetime], query: str, arrives_within: timedelta, listed_facts: int
 ) -> None:
-    case(COLUMNS, rows, as_ofs, arrives_within).check(query)
+    with patch.object(segments, "LISTED_FACTS", listed_facts):
+        case(COLUMNS, rows, as_ofs, arrives_within).check(query)

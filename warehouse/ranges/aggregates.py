@@ -3,7 +3,8 @@
 Two ways. *Running*: what can be added and taken away again (counts, exact sums) is kept as a running total
 per key, and a page's window is the difference of two totals. *Spread*: what cannot be taken away (smallest,
 largest, quantiles, distinct counts) is computed by the same DuckDB aggregate over the same rows, each row
-sent to the pages whose window holds it; the order of rows does not matter to any of them.
+sent to the pages whose window holds it; the order of rows does not matter to any of them. Where a key has few rows
+they stand in a list instead, and the aggregate is taken of a slice of it.
 """
 
 from __future__ import annotations
@@ -91,6 +92,8 @@ class Recipe:
     value
         Running: SQL over the differences `{0}`, `{1}`, ... of the measures. Spread: the aggregate over
         `{x}`, an input or a measure.
+    of_list
+        Spread: SQL of the same over the list `{x}` of a window's inputs.
     is_approximate
         Whether the plain way's own last bits depend on the order of rows.
     """
@@ -99,6 +102,7 @@ class Recipe:
     input: str | None
     measures: tuple[tuple[str, str], ...]
     value: str
+    of_list: str = ""
     is_approximate: bool = False
     otherwise: str | None = None
 
@@ -122,7 +126,9 @@ def recipe(call: Call, divides_twice: bool) -> Recipe:
     if call.is_distinct:
         if name != "count" or not _is_comparable(call.argument_type):
             raise NotUnderstood(f"{call.written} has DISTINCT")
-        return _over_facts(call, "count(DISTINCT {x})", otherwise="0")
+        # Of a list, 0.0 and -0.0 are two distinct values.
+        values = "list_transform({x}, lambda value: value + 0)" if call.argument_type in FLOATS else "{x}"
+        return _over_facts(call, "count(DISTINCT {x})", f"list_unique({values})::BIGINT", otherwise="0")
     if name in ("count_star", "count", "count_if"):
         return _counted(call, name)
     if name in ("bool_and", "bool_or"):
@@ -134,10 +140,10 @@ def recipe(call: Call, divides_twice: bool) -> Recipe:
         return _deviation(call, name)
     if name in SPREAD_OVER_FACTS and _is_comparable(call.argument_type):
         options = call.options.replace("{", "{{").replace("}", "}}")
-        return _over_facts(call, f"{call.function}({{x}}{options})")
+        return _over_facts(call, f"{call.function}({{x}}{options})", _of_list(call.function, options))
     if name in SPREAD_OVER_PARTS and _is_comparable(call.argument_type) and not call.options:
         partial = f"{call.function}({{x}})"
-        return Recipe("spread", _filtered(call), ((partial, call.type),), partial)
+        return Recipe("spread", _filtered(call), ((partial, call.type),), partial, _of_list(call.function))
     raise NotUnderstood(f"{call.written} over {call.argument_type} cannot be put together from parts exactly")
 
 
@@ -185,7 +191,7 @@ def _summed(call: Call, name: str, divides_twice: bool) -> Recipe:
         unscaled = (f"sum(({{x}} * {10**scale})::HUGEINT)", "HUGEINT")
         return Recipe("running", _filtered(call), (PRESENT, unscaled), quotient("{1}", f"({{0}} * {10**scale})"))
     if width or kind in SMALL_INTEGERS | {"BIGINT", "HUGEINT"}:
-        return _over_facts(call, f"{call.function}({{x}})")
+        return _over_facts(call, f"{call.function}({{x}})", _of_list(call.function))
     raise NotUnderstood(f"{call.written} is over {kind}")
 
 
@@ -205,8 +211,12 @@ def _deviation(call: Call, name: str) -> Recipe:
     )
 
 
-def _over_facts(call: Call, value: str, otherwise: str | None = None) -> Recipe:
-    return Recipe("spread", _filtered(call), (), value, otherwise=otherwise)
+def _over_facts(call: Call, value: str, of_list: str, otherwise: str | None = None) -> Recipe:
+    return Recipe("spread", _filtered(call), (), value, of_list, otherwise=otherwise)
+
+
+def _of_list(function: str, options: str = "") -> str:
+    return f"list_aggregate({{x}}, '{function}'{options})"
 
 
 def _decimal(kind: str) -> tuple[int, int]:

@@ -16,12 +16,13 @@ It is a ladder of CTEs, each named for what it holds:
     range_wanted     per key, the pages that it is wanted on, where that is known
     range_parts      partial aggregates by key and segment
     range_running    running totals of them along each key
-    range_lists      per key, the totals as lists, and for each segment the place of its total in them
+    range_lists      per key, for each segment the place of the total that stands there
+    range_rows       per key of few facts, what each of them contributes, as lists
     range_places     per key and page, the places of the window's edges
-    range_moves      per key and page, what the totals gained between a window's edges; only where the page
-                     reads a row of that key
+    range_moves      per key and page, what the totals gained between a window's edges, and what it holds of the
+                     lists; only where the page reads a row of that key
     range_values     per key and page, the aggregates that follow from that
-    range_spread_N   per key and page, the aggregates that need each row
+    range_spread_N   per page and key of many facts, the aggregates that need each of them
 
 The author's expressions are evaluated in range_bounds (over `as_of` alone), in range_inputs (over the facts
 alone) and in the last SELECT (over what has been computed); no name of ours is in scope there that could be
@@ -37,7 +38,7 @@ from warehouse.ranges.layout import indented, select
 from warehouse.ranges.parsing import quoted
 from warehouse.ranges.plans import Needs, Plan
 from warehouse.ranges.segments import fact_steps, page_steps
-from warehouse.ranges.totals import spread, total_steps
+from warehouse.ranges.totals import spread_steps, total_steps
 
 
 def compose(plan: Plan, pages: str, facts: str, wanted: str | None = None) -> str:
@@ -63,10 +64,7 @@ def compose(plan: Plan, pages: str, facts: str, wanted: str | None = None) -> st
     steps = [*page_steps(plan, needs, pages), *fact_steps(plan, needs, facts)]
     steps += [("range_wanted", _wanted(plan, wanted))] if wanted else []
     steps += total_steps(plan, needs, is_wanted=bool(wanted))
-    steps += [
-        (f"range_spread_{number}", spread(edges, values))
-        for number, (edges, values) in enumerate(needs.spreads.items())
-    ]
+    steps += spread_steps(needs)
     bodies = [body for _, body in steps] + [_last(plan, needs)]
     ladder = ",\n".join(
         f"{name} AS {'MATERIALIZED ' if _uses(bodies, name) > 1 else ''}{indented(body)}" for name, body in steps
@@ -91,8 +89,9 @@ def _wanted(plan: Plan, wanted: str) -> str:
 def _last(plan: Plan, needs: Needs) -> str:
     columns = ["key_id", "page", "as_of", *(f"key_{n}" for n in range(len(plan.keys)))]
     for number, (_, recipe) in enumerate(plan.calls):
-        name = f"value_{number}"
-        columns.append(name if recipe.otherwise is None else f"coalesce({name}, {recipe.otherwise}) AS {name}")
+        found = [f"{step}.value_{number}" for step in needs.steps_of(number)]
+        found += [recipe.otherwise] if recipe.otherwise is not None else []
+        columns.append(found[0] if len(found) == 1 else f"coalesce({', '.join(found)}) AS value_{number}")
     joins = ["JOIN range_keys USING (key_id)"] if plan.keys else []
     joins += [f"LEFT JOIN range_spread_{n} USING (key_id, page)" for n in range(len(needs.spreads))]
     computed = select(columns, "FROM range_values", *joins)

@@ -14,6 +14,9 @@ from warehouse.ranges.windows import Window
 
 Thing = TypeVar("Thing")
 
+#: The measure whose running total counts the facts of a key.
+EVERY_FACT = ("count(*)", "BIGINT")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -68,9 +71,13 @@ class Needs:
     moves
         What a measure's running total gains: (measure, lower edge, upper edge).
     values
-        By number of the call, its SQL over the moves.
+        By number of the call, its SQL over the moves, or over the lists of the outer window.
     spreads
         By lower edge, upper edge and whether parts are spread (or else facts): the calls' numbers and SQL.
+    listed
+        The inputs that stand in lists, for keys of few facts: there the same calls are values.
+    counted
+        The edges up to which a key's facts are counted, which is where a slice of its lists ends.
     """
 
     edges: list[str] = field(default_factory=list)
@@ -80,6 +87,8 @@ class Needs:
     moves: list[tuple[int, int, int]] = field(default_factory=list)
     values: dict[int, str] = field(default_factory=dict)
     spreads: dict[tuple[int, int, bool], list[tuple[int, str]]] = field(default_factory=dict)
+    listed: list[int] = field(default_factory=list)
+    counted: list[int] = field(default_factory=list)
 
     @classmethod
     def of(cls, plan: Plan) -> Needs:
@@ -89,6 +98,11 @@ class Needs:
         for number, (call, recipe) in enumerate(plan.calls):
             needs._add(number, call, recipe)
         return needs
+
+    def steps_of(self, number: int) -> list[str]:
+        """Name the steps of the written query that have a call's value, each for other keys."""
+        found = [n for n, values in enumerate(self.spreads.values()) if number in dict(values)]
+        return ["range_values", *(f"range_spread_{n}" for n in found)]
 
     def window(self, window: Window) -> tuple[int, int]:
         """Return the numbers of a window's lower and upper edge."""
@@ -104,11 +118,20 @@ class Needs:
                 gains.append(f"move_{_index(self.moves, (measure, lower, upper))}")
             self.values[number] = f"CAST({recipe.value.format(*gains)} AS {call.type})"
             return
+        self.values[number] = recipe.of_list.format(x=self._slice(source, lower, upper))
         over_parts = bool(recipe.measures)
         if over_parts:
             source = f"partial_{_index(self.partials, recipe.measures[0][0].format(x=source))}"
         spread = self.spreads.setdefault((lower, upper, over_parts), [])
         spread.append((number, recipe.value.format(x=source)))
+
+    def _slice(self, source: str, lower: int, upper: int) -> str:
+        """Write the part of an input's list that a window holds; the outer window, edges 0 and 1, is cut out first."""
+        _index(self.measures, EVERY_FACT)
+        _index(self.listed, int(source.removeprefix("input_")))
+        for edge in (0, 1, lower, upper):
+            _index(self.counted, edge)
+        return f"{source}[until_{lower} + 1:until_{upper}]"
 
 
 def _index(things: list[Thing], thing: Thing) -> int:

@@ -9,6 +9,9 @@ from warehouse.ranges.layout import indented, select
 from warehouse.ranges.plans import Needs, Plan
 from warehouse.ranges.windows import AFTER_NEGATIVE_INFINITY
 
+#: A key of more facts than this has none of them listed: for each page that reads it, DuckDB copies the list once.
+LISTED_FACTS = 256
+
 # The edges of "everything since ever"; facts before all others are in bucket -1.
 IS_REGULAR = f"isfinite(edge) AND edge > {AFTER_NEGATIVE_INFINITY}"
 # Facts find their segment by an equality join on buckets of equal width, about sixteen to a segment: an ASOF
@@ -110,19 +113,21 @@ def fact_steps(plan: Plan, needs: Needs, facts: str) -> list[tuple[str, str]]:
     steps = [("range_inputs", segmented)]
     own = ["segment", "first_page", "last_page", *input_names]
     if not keys:
-        return [*steps, ("range_facts", select(["1 AS key_id", *own], "FROM range_inputs"))]
+        is_long = [f"(SELECT count(*) FROM range_inputs) > {LISTED_FACTS} AS is_long"] if needs.spreads else []
+        return [*steps, ("range_facts", select(["1 AS key_id", *is_long, *own], "FROM range_inputs"))]
+    is_long = [f"n_facts > {LISTED_FACTS} AS is_long"] if needs.spreads else []
     match = " AND ".join(f"range_inputs.{name} IS NOT DISTINCT FROM range_keys.{name}" for name in key_names)
     return [
         *steps,
         (
             "range_keys",
-            f"SELECT row_number() OVER ()::INTEGER AS key_id, {', '.join(key_names)}\n"
-            f"FROM (SELECT DISTINCT {', '.join(key_names)} FROM range_inputs)",
+            f"SELECT row_number() OVER ()::INTEGER AS key_id, {', '.join(key_names)}, n_facts\n"
+            f"FROM (SELECT {', '.join(key_names)}, count(*) AS n_facts FROM range_inputs GROUP BY ALL)",
         ),
         (
             "range_facts",
             select(
-                ["key_id", *own],
+                ["key_id", *is_long, *own],
                 f"FROM range_inputs JOIN range_keys ON {match}",
                 "ORDER BY key_id, segment",
             ),

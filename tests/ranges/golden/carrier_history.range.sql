@@ -104,12 +104,13 @@ range_inputs AS MATERIALIZED (
     JOIN range_buckets ON bucket = seen_in AND seen_at >= edge AND seen_at < next_edge
 ),
 range_keys AS MATERIALIZED (
-    SELECT row_number() OVER ()::INTEGER AS key_id, key_0
-    FROM (SELECT DISTINCT key_0 FROM range_inputs)
+    SELECT row_number() OVER ()::INTEGER AS key_id, key_0, n_facts
+    FROM (SELECT key_0, count(*) AS n_facts FROM range_inputs GROUP BY ALL)
 ),
 range_facts AS MATERIALIZED (
     SELECT
         key_id,
+        n_facts > 256 AS is_long,
         segment,
         first_page,
         last_page,
@@ -131,7 +132,7 @@ range_parts AS (
     FROM range_facts
     GROUP BY key_id, segment
 ),
-range_running AS (
+range_running AS MATERIALIZED (
     SELECT
         key_id,
         segment,
@@ -152,12 +153,16 @@ range_lists AS (
         min(segment) AS first_segment,
         min(first_page) AS first_page,
         max(last_page) AS last_page,
-        flatten(list(list_resize([]::INTEGER[], gap, place) ORDER BY segment)) AS places,
-        list_prepend(0::BIGINT, list(running_0 ORDER BY segment)) AS total_0,
-        list_prepend(0::BIGINT, list(running_1 ORDER BY segment)) AS total_1,
-        list_prepend(0::HUGEINT, list(running_2 ORDER BY segment)) AS total_2,
-        list_prepend(0::BIGINT, list(running_3 ORDER BY segment)) AS total_3
+        flatten(list(list_resize([]::INTEGER[], gap, place) ORDER BY segment)) AS places
     FROM range_running
+    GROUP BY key_id
+),
+range_rows AS (
+    SELECT
+        key_id,
+        list(input_0 ORDER BY segment) AS input_0
+    FROM range_facts
+    WHERE NOT is_long
     GROUP BY key_id
 ),
 range_places AS (
@@ -165,18 +170,15 @@ range_places AS (
         key_id,
         page,
         as_ofs[page] AS as_of,
-        CASE WHEN edges_0[page] > first_segment THEN places[least(edges_0[page] - first_segment, len(places))] + 1 ELSE 1 END AS place_0,
-        CASE WHEN edges_1[page] > first_segment THEN places[least(edges_1[page] - first_segment, len(places))] + 1 ELSE 1 END AS place_1,
-        CASE WHEN edges_2[page] > first_segment THEN places[least(edges_2[page] - first_segment, len(places))] + 1 ELSE 1 END AS place_2,
-        total_0,
-        total_1,
-        total_2,
-        total_3
+        CASE WHEN edges_0[page] > first_segment THEN places[least(edges_0[page] - first_segment, len(places))] ELSE 0 END AS place_0,
+        CASE WHEN edges_1[page] > first_segment THEN places[least(edges_1[page] - first_segment, len(places))] ELSE 0 END AS place_1,
+        CASE WHEN edges_2[page] > first_segment THEN places[least(edges_2[page] - first_segment, len(places))] ELSE 0 END AS place_2
     FROM (
         SELECT
             *,
             unnest(range(first_page, last_page + 1))::INTEGER AS page
-        FROM range_lists CROSS JOIN (
+        FROM range_lists
+        CROSS JOIN (
             SELECT
                 list(as_of ORDER BY page) AS as_ofs,
                 list(edge_0 ORDER BY page) AS edges_0,
@@ -188,15 +190,22 @@ range_places AS (
 ),
 range_moves AS (
     SELECT
-        key_id,
+        places.key_id,
         page,
         as_of,
-        total_0[place_1] - total_0[place_2] AS move_0,
-        total_1[place_1] - total_1[place_0] AS move_1,
-        total_2[place_1] - total_2[place_0] AS move_2,
-        total_3[place_1] - total_3[place_0] AS move_3,
-        total_0[place_1] - total_0[place_0] AS move_4
-    FROM range_places
+        coalesce(total_1.running_0, 0) - coalesce(total_2.running_0, 0) AS move_0,
+        coalesce(total_1.running_1, 0) - coalesce(total_0.running_1, 0) AS move_1,
+        coalesce(total_1.running_2, 0) - coalesce(total_0.running_2, 0) AS move_2,
+        coalesce(total_1.running_3, 0) - coalesce(total_0.running_3, 0) AS move_3,
+        coalesce(total_1.running_0, 0) - coalesce(total_0.running_0, 0) AS move_4,
+        coalesce(total_0.running_0, 0) - coalesce(total_0.running_0, 0) AS until_0,
+        coalesce(total_1.running_0, 0) - coalesce(total_0.running_0, 0) AS until_1,
+        input_0[coalesce(total_0.running_0, 0) + 1:coalesce(total_1.running_0, 0)] AS input_0
+    FROM range_places AS places
+    LEFT JOIN range_running AS total_0 ON total_0.key_id = places.key_id AND total_0.place = place_0
+    LEFT JOIN range_running AS total_1 ON total_1.key_id = places.key_id AND total_1.place = place_1
+    LEFT JOIN range_running AS total_2 ON total_2.key_id = places.key_id AND total_2.place = place_2
+    LEFT JOIN range_rows ON range_rows.key_id = places.key_id
     WHERE place_1 > place_0
 ),
 range_values AS (
@@ -206,6 +215,7 @@ range_values AS (
         as_of,
         CAST(move_0 AS BIGINT) AS value_0,
         CAST(CASE WHEN move_1 = 0 THEN NULL WHEN move_1 < 2048 AND abs(move_2) < 9007199254740992 OR move_2 = 0 THEN move_2::DOUBLE / move_1::DOUBLE ELSE sign(move_2) * (list_transform(list_transform(list_transform(list_transform([struct_pack(size := abs(move_2::BIGINT)::HUGEINT, count := move_1::HUGEINT, shift := 66 + floor(log2(move_1::DOUBLE))::INTEGER - floor(log2(abs(move_2::BIGINT)::HUGEINT::DOUBLE))::INTEGER)], lambda scaled: struct_pack(shift := scaled.shift, bits := (scaled.size << scaled.shift) // scaled.count, is_inexact := (scaled.size << scaled.shift) % scaled.count > 0)), lambda divided: struct_pack(shift := divided.shift, bits := divided.bits, is_inexact := divided.is_inexact, surplus := list_sum(list_transform([65, 66, 67, 68], lambda length: (divided.bits >= (1::HUGEINT << length))::INTEGER))::INTEGER + 1)), lambda trimmed: struct_pack(kept := trimmed.bits >> trimmed.surplus, power := trimmed.surplus - trimmed.shift, rest := trimmed.bits & ((1::HUGEINT << trimmed.surplus) - 1), half := 1::HUGEINT << (trimmed.surplus - 1), is_inexact := trimmed.is_inexact)), lambda parted: (parted.kept + (parted.rest > parted.half OR parted.rest = parted.half AND (parted.is_inexact OR parted.kept % 2 = 1))::INTEGER)::DOUBLE * pow(2.0::DOUBLE, parted.power)))[1] END AS DOUBLE) AS value_1,
+        list_aggregate(input_0[until_0 + 1:until_1], 'quantile_disc', 0.9) AS value_2,
         CAST(move_3 AS BIGINT) AS value_3,
         CAST(move_4 AS BIGINT) AS value_4
     FROM range_moves
@@ -220,6 +230,7 @@ range_spread_0 AS (
         SELECT page, unnest(range(edge_0, edge_1))::INTEGER AS segment
         FROM range_windows
     ) AS reached USING (segment)
+    WHERE is_long
     GROUP BY key_id, page
 )
 SELECT
@@ -235,11 +246,11 @@ FROM (
         page,
         as_of,
         key_0,
-        value_0,
-        value_1,
-        value_2,
-        value_3,
-        value_4
+        range_values.value_0,
+        range_values.value_1,
+        coalesce(range_values.value_2, range_spread_0.value_2) AS value_2,
+        range_values.value_3,
+        range_values.value_4
     FROM range_values
     JOIN range_keys USING (key_id)
     LEFT JOIN range_spread_0 USING (key_id, page)

@@ -97,8 +97,8 @@ range_inputs AS MATERIALIZED (
     JOIN range_buckets ON bucket = seen_in AND seen_at >= edge AND seen_at < next_edge
 ),
 range_keys AS MATERIALIZED (
-    SELECT row_number() OVER ()::INTEGER AS key_id, key_0, key_1
-    FROM (SELECT DISTINCT key_0, key_1 FROM range_inputs)
+    SELECT row_number() OVER ()::INTEGER AS key_id, key_0, key_1, n_facts
+    FROM (SELECT key_0, key_1, count(*) AS n_facts FROM range_inputs GROUP BY ALL)
 ),
 range_facts AS (
     SELECT
@@ -119,7 +119,7 @@ range_parts AS (
     FROM range_facts
     GROUP BY key_id, segment
 ),
-range_running AS (
+range_running AS MATERIALIZED (
     SELECT
         key_id,
         segment,
@@ -137,8 +137,7 @@ range_lists AS (
         min(segment) AS first_segment,
         min(first_page) AS first_page,
         max(last_page) AS last_page,
-        flatten(list(list_resize([]::INTEGER[], gap, place) ORDER BY segment)) AS places,
-        list_prepend(0::BIGINT, list(running_0 ORDER BY segment)) AS total_0
+        flatten(list(list_resize([]::INTEGER[], gap, place) ORDER BY segment)) AS places
     FROM range_running
     GROUP BY key_id
 ),
@@ -147,14 +146,14 @@ range_places AS (
         key_id,
         page,
         as_ofs[page] AS as_of,
-        CASE WHEN edges_0[page] > first_segment THEN places[least(edges_0[page] - first_segment, len(places))] + 1 ELSE 1 END AS place_0,
-        CASE WHEN edges_1[page] > first_segment THEN places[least(edges_1[page] - first_segment, len(places))] + 1 ELSE 1 END AS place_1,
-        total_0
+        CASE WHEN edges_0[page] > first_segment THEN places[least(edges_0[page] - first_segment, len(places))] ELSE 0 END AS place_0,
+        CASE WHEN edges_1[page] > first_segment THEN places[least(edges_1[page] - first_segment, len(places))] ELSE 0 END AS place_1
     FROM (
         SELECT
             *,
             unnest(range(first_page, last_page + 1))::INTEGER AS page
-        FROM range_lists CROSS JOIN (
+        FROM range_lists
+        CROSS JOIN (
             SELECT
                 list(as_of ORDER BY page) AS as_ofs,
                 list(edge_0 ORDER BY page) AS edges_0,
@@ -165,11 +164,13 @@ range_places AS (
 ),
 range_moves AS (
     SELECT
-        key_id,
+        places.key_id,
         page,
         as_of,
-        total_0[place_1] - total_0[place_0] AS move_0
-    FROM range_places
+        coalesce(total_1.running_0, 0) - coalesce(total_0.running_0, 0) AS move_0
+    FROM range_places AS places
+    LEFT JOIN range_running AS total_0 ON total_0.key_id = places.key_id AND total_0.place = place_0
+    LEFT JOIN range_running AS total_1 ON total_1.key_id = places.key_id AND total_1.place = place_1
     WHERE place_1 > place_0
 ),
 range_values AS (
@@ -191,7 +192,7 @@ FROM (
         as_of,
         key_0,
         key_1,
-        value_0
+        range_values.value_0
     FROM range_values
     JOIN range_keys USING (key_id)
 ) AS computed

@@ -73,7 +73,7 @@ range_buckets AS (
     FROM range_segments CROSS JOIN range_scale
     WHERE first_page <= last_page
 ),
-range_inputs AS (
+range_inputs AS MATERIALIZED (
     SELECT
         segment,
         first_page,
@@ -103,6 +103,7 @@ range_inputs AS (
 range_facts AS MATERIALIZED (
     SELECT
         1 AS key_id,
+        (SELECT count(*) FROM range_inputs) > 256 AS is_long,
         segment,
         first_page,
         last_page,
@@ -117,13 +118,15 @@ range_parts AS MATERIALIZED (
         segment,
         min(first_page) AS first_page,
         max(last_page) AS last_page,
+        bool_or(is_long) AS is_long,
         count(input_0) AS measure_0,
         sum(input_0) AS measure_1,
+        count(*) AS measure_2,
         max(input_1) AS partial_0
     FROM range_facts
     GROUP BY key_id, segment
 ),
-range_running AS (
+range_running AS MATERIALIZED (
     SELECT
         key_id,
         segment,
@@ -132,7 +135,8 @@ range_running AS (
         row_number() OVER along::INTEGER AS place,
         lead(segment, 1, segment + 1) OVER along - segment AS gap,
         CAST(sum(coalesce(measure_0, 0)) OVER along AS BIGINT) AS running_0,
-        CAST(sum(coalesce(measure_1, 0)) OVER along AS HUGEINT) AS running_1
+        CAST(sum(coalesce(measure_1, 0)) OVER along AS HUGEINT) AS running_1,
+        CAST(sum(coalesce(measure_2, 0)) OVER along AS BIGINT) AS running_2
     FROM range_parts
     WINDOW along AS (PARTITION BY key_id ORDER BY segment ROWS UNBOUNDED PRECEDING)
 ),
@@ -142,25 +146,31 @@ range_lists AS (
         min(segment) AS first_segment,
         (SELECT min(page) FROM range_pages) AS first_page,
         (SELECT max(page) FROM range_pages) AS last_page,
-        flatten(list(list_resize([]::INTEGER[], gap, place) ORDER BY segment)) AS places,
-        list_prepend(0::BIGINT, list(running_0 ORDER BY segment)) AS total_0,
-        list_prepend(0::HUGEINT, list(running_1 ORDER BY segment)) AS total_1
+        flatten(list(list_resize([]::INTEGER[], gap, place) ORDER BY segment)) AS places
     FROM range_running
+),
+range_rows AS (
+    SELECT
+        key_id,
+        list(input_1 ORDER BY segment) AS input_1,
+        list(input_2 ORDER BY segment) AS input_2
+    FROM range_facts
+    WHERE NOT is_long
+    GROUP BY key_id
 ),
 range_places AS (
     SELECT
         key_id,
         page,
         as_ofs[page] AS as_of,
-        CASE WHEN edges_0[page] > first_segment THEN places[least(edges_0[page] - first_segment, len(places))] + 1 ELSE 1 END AS place_0,
-        CASE WHEN edges_1[page] > first_segment THEN places[least(edges_1[page] - first_segment, len(places))] + 1 ELSE 1 END AS place_1,
-        total_0,
-        total_1
+        CASE WHEN edges_0[page] > first_segment THEN places[least(edges_0[page] - first_segment, len(places))] ELSE 0 END AS place_0,
+        CASE WHEN edges_1[page] > first_segment THEN places[least(edges_1[page] - first_segment, len(places))] ELSE 0 END AS place_1
     FROM (
         SELECT
             *,
             unnest(range(first_page, last_page + 1))::INTEGER AS page
-        FROM range_lists CROSS JOIN (
+        FROM range_lists
+        CROSS JOIN (
             SELECT
                 list(as_of ORDER BY page) AS as_ofs,
                 list(edge_0 ORDER BY page) AS edges_0,
@@ -171,19 +181,28 @@ range_places AS (
 ),
 range_moves AS (
     SELECT
-        key_id,
+        places.key_id,
         page,
         as_of,
-        total_0[place_1] - total_0[place_0] AS move_0,
-        total_1[place_1] - total_1[place_0] AS move_1
-    FROM range_places
+        coalesce(total_1.running_0, 0) - coalesce(total_0.running_0, 0) AS move_0,
+        coalesce(total_1.running_1, 0) - coalesce(total_0.running_1, 0) AS move_1,
+        coalesce(total_0.running_2, 0) - coalesce(total_0.running_2, 0) AS until_0,
+        coalesce(total_1.running_2, 0) - coalesce(total_0.running_2, 0) AS until_1,
+        input_1[coalesce(total_0.running_2, 0) + 1:coalesce(total_1.running_2, 0)] AS input_1,
+        input_2[coalesce(total_0.running_2, 0) + 1:coalesce(total_1.running_2, 0)] AS input_2
+    FROM range_places AS places
+    LEFT JOIN range_running AS total_0 ON total_0.key_id = places.key_id AND total_0.place = place_0
+    LEFT JOIN range_running AS total_1 ON total_1.key_id = places.key_id AND total_1.place = place_1
+    LEFT JOIN range_rows ON range_rows.key_id = places.key_id
 ),
 range_values AS (
     SELECT
         key_id,
         page,
         as_of,
-        CAST(CASE WHEN move_0 > 0 THEN move_1 END AS HUGEINT) AS value_0
+        CAST(CASE WHEN move_0 > 0 THEN move_1 END AS HUGEINT) AS value_0,
+        list_aggregate(input_1[until_0 + 1:until_1], 'max') AS value_1,
+        list_unique(input_2[until_0 + 1:until_1])::BIGINT AS value_2
     FROM range_moves
 ),
 range_spread_0 AS (
@@ -196,6 +215,7 @@ range_spread_0 AS (
         SELECT page, unnest(range(edge_0, edge_1))::INTEGER AS segment
         FROM range_windows
     ) AS reached USING (segment)
+    WHERE is_long
     GROUP BY key_id, page
 ),
 range_spread_1 AS (
@@ -208,6 +228,7 @@ range_spread_1 AS (
         SELECT page, unnest(range(edge_0, edge_1))::INTEGER AS segment
         FROM range_windows
     ) AS reached USING (segment)
+    WHERE is_long
     GROUP BY key_id, page
 )
 SELECT
@@ -220,9 +241,9 @@ FROM (
         key_id,
         page,
         as_of,
-        value_0,
-        value_1,
-        coalesce(value_2, 0) AS value_2
+        range_values.value_0,
+        coalesce(range_values.value_1, range_spread_0.value_1) AS value_1,
+        coalesce(range_values.value_2, range_spread_1.value_2, 0) AS value_2
     FROM range_values
     LEFT JOIN range_spread_0 USING (key_id, page)
     LEFT JOIN range_spread_1 USING (key_id, page)
