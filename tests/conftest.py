@@ -29,6 +29,27 @@ PAGE = datetime(2026, 3, 10, 18)
 #: The latest instant of which tests train, and up to which `paged` has pages.
 TRAINED_LATER = datetime(2026, 3, 20)
 
+#: The files that take longest, longest first: one of them begun last would leave the other worker without work.
+LONG_FILES = (
+    "test_demo.py",
+    "test_training.py",
+    "test_upkeep.py",
+    "test_customers.py",
+    "test_same_rows.py",
+    "test_backfill.py",
+    "test_adversarial.py",
+    "test_benchmarks.py",
+    "test_clock_simulation.py",
+    "test_processes.py",
+    "test_kills.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first; pytest-xdist hands files out in this order (`--no-loadscope-reorder`)."""
+    order = {name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
 
 def clock_at(now: datetime) -> Callable[[], datetime]:
     return lambda: now
