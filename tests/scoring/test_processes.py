@@ -206,7 +206,13 @@ def test_no_process_outlives_the_one_that_started_it(ending: signal.Signals, tmp
         os.killpg(process.pid, ending)
     else:
         process.kill()
-    _, errors = process.communicate(timeout=60)
+    try:
+        _, errors = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        # It would score for ever, beside all tests after this one.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
     assert errors.count("KeyboardInterrupt") == (ending == signal.SIGINT), errors
     until = time.monotonic() + 20
     while any(is_running(pid) for pid in others):
