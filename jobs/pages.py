@@ -171,8 +171,7 @@ class _ChunkOfPages:
             made = chunk.compute(fresh, file, self.order.workers, self.progress.advance)
             n_rows |= made.n_rows
             self.failed |= chunk.failed
-            for difference in chunk.differing:
-                self.progress.warn(f"{difference}; the plain way was taken for it.")
+            self._warn_of(chunk.differing)
             relations.append(f"(FROM read_parquet({literal(str(file))}))")
             records = [self._record("features", page, made.n_rows[page]) for page in made.n_rows]
             self._stage(StagedRows("features", file, made.columns, records))
@@ -181,6 +180,11 @@ class _ChunkOfPages:
             relations.append(system_sql("pages/reused", table=quote(self.product.name), pages=listed))
         relation = relations[0] if len(relations) == 1 else f"({' UNION ALL BY NAME '.join(relations)})"
         return FeaturePages(self.directory / "features.parquet", n_rows, {}), relation
+
+    def _warn_of(self, differing: Sequence[str]) -> None:
+        """Say what was made for many pages at once in vain."""
+        for difference in differing:
+            self.progress.warn(f"{difference}; the plain way was taken for it.")
 
     def _stage(self, rows: StagedRows) -> None:
         self.staged.append(rows)
@@ -208,7 +212,9 @@ class _ChunkOfPages:
         relations["page"] = system_sql(
             "pages/side_by_side", score=quote(self.product.score_column), keys=quote_all(self.product.keys), **relations
         )
-        return audit_pages(chunk, features, relations, self.meter.run_id, self.sizes)
+        audit = audit_pages(chunk, features, relations, self.meter.run_id, self.sizes, self.order.workers)
+        self._warn_of(audit.differing)
+        return audit
 
     def _write_scores(self, chunk: Chunk, model: ModelRecord, relation: str, file: Path) -> dict[str, str]:
         constants = {"run_id": self.meter.run_id, "published_at": self.suite.clock()}

@@ -19,6 +19,8 @@ from jobs.page_states import Kind, PageState, grid_pages, page_states
 from jobs.suite import Suite
 from warehouse import ledger
 from warehouse.definitions import Definitions, Product
+from warehouse.lake import table_columns
+from warehouse.lifted_checks import lifted_checks
 from warehouse.lifted_pass import lifted_forms
 from warehouse.lifting import LiftedForm
 from warehouse.range_pass import range_forms
@@ -58,6 +60,15 @@ class Way:
 
 
 @dataclass(frozen=True)
+class CheckWay:
+    """How one of the product's own checks would be run, `lifted` or `plain`, and why not the quicker way."""
+
+    check: str
+    way: str
+    why: str | None
+
+
+@dataclass(frozen=True)
 class Plan:
     """The plan of one product's pages from `first` to `last`.
 
@@ -79,6 +90,8 @@ class Plan:
         How many it would make at a time.
     ways
         One for each feature group, in the order in which they are made.
+    check_ways
+        One for each of the product's own checks, once there are feature pages to check.
     cost, cost_of_stale
         What that would cost, each by itself.
     """
@@ -94,6 +107,7 @@ class Plan:
     n_rolled_back: int
     pages_per_commit: int
     ways: list[Way]
+    check_ways: list[CheckWay]
     cost: Cost
     cost_of_stale: Cost
 
@@ -126,6 +140,7 @@ def plan(
         job = "features" if features_only else "predict"
         costs = [estimate_cost(connection, product.name, job, n, per_commit) for n in (wanted, stale)]
         ways = ways_of(suite.definitions, product, connection)
+        check_ways = [] if features_only else check_ways_of(suite.definitions, product, connection)
     return Plan(
         product.name,
         pages[0],
@@ -138,6 +153,7 @@ def plan(
         sum(state.rolled_back is not None for state in states),
         per_commit,
         ways,
+        check_ways,
         *costs,
     )
 
@@ -177,3 +193,17 @@ def _way(name: str, ranged: RangeForm | Reason, lifted: LiftedForm | Reason | No
     if isinstance(lifted, Reason):
         return Way(name, "plain", f"{lifted}; and {ranged}")
     return Way(name, "lifted", str(ranged))
+
+
+def check_ways_of(definitions: Definitions, product: Product, connection: duckdb.DuckDBPyConnection) -> list[CheckWay]:
+    """Say which way each of a product's own checks goes where many pages are checked; `connection` reads the lake."""
+    features = table_columns(connection, "features", product.name)
+    if not features:
+        return []
+    page = {**features, product.score_column: "DOUBLE", "model_version": "VARCHAR"}
+    columns_of = functools.partial(source_columns, connection)
+    found = lifted_checks(definitions, product, page, ledger.source_facts(connection), columns_of)
+    return [
+        CheckWay(name, "plain", str(form)) if isinstance(form, Reason) else CheckWay(name, "lifted", None)
+        for name, form in found.items()
+    ]

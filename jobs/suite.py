@@ -13,6 +13,7 @@ from pathlib import Path
 
 import filelock
 
+from warehouse.ahead import open_ahead
 from warehouse.definitions import Definitions, load_definitions
 from warehouse.lake import Lake
 
@@ -63,4 +64,6 @@ def open_suite(root: Path, clock: Clock) -> Suite:
         If any of its files is wrong.
     """
     root = root.resolve()
-    return Suite(root, load_definitions(root), Lake(root / "lake"), clock)
+    lake = Lake(root / "lake")
+    open_ahead(lake)
+    return Suite(root, load_definitions(root), lake, clock)

@@ -134,6 +134,21 @@ def test_the_plan_says_which_way_each_feature_group_goes(trained: Suite) -> None
     assert plain.why.startswith("it has a subquery within an expression; and ")
 
 
+def test_the_plan_says_which_way_each_check_goes(trained: Suite) -> None:
+    check = "/*\ndescription: the largest\n*/\nSELECT order_id FROM page ORDER BY parcels, order_id LIMIT 1\n"
+    (trained.root / CHECK).write_text(check)
+    found = plan(reopened(trained), PRODUCT)
+    assert {way.check: (way.way, way.why) for way in found.check_ways} == {
+        "not_all_alike": ("lifted", None),
+        "not_this_day": ("plain", "it has a LIMIT"),
+    }
+    assert plan(reopened(trained), PRODUCT, features_only=True).check_ways == []
+
+
+def test_before_there_is_a_page_no_way_of_checking_it_is_told(ingested: Suite) -> None:
+    assert plan(ingested, PRODUCT).check_ways == []
+
+
 def test_the_cost_is_estimated_by_past_runs_of_like_size(trained: Suite) -> None:
     assert plan(trained, PRODUCT, FIRST, UNTIL).cost.seconds is None
     result = backfill(trained, BackfillOrder(PRODUCT, FIRST, UNTIL))

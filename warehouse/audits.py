@@ -1,8 +1,8 @@
 """Audits: what is looked at before a page may be seen.
 
 Every check is a query that returns the rows that are wrong. The built-in ones (`sql/system/audit/`) look at all
-staged pages of a chunk in one go; a product's own run in the sandbox of each page, where `page` is its staged
-rows and the sources are as they were known. An error-check sees its own page and no other, so that the order
+staged pages of a chunk in one go; a product's own (`warehouse.own_checks`) see of each page its staged rows, by the
+name `page`, and the sources as they were known. An error-check sees its own page and no other, so that the order
 in which pages are made does not matter; what compares pages is a warning.
 
 What compares all keys with all keys would hold them all in memory. So it is first asked of their hashes, which takes
@@ -20,13 +20,10 @@ import duckdb
 
 from warehouse.chunk import Chunk, FeaturePages
 from warehouse.definitions import Product
-from warehouse.definitions.product import Check
-from warehouse.errors import RunFailed
 from warehouse.ledger import CheckRecord, WrongRow
+from warehouse.own_checks import WRONG_ROWS_KEPT, OwnChecks
 from warehouse.system_sql import quote, quote_all, system_sql
 
-#: How many wrong rows of a check are kept, per page.
-WRONG_ROWS_KEPT = 20
 #: The built-in checks, each with what its query has a place for.
 _BUILT_IN = {
     "unique_keys": ("predictions", "keys"),
@@ -41,11 +38,16 @@ _HASHES_AT_A_TIME = 4_000_000
 
 @dataclass
 class Audit:
-    """What the checks of one run found. `failed` are the pages on which a check itself failed, with its error."""
+    """What the checks of one run found.
+
+    `failed` are the pages on which a check itself failed, with its error; `differing` is what is to be said of checks
+    that were run for many pages at once in vain.
+    """
 
     checks: list[CheckRecord] = field(default_factory=list)
     wrong_rows: list[WrongRow] = field(default_factory=list)
     failed: dict[datetime, str] = field(default_factory=dict)
+    differing: list[str] = field(default_factory=list)
 
     def rejected(self) -> set[datetime]:
         """Give the pages on which an error-check did not pass."""
@@ -87,6 +89,7 @@ def audit_pages(
     relations: Mapping[str, str],
     run_id: str,
     sizes: Sequence[tuple[datetime, int]],
+    workers: int,
 ) -> Audit:
     """Check the staged pages of a chunk.
 
@@ -102,6 +105,8 @@ def audit_pages(
         The run that the records belong to.
     sizes
         The published prediction pages with their numbers of rows, oldest first, for the warning on that number.
+    workers
+        How many pages are checked at a time.
     """
     audit = Audit()
     auditor = _Auditor(run_id, chunk.product, audit)
@@ -113,12 +118,12 @@ def audit_pages(
             _note_built_in(auditor, name, features, {})
         elif name != "scores_in_range" or chunk.product.header.label.kind == "binary":
             _check_built_in(auditor, chunk.cursor, name, features, relations)
-    for check in chunk.product.checks:
-        for as_of in features.n_rows:
-            try:
-                _check_own(auditor, chunk, check, as_of, relations)
-            except RunFailed as error:
-                audit.failed.setdefault(as_of, str(error))
+    if chunk.product.checks and features.n_rows:
+        own = OwnChecks(chunk, relations["page"], features.n_rows, workers)
+        own.run()
+        audit.failed |= own.failed
+        audit.differing += own.differing
+        _note_own(auditor, own, features)
     return audit
 
 
@@ -171,13 +176,13 @@ def _note_built_in(
         auditor.note(name, "error", as_of, wrong, shown, message)
 
 
-def _check_own(auditor: _Auditor, chunk: Chunk, check: Check, as_of: datetime, relations: Mapping[str, str]) -> None:
-    sources = chunk.definitions.sources_read([check.query])
-    with chunk.sandbox.at(as_of, sources) as page:
-        page.show_page(relations["page"])
-        wrong, shown = page.wrong_rows(check.query, WRONG_ROWS_KEPT)
-    message = "passed" if not wrong else f"{wrong} rows: {check.header.description.strip()}"
-    auditor.note(check.name, check.header.severity, as_of, wrong, shown, message)
+def _note_own(auditor: _Auditor, own: OwnChecks, features: FeaturePages) -> None:
+    for check in auditor.product.checks:
+        for as_of in features.n_rows:
+            if (check.name, as_of) in own.found:
+                wrong, shown = own.found[check.name, as_of]
+                message = "passed" if not wrong else f"{wrong} rows: {check.header.description.strip()}"
+                auditor.note(check.name, check.header.severity, as_of, wrong, shown, message)
 
 
 def _check_sizes(auditor: _Auditor, features: FeaturePages, sizes: Sequence[tuple[datetime, int]]) -> None:

@@ -57,6 +57,7 @@ class Chunk:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._together.end()
         self.cursor.execute(f"DROP SCHEMA IF EXISTS memory.{self.schema} CASCADE")
         self.cursor.close()
 
@@ -88,6 +89,7 @@ class Chunk:
         DefinitionError
             If a query does not bind, or two of its columns have the same name.
         """
+        self._together.begin(pages)
         if len(pages) >= HOLD_FROM_PAGES:
             self.sandbox.hold(self._sources)
         with self.page(pages[0]) as first:

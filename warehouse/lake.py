@@ -127,6 +127,11 @@ class Lake:
         connection.execute(f"ATTACH {path} AS lake ({', '.join(options)})")
         connection.execute("USE lake")
 
+    def open(self, *, read_only: bool) -> None:
+        """Open the instance that this process keeps for reading or for writing, if it is not open yet."""
+        if self.exists():
+            _kept_instance(self, read_only=read_only)
+
     def newest_snapshot(self) -> int:
         """Give the id of the newest committed state."""
         with self.reading() as connection:

@@ -5,18 +5,24 @@ Each dataclass is one row of the table that it names; see `sql/system/ledger/cre
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypedDict, TypeVar
 
 import duckdb
 
 from warehouse.lake import Commit, table_columns
-from warehouse.system_sql import system_sql
+from warehouse.system_sql import literal, system_sql
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+
+class SourceFile(TypedDict):
+    """A file as it was read: where, what was in it, and its size."""
+
+    path: str
+    sha256: str
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class Ingestion:
     ingest_id: int
     source: str
     definition: str
-    files: list[dict[str, Any]]
+    files: list[SourceFile]
     rows_read: int
     rows_new: int
     rows_restated: int
@@ -227,30 +233,26 @@ class Record(Protocol):
 RecordT = TypeVar("RecordT", bound=Record)
 
 
+#: How a field of a record is stored. Rows go to DuckDB as JSON: importing what Arrow needs takes longer than a commit.
+_KINDS = {
+    "str": "VARCHAR",
+    "int": "BIGINT",
+    "float": "DOUBLE",
+    "bool": "BOOLEAN",
+    "datetime": "TIMESTAMP",
+    "list[str]": "VARCHAR[]",
+    "dict[str, str]": "MAP(VARCHAR, VARCHAR)",
+    "dict[str, float]": "MAP(VARCHAR, DOUBLE)",
+    "list[SourceFile]": "STRUCT(path VARCHAR, sha256 VARCHAR, bytes BIGINT)[]",
+}
+
+
 def append(commit: Commit, records: Sequence[Record]) -> None:
     """Append records, all of one kind, to their table inside a commit."""
-    if not records:
-        return
-    rows = _as_arrow(records)
-    # Registered under a name of its own: the insert goes by column name, never by position.
-    commit.connection.register("almanac_records", rows)
-    commit.execute(f"INSERT INTO ledger.{records[0].TABLE} BY NAME SELECT * FROM almanac_records")
-    commit.connection.unregister("almanac_records")
-
-
-def _as_arrow(records: Sequence[Record]) -> pa.Table:
-    import pyarrow as pa
-
-    columns: dict[str, pa.Array] = {}
-    for spec in fields(records[0]):
-        values = [getattr(record, spec.name) for record in records]
-        if isinstance(values[0], dict):
-            of_numbers = all(isinstance(item, float) for value in values for item in value.values())
-            kind = pa.map_(pa.string(), pa.float64() if of_numbers else pa.string())
-            columns[spec.name] = pa.array([list(value.items()) for value in values], kind)
-        else:
-            columns[spec.name] = pa.array(values)
-    return pa.table(columns)
+    if records:
+        kinds = {spec.name: _KINDS[spec.type.removesuffix(" | None")] for spec in fields(records[0])}
+        rows = json.dumps([vars(record) for record in records], default=str)
+        commit.execute(system_sql("ledger/append", table=records[0].TABLE, kinds=literal(json.dumps([kinds]))), [rows])
 
 
 @dataclass(frozen=True)

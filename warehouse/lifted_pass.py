@@ -6,28 +6,22 @@ are worked on at once. What is compared with the plain way, and what follows fro
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import itertools
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from warehouse.definitions import Definitions, Source
 from warehouse.ledger import SourceFacts
-from warehouse.lifting import PAGE, PAGES, LiftedForm, TableShape, lift
+from warehouse.lifted_slice import WORTH_IT, pages_at_once, slice_of_pages, slices_of
+from warehouse.lifting import PAGES, LiftedForm, TableShape, lift
 from warehouse.query import CheckedQuery
 from warehouse.ranges import Reason
-from warehouse.sandbox import Sandbox, earlier, timestamp_literal
+from warehouse.sandbox import Sandbox
 from warehouse.system_sql import quote, quote_all, system_sql
 
-#: How many pages one query answers for at most, and how many at least are worth it.
-PAGES_AT_ONCE, WORTH_IT = 64, 4
-#: So many rows may come of joining a source to the pages, at the very worst: each fact on each of them.
-_JOINED_ROWS = 50_000_000
 #: A source of up to this many rows may be read whole on every page.
 _SMALL_ROWS = 50_000
-_numbers = itertools.count()
 
 
 def lifted_forms(
@@ -46,7 +40,7 @@ def lifted_forms(
     facts, columns_of
         What is known of each source, and its columns as a query sees them.
     made
-        Feature groups whose rows are there for all pages already.
+        What else than sources they may read: its rows are there for all pages already, marked by page.
     """
     shapes = {
         name: TableShape(
@@ -63,7 +57,7 @@ def lifted_forms(
     for name, query in queries:
         if name in ready:
             continue
-        groups = query.tables & definitions.groups.keys()
+        groups = query.tables - definitions.sources.keys()
         if missing := sorted(groups - ready):
             found[name] = Reason(f"it reads the feature group {missing[0]}, which goes the plain way")
             continue
@@ -75,12 +69,6 @@ def lifted_forms(
         if isinstance(form, LiftedForm):
             ready.add(name)
     return found
-
-
-def pages_at_once(tables: Iterable[str], facts: Mapping[str, SourceFacts]) -> int:
-    """Give how many pages may be joined to the sources among some tables in one query, so that memory is bounded."""
-    rows = max((facts[table].n_rows for table in tables if table in facts), default=0)
-    return min(PAGES_AT_ONCE, _JOINED_ROWS // max(1, rows))
 
 
 @functools.lru_cache(maxsize=256)
@@ -113,7 +101,7 @@ class LiftedPass:
         """
         found = lifted_forms(definitions, queries, sandbox.facts, sandbox.source_columns, made)
         self.forms = {name: form for name, form in found.items() if isinstance(form, LiftedForm)}
-        self._tables = {name: query.tables for name, query in queries if name in self.forms}
+        self._read = {table for name, query in queries if name in self.forms for table in query.tables}
         self._sandbox, self._definitions, self._table = sandbox, definitions, table
 
     def fill(
@@ -128,9 +116,7 @@ class LiftedPass:
         workers
             How many slices of pages are worked on at a time.
         """
-        tables = {table for tables in self._tables.values() for table in tables}
-        size = max(1, pages_at_once(tables, self._sandbox.facts))
-        slices = [pages[start : start + size] for start in range(0, len(pages), size)]
+        slices = slices_of(pages, self._read, self._sandbox.facts)
         lacking: dict[str, list[datetime]] = {}
         with ThreadPoolExecutor(max_workers=max(1, min(workers, len(slices)))) as pool:
             for found in pool.map(lambda part: self._fill_slice(part, columns), slices):
@@ -139,39 +125,13 @@ class LiftedPass:
         return lacking
 
     def _fill_slice(self, pages: Sequence[datetime], columns: Mapping[str, Sequence[str]]) -> dict[str, list[datetime]]:
-        schema = f"memory.lifted_{next(_numbers)}"
         lacking: dict[str, list[datetime]] = {}
-        with contextlib.closing(self._sandbox.cursor()) as cursor:
-            cursor.execute(f"CREATE SCHEMA {schema}")
-            cursor.execute(f"USE {schema}")
-            listed = ", ".join(f"({timestamp_literal(page)})" for page in pages)
-            table = f"{schema}.{quote(PAGES)}"
-            cursor.execute(f"CREATE TABLE {table} AS SELECT * FROM (VALUES {listed}) AS pages ({quote(PAGE)})")
-            for name in sorted(set().union(*self._tables.values())):
-                cursor.execute(self._view(name, f"{schema}.{quote(name)}", max(pages)))
+        with slice_of_pages(self._sandbox, self._definitions, pages, self._read, self._table) as cursor:
             for name, form in self.forms.items():
                 target = self._table(name)
                 listed = quote_all(columns[name])
                 cursor.execute(system_sql("lifting/collect", target=target, columns=listed, query=form.text))
                 if form.may_lack_pages:
-                    rows = cursor.execute(system_sql("lifting/lacking", pages=table, target=target)).fetchall()
+                    rows = cursor.execute(system_sql("lifting/lacking", pages=quote(PAGES), target=target)).fetchall()
                     lacking[name] = [row[0] for row in rows]
-            cursor.execute("USE memory.main")
-            cursor.execute(f"DROP SCHEMA {schema} CASCADE")
         return lacking
-
-    def _view(self, name: str, view: str, last: datetime) -> str:
-        """Show a source, or the rows of a feature group of this chunk, under its name."""
-        if name not in self._definitions.sources:
-            return f"CREATE VIEW {view} AS FROM {self._table(name)}"
-        source = self._definitions.sources[name]
-        fragments = {
-            "view": view,
-            "columns": quote_all(self._sandbox.source_columns(source)),
-            "source": self._sandbox.relation(source),
-            "horizon": timestamp_literal(earlier(last, source.header.arrives_within)),
-            "ingest_id": str(self._sandbox.ingest_id),
-        }
-        if self._sandbox.facts.get(name, SourceFacts()).has_versions:
-            return system_sql("lifting/versioned_source", key=quote_all(source.key), **fragments)
-        return system_sql("lifting/source", **fragments)

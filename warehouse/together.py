@@ -7,20 +7,18 @@ fails, is left to the plain way, and so is what reads it.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from warehouse.comparison import differing_rows
-from warehouse.errors import RunFailed
 from warehouse.lifted_pass import LiftedPass
 from warehouse.query import CheckedQuery
 from warehouse.range_pass import RangePass
 from warehouse.sandbox import SandboxPage, timestamp_literal
 from warehouse.system_sql import quote, system_sql
+from warehouse.trials import Left, Trials
 
 if TYPE_CHECKING:
     from warehouse.chunk import Chunk
@@ -32,45 +30,41 @@ PAGE_COLUMN = "almanac: as_of"
 #: From how many pages on the range way is the cheaper of the two: its one query is long, and takes a while to plan.
 RANGE_FROM_PAGES = 32
 
-Left = Mapping[str, Sequence[datetime]]
 
-
-class Together:
-    """What was made for many pages at once, and what remains.
-
-    Attributes
-    ----------
-    done
-        The queries whose rows are there for all pages, but for those in `left`.
-    left
-        Queries and pages that the plain way still has to make.
-    differing
-        What is to be said of queries that were tried in vain.
-    """
+class Together(Trials):
+    """What was made for many pages at once, and what remains."""
 
     def __init__(self, chunk: Chunk) -> None:
+        super().__init__(chunk.product.name)
         self.chunk = chunk
-        self.done: set[str] = set()
-        self.left: set[tuple[str, datetime]] = set()
-        self.differing: list[str] = []
         self._tried: set[str] = set()
+        self._ranges: Future[RangePass] | None = None
+
+    def begin(self, pages: Sequence[datetime]) -> None:
+        """Begin to recognise, in the background, what one pass over time can make; that takes no time of DuckDB's."""
+        chunk = self.chunk
+        if len(pages) >= RANGE_FROM_PAGES:
+            pool = ThreadPoolExecutor(max_workers=1)
+            self._ranges = pool.submit(
+                RangePass, chunk.sandbox, chunk.definitions, chunk.groups, chunk.cursor, chunk.schema, pages
+            )
+            pool.shutdown(wait=False)
+
+    def end(self) -> None:
+        """See that nothing of it goes on any more, before its sandbox is closed."""
+        if self._ranges is not None:
+            wait([self._ranges])
 
     def fill(self, pages: Sequence[datetime], workers: int) -> None:
         """Fill what can be filled."""
         chunk = self.chunk
-        if len(pages) >= RANGE_FROM_PAGES:
+        if self._ranges is not None:
             if not chunk.product.entities.tables & chunk.definitions.groups.keys():
                 self._lift([(ENTITIES, chunk.product.entities)], pages, workers)
-            self._pass_over_time(pages, workers)
+            self._pass_over_time(self._ranges.result(), pages, workers)
         self._lift([query for query in chunk.queries() if query[0] not in self._tried], pages, workers)
 
-    def is_complete(self, name: str, page: datetime) -> bool:
-        """Tell whether a query's rows of a page are there."""
-        return name in self.done and (name, page) not in self.left
-
-    def _pass_over_time(self, pages: Sequence[datetime], workers: int) -> None:
-        chunk = self.chunk
-        ranges = RangePass(chunk.sandbox, chunk.definitions, chunk.groups, chunk.cursor, chunk.schema, pages)
+    def _pass_over_time(self, ranges: RangePass, pages: Sequence[datetime], workers: int) -> None:
         approximate = {name: ranges.approximate(name) for name in ranges.forms}
         wanted = {name: self._wanted(name) for name, form in ranges.forms.items() if self._may_choose(name, form.keys)}
         self._try("range", approximate, pages, lambda: ranges.fill(wanted, workers), wanted)
@@ -122,27 +116,15 @@ class Together:
         wanted
             By query, the keys that rows were made for; of others, all were.
         """
-        if not approximate:
-            return
         self._tried |= approximate.keys()
-        try:
-            left = fill()
-        except duckdb.Error as error:
-            # One query for many pages meets facts that no single page reaches, and may fail on them.
-            self.differing.append(f"{self.chunk.product.name}: the {way} way failed ({str(error).splitlines()[0]})")
-            self._empty(approximate)
-            return
-        chosen = random.Random(str(pages)).choice(list(pages))
-        try:
-            wrong = self._compare(way, approximate, chosen, left, wanted or {})
-        except RunFailed as error:
-            # The page fails the plain way, which will say so of each that does.
-            self.differing.append(f"{self.chunk.product.name}: the {way} way could not be compared ({error})")
-            wrong = set(approximate)
-        self._empty(wrong)
-        for name in approximate.keys() - wrong:
-            self.done.add(name)
-            self.left |= {(name, page) for page in left.get(name, ())}
+        self.try_out(
+            way,
+            approximate.keys(),
+            pages,
+            fill=fill,
+            compare=lambda chosen, left: self._compare(way, approximate, chosen, left, wanted or {}),
+            take_back=self._empty,
+        )
 
     def _empty(self, names: Iterable[str]) -> None:
         for name in names:

@@ -83,6 +83,8 @@ def _print_plan(plan: Plan) -> None:
     title = f"{plan.product}: {plan.n_pages:,} pages from {plan.first} to {plan.last} (UTC)"
     _print_groups(plan.groups, title)
     console.print_table([asdict(way) for way in plan.ways], "How feature groups are made where there are many pages")
+    if plan.check_ways:
+        console.print_table([asdict(way) for way in plan.check_ways], "How its own checks are run there")
     typer.echo(
         f"almanac backfill {plan.product} would make {_cost(plan.n_wanted, plan.cost)}; up to"
         f" {plan.pages_per_commit} pages a commit."

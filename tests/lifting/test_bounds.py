@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from jobs.suite import Suite
 from tests.conftest import PRODUCT
-from warehouse.lifted_pass import PAGES_AT_ONCE, lifted_forms, pages_at_once
+from warehouse.lifted_pass import lifted_forms
+from warehouse.lifted_slice import PAGES_AT_ONCE, pages_at_once
 from warehouse.ranges import Reason
 from warehouse.sandbox import Sandbox
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -100,3 +101,12 @@ def test_a_page_without_any_fact_is_left_to_the_plain_way() -> None:
     form = world.check("SELECT count(*) AS n FROM trips")
     assert form.may_lack_pages
     assert not world.lifted(form)
+
+
+def test_the_pages_that_having_leaves_without_a_row_are_told_from_those_without_a_fact() -> None:
+    world = World.of([], [("ann", "north", PAGES[1])], PAGES)
+    form = world.check("SELECT count(*) AS n FROM drivers HAVING n > 1")
+    assert not world.lifted(form)
+    assert form.aggregated is not None
+    seen = world.lifted(replace(form, text=form.aggregated))
+    assert sorted(seen) == [(page,) for page in PAGES[2:]]

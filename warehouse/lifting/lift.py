@@ -46,10 +46,13 @@ class LiftedForm:
         Reads `PAGES` and, by their names, the sources and feature groups; its last column is `AS_OF_COLUMN`.
     may_lack_pages
         Whether the author's query has a row for a page of which no fact is known, and this one has none.
+    aggregated
+        Gives the pages of which some fact is known, where HAVING may take the row of such a page away; otherwise None.
     """
 
     text: str
     may_lack_pages: bool
+    aggregated: str | None = None
 
 
 def lift(query: str, sources: Mapping[str, TableShape], groups: Collection[str] = ()) -> LiftedForm | Reason:
@@ -69,11 +72,12 @@ def lift(query: str, sources: Mapping[str, TableShape], groups: Collection[str] 
             lifter = _Lifter(bench, sources, groups)
             node = lifter.query(bench.statement(query), {}, is_whole=True)
             text = bench.printed(node)
+            aggregated = bench.printed(lifter.aggregated) if lifter.aggregated else None
             if not any(name.lower() in {table.lower() for table in _tables(node)} for name in groups):
                 _bind(bench, text, sources)
         except NotUnderstood as reason:
             return Reason(str(reason))
-    return LiftedForm(text, lifter.may_lack_pages)
+    return LiftedForm(text, lifter.may_lack_pages, aggregated)
 
 
 def _tables(node: Any) -> list[str]:
@@ -100,6 +104,7 @@ class _Lifter:
         self.sources = {name.lower(): shape for name, shape in sources.items()}
         self.groups = {name.lower() for name in groups}
         self.may_lack_pages = False
+        self.aggregated: Node | None = None
         self.page = bench.expression(PAGE_SQL)
 
     def query(self, node: Node, scope: Mapping[str, bool], *, is_whole: bool = False) -> Node:
@@ -144,8 +149,12 @@ class _Lifter:
         own = [self._expression(part, frame) for part in _conjuncts(node.get("where_clause"))]
         if conditions := [*own, *(self.bench.expression(text) for text in frame.conditions)]:
             lifted["where_clause"] = self._all_of(conditions)
-        lifted["select_list"].append({**self.page, "alias": AS_OF_COLUMN})
-        return {**lifted, **self._grouping(node, frame, is_whole)}
+        shown = {**self.page, "alias": AS_OF_COLUMN}
+        lifted["select_list"].append(shown)
+        lifted |= self._grouping(node, frame, is_whole)
+        if self.may_lack_pages and node.get("having"):
+            self.aggregated = {**lifted, "select_list": [shown], "having": None, "qualify": None, "modifiers": []}
+        return lifted
 
     def _grouping(self, node: Node, frame: Frame, is_whole: bool) -> Node:
         """Add the page to GROUP BY."""
