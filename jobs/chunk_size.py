@@ -8,19 +8,18 @@ and stand in memory not at all: of these a chunk takes many more.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import duckdb
 
-from jobs.suite import Suite
 from warehouse import ledger
 from warehouse.chunk import Chunk
 from warehouse.definitions import Product
 from warehouse.errors import RunFailed
 from warehouse.lake import table_columns
-from warehouse.sandbox import Sandbox
 
 #: Bytes that a chunk's tables may take, unless told otherwise.
 MEMORY_BUDGET = 1536 * 2**20
@@ -31,7 +30,7 @@ MAX_PAGES = 512
 #: Rows of a chunk whose features are all there already; a kill costs the seconds that scoring them takes.
 ROWS_THAT_STREAM = 10_000_000
 #: So many pages while nothing is known of their size.
-FIRST_PAGES = 32
+_FIRST_PAGES = 32
 
 
 @dataclass
@@ -65,7 +64,7 @@ class ChunkSize:
         if self.fixed is not None:
             return self.fixed
         if self.rows_per_page is None:
-            return FIRST_PAGES
+            return _FIRST_PAGES
         bytes_per_page = max(1.0, self.rows_per_page * max(1, self.n_columns) * _BYTES_PER_VALUE)
         return int(min(MAX_PAGES, max(1, self.budget // bytes_per_page)))
 
@@ -74,7 +73,7 @@ class ChunkSize:
         if self.fixed is not None:
             return self.fixed
         if self.rows_per_page is None:
-            return FIRST_PAGES
+            return _FIRST_PAGES
         streaming = int(min(MAX_PAGES, ROWS_THAT_STREAM // max(1.0, self.rows_per_page)))
         return max(self.pages(), streaming)
 
@@ -86,22 +85,17 @@ class ChunkSize:
         before = self.rows_per_page
         self.rows_per_page = found if before is None or found > before else (before + found) / 2
 
+    def look_ahead(self, chunk: Chunk, pages: Sequence[datetime]) -> None:
+        """Learn from the entities of two pages that are not made yet, while nothing else is known.
 
-def look_ahead(suite: Suite, product: Product, pages: Sequence[datetime]) -> ChunkSize | None:
-    """Reckon the size of chunks of a product that has no page yet from the entities of two of those to be made.
-
-    Returns None where that cannot be told without making the whole page: where entities are chosen by features, or a
-    query fails on the data.
-    """
-    if product.entities.tables & suite.definitions.groups.keys():
-        return None
-    chosen = sorted(pages)[len(pages) // 2], max(pages)
-    try:
-        with Sandbox(suite.lake) as sandbox, Chunk(sandbox, suite.definitions, product) as chunk:
-            n_rows, n_columns = chunk.shape_of(chosen)
-    except RunFailed:
-        return None
-    return ChunkSize(n_columns, max(n_rows))
+        Nothing is learnt where it takes the whole page to tell: where entities are chosen by features, or the query
+        fails on the data.
+        """
+        if chunk.product.entities.tables & chunk.definitions.groups.keys():
+            return
+        with contextlib.suppress(RunFailed):
+            n_rows, self.n_columns = chunk.shape_of([sorted(pages)[len(pages) // 2], max(pages)])
+            self.rows_per_page = max(n_rows)
 
 
 def chunk_size(connection: duckdb.DuckDBPyConnection, product: Product, fixed: int | None = None) -> ChunkSize:

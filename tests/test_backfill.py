@@ -263,6 +263,18 @@ def test_chunks_follow_the_memory_budget() -> None:
     assert large.pages() * 50_000 * 100 * 8 <= MEMORY_BUDGET
 
 
+@pytest.mark.parametrize(("bytes_per_value", "n_chunks"), [(32, 1), (250_000, 4)])
+def test_the_first_pages_of_a_product_are_looked_at_before_they_are_cut_into_chunks(
+    ingested: Suite, monkeypatch: pytest.MonkeyPatch, bytes_per_value: int, n_chunks: int
+) -> None:
+    monkeypatch.setattr("jobs.chunk_size._BYTES_PER_VALUE", bytes_per_value)
+    days = grid_pages(ingested.definitions.product(PRODUCT), PAGE - timedelta(days=40), PAGE, NOW)
+    order = BackfillOrder(PRODUCT, days[0], days[-1] + timedelta(minutes=1), features_only=True)
+    result = backfill(ingested, order)
+    assert [record.as_of for record in result.published] == days
+    assert (len(result.run_ids), result.later, result.left) == (n_chunks, [], [])
+
+
 def test_states_are_in_the_grids_order(trained: Suite) -> None:
     product = trained.definitions.product(PRODUCT)
     pages = grid_pages(product, PAGE, PAGE + timedelta(days=3), NOW)
