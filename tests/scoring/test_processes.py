@@ -151,7 +151,7 @@ def test_parts_within_parts_take_one_thread(tmp_path: Path) -> None:
 
 
 PROGRAM = """
-import functools, sys, threading
+import contextlib, functools, sys, threading
 from pathlib import Path
 import pyarrow as pa
 from jobs.scoring import ProcessScorer, score_stream
@@ -172,8 +172,9 @@ if __name__ == "__main__":
     def forever():
         while True:
             yield batch
-    for scored in score_stream(forever(), scorer, lambda batch, _: batch):
-        pass
+    with contextlib.closing(score_stream(forever(), scorer, lambda batch, _: batch)) as scored:
+        for _ in scored:
+            pass
 """
 
 
