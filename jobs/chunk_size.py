@@ -12,14 +12,17 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from warehouse import ledger
-from warehouse.chunk import Chunk
 from warehouse.definitions import Product
 from warehouse.errors import RunFailed
 from warehouse.lake import table_columns
+
+if TYPE_CHECKING:
+    from warehouse.chunk import Chunk
 
 #: Bytes that a chunk's tables may take, unless told otherwise.
 MEMORY_BUDGET = 1536 * 2**20
