@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import duckdb
 
-from jobs.suite import Suite
 from warehouse import ledger
-from warehouse.chunk import Chunk
 from warehouse.definitions import Product
 from warehouse.lake import table_columns
-from warehouse.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from warehouse.chunk import Chunk
 
 #: Bytes that a chunk's tables may take, unless told otherwise.
 MEMORY_BUDGET = 1536 * 2**20
@@ -30,7 +31,7 @@ MAX_PAGES = 512
 #: Rows of a chunk whose features are all there already; a kill costs the seconds that scoring them takes.
 ROWS_THAT_STREAM = 10_000_000
 #: So many pages while nothing is known of their size.
-FIRST_PAGES = 32
+_FIRST_PAGES = 32
 
 
 @dataclass
@@ -64,7 +65,7 @@ class ChunkSize:
         if self.fixed is not None:
             return self.fixed
         if self.rows_per_page is None:
-            return FIRST_PAGES
+            return _FIRST_PAGES
         bytes_per_page = max(1.0, self.rows_per_page * max(1, self.n_columns) * _BYTES_PER_VALUE)
         return int(min(MAX_PAGES, max(1, self.budget // bytes_per_page)))
 
@@ -73,7 +74,7 @@ class ChunkSize:
         if self.fixed is not None:
             return self.fixed
         if self.rows_per_page is None:
-            return FIRST_PAGES
+            return _FIRST_PAGES
         streaming = int(min(MAX_PAGES, ROWS_THAT_STREAM // max(1.0, self.rows_per_page)))
         return max(self.pages(), streaming)
 
@@ -85,16 +86,14 @@ class ChunkSize:
         before = self.rows_per_page
         self.rows_per_page = found if before is None or found > before else (before + found) / 2
 
+    def look_ahead(self, chunk: Chunk, pages: Sequence[datetime]) -> None:
+        """Learn from the entities of two pages that are not made yet, while nothing else is known.
 
-def look_ahead(suite: Suite, product: Product, pages: Sequence[datetime]) -> ChunkSize:
-    """Reckon the size of chunks of a product that has no page yet from the entities of two of those to be made.
-
-    Where that cannot be told without making them, or there is none on either, rows stay unknown, and columns are known.
-    """
-    chosen = sorted(pages)[len(pages) // 2], max(pages)
-    with Sandbox(suite.lake) as sandbox, Chunk(sandbox, suite.definitions, product) as chunk:
-        n_rows, n_columns = chunk.shape_of(chosen)
-    return ChunkSize(n_columns, max(n_rows, default=0) or None)
+        Where that cannot be told without making them, or there is none on either, rows stay unknown, and columns are
+        known.
+        """
+        n_rows, self.n_columns = chunk.shape_of([sorted(pages)[len(pages) // 2], max(pages)])
+        self.rows_per_page = max(n_rows, default=0) or None
 
 
 def chunk_size(connection: duckdb.DuckDBPyConnection, product: Product, fixed: int | None = None) -> ChunkSize:

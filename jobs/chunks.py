@@ -15,7 +15,7 @@ from datetime import datetime
 
 import duckdb
 
-from jobs.chunk_size import FIRST_PAGES, ChunkSize, chunk_size, look_ahead
+from jobs.chunk_size import MAX_PAGES, chunk_size
 from jobs.pages import PageOrder, PagesResult, make_pages
 from jobs.progress import Progress
 from jobs.staleness import Staleness
@@ -96,7 +96,7 @@ class _Worklist:
         # It sees each commit as it comes; opening one for every look would take longer than the look.
         self.connection, self.leases, self.progress = connection, leases, progress
         self.began_at = ledger.newest_snapshot(connection)
-        self.size = self._chunk_size()
+        self.size = chunk_size(connection, wanted.product, wanted.pages_per_commit)
         self.with_features = self._pages_with_features()
         self.result = PagesResult()
 
@@ -120,12 +120,6 @@ class _Worklist:
             left = busy
         return self.result
 
-    def _chunk_size(self) -> ChunkSize:
-        size = chunk_size(self.connection, self.product, self.wanted.pages_per_commit)
-        if size.is_known or len(self.wanted.pages) <= FIRST_PAGES:
-            return size
-        return look_ahead(self.suite, self.product, self.wanted.pages)
-
     def _pages_with_features(self) -> set[datetime]:
         """Give the pages that only have to be scored, as things stand now."""
         if self.wanted.models is None or not self.wanted.pages:
@@ -138,33 +132,40 @@ class _Worklist:
         version = self.wanted.version_of(left[start])
         chunk: list[datetime] = []
         n_computed = 0
-        for page in left[start : start + self.size.pages_in_all()]:
+        # As long as their size is not known, many are offered; of these so many are made as turn out to fit.
+        most = (self.size.pages_in_all(), self.size.pages()) if self.size.is_known else (MAX_PAGES, MAX_PAGES)
+        for page in left[start : start + most[0]]:
             n_computed += page not in self.with_features
-            if self.wanted.version_of(page) != version or n_computed > self.size.pages():
+            if self.wanted.version_of(page) != version or n_computed > most[1]:
                 break
             chunk.append(page)
         return chunk
 
     def _work_on(self, chunk: Sequence[datetime]) -> list[datetime]:
-        """Make those pages of a chunk that nobody else makes or has just made; give those that somebody makes."""
+        """Make those pages of a chunk that nobody else makes or has just made; give those that are left for later."""
+        later: list[datetime] = []
         with self.leases.holding(self.product.name, chunk) as ours:
             done = self._done_by_others(ours) if ours else {}
             todo = [page for page in chunk if page in ours and page not in done]
             self._note_others(done)
             if todo:
-                self._make(todo)
-        return [page for page in chunk if page not in ours]
+                later = self._make(todo)
+        return [page for page in chunk if page not in ours or page in later]
 
-    def _make(self, pages: Sequence[datetime]) -> None:
+    def _make(self, pages: Sequence[datetime]) -> list[datetime]:
+        """Make pages; give those that did not fit into one chunk."""
         model = self.wanted.models[pages[0]] if self.wanted.models is not None else None
-        order = PageOrder(self.product, pages, model, self.wanted.workers)
+        order = PageOrder(self.product, pages, model, self.wanted.workers, self.size)
         try:
             made = make_pages(self.suite, order, self.progress)
         except RunFailed as error:
             if not self.wanted.keep_going:
                 raise
             made = PagesResult(failed=dict.fromkeys(pages, str(error)))
-        self.size.learn(len(pages) - len(made.rejected) - len(made.failed), made.n_rows)
+        if self.size.n_columns:
+            self.size.learn(len(pages) - len(made.later) - len(made.rejected) - len(made.failed), made.n_rows)
+        else:
+            self.size = chunk_size(self.connection, self.product, self.wanted.pages_per_commit)
         self.result.add(made)
         if made.failed and not self.wanted.keep_going:
             page, why = min(made.failed.items())
@@ -173,6 +174,7 @@ class _Worklist:
         for why, pages_failed in _by_reason(made.failed).items():
             between = f" between {pages_failed[0]} and {pages_failed[-1]}" if len(pages_failed) > 1 else ""
             self.progress.warn(f"{len(pages_failed)} pages{between or f' ({pages_failed[0]})'} failed: {why}")
+        return made.later
 
     def _done_by_others(self, pages: set[datetime]) -> dict[datetime, PageRecord]:
         """Give the pages that another process has made since we began, just as we would, or tried to in vain."""

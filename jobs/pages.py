@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from jobs.chunk_size import ChunkSize
 from jobs.metering import RunMeter
 from jobs.models.versions import load_scorer
 from jobs.progress import Progress
@@ -38,20 +39,24 @@ _NOTE_CHARACTERS = 500
 
 @dataclass(frozen=True)
 class PageOrder:
-    """What is wanted: these pages of a product, scored by a version (None: features only)."""
+    """What is wanted: these pages of a product, scored by a version (None: features only).
+
+    With a `size` that is not known yet it is looked for first, and only so many of the pages are made as fit.
+    """
 
     product: Product
     pages: Sequence[datetime]
     model: ModelRecord | None
     workers: int = os.cpu_count() or 1
+    size: ChunkSize | None = None
 
 
 @dataclass
 class PagesResult:
     """What became of an order. `published` holds one record a page and kind; `rejected` stay as they were.
 
-    `failed` gives each page's error; `by_others` are pages that another process published meanwhile; `left` are
-    those that were not begun, because it was told to stop.
+    `failed` gives each page's error; `by_others` are pages that another process published meanwhile; `later` are
+    those that did not fit into the chunk; `left` are those that were not begun, because it was told to stop.
     """
 
     published: list[PageRecord] = field(default_factory=list)
@@ -61,6 +66,7 @@ class PagesResult:
     n_rows: int = 0
     failed: dict[datetime, str] = field(default_factory=dict)
     by_others: list[PageRecord] = field(default_factory=list)
+    later: list[datetime] = field(default_factory=list)
     left: list[datetime] = field(default_factory=list)
 
     def add(self, other: PagesResult) -> None:
@@ -88,7 +94,10 @@ def make_pages(suite: Suite, order: PageOrder, progress: Progress) -> PagesResul
     meter = RunMeter(suite, job, order.product.name)
     try:
         with suite.staging(meter.run_id) as directory, Sandbox(suite.lake, spill=directory / "spill") as sandbox:
-            return _ChunkOfPages(suite, order, sandbox, directory, meter, progress).make()
+            fitting = _fitting(suite, order, sandbox)
+            made = _ChunkOfPages(suite, fitting, sandbox, directory, meter, progress).make()
+            made.later = list(order.pages[len(fitting.pages) :])
+            return made
     except OSError as error:
         failure = RunFailed(f"{order.product.name}: {error}. Nothing was published by this run.")
         _record_failure(suite, order, meter, failure)
@@ -96,6 +105,15 @@ def make_pages(suite: Suite, order: PageOrder, progress: Progress) -> PagesResul
     except RunFailed as error:
         _record_failure(suite, order, meter, error)
         raise
+
+
+def _fitting(suite: Suite, order: PageOrder, sandbox: Sandbox) -> PageOrder:
+    """Cut an order down to what one chunk may hold, where only a look at its pages tells how large they are."""
+    if order.size is None or order.size.is_known or len(order.pages) <= order.size.pages():
+        return order
+    with Chunk(sandbox, suite.definitions, order.product) as chunk:
+        order.size.look_ahead(chunk, order.pages)
+    return replace(order, pages=order.pages[: order.size.pages()])
 
 
 def _record_failure(suite: Suite, order: PageOrder, meter: RunMeter, error: RunFailed) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import shutil
 import signal
@@ -11,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,8 +19,10 @@ import pytest
 from jobs.backfill import BackfillOrder, backfill, prepare_backfill
 from jobs.page_states import grid_pages, page_states
 from jobs.suite import Suite, open_suite
+from tests.command_line import said
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at, reopened
 from tests.lakes import page_rows, rows
+from tests.page_makers import PageMaker, backfills, runs
 from tests.versions import SECOND_FROM, train_and_promote_a_second_version
 from warehouse.errors import UsageError
 from warehouse.lake import Commit
@@ -28,41 +30,6 @@ from warehouse.lake import Commit
 CHECK = "sql/products/late_order/checks/not_this_day.sql"
 #: How often a backfill is killed before it may come to its end.
 KILLS = 6
-WORKER = """
-import faulthandler, sys
-faulthandler.dump_traceback_later(300, exit=True)
-from datetime import datetime
-from pathlib import Path
-from jobs.backfill import BackfillOrder, backfill
-from jobs.predict import run_page
-from jobs.suite import open_suite
-suite = open_suite(Path(sys.argv[1]), lambda: datetime(2026, 4, 10))
-first, until, per_commit = sys.argv[2], sys.argv[3], int(sys.argv[4])
-print("ready", flush=True)
-sys.stdin.readline()
-if until == "-":
-    result = run_page(suite, "late_order", datetime.fromisoformat(first))
-else:
-    span = [datetime.fromisoformat(text) for text in (first, until)]
-    result = backfill(suite, BackfillOrder("late_order", *span, pages_per_commit=per_commit))
-made = [record for record in result.published if record.kind == "predictions"]
-print(len(made), len(result.by_others), len(result.failed), flush=True)
-"""
-
-
-def start_worker(suite: Suite, first: datetime, until: datetime | None, per_commit: int = 2) -> subprocess.Popen[str]:
-    values = [first.isoformat(), until.isoformat() if until else "-", str(per_commit)]
-    command = [sys.executable, "-c", WORKER, str(suite.root), *values]
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert worker.stdout is not None
-    assert worker.stdout.readline() == "ready\n"
-    return worker
-
-
-def let_go(worker: subprocess.Popen[str]) -> None:
-    assert worker.stdin is not None
-    worker.stdin.write("go\n")
-    worker.stdin.flush()
 
 
 def publications(suite: Suite) -> Counter[datetime]:
@@ -72,15 +39,14 @@ def publications(suite: Suite) -> Counter[datetime]:
 
 def test_two_overlapping_backfills_and_a_daily_run_make_each_page_once(trained: Suite) -> None:
     days = [PAGE + timedelta(days=day) for day in range(17)]
-    workers = [
-        start_worker(trained, days[0], days[12]),
-        start_worker(trained, days[6], days[16]),
-        start_worker(trained, days[11], None),
+    makers = [
+        PageMaker(trained, backfills, days[0], days[12]),
+        PageMaker(trained, backfills, days[6], days[16]),
+        PageMaker(trained, runs, days[11]),
     ]
-    for worker in workers:
-        let_go(worker)
-    told = [[int(word) for word in worker.communicate()[0].split()] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    for maker in makers:
+        maker.let_go()
+    told = [maker.told() for maker in makers]
     pages = trained.definitions.product(PRODUCT).pages_between(days[0], days[16])
     assert publications(trained) == Counter(pages)
     assert sum(made for made, _, _ in told) == len(pages)
@@ -88,19 +54,18 @@ def test_two_overlapping_backfills_and_a_daily_run_make_each_page_once(trained: 
     assert [made + others for made, others, _ in told] == [12, 10, 1]
 
 
-def wait_for_commits(suite: Suite, pages: int, worker: subprocess.Popen[str]) -> None:
+def wait_for_commits(suite: Suite, pages: int, is_working: Callable[[], bool]) -> None:
     while sum(publications(suite).values()) < pages:
-        assert worker.poll() is None
+        assert is_working()
         time.sleep(0.05)
 
 
 def test_after_a_kill_only_what_is_left_is_made(trained: Suite) -> None:
     until = PAGE + timedelta(days=16)
-    worker = start_worker(trained, PAGE, until)
-    let_go(worker)
-    wait_for_commits(trained, 4, worker)
-    os.kill(worker.pid, signal.SIGKILL)
-    worker.communicate()
+    maker = PageMaker(trained, backfills, PAGE, until)
+    maker.let_go()
+    wait_for_commits(trained, 4, maker.is_working)
+    maker.kill()
     done = set(publications(trained))
     product = trained.definitions.product(PRODUCT)
     pages = product.pages_between(PAGE, until)
@@ -123,11 +88,10 @@ def test_killed_at_random_moments_it_ends_with_each_page_made_once(trained: Suit
     dice = random.Random(4)
     for _ in range(KILLS):
         before = publications(trained)
-        worker = start_worker(trained, PAGE, until)
-        let_go(worker)
+        maker = PageMaker(trained, backfills, PAGE, until)
+        maker.let_go()
         time.sleep(dice.uniform(0.1, 1.2))
-        os.kill(worker.pid, signal.SIGKILL)
-        worker.communicate()
+        maker.kill()
         after = publications(trained)
         # Chunks of two pages are there whole or not at all, and nothing that was there is made again.
         assert sum(after.values()) % 2 == 0
@@ -140,15 +104,12 @@ def test_killed_at_random_moments_it_ends_with_each_page_made_once(trained: Suit
 
 def test_the_killed_ones_pages_are_taken_over_by_who_waits_for_them(trained: Suite) -> None:
     until = PAGE + timedelta(days=12)
-    first = start_worker(trained, PAGE, until, per_commit=6)
-    second = start_worker(trained, PAGE, until, per_commit=6)
-    let_go(first)
-    wait_for_commits(trained, 6, first)
-    let_go(second)
-    os.kill(first.pid, signal.SIGKILL)
-    first.communicate()
-    second.communicate()
-    assert second.returncode == 0
+    first, second = (PageMaker(trained, backfills, PAGE, until, 6) for _ in range(2))
+    first.let_go()
+    wait_for_commits(trained, 6, first.is_working)
+    second.let_go()
+    first.kill()
+    second.told()
     assert publications(trained) == Counter(trained.definitions.product(PRODUCT).pages_between(PAGE, until))
 
 
@@ -161,7 +122,7 @@ def start_command(suite: Suite, until: datetime, per_commit: int) -> subprocess.
 
 def test_ctrl_c_finishes_the_chunk_in_hand_and_says_how_to_go_on(trained: Suite) -> None:
     worker = start_command(trained, PAGE + timedelta(days=16), per_commit=1)
-    wait_for_commits(trained, 2, worker)
+    wait_for_commits(trained, 2, lambda: worker.poll() is None)
     worker.send_signal(signal.SIGINT)
     errors = worker.communicate()[1]
     assert worker.returncode == 130
@@ -176,7 +137,7 @@ def test_ctrl_c_finishes_the_chunk_in_hand_and_says_how_to_go_on(trained: Suite)
 def test_a_second_ctrl_c_drops_the_chunk_in_hand(trained: Suite) -> None:
     until = PAGE + timedelta(days=16)
     worker = start_command(trained, until, per_commit=2)
-    wait_for_commits(trained, 2, worker)
+    wait_for_commits(trained, 2, lambda: worker.poll() is None)
     assert worker.stderr is not None
     worker.send_signal(signal.SIGINT)
     told = ""
@@ -279,11 +240,10 @@ def test_only_all_makes_again_what_is_there(trained: Suite) -> None:
 def test_a_dry_run_changes_nothing(trained: Suite) -> None:
     before = trained.lake.newest_snapshot()
     files = sorted(trained.lake.root.rglob("*"))
-    command = [sys.executable, "-m", "jobs", "--suite", str(trained.root), "backfill", PRODUCT, "--dry-run"]
     span = ["--from", PAGE.isoformat(), "--to", (PAGE + timedelta(days=5)).isoformat()]
-    done = subprocess.run([*command, *span], capture_output=True, text=True, check=True)
-    assert "it would make 5" in done.stdout
-    assert "Nothing was changed" in done.stdout
+    printed = said(trained.root, "backfill", PRODUCT, "--dry-run", *span)
+    assert "it would make 5" in printed
+    assert "Nothing was changed" in printed
     assert trained.lake.newest_snapshot() == before
     assert sorted(trained.lake.root.rglob("*")) == files
 
@@ -301,6 +261,18 @@ def test_chunks_follow_the_memory_budget() -> None:
     learning.learn(unknown, unknown * 50_000)
     assert learning.pages() == large.pages()
     assert large.pages() * 50_000 * 100 * 8 <= MEMORY_BUDGET
+
+
+@pytest.mark.parametrize(("bytes_per_value", "n_chunks"), [(32, 1), (250_000, 4)])
+def test_the_first_pages_of_a_product_are_looked_at_before_they_are_cut_into_chunks(
+    ingested: Suite, monkeypatch: pytest.MonkeyPatch, bytes_per_value: int, n_chunks: int
+) -> None:
+    monkeypatch.setattr("jobs.chunk_size._BYTES_PER_VALUE", bytes_per_value)
+    days = grid_pages(ingested.definitions.product(PRODUCT), PAGE - timedelta(days=40), PAGE, NOW)
+    order = BackfillOrder(PRODUCT, days[0], days[-1] + timedelta(minutes=1), features_only=True)
+    result = backfill(ingested, order)
+    assert [record.as_of for record in result.published] == days
+    assert (len(result.run_ids), result.later, result.left) == (n_chunks, [], [])
 
 
 def test_states_are_in_the_grids_order(trained: Suite) -> None:

@@ -15,6 +15,7 @@ from jobs.ingest import ingest
 from jobs.predict import run_page
 from jobs.suite import Suite, open_suite
 from jobs.train import train
+from tests.command_line import almanac
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at, reopened
 from tests.lakes import rows
 from warehouse.errors import AlmanacError, DefinitionError, IngestFailed, LakeFormatError, UsageError
@@ -256,25 +257,24 @@ def test_a_directory_that_is_no_suite_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [20_000, 40_000, 70_000], ids=["cannot open", "cannot publish", "cannot settle"])
-def test_a_full_disk_loses_nothing(trained: Suite, size: int) -> None:
+def test_a_full_disk_loses_nothing(published: Suite, size: int) -> None:
     """A child may write no file beyond a size, as if the disk were full."""
-    run_page(trained, PRODUCT, PAGE)
     of_page = "SELECT * FROM predictions.late_order WHERE as_of = $1 ORDER BY ALL"
-    before = rows(trained, of_page, [PAGE])
+    before = rows(published, of_page, [PAGE])
     script = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         f" resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}));"
         " from jobs.cli import main; sys.argv[0] = 'almanac'; main()"
     )
-    arguments = ["run", PRODUCT, "--as-of", "2026-03-11T18:00", "--suite", str(trained.root)]
+    arguments = ["run", PRODUCT, "--as-of", "2026-03-11T18:00", "--suite", str(published.root)]
     done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "disk" in done.stderr
-    assert rows(trained, of_page, [PAGE]) == before
+    assert rows(published, of_page, [PAGE]) == before
     next_page = PAGE + timedelta(days=1)
-    there = len(rows(trained, of_page, [next_page]))
-    assert there in (0, run_page(trained, PRODUCT, next_page).n_rows)
+    there = len(rows(published, of_page, [next_page]))
+    assert there in (0, run_page(published, PRODUCT, next_page).n_rows)
 
 
 COMMANDS = {
@@ -291,10 +291,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_the_command_line_ends_with_the_right_code_and_no_traceback(trained: Suite, arguments: tuple[str, ...]) -> None:
-    suite = [] if "--suite" in arguments else ["--suite", str(trained.root)]
-    done = subprocess.run(
-        [sys.executable, "-m", "jobs", *arguments, *suite], capture_output=True, text=True, check=False
-    )
+    done = almanac(trained.root, *arguments)
     assert done.returncode == COMMANDS[arguments], done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr

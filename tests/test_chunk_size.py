@@ -7,26 +7,31 @@ from datetime import datetime, timedelta
 import pytest
 
 from jobs.backfill import BackfillOrder, backfill
-from jobs.chunk_size import chunk_size, look_ahead
+from jobs.chunk_size import ChunkSize, chunk_size
 from jobs.suite import Suite
 from tests.conftest import PAGE, PRODUCT, reopened
-from warehouse.definitions import Product
+from warehouse.chunk import Chunk
+from warehouse.sandbox import Sandbox
 
 PAGES = [PAGE + timedelta(days=n) for n in range(3)]
 BEFORE_ALL = [datetime(2020, 1, day, 18) for day in (1, 2, 3)]
 ENTITIES = "sql/products/late_order/entities.sql"
 
 
-def product_of(suite: Suite) -> Product:
-    return suite.definitions.product(PRODUCT)
+def looked_ahead(suite: Suite, pages: list[datetime]) -> ChunkSize:
+    size = ChunkSize(0, None)
+    definitions = suite.definitions
+    with Sandbox(suite.lake) as sandbox, Chunk(sandbox, definitions, definitions.product(PRODUCT)) as chunk:
+        size.look_ahead(chunk, pages)
+    return size
 
 
 def test_two_pages_tell_what_all_of_them_will_take(ingested: Suite) -> None:
-    expected = look_ahead(ingested, product_of(ingested), PAGES)
+    expected = looked_ahead(ingested, PAGES)
     result = backfill(ingested, BackfillOrder(PRODUCT, PAGES[0], PAGES[-1] + timedelta(hours=1), features_only=True))
     assert expected.rows_per_page == max(page.n_rows for page in result.published if page.as_of != PAGES[0])
     with ingested.lake.reading() as connection:
-        found = chunk_size(connection, product_of(ingested))
+        found = chunk_size(connection, ingested.definitions.product(PRODUCT))
     assert 0 <= found.n_columns - expected.n_columns <= 3  # as_of and valid_until are not reckoned with
 
 
@@ -46,6 +51,6 @@ def test_where_two_pages_tell_no_rows_columns_are_known(
     assert before in path.read_text()
     path.write_text(path.read_text().replace(before, after, 1))
     suite = reopened(ingested)
-    size = look_ahead(suite, product_of(suite), pages)
+    size = looked_ahead(suite, pages)
     assert not size.is_known
     assert size.n_columns > 5

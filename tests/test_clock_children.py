@@ -23,7 +23,9 @@ AT = datetime(2024, 1, 1, 18)
 
 
 def is_named_one_running(pid_file: Path) -> bool:
-    return pid_file.exists() and is_running(int(pid_file.read_text()))
+    # The shell makes the file before it writes into it.
+    text = pid_file.read_text() if pid_file.exists() else ""
+    return text.endswith("\n") and is_running(int(text))
 
 
 def run_of(
@@ -149,10 +151,12 @@ def test_when_a_scheduler_or_keeper_is_killed_its_runs_end_and_so_do_their_lease
     else:
         script = KILLED.format(root=str(Path(__file__).parent.parent), suite=str(suite))
         with subprocess.Popen([sys.executable, "-c", script], cwd=suite) as scheduler:
-            wait_for(lambda: is_named_one_running(suite / "child"), "the child")
-            lease = (suite / "lease").read_text()
-            assert Children(suite).is_alive(lease)
-            scheduler.kill()
+            try:
+                wait_for(lambda: is_named_one_running(suite / "child"), "the child")
+                lease = (suite / "lease").read_text()
+                assert Children(suite).is_alive(lease)
+            finally:
+                scheduler.kill()
         wait_for(lambda: not Children(suite).is_alive(lease), "the end of the lease")
     wait_for(lambda: not is_named_one_running(suite / "child"), "the end of the child")
 

@@ -16,6 +16,7 @@ from jobs.models.artifacts import read_artifact
 from jobs.models.versions import load_scorer, model_history
 from jobs.scoring import estimator_scorer
 from jobs.suite import Suite, open_suite
+from tests.command_line import almanac
 from tests.flights.by_hand import history, read_rows, work_out, zones_by_airport
 from tests.lakes import rows
 from warehouse.lake import check_format
@@ -111,8 +112,6 @@ def with_a_page_for_each_day_of_2013(suite: Suite) -> Suite:
 
 def test_the_demo_refuses_a_directory_that_holds_something(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep me")
-    done = subprocess.run(
-        [sys.executable, "-m", "jobs", "demo", str(tmp_path)], capture_output=True, text=True, check=False
-    )
+    done = almanac(tmp_path, "demo", str(tmp_path))
     assert done.returncode == 2
     assert "not empty" in done.stderr

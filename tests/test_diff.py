@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import shutil
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from jobs.diff import diff
-from jobs.predict import predict_pages, run_page
-from jobs.suite import Suite
+from jobs.predict import run_page
+from jobs.suite import Suite, open_suite
 from jobs.train import train
-from tests.conftest import PAGE, PRODUCT, reopened
+from tests.command_line import said
+from tests.conftest import NOW, PAGE, PRODUCT, clock_at
 from tests.lakes import page_rows, rows
 from tests.versions import SECOND_FROM
 from warehouse.errors import NotFoundError, UsageError
@@ -31,28 +32,34 @@ def snapshots_of(suite: Suite) -> list[int]:
     return [row[0] for row in rows(suite, query, [PAGE])]
 
 
-def made_again_with_other_features(suite: Suite) -> Suite:
-    """Publish the page twice: the second time with other features, without some entities and with others."""
-    run_page(suite, PRODUCT, PAGE)
-    courier = suite.root / "sql/features/courier_load.sql"
+@pytest.fixture(scope="module")
+def _made_again(_published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("made_again") / "shop"
+    shutil.copytree(_published, root)
+    courier = root / "sql/features/courier_load.sql"
     courier.write_text(courier.read_text().replace("sum(parcels)", "5 * sum(parcels)"))
-    entities = suite.root / ENTITIES
+    entities = root / ENTITIES
     narrower = "WHERE promised_at > $as_of + INTERVAL 6 HOUR"
     wider = "UNION ALL BY NAME SELECT order_id || '-copy' AS order_id, depot, courier, parcels, 1 AS promised_hours,"
     wider += " 1 AS hours_left FROM orders WHERE promised_at > $as_of + INTERVAL 47 HOUR"
     entities.write_text(entities.read_text().replace("WHERE promised_at > $as_of", f"{narrower}\n{wider}"))
-    again = reopened(suite)
-    run_page(again, PRODUCT, PAGE)
-    return again
+    run_page(open_suite(root, clock_at(NOW)), PRODUCT, PAGE)
+    return root
 
 
-def test_against_a_snapshot_it_says_who_changed_came_and_went(trained: Suite) -> None:
-    suite = made_again_with_other_features(trained)
-    first, second = snapshots_of(suite)
-    before, after = scores(suite, first), scores(suite, second)
+@pytest.fixture
+def made_again(_made_again: Path, tmp_path: Path) -> Suite:
+    """A suite whose page was published twice: then with other features, without some entities and with others."""
+    shutil.copytree(_made_again, tmp_path / "shop")
+    return open_suite(tmp_path / "shop", clock_at(NOW))
+
+
+def test_against_a_snapshot_it_says_who_changed_came_and_went(made_again: Suite) -> None:
+    first, second = snapshots_of(made_again)
+    before, after = scores(made_again, first), scores(made_again, second)
     both = before.keys() & after.keys()
     changes = {key: after[key] - before[key] for key in both if after[key] != before[key]}
-    found = diff(suite, PRODUCT, PAGE, str(first), limit=1000)
+    found = diff(made_again, PRODUCT, PAGE, str(first), limit=1000)
     assert (found.before.snapshot_id, found.after.snapshot_id) == (first, second)
     assert {row["order_id"]: row["change"] for row in found.changed} == changes
     assert [abs(row["change"]) for row in found.changed] == sorted(map(abs, changes.values()), reverse=True)
@@ -64,23 +71,20 @@ def test_against_a_snapshot_it_says_who_changed_came_and_went(trained: Suite) ->
     assert found.why == ["the definitions have changed"]
 
 
-def test_without_against_it_is_what_the_newest_publication_replaced(trained: Suite) -> None:
-    suite = made_again_with_other_features(trained)
-    run_page(suite, PRODUCT, PAGE + timedelta(days=1))
-    assert diff(suite, PRODUCT, PAGE) == diff(suite, PRODUCT, PAGE, str(snapshots_of(suite)[0]))
+def test_without_against_it_is_what_the_newest_publication_replaced(made_again: Suite) -> None:
+    run_page(made_again, PRODUCT, PAGE + timedelta(days=1))
+    assert diff(made_again, PRODUCT, PAGE) == diff(made_again, PRODUCT, PAGE, str(snapshots_of(made_again)[0]))
 
 
-def test_only_so_many_are_listed_and_all_are_counted(trained: Suite) -> None:
-    suite = made_again_with_other_features(trained)
-    few, all_of_them = diff(suite, PRODUCT, PAGE, limit=2), diff(suite, PRODUCT, PAGE, limit=1000)
+def test_only_so_many_are_listed_and_all_are_counted(made_again: Suite) -> None:
+    few, all_of_them = diff(made_again, PRODUCT, PAGE, limit=2), diff(made_again, PRODUCT, PAGE, limit=1000)
     assert few.changed == all_of_them.changed[:2]
     assert few.n_changed == all_of_them.n_changed > 2
 
 
-def test_a_page_made_again_in_the_same_way_has_not_changed(trained: Suite) -> None:
-    run_page(trained, PRODUCT, PAGE)
-    made = run_page(trained, PRODUCT, PAGE)
-    found = diff(trained, PRODUCT, PAGE)
+def test_a_page_made_again_in_the_same_way_has_not_changed(published: Suite) -> None:
+    made = run_page(published, PRODUCT, PAGE)
+    found = diff(published, PRODUCT, PAGE)
     assert (found.n_same, found.n_changed, found.n_came, found.n_went) == (made.n_rows, 0, 0, 0)
     assert (found.largest_change, found.why) == (None, [])
 
@@ -102,10 +106,9 @@ def test_against_a_version_it_says_what_that_would_write(trained: Suite) -> None
     assert written.changed == found.changed
 
 
-def test_a_version_that_has_seen_the_outcomes_is_said_to_have(trained: Suite) -> None:
-    run_page(trained, PRODUCT, PAGE)
-    version = train(trained, PRODUCT, SECOND_FROM).model.version
-    assert any("hindsight" in line for line in diff(trained, PRODUCT, PAGE, version).why)
+def test_a_version_that_has_seen_the_outcomes_is_said_to_have(published: Suite) -> None:
+    version = train(published, PRODUCT, SECOND_FROM).model.version
+    assert any("hindsight" in line for line in diff(published, PRODUCT, PAGE, version).why)
 
 
 def test_what_cannot_be_compared_is_refused_with_what_there_is(trained: Suite) -> None:
@@ -121,16 +124,11 @@ def test_what_cannot_be_compared_is_refused_with_what_there_is(trained: Suite) -
         diff(trained, PRODUCT, PAGE, "v7")
 
 
-def test_the_command_prints_tables_and_json(trained: Suite) -> None:
-    predict_pages(trained, trained.definitions.product(PRODUCT), [PAGE])
-    suite = made_again_with_other_features(trained)
-    command = [sys.executable, "-m", "jobs", "diff", PRODUCT, "--suite", str(suite.root), "--page", "2026-03-10T18:00"]
-    text = subprocess.run([*command, "--limit", "3"], capture_output=True, text=True, check=True).stdout
+def test_the_command_prints_tables_and_json(made_again: Suite) -> None:
+    command = ["diff", PRODUCT, "--page", "2026-03-10T18:00"]
+    text = said(made_again.root, *command, "--limit", "3")
     assert "the definitions have changed" in text
     assert "Entities that changed: the first 3 of" in text
-    done = subprocess.run(
-        [*command, "--against", str(snapshots_of(suite)[0]), "--json"], capture_output=True, text=True, check=True
-    )
-    found = json.loads(done.stdout)
-    assert found["n_changed"] == diff(suite, PRODUCT, PAGE).n_changed
-    assert found["changed"][0]["change"] == diff(suite, PRODUCT, PAGE).changed[0]["change"]
+    found = json.loads(said(made_again.root, *command, "--against", str(snapshots_of(made_again)[0]), "--json"))
+    assert found["n_changed"] == diff(made_again, PRODUCT, PAGE).n_changed
+    assert found["changed"][0]["change"] == diff(made_again, PRODUCT, PAGE).changed[0]["change"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
@@ -12,6 +10,7 @@ import pytest
 
 from jobs.doctor import Finding, doctor
 from jobs.suite import Suite
+from tests.command_line import almanac
 from tests.conftest import NOW, clock_at
 from warehouse.inexact import inexact_sums
 from warehouse.query import check_query
@@ -44,12 +43,7 @@ def test_a_column_that_is_added_up_as_double_is_named_with_its_file(starter: Pat
     assert warning.state == "warning"
     for words in (HISTORY, "avg of parcels", "DECIMAL"):
         assert words in warning.detail
-    done = subprocess.run(
-        [sys.executable, "-m", "jobs", "doctor", "--json", "--suite", str(starter)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = almanac(starter, "doctor", "--json")
     assert done.returncode == 0, done.stderr
     assert vars(warning) in json.loads(done.stdout)
 

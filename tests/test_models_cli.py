@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from jobs.suite import Suite
+from tests import command_line
 from tests.conftest import PRODUCT
 
 
 def almanac(root: Path, *arguments: str, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "jobs", *arguments, "--suite", str(root)], capture_output=True, text=True, check=False
-    )
+    done = command_line.almanac(root, *arguments)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout if code == 0 else done.stderr

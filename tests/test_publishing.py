@@ -38,58 +38,53 @@ def test_a_page_is_one_commit_with_its_checks_and_its_run(trained: Suite) -> Non
     assert rows(trained, "SELECT count(*) FROM ledger.runs WHERE run_id = $1", [page.run_id], before) == [(0,)]
 
 
-def test_every_prediction_carries_what_it_comes_from(trained: Suite) -> None:
-    run_page(trained, PRODUCT, PAGE)
-    columns = [row[0] for row in rows(trained, "DESCRIBE predictions.late_order")]
+def test_every_prediction_carries_what_it_comes_from(published: Suite) -> None:
+    columns = [row[0] for row in rows(published, "DESCRIBE predictions.late_order")]
     wanted = ["order_id", "as_of", "valid_until", "probability", "model_version", "run_id", "published_at", "hindsight"]
     assert columns == ["order_id", "as_of", "valid_until", "probability", "model_version", *wanted[5:]]
     nulls = " OR ".join(f"{name} IS NULL" for name in wanted)
-    assert rows(trained, f"SELECT count(*) FROM predictions.late_order WHERE {nulls}") == [(0,)]
+    assert rows(published, f"SELECT count(*) FROM predictions.late_order WHERE {nulls}") == [(0,)]
     run = rows(
-        trained,
+        published,
         "SELECT definitions, ingest_id, snapshot_id, n_rows, wall_s, cpu_s, peak_memory_bytes, model_version"
         " FROM ledger.runs WHERE run_id = (SELECT any_value(run_id) FROM predictions.late_order)",
     )[0]
     assert all(value for value in run)
-    texts = rows(trained, "SELECT files FROM ledger.definitions WHERE definitions = $1", [run[0]])[0][0]
+    texts = rows(published, "SELECT files FROM ledger.definitions WHERE definitions = $1", [run[0]])[0][0]
     assert "sql/products/late_order/entities.sql" in texts
 
 
-def test_making_a_page_again_replaces_it_with_the_same_rows(trained: Suite) -> None:
-    run_page(trained, PRODUCT, PAGE)
-    first = page_rows(trained, PRODUCT)
-    again = run_page(trained, PRODUCT, PAGE)
-    assert page_rows(trained, PRODUCT) == first
+def test_making_a_page_again_replaces_it_with_the_same_rows(published: Suite) -> None:
+    first = page_rows(published, PRODUCT)
+    again = run_page(published, PRODUCT, PAGE)
+    assert page_rows(published, PRODUCT) == first
     assert len(first) == again.n_rows > 0
 
 
-def test_a_page_reuses_the_features_that_are_there(trained: Suite) -> None:
-    run_page(trained, PRODUCT, PAGE)
-    features = page_rows(trained, PRODUCT, "features")
-    again = run_page(trained, PRODUCT, PAGE)
+def test_a_page_reuses_the_features_that_are_there(published: Suite) -> None:
+    features = page_rows(published, PRODUCT, "features")
+    again = run_page(published, PRODUCT, PAGE)
     assert [record.kind for record in again.published] == ["predictions"]
-    assert page_rows(trained, PRODUCT, "features") == features
+    assert page_rows(published, PRODUCT, "features") == features
 
 
-def test_changed_definitions_make_features_anew(trained: Suite) -> None:
-    run_page(trained, PRODUCT, PAGE)
-    path = trained.root / "sql/features/courier_load.sql"
+def test_changed_definitions_make_features_anew(published: Suite) -> None:
+    path = published.root / "sql/features/courier_load.sql"
     path.write_text(path.read_text().replace("sum(parcels)", "max(parcels)"))
-    again = run_page(reopened(trained), PRODUCT, PAGE)
+    again = run_page(reopened(published), PRODUCT, PAGE)
     assert {record.kind for record in again.published} == {"features", "predictions"}
 
 
-def test_a_failing_check_leaves_the_earlier_page_and_keeps_the_wrong_rows(trained: Suite) -> None:
-    run_page(trained, PRODUCT, PAGE)
-    before = page_rows(trained, PRODUCT)
-    (trained.root / CHECKS / "too_likely.sql").write_text(REFUSES_EVERYTHING)
-    result = run_page(reopened(trained), PRODUCT, PAGE)
+def test_a_failing_check_leaves_the_earlier_page_and_keeps_the_wrong_rows(published: Suite) -> None:
+    before = page_rows(published, PRODUCT)
+    (published.root / CHECKS / "too_likely.sql").write_text(REFUSES_EVERYTHING)
+    result = run_page(reopened(published), PRODUCT, PAGE)
     assert result.rejected == {PAGE}
     assert result.published == []
-    assert page_rows(trained, PRODUCT) == before
-    kept = rows(trained, "SELECT name, count(*) FROM ledger.wrong_rows GROUP BY name")
+    assert page_rows(published, PRODUCT) == before
+    kept = rows(published, "SELECT name, count(*) FROM ledger.wrong_rows GROUP BY name")
     assert kept == [("too_likely", 20)]
-    state = rows(trained, "SELECT state, note FROM ledger.pages WHERE kind = 'predictions' ORDER BY snapshot_id")[-1]
+    state = rows(published, "SELECT state, note FROM ledger.pages WHERE kind = 'predictions' ORDER BY snapshot_id")[-1]
     assert state[0] == "rejected"
     assert "no order may be likely" in state[1]
 
@@ -209,23 +204,22 @@ def test_a_page_before_the_label_cutoff_needs_hindsight_and_is_marked(trained: S
     assert rows(trained, "SELECT DISTINCT hindsight FROM predictions.late_order") == [(True,)]
 
 
-def test_a_run_with_older_facts_does_not_overwrite_newer_ones(trained: Suite) -> None:
+def test_a_run_with_older_facts_does_not_overwrite_newer_ones(published: Suite) -> None:
     """The run that loses the race publishes nothing, and the winner's page stays."""
     from dataclasses import replace
 
     from warehouse import ledger
     from warehouse.publishing import StagedRows, publish
 
-    run_page(trained, PRODUCT, PAGE)
-    before = page_rows(trained, PRODUCT)
-    with trained.lake.reading() as connection:
+    before = page_rows(published, PRODUCT)
+    with published.lake.reading() as connection:
         record = ledger.published_pages(connection, PRODUCT, "predictions")[PAGE]
     stale = replace(record, ingest_id=record.ingest_id - 1)
-    product = trained.definitions.product(PRODUCT)
-    with trained.lake.commit("a late loser") as commit:
-        staged = StagedRows("predictions", trained.root / "never_read.parquet", {}, [stale])
+    product = published.definitions.product(PRODUCT)
+    with published.lake.commit("a late loser") as commit:
+        staged = StagedRows("predictions", published.root / "never_read.parquet", {}, [stale])
         assert publish(commit, product, [staged]) == []
-    assert page_rows(trained, PRODUCT) == before
+    assert page_rows(published, PRODUCT) == before
 
 
 def test_a_lake_at_an_earlier_snapshot_answers_what_applications_saw(trained: Suite) -> None:

@@ -38,7 +38,10 @@ def test_a_reader_is_never_blocked_and_never_sees_part_of_a_page(trained: Suite)
     pages = [PAGE + timedelta(days=day) for day in range(3)]
     sizes = {page: run_page(trained, PRODUCT, page).n_rows for page in pages[:1]}
     query = 'db.execute("SELECT as_of, count(*) FROM almanac.predictions.late_order GROUP BY 1").fetchall()'
-    script = recipe() + f"\nimport sys\nprint('ready', flush=True)\nwhile True:\n    print({query}, flush=True)\n"
+    script = (
+        recipe()
+        + f"\ndb.execute('SET threads = 1')\nprint('ready', flush=True)\nwhile True:\n    print({query}, flush=True)\n"
+    )
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, cwd=trained.root, stdout=subprocess.PIPE, text=True) as reader:
         lines: list[str] = []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import getpass
 import json
-import subprocess
-import sys
+import shutil
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +16,9 @@ from jobs.page_states import PageState, page_states
 from jobs.plan import plan
 from jobs.predict import run_page
 from jobs.rollback import rollback
-from jobs.suite import Suite
-from tests.conftest import PAGE, PRODUCT, reopened
+from jobs.suite import Suite, open_suite
+from tests.command_line import said
+from tests.conftest import NOW, PAGE, PRODUCT, clock_at, reopened
 from tests.lakes import rows
 from tests.versions import train_and_promote_a_second_version
 from warehouse.errors import NotFoundError, RunFailed, UsageError
@@ -49,19 +50,33 @@ def state_of(suite: Suite) -> PageState:
     return page_states(suite, suite.definitions.product(PRODUCT), [PAGE])[0]
 
 
-def made_wrong(suite: Suite) -> tuple[Suite, int]:
-    """Publish the page, and then again with a feature spoilt; give the snapshot of the first."""
-    first = run_page(suite, PRODUCT, PAGE).published[-1].snapshot_id
-    path = suite.root / COURIER
+@pytest.fixture(scope="module")
+def _made_wrong(_published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("made_wrong") / "shop"
+    shutil.copytree(_published, root)
+    path = root / COURIER
     path.write_text(path.read_text().replace("sum(parcels)", "5 * sum(parcels)"))
-    again = reopened(suite)
-    run_page(again, PRODUCT, PAGE)
-    assert page_of(again) != page_of(again, snapshot_id=first)
-    return again, first
+    run_page(open_suite(root, clock_at(NOW)), PRODUCT, PAGE)
+    return root
 
 
-def test_the_page_is_what_it_was_to_the_last_column_and_so_are_its_features(trained: Suite) -> None:
-    suite, first = made_wrong(trained)
+@pytest.fixture
+def made_wrong(_made_wrong: Path, tmp_path: Path) -> tuple[Suite, int]:
+    """A suite whose page was published, and then again with a feature spoilt; and the snapshot of the first."""
+    shutil.copytree(_made_wrong, tmp_path / "shop")
+    suite = open_suite(tmp_path / "shop", clock_at(NOW))
+    first, _ = snapshots_of(suite)
+    assert page_of(suite) != page_of(suite, snapshot_id=first)
+    return suite, first
+
+
+def snapshots_of(suite: Suite) -> list[int]:
+    query = "SELECT snapshot_id FROM ledger.pages WHERE kind = 'predictions' AND as_of = $1 ORDER BY snapshot_id"
+    return [row[0] for row in rows(suite, query, [PAGE])]
+
+
+def test_the_page_is_what_it_was_to_the_last_column_and_so_are_its_features(made_wrong: tuple[Suite, int]) -> None:
+    suite, first = made_wrong
     before = {schema: page_of(suite, schema, first) for schema in ("predictions", "features")}
     snapshot = suite.lake.newest_snapshot()
     done = rollback(suite, PRODUCT, PAGE, first, WHY)
@@ -71,8 +86,8 @@ def test_the_page_is_what_it_was_to_the_last_column_and_so_are_its_features(trai
     assert rows(suite, "SELECT DISTINCT as_of FROM predictions.late_order_current") == [(PAGE,)]
 
 
-def test_the_ledger_says_who_did_it_and_why(trained: Suite) -> None:
-    suite, first = made_wrong(trained)
+def test_the_ledger_says_who_did_it_and_why(made_wrong: tuple[Suite, int]) -> None:
+    suite, first = made_wrong
     done = rollback(suite, PRODUCT, PAGE, first, WHY)
     found = rows(suite, "SELECT product, as_of, to_snapshot, snapshot_id, rolled_back_by, reason FROM ledger.rollbacks")
     assert found == [(PRODUCT, PAGE, first, done.page.snapshot_id, getpass.getuser(), WHY)]
@@ -80,8 +95,8 @@ def test_the_ledger_says_who_did_it_and_why(trained: Suite) -> None:
     assert run == [("rollback", "succeeded", done.page.n_rows, done.page.snapshot_id)]
 
 
-def test_the_plan_calls_it_rolled_back_and_no_backfill_undoes_it_unasked(trained: Suite) -> None:
-    suite, first = made_wrong(trained)
+def test_the_plan_calls_it_rolled_back_and_no_backfill_undoes_it_unasked(made_wrong: tuple[Suite, int]) -> None:
+    suite, first = made_wrong
     rollback(suite, PRODUCT, PAGE, first, WHY)
     then = page_of(suite)
     found = plan(suite, PRODUCT, PAGE, UNTIL)
@@ -97,8 +112,8 @@ def test_the_plan_calls_it_rolled_back_and_no_backfill_undoes_it_unasked(trained
 
 
 @pytest.mark.parametrize("only", ["rolled-back", "all"])
-def test_a_backfill_that_is_told_to_makes_it_again_and_says_so(trained: Suite, only: Any) -> None:
-    suite, first = made_wrong(trained)
+def test_a_backfill_that_is_told_to_makes_it_again_and_says_so(made_wrong: tuple[Suite, int], only: Any) -> None:
+    suite, first = made_wrong
     wrong = page_of(suite, "features")
     rollback(suite, PRODUCT, PAGE, first, WHY)
     order = BackfillOrder(PRODUCT, PAGE, UNTIL, only=only)
@@ -110,8 +125,8 @@ def test_a_backfill_that_is_told_to_makes_it_again_and_says_so(trained: Suite, o
     assert state_of(suite).shown == "published"
 
 
-def test_a_daily_run_leaves_it_alone_unless_it_is_named(trained: Suite) -> None:
-    suite, first = made_wrong(trained)
+def test_a_daily_run_leaves_it_alone_unless_it_is_named(made_wrong: tuple[Suite, int]) -> None:
+    suite, first = made_wrong
     rollback(suite, PRODUCT, PAGE, first, WHY)
     then, told = page_of(suite), Told()
     morning = reopened(suite, PAGE + timedelta(hours=12))
@@ -122,8 +137,8 @@ def test_a_daily_run_leaves_it_alone_unless_it_is_named(trained: Suite) -> None:
     assert ["left so" in told.warnings[0], "undoes that" in told.warnings[1]] == [True, True]
 
 
-def test_a_page_tried_in_vain_since_is_still_not_made_unasked(trained: Suite) -> None:
-    suite, first = made_wrong(trained)
+def test_a_page_tried_in_vain_since_is_still_not_made_unasked(made_wrong: tuple[Suite, int]) -> None:
+    suite, first = made_wrong
     rollback(suite, PRODUCT, PAGE, first, WHY)
     (suite.root / "sql/products/late_order/checks/none.sql").write_text(
         "/*\ndescription: none may be likely\n*/\nSELECT * FROM page WHERE probability >= 0\n"
@@ -134,12 +149,12 @@ def test_a_page_tried_in_vain_since_is_still_not_made_unasked(trained: Suite) ->
     assert (state.state, state.is_wanted(None), state.is_wanted("rolled-back")) == ("rejected", False, True)
 
 
-def test_a_run_that_began_before_the_rollback_does_not_undo_it(trained: Suite) -> None:
+def test_a_run_that_began_before_the_rollback_does_not_undo_it(made_wrong: tuple[Suite, int]) -> None:
     """Leases keep it from that on one host; elsewhere the writer lock does."""
     from warehouse import ledger
     from warehouse.publishing import StagedRows, publish
 
-    suite, first = made_wrong(trained)
+    suite, first = made_wrong
     began_at = suite.lake.newest_snapshot()
     rollback(suite, PRODUCT, PAGE, first, WHY)
     then = page_of(suite)
@@ -151,9 +166,9 @@ def test_a_run_that_began_before_the_rollback_does_not_undo_it(trained: Suite) -
     assert page_of(suite) == then
 
 
-def test_a_backfill_under_way_takes_a_rollback_as_done(trained: Suite) -> None:
+def test_a_backfill_under_way_takes_a_rollback_as_done(made_wrong: tuple[Suite, int]) -> None:
     """It has the page still to make when somebody rolls it back."""
-    suite, first = made_wrong(trained)
+    suite, first = made_wrong
     later = PAGE + timedelta(days=2)
 
     class RollsBack(Told):
@@ -168,16 +183,16 @@ def test_a_backfill_under_way_takes_a_rollback_as_done(trained: Suite) -> None:
     assert state_of(suite).shown == "rolled back"
 
 
-def test_a_page_that_is_being_made_is_not_rolled_back(trained: Suite) -> None:
-    suite, first = made_wrong(trained)
+def test_a_page_that_is_being_made_is_not_rolled_back(made_wrong: tuple[Suite, int]) -> None:
+    suite, first = made_wrong
     with Leases(suite.lake) as leases:
         leases.take(PRODUCT, [PAGE])
         with pytest.raises(RunFailed, match=r"2026-03-10 18:00:00 of late_order is just being made by process \d+"):
             rollback(suite, PRODUCT, PAGE, first, WHY)
 
 
-def test_what_is_there_or_never_was_is_refused(trained: Suite) -> None:
-    suite, first = made_wrong(trained)
+def test_what_is_there_or_never_was_is_refused(made_wrong: tuple[Suite, int]) -> None:
+    suite, first = made_wrong
     with pytest.raises(UsageError, match=r"is what it was at snapshot .* Name an earlier one"):
         rollback(suite, PRODUCT, PAGE, suite.lake.newest_snapshot())
     with pytest.raises(NotFoundError, match=rf"was, at snapshot 2, not published. .* snapshots {first} \(v1\), "):
@@ -198,8 +213,8 @@ def test_the_version_that_wrote_it_is_said_to_have(trained: Suite) -> None:
     assert (record.model_version, record.hindsight) == ("v1", False)
 
 
-def test_a_lake_from_before_there_were_rollbacks_can_do_it(trained: Suite) -> None:
-    suite, first = made_wrong(trained)
+def test_a_lake_from_before_there_were_rollbacks_can_do_it(made_wrong: tuple[Suite, int]) -> None:
+    suite, first = made_wrong
     with suite.lake.commit("as it was before") as commit:
         commit.execute("DROP TABLE ledger.rollbacks")
     assert state_of(suite).rolled_back is None
@@ -207,19 +222,11 @@ def test_a_lake_from_before_there_were_rollbacks_can_do_it(trained: Suite) -> No
     assert state_of(suite).shown == "rolled back"
 
 
-def test_the_command_says_what_it_did(trained: Suite) -> None:
-    suite, first = made_wrong(trained)
-    command = [sys.executable, "-m", "jobs", "rollback", PRODUCT, "--suite", str(suite.root)]
-    options = ["--page", "2026-03-10T18:00", "--to", str(first), "--reason", WHY]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
-    assert f"late_order: rolled back to snapshot {first} by" in done.stdout
-    assert "almanac diff late_order --page 2026-03-10T18:00" in done.stdout
-    again = subprocess.run([*command, *options, "--json"], capture_output=True, text=True, check=True)
-    assert json.loads(again.stdout)["rollback"]["reason"] == WHY
-    listed = subprocess.run(
-        [*command[:3], "pages", PRODUCT, "--suite", str(suite.root), "--from", "2026-03-10", "--to", "2026-03-11"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "rolled back" in listed.stdout
+def test_the_command_says_what_it_did(made_wrong: tuple[Suite, int]) -> None:
+    suite, first = made_wrong
+    command = ["rollback", PRODUCT, "--page", "2026-03-10T18:00", "--to", str(first), "--reason", WHY]
+    printed = said(suite.root, *command)
+    assert f"late_order: rolled back to snapshot {first} by" in printed
+    assert "almanac diff late_order --page 2026-03-10T18:00" in printed
+    assert json.loads(said(suite.root, *command, "--json"))["rollback"]["reason"] == WHY
+    assert "rolled back" in said(suite.root, "pages", PRODUCT, "--from", "2026-03-10", "--to", "2026-03-11")

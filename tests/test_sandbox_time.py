@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import functools
+import shutil
 import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -102,10 +104,19 @@ def write(root: Path, name: str, rows: list[Reading]) -> None:
             writer.writerow([key, meter, litres, start + timedelta(minutes=at), when, gone and corrected is not None])
 
 
-def make_suite(root: Path) -> Suite:
+@functools.cache
+def suite_without_facts() -> tempfile.TemporaryDirectory[str]:
+    """Write the definitions and make the lake, which takes as long as an ingestion, once for all examples."""
+    directory = tempfile.TemporaryDirectory()
     for path, text in FILES.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text)
+        (Path(directory.name) / path).parent.mkdir(parents=True, exist_ok=True)
+        (Path(directory.name) / path).write_text(text)
+    open_suite(Path(directory.name), clock_at(NOW)).lake.create(NOW, "a test")
+    return directory
+
+
+def make_suite(root: Path) -> Suite:
+    shutil.copytree(suite_without_facts().name, root, dirs_exist_ok=True)
     return open_suite(root, clock_at(NOW))
 
 

@@ -111,15 +111,14 @@ def test_a_version_whose_file_has_changed_is_refused_even_if_its_scorer_is_kept(
         load_scorer(trained.lake, model)
 
 
-def test_what_a_sandbox_keeps_in_memory_can_be_set(trained: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_page(trained, PRODUCT, PAGE)
-    first = page_rows(trained, PRODUCT)
+def test_what_a_sandbox_keeps_in_memory_can_be_set(published: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = page_rows(published, PRODUCT)
     monkeypatch.setenv("ALMANAC_MEMORY_LIMIT", "150MiB")
-    run_page(trained, PRODUCT, PAGE)
-    assert page_rows(trained, PRODUCT) == first
+    run_page(published, PRODUCT, PAGE)
+    assert page_rows(published, PRODUCT) == first
     monkeypatch.setenv("ALMANAC_MEMORY_LIMIT", "plenty")
     with pytest.raises(UsageError, match=r"ALMANAC_MEMORY_LIMIT is `plenty`.*500MiB"):
-        run_page(trained, PRODUCT, PAGE)
+        run_page(published, PRODUCT, PAGE)
 
 
 NEAREST = """

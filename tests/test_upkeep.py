@@ -20,9 +20,11 @@ from jobs.predict import run_page
 from jobs.rollback import rollback
 from jobs.suite import Suite, open_suite
 from jobs.upkeep import upkeep
+from tests.command_line import almanac, said
 from tests.conftest import NOW, PAGE, PRODUCT, clock_at, reopened
 from tests.lakes import page_rows, rows
-from tests.test_backfill import let_go, publications, start_worker
+from tests.page_makers import PageMaker, backfills
+from tests.test_backfill import publications
 from tests.test_readers import recipe
 from warehouse.errors import NotFoundError
 from warehouse.reader import open_lake
@@ -126,23 +128,21 @@ def test_files_are_left_to_readers_that_began_before(nine_days: Suite) -> None:
     assert at_once.waiting_files == 0
 
 
-def test_superseded_pages_can_be_compared_and_put_back_for_as_long_as_was_said(trained: Suite) -> None:
-    run_page(trained, PRODUCT, PAGE)
-    first = trained.lake.newest_snapshot()
-    then = page_rows(trained, PRODUCT)
-    made_again(trained, 3)
-    suite = made_again(trained, 7)
+def test_superseded_pages_can_be_compared_and_put_back_for_as_long_as_was_said(published: Suite) -> None:
+    first = published.lake.newest_snapshot()
+    then = page_rows(published, PRODUCT)
+    made_again(published, 3)
+    suite = made_again(published, 7)
     upkeep(later(suite, 89 * DAY))
     assert diff(suite, PRODUCT, PAGE, str(first)).n_changed > 0
     rollback(suite, PRODUCT, PAGE, first)
     assert page_rows(suite, PRODUCT) == then
 
 
-def test_after_that_they_are_gone_and_what_is_published_is_not(trained: Suite) -> None:
-    run_page(trained, PRODUCT, PAGE)
-    first = trained.lake.newest_snapshot()
-    made_again(trained, 3)
-    suite = made_again(trained, 7)
+def test_after_that_they_are_gone_and_what_is_published_is_not(published: Suite) -> None:
+    first = published.lake.newest_snapshot()
+    made_again(published, 3)
+    suite = made_again(published, 7)
     now = everything(suite)
     ninety_one = later(suite, 91 * DAY)
     assert upkeep(ninety_one).snapshots > 0
@@ -207,13 +207,12 @@ def test_a_run_under_way_keeps_the_state_that_it_reads(nine_days: Suite) -> None
     assert sandbox.snapshot_id not in snapshots(suite)
 
 
-def test_what_held_at_a_time_is_said_only_where_it_is_known(trained: Suite) -> None:
-    run_page(trained, PRODUCT, PAGE)
-    reader, now = open_lake(trained.root), datetime.now(UTC).replace(tzinfo=None)
-    run_page(trained, PRODUCT, PAGE + DAY)
+def test_what_held_at_a_time_is_said_only_where_it_is_known(published: Suite) -> None:
+    reader, now = open_lake(published.root), datetime.now(UTC).replace(tzinfo=None)
+    run_page(published, PRODUCT, PAGE + DAY)
     assert reader.predictions(PRODUCT, at_time=now).to_arrow().num_rows > 0
     # The training's snapshot is kept; what followed it until `now` is not.
-    upkeep(later(trained, 91 * DAY))
+    upkeep(later(published, 91 * DAY))
     with pytest.raises(NotFoundError, match=r"no longer kept"):
         reader.predictions(PRODUCT, at_time=now)
     assert reader.predictions(PRODUCT, at_time=now + DAY).to_arrow().num_rows > 0
@@ -265,10 +264,10 @@ def test_a_reader_and_a_backfill_in_other_processes_go_on_undisturbed(trained: S
         lines: list[str] = []
         collector = threading.Thread(target=lambda: lines.extend(reader.stdout or []))
         collector.start()
-        worker = start_worker(trained, PAGE, until, per_commit=1)
-        let_go(worker)
+        maker = PageMaker(trained, backfills, PAGE, until, 1)
+        maker.let_go()
         merged = expired = freed = 0
-        while worker.poll() is None:
+        while maker.is_working():
             done = upkeep(later(trained, 2 * DAY), keep=timedelta())
             merged, expired, freed = merged + done.files_before, expired + done.snapshots, freed + done.freed_files
             # What this one retired the next one deletes: a query has a second, in place of an hour.
@@ -277,8 +276,7 @@ def test_a_reader_and_a_backfill_in_other_processes_go_on_undisturbed(trained: S
         reader.kill()
         collector.join()
         assert still_reading, reader.stderr.read() if reader.stderr else ""
-    assert worker.communicate()[0].split() == ["14", "0", "0"]
-    assert worker.returncode == 0
+    assert maker.told() == (14, 0, 0)
     assert min(merged, expired, freed) > 0
     assert len(lines) > 10
     assert set(publications(trained)) == set(trained.definitions.product(PRODUCT).pages_between(PAGE, until))
@@ -289,15 +287,10 @@ def test_a_reader_and_a_backfill_in_other_processes_go_on_undisturbed(trained: S
 def test_the_command_says_what_it_freed(trained: Suite) -> None:
     daily(trained, 3)
     (trained.lake.data / "stray.parquet").write_bytes(b"12345")
-    command = [sys.executable, "-m", "jobs", "upkeep", "--suite", str(trained.root)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "Freed 1 files (5 bytes), 1 of them orphans (5 bytes)" in said
-    done = subprocess.run(
-        [*command, "--keep", "0d", "--grace", "0h", "--json"], capture_output=True, text=True, check=True
-    )
-    figures = json.loads(done.stdout)
+    assert "Freed 1 files (5 bytes), 1 of them orphans (5 bytes)" in said(trained.root, "upkeep")
+    figures = json.loads(said(trained.root, "upkeep", "--keep", "0d", "--grace", "0h", "--json"))
     assert figures["snapshots"] > 0
     assert figures["orphaned_files"] == 0
-    wrong = subprocess.run([*command, "--keep", "a while"], capture_output=True, text=True, check=False)
+    wrong = almanac(trained.root, "upkeep", "--keep", "a while")
     assert wrong.returncode == 2
     assert "--keep: 'a while' is not a duration" in wrong.stderr

@@ -13,6 +13,23 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+#: Runs commands in one process, which imports what they need only once, and puts `$ ` before what each prints.
+ONE_AFTER_ANOTHER = """
+import shlex, sys
+from jobs.cli import app
+for line in sys.stdin:
+    print("$ ", flush=True)
+    app(shlex.split(line), standalone_mode=False)
+"""
+COMMANDS = """ingest
+train late_order --as-of 2026-03-01
+run late_order --as-of 2026-03-10T18:00
+query "SELECT count(*) FROM predictions.late_order_current" --format csv
+status
+doctor
+"""
+
+
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel with the tools installed here, and unpack it as an installer would."""
@@ -33,13 +50,13 @@ def test_the_wheel_holds_what_it_needs_and_no_tests(unpacked: Path) -> None:
 
 @pytest.mark.slow
 def test_a_suite_made_from_the_wheel_works_in_any_directory(unpacked: Path, tmp_path: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": str(unpacked)}
-
-    def almanac(*arguments: str, cwd: Path = tmp_path) -> str:
+    def python(*arguments: str, cwd: Path, commands: str = "") -> str:
+        environment = os.environ | {"PYTHONPATH": str(unpacked)}
         done = subprocess.run(
-            [sys.executable, "-m", "jobs", *arguments],
+            [sys.executable, *arguments],
             cwd=cwd,
             env=environment,
+            input=commands,
             capture_output=True,
             text=True,
             check=False,
@@ -47,15 +64,11 @@ def test_a_suite_made_from_the_wheel_works_in_any_directory(unpacked: Path, tmp_
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    where = [sys.executable, "-c", "import jobs, warehouse; print(jobs.__file__, warehouse.__file__)"]
-    found = subprocess.run(where, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    found = python("-c", "import jobs, warehouse; print(jobs.__file__, warehouse.__file__)", cwd=tmp_path)
     assert all(path.startswith(str(unpacked)) for path in found.split())
-    almanac("init", "shop")
-    shop = tmp_path / "shop"
-    almanac("ingest", cwd=shop)
-    almanac("train", "late_order", "--as-of", "2026-03-01", cwd=shop)
-    almanac("run", "late_order", "--as-of", "2026-03-10T18:00", cwd=shop)
-    counted = almanac("query", "SELECT count(*) FROM predictions.late_order_current", "--format", "csv", cwd=shop)
-    assert int(counted.split()[1]) > 0
-    assert "late_order" in almanac("status", cwd=shop)
-    assert "ok" in almanac("doctor", cwd=shop)
+    python("-m", "jobs", "init", "shop", cwd=tmp_path)
+    said = python("-c", ONE_AFTER_ANOTHER, cwd=tmp_path / "shop", commands=COMMANDS).split("$ ")
+    counted, status, doctor = said[-3:]
+    assert int(counted.splitlines()[-1]) > 0
+    assert "late_order" in status
+    assert "ok" in doctor

@@ -116,9 +116,9 @@ def score_stream(
         threading.Thread(target=_stage, args=(reader, lambda batch: batch, read), name="almanac-read"),
         threading.Thread(target=_stage, args=(read.items(), score, scored), name="almanac-score"),
     ]
-    for stage in stages:
-        stage.start()
     try:
+        for stage in stages:
+            stage.start()
         for batch in scored.items():
             yield batch
             if done is not None:
@@ -126,7 +126,8 @@ def score_stream(
     finally:
         abandoned.set()
         for stage in stages:
-            stage.join()
+            if stage.ident is not None:
+                stage.join()
 
 
 def scored_reader(

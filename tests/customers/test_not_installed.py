@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from jobs.ingest import ingest
 from jobs.starter import make_flights
 from jobs.suite import open_suite
+from tests.command_line import almanac
 from tests.conftest import NOW, clock_at
 from warehouse.definitions import load_definitions
 from warehouse.errors import IngestFailed, NotInstalled
@@ -24,11 +23,6 @@ known_at: TIMESTAMP '2026-01-01'
 */
 SELECT id FROM read_csv($files, columns = {'id': 'INTEGER'})
 """
-
-
-def almanac(suite: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "jobs", *arguments, "--suite", str(suite)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_what_is_not_installed_is_passed_over_and_said(starter: Path) -> None:

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from jobs.suite import Suite
+from tests.command_line import almanac, said
 
 ROOT = Path(__file__).parents[2]
-
-
-def almanac(suite: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "jobs", *arguments, "--suite", str(suite)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-def said(suite: Path, *arguments: str) -> str:
-    done = almanac(suite, *arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 EXAMPLES = re.findall(r"```\n\$ almanac (.*?)\n(.*?)```", (ROOT / "docs/lineage.md").read_text(), re.DOTALL)

@@ -151,7 +151,7 @@ def test_parts_within_parts_take_one_thread(tmp_path: Path) -> None:
 
 
 PROGRAM = """
-import functools, sys, threading
+import contextlib, functools, sys, threading
 from pathlib import Path
 import pyarrow as pa
 from jobs.scoring import ProcessScorer, score_stream
@@ -172,8 +172,9 @@ if __name__ == "__main__":
     def forever():
         while True:
             yield batch
-    for scored in score_stream(forever(), scorer, lambda batch, _: batch):
-        pass
+    with contextlib.closing(score_stream(forever(), scorer, lambda batch, _: batch)) as scored:
+        for _ in scored:
+            pass
 """
 
 
@@ -206,7 +207,13 @@ def test_no_process_outlives_the_one_that_started_it(ending: signal.Signals, tmp
         os.killpg(process.pid, ending)
     else:
         process.kill()
-    _, errors = process.communicate(timeout=60)
+    try:
+        _, errors = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        # It would score for ever, beside all tests after this one.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
     assert errors.count("KeyboardInterrupt") == (ending == signal.SIGINT), errors
     until = time.monotonic() + 20
     while any(is_running(pid) for pid in others):

@@ -1,0 +1,95 @@
+"""Other processes that make pages, to be waited for or to be killed.
+
+They are forked off one process that has imported everything and done nothing else, for what a page needs takes longer
+to import than to run: a kill shortly after the start would fall on imports, and each of them would cost two seconds.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing
+from collections.abc import Callable
+from datetime import datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from jobs.backfill import BackfillOrder, backfill
+from jobs.predict import run_page
+from jobs.suite import Suite, open_suite
+from tests.conftest import NOW, PRODUCT, clock_at
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload([__name__, "pandas", "skops.io", "jobs.scoring.kernel"])
+
+
+class PageMaker:
+    """A process that opens a suite, waits to be let go, works, and tells what came of it.
+
+    Parameters
+    ----------
+    suite
+        It reads this suite's files for itself.
+    work
+        A function of a module that is called with the suite and the arguments; what it returns is told.
+    """
+
+    def __init__(self, suite: Suite, work: Callable[..., Any], *arguments: Any) -> None:
+        self._line, their_end = _CONTEXT.Pipe()
+        self._process = _CONTEXT.Process(target=_work, args=(their_end, suite.root, work, arguments), daemon=True)
+        self._process.start()
+        their_end.close()
+        assert self._line.recv() == "ready"
+
+    def let_go(self) -> None:
+        """Let it begin."""
+        self._line.send("go")
+
+    def is_working(self) -> bool:
+        """Whether it has neither ended nor been killed."""
+        return self._process.is_alive()
+
+    def told(self) -> Any:
+        """Wait for its end, which has to be a good one; gives what the work returned."""
+        answer = self._line.recv()
+        assert self.ended() == 0
+        return answer
+
+    def ended(self) -> int | None:
+        """Wait for its end; gives its exit code, or minus the signal that ended it."""
+        self._process.join()
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        """Kill it with the signal that cannot be caught."""
+        self._process.kill()
+        self._process.join()
+
+
+def _work(line: Connection, root: Path, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    faulthandler.dump_traceback_later(300, exit=True)
+    suite = open_suite(root, clock_at(NOW))
+    line.send("ready")
+    line.recv()
+    line.send(work(suite, *arguments))
+
+
+def backfills(suite: Suite, first: datetime, until: datetime, per_commit: int = 2) -> tuple[int, int, int]:
+    """Make a range of pages; tells how many it made, how many others made meanwhile, and how many failed."""
+    return _counted(backfill(suite, BackfillOrder(PRODUCT, first, until, pages_per_commit=per_commit)))
+
+
+def runs(suite: Suite, page: datetime) -> tuple[int, int, int]:
+    """Make one page, and tell the same."""
+    return _counted(run_page(suite, PRODUCT, page))
+
+
+def runs_forever(suite: Suite, page: datetime) -> None:
+    """Make one page again and again."""
+    while True:
+        run_page(suite, PRODUCT, page)
+
+
+def _counted(result: Any) -> tuple[int, int, int]:
+    made = [record for record in result.published if record.kind == "predictions"]
+    return len(made), len(result.by_others), len(result.failed)
