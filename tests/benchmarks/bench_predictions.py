@@ -1,6 +1,6 @@
 """The year of flight_delay's pages with predictions: `almanac backfill`, and a loop of pandas and `predict_proba`.
 
-    python -m tests.benchmarks.bench_predictions [--pages 365] [--repeats 3]
+    python -m tests.benchmarks.bench_predictions [--pages 357] [--repeats 3]
 
 A version is trained as of 2013-10-01 and writes every page of the year (`--hindsight` marks those whose outcomes it
 has seen). The features of all pages are there. Contestants, each as a whole command in a process of its own, in
@@ -71,7 +71,7 @@ def differing(suite: Suite, loop: Path) -> tuple[int, int]:
 
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pages", type=int, default=365)
+    parser.add_argument("--pages", type=int, default=357)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as name:
