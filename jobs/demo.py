@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def run_demo(directory: Path, clock: Clock, progress: Progress) -> DemoResult:
     def note(step: str, what: str, rows: int) -> None:
         nonlocal began
         seconds = time.monotonic() - began
-        result.steps.append({"step": step, "what": what, "rows": rows, "seconds": round(seconds, 1)})
+        result.steps.append({"step": step, "what": what, "rows": rows, "seconds": Decimal(f"{seconds:.1f}")})
         began = time.monotonic()
 
     ingested = ingest(suite, (), progress)

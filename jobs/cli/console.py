@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -37,6 +38,10 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+#: What stands at the right of its column. A Decimal keeps its own number of places.
+_NUMBERS = (int, float, Decimal, type(None))
+
+
 def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None, *, as_is: bool = False) -> None:
     """Print rows as a table; their keys head the columns. `as_is` leaves numbers and names as they are stored."""
     from rich.console import Console
@@ -44,7 +49,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None, *, 
 
     if not rows:
         return
-    numeric = {name for name in rows[0] if all(isinstance(row[name], (int, float, type(None))) for row in rows)}
+    numeric = {name for name in rows[0] if all(isinstance(row[name], _NUMBERS) for row in rows)}
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in rows[0]:
         table.add_column(name if as_is else name.replace("_", " "), justify="right" if name in numeric else "left")
