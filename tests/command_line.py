@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import signal
 import sys
@@ -45,10 +46,12 @@ def said(suite: Path, *arguments: str) -> str:
 def _put_back(command: list[str]) -> Iterator[None]:
     """Let this process have another's arguments, and then what a command leaves to the end of its process."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    collecting = gc.get_threshold()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", command)
         for name in ("suite", "owns_process", "debug"):
             patch.setattr(State, name, getattr(State, name))
         yield
+    gc.set_threshold(*collecting)
     for number, handler in handlers.items():
         signal.signal(number, handler)

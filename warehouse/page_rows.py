@@ -6,6 +6,7 @@ are held in memory, for as many pages at a time as a bound allows; what is too l
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -14,13 +15,11 @@ from typing import Any
 import duckdb
 
 from warehouse.query import CheckedQuery
-from warehouse.sandbox import timestamp_literal
+from warehouse.sandbox import HOLD_FROM_PAGES, timestamp_literal
 from warehouse.system_sql import quote_all, system_sql
 
 #: So many values (rows times columns) of pages are held at a time: some 200 MB.
 HELD_VALUES = 10_000_000
-#: Fewer pages than this are read where they lie.
-HOLD_FROM_PAGES = 4
 
 
 class PageRows:
@@ -28,12 +27,8 @@ class PageRows:
 
     Attributes
     ----------
-    types
-        The columns of `page` with their DuckDB types.
     whole
         SQL of the relation of all rows, with all columns.
-    parts
-        The pages in order, cut so that the rows of each part can be held.
     """
 
     def __init__(
@@ -44,7 +39,7 @@ class PageRows:
         n_rows: Mapping[datetime, int],
         queries: Iterable[CheckedQuery],
     ) -> None:
-        """Look at the rows.
+        """Take the rows; they are not looked at for one page, which is read where it lies.
 
         Parameters
         ----------
@@ -60,13 +55,27 @@ class PageRows:
             What will read them.
         """
         self._cursor, self._table, self.whole = cursor, table, rows
-        described = cursor.execute(f"DESCRIBE FROM {rows}").fetchall()
-        self.types = {str(row[0]): str(row[1]) for row in described}
-        named = columns_named(queries)
-        self._columns = [name for name in self.types if named is None or name.lower() in {*named, "as_of"}]
-        self.parts = list(_parts(n_rows, max(1, HELD_VALUES // len(self._columns))))
+        self._n_rows, self._queries = n_rows, list(queries)
         self._held: Sequence[datetime] | None = None
         self._is_too_large = False
+
+    @functools.cached_property
+    def types(self) -> dict[str, str]:
+        """The columns of `page` with their DuckDB types."""
+        described = self._cursor.execute(f"DESCRIBE FROM {self.whole}").fetchall()
+        return {str(row[0]): str(row[1]) for row in described}
+
+    @functools.cached_property
+    def _columns(self) -> list[str]:
+        named = columns_named(self._queries)
+        return [name for name in self.types if named is None or name.lower() in {*named, "as_of"}]
+
+    @functools.cached_property
+    def parts(self) -> list[list[datetime]]:
+        """The pages in order, cut so that the rows of each part can be held."""
+        if len(self._n_rows) == 1:
+            return [list(self._n_rows)]
+        return list(_parts(self._n_rows, max(1, HELD_VALUES // len(self._columns))))
 
     def of(self, part: Sequence[datetime]) -> str:
         """Give SQL of a relation that has the rows of one of the parts, until the next one is asked for."""
