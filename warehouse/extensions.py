@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from warehouse.errors import UsageError
+from warehouse.private_cache import private_directory
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,8 +42,14 @@ def extension_file(name: str) -> Path:
 def open_instance() -> duckdb.DuckDBPyConnection:
     """Open a database instance in memory, in UTC, with what a lake needs loaded.
 
-    DuckDB checks an extension's signature on every LOAD, which takes a tenth of a second for these. The first
-    instance of a process has them checked; later ones load the same files unchecked.
+    On every LOAD DuckDB checks the extension's signature: a hash over 70 MB, which takes longer than all else that a
+    short command does. So that is done once, and a stamp that only this user can write tells later instances and
+    processes, for as long as nothing touches the files. `almanac doctor` has them checked whatever the stamp says.
+
+    Raises
+    ------
+    UsageError
+        If a file is not there, or is not what DuckDB signed.
     """
     import duckdb
 
@@ -47,16 +58,44 @@ def open_instance() -> duckdb.DuckDBPyConnection:
         "autoload_known_extensions": "false",
     }
     files = [extension_file(name) for name in REQUIRED]
-    seen = tuple((str(file), file.stat().st_mtime_ns) for file in files)
-    if seen in _checked:
+    state = _state_of(files)
+    if checked := _were_checked(state):
         config["allow_unsigned_extensions"] = "true"
     connection = duckdb.connect(":memory:", config=config)
     connection.execute("SET TimeZone='UTC'")
     for file in files:
-        connection.execute(f"LOAD '{str(file).replace(chr(39), chr(39) * 2)}'")
-    _checked.add(seen)
+        try:
+            connection.execute(f"LOAD '{str(file).replace(chr(39), chr(39) * 2)}'")
+        except duckdb.Error as error:
+            connection.close()
+            raise UsageError(f"{error}. Install DuckDB and its extensions again.") from error
+    if not checked:
+        _keep_in_mind(state)
     return connection
 
 
-#: The files, by path and time of change, whose signatures this process has had checked.
-_checked: set[tuple[tuple[str, int], ...]] = set()
+def _state_of(files: Sequence[Path]) -> str:
+    """Name files and the state they are in. To touch one changes its `st_ctime_ns`, which nobody can set back."""
+    seen = [(str(file), file.stat()) for file in files]
+    states = [(path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in seen]
+    return hashlib.sha256(repr(states).encode()).hexdigest()
+
+
+def _were_checked(state: str) -> bool:
+    return state in _checked or ((stamps := _stamps()) is not None and (stamps / state).exists())
+
+
+def _keep_in_mind(state: str) -> None:
+    _checked.add(state)
+    if stamps := _stamps():
+        with contextlib.suppress(OSError):
+            (stamps / state).touch()
+
+
+@functools.cache
+def _stamps() -> Path | None:
+    return private_directory("checked-extensions")
+
+
+#: The states of files whose signatures this process has had checked.
+_checked: set[str] = set()

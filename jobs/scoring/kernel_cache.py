@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from warehouse.private_cache import private_directory
 
 SOURCES = ("kernel.py", "vector_code.py", "walk_kernel.py", "links.py")
 LOCK_TIMEOUT_S = 300.0
@@ -34,37 +35,10 @@ def _fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-def _candidates() -> Iterator[Path]:
-    """Yield the places to try: numba's own setting, the user's cache, a private temporary directory."""
-    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
-        yield Path(chosen)
-    if cache := os.environ.get("XDG_CACHE_HOME"):
-        yield Path(cache) / "almanac"
-    else:
-        with suppress(RuntimeError):
-            yield Path.home() / ".cache" / "almanac"
-    yield Path(tempfile.gettempdir()) / f"almanac-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-
-
-def _is_ours(directory: Path) -> bool:
-    """Say whether the directory can be written, and by nobody else: what is in it will be executed."""
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=directory).close()
-        state = directory.stat()
-    except OSError:
-        return False
-    return not hasattr(os, "getuid") or (state.st_uid == os.getuid() and not state.st_mode & 0o022)
-
-
 @lru_cache(maxsize=1)
 def kernel_directory() -> Path | None:
     """Return the directory that compiled kernels are kept in, None if no place can be written."""
-    for parent in _candidates():
-        directory = parent / f"kernels-{_fingerprint()}"
-        if _is_ours(directory):
-            return directory
-    return None
+    return private_directory(f"kernels-{_fingerprint()}", chosen=os.environ.get("NUMBA_CACHE_DIR"))
 
 
 def compile_cached(function: Callable[..., Any]) -> Any:

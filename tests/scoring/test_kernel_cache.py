@@ -53,21 +53,6 @@ def test_processes_that_compile_at_once_agree_and_the_next_one_only_loads(tmp_pa
     assert sorted(set(kept)) == [".nbc", ".nbi"]
 
 
-def test_a_directory_that_others_can_write_is_not_used(tmp_path: Path) -> None:
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    shared.chmod(0o777)
-    assert not kernel_cache._is_ours(shared)
-    shared.chmod(0o700)
-    assert kernel_cache._is_ours(shared)
-
-
-def test_a_place_that_cannot_be_written_is_passed_over(tmp_path: Path) -> None:
-    occupied = tmp_path / "file"
-    occupied.write_text("not a directory")
-    assert not kernel_cache._is_ours(occupied / "kernels")
-
-
 def test_the_fingerprint_covers_every_module_that_is_compiled() -> None:
     directory = Path(kernel_cache.__file__).parent
     compiled = {
