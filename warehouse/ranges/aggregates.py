@@ -51,6 +51,9 @@ DEVIATIONS = {"var_samp": 1, "var_pop": 0, "stddev_samp": 1, "stddev_pop": 0}
 SPREAD_OVER_FACTS = frozenset({"quantile_disc", "quantile_cont", "median"})
 SPREAD_OVER_PARTS = frozenset({"min", "max", "bit_and", "bit_or", "bit_xor"})
 
+# Any sum of 2^31 values of these fits BIGINT; what does not is an error, and the query then goes the plain way.
+_SUMMED_IN_BIGINT = SMALL_INTEGERS | {"BOOLEAN"}
+
 # Measures: how many values are not NULL, how many are TRUE.
 PRESENT = ("count({x})", "BIGINT")
 TRUE = ("count(*) FILTER (WHERE {x})", "BIGINT")
@@ -182,14 +185,14 @@ def _summed(call: Call, name: str, divides_twice: bool) -> Recipe:
     width, scale = _decimal(kind)
     if kind in FLOATS:
         raise NotUnderstood(f"{call.written} adds up {kind}, which depends on the order of the rows")
+    total = ("sum({x})", call.type if width else "BIGINT" if kind in _SUMMED_IN_BIGINT else "HUGEINT")
     if name == "sum" and (kind in INTEGERS or kind == "BOOLEAN" or 0 < width <= WIDEST_RUNNING_DECIMAL):
-        return Recipe("running", _filtered(call), (PRESENT, ("sum({x})", call.type)), "CASE WHEN {0} > 0 THEN {1} END")
+        return Recipe("running", _filtered(call), (PRESENT, total), "CASE WHEN {0} > 0 THEN {1} END")
     if name == "avg" and kind in ("TINYINT", "SMALLINT"):
-        total = ("sum({x})", "HUGEINT")
         value = "CASE WHEN {0} > 0 THEN {1}::DOUBLE / {0}::DOUBLE END"
         return Recipe("running", _filtered(call), (PRESENT, total), value)
     if name == "avg" and divides_twice and kind in ("INTEGER", "BIGINT"):
-        return Recipe("running", _filtered(call), (PRESENT, ("sum({x})", "HUGEINT")), quotient("{1}", "{0}"))
+        return Recipe("running", _filtered(call), (PRESENT, total), quotient("{1}", "{0}"))
     if name == "avg" and divides_twice and 4 < width <= WIDEST_DIVIDED_DECIMAL and scale <= FINEST_DIVIDED_DECIMAL:
         unscaled = (f"sum(({{x}} * {10**scale})::HUGEINT)", "HUGEINT")
         return Recipe("running", _filtered(call), (PRESENT, unscaled), quotient("{1}", f"({{0}} * {10**scale})"))
@@ -201,14 +204,14 @@ def _summed(call: Call, name: str, divides_twice: bool) -> Recipe:
 def _deviation(call: Call, name: str) -> Recipe:
     fewer = DEVIATIONS[name]
     square = ("sum({x}::BIGINT * {x}::BIGINT)", "HUGEINT")
-    spread = "({0}::HUGEINT * {2} - {1} * {1})::DOUBLE"
+    spread = "({0}::HUGEINT * {2} - {1}::HUGEINT * {1})::DOUBLE"
     value = f"{spread} / ({{0}}::DOUBLE * ({{0}} - {fewer})::DOUBLE)"
     if name.startswith("stddev"):
         value = f"sqrt({value})"
     return Recipe(
         "running",
         _filtered(call),
-        (PRESENT, ("sum({x})", "HUGEINT"), square),
+        (PRESENT, ("sum({x})", "BIGINT"), square),
         f"CASE WHEN {{0}} > {fewer} THEN {value} END",
         is_approximate=True,
     )

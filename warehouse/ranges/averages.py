@@ -24,7 +24,7 @@ def quotient(total: str, count: str) -> str:
     Parameters
     ----------
     total
-        SQL of an exact sum, HUGEINT, below 2^63 in size (beyond that, the SQL raises an error).
+        SQL of an exact sum, BIGINT or HUGEINT, below 2^63 in size (beyond that, the SQL raises an error).
     count
         SQL of a whole number from 0 to 2^60.
     """

@@ -15,7 +15,7 @@ It is a ladder of CTEs, each named for what it holds:
     range_facts      range_inputs with key numbers
     range_wanted     per key, the pages that it is wanted on, where that is known
     range_parts      partial aggregates by key and segment
-    range_running    running totals of them along each key
+    range_running    running totals of them, along all keys one after the other
     range_lists      per key, for each segment the place of the total that stands there
     range_rows       per key of few facts, what each of them contributes, as lists
     range_places     per key and page, the places of the window's edges

@@ -138,19 +138,22 @@ range_running AS MATERIALIZED (
         segment,
         first_page,
         last_page,
-        row_number() OVER along::INTEGER AS place,
-        lead(segment, 1, segment + 1) OVER along - segment AS gap,
+        row_number() OVER ()::INTEGER AS place,
+        CASE WHEN lead(key_id) OVER () = key_id THEN lead(segment) OVER () - segment ELSE 1 END AS gap,
+        measure_0 AS n_facts,
         CAST(sum(coalesce(measure_0, 0)) OVER along AS BIGINT) AS running_0,
         CAST(sum(coalesce(measure_1, 0)) OVER along AS BIGINT) AS running_1,
-        CAST(sum(coalesce(measure_2, 0)) OVER along AS HUGEINT) AS running_2,
+        CAST(sum(coalesce(measure_2, 0)) OVER along AS BIGINT) AS running_2,
         CAST(sum(coalesce(measure_3, 0)) OVER along AS BIGINT) AS running_3
-    FROM range_parts
-    WINDOW along AS (PARTITION BY key_id ORDER BY segment ROWS UNBOUNDED PRECEDING)
+    FROM (FROM range_parts ORDER BY key_id, segment)
+    WINDOW along AS (ROWS UNBOUNDED PRECEDING)
 ),
 range_lists AS (
     SELECT
         key_id,
         min(segment) AS first_segment,
+        coalesce(min(place) - 1, 0) AS place_before,
+        min(running_0 - n_facts) AS facts_before,
         min(first_page) AS first_page,
         max(last_page) AS last_page,
         flatten(list(list_resize([]::INTEGER[], gap, place) ORDER BY segment)) AS places
@@ -170,9 +173,10 @@ range_places AS (
         key_id,
         page,
         as_ofs[page] AS as_of,
-        CASE WHEN edges_0[page] > first_segment THEN places[least(edges_0[page] - first_segment, len(places))] ELSE 0 END AS place_0,
-        CASE WHEN edges_1[page] > first_segment THEN places[least(edges_1[page] - first_segment, len(places))] ELSE 0 END AS place_1,
-        CASE WHEN edges_2[page] > first_segment THEN places[least(edges_2[page] - first_segment, len(places))] ELSE 0 END AS place_2
+        facts_before,
+        CASE WHEN edges_0[page] > first_segment THEN places[least(edges_0[page] - first_segment, len(places))] ELSE place_before END AS place_0,
+        CASE WHEN edges_1[page] > first_segment THEN places[least(edges_1[page] - first_segment, len(places))] ELSE place_before END AS place_1,
+        CASE WHEN edges_2[page] > first_segment THEN places[least(edges_2[page] - first_segment, len(places))] ELSE place_before END AS place_2
     FROM (
         SELECT
             *,
@@ -200,11 +204,11 @@ range_moves AS (
         coalesce(total_1.running_0, 0) - coalesce(total_0.running_0, 0) AS move_4,
         greatest(coalesce(total_0.running_0, 0) - coalesce(total_0.running_0, 0), 0) AS until_0,
         greatest(coalesce(total_1.running_0, 0) - coalesce(total_0.running_0, 0), 0) AS until_1,
-        input_0[coalesce(total_0.running_0, 0) + 1:coalesce(total_1.running_0, 0)] AS input_0
+        input_0[coalesce(total_0.running_0, 0) - facts_before + 1:coalesce(total_1.running_0, 0) - facts_before] AS input_0
     FROM range_places AS places
-    LEFT JOIN range_running AS total_0 ON total_0.key_id = places.key_id AND total_0.place = place_0
-    LEFT JOIN range_running AS total_1 ON total_1.key_id = places.key_id AND total_1.place = place_1
-    LEFT JOIN range_running AS total_2 ON total_2.key_id = places.key_id AND total_2.place = place_2
+    LEFT JOIN range_running AS total_0 ON total_0.place = place_0
+    LEFT JOIN range_running AS total_1 ON total_1.place = place_1
+    LEFT JOIN range_running AS total_2 ON total_2.place = place_2
     LEFT JOIN range_rows ON range_rows.key_id = places.key_id
     WHERE place_1 > place_0
 ),

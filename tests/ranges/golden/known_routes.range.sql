@@ -125,16 +125,17 @@ range_running AS MATERIALIZED (
         segment,
         first_page,
         last_page,
-        row_number() OVER along::INTEGER AS place,
-        lead(segment, 1, segment + 1) OVER along - segment AS gap,
+        row_number() OVER ()::INTEGER AS place,
+        CASE WHEN lead(key_id) OVER () = key_id THEN lead(segment) OVER () - segment ELSE 1 END AS gap,
         CAST(sum(coalesce(measure_0, 0)) OVER along AS BIGINT) AS running_0
-    FROM range_parts
-    WINDOW along AS (PARTITION BY key_id ORDER BY segment ROWS UNBOUNDED PRECEDING)
+    FROM (FROM range_parts ORDER BY key_id, segment)
+    WINDOW along AS (ROWS UNBOUNDED PRECEDING)
 ),
 range_lists AS (
     SELECT
         key_id,
         min(segment) AS first_segment,
+        coalesce(min(place) - 1, 0) AS place_before,
         min(first_page) AS first_page,
         max(last_page) AS last_page,
         flatten(list(list_resize([]::INTEGER[], gap, place) ORDER BY segment)) AS places
@@ -146,8 +147,8 @@ range_places AS (
         key_id,
         page,
         as_ofs[page] AS as_of,
-        CASE WHEN edges_0[page] > first_segment THEN places[least(edges_0[page] - first_segment, len(places))] ELSE 0 END AS place_0,
-        CASE WHEN edges_1[page] > first_segment THEN places[least(edges_1[page] - first_segment, len(places))] ELSE 0 END AS place_1
+        CASE WHEN edges_0[page] > first_segment THEN places[least(edges_0[page] - first_segment, len(places))] ELSE place_before END AS place_0,
+        CASE WHEN edges_1[page] > first_segment THEN places[least(edges_1[page] - first_segment, len(places))] ELSE place_before END AS place_1
     FROM (
         SELECT
             *,
@@ -169,8 +170,8 @@ range_moves AS (
         as_of,
         coalesce(total_1.running_0, 0) - coalesce(total_0.running_0, 0) AS move_0
     FROM range_places AS places
-    LEFT JOIN range_running AS total_0 ON total_0.key_id = places.key_id AND total_0.place = place_0
-    LEFT JOIN range_running AS total_1 ON total_1.key_id = places.key_id AND total_1.place = place_1
+    LEFT JOIN range_running AS total_0 ON total_0.place = place_0
+    LEFT JOIN range_running AS total_1 ON total_1.place = place_1
     WHERE place_1 > place_0
 ),
 range_values AS (

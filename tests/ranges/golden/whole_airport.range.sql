@@ -1,4 +1,4 @@
-WITH range_pages AS MATERIALIZED (
+WITH range_pages AS (
     SELECT as_of, row_number() OVER (ORDER BY as_of)::INTEGER AS page
     FROM (SELECT DISTINCT as_of::TIMESTAMP AS as_of FROM pages WHERE as_of IS NOT NULL)
 ),
@@ -116,8 +116,6 @@ range_parts AS MATERIALIZED (
     SELECT
         key_id,
         segment,
-        min(first_page) AS first_page,
-        max(last_page) AS last_page,
         bool_or(is_long) AS is_long,
         count(input_0) AS measure_0,
         sum(input_0) AS measure_1,
@@ -130,22 +128,21 @@ range_running AS MATERIALIZED (
     SELECT
         key_id,
         segment,
-        first_page,
-        last_page,
-        row_number() OVER along::INTEGER AS place,
-        lead(segment, 1, segment + 1) OVER along - segment AS gap,
+        row_number() OVER ()::INTEGER AS place,
+        CASE WHEN lead(key_id) OVER () = key_id THEN lead(segment) OVER () - segment ELSE 1 END AS gap,
+        measure_2 AS n_facts,
         CAST(sum(coalesce(measure_0, 0)) OVER along AS BIGINT) AS running_0,
-        CAST(sum(coalesce(measure_1, 0)) OVER along AS HUGEINT) AS running_1,
+        CAST(sum(coalesce(measure_1, 0)) OVER along AS BIGINT) AS running_1,
         CAST(sum(coalesce(measure_2, 0)) OVER along AS BIGINT) AS running_2
-    FROM range_parts
-    WINDOW along AS (PARTITION BY key_id ORDER BY segment ROWS UNBOUNDED PRECEDING)
+    FROM (FROM range_parts ORDER BY key_id, segment)
+    WINDOW along AS (ROWS UNBOUNDED PRECEDING)
 ),
 range_lists AS (
     SELECT
         1 AS key_id,
         min(segment) AS first_segment,
-        (SELECT min(page) FROM range_pages) AS first_page,
-        (SELECT max(page) FROM range_pages) AS last_page,
+        coalesce(min(place) - 1, 0) AS place_before,
+        min(running_2 - n_facts) AS facts_before,
         flatten(list(list_resize([]::INTEGER[], gap, place) ORDER BY segment)) AS places
     FROM range_running
 ),
@@ -163,12 +160,13 @@ range_places AS (
         key_id,
         page,
         as_ofs[page] AS as_of,
-        CASE WHEN edges_0[page] > first_segment THEN places[least(edges_0[page] - first_segment, len(places))] ELSE 0 END AS place_0,
-        CASE WHEN edges_1[page] > first_segment THEN places[least(edges_1[page] - first_segment, len(places))] ELSE 0 END AS place_1
+        facts_before,
+        CASE WHEN edges_0[page] > first_segment THEN places[least(edges_0[page] - first_segment, len(places))] ELSE place_before END AS place_0,
+        CASE WHEN edges_1[page] > first_segment THEN places[least(edges_1[page] - first_segment, len(places))] ELSE place_before END AS place_1
     FROM (
         SELECT
             *,
-            unnest(range(first_page, last_page + 1))::INTEGER AS page
+            unnest(range(1, len(as_ofs) + 1))::INTEGER AS page
         FROM range_lists
         CROSS JOIN (
             SELECT
@@ -188,11 +186,11 @@ range_moves AS (
         coalesce(total_1.running_1, 0) - coalesce(total_0.running_1, 0) AS move_1,
         greatest(coalesce(total_0.running_2, 0) - coalesce(total_0.running_2, 0), 0) AS until_0,
         greatest(coalesce(total_1.running_2, 0) - coalesce(total_0.running_2, 0), 0) AS until_1,
-        input_1[coalesce(total_0.running_2, 0) + 1:coalesce(total_1.running_2, 0)] AS input_1,
-        input_2[coalesce(total_0.running_2, 0) + 1:coalesce(total_1.running_2, 0)] AS input_2
+        input_1[coalesce(total_0.running_2, 0) - facts_before + 1:coalesce(total_1.running_2, 0) - facts_before] AS input_1,
+        input_2[coalesce(total_0.running_2, 0) - facts_before + 1:coalesce(total_1.running_2, 0) - facts_before] AS input_2
     FROM range_places AS places
-    LEFT JOIN range_running AS total_0 ON total_0.key_id = places.key_id AND total_0.place = place_0
-    LEFT JOIN range_running AS total_1 ON total_1.key_id = places.key_id AND total_1.place = place_1
+    LEFT JOIN range_running AS total_0 ON total_0.place = place_0
+    LEFT JOIN range_running AS total_1 ON total_1.place = place_1
     LEFT JOIN range_rows ON range_rows.key_id = places.key_id
 ),
 range_values AS (
