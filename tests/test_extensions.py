@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,24 +11,23 @@ import pytest
 from warehouse import extensions
 from warehouse.errors import UsageError
 from warehouse.extensions import REQUIRED, extension_file, open_instance
+from warehouse.private_cache import Stamps
 
 
 @pytest.fixture
-def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Path]]:
+def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """Extensions of our own, and a user's cache that knows none."""
     files = {name: Path(shutil.copy(extension_file(name), tmp_path)) for name in REQUIRED}
     (tmp_path / "cache").mkdir(mode=0o700)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(extensions, "extension_file", files.__getitem__)
     start_anew(monkeypatch)
-    yield files
-    extensions._stamps.cache_clear()
+    return files
 
 
 def start_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget what this process knows, as the next one does."""
-    monkeypatch.setattr(extensions, "_checked", set())
-    extensions._stamps.cache_clear()
+    monkeypatch.setattr(extensions, "_checked", Stamps("extensions"))
 
 
 def checks_signatures() -> bool:
@@ -48,10 +46,6 @@ def test_signatures_are_checked_once_and_again_when_a_file_was_touched(
     assert not checks_signatures(), "the stamp tells the next process"
     copies["ducklake"].touch()
     assert checks_signatures()
-    monkeypatch.setattr(extensions, "private_directory", lambda name: None)
-    start_anew(monkeypatch)
-    assert checks_signatures()
-    assert not checks_signatures(), "without a place for stamps a process knows what it checked itself"
 
 
 def test_a_file_changed_since_it_was_checked_is_refused_even_with_its_time_set_back(copies: dict[str, Path]) -> None:

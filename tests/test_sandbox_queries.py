@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from warehouse import query as query_module
 from warehouse.errors import QueryRefused
+from warehouse.private_cache import Stamps
 from warehouse.query import check_query
 
 TABLES = {"landings", "weather"}
@@ -146,3 +150,27 @@ def test_a_fingerprint_changes_with_the_meaning_and_not_with_the_layout() -> Non
     assert plain == fingerprint("-- why\nselect a\nfrom landings\nwhere b > 1")
     assert plain != fingerprint("SELECT a FROM landings WHERE b > 2")
     assert plain != fingerprint("SELECT a AS c FROM landings WHERE b > 1")
+
+
+def test_the_second_parser_is_asked_once_for_each_query(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def ask(text: str, *_: object) -> list[str]:
+        asked.append(text)
+        return ["no"] if "weather" in text else []
+
+    def check(text: str) -> None:
+        check_query(text, "q.sql", tables=TABLES, parameters={"as_of"})
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(query_module, "_compare_with_sqlglot", ask)
+    for _ in range(2):
+        monkeypatch.setattr(query_module, "_agreed", Stamps("queries"))
+        check("SELECT a FROM landings")
+        with pytest.raises(QueryRefused):
+            check("SELECT a FROM weather")
+    check("SELECT b FROM landings")
+    assert asked == [f"SELECT {what}" for what in ("a FROM landings", *["a FROM weather"] * 2, "b FROM landings")]
+    monkeypatch.setattr(query_module, "_code", lambda: "a newer version")
+    check("SELECT a FROM landings")
+    assert len(asked) == 5

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import hashlib
 import importlib.util
 from collections.abc import Sequence
@@ -11,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from warehouse.errors import UsageError
-from warehouse.private_cache import private_directory
+from warehouse.private_cache import Stamps
 
 if TYPE_CHECKING:
     import duckdb
@@ -59,7 +57,7 @@ def open_instance() -> duckdb.DuckDBPyConnection:
     }
     files = [extension_file(name) for name in REQUIRED]
     state = _state_of(files)
-    if checked := _were_checked(state):
+    if state in _checked:
         config["allow_unsigned_extensions"] = "true"
     connection = duckdb.connect(":memory:", config=config)
     connection.execute("SET TimeZone='UTC'")
@@ -69,8 +67,7 @@ def open_instance() -> duckdb.DuckDBPyConnection:
         except duckdb.Error as error:
             connection.close()
             raise UsageError(f"{error}. Install DuckDB and its extensions again.") from error
-    if not checked:
-        _keep_in_mind(state)
+    _checked.add(state)
     return connection
 
 
@@ -81,21 +78,5 @@ def _state_of(files: Sequence[Path]) -> str:
     return hashlib.sha256(repr(states).encode()).hexdigest()
 
 
-def _were_checked(state: str) -> bool:
-    return state in _checked or ((stamps := _stamps()) is not None and (stamps / state).exists())
-
-
-def _keep_in_mind(state: str) -> None:
-    _checked.add(state)
-    if stamps := _stamps():
-        with contextlib.suppress(OSError):
-            (stamps / state).touch()
-
-
-@functools.cache
-def _stamps() -> Path | None:
-    return private_directory("checked-extensions")
-
-
-#: The states of files whose signatures this process has had checked.
-_checked: set[str] = set()
+#: The states of files whose signatures were found right.
+_checked = Stamps("extensions")

@@ -1,4 +1,4 @@
-"""Directories for what is kept from one process to the next and is trusted: only this user may write to them."""
+"""What is kept from one process to the next and is trusted: only this user may write where it lies."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 
@@ -38,3 +39,43 @@ def _is_ours(directory: Path) -> bool:
     except OSError:
         return False
     return not hasattr(os, "getuid") or (state.st_uid == os.getuid() and not state.st_mode & 0o022)
+
+
+class Stamps:
+    """Digests of what was looked at once and found right, so that later processes of this user need not look again.
+
+    They lie in one file, a line each, to which several processes may append at once. Without a place for it, a
+    process knows what it found itself.
+    """
+
+    #: A file of more lines is begun anew: it costs a look at each thing, and no file grows for ever.
+    MOST = 10_000
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._known
+
+    def add(self, digest: str) -> None:
+        """Note that what has this digest was found right."""
+        if digest in self._known:
+            return
+        mode = "a" if len(self._known) < self.MOST else "w"
+        self._known.add(digest)
+        if self._file is not None:
+            # One short write at the end of a file: of two processes, neither writes into the other's line.
+            with suppress(OSError), self._file.open(mode, encoding="ascii") as file:
+                file.write(f"{digest}\n")
+
+    @cached_property
+    def _file(self) -> Path | None:
+        directory = private_directory("stamps")
+        return directory / self.name if directory else None
+
+    @cached_property
+    def _known(self) -> set[str]:
+        try:
+            return set(self._file.read_text(encoding="ascii").split()) if self._file else set()
+        except (OSError, UnicodeDecodeError):
+            return set()

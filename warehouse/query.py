@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import importlib.metadata
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from warehouse.allowed_functions import (
@@ -26,6 +28,7 @@ from warehouse.allowed_functions import (
     WINDOW_FUNCTIONS,
 )
 from warehouse.errors import QueryRefused
+from warehouse.private_cache import Stamps
 
 #: What may stand in a query besides expressions: DuckDB's query nodes, table references and modifiers.
 _NODES = frozenset(
@@ -98,7 +101,7 @@ def check_query(
     tree = _parse(text, where)
     inspection = _Inspection(text, where, {name.lower() for name in tables}, set(parameters), reads_files)
     inspection.walk(tree, frozenset())
-    problems = inspection.problems or _disagreements(text, where, inspection.tables, inspection.cte_names)
+    problems = inspection.problems or _disagreements(inspection)
     if problems:
         raise QueryRefused(problems)
     stripped = json.dumps(_without_positions(tree), sort_keys=True)
@@ -163,8 +166,33 @@ def _without_positions(node: Any) -> Any:
     return node
 
 
-def _disagreements(text: str, where: str, tables: set[str], cte_names: set[str]) -> list[str]:
-    """Read the query with sqlglot too: both parsers must see the same tables, all of them unqualified."""
+def _disagreements(inspection: _Inspection) -> list[str]:
+    """Read the query with sqlglot too: both parsers must see the same tables, all of them unqualified.
+
+    Each query once: that sqlglot agreed is remembered from process to process. To import it takes as long as to check
+    a dozen queries with it, and most commands read definitions in which nothing has changed.
+    """
+    found = fingerprint_of(_code(), inspection.text, sorted(inspection.tables), sorted(inspection.cte_names))
+    if found in _agreed:
+        return []
+    problems = _compare_with_sqlglot(inspection.text, inspection.where, inspection.tables, inspection.cte_names)
+    if not problems:
+        _agreed.add(found)
+    return problems
+
+
+@cache
+def _code() -> str:
+    """Name the code that compares: this file, and the version of sqlglot."""
+    version = importlib.metadata.version("sqlglot")
+    return hashlib.sha256(Path(__file__).read_bytes() + version.encode()).hexdigest()
+
+
+#: Queries that both parsers read alike.
+_agreed = Stamps("queries")
+
+
+def _compare_with_sqlglot(text: str, where: str, tables: set[str], cte_names: set[str]) -> list[str]:
     import sqlglot
     from sqlglot import exp
     from sqlglot.errors import SqlglotError

@@ -59,9 +59,9 @@ def read_yaml(text: str, where: str, first_line: int = 1) -> YamlText:
     """Parse YAML safely; `where` is the file as it is shown to people, `first_line` where the text begins."""
     parsed = YamlText(data=None)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        parsed.data = yaml.load(text, Loader=_Loader)
+        node = yaml.compose(text, Loader=_Loader)
         if node is not None:
+            parsed.data = _Loader("").construct_document(node)
             _walk(node, (), parsed, where, first_line)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

@@ -30,8 +30,9 @@ from warehouse.lifting.relations import (
     TableShape,
     is_constant,
 )
-from warehouse.ranges.parsing import Node, Workbench, children, quoted, rebuilt, walk
+from warehouse.ranges.parsing import Node, Workbench, children, rebuilt, walk
 from warehouse.ranges.shapes import NotUnderstood, Reason
+from warehouse.system_sql import quote
 
 __all__ = ["AS_OF_COLUMN", "PAGE", "PAGES", "SUPERSEDED", "LiftedForm", "TableShape", "lift"]
 
@@ -189,14 +190,14 @@ class _Lifter:
 
     def _from(self, node: Node, scope: Mapping[str, bool], frame: Frame, *, is_bounded: bool) -> Node:
         if node["type"] == "EMPTY":
-            return self.bench.relation(f"SELECT 1 FROM {quoted(PAGES)}")
+            return self.bench.relation(f"SELECT 1 FROM {quote(PAGES)}")
         if node["type"] != "JOIN":
             met = self._relation(node, scope, is_leftmost=True, is_bounded=is_bounded)
             frame.add(met.alias, met.column)
             # The author's conditions come first: DuckDB joins by the first two inequalities that it meets, and those
             # of the author often bound a window from both sides.
             frame.conditions += [met.condition] if met.condition else []
-            return {**self.bench.relation(f"SELECT 1 FROM {quoted(PAGES)} JOIN x ON true"), "right": met.node}
+            return {**self.bench.relation(f"SELECT 1 FROM {quote(PAGES)} JOIN x ON true"), "right": met.node}
         left = self._from(node["left"], scope, frame, is_bounded=is_bounded)
         return self._join(node, left, scope, frame, is_bounded)
 
@@ -208,9 +209,7 @@ class _Lifter:
         met = self._relation(node["right"], scope, is_leftmost=False, is_bounded=is_bounded or is_matched)
         if how == "ASOF" and met.column == SUPERSEDED:
             raise NotUnderstood("an ASOF join takes one comparison, and a source needs another for the page")
-        using = [
-            f"{quoted(str(frame.first))}.{quoted(c)} = {quoted(met.alias)}.{quoted(c)}" for c in node["using_columns"]
-        ]
+        using = [f"{quote(str(frame.first))}.{quote(c)} = {quote(met.alias)}.{quote(c)}" for c in node["using_columns"]]
         if kind in ("INNER", "LEFT"):
             frame.merged |= {column.lower(): str(frame.first) for column in node["using_columns"]}
             frame.add(met.alias, met.column)
@@ -297,7 +296,7 @@ def _constants(scope: Mapping[str, bool]) -> frozenset[str]:
 
 
 def _same_page(alias: str) -> str:
-    return f"{quoted(alias)}.{quoted(AS_OF_COLUMN)} = {PAGE_SQL}"
+    return f"{quote(alias)}.{quote(AS_OF_COLUMN)} = {PAGE_SQL}"
 
 
 def _conjuncts(node: Node | None) -> list[Node]:

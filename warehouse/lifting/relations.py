@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from warehouse.ranges.parsing import Node, quoted
+from warehouse.ranges.parsing import Node
 from warehouse.ranges.shapes import NotUnderstood
+from warehouse.system_sql import quote
 
 #: The table of pages and its one column, naive UTC.
 PAGES, PAGE = "almanac: pages", "almanac: page"
@@ -22,7 +23,7 @@ AS_OF_COLUMN = "almanac: as_of"
 SUPERSEDED = "almanac: superseded at"
 
 #: The page's own instant, as SQL.
-PAGE_SQL = f"{quoted(PAGES)}.{quoted(PAGE)}"
+PAGE_SQL = f"{quote(PAGES)}.{quote(PAGE)}"
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ class TableShape:
         """Write the condition under which a row of it existed for the page."""
         late = int(self.arrives_within / timedelta(microseconds=1))
         horizon = f"{PAGE_SQL} - to_microseconds({late})" if late else PAGE_SQL
-        known = f"{quoted(alias)}.known_at < {horizon}"
+        known = f"{quote(alias)}.known_at < {horizon}"
         if not self.has_versions:
             return known
-        return f"{known} AND coalesce({quoted(alias)}.{quoted(SUPERSEDED)} >= {horizon}, true)"
+        return f"{known} AND coalesce({quote(alias)}.{quote(SUPERSEDED)} >= {horizon}, true)"
 
 
 @dataclass

@@ -35,10 +35,10 @@ import re
 from collections.abc import Sequence
 
 from warehouse.ranges.layout import indented, select
-from warehouse.ranges.parsing import quoted
 from warehouse.ranges.plans import Needs, Plan
 from warehouse.ranges.segments import fact_steps, page_steps
 from warehouse.ranges.totals import spread_steps, total_steps
+from warehouse.system_sql import quote
 
 
 def compose(plan: Plan, pages: str, facts: str, wanted: str | None = None) -> str:
@@ -75,7 +75,7 @@ def compose(plan: Plan, pages: str, facts: str, wanted: str | None = None) -> st
 def _wanted(plan: Plan, wanted: str) -> str:
     names = dict(plan.items)
     match = " AND ".join(
-        f"wanted.{quoted(names[quoted(f'key_{n}')])} = range_keys.key_{n}" for n in range(len(plan.keys))
+        f"wanted.{quote(names[quote(f'key_{n}')])} = range_keys.key_{n}" for n in range(len(plan.keys))
     )
     return select(
         ["key_id", "list(DISTINCT page) AS pages"],
@@ -95,7 +95,7 @@ def _last(plan: Plan, needs: Needs) -> str:
     joins = ["JOIN range_keys USING (key_id)"] if plan.keys else []
     joins += [f"LEFT JOIN range_spread_{n} USING (key_id, page)" for n in range(len(needs.spreads))]
     computed = select(columns, "FROM range_values", *joins)
-    items = ["as_of", *(f"{text} AS {quoted(name)}" for text, name in plan.items)]
+    items = ["as_of", *(f"{text} AS {quote(name)}" for text, name in plan.items)]
     having = [f"WHERE {plan.having}"] if plan.having else []
     return select(items, f"FROM {indented(computed)} AS computed", *having)
 

@@ -18,9 +18,9 @@ from types import TracebackType
 from typing import Any
 
 import duckdb
-from sqlglot import exp
 
 from warehouse.ranges.shapes import AS_OF, NotUnderstood
+from warehouse.system_sql import quote
 
 Node = dict[str, Any]
 
@@ -31,11 +31,6 @@ MASK = "range_masked_"
 IMPURE = frozenset({"age", "current_localtime", "current_localtimestamp", "current_setting", "getenv", "getvariable"})
 # Macros are expanded by the binder; of DuckDB's own, this one is understood.
 MACROS = frozenset({"nullif"})
-
-
-def quoted(name: str) -> str:
-    """Give an identifier as DuckDB SQL, always in quotes."""
-    return exp.to_identifier(name, quoted=True).sql("duckdb")
 
 
 class Workbench:
@@ -115,7 +110,7 @@ class Workbench:
         def masked(node: Node) -> Node:
             if node["class"] != "COLUMN_REF":
                 return rebuilt(node, masked)
-            names.append(".".join(map(quoted, node["column_names"])))
+            names.append(".".join(map(quote, node["column_names"])))
             return column(f"{MASK}{len(names) - 1}_")
 
         tree = copy.deepcopy(self._template)
@@ -133,9 +128,9 @@ class Workbench:
 
     def create_table(self, name: str, columns: Mapping[str, str]) -> None:
         """Make an empty table with these columns, to bind against."""
-        inside = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns.items())
+        inside = ", ".join(f"{quote(column)} {kind}" for column, kind in columns.items())
         self._tables += (name, inside)
-        self._connection.execute(f"CREATE TEMP TABLE {quoted(name)} ({inside})")
+        self._connection.execute(f"CREATE TEMP TABLE {quote(name)} ({inside})")
 
     def columns(self, query: str, as_of: datetime | None = None) -> list[tuple[str, str]]:
         """Bind a query and return the names and types of its result."""

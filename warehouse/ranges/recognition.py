@@ -23,10 +23,11 @@ from warehouse.ranges.expressions import (
     mentions_as_of,
     mentions_column,
 )
-from warehouse.ranges.parsing import Node, Workbench, children, column, quoted, rebuilt, signature, walk
+from warehouse.ranges.parsing import Node, Workbench, children, column, rebuilt, signature, walk
 from warehouse.ranges.plans import Plan
 from warehouse.ranges.shapes import AS_OF, KNOWN_AT, Column, NotUnderstood, Reason, SourceShape
 from warehouse.ranges.windows import BoundBook, of_pages, split
+from warehouse.system_sql import quote
 
 SOME_INSTANT = datetime(2001, 1, 1)
 
@@ -67,7 +68,7 @@ class RangeForm:
     def keys(self) -> tuple[str, ...]:
         """The columns that the query groups by, as its result names them; none if one of them is not in it."""
         names = dict(self.plan.items)
-        numbered = [quoted(f"key_{number}") for number in range(len(self.plan.keys))]
+        numbered = [quote(f"key_{number}") for number in range(len(self.plan.keys))]
         return tuple(names[key] for key in numbered) if all(key in names for key in numbered) else ()
 
     def explain(self) -> list[tuple[str, str]]:
@@ -171,7 +172,7 @@ class _Recognition:
         if len(names) < len(columns) or names[KNOWN_AT] != KNOWN_AT or columns[KNOWN_AT] != "TIMESTAMP":
             raise NotUnderstood(f"the columns of {self.source} are not what a sandbox shows")
         self.bench.create_table(self.source, columns)
-        self.pages = quoted(f"{self.source}_pages")
+        self.pages = quote(f"{self.source}_pages")
         self.bench.create_table(f"{self.source}_pages", {AS_OF: "TIMESTAMP"})
         table = (self.select["from_table"]["alias"] or self.source).lower()
         used = {name for expression in self._expressions() for name in function_names(expression)}
@@ -196,7 +197,7 @@ class _Recognition:
         return self.bench.columns(f"SELECT {text} FROM {self.pages}")[0][1]
 
     def _type_over_facts(self, text: str) -> str:
-        return self.bench.columns(f"SELECT {text} FROM {quoted(self.source)}")[0][1]
+        return self.bench.columns(f"SELECT {text} FROM {quote(self.source)}")[0][1]
 
     def _items(self) -> list[Node]:
         """Resolve the select list; an item may refer to earlier ones by their aliases."""
@@ -313,7 +314,7 @@ class _Recognition:
 
     def _checked(self, form: RangeForm) -> RangeForm:
         """Bind the written query: its columns must be the plain way's."""
-        found = self.bench.columns(compose(form.plan, self.pages, quoted(self.source)))
+        found = self.bench.columns(compose(form.plan, self.pages, quote(self.source)))
         wanted = [(AS_OF, "TIMESTAMP"), *((column.name, column.type) for column in form.columns)]
         if found != wanted:
             raise NotUnderstood("its columns would come out with other names or types")
