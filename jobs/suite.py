@@ -53,8 +53,13 @@ class Suite:
                 shutil.rmtree(directory, ignore_errors=True)
 
 
-def open_suite(root: Path, clock: Clock) -> Suite:
+def open_suite(root: Path, clock: Clock, *, ends_soon: bool = False) -> Suite:
     """Read a suite's definitions; the lake need not exist yet.
+
+    Parameters
+    ----------
+    ends_soon
+        Whether this process does, so that it may hold the lake open all the while.
 
     Raises
     ------
@@ -65,5 +70,5 @@ def open_suite(root: Path, clock: Clock) -> Suite:
     """
     root = root.resolve()
     lake = Lake(root / "lake")
-    open_ahead(lake)
+    open_ahead(lake, hold=ends_soon)
     return Suite(root, load_definitions(root), lake, clock)

@@ -15,12 +15,12 @@ from warehouse.errors import AlmanacError
 from warehouse.lake import Lake
 
 
-def open_ahead(lake: Lake) -> None:
-    """Begin to open a lake for reading, if there is one."""
+def open_ahead(lake: Lake, *, hold: bool = False) -> None:
+    """Begin to open a lake for reading, if there is one; see `Lake.open`."""
 
     def quietly() -> None:
         with contextlib.suppress(AlmanacError, OSError, duckdb.Error):
-            lake.open()
+            lake.open(hold=hold)
 
     # Not a daemon thread: one that is stopped in the middle of DuckDB's work takes the process down with it.
     threading.Thread(target=quietly, name="opening the lake").start()

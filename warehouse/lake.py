@@ -8,14 +8,13 @@
     lake/writer.lock        held while a commit is made, for milliseconds
 
 Writers compute and stage outside any transaction, then take the lock, begin, write and commit: on a SQLite
-catalogue a commit makes every older open transaction fail at its own. Readers never wait.
+catalogue a commit makes every older open transaction fail at its own. Readers wait for no writer.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ import filelock
 
 from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError, PublishFailed, RunFailed, UsageError
 from warehouse.extensions import open_instance
+from warehouse.instances import First, Instances
 from warehouse.system_sql import literal, quote, system_sql
 
 #: Raised when a lake's tables change in a way that older versions cannot read.
@@ -68,7 +68,9 @@ class Lake:
         """Tell whether the lake has been made."""
         return self.catalogue.exists()
 
-    def connect(self, *, read_only: bool = True, snapshot_id: int | None = None) -> duckdb.DuckDBPyConnection:
+    def connect(
+        self, *, read_only: bool = True, snapshot_id: int | None = None, first: First = lambda instance: None
+    ) -> duckdb.DuckDBPyConnection:
         """Open a database instance of its own with this lake attached as `lake` and in use.
 
         It works on one core: so it is attached in half the time, and answers questions to the catalogue and the
@@ -80,6 +82,8 @@ class Lake:
             Refuse writes. Only `commit` opens one for writing.
         snapshot_id
             Show the lake as of this snapshot, whatever is committed meanwhile.
+        first
+            Is handed the instance before the lake is attached.
 
         Raises
         ------
@@ -93,6 +97,7 @@ class Lake:
         connection = open_instance()
         connection.execute("SET threads = 1")
         try:
+            first(connection)
             self._attach(connection, read_only=read_only, snapshot_id=snapshot_id)
         except duckdb.Error as error:
             connection.close()
@@ -127,10 +132,13 @@ class Lake:
         connection.execute(f"ATTACH {path} AS lake ({', '.join(options)})")
         connection.execute("USE lake")
 
-    def open(self) -> None:
-        """Open the instance that this process keeps for reading, if there is a lake and it is not open yet."""
+    def open(self, *, hold: bool = False) -> None:
+        """Open the instance that this process keeps for reading, if there is a lake and it is not open yet.
+
+        `hold` it where the process ends soon: see `warehouse.instances`.
+        """
         if self.exists():
-            _kept_instance(self, read_only=True)
+            _kept_instance(self, read_only=True, hold=hold)
 
     def newest_snapshot(self) -> int:
         """Give the id of the newest committed state."""
@@ -277,33 +285,24 @@ class Commit:
             self.execute(f"INSERT INTO {target} BY NAME SELECT * FROM read_parquet($1)", [str(staged)])
 
 
-#: Instances that see the newest state of a lake, by process, catalogue and whether they only read. A lake that was
-#: removed and made again under the same path is another file. Python closes them at the end of the process.
-_instances: dict[tuple[int, Path, int, bool], duckdb.DuckDBPyConnection] = {}
-_instances_lock = threading.Lock()
-#: A process works on one lake; what works on many is tests.
-_INSTANCES_KEPT = 4
+_instances = Instances()
 
 
-def _kept_instance(lake: Lake, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+def _kept_instance(lake: Lake, *, read_only: bool, hold: bool = False) -> duckdb.DuckDBPyConnection:
     """Give this process's instance that sees a lake's newest state, and open it if there is none yet."""
-    with _instances_lock:
-        inode = lake.catalogue.stat().st_ino if lake.exists() else 0
-        key = (os.getpid(), lake.catalogue.absolute(), inode, read_only)
-        if key not in _instances:
-            opened = lake.connect(read_only=read_only)
-            try:
-                check_format(opened, lake.root)
-            except LakeFormatError:
-                opened.close()
-                raise
-            if read_only:
-                _ensure_views(lake, opened)
-            # Cursors that are open still keep theirs alive.
-            while len(_instances) >= _INSTANCES_KEPT:
-                _instances.pop(next(iter(_instances))).close()
-            _instances[key] = opened
-        return _instances[key]
+
+    def check(opened: duckdb.DuckDBPyConnection) -> None:
+        check_format(opened, lake.root)
+        if read_only:
+            _ensure_views(lake, opened)
+
+    return _instances.get(
+        lake.catalogue,
+        lambda first: lake.connect(read_only=read_only, first=first),
+        check,
+        read_only=read_only,
+        hold=hold,
+    )
 
 
 @contextlib.contextmanager
@@ -315,10 +314,7 @@ def _writing(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
             connection.execute("USE lake")
             yield connection
     except BaseException:
-        with _instances_lock:
-            for key in [key for key, kept in _instances.items() if kept is instance]:
-                del _instances[key]
-        instance.close()
+        _instances.drop(instance)
         raise
 
 

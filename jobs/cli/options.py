@@ -83,7 +83,7 @@ def the_suite(*, runs_python: bool = True) -> Suite:
 
     if State.owns_process and not runs_python and "pandas" not in sys.modules:
         sys.meta_path.insert(0, _WithoutPandas())
-    return open_suite(State.suite, now)
+    return open_suite(State.suite, now, ends_soon=State.owns_process)
 
 
 def parse_instant(text: str, option: str) -> datetime:
