@@ -24,6 +24,7 @@ from jobs.score import score_pages
 from jobs.staleness import Staleness
 from jobs.suite import Suite
 from warehouse import ledger
+from warehouse.ahead import open_ahead
 from warehouse.audits import Audit, audit_pages
 from warehouse.chunk import Chunk, FeaturePages
 from warehouse.definitions import Product
@@ -93,9 +94,13 @@ def make_pages(suite: Suite, order: PageOrder, progress: Progress) -> PagesResul
     job = "predict" if order.model else "features"
     meter = RunMeter(suite, job, order.product.name)
     try:
-        with suite.staging(meter.run_id) as directory, Sandbox(suite.lake, spill=directory / "spill") as sandbox:
-            fitting = _fitting(suite, order, sandbox)
-            made = _ChunkOfPages(suite, fitting, sandbox, directory, meter, progress).make()
+        with (
+            suite.staging(meter.run_id) as directory,
+            Sandbox(suite.lake, spill=directory / "spill") as sandbox,
+            Chunk(sandbox, suite.definitions, order.product) as chunk,
+        ):
+            fitting = _fitting(order, chunk)
+            made = _ChunkOfPages(suite, fitting, chunk, directory, meter, progress).make()
             made.later = list(order.pages[len(fitting.pages) :])
             return made
     except OSError as error:
@@ -107,12 +112,13 @@ def make_pages(suite: Suite, order: PageOrder, progress: Progress) -> PagesResul
         raise
 
 
-def _fitting(suite: Suite, order: PageOrder, sandbox: Sandbox) -> PageOrder:
+def _fitting(order: PageOrder, chunk: Chunk) -> PageOrder:
     """Cut an order down to what one chunk may hold, where only a look at its pages tells how large they are."""
     if order.size is None or order.size.is_known or len(order.pages) <= order.size.pages():
         return order
-    with Chunk(sandbox, suite.definitions, order.product) as chunk:
-        order.size.look_ahead(chunk, order.pages)
+    # There is no page yet whose features could be read instead.
+    chunk.begin(len(order.pages))
+    order.size.look_ahead(chunk, order.pages)
     return replace(order, pages=order.pages[: order.size.pages()])
 
 
@@ -147,28 +153,29 @@ class _ChunkOfPages:
     """One chunk on its way from the sources to a commit."""
 
     def __init__(
-        self, suite: Suite, order: PageOrder, sandbox: Sandbox, directory: Path, meter: RunMeter, progress: Progress
+        self, suite: Suite, order: PageOrder, chunk: Chunk, directory: Path, meter: RunMeter, progress: Progress
     ) -> None:
         self.suite, self.order, self.product = suite, order, order.product
-        self.sandbox, self.directory, self.meter, self.progress = sandbox, directory, meter, progress
-        self.staleness = Staleness(suite.definitions, order.product, sandbox.facts)
+        self.chunk, self.sandbox = chunk, chunk.sandbox
+        self.directory, self.meter, self.progress = directory, meter, progress
+        self.staleness = Staleness(suite.definitions, order.product, self.sandbox.facts)
         self.definitions = self.staleness.fingerprint
         self.staged: list[StagedRows] = []
         self.bytes_staged = 0
         self.failed: dict[datetime, str] = {}
         # The sandbox's own cursor: it sees the same snapshot, and is open already.
-        with contextlib.closing(sandbox.cursor()) as connection:
+        with contextlib.closing(self.sandbox.cursor()) as connection:
             connection.execute("USE lake")
             self.feature_pages = ledger.published_pages(connection, self.product.name, "features", order.pages)
             self.sizes = ledger.published_sizes(connection, self.product.name, "predictions", max(order.pages))
 
     def make(self) -> PagesResult:
         """Compute, score, audit and publish."""
-        with Chunk(self.sandbox, self.suite.definitions, self.product) as chunk:
-            features, relation = self._features(chunk)
-            audit = Audit()
-            if self.order.model is not None and features.n_rows:
-                audit = self._score(chunk, self.order.model, features, relation)
+        open_ahead(self.suite.lake, writing=True)
+        features, relation = self._features()
+        audit = Audit()
+        if self.order.model is not None and features.n_rows:
+            audit = self._score(self.order.model, features, relation)
         self.failed |= audit.failed
         rejected = audit.rejected() - self.failed.keys()
         result = PagesResult(rejected=rejected, audit=audit, run_ids=[self.meter.run_id], failed=self.failed)
@@ -177,7 +184,7 @@ class _ChunkOfPages:
         result.n_rows = sum(features.n_rows[page] for page in passed)
         return result
 
-    def _features(self, chunk: Chunk) -> tuple[FeaturePages, str]:
+    def _features(self) -> tuple[FeaturePages, str]:
         """Compute what has to be; give all pages' sizes, and SQL of a relation that holds their rows."""
         reused = [page for page in self.order.pages if self._is_fresh(page)]
         fresh = [page for page in self.order.pages if page not in set(reused)]
@@ -186,10 +193,10 @@ class _ChunkOfPages:
         relations = []
         if fresh:
             file = self.directory / "features.parquet"
-            made = chunk.compute(fresh, file, self.order.workers, self.progress.advance)
+            made = self.chunk.compute(fresh, file, self.order.workers, self.progress.advance)
             n_rows |= made.n_rows
-            self.failed |= chunk.failed
-            self._warn_of(chunk.differing)
+            self.failed |= self.chunk.failed
+            self._warn_of(self.chunk.differing)
             relations.append(f"(FROM read_parquet({literal(str(file))}))")
             records = [self._record("features", page, made.n_rows[page]) for page in made.n_rows]
             self._stage(StagedRows("features", file, made.columns, records))
@@ -212,14 +219,14 @@ class _ChunkOfPages:
         record = self.feature_pages.get(page)
         return record is not None and self.staleness.why(record) is None
 
-    def _score(self, chunk: Chunk, model: ModelRecord, features: FeaturePages, relation: str) -> Audit:
+    def _score(self, model: ModelRecord, features: FeaturePages, relation: str) -> Audit:
         file = self.directory / "predictions.parquet"
         try:
-            columns = self._write_scores(chunk, model, relation, file)
+            columns = self._write_scores(model, relation, file)
         except ScoringFailed as error:
-            relation = self._take_out_refused(chunk, model, features, relation, error)
-            columns = self._write_scores(chunk, model, relation, file)
-        valid = dict(chunk.cursor.execute(system_sql("pages/validity"), [str(file)]).fetchall())
+            relation = self._take_out_refused(model, features, relation, error)
+            columns = self._write_scores(model, relation, file)
+        valid = dict(self.chunk.cursor.execute(system_sql("pages/validity"), [str(file)]).fetchall())
         records = [
             replace(self._record("predictions", page, n_rows, model), valid_until=valid.get(page))
             for page, n_rows in features.n_rows.items()
@@ -230,19 +237,17 @@ class _ChunkOfPages:
         relations["page"] = system_sql(
             "pages/side_by_side", score=quote(self.product.score_column), keys=quote_all(self.product.keys), **relations
         )
-        audit = audit_pages(chunk, features, relations, self.meter.run_id, self.sizes, self.order.workers)
+        audit = audit_pages(self.chunk, features, relations, self.meter.run_id, self.sizes, self.order.workers)
         self._warn_of(audit.differing)
         return audit
 
-    def _write_scores(self, chunk: Chunk, model: ModelRecord, relation: str, file: Path) -> dict[str, str]:
+    def _write_scores(self, model: ModelRecord, relation: str, file: Path) -> dict[str, str]:
         constants = {"run_id": self.meter.run_id, "published_at": self.suite.clock()}
         scorer = load_scorer(self.suite.lake, model)
         told = functools.partial(self.progress.advance, 0)
-        return score_pages(chunk.cursor, self.product, model, scorer, relation, file, constants, told)
+        return score_pages(self.chunk.cursor, self.product, model, scorer, relation, file, constants, told)
 
-    def _take_out_refused(
-        self, chunk: Chunk, model: ModelRecord, features: FeaturePages, relation: str, error: ScoringFailed
-    ) -> str:
+    def _take_out_refused(self, model: ModelRecord, features: FeaturePages, relation: str, error: ScoringFailed) -> str:
         """Find the pages that the model refuses, each by itself; give SQL of the rows of the others.
 
         Raises
@@ -254,7 +259,7 @@ class _ChunkOfPages:
         for page in list(features.n_rows):
             alone = f"(FROM {relation} WHERE as_of = {timestamp_literal(page)})"
             try:
-                self._write_scores(chunk, model, alone, self.directory / "alone.parquet")
+                self._write_scores(model, alone, self.directory / "alone.parquet")
             except ScoringFailed as one:
                 refused[page] = str(one)
         if len(refused) == len(features.n_rows):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -51,13 +51,17 @@ class Chunk:
         #: The pages that could not be computed, each with its error; the others are not touched by that.
         self.failed: dict[datetime, str] = {}
         self._sources = definitions.sources_of(product)
+        self._is_prepared = False
+        self._background = ThreadPoolExecutor(max_workers=2)
+        self._held: Future[None] | None = None
 
     def __enter__(self) -> Chunk:
         self.cursor.execute(f"CREATE SCHEMA memory.{self.schema}")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._together.end()
+        # Nothing of it may go on once the sandbox is closed.
+        self._background.shutdown()
         self.cursor.execute(f"DROP SCHEMA IF EXISTS memory.{self.schema} CASCADE")
         self.cursor.close()
 
@@ -69,6 +73,15 @@ class Chunk:
     def table(self, name: str) -> str:
         """Give the full name of one of the chunk's tables."""
         return f"memory.{self.schema}.{quote(name)}"
+
+    def begin(self, n_pages: int) -> None:
+        """Begin in the background with what many pages take and no page is needed for, unless that was done.
+
+        The sandbox can be asked other things meanwhile.
+        """
+        if self._held is None and n_pages >= HOLD_FROM_PAGES:
+            self._held = self._background.submit(self.sandbox.hold, self._sources)
+            self._together.begin(n_pages, self._background)
 
     def compute(self, pages: Sequence[datetime], file: Path, workers: int, done: Callable[[int], None]) -> FeaturePages:
         """Compute the feature pages and stage them in `file`, but for those that fail on the data (see `failed`).
@@ -89,18 +102,17 @@ class Chunk:
         DefinitionError
             If a query does not bind, or two of its columns have the same name.
         """
-        self._together.begin(pages)
-        if len(pages) >= HOLD_FROM_PAGES:
-            self.sandbox.hold(self._sources)
-        with self.page(pages[0]) as first:
-            self._prepare(first)
+        self.begin(len(pages))
+        if self._held is not None:
+            self._held.result()
+        self._prepare(pages[0])
         if len(pages) >= TOGETHER_FROM_PAGES:
             self._together.fill(pages, workers)
         with ThreadPoolExecutor(max_workers=max(1, min(workers, len(pages)))) as pool:
             for _ in pool.map(self._fill, pages):
                 done(1)
         self._take_out(self.failed)
-        counts = dict(self.cursor.execute(system_sql("pages/counts", entities=self.table(ENTITIES))).fetchall())
+        counts = self._counts()
         join = self._join(self._feature_columns(), file, len(pages))
         row = self.cursor.execute(join).fetchone()
         if row and row[0] != sum(counts.values()):
@@ -119,8 +131,7 @@ class Chunk:
         DefinitionError
             If a query does not bind.
         """
-        with self.page(pages[0]) as first:
-            self._prepare(first)
+        self._prepare(pages[0])
         n_columns = len(self.product.keys) + len(self._feature_columns())
         if self.features_choose_entities:
             return [], n_columns
@@ -128,9 +139,11 @@ class Chunk:
             for as_of in pages:
                 with self.page(as_of) as page:
                     page.run_wrapped("pages/collect", self.product.entities, self.table(ENTITIES), as_of)
+            counts = self._counts()
         except RunFailed:
             return [], n_columns
-        counts = dict(self.cursor.execute(system_sql("pages/counts", entities=self.table(ENTITIES))).fetchall())
+        finally:
+            self.cursor.execute(f"DELETE FROM {self.table(ENTITIES)}")
         return [counts.get(page, 0) for page in pages], n_columns
 
     @property
@@ -148,12 +161,20 @@ class Chunk:
         """Give the product's queries, each after those that it reads."""
         return [*((group.name, group.query) for group in self.groups), (ENTITIES, self.product.entities)]
 
-    def _prepare(self, page: SandboxPage) -> None:
-        """Make the chunk's tables, empty, with the types that the queries have."""
-        for name, query in self.queries():
-            page.run_wrapped("pages/prepare", query, self.table(name), page.instant)
-            if name in self.read_by_others:
-                page.show_rows_of(name, self.table(name))
+    def _prepare(self, as_of: datetime) -> None:
+        """Make the chunk's tables, empty, with the types that the queries have; on any page they have the same."""
+        if self._is_prepared:
+            return
+        with self.page(as_of) as page:
+            for name, query in self.queries():
+                page.run_wrapped("pages/prepare", query, self.table(name), page.instant)
+                if name in self.read_by_others:
+                    page.show_rows_of(name, self.table(name))
+        self._is_prepared = True
+
+    def _counts(self) -> dict[datetime, int]:
+        """Count the entities of each page that has any."""
+        return dict(self.cursor.execute(system_sql("pages/counts", entities=self.table(ENTITIES))).fetchall())
 
     def _fill(self, as_of: datetime) -> None:
         """Compute what is left of a page; if it fails on the data, that is this page's matter alone."""

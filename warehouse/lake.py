@@ -132,13 +132,13 @@ class Lake:
         connection.execute(f"ATTACH {path} AS lake ({', '.join(options)})")
         connection.execute("USE lake")
 
-    def open(self, *, hold: bool = False) -> None:
+    def open(self, *, hold: bool = False, writing: bool = False) -> None:
         """Open the instance that this process keeps for reading, if there is a lake and it is not open yet.
 
-        `hold` it where the process ends soon: see `warehouse.instances`.
+        `hold` it where the process ends soon: see `warehouse.instances`. `writing`: open the one that commits.
         """
         if self.exists():
-            _kept_instance(self, read_only=True, hold=hold)
+            _kept_instance(self, read_only=not writing, hold=hold)
 
     def newest_snapshot(self) -> int:
         """Give the id of the newest committed state."""

@@ -76,15 +76,14 @@ class RangePass:
         groups: Sequence[FeatureGroup],
         cursor: duckdb.DuckDBPyConnection,
         schema: str,
-        pages: Sequence[datetime],
     ) -> None:
         found = range_forms(definitions, groups, sandbox.facts, sandbox.source_columns)
         self.forms = {name: form for name, form in found.items() if isinstance(form, RangeForm)}
         self._sandbox, self._definitions, self._cursor = sandbox, definitions, cursor
-        self._schema, self._pages = f"memory.{schema}", pages
+        self._schema = f"memory.{schema}"
 
-    def fill(self, wanted: Mapping[str, str], workers: int) -> dict[str, list[datetime]]:
-        """Fill the chunk's tables of the recognised groups, for all its pages; it leaves none to the plain way.
+    def fill(self, pages: Sequence[datetime], wanted: Mapping[str, str], workers: int) -> dict[str, list[datetime]]:
+        """Fill the chunk's tables of the recognised groups for all pages; it leaves none to the plain way.
 
         Parameters
         ----------
@@ -94,13 +93,13 @@ class RangePass:
         workers
             How many groups are worked on at a time: one query leaves cores idle between its steps.
         """
-        listed = ", ".join(f"({timestamp_literal(page)})" for page in self._pages)
-        pages = f"{self._schema}.{quote('almanac: pages')}"
-        self._cursor.execute(f"CREATE TABLE {pages} AS SELECT * FROM (VALUES {listed}) AS pages (as_of)")
+        listed = ", ".join(f"({timestamp_literal(page)})" for page in pages)
+        table = f"{self._schema}.{quote('almanac: pages')}"
+        self._cursor.execute(f"CREATE TABLE {table} AS SELECT * FROM (VALUES {listed}) AS pages (as_of)")
         for source in sorted({form.source for form in self.forms.values()}):
-            self._cursor.execute(self._facts_view(source, self._facts(source)))
+            self._cursor.execute(self._facts_view(source, self._facts(source), max(pages)))
         with ThreadPoolExecutor(max_workers=max(1, min(workers, len(self.forms)))) as pool:
-            list(pool.map(lambda name: self._fill_group(name, pages, wanted.get(name)), self.forms))
+            list(pool.map(lambda name: self._fill_group(name, table, wanted.get(name)), self.forms))
         return {}
 
     def _fill_group(self, name: str, pages: str, wanted: str | None) -> None:
@@ -112,14 +111,14 @@ class RangePass:
     def _facts(self, source: str) -> str:
         return f"{self._schema}.{quote(f'almanac: facts of {source}')}"
 
-    def _facts_view(self, name: str, view: str) -> str:
+    def _facts_view(self, name: str, view: str, last: datetime) -> str:
         source = self._definitions.sources[name]
         return system_sql(
             "ranges/facts",
             view=view,
             columns=quote_all(self._sandbox.source_columns(source)),
             source=self._sandbox.relation(source),
-            horizon=timestamp_literal(earlier(max(self._pages), source.header.arrives_within)),
+            horizon=timestamp_literal(earlier(last, source.header.arrives_within)),
             ingest_id=str(self._sandbox.ingest_id),
         )
 

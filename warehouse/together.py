@@ -8,7 +8,7 @@ fails, is left to the plain way, and so is what reads it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -40,25 +40,19 @@ class Together(Trials):
         self._tried: set[str] = set()
         self._ranges: Future[RangePass] | None = None
 
-    def begin(self, pages: Sequence[datetime]) -> None:
-        """Begin to recognise, in the background, what one pass over time can make; that takes no time of DuckDB's."""
+    def begin(self, n_pages: int, background: Executor) -> None:
+        """Begin to recognise what one pass over time can make; that takes no time of DuckDB's."""
         chunk = self.chunk
-        if len(pages) >= RANGE_FROM_PAGES:
-            pool = ThreadPoolExecutor(max_workers=1)
-            self._ranges = pool.submit(
-                RangePass, chunk.sandbox, chunk.definitions, chunk.groups, chunk.cursor, chunk.schema, pages
+        if n_pages >= RANGE_FROM_PAGES:
+            self._ranges = background.submit(
+                RangePass, chunk.sandbox, chunk.definitions, chunk.groups, chunk.cursor, chunk.schema
             )
-            pool.shutdown(wait=False)
-
-    def end(self) -> None:
-        """See that nothing of it goes on any more, before its sandbox is closed."""
-        if self._ranges is not None:
-            wait([self._ranges])
 
     def fill(self, pages: Sequence[datetime], workers: int) -> None:
         """Fill what can be filled."""
         chunk = self.chunk
-        if self._ranges is not None:
+        # So many pages were wanted; it may be that only few fit.
+        if self._ranges is not None and len(pages) >= RANGE_FROM_PAGES:
             if not chunk.features_choose_entities:
                 self._lift([(ENTITIES, chunk.product.entities)], pages, workers)
             self._pass_over_time(self._ranges.result(), pages, workers)
@@ -67,7 +61,7 @@ class Together(Trials):
     def _pass_over_time(self, ranges: RangePass, pages: Sequence[datetime], workers: int) -> None:
         approximate = {name: ranges.approximate(name) for name in ranges.forms}
         wanted = {name: self._wanted(name) for name, form in ranges.forms.items() if self._may_choose(name, form.keys)}
-        self._try("range", approximate, pages, lambda: ranges.fill(wanted, workers), wanted)
+        self._try("range", approximate, pages, lambda: ranges.fill(pages, wanted, workers), wanted)
 
     def _lift(self, queries: Sequence[tuple[str, CheckedQuery]], pages: Sequence[datetime], workers: int) -> None:
         chunk = self.chunk
