@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from warehouse import private_cache
-from warehouse.private_cache import Stamps, private_directory
+from warehouse import private_cache, ranges
+from warehouse.private_cache import Stamps, kept, private_directory
 
 
 def test_a_directory_that_others_can_write_is_not_used(tmp_path: Path) -> None:
@@ -36,9 +38,11 @@ def test_the_first_place_is_taken_that_is_ours(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "almanac" / "stamps" / "things"
+    private_cache._answers.cache_clear()
+    yield tmp_path / "almanac" / "stamps" / "things"
+    private_cache._answers.cache_clear()
 
 
 def test_later_processes_know_what_was_stamped_once(cache: Path) -> None:
@@ -75,3 +79,63 @@ def test_a_process_without_a_place_for_stamps_knows_its_own(monkeypatch: pytest.
     stamps = Stamps("things")
     stamps.add("a")
     assert "a" in stamps
+
+
+@dataclass(frozen=True)
+class Answer:
+    text: str
+    lengths: frozenset[int]
+
+
+def new_function(asked: list[str]) -> Callable[[str], Answer]:
+    """Give a function as a process has it that has not asked it anything yet."""
+
+    @kept("answers", Answer, ranges)
+    def function(question: str) -> Answer:
+        asked.append(question)
+        return Answer(question, frozenset({len(question)}))
+
+    return function
+
+
+def test_an_answer_is_kept_for_later_processes(cache: Path) -> None:
+    asked: list[str] = []
+    first, later = new_function(asked), new_function(asked)
+    for function in (first, first, later):
+        assert function("why?") == Answer("why?", frozenset({4}))
+    assert later("how?") == Answer("how?", frozenset({4}))
+    assert asked == ["why?", "how?"]
+
+
+def test_answers_of_other_code_or_another_duckdb_are_not_read(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    new_function(asked)("why?")
+    private_cache._answers.cache_clear()
+    monkeypatch.setattr("duckdb.__version__", "99.0")
+    new_function(asked)("why?")
+    private_cache._answers.cache_clear()
+    (tmp_path / "ranges.py").write_text("# other code")
+    monkeypatch.setattr(ranges, "__file__", str(tmp_path / "ranges.py"))
+    new_function(asked)("why?")
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"text": 1}', b"\xff"])
+def test_a_spoilt_answer_is_made_anew(cache: Path, content: bytes) -> None:
+    asked: list[str] = []
+    new_function(asked)("why?")
+    (file,) = cache.parent.parent.glob("answers-*/*.json")
+    file.write_bytes(content)
+    assert new_function(asked)("why?") == Answer("why?", frozenset({4}))
+    new_function(asked)("why?")
+    assert len(asked) == 2
+
+
+def test_without_a_place_a_process_keeps_its_own_answers(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    monkeypatch.setattr(private_cache, "private_directory", lambda name: None)
+    asked: list[str] = []
+    function = new_function(asked)
+    assert function("why?") == function("why?")
+    assert asked == ["why?"]

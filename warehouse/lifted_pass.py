@@ -6,15 +6,16 @@ are worked on at once. What is compared with the plain way, and what follows fro
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+from warehouse import lifting, ranges
 from warehouse.definitions import Definitions, Source
 from warehouse.ledger import SourceFacts
 from warehouse.lifted_slice import WORTH_IT, pages_at_once, slice_of_pages, slices_of
 from warehouse.lifting import PAGES, LiftedForm, TableShape, lift
+from warehouse.private_cache import kept
 from warehouse.query import CheckedQuery
 from warehouse.ranges import Reason
 from warehouse.sandbox import Sandbox
@@ -71,9 +72,9 @@ def lifted_forms(
     return found
 
 
-@functools.lru_cache(maxsize=256)
+@kept("lifted", LiftedForm | Reason, lifting, ranges)
 def _lifted(text: str, sources: tuple[tuple[str, TableShape], ...], groups: tuple[str, ...]) -> LiftedForm | Reason:
-    """Lift a query once for all chunks of a process."""
+    """Lift a query once."""
     return lift(text, dict(sources), groups)
 
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cached_property
+from functools import cache, cached_property, wraps
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 
 
 def private_directory(name: str, *, chosen: str | None = None) -> Path | None:
@@ -79,3 +89,72 @@ class Stamps:
             return set(self._file.read_text(encoding="ascii").split()) if self._file else set()
         except (OSError, UnicodeDecodeError):
             return set()
+
+
+def kept(
+    name: str, kind: Any, *packages: ModuleType
+) -> Callable[[Callable[Arguments, Answer]], Callable[Arguments, Answer]]:
+    """Keep the answers of a function that takes long, in this process and for later ones.
+
+    Parameters
+    ----------
+    name
+        What a directory of answers is called.
+    kind
+        The type of the answers, which pydantic writes as JSON and reads again.
+    packages
+        The code from which, with DuckDB, the kind of machine and the `repr` of its arguments, the answer follows.
+    """
+
+    @cache
+    def adapter() -> TypeAdapter[Any]:
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(kind)
+
+    def decorate(function: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
+        answers: dict[str, Answer] = {}
+
+        @wraps(function)
+        def ask(*arguments: Arguments.args, **keywords: Arguments.kwargs) -> Answer:
+            question = hashlib.sha256(repr((arguments, keywords)).encode()).hexdigest()
+            if question not in answers:
+                place = _answers(name, packages)
+                file = place / f"{question}.json" if place else None
+                found = _read(file, adapter()) if file else None
+                answers[question] = function(*arguments, **keywords) if found is None else found
+                if file and found is None:
+                    _write(file, adapter().dump_json(answers[question]))
+            return answers[question]
+
+        return ask
+
+    return decorate
+
+
+def _read(file: Path, adapter: TypeAdapter[Answer]) -> Answer | None:
+    """Read an answer; one that is not there, or that somebody spoilt, has to be made anew."""
+    try:
+        return adapter.validate_json(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _write(file: Path, text: bytes) -> None:
+    """Write a file that no other process sees half written."""
+    with suppress(OSError):
+        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as unfinished:
+            unfinished.write(text)
+        Path(unfinished.name).replace(file)
+
+
+@cache
+def _answers(name: str, packages: tuple[ModuleType, ...]) -> Path | None:
+    """Give the directory of a function's answers, named after all code that they follow from."""
+    import duckdb
+
+    digest = hashlib.sha256(f"{duckdb.__version__} {platform.machine()}".encode())
+    for package in packages:
+        for file in sorted(Path(str(package.__file__)).parent.glob("*.py")):
+            digest.update(file.read_bytes())
+    return private_directory(f"{name}-{digest.hexdigest()[:16]}")
