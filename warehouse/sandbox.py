@@ -13,6 +13,7 @@ import itertools
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -31,6 +32,7 @@ _HIDDEN = ("ingest_id", "withdrawn")
 HELD_ROWS = 5_000_000
 #: From how many pages on that is worth it.
 HOLD_FROM_PAGES = 4
+_HELD_AT_ONCE = 2
 #: What a sandbox that may spill to disk keeps in memory, unless the variable says otherwise. A page of ten million
 #: entities was made as fast with half of it as with no limit at all.
 MEMORY_LIMIT = "2GiB"
@@ -132,12 +134,17 @@ class Sandbox:
         than `HELD_ROWS` rows is left where it is, so that memory does not grow with the lake.
         """
         # Not the lock of the columns: pages may be made meanwhile, from the lake's files.
-        with self._holding, contextlib.closing(self.cursor()) as cursor:
-            for source in sources:
-                small = self.facts.get(source.name, ledger.SourceFacts()).n_rows <= HELD_ROWS
-                if small and source.name not in self._held:
-                    cursor.execute(system_sql("sandbox/hold", source=quote(source.name)))
-                    self._held.add(source.name)
+        with self._holding:
+            sizes = {source.name: self.facts.get(source.name, ledger.SourceFacts()).n_rows for source in sources}
+            small = [name for name, n_rows in sizes.items() if n_rows <= HELD_ROWS and name not in self._held]
+            # Before it reads the first row DuckLake looks for files and statistics, on one core.
+            with ThreadPoolExecutor(max_workers=_HELD_AT_ONCE) as pool:
+                list(pool.map(self._copy, small))
+
+    def _copy(self, name: str) -> None:
+        with contextlib.closing(self.cursor()) as cursor:
+            cursor.execute(system_sql("sandbox/hold", source=quote(name)))
+            self._held.add(name)
 
     def relation(self, source: Source) -> str:
         """Give the relation that holds every version of a source's facts."""
