@@ -11,8 +11,10 @@ import pytest
 
 from jobs.suite import Suite, open_suite
 from tests.conftest import NOW, clock_at
-from warehouse.errors import AlmanacError, LakeFormatError
+from warehouse import ahead
+from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError
 from warehouse.lake import Lake
+from warehouse.sandbox import Sandbox
 
 
 def of_a_newer_format(lake: Lake) -> None:
@@ -54,3 +56,48 @@ def test_what_is_wrong_with_a_lake_is_said_to_whoever_reads_it_and_to_nobody_els
     with pytest.raises(AlmanacError) as caught, suite.lake.reading():
         pass
     assert isinstance(caught.value, LakeFormatError) == (spoil in (of_a_newer_format, no_catalogue))
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
+    """The snapshots at which instances are opened from now on."""
+    snapshots: list[int | None] = []
+    connect = Lake.connect
+
+    def noted(lake: Lake, *, snapshot_id: int | None = None, **options: object) -> object:
+        snapshots.append(snapshot_id)
+        return connect(lake, snapshot_id=snapshot_id, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Lake, "connect", noted)
+    return snapshots
+
+
+def test_the_first_sandbox_takes_what_was_opened_ahead(ingested: Suite, opened: list[int | None]) -> None:
+    newest = ingested.lake.newest_snapshot()
+    opened.clear()
+    ahead.connect_ahead(ingested.lake)
+    for _ in range(2):
+        with Sandbox(ingested.lake) as sandbox:
+            assert sandbox.snapshot_id == newest
+    assert opened == [newest] * 2, "one ahead, and one for the second sandbox"
+
+
+def test_a_sandbox_shows_what_was_committed_since_one_was_opened_ahead(
+    ingested: Suite, opened: list[int | None]
+) -> None:
+    ahead.connect_ahead(ingested.lake)
+    spare = next(iter(ahead._spares.values()))
+    spare.result()
+    with ingested.lake.commit("more") as commit:
+        commit.execute("CREATE TABLE sources.more AS SELECT 1 AS n")
+    opened.clear()
+    with Sandbox(ingested.lake) as sandbox:
+        assert sandbox.cursor().execute("FROM lake.sources.more").fetchall() == [(1,)]
+    assert opened == [spare.result()[0] + 1]
+
+
+def test_what_cannot_be_opened_ahead_is_said_by_who_needs_it(ingested: Suite) -> None:
+    nowhere = Lake(ingested.root / "nowhere")
+    ahead.connect_ahead(nowhere)
+    with pytest.raises(NotFoundError):
+        Sandbox(nowhere)

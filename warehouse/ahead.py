@@ -7,12 +7,15 @@ it is there waits for it, and whoever needs it in vain gets the error: here noth
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import duckdb
 
 from warehouse.errors import AlmanacError
-from warehouse.lake import Lake
+from warehouse.lake import Lake, check_format
 
 
 def open_ahead(lake: Lake, *, hold: bool = False, writing: bool = False) -> None:
@@ -24,3 +27,33 @@ def open_ahead(lake: Lake, *, hold: bool = False, writing: bool = False) -> None
 
     # Not a daemon thread: one that is stopped in the middle of DuckDB's work takes the process down with it.
     threading.Thread(target=quietly, name="opening the lake").start()
+
+
+#: Instances at a snapshot that was the newest, by process and catalogue, on their way to whoever asks first.
+_spares: dict[tuple[int, Path], Future[tuple[int, duckdb.DuckDBPyConnection]]] = {}
+
+
+def connect_ahead(lake: Lake) -> None:
+    """Begin to open an instance of its own at the newest snapshot, for `connect` to give away."""
+
+    def open_spare() -> tuple[int, duckdb.DuckDBPyConnection]:
+        snapshot_id = lake.newest_snapshot()
+        connection = lake.connect(snapshot_id=snapshot_id)
+        check_format(connection, lake.root)
+        return snapshot_id, connection
+
+    pool = ThreadPoolExecutor(max_workers=1)
+    _spares[os.getpid(), lake.catalogue.absolute()] = pool.submit(open_spare)
+    pool.shutdown(wait=False)
+
+
+def connect(lake: Lake, snapshot_id: int) -> duckdb.DuckDBPyConnection:
+    """Open an instance at a snapshot as `Lake.connect` does, or give away one that is open already."""
+    spare = _spares.pop((os.getpid(), lake.catalogue.absolute()), None)
+    if spare is not None:
+        with contextlib.suppress(AlmanacError, OSError, duckdb.Error):
+            shown, connection = spare.result()
+            if shown == snapshot_id:
+                return connection
+            connection.close()
+    return lake.connect(snapshot_id=snapshot_id)

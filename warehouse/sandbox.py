@@ -20,6 +20,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse import ledger
+from warehouse.ahead import connect
 from warehouse.definitions import Source
 from warehouse.errors import DefinitionError, RunFailed, UsageError
 from warehouse.lake import Lake, check_format, table_columns, use_all_cores
@@ -70,7 +71,7 @@ class Sandbox:
         """
         self.lake = lake
         self.snapshot_id = lake.newest_snapshot() if snapshot_id is None else snapshot_id
-        self._instance = lake.connect(snapshot_id=self.snapshot_id)
+        self._instance = connect(lake, self.snapshot_id)
         self.suite_id = check_format(self._instance, lake.root)
         self.facts = ledger.source_facts(self._instance)
         self.ingest_id = ledger.newest_ingest_id(self._instance)
