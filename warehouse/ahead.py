@@ -7,7 +7,6 @@ it is there waits for it, and whoever needs it in vain gets the error: here noth
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse.errors import AlmanacError
+from warehouse.instances import catalogue_key
 from warehouse.lake import Lake, check_format
 
 
@@ -30,7 +30,7 @@ def open_ahead(lake: Lake, *, hold: bool = False, writing: bool = False) -> None
 
 
 #: Instances at a snapshot that was the newest, by process and catalogue, on their way to whoever asks first.
-_spares: dict[tuple[int, Path], Future[tuple[int, duckdb.DuckDBPyConnection]]] = {}
+_spares: dict[tuple[int, Path, int], Future[tuple[int, duckdb.DuckDBPyConnection]]] = {}
 
 
 def connect_ahead(lake: Lake) -> None:
@@ -43,13 +43,13 @@ def connect_ahead(lake: Lake) -> None:
         return snapshot_id, connection
 
     pool = ThreadPoolExecutor(max_workers=1)
-    _spares[os.getpid(), lake.catalogue.absolute()] = pool.submit(open_spare)
+    _spares[catalogue_key(lake.catalogue)] = pool.submit(open_spare)
     pool.shutdown(wait=False)
 
 
 def connect(lake: Lake, snapshot_id: int) -> duckdb.DuckDBPyConnection:
     """Open an instance at a snapshot as `Lake.connect` does, or give away one that is open already."""
-    spare = _spares.pop((os.getpid(), lake.catalogue.absolute()), None)
+    spare = _spares.pop(catalogue_key(lake.catalogue), None)
     if spare is not None:
         with contextlib.suppress(AlmanacError, OSError, duckdb.Error):
             shown, connection = spare.result()

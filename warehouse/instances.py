@@ -21,10 +21,9 @@ from warehouse.system_sql import literal, quote
 
 #: A process works on one lake; what works on many is tests.
 _KEPT = 4
-_Key = tuple[int, Path, int, bool]
+#: This process, the file's path and its inode.
+_Key = tuple[int, Path, int]
 _HELD = "almanac: held"
-
-
 #: What an instance can be given before its lake is attached to it.
 First = Callable[[duckdb.DuckDBPyConnection], None]
 
@@ -61,7 +60,7 @@ class Instances:
     """Those of one process, by catalogue. Python closes them at its end."""
 
     def __init__(self) -> None:
-        self._kept: dict[_Key, _Kept] = {}
+        self._kept: dict[tuple[_Key, bool], _Kept] = {}
         self._lock = threading.Lock()
 
     def get(
@@ -85,7 +84,7 @@ class Instances:
             Hold the lake from now on.
         """
         with self._lock:
-            key = _key(catalogue, read_only)
+            key = (catalogue_key(catalogue), read_only)
             if key not in self._kept:
                 opened = _Kept(catalogue)
                 try:
@@ -112,10 +111,10 @@ class Instances:
         instance.close()
 
 
-def _key(catalogue: Path, read_only: bool) -> _Key:
-    """Name an instance. A lake that was removed and made again under the same path is another file."""
+def catalogue_key(catalogue: Path) -> _Key:
+    """Name a catalogue as this process has it; a lake that was removed and made again is another file."""
     inode = catalogue.stat().st_ino if catalogue.exists() else 0
-    return os.getpid(), catalogue.absolute(), inode, read_only
+    return os.getpid(), catalogue.absolute(), inode
 
 
 def _nothing(_: duckdb.DuckDBPyConnection) -> None:
