@@ -147,10 +147,9 @@ def backfill(
     Examples:  almanac backfill flight_delay --from 2013-10-01 --to 2014-01-01   |   ... --only stale --dry-run
     """
     from jobs.backfill import BackfillOrder, prepare_backfill, run_backfill
-    from warehouse.ahead import connect_ahead
 
     # Features are made by SQL alone.
-    opened = the_suite(runs_python=not features_only)
+    opened = the_suite(runs_python=not features_only, makes_pages=not dry_run)
     order = BackfillOrder(
         product=product,
         start=_instant(first, "--from"),
@@ -163,8 +162,6 @@ def backfill(
         pages_per_commit=pages_per_commit,
         **({"workers": workers} if workers else {}),
     )
-    if not dry_run:
-        connect_ahead(opened.lake)
     prepared = prepare_backfill(opened, order)
     if dry_run:
         _report_prepared(prepared, as_json)

@@ -70,7 +70,7 @@ class _WithoutPandas(MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
 
 
-def the_suite(*, runs_python: bool = True) -> Suite:
+def the_suite(*, runs_python: bool = True, makes_pages: bool = False) -> Suite:
     """Open the suite that was named.
 
     Parameters
@@ -78,12 +78,18 @@ def the_suite(*, runs_python: bool = True) -> Suite:
     runs_python
         Whether the command may run a suite's own Python code. Where it does not, pandas is kept out: DuckDB
         imports it, if it is installed, at the first value that is bound, which takes half a second.
+    makes_pages
+        Whether pages will be computed; then what they are computed in is opened in the background.
     """
     from jobs.suite import open_suite
+    from warehouse.ahead import connect_ahead
 
     if State.owns_process and not runs_python and "pandas" not in sys.modules:
         sys.meta_path.insert(0, _WithoutPandas())
-    return open_suite(State.suite, now, ends_soon=State.owns_process)
+    opened = open_suite(State.suite, now, ends_soon=State.owns_process)
+    if makes_pages:
+        connect_ahead(opened.lake)
+    return opened
 
 
 def parse_instant(text: str, option: str) -> datetime:

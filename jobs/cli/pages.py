@@ -36,12 +36,9 @@ def run(
     Examples:  almanac run flight_delay   |   almanac run flight_delay --as-of 2013-10-05T18:00-04:00
     """
     from jobs.predict import run_page
-    from warehouse.ahead import connect_ahead
 
     instant = parse_instant(as_of, "--as-of") if as_of else None
-    opened = the_suite()
-    connect_ahead(opened.lake)
-    result = run_page(opened, product, instant, hindsight=hindsight, progress=console.listener())
+    result = run_page(the_suite(makes_pages=True), product, instant, hindsight=hindsight, progress=console.listener())
     report_pages(result, as_json)
 
 
