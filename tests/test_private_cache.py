@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import errno
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +14,38 @@ from warehouse import private_cache, ranges
 from warehouse.private_cache import Stamps, kept, private_directory
 
 
-def test_a_directory_that_others_can_write_is_not_used(tmp_path: Path) -> None:
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    shared.chmod(0o777)
-    assert not private_cache._is_ours(shared)
-    shared.chmod(0o700)
-    assert private_cache._is_ours(shared)
+def test_what_is_ours_is_closed_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "almanac" / "kept").mkdir(parents=True)
+    for directory in (tmp_path / "almanac", tmp_path / "almanac" / "kept"):
+        directory.chmod(0o777)
+    assert private_directory("kept") == tmp_path / "almanac" / "kept"
+    for directory in (tmp_path / "almanac", tmp_path / "almanac" / "kept"):
+        assert directory.stat().st_mode & 0o022 == 0
+
+
+@pytest.mark.parametrize("theirs", ["almanac", "almanac/kept"])
+def test_what_is_somebody_elses_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: str) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "almanac" / "kept").mkdir(parents=True)
+    real = Path.lstat
+
+    def lstat(path: Path) -> os.stat_result:
+        state = list(real(path))
+        state[4] += path == tmp_path / theirs
+        return os.stat_result(state)
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    found = private_directory("kept")
+    assert found is None or tmp_path not in found.parents
+
+
+def test_a_link_to_elsewhere_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "almanac").symlink_to(tmp_path / "elsewhere")
+    found = private_directory("kept")
+    assert found is None or tmp_path not in found.parents
 
 
 def test_a_place_that_cannot_be_written_is_passed_over(tmp_path: Path) -> None:
@@ -38,11 +65,9 @@ def test_the_first_place_is_taken_that_is_ours(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    private_cache._answers.cache_clear()
-    yield tmp_path / "almanac" / "stamps" / "things"
-    private_cache._answers.cache_clear()
+    return tmp_path / "almanac" / "stamps" / "things"
 
 
 def test_later_processes_know_what_was_stamped_once(cache: Path) -> None:
@@ -112,14 +137,15 @@ def test_answers_of_other_code_or_another_duckdb_are_not_read(
 ) -> None:
     asked: list[str] = []
     new_function(asked)("why?")
-    private_cache._answers.cache_clear()
     monkeypatch.setattr("duckdb.__version__", "99.0")
     new_function(asked)("why?")
-    private_cache._answers.cache_clear()
+    loaded_before = new_function(asked)
     (tmp_path / "ranges.py").write_text("# other code")
     monkeypatch.setattr(ranges, "__file__", str(tmp_path / "ranges.py"))
-    new_function(asked)("why?")
-    assert len(asked) == 3
+    loaded_before("how?")
+    for question in ("why?", "how?"):
+        new_function(asked)(question)
+    assert asked == ["why?", "why?", "how?", "why?", "how?"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"text": 1}', b"\xff"])
@@ -139,3 +165,13 @@ def test_without_a_place_a_process_keeps_its_own_answers(monkeypatch: pytest.Mon
     function = new_function(asked)
     assert function("why?") == function("why?")
     assert asked == ["why?"]
+
+
+def test_a_full_disk_leaves_nothing_behind(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", no_room)
+    assert new_function([])("why?") == Answer("why?", frozenset({4}))
+    (directory,) = cache.parent.parent.glob("answers-*")
+    assert not list(directory.iterdir())

@@ -171,6 +171,6 @@ def test_the_second_parser_is_asked_once_for_each_query(tmp_path: Path, monkeypa
             check("SELECT a FROM weather")
     check("SELECT b FROM landings")
     assert asked == [f"SELECT {what}" for what in ("a FROM landings", *["a FROM weather"] * 2, "b FROM landings")]
-    monkeypatch.setattr(query_module, "_code", lambda: "a newer version")
+    monkeypatch.setattr(query_module, "_sqlglot", lambda: "a newer version")
     check("SELECT a FROM landings")
     assert len(asked) == 5

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache, cached_property, wraps
 from pathlib import Path
@@ -26,14 +27,16 @@ def private_directory(name: str, *, chosen: str | None = None) -> Path | None:
     The places are `chosen`, the user's cache directory, and a private directory for temporary files; None if there is
     none among them.
     """
-    return next((place / name for place in _places(chosen) if _is_ours(place / name)), None)
+    if chosen and _is_ours(Path(chosen) / name):
+        return Path(chosen) / name
+    # Who can write to the place can put another directory where ours was.
+    return next((place / name for place in _places() if _is_ours(place) and _is_ours(place / name)), None)
 
 
-def _places(chosen: str | None) -> Iterator[Path]:
-    if chosen:
-        yield Path(chosen)
-    if cache := os.environ.get("XDG_CACHE_HOME"):
-        yield Path(cache) / "almanac"
+def _places() -> Iterator[Path]:
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if cache.is_absolute():
+        yield cache / "almanac"
     else:
         with suppress(RuntimeError):
             yield Path.home() / ".cache" / "almanac"
@@ -41,14 +44,18 @@ def _places(chosen: str | None) -> Iterator[Path]:
 
 
 def _is_ours(directory: Path) -> bool:
-    """Say whether the directory can be written, and by nobody else."""
+    """Say whether the directory can be written, and by nobody else; our own is closed to others."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = directory.lstat()
+        if hasattr(os, "getuid") and (state.st_uid != os.getuid() or not stat.S_ISDIR(state.st_mode)):
+            return False
+        if state.st_mode & 0o022:
+            directory.chmod(stat.S_IMODE(state.st_mode) & ~0o022)
         tempfile.TemporaryFile(dir=directory).close()
-        state = directory.stat()
     except OSError:
         return False
-    return not hasattr(os, "getuid") or (state.st_uid == os.getuid() and not state.st_mode & 0o022)
+    return True
 
 
 class Stamps:
@@ -112,6 +119,13 @@ def kept(
 
         return TypeAdapter(kind)
 
+    # Of the code that is being loaded; what lies there later may be newer.
+    code = _code_of(packages)
+
+    @cache
+    def place() -> Path | None:
+        return private_directory(f"{name}-{code}")
+
     def decorate(function: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
         answers: dict[str, Answer] = {}
 
@@ -119,8 +133,8 @@ def kept(
         def ask(*arguments: Arguments.args, **keywords: Arguments.kwargs) -> Answer:
             question = hashlib.sha256(repr((arguments, keywords)).encode()).hexdigest()
             if question not in answers:
-                place = _answers(name, packages)
-                file = place / f"{question}.json" if place else None
+                directory = place()
+                file = directory / f"{question}.json" if directory else None
                 found = _read(file, adapter()) if file else None
                 answers[question] = function(*arguments, **keywords) if found is None else found
                 if file and found is None:
@@ -142,19 +156,17 @@ def _read(file: Path, adapter: TypeAdapter[Answer]) -> Answer | None:
 
 def _write(file: Path, text: bytes) -> None:
     """Write a file that no other process sees half written."""
-    with suppress(OSError):
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as unfinished:
-            unfinished.write(text)
-        Path(unfinished.name).replace(file)
+    with suppress(OSError), tempfile.TemporaryDirectory(dir=file.parent) as unfinished:
+        (Path(unfinished) / file.name).write_bytes(text)
+        (Path(unfinished) / file.name).replace(file)
 
 
-@cache
-def _answers(name: str, packages: tuple[ModuleType, ...]) -> Path | None:
-    """Give the directory of a function's answers, named after all code that they follow from."""
+def _code_of(packages: Sequence[ModuleType]) -> str:
+    """Name the code of packages, DuckDB's, and the machine's kind."""
     import duckdb
 
     digest = hashlib.sha256(f"{duckdb.__version__} {platform.machine()}".encode())
     for package in packages:
         for file in sorted(Path(str(package.__file__)).parent.glob("*.py")):
             digest.update(file.read_bytes())
-    return private_directory(f"{name}-{digest.hexdigest()[:16]}")
+    return digest.hexdigest()[:16]

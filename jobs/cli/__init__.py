@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import signal
 import sys
 
 import typer
@@ -62,5 +63,7 @@ def main() -> None:
 
 
 def _stop() -> None:
+    # A second Ctrl-C would break off the waiting for what goes on in the background, in the middle of DuckDB's work.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     typer.echo("almanac: stopped; what was committed stays, and nothing else does.", err=True)
     sys.exit(130)
