@@ -37,7 +37,7 @@ def _running(needs: Needs, *, has_reach: bool) -> str:
     """Add up along all keys, one after the other: what the keys before a key came to is taken away with the rest.
 
     In this order a total needs neither PARTITION BY nor ORDER BY, for which DuckDB would gather the parts of each key
-    before it adds up any: that took a third of the whole query's time. The order is not taken from range_parts itself,
+    before it adds up any: that took a fifth of the whole query's time. The order is not taken from range_parts itself,
     which a CTE that is read twice would not keep.
     """
     running = [
