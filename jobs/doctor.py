@@ -19,7 +19,7 @@ from warehouse.extensions import REQUIRED, extension_file
 from warehouse.lake import Lake
 from warehouse.lineage.binding import bind_suite
 from warehouse.sandbox import Sandbox
-from warehouse.system_sql import system_sql
+from warehouse.system_sql import literal, system_sql
 from warehouse.together import ENTITIES
 
 _PACKAGES = ("duckdb", "polars", "pyarrow", "scikit-learn", "numba", "sqlglot", "skops", "lightgbm", "xgboost")
@@ -76,8 +76,7 @@ def _package(name: str) -> Finding:
 
 def _extension(name: str) -> Finding:
     try:
-        extension_file(name)
-        duckdb.connect().execute(f"LOAD '{extension_file(name)}'")
+        duckdb.connect().execute(f"LOAD {literal(str(extension_file(name)))}")
     except (AlmanacError, duckdb.Error) as error:
         return Finding(f"extension {name}", "error", str(error))
     return Finding(f"extension {name}", "ok", "loads")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from warehouse.errors import UsageError
 from warehouse.private_cache import Stamps
+from warehouse.system_sql import literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -63,7 +64,7 @@ def open_instance() -> duckdb.DuckDBPyConnection:
     connection.execute("SET TimeZone='UTC'")
     for file in files:
         try:
-            connection.execute(f"LOAD '{str(file).replace(chr(39), chr(39) * 2)}'")
+            connection.execute(f"LOAD {literal(str(file))}")
         except duckdb.Error as error:
             connection.close()
             raise UsageError(f"{error}. Install DuckDB and its extensions again.") from error

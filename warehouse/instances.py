@@ -66,7 +66,7 @@ class Instances:
     def get(
         self,
         catalogue: Path,
-        open_one: Callable[[First], duckdb.DuckDBPyConnection],
+        open_one: Callable[[First | None], duckdb.DuckDBPyConnection],
         check: Callable[[duckdb.DuckDBPyConnection], None],
         *,
         read_only: bool,
@@ -77,7 +77,7 @@ class Instances:
         Parameters
         ----------
         open_one
-            Opens one, in one thread at a time; what it is handed is to see the instance before the lake is attached.
+            Opens one, in one thread at a time; what it is handed, if anything, sees it before the lake is attached.
         check
             Looks at one that was opened, and raises if it is not to be used.
         hold
@@ -89,7 +89,7 @@ class Instances:
                 opened = _Kept(catalogue)
                 try:
                     # Held before the lake is attached, which asks many questions.
-                    opened.instance = open_one(opened.hold if hold else _nothing)
+                    opened.instance = open_one(opened.hold if hold else None)
                     check(opened.instance)
                 except BaseException:
                     opened.close()
@@ -115,7 +115,3 @@ def catalogue_key(catalogue: Path) -> _Key:
     """Name a catalogue as this process has it; a lake that was removed and made again is another file."""
     inode = catalogue.stat().st_ino if catalogue.exists() else 0
     return os.getpid(), catalogue.absolute(), inode
-
-
-def _nothing(_: duckdb.DuckDBPyConnection) -> None:
-    return

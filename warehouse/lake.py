@@ -69,7 +69,7 @@ class Lake:
         return self.catalogue.exists()
 
     def connect(
-        self, *, read_only: bool = True, snapshot_id: int | None = None, first: First = lambda instance: None
+        self, *, read_only: bool = True, snapshot_id: int | None = None, first: First | None = None
     ) -> duckdb.DuckDBPyConnection:
         """Open a database instance of its own with this lake attached as `lake` and in use.
 
@@ -97,7 +97,8 @@ class Lake:
         connection = open_instance()
         connection.execute("SET threads = 1")
         try:
-            first(connection)
+            if first is not None:
+                first(connection)
             self._attach(connection, read_only=read_only, snapshot_id=snapshot_id)
         except duckdb.Error as error:
             connection.close()
