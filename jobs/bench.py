@@ -20,7 +20,7 @@ from warehouse.chunk import Chunk
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.sandbox import Sandbox
-from warehouse.system_sql import literal, quote, quote_all, system_sql
+from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -148,7 +148,7 @@ def _one_page(
     with Chunk(sandbox, suite.definitions, product) as chunk:
         made = chunk.compute([page], file, 1, lambda _: None)
         wanted = quote_all([*product.keys, *scorer.feature_names])
-        relation = f"read_parquet({literal(str(file))})"
+        relation = f"read_parquet({literal(exact_path(file))})"
         reader = chunk.cursor.execute(system_sql("pages/scored", columns=wanted, features=relation)).to_arrow_reader(
             _BATCH_ROWS
         )

@@ -7,13 +7,15 @@ suite's own, `module:function`, called with an empty directory; it returns the p
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import importlib
 import importlib.util
 import sys
 import zipfile
+import zlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from warehouse.definitions import Source
 from warehouse.errors import DefinitionError, IngestFailed, NotInstalled
@@ -28,15 +30,31 @@ class DeliveredFile:
     bytes: int
     found: Path
 
-    def readable(self, directory: Path) -> list[str]:
-        """Give the paths to read, unpacking a .zip into `directory`."""
-        if self.found.suffix != ".zip":
-            return [str(self.found)]
+    def readable(self, directory: Path) -> list[Path]:
+        """Give the files to read, unpacking a .zip into `directory`.
+
+        Raises
+        ------
+        IngestFailed
+            If the .zip is damaged or encrypted.
+        """
+        if self.found.suffix.lower() != ".zip":
+            return [self.found]
         target = directory / self.sha256[:16]
-        with zipfile.ZipFile(self.found) as archive:
-            # Python's own name for Mac folders' resource forks, which are no data.
-            members = sorted(name for name in archive.namelist() if not name.endswith("/") and "__MACOSX" not in name)
-            return [archive.extract(name, target) for name in members]
+        try:
+            with zipfile.ZipFile(self.found) as archive:
+                members = sorted(filter(_is_data, archive.infolist()), key=lambda member: member.filename)
+                # Each into a directory of its own: two members may bear one name.
+                return [Path(archive.extract(member, target / f"{n:06}")) for n, member in enumerate(members)]
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error, EOFError) as error:
+            raise IngestFailed(
+                f"the file {self.path} cannot be unpacked: {error}. Deliver it again, without a password."
+            ) from error
+
+
+def _is_data(member: zipfile.ZipInfo) -> bool:
+    """Leave out directories, and the folder in which macOS keeps what belongs to no file's content."""
+    return not member.is_dir() and "__MACOSX" not in PurePosixPath(member.filename).parts
 
 
 def find_files(source: Source, root: Path, directory: Path) -> list[DeliveredFile]:
@@ -70,11 +88,24 @@ def _matches(source: Source, pattern: str, root: Path) -> list[DeliveredFile]:
         base = Path(Path(relative).anchor)
         relative = str(Path(relative).relative_to(base))
     found = sorted(path for path in base.glob(relative) if path.is_file())
+    if (base / relative).is_file():
+        found = [_itself(source, pattern, base / relative, found)]
     if not found:
         raise IngestFailed(
             f"{source.file.where}: no file matches `{pattern}` under {base}. Put the files there, or correct `files`."
         )
     return [_described(path, pattern if pattern.startswith("package:") else str(path)) for path in found]
+
+
+def _itself(source: Source, pattern: str, path: Path, matched: list[Path]) -> Path:
+    """Take a pattern that is also the name of a file for that file, unless it matches others too."""
+    others = [other for other in matched if other != path]
+    if others:
+        raise IngestFailed(
+            f"{source.file.where}: `{pattern}` is the name of a file, and a pattern that matches {others[0]};"
+            f" rename the file, or write `{glob.escape(pattern)}` for the file alone."
+        )
+    return path
 
 
 def _load(source: Source, loader: str, root: Path, directory: Path) -> list[Path]:

@@ -23,7 +23,7 @@ from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.ledger import ModelRecord, PageRecord
 from warehouse.past_pages import PastPage, past_page
-from warehouse.system_sql import literal, quote, quote_all, system_sql
+from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 
 #: How many entities of each fate are listed, unless told otherwise.
 LIMIT = 20
@@ -140,7 +140,7 @@ def _scored(
         constants = {"run_id": run_id, "published_at": suite.clock()}
         scorer = load_scorer(suite.lake, model)
         score_pages(connection, product, model, scorer, features.relation, file, constants, lambda rows: None)
-        yield _State(Side(model.version, None, None), f"(FROM read_parquet({literal(str(file))}))")
+        yield _State(Side(model.version, None, None), f"(FROM read_parquet({literal(exact_path(file))}))")
 
 
 def _why_published(before: PageRecord, after: PageRecord) -> list[str]:

@@ -24,7 +24,7 @@ from warehouse.definitions import Source
 from warehouse.errors import DefinitionError, IngestFailed, NotInstalled, RunFailed
 from warehouse.lake import table_columns, use_all_cores
 from warehouse.ledger import Ingestion
-from warehouse.system_sql import literal, quote, quote_all, system_sql
+from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 from warehouse.tables import ensure_table
 
 _LOCK_TIMEOUT_S = 600.0
@@ -109,7 +109,7 @@ def _take_in(suite: Suite, source: Source, meter: RunMeter, directory: Path) -> 
             return None
         use_all_cores(connection)
         ingest_id = ledger.newest_ingest_id(connection) + 1
-        paths = [path for file in files for path in file.readable(directory)]
+        paths = [exact_path(path) for file in files for path in file.readable(directory)]
         with _readable(source, files):
             # The lake stays in use as `lake`; the delivery is compared in the instance's own memory.
             connection.execute(f"SET temp_directory = {literal(str(directory / 'spill'))}")

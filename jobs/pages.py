@@ -32,7 +32,7 @@ from warehouse.errors import RunFailed, ScoringFailed
 from warehouse.ledger import ModelRecord, PageRecord, RunRecord
 from warehouse.publishing import StagedRows, publish, record_definitions
 from warehouse.sandbox import Sandbox, timestamp_literal
-from warehouse.system_sql import literal, quote, quote_all, system_sql
+from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 
 #: So much of an error or of a check's messages stands beside a page in the ledger.
 _NOTE_CHARACTERS = 500
@@ -197,7 +197,7 @@ class _ChunkOfPages:
             n_rows |= made.n_rows
             self.failed |= self.chunk.failed
             self._warn_of(self.chunk.differing)
-            relations.append(f"(FROM read_parquet({literal(str(file))}))")
+            relations.append(f"(FROM read_parquet({literal(exact_path(file))}))")
             records = [self._record("features", page, made.n_rows[page]) for page in made.n_rows]
             self._stage(StagedRows("features", file, made.columns, records))
         if reused:
@@ -226,13 +226,13 @@ class _ChunkOfPages:
         except ScoringFailed as error:
             relation = self._take_out_refused(model, features, relation, error)
             columns = self._write_scores(model, relation, file)
-        valid = dict(self.chunk.cursor.execute(system_sql("pages/validity"), [str(file)]).fetchall())
+        valid = dict(self.chunk.cursor.execute(system_sql("pages/validity"), [exact_path(file)]).fetchall())
         records = [
             replace(self._record("predictions", page, n_rows, model), valid_until=valid.get(page))
             for page, n_rows in features.n_rows.items()
         ]
         self._stage(StagedRows("predictions", file, columns, records))
-        predictions = f"read_parquet({literal(str(file))})"
+        predictions = f"read_parquet({literal(exact_path(file))})"
         relations = {"features": relation, "predictions": predictions}
         relations["page"] = system_sql(
             "pages/side_by_side", score=quote(self.product.score_column), keys=quote_all(self.product.keys), **relations

@@ -18,7 +18,7 @@ import duckdb
 from warehouse.definitions import Product
 from warehouse.errors import ScoringFailed
 from warehouse.ledger import ModelRecord
-from warehouse.system_sql import quote_all, system_sql
+from warehouse.system_sql import exact_path, quote_all, system_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,7 +88,7 @@ def score_pages(
     ):
         for batch in batches:
             writer.write_batch(batch)
-    described = cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [str(file)]).fetchall()
+    described = cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [exact_path(file)]).fetchall()
     return {str(row[0]): str(row[1]) for row in described}
 
 

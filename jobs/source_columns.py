@@ -20,6 +20,7 @@ from warehouse.lake import table_columns
 from warehouse.lineage.sample_files import describe, describe_over_samples, readers_of
 from warehouse.lineage.selects import trace_query
 from warehouse.lineage.suite_graph import SourceColumns
+from warehouse.system_sql import exact_path
 
 #: What the suite adds to a source's table, and queries do not read.
 _OF_THE_SUITE = ("known_at", "ingest_id", "withdrawn")
@@ -75,7 +76,7 @@ def _lake_columns(suite: Suite, source: Source) -> dict[str, str]:
 def _look_at_files(suite: Suite, source: Source) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
     with tempfile.TemporaryDirectory() as directory:
         found = find_files(source, suite.root, Path(directory))
-        paths = [path for file in found for path in file.readable(Path(directory))]
+        paths = [exact_path(path) for file in found for path in file.readable(Path(directory))]
         where = source.file.where
         files = {reader.files: describe(f"SELECT * FROM {reader.call}", paths, where) for reader in readers_of(source)}
         return describe(source.query.text, paths, where), files

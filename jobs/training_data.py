@@ -28,7 +28,7 @@ from warehouse.errors import UsageError
 from warehouse.labels import compute_labels
 from warehouse.lake import table_columns
 from warehouse.sandbox import Sandbox
-from warehouse.system_sql import literal, quote, quote_all, system_sql
+from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -171,7 +171,7 @@ class LabelledPages:
             with Chunk(self.sandbox, self.suite.definitions, self.product) as chunk:
                 file = self.directory / f"anew-{number:05}.parquet"
                 chunk.compute(self.pages[start : start + _PAGES_ANEW], file, os.cpu_count() or 1, lambda _: None)
-        return f"read_parquet({literal(str(self.directory / 'anew-*.parquet'))})"
+        return f"read_parquet({literal(exact_path(self.directory) + '/anew-*.parquet')})"
 
     def __enter__(self) -> LabelledPages:
         return self
@@ -190,7 +190,7 @@ class LabelledPages:
         )
         cursor = self.sandbox.cursor()
         try:
-            parameters = {"labels": str(file), "first": first, "until": until}
+            parameters = {"labels": exact_path(file), "first": first, "until": until}
             table = cursor.execute(query, parameters).to_arrow_table()
         finally:
             cursor.close()

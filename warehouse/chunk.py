@@ -21,7 +21,7 @@ from warehouse.errors import RunFailed
 from warehouse.page_layout import PageColumn, joined_on, page_columns
 from warehouse.query import CheckedQuery
 from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox, SandboxPage, timestamp_literal
-from warehouse.system_sql import literal, quote, quote_all, system_sql
+from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 from warehouse.together import ENTITIES, PAGE_COLUMN, Together
 
 #: From how many pages on they are made together where that can be: for fewer, it costs more than it saves.
@@ -230,7 +230,7 @@ class Chunk:
         return f"LEFT JOIN {self.table(use.group)} AS use_{index} ON {' AND '.join(conditions)}"
 
     def _types(self, file: Path) -> dict[str, str]:
-        rows = self.cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [str(file)]).fetchall()
+        rows = self.cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [exact_path(file)]).fetchall()
         return {str(row[0]): str(row[1]) for row in rows}
 
     def _take_out(self, pages: Iterable[datetime]) -> None:
@@ -240,7 +240,7 @@ class Chunk:
 
     def _pages_with_repeated_keys(self, file: Path, counts: Mapping[datetime, int]) -> list[datetime]:
         """Find the pages that have more rows in the join than entities, and note why."""
-        joined = dict(self.cursor.execute(system_sql("pages/staged"), [str(file)]).fetchall())
+        joined = dict(self.cursor.execute(system_sql("pages/staged"), [exact_path(file)]).fetchall())
         wrong = [page for page, n_rows in joined.items() if n_rows != counts[page]]
         self.failed |= {page: self._explain_repeated_keys(page) for page in wrong}
         return wrong

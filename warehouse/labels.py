@@ -19,7 +19,7 @@ from warehouse.definitions import Definitions, Product
 from warehouse.errors import DefinitionError, RunFailed
 from warehouse.ledger import PageRecord, SourceFacts
 from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox
-from warehouse.system_sql import literal, quote_all, system_sql
+from warehouse.system_sql import exact_path, literal, quote_all, system_sql
 
 #: The type in which each kind of label is kept.
 LABEL_TYPES = {"binary": "INTEGER", "regression": "DOUBLE"}
@@ -67,7 +67,7 @@ def compute_labels(
         )
         cursor.execute(statement)
         _check(cursor, product, file)
-        counts = dict(cursor.execute(system_sql("pages/staged"), [str(file)]).fetchall())
+        counts = dict(cursor.execute(system_sql("pages/staged"), [exact_path(file)]).fetchall())
         columns = {key: found[key] for key in product.keys} | {"as_of": "TIMESTAMP", "label": kind}
         return LabelPages(file, {page: counts.get(page, 0) for page in pages}, columns)
     finally:
@@ -100,14 +100,15 @@ def _collect(
 
 
 def _check(cursor: duckdb.DuckDBPyConnection, product: Product, file: Path) -> None:
-    repeated = cursor.execute(system_sql("labels/repeated", keys=quote_all(product.keys)), [str(file)]).fetchone()
+    staged = exact_path(file)
+    repeated = cursor.execute(system_sql("labels/repeated", keys=quote_all(product.keys)), [staged]).fetchone()
     if repeated:
         raise RunFailed(
             f"{product.label.where}: more than one label for one entity of the page {repeated[0]}: {repeated[1:]}."
         )
     if product.header.label.kind == "binary":
         odd = "SELECT DISTINCT label FROM read_parquet($1) WHERE label NOT IN (0, 1) LIMIT 3"
-        values = [row[0] for row in cursor.execute(odd, [str(file)]).fetchall()]
+        values = [row[0] for row in cursor.execute(odd, [staged]).fetchall()]
         if values:
             raise RunFailed(f"{product.label.where}: a binary label is 0 or 1; found {values}.")
 

@@ -28,7 +28,7 @@ import filelock
 from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError, PublishFailed, RunFailed, UsageError
 from warehouse.extensions import open_instance
 from warehouse.instances import First, Instances
-from warehouse.system_sql import literal, quote, system_sql
+from warehouse.system_sql import exact_path, literal, quote, system_sql
 
 #: Raised when a lake's tables change in a way that older versions cannot read.
 LAKE_FORMAT = 1
@@ -274,7 +274,7 @@ class Commit:
         staged.replace(target)
         self.connection.execute(
             "CALL ducklake_add_data_files('lake', $1, $2, schema => $3, allow_missing => true)",
-            [table, str(target.resolve()), schema],
+            [table, exact_path(target.resolve()), schema],
         )
 
     def add_rows(self, schema: str, table: str, staged: Path, *, as_it_is: bool) -> None:
@@ -283,7 +283,7 @@ class Commit:
             self.add_file(schema, table, staged)
         else:
             target = f"{quote(schema)}.{quote(table)}"
-            self.execute(f"INSERT INTO {target} BY NAME SELECT * FROM read_parquet($1)", [str(staged)])
+            self.execute(f"INSERT INTO {target} BY NAME SELECT * FROM read_parquet($1)", [exact_path(staged)])
 
 
 _instances = Instances()

@@ -16,7 +16,7 @@ from warehouse import ledger
 from warehouse.definitions import Product
 from warehouse.lake import Commit, table_columns
 from warehouse.ledger import DefinitionsRecord, GridRecord, PageRecord, Record
-from warehouse.system_sql import literal, quote, quote_all, system_sql
+from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 from warehouse.tables import ensure_table
 
 
@@ -82,7 +82,7 @@ def _replace(
     if as_it_is:
         commit.add_file(rows.kind, product.name, rows.file)
     else:
-        commit.execute(system_sql("publish/insert_rows", target=target), {"file": str(rows.file), "pages": kept})
+        commit.execute(system_sql("publish/insert_rows", target=target), {"file": exact_path(rows.file), "pages": kept})
 
 
 def ensure_views(commit: Commit, product: Product) -> None:

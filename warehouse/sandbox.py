@@ -25,7 +25,7 @@ from warehouse.definitions import Source
 from warehouse.errors import DefinitionError, RunFailed, UsageError
 from warehouse.lake import Lake, check_format, table_columns, use_all_cores
 from warehouse.query import CheckedQuery
-from warehouse.system_sql import literal, quote, quote_all, system_sql
+from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 
 #: What a view of a source leaves out of the lake's table: the suite's own bookkeeping.
 _HIDDEN = ("ingest_id", "withdrawn")
@@ -86,7 +86,9 @@ class Sandbox:
         if spill is not None:
             self._instance.execute(f"SET temp_directory = {literal(str(spill))}")
             self._limit_memory(os.environ.get(MEMORY_LIMIT_VARIABLE, MEMORY_LIMIT))
-        listed = ", ".join(literal(f"{folder}{os.sep}") for folder in folders)
+        # Of a path that DuckDB would take for a pattern, the pattern that matches it is looked up here first.
+        paths = {path for folder in folders for path in (str(folder), exact_path(folder))}
+        listed = ", ".join(literal(f"{path}{os.sep}") for path in sorted(paths))
         self._instance.execute(f"SET allowed_directories = [{listed}]")
         # Many pages are joined to facts by two inequalities; DuckDB 1.5 would join a table of under a thousand rows
         # by one of them, and filter by the other: ten times slower.

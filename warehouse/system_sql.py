@@ -11,9 +11,12 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from warehouse.errors import UsageError
+
 #: `sql/` stands beside `warehouse/`, in a checkout and in an installed wheel alike.
 SQL_ROOT = Path(__file__).parent.parent / "sql"
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_WILDCARD = re.compile(r"[*?\[]")
 
 
 @cache
@@ -43,3 +46,21 @@ def quote_all(names: Iterable[str], prefix: str = "") -> str:
 def literal(text: str) -> str:
     """Quote a string for the few places where DuckDB takes no parameter (ATTACH, SET, CREATE VIEW)."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def exact_path(path: str | Path) -> str:
+    """Write a path for DuckDB's file readers, which take every path for a pattern, so that it matches that file only.
+
+    Without this, `o[1].csv` (a browser's second download) reads `o1.csv`.
+
+    Raises
+    ------
+    UsageError
+        If the path holds a backslash besides `*`, `?` or `[`: no pattern of DuckDB's matches just that.
+    """
+    text = str(path)
+    if not _WILDCARD.search(text):
+        return text
+    if "\\" in text:
+        raise UsageError(f"the path {text} holds a backslash and one of `*`, `?` and `[`, which DuckDB cannot open.")
+    return _WILDCARD.sub(lambda match: f"[{match[0]}]", text)
