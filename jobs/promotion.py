@@ -16,6 +16,7 @@ from jobs.judging import Verdict, judge_version
 from jobs.models.surroundings import who
 from jobs.models.versions import ModelHistory, model_history
 from jobs.progress import Progress, Silent
+from jobs.promotion_history import Stretch, stretch, to_undo, undoing
 from jobs.suite import Suite
 from warehouse import ledger
 from warehouse.decisions import Decision, GateRecord, decisions, extend_ledger
@@ -26,10 +27,11 @@ from warehouse.ledger import ModelRecord, Promotion
 
 @dataclass(frozen=True)
 class Decided:
-    """A decision as recorded, and what its gates found."""
+    """A decision as recorded, what its gates found, and the pages that the version writes by it."""
 
     decision: Decision
     verdict: Verdict
+    stretch: Stretch
 
 
 def promote(
@@ -44,6 +46,8 @@ def promote(
 ) -> Decided:
     """Make a version live for the pages from an instant on, if its gates pass or it is forced.
 
+    It writes them up to where a promotion that stands takes effect later; the stretch is given with the decision.
+
     Parameters
     ----------
     effective_from
@@ -55,7 +59,8 @@ def promote(
     Raises
     ------
     UsageError
-        If it would write pages of which it has seen the labels, is retired, or is forced without a reason.
+        If it would write pages of which it has seen the labels, is retired, or is forced without a reason; or if
+        another version would go on writing the page of that instant.
     RunFailed
         If a gate does not pass; the decision is recorded, and the live version stays.
     """
@@ -84,7 +89,8 @@ def promote(
         decision = record_decision(
             commit, suite, model, verdict, "promote", taken=True, forced=forced, starts=[start], reason=reason
         )
-    return Decided(decision, verdict)
+        written = stretch(ledger.promotions(commit.connection, product.name), start, version)
+    return Decided(decision, verdict, written)
 
 
 def _refuse(suite: Suite, model: ModelRecord, verdict: Verdict, live: ModelRecord | None, reason: str | None) -> None:
@@ -124,56 +130,38 @@ def retire(suite: Suite, product_name: str, version: str, reason: str | None = N
 
 def rollback(
     suite: Suite, product_name: str, *, effective_from: datetime | None = None, reason: str | None = None
-) -> Decision:
+) -> Decided:
     """Take back the promotion that decides who writes the product's pages now.
 
     The version that was live before it is live again, for the pages from where that promotion took effect (or from
     `effective_from`): those that the other one wrote are stale then, and a backfill makes them again. No gate is
-    asked. Going back again goes one promotion further back.
+    asked. Going back again goes one promotion further back. A promotion for pages to come stands.
 
     Raises
     ------
     UsageError
-        If there is nothing to go back to, or the version to go back to is retired.
+        If there is nothing to go back to, the version to go back to is retired, or another promotion decides from
+        `effective_from` on.
     """
     product = suite.definitions.product(product_name)
     now = suite.clock()
     with suite.lake.commit(f"roll back the model of {product.name}") as commit:
         extend_ledger(commit)
         history = model_history(commit.connection, product.name)
-        standing = standing_promotions(history.promotions)
-        undone = ledger.deciding_promotion(standing, now)
-        rest = [promotion for promotion in standing if promotion is not undone]
-        before = ledger.deciding_promotion(rest, now)
-        if undone is None or before is None:
-            there = f"{undone.version} is the first that was live" if undone else "no version is live"
-            raise UsageError(f"{product.name} has nothing to go back to: {there}.")
+        _, before = to_undo(product.name, history.promotions, now)
         if _is_retired(decisions(commit.connection, product.name), before.version):
             raise UsageError(
                 f"{product.name} would go back to {before.version}, which is retired. Promote the version that you"
                 " want instead."
             )
         model = history.version(before.version)
-        start = max(effective_from or undone.effective_from, undone.effective_from, model.label_cutoff)
-        # What was taken back before this took effect at later pages; these would else go on being decided by that.
-        later = {one.effective_from for one in history.promotions if start < one.effective_from <= now}
-        starts = [start, *sorted(later)]
-        verdict = Verdict([], undone.version)
-        return record_decision(commit, suite, model, verdict, "rollback", taken=True, starts=starts, reason=reason)
-
-
-def standing_promotions(promotions: Sequence[Promotion]) -> list[Promotion]:
-    """Give the promotions that have not been taken back, in the order of their making."""
-    standing: list[Promotion] = []
-    seen: set[int | None] = set()
-    for promotion in promotions:
-        if promotion.action != "rollback":
-            standing.append(promotion)
-        elif promotion.snapshot_id not in seen:  # one commit takes one promotion back, whatever pages that reaches
-            seen.add(promotion.snapshot_id)
-            undone = ledger.deciding_promotion(standing, promotion.effective_from)
-            standing = [other for other in standing if other is not undone]
-    return standing
+        found = undoing(product.name, history.promotions, now, effective_from, model.label_cutoff)
+        verdict = Verdict([], found.undone.version)
+        decision = record_decision(
+            commit, suite, model, verdict, "rollback", taken=True, starts=found.starts, reason=reason
+        )
+        promotions = ledger.promotions(commit.connection, product.name)
+        return Decided(decision, verdict, stretch(promotions, found.starts[0], model.version))
 
 
 def record_decision(

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jobs.model_table import live, model_card, model_rows
 from jobs.page_states import page_states
 from jobs.predict import predict_pages
 from jobs.progress import Silent
 from jobs.promotion import promote, retire, rollback
+from jobs.promotion_history import stretch, undoing
 from jobs.registering import Order
 from jobs.suite import Suite, open_suite
 from jobs.train import train
+from tests.command_line import said
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at
 from tests.lakes import rows
 from warehouse.errors import RunFailed, UsageError
+from warehouse.ledger import Promotion, model_in_effect
 
 YAML = "sql/products/late_order/product.yaml"
 V2_FROM, V3_FROM = datetime(2026, 3, 12), datetime(2026, 3, 20)
@@ -99,7 +105,7 @@ def test_going_back_restores_the_version_before_and_makes_its_successors_pages_s
     product = three.definitions.product(PRODUCT)
     pages = product.pages_between(V2_FROM, V2_FROM + timedelta(days=2))
     predict_pages(three, product, pages)
-    decision = rollback(three, PRODUCT, reason="v2 reads a broken column")
+    decision = rollback(three, PRODUCT, reason="v2 reads a broken column").decision
     assert (decision.version, decision.against, decision.effective_from) == ("v1", "v2", V2_FROM)
     assert [state.why for state in page_states(three, product, pages)] == ["made by v2; v1 is in effect"] * 2
     with pytest.raises(UsageError, match="v1 is the first that was live"):
@@ -109,19 +115,99 @@ def test_going_back_restores_the_version_before_and_makes_its_successors_pages_s
 def test_going_back_twice_goes_two_promotions_back(three: Suite) -> None:
     promote(three, PRODUCT, "v2")
     promote(three, PRODUCT, "v3")
-    assert rollback(three, PRODUCT).version == "v2"
-    assert rollback(three, PRODUCT).version == "v1"
+    assert rollback(three, PRODUCT).decision.version == "v2"
+    assert rollback(three, PRODUCT).decision.version == "v1"
     assert version_at(three, NOW) == "v1"
     promote(three, PRODUCT, "v3")
-    assert rollback(three, PRODUCT).version == "v1"
+    assert rollback(three, PRODUCT).decision.version == "v1"
 
 
 def test_promotions_of_one_start_are_taken_back_one_by_one(three: Suite) -> None:
     promote(three, PRODUCT, "v1", effective_from=V3_FROM)
     promote(three, PRODUCT, "v2", effective_from=V3_FROM)
     assert version_at(three, NOW) == "v2"
-    assert rollback(three, PRODUCT).version == "v1"
+    assert rollback(three, PRODUCT).decision.version == "v1"
     assert version_at(three, NOW) == "v1"
+
+
+def test_a_promotion_before_a_standing_one_says_how_far_it_reaches(three: Suite) -> None:
+    promote(three, PRODUCT, "v2", effective_from=V3_FROM)
+    start = V2_FROM + timedelta(days=1)
+    followed = promote(three, PRODUCT, "v2", effective_from=start).stretch
+    assert followed.end is None, "it is the same version that follows"
+    promote(three, PRODUCT, "v3", effective_from=NOW)
+    written = promote(three, PRODUCT, "v1", effective_from=start).stretch
+    assert (written.start, written.end, written.next_version) == (start, V3_FROM, "v2")
+    done = said(three.root, "promote", PRODUCT, "v1", "--effective-from", f"{start:%Y-%m-%d}")
+    assert f"v1 is live for the pages from {start} to before {V3_FROM}, where v2 takes over" in done
+    assert f"almanac promote {PRODUCT} v1 --effective-from {V3_FROM:%Y-%m-%dT%H:%M}" in done
+    told = json.loads(said(three.root, "promote", PRODUCT, "v1", "--effective-from", f"{start:%Y-%m-%d}", "--json"))
+    assert (told["effective_until"], told["next_version"]) == (f"{V3_FROM.isoformat()}Z", "v2")
+
+
+def test_a_promotion_that_would_not_count_since_the_clock_was_set_back_is_refused(three: Suite) -> None:
+    promote(three, PRODUCT, "v2", effective_from=V3_FROM)
+    before = three.lake.newest_snapshot()
+    with pytest.raises(UsageError, match=r"v1 would not write the page of .*v2, promoted at .*set it right"):
+        promote(open_suite(three.root, clock_at(NOW - timedelta(days=1))), PRODUCT, "v1", effective_from=V3_FROM)
+    assert three.lake.newest_snapshot() == before
+
+
+def test_going_back_leaves_a_promotion_to_come_alone(three: Suite) -> None:
+    promote(three, PRODUCT, "v2")
+    coming = NOW + timedelta(days=3)
+    promote(three, PRODUCT, "v3", effective_from=coming)
+    with pytest.raises(UsageError, match=r"are v3's by a promotion to come\. Give an --effective-from before"):
+        rollback(three, PRODUCT, effective_from=coming + timedelta(days=1))
+    assert version_at(three, coming + timedelta(days=2)) == "v3"
+    done = rollback(three, PRODUCT)
+    assert (done.stretch.start, done.stretch.end, done.stretch.next_version) == (V2_FROM, coming, "v3")
+    assert [version_at(three, at) for at in (V2_FROM, NOW, coming)] == ["v1", "v1", "v3"]
+
+
+def test_going_back_from_pages_to_come_is_not_taken_for_done_when_it_is_asked_again(three: Suite) -> None:
+    promote(three, PRODUCT, "v2")
+    rollback(three, PRODUCT, effective_from=NOW + timedelta(days=2))
+    assert version_at(three, NOW) == "v2"
+    with pytest.raises(UsageError, match=r"v2 has been taken back already, for pages to come\. To have v1 write"):
+        rollback(three, PRODUCT)
+    promote(three, PRODUCT, "v1", effective_from=V2_FROM)
+    assert version_at(three, NOW) == "v1"
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["promote", "rollback"]), st.integers(1, 4), st.integers(-6, 6)),
+        min_size=2,
+        max_size=12,
+    )
+)
+def test_what_a_decision_says_of_the_pages_is_what_the_ledger_says(made: list[tuple[str, int, int]]) -> None:
+    """Any decisions in any order: the pages of the stretch that is said change, to that version; no others do."""
+    day = timedelta(days=1)
+    promotions = [_promotion("v1", NOW - 10 * day, 0, "promote")]
+    instants = [NOW + number * day / 2 for number in range(-22, 24)]
+    for number, (action, version, days) in enumerate(made, 1):
+        before = [model_in_effect(promotions, at) for at in instants]
+        start, name = NOW + days * day, f"v{version}"
+        if action == "promote":
+            added, starts = name, [start]
+        else:
+            try:
+                found = undoing(PRODUCT, promotions, NOW, start, NOW - 20 * day)
+            except UsageError:
+                continue
+            added, starts = found.before.version, found.starts
+        promotions += [_promotion(added, each, number, action) for each in starts]
+        written = stretch(promotions, starts[0], added)
+        for at, was in zip(instants, before, strict=True):
+            inside = written.start <= at and (written.end is None or at < written.end)
+            assert model_in_effect(promotions, at) == (added if inside else was)
+
+
+def _promotion(version: str, start: datetime, number: int, action: str) -> Promotion:
+    at = NOW + timedelta(seconds=number)
+    return Promotion(PRODUCT, version, start, at, "x", None, action, snapshot_id=number)
 
 
 def test_what_was_live_then_and_what_writes_the_page_now_are_told_apart(three: Suite) -> None:

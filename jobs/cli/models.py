@@ -12,6 +12,7 @@ from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant
 
 if TYPE_CHECKING:
     from jobs.model_table import ModelCard
+    from jobs.promotion_history import Stretch
     from warehouse.decisions import Decision
     from warehouse.ledger import Promotion
 
@@ -167,14 +168,16 @@ def rollback(
     from jobs.promotion import rollback as run
 
     start = parse_instant(effective_from, "--effective-from") if effective_from else None
-    decision = run(the_suite(), product, effective_from=start, reason=reason)
+    done = run(the_suite(), product, effective_from=start, reason=reason)
+    decision, written = done.decision, done.stretch
     if as_json:
-        console.print_json(vars(decision))
+        console.print_json({**vars(decision), **_end_of(written)})
         return
+    end = f"{written.end:%Y-%m-%dT%H:%M}" if written.end else "T"
     typer.echo(
-        f"{product}: {decision.version} writes the pages from {decision.effective_from} on, instead of"
+        f"{product}: {decision.version} writes {written.said}, instead of"
         f" {decision.against}. What {decision.against} wrote of them is stale; make it again:"
-        f" almanac backfill {product} --from {decision.effective_from:%Y-%m-%dT%H:%M} --to T --only stale"
+        f" almanac backfill {product} --from {written.start:%Y-%m-%dT%H:%M} --to {end} --only stale"
     )
 
 
@@ -190,7 +193,8 @@ def promote(
 ) -> None:
     """Make a version live for the pages from an instant on, if the product's gates pass.
 
-    By default from its label cut-off, or from where the newest promotion takes effect, if that is later.
+    By default from its label cut-off, or from where the newest promotion takes effect, if that is later. A version
+    writes pages up to where another one's promotion takes effect; which they are is said.
 
     Examples:  almanac promote flight_delay v2   |   almanac promote flight_delay v1 --force --reason "v2 is broken"
     """
@@ -207,13 +211,23 @@ def promote(
         progress=console.listener(),
     )
     if as_json:
-        console.print_json({**vars(done.decision), "gates": [vars(gate) for gate in done.verdict.gates]})
+        gates = [vars(gate) for gate in done.verdict.gates]
+        console.print_json({**vars(done.decision), **_end_of(done.stretch), "gates": gates})
         return
     console.print_table(
         [{"gate": gate.gate, "passed": gate.passed, "found": gate.message} for gate in done.verdict.gates], "Gates"
     )
     forced = ", by force" if done.decision.forced else ""
-    typer.echo(f"{product}: {version} is live for the pages from {done.decision.effective_from} on{forced}.")
+    typer.echo(f"{product}: {version} is live for {done.stretch.said}{forced}.")
+    if done.stretch.end is not None:
+        typer.echo(
+            f"To have it write those too: almanac promote {product} {version} --effective-from"
+            f" {done.stretch.end:%Y-%m-%dT%H:%M}"
+        )
+
+
+def _end_of(written: Stretch) -> dict[str, Any]:
+    return {"effective_until": written.end, "next_version": written.next_version}
 
 
 def retire(

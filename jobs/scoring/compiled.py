@@ -51,7 +51,14 @@ def build_program(estimator: Any, block: Block, kinds: Sequence[str], feature_na
     if known is None:
         raise NotUnderstood(f"{type(model).__name__} is not among the models that are understood")
     read, make_link = known
-    return TreeProgram(read(model, block), kinds, feature_names, make_link(model))
+    try:
+        ensemble, link = read(model, block), make_link(model)
+    except NotUnderstood:
+        raise
+    except Exception as error:
+        # What is read is another library's own format: whatever there is new in it, the estimator knows.
+        raise NotUnderstood(f"{type(model).__name__} could not be read ({type(error).__name__}: {error})") from error
+    return TreeProgram(ensemble, kinds, feature_names, link)
 
 
 class CompiledScorer:

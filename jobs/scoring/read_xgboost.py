@@ -99,7 +99,8 @@ def read_xgboost(model: Any, block: Block) -> Ensemble:
     Raises
     ------
     NotUnderstood
-        The booster is linear or drops trees, its trees have several outputs, or a number stands for missing.
+        The booster is linear or drops trees, there are no trees, its trees have several outputs, it predicts several
+        quantiles or targets, or a number stands for missing.
     """
     if not np.isnan(model.missing):
         raise NotUnderstood(f"XGBoost takes {model.missing} for missing")
@@ -108,14 +109,21 @@ def read_xgboost(model: Any, block: Block) -> Ensemble:
     if booster["name"] != "gbtree":
         raise NotUnderstood(f"XGBoost's booster is {booster['name']}")
     parts, outputs = booster["model"]["trees"], booster["model"]["tree_info"]
-    if any(int(part["tree_param"]["size_leaf_vector"]) > 1 for part in parts):
+    if not parts:
+        raise NotUnderstood("XGBoost's model has no trees")
+    # Such a model adds its leaves up in another order even where it has one output: -0.0 where ours gives 0.0.
+    vectors = getattr(model, "multi_strategy", None) == "multi_output_tree"
+    if vectors or any(int(part["tree_param"]["size_leaf_vector"]) > 1 for part in parts):
         raise NotUnderstood("XGBoost's trees have several outputs")
     if (best := getattr(model, "best_iteration", None)) is not None:
         end = booster["model"]["iteration_indptr"][best + 1]
         parts, outputs = parts[:end], outputs[:end]
+    base = _base_margin(model)
+    if len(base) > 1 and not hasattr(model, "predict_proba"):
+        raise NotUnderstood("XGBoost's model predicts several quantiles or targets")
     reader = _Reader()
     trees = tuple(reader.tree(part, output) for part, output in zip(parts, outputs, strict=True))
-    return Ensemble(_features(block, trees), trees, _base_margin(model), tuple(reader.sets))
+    return Ensemble(_features(block, trees), trees, base, tuple(reader.sets))
 
 
 class XGBoostLink:
