@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 import filelock
 
 from jobs.deliveries import DeliveredFile, find_files
+from jobs.facts.reading import Reading, is_of_a_file, read_delivery
+from jobs.facts.set_aside import AsideFile, files_aside, record_files_aside
 from jobs.metering import RunMeter
 from jobs.progress import Progress, Silent
 from jobs.suite import Suite, almanac_version
 from warehouse import ledger
 from warehouse.definitions import Source
-from warehouse.errors import DefinitionError, IngestFailed, NotInstalled, RunFailed
+from warehouse.errors import DefinitionError, FilesSetAside, IngestFailed, NotInstalled, RunFailed
 from warehouse.lake import table_columns, use_all_cores
 from warehouse.ledger import Ingestion
-from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
+from warehouse.system_sql import literal, quote, quote_all, system_sql
 from warehouse.tables import ensure_table
 
 _LOCK_TIMEOUT_S = 600.0
@@ -37,13 +39,14 @@ _REJECT_COLUMNS = {"withdrawn": "BOOLEAN", "ingest_id": "BIGINT", "reason": "VAR
 class IngestResult:
     """What became of one source. `ingestion` is None if every file had been taken in before.
 
-    `passed_over` says why, if the source was not looked at.
+    `passed_over` says why, if the source was not looked at; `reading`, which files were set aside or lack columns.
     """
 
     source: str
     ingestion: Ingestion | None
     wall_s: float
     passed_over: str = ""
+    reading: Reading = field(default_factory=Reading)
 
 
 def ingest(suite: Suite, names: Sequence[str] = (), progress: Progress | None = None) -> list[IngestResult]:
@@ -58,6 +61,8 @@ def ingest(suite: Suite, names: Sequence[str] = (), progress: Progress | None = 
     IngestFailed
         If a source's files cannot be read as declared, or every source was passed over. Sources before it stay
         ingested.
+    FilesSetAside
+        If files were set aside; everything else was taken in, and the error has the results.
     """
     progress = progress or Silent()
     sources = [suite.definitions.source(name) for name in names or suite.definitions.sources]
@@ -74,6 +79,9 @@ def ingest(suite: Suite, names: Sequence[str] = (), progress: Progress | None = 
     progress.finish()
     if results and all(result.passed_over for result in results):
         raise IngestFailed("\n".join(["no source could be ingested:", *(result.passed_over for result in results)]))
+    aside = [f"{result.source}: {one.file.path}: {one.reason}" for result in results for one in result.reading.aside]
+    if aside:
+        raise FilesSetAside(aside, results)
     return results
 
 
@@ -92,38 +100,41 @@ def _ingest_source(suite: Suite, source: Source, *, may_pass: bool) -> IngestRes
     meter = RunMeter(suite, "ingest")
     with suite.staging(meter.run_id) as directory:
         try:
-            ingestion = _take_in(suite, source, meter, directory)
+            ingestion, reading = _take_in(suite, source, meter, directory)
         except NotInstalled as error:
             if not may_pass:
                 raise
             return IngestResult(source.name, None, meter.wall_s, str(error))
         except OSError as error:
             raise IngestFailed(f"{source.file.where}: {error}. Nothing of this delivery was taken in.") from error
-    return IngestResult(source.name, ingestion, meter.wall_s)
+    return IngestResult(source.name, ingestion, meter.wall_s, reading=reading)
 
 
-def _take_in(suite: Suite, source: Source, meter: RunMeter, directory: Path) -> Ingestion | None:
+def _take_in(suite: Suite, source: Source, meter: RunMeter, directory: Path) -> tuple[Ingestion | None, Reading]:
     with contextlib.closing(suite.lake.connect()) as connection:
-        files = _pending(connection, source, find_files(source, suite.root, directory))
+        aside = files_aside(connection, source.name, forgotten=True)
+        files = _pending(connection, source, find_files(source, suite.root, directory), aside)
         if not files:
-            return None
+            return None, Reading()
         use_all_cores(connection)
+        # The lake stays in use as `lake`; the delivery is compared in the instance's own memory.
+        connection.execute(f"SET temp_directory = {literal(str(directory / 'spill'))}")
+        reading, columns = _read(connection, source, files, directory, meter)
+        record_files_aside(suite, source, reading, aside, meter.run_id, meter.started_at)
+        if not reading.taken:
+            return None, reading
         ingest_id = ledger.newest_ingest_id(connection) + 1
-        paths = [exact_path(path) for file in files for path in file.readable(directory)]
-        with _readable(source, files):
-            # The lake stays in use as `lake`; the delivery is compared in the instance's own memory.
-            connection.execute(f"SET temp_directory = {literal(str(directory / 'spill'))}")
-            connection.execute(f"CREATE TEMP TABLE delivery AS\n{source.query.text}", source.query.bound(files=paths))
-            columns = _content_columns(connection, source)
-            _compare(connection, source, columns, meter)
-        counts = connection.execute(system_sql("ingest/counts")).fetchone() or ()
-        staged = _stage(connection, source, columns, ingest_id, directory)
+        counts = (0, 0, 0, 0, 0, None, None)
+        staged = {}
+        if reading.has_rows:
+            counts = connection.execute(system_sql("ingest/counts")).fetchone() or counts
+            staged = _stage(connection, source, columns, ingest_id, directory)
     read, new, restated, withdrawn, rejected, first, last = counts
     ingestion = Ingestion(
         ingest_id=ingest_id,
         source=source.name,
         definition=source.fingerprint,
-        files=[{"path": file.path, "sha256": file.sha256, "bytes": file.bytes} for file in files],
+        files=[{"path": file.path, "sha256": file.sha256, "bytes": file.bytes} for file in reading.taken],
         rows_read=read,
         rows_new=new,
         rows_restated=restated,
@@ -136,16 +147,43 @@ def _take_in(suite: Suite, source: Source, meter: RunMeter, directory: Path) -> 
         run_id=meter.run_id,
         snapshot_id=0,
     )
-    return _commit(suite, source, columns, ingestion, staged, meter)
+    return _commit(suite, source, columns, ingestion, staged, meter), reading
 
 
-def _pending(connection: duckdb.DuckDBPyConnection, source: Source, files: list[DeliveredFile]) -> list[DeliveredFile]:
-    """Leave out the files taken in before. A list of files is one delivery, read whole if any is new."""
-    query = system_sql("ingest/known_files")
-    known = {row[0] for row in connection.execute(query, [source.name, source.fingerprint]).fetchall()}
-    if isinstance(source.header.files, str):
-        return [file for file in files if file.sha256 not in known]
-    return files if any(file.sha256 not in known for file in files) else []
+def _pending(
+    connection: duckdb.DuckDBPyConnection, source: Source, files: list[DeliveredFile], aside: Sequence[AsideFile]
+) -> list[DeliveredFile]:
+    """Leave out the files taken in before, or forgotten. A list of files is one delivery, read whole if any is new."""
+    rows = connection.execute(system_sql("ingest/known_files"), [source.name, source.fingerprint]).fetchall()
+    known = {sha256 for sha256, _ in rows} | {file.sha256 for file in aside if file.forgotten_at is not None}
+    # Files of no bytes hash alike, and each is a delivery.
+    seen = {path for _, path in rows}
+    new = [file for file in files if file.sha256 not in known or (file.bytes == 0 and file.path not in seen)]
+    return new if isinstance(source.header.files, str) else files if new else []
+
+
+def _read(
+    connection: duckdb.DuckDBPyConnection,
+    source: Source,
+    files: list[DeliveredFile],
+    directory: Path,
+    meter: RunMeter,
+) -> tuple[Reading, dict[str, str]]:
+    """Read files, and compare their rows with the lake's; where that fails over all of them, one by one."""
+    known = connection.execute(system_sql("ingest/known_files"), [source.name, source.fingerprint]).fetchall()
+    held = table_columns(connection, "sources", source.name) if known else None
+    for one_by_one in (False, True):
+        with _readable(source, files):
+            reading = read_delivery(connection, source, files, directory, held or None, one_by_one=one_by_one)
+            columns = _content_columns(connection, source) if reading.has_rows else {}
+            try:
+                if reading.has_rows:
+                    _compare(connection, source, columns, meter)
+                break
+            except duckdb.Error as error:
+                if one_by_one or not is_of_a_file(error):
+                    raise
+    return reading, columns
 
 
 @contextlib.contextmanager
@@ -235,7 +273,7 @@ def _commit(
 ) -> Ingestion:
     size = sum(path.stat().st_size for path in staged.values())
     with suite.lake.commit(f"ingest {source.name}, run {meter.run_id}") as commit:
-        for schema, more in (("sources", _FACT_COLUMNS), ("rejects", _REJECT_COLUMNS)):
+        for schema, more in (("sources", _FACT_COLUMNS), ("rejects", _REJECT_COLUMNS)) if columns else ():
             as_it_is = ensure_table(commit, schema, source.name, columns | more)
             if schema in staged:
                 commit.add_rows(schema, source.name, staged[schema], as_it_is=as_it_is)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from jobs.facts.set_aside import files_aside
 from jobs.models.versions import model_history
 from jobs.suite import Suite
 from warehouse import ledger
@@ -14,13 +15,14 @@ from warehouse.system_sql import system_sql
 
 @dataclass(frozen=True)
 class Status:
-    """One row a product, a source, a page in trouble and a failed run; all times naive UTC."""
+    """One row a product, source, page in trouble, failed run and file that is set aside; all times naive UTC."""
 
     snapshot_id: int
     products: list[dict[str, Any]]
     sources: list[dict[str, Any]]
     troubles: list[dict[str, Any]]
     failed_runs: list[dict[str, Any]]
+    files_aside: list[dict[str, Any]]
 
 
 def status(suite: Suite) -> Status:
@@ -32,12 +34,14 @@ def status(suite: Suite) -> Status:
         sources = connection.execute(system_sql("status/sources")).fetchall()
         troubles = connection.execute(system_sql("status/troubles")).fetchall()
         failed = connection.execute(system_sql("status/failed_runs")).fetchall()
+        aside = files_aside(connection)
     return Status(
         snapshot_id,
         products,
         _named(sources, "source", "facts", "rejected", "known_until", "ingested_at"),
         _named(troubles, "product", "as_of", "state", "note", "run_id"),
         _named(failed, "run_id", "job", "product", "finished_at", "error"),
+        [{"source": f.source, "file": f.path, "since": f.since, "reason": f.reason} for f in aside],
     )
 
 

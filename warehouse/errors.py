@@ -8,7 +8,8 @@
     │   └── LakeFormatError    the lake was made by a version that this one cannot read
     └── RunFailed              exit 1: the work was understood, tried, and did not succeed
         ├── IngestFailed       a delivery could not be read as its source declares it
-        │   └── NotInstalled   the package that holds a source's files is not there
+        │   ├── NotInstalled   the package that holds a source's files is not there
+        │   └── FilesSetAside  files could not be read; everything else was taken in
         ├── ScoringFailed      the model refused the rows it was given
         └── PublishFailed      the commit did not take place; the earlier page stays
 
@@ -16,6 +17,9 @@ A message says what failed, on which thing, what was expected, and what to do ne
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 
 class AlmanacError(Exception):
@@ -60,6 +64,19 @@ class IngestFailed(RunFailed):
 
 class NotInstalled(IngestFailed):
     """The package that holds a source's files is not installed; the message says what to install."""
+
+
+class FilesSetAside(IngestFailed):
+    """Files could not be read and are set aside; `results` are of everything else, which was taken in."""
+
+    def __init__(self, files: Sequence[str], results: Sequence[Any]) -> None:
+        self.results = results
+        what = "1 file is" if len(files) == 1 else f"{len(files)} files are"
+        super().__init__(
+            "\n".join([f"{what} set aside, and everything else was taken in:", *files])
+            + "\nCorrect the file or its source's SELECT and run `almanac ingest` again, or leave it alone with"
+            ' `almanac ingest --forget FILE`. They are listed by: almanac query "FROM rejects.files"'
+        )
 
 
 class ScoringFailed(RunFailed):

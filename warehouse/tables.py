@@ -14,6 +14,11 @@ def _is_wider(kind: str, than: str) -> bool:
     return any(kind in row and than in row and row.index(kind) > row.index(than) for row in _WIDENING)
 
 
+def is_related(kind: str, other: str) -> bool:
+    """Tell whether two types are one, or one is the other widened."""
+    return kind == other or _is_wider(kind, other) or _is_wider(other, kind)
+
+
 def ensure_table(commit: Commit, schema: str, table: str, columns: dict[str, str]) -> bool:
     """Make a table, add the columns that it lacks, and widen those that have become wider.
 

@@ -6,12 +6,17 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobs.cli import console
 from jobs.cli.options import DebugOption, JsonOption, SuiteOption, the_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobs.ingest import IngestResult
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -22,6 +27,9 @@ def add_commands(app: typer.Typer) -> None:
 
 def ingest(
     sources: Annotated[list[str] | None, typer.Argument(help="Sources; all if none is named.")] = None,
+    forget: Annotated[
+        str | None, typer.Option("--forget", metavar="FILE", help="Leave a file that is set aside alone from now on.")
+    ] = None,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -29,18 +37,34 @@ def ingest(
     """Take in new files of sources as facts.
 
     Rows that the lake holds already are left alone, changed ones become new versions, and rows that break a
-    rule go to rejects.SOURCE with the reason. Where no source is named, those whose package is not installed are
+    rule go to rejects.SOURCE with the reason. A file that cannot be read is set aside in rejects.files, the rest is
+    taken in, and the command ends with 1. Where no source is named, those whose package is not installed are
     passed over, with what to install for them.
 
-    Examples:  almanac ingest   |   almanac ingest landings weather
+    Examples:  almanac ingest   |   almanac ingest landings weather   |   almanac ingest --forget data/orders-3.csv
     """
+    from jobs.facts.set_aside import forget_file
     from jobs.ingest import ingest as run
     from jobs.labels import settle_labels
+    from warehouse.errors import FilesSetAside
 
     opened = the_suite()
-    results = run(opened, sources or (), console.listener())
+    if forget is not None:
+        typer.echo(f"{forget_file(opened, forget).path} is left alone from now on, unless what is in it changes.")
+        return
+    aside: FilesSetAside | None = None
+    try:
+        results = run(opened, sources or (), console.listener())
+    except FilesSetAside as error:
+        results, aside = list(error.results), error
     for product in opened.definitions.products.values():
         settle_labels(opened, product)
+    _print_ingested(results, as_json=as_json)
+    if aside is not None:
+        raise aside
+
+
+def _print_ingested(results: Sequence[IngestResult], *, as_json: bool) -> None:
     rows = []
     for result in results:
         done = result.ingestion
@@ -56,15 +80,21 @@ def ingest(
                 "known_until": done.max_known_at if done else None,
                 "seconds": round(result.wall_s, 2),
                 "passed_over": result.passed_over,
+                "set_aside": {one.file.path: one.reason for one in result.reading.aside},
+                "lacking": result.reading.lacking,
             }
         )
     if as_json:
         console.print_json(rows)
         return
+    apart = ("passed_over", "set_aside", "lacking")
     looked_at = [
-        {name: value for name, value in row.items() if name != "passed_over"} for row in rows if not row["passed_over"]
+        {name: value for name, value in row.items() if name not in apart} for row in rows if not row["passed_over"]
     ]
     console.print_table(looked_at, "Ingested")
+    for result in results:
+        for path, names in result.reading.lacking.items():
+            typer.echo(f"{result.source}: {path} lacks {', '.join(names)}; its rows have NULL there")
     for row in rows:
         if row["rejected"]:
             hint = f'almanac query "SELECT reason, count(*) FROM rejects.{row["source"]} GROUP BY reason"'

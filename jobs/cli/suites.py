@@ -74,7 +74,8 @@ def status(suite: SuiteOption = None, as_json: JsonOption = False, debug: DebugO
     console.print_table(found.sources, "Sources")
     console.print_table(found.troubles, "Pages that were tried last without success")
     console.print_table(found.failed_runs, "Runs that failed last")
-    if not found.troubles and not found.failed_runs:
+    console.print_table(found.files_aside, "Files that could not be read and are set aside")
+    if not found.troubles and not found.failed_runs and not found.files_aside:
         typer.echo("Nothing has failed.")
 
 

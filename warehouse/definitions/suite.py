@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 #: The name by which a check reads the page that is being made.
 PAGE = "page"
+#: Beside the sources' rejects stands the table of files that could not be read.
+ASIDE = "files"
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,8 @@ def _taken_names(root: Path, products: Mapping[str, Product]) -> list[str]:
         for kind, names in (("sources", sources), ("features", groups))
         if PAGE in names
     ]
+    if ASIDE in sources:
+        problems.append(f"sql/sources/{ASIDE}.sql: `rejects.{ASIDE}` lists files that were set aside; rename this.")
     views = {f"{name}_{ending}": name for name in products for ending in VIEWS}
     problems += [
         f"{product.yaml_where}: `{name}` is a view of the product {views[name]} already; rename one of the two."
