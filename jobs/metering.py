@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from jobs.suite import Suite, almanac_version
-from warehouse.ledger import RunRecord
+from warehouse.ledger.records import RunRecord
 
 
 class RunMeter:

@@ -2,7 +2,7 @@
 
 Of the promotions in effect at a page, the one of the latest start decides who writes it. So a promotion reaches only
 as far as the next one that names another version, and taking one back may not touch what others decide. Everything
-here is worked out from the promotions alone; `jobs.promotion` reads and writes them.
+here is worked out from the promotions alone; `jobs.rollout.promotion` reads and writes them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from warehouse import ledger
 from warehouse.errors import UsageError
-from warehouse.ledger import Promotion
+from warehouse.ledger import records as ledger
+from warehouse.ledger.records import Promotion
 
 
 @dataclass(frozen=True)

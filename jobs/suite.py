@@ -13,9 +13,9 @@ from pathlib import Path
 
 import filelock
 
-from warehouse.ahead import open_ahead
 from warehouse.definitions import Definitions, load_definitions
-from warehouse.lake import Lake
+from warehouse.lake.lake import Lake
+from warehouse.lake.warm_up import open_ahead
 
 #: Tells the time as naive UTC. Only the command line and the daemon make one that reads the clock.
 Clock = Callable[[], datetime]

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from jobs.ingest import ingest
-from jobs.predict import run_page
+from jobs.facts.ingest import ingest
+from jobs.pages.labelled import ensure_feature_pages
+from jobs.pages.predict import run_page
 from jobs.progress import Silent
-from jobs.starter import make_starter
 from jobs.suite import Suite, open_suite
-from jobs.train import train
-from jobs.training_data import ensure_feature_pages
+from jobs.suites.starter import make_starter
+from jobs.training.train import train
 
 # As the command line does, and before anything loads OpenMP.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -14,13 +14,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from jobs.backfill import BackfillOrder, backfill
-from jobs.predict import run_page
+from jobs.pages.backfill import BackfillOrder, backfill
+from jobs.pages.predict import run_page
 from jobs.suite import Suite, open_suite
 from tests.conftest import NOW, PRODUCT, clock_at
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload([__name__, "pandas", "skops.io", "jobs.scoring.kernel"])
+_CONTEXT.set_forkserver_preload([__name__, "pandas", "skops.io", "jobs.scoring.kernels.kernel"])
 
 
 class PageMaker:

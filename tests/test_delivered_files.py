@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.ingest import ingest
-from jobs.predict import run_page
+from jobs.facts.ingest import ingest
+from jobs.pages.predict import run_page
 from jobs.suite import Suite, open_suite
-from jobs.train import train
+from jobs.training.train import train
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at
 from tests.lakes import page_rows, rows
 from warehouse.errors import IngestFailed

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from jobs.facts.ingest import IngestResult, ingest
 from jobs.facts.set_aside import forget_file
-from jobs.ingest import IngestResult, ingest
-from jobs.status import status
 from jobs.suite import Suite, open_suite
+from jobs.suites.status import status
 from tests.command_line import almanac
 from tests.conftest import NOW, clock_at
 from tests.lakes import rows

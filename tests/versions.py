@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from jobs.suite import Suite
-from jobs.train import train
+from jobs.training.train import train
 from tests.conftest import NOW, PRODUCT
-from warehouse import ledger
-from warehouse.ledger import Promotion
+from warehouse.ledger import records as ledger
+from warehouse.ledger.records import Promotion
 
 SECOND_FROM = datetime(2026, 3, 15)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from warehouse.errors import NotFoundError, UsageError
-from warehouse.lake import Lake, table_columns
+from warehouse.lake.lake import Lake, table_columns
 from warehouse.system_sql import quote, system_sql
 
 if TYPE_CHECKING:

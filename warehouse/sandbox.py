@@ -2,7 +2,7 @@
 
 A sandbox is a database instance of its own. The lake is attached to it read-only at one snapshot, and external
 access is then switched off for good. For one instant it offers a schema of views that bear the sources' names
-and show each source as it was known then; a query sees those and nothing else, because `warehouse.query` has
+and show each source as it was known then; a query sees those and nothing else, because `warehouse.queries.checked_query` has
 let through none but unqualified names. DuckDB resolves them; the author's text runs unchanged.
 """
 
@@ -19,12 +19,12 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse import ledger
-from warehouse.ahead import connect
 from warehouse.definitions import Source
 from warehouse.errors import DefinitionError, RunFailed, UsageError
-from warehouse.lake import Lake, check_format, table_columns, use_all_cores
-from warehouse.query import CheckedQuery
+from warehouse.lake.lake import Lake, check_format, table_columns, use_all_cores
+from warehouse.lake.warm_up import connect
+from warehouse.ledger import records as ledger
+from warehouse.queries.checked_query import CheckedQuery
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 
 #: What a view of a source leaves out of the lake's table: the suite's own bookkeeping.

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.cli import console
 from jobs.cli.interrupts import Interrupts
 from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
+from jobs.cli.output import console
 
 if TYPE_CHECKING:
-    from jobs.backfill import BackfillOrder, BackfillPlan
-    from jobs.costs import Cost
-    from jobs.page_states import PageState
-    from jobs.pages import PagesResult
-    from jobs.plan import Group, Plan
+    from jobs.pages.backfill import BackfillOrder, BackfillPlan
+    from jobs.pages.costs import Cost
+    from jobs.pages.make import PagesResult
+    from jobs.pages.plan import Group, Plan
+    from jobs.pages.states import PageState
 
 #: How many stretches of pages are shown for people; --json gives all.
 _SPANS_SHOWN = 40
@@ -66,7 +66,7 @@ def plan(
 
     Examples:  almanac plan   |   almanac plan flight_delay --from 2013-10-01 --to 2013-11-01
     """
-    from jobs.plan import plan as work_out
+    from jobs.pages.plan import plan as work_out
 
     opened = the_suite(runs_python=False)
     start, end = _instant(first, "--from"), _instant(until, "--to")
@@ -140,13 +140,13 @@ def backfill(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Make a range of pages: only what is left of it, chunk by chunk, each in one commit.
+    """Make a range of pages: only what is left of it, batch by batch, each in one commit.
 
     Run it again after an interruption, or once what failed has been put right: what is published stays.
 
     Examples:  almanac backfill flight_delay --from 2013-10-01 --to 2014-01-01   |   ... --only stale --dry-run
     """
-    from jobs.backfill import BackfillOrder, prepare_backfill, run_backfill
+    from jobs.pages.backfill import BackfillOrder, prepare_backfill, run_backfill
 
     # Features are made by SQL alone.
     opened = the_suite(runs_python=not features_only, makes_pages=not dry_run)
@@ -166,13 +166,13 @@ def backfill(
     if dry_run:
         _report_prepared(prepared, as_json)
         return
-    with Interrupts("the chunk in hand") as interrupts:
+    with Interrupts("the batch in hand") as interrupts:
         try:
             result = run_backfill(opened, order, prepared, console.listener(), interrupts.asked_to_stop)
         except (KeyboardInterrupt, RuntimeError) as error:
             if not interrupts.asked_to_stop():
                 raise
-            _say_how_to_go_on("The chunk in hand was dropped; what was committed before stays.")
+            _say_how_to_go_on("The batch in hand was dropped; what was committed before stays.")
             raise typer.Exit(130) from error
     _report(order, prepared, result, as_json)
 
@@ -252,8 +252,8 @@ def pages(
 
     Examples:  almanac pages flight_delay --from 2013-10-01   |   almanac pages flight_delay --json
     """
-    from jobs.cli.calendar import print_calendar
-    from jobs.page_states import grid_pages, page_states
+    from jobs.cli.output.calendar import print_calendar
+    from jobs.pages.states import grid_pages, page_states
 
     opened = the_suite(runs_python=False)
     found = opened.definitions.product(product)

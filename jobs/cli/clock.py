@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.cli import console
 from jobs.cli.options import DebugOption, JsonOption, State, SuiteOption, now, parse_instant
+from jobs.cli.output import console
 
 if TYPE_CHECKING:
-    from jobs.schedule.book import Book
     from jobs.schedule.suite_clock import SuiteClock
+    from jobs.schedule.tick_store import TickStore
 
 FromOption = Annotated[str | None, typer.Option("--from", metavar="A", help="The first instant, inclusive.")]
 ToOption = Annotated[str | None, typer.Option("--to", metavar="B", help="The last instant, exclusive.")]
@@ -40,10 +40,10 @@ def schedule(suite: SuiteOption = None, debug: DebugOption = False) -> None:
 
     Examples:  almanac schedule   |   almanac schedule --suite /srv/flights 2>> clock.log
     """
-    from jobs.schedule.driver import Driver
+    from jobs.schedule.daemon import Daemon
 
-    with Driver(State.suite, now, now) as driver:
-        driver.run_daemon()
+    with Daemon(State.suite, now, now) as daemon:
+        daemon.run_daemon()
 
 
 def tick(
@@ -63,15 +63,15 @@ def tick(
 
     Examples:  almanac tick   |   almanac tick --now 2013-10-05T18:00-04:00 --json
     """
-    from jobs.schedule.driver import Driver
+    from jobs.schedule.daemon import Daemon
     from warehouse.errors import DefinitionError
 
     instant = parse_instant(at, "--now") if at else None
-    with Driver(State.suite, (lambda: instant) if instant else now, now) as driver:
+    with Daemon(State.suite, (lambda: instant) if instant else now, now) as daemon:
         if set_back:
-            driver.set_back()
-        done = driver.run_once()
-        refused = driver.files.refused
+            daemon.set_back()
+        done = daemon.run_once()
+        refused = daemon.files.refused
     rows = [
         {"job": name, "tick": end.tick.at, "page": end.tick.page, "outcome": end.outcome, "reason": end.reason}
         for name, end in done.settled
@@ -103,15 +103,15 @@ def agenda(
     """
     from jobs.schedule.agenda import agenda as list_ticks
     from jobs.schedule.agenda import pending_changes
-    from jobs.schedule.reading import read_schedule
+    from jobs.schedule.files.reading import read_schedule
     from jobs.schedule.suite_clock import known_names, read_text
 
     start = parse_instant(first, "--from") if first else now()
     end = parse_instant(until, "--to") if until else start + timedelta(days=1)
     files = _files()
     file = read_schedule(read_text(files.root), known_names(files.suite))
-    entries = [e for e in list_ticks(files.book, file, files.page_of, start, end) if tag is None or tag in e.tags]
-    changes = pending_changes(files.book, file)
+    entries = [e for e in list_ticks(files.tick_store, file, files.page_of, start, end) if tag is None or tag in e.tags]
+    changes = pending_changes(files.tick_store, file)
     if as_json:
         console.print_json({"ticks": [_columns(e) for e in entries], "changes": [_columns(c) for c in changes]})
         return
@@ -169,7 +169,7 @@ def ticks(
     """
     files = _files()
     start, end = (parse_instant(first, "--from") if first else None), (parse_instant(until, "--to") if until else None)
-    rows = files.book.report_ticks(job, start, end, at_most)
+    rows = files.tick_store.report_ticks(job, start, end, at_most)
     if as_json:
         console.print_json(rows)
         return
@@ -191,11 +191,11 @@ def costs(
     Examples:  almanac costs --by team   |   almanac costs --by product --from 2013-10-01 --to 2013-11-01 --json
     """
     from jobs.schedule.costs import costs as add_up
-    from warehouse.lake import Lake
+    from warehouse.lake.lake import Lake
 
     files = _files()
     start, end = (parse_instant(first, "--from") if first else None), (parse_instant(until, "--to") if until else None)
-    rows = add_up(Lake(files.root / "lake"), files.book, by, start, end)
+    rows = add_up(Lake(files.root / "lake"), files.tick_store, by, start, end)
     if as_json:
         console.print_json(rows)
         return
@@ -204,18 +204,18 @@ def costs(
 
 
 def _files() -> SuiteClock:
-    from jobs.schedule.book import Book
     from jobs.schedule.suite_clock import SuiteClock
+    from jobs.schedule.tick_store import TickStore
 
     root = State.suite.resolve()
-    return SuiteClock(root, Book.open(root / "lake"), now)
+    return SuiteClock(root, TickStore.open(root / "lake"), now)
 
 
-def _enter(files: SuiteClock) -> Book:
+def _enter(files: SuiteClock) -> TickStore:
     """Write down what is due up to now, so that what is changed next counts from now."""
-    with files.book.writing():
-        files.book.enter(files.schedule(), files.page_of, now())
-    return files.book
+    with files.tick_store.writing():
+        files.tick_store.enter(files.schedule(), files.page_of, now())
+    return files.tick_store
 
 
 def _columns(item: object) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli import console
 from jobs.cli.options import DebugOption, JsonOption, SuiteOption, the_suite
+from jobs.cli.output import console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobs.ingest import IngestResult
+    from jobs.facts.ingest import IngestResult
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -43,9 +43,9 @@ def ingest(
 
     Examples:  almanac ingest   |   almanac ingest landings weather   |   almanac ingest --forget data/orders-3.csv
     """
+    from jobs.facts.ingest import ingest as run
     from jobs.facts.set_aside import forget_file
-    from jobs.ingest import ingest as run
-    from jobs.labels import settle_labels
+    from jobs.pages.outcomes import settle_labels
     from warehouse.errors import FilesSetAside
 
     opened = the_suite()
@@ -115,7 +115,7 @@ def query(
 
     Examples:  almanac query "FROM predictions.flight_delay_current LIMIT 5"
     """
-    from jobs.query import FORMATS, query_table, query_to_file
+    from jobs.suites.query import FORMATS, query_table, query_to_file
     from warehouse.errors import UsageError
 
     opened = the_suite()

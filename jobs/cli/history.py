@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli import console
 from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
+from jobs.cli.output import console
 
 if TYPE_CHECKING:
-    from jobs.diff import Diff, Side
+    from jobs.pages.diff import Diff, Side
 
 PageOption = Annotated[
     str, typer.Option("--page", metavar="T", help="The page's as_of: 2013-10-01T22:00 (UTC) or with an offset.")
@@ -47,7 +47,7 @@ def diff(
 
     Examples:  almanac diff late_order --page 2026-03-10T18:00   |   ... --against v2 --limit 5
     """
-    from jobs.diff import diff as compare
+    from jobs.pages.diff import diff as compare
 
     found = compare(the_suite(), product, parse_instant(page, "--page"), against, limit)
     if as_json:
@@ -99,7 +99,7 @@ def rollback(
 
     Examples:  almanac rollback late_order --page 2026-03-10T18:00 --to 41 --reason "orders of two depots were missing"
     """
-    from jobs.rollback import rollback as roll_back
+    from jobs.pages.rollback import rollback as roll_back
 
     done = roll_back(the_suite(), product, parse_instant(page, "--page"), to, reason)
     if as_json:

@@ -13,7 +13,7 @@ class Interrupts:
     """A context in which the first Ctrl-C only makes `asked_to_stop` true; the next one ends the job as ever."""
 
     def __init__(self, in_hand: str) -> None:
-        """Take note of what is said to be finished, such as `the chunk in hand`."""
+        """Take note of what is said to be finished, such as `the batch in hand`."""
         self._in_hand = in_hand
         self._asked = False
         self._before: Any = None

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli import console
 from jobs.cli.options import DebugOption, JsonOption, SuiteOption, the_suite
+from jobs.cli.output import console
 from warehouse.errors import UsageError
 
 if TYPE_CHECKING:
-    from jobs.lineage import SuiteLineage
+    from jobs.suites.lineage import SuiteLineage
     from warehouse.lineage.graph import Node
     from warehouse.lineage.impact import Impact
 
@@ -38,7 +38,7 @@ def lineage(
 
     Examples:  almanac lineage flight_delay   |   almanac lineage flight_delay.carrier_late_7d --mermaid
     """
-    from jobs.lineage import product_column, suite_lineage
+    from jobs.suites.lineage import product_column, suite_lineage
 
     _one_of(as_json, mermaid)
     drawn = suite_lineage(the_suite())
@@ -58,7 +58,7 @@ def _one_of(as_json: bool, mermaid: bool) -> None:
 
 
 def _show_column(drawn: SuiteLineage, node: Node, as_json: bool, mermaid: bool) -> None:
-    from jobs.cli import lineage_views as views
+    from jobs.cli.output import lineage_views as views
 
     nodes = {node, *drawn.graph.upstream(node)}
     if as_json:
@@ -73,7 +73,7 @@ def _show_column(drawn: SuiteLineage, node: Node, as_json: bool, mermaid: bool) 
 
 
 def _show_products(drawn: SuiteLineage, products: list[str], is_one: bool, as_json: bool, mermaid: bool) -> None:
-    from jobs.cli import lineage_views as views
+    from jobs.cli.output import lineage_views as views
     from warehouse.lineage.graph import Node
     from warehouse.lineage.uses import ROWS
 
@@ -115,8 +115,8 @@ def impact(
 
     Examples:  almanac impact landings.arrival_delay   |   almanac impact planes.seats --type VARCHAR
     """
-    from jobs.cli import lineage_views as views
-    from jobs.lineage import impact as ask
+    from jobs.cli.output import lineage_views as views
+    from jobs.suites.lineage import impact as ask
 
     _one_of(as_json, mermaid)
     answer, drawn = ask(the_suite(), name, new_type, of_file=of_file)
@@ -129,7 +129,7 @@ def impact(
 
 
 def _print_impact(answer: Impact) -> None:
-    from jobs.cli import lineage_views as views
+    from jobs.cli.output import lineage_views as views
 
     title = f"{views.column_title(answer.column)} {answer.event}"
     breaks = [{"what": views.thing_title((b.kind, b.name)), "why": b.why} for b in answer.breaks]

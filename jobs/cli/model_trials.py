@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli import console
 from jobs.cli.models import ProductArgument, VersionArgument, models
 from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
+from jobs.cli.output import console
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -40,7 +40,7 @@ def compare(
 
     Examples:  almanac models compare flight_delay v1 v2 --by origin
     """
-    from jobs.compare import compare as run
+    from jobs.rollout.compare import compare as run
 
     found = run(
         the_suite(),
@@ -74,7 +74,7 @@ def bench(
 
     Examples:  almanac models bench flight_delay v1
     """
-    from jobs.bench import bench as run
+    from jobs.models.bench import bench as run
 
     found = run(the_suite(), product, version)
     figures = {
@@ -109,7 +109,7 @@ def reproduce(
 
     Examples:  almanac reproduce flight_delay v1
     """
-    from jobs.reproduce import reproduce as run
+    from jobs.training.reproduce import reproduce as run
 
     found = run(the_suite(), product, version, console.listener())
     if as_json:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from jobs.cli import console
 from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
+from jobs.cli.output import console
 
 if TYPE_CHECKING:
-    from jobs.model_table import ModelCard
+    from jobs.models.model_table import ModelCard
     from jobs.promotion_history import Stretch
-    from warehouse.decisions import Decision
-    from warehouse.ledger import Promotion
+    from warehouse.ledger.decisions import Decision
+    from warehouse.ledger.records import Promotion
 
 ProductArgument = Annotated[str, typer.Argument(help="A product.")]
 VersionArgument = Annotated[str, typer.Argument(help="A version, such as v2.")]
@@ -58,7 +58,7 @@ def list_models(
 
     Examples:  almanac models   |   almanac models flight_delay --json
     """
-    from jobs.model_table import model_rows
+    from jobs.models.model_table import model_rows
 
     found = model_rows(the_suite(), product)
     if as_json:
@@ -88,7 +88,7 @@ def show(
 
     Examples:  almanac models show flight_delay v1
     """
-    from jobs.model_table import model_card
+    from jobs.models.model_table import model_card
 
     card = model_card(the_suite(), product, version)
     if as_json:
@@ -165,7 +165,7 @@ def rollback(
 
     Examples:  almanac models rollback flight_delay --reason "v4 reads a broken column"
     """
-    from jobs.promotion import rollback as run
+    from jobs.rollout.promotion import rollback as run
 
     start = parse_instant(effective_from, "--effective-from") if effective_from else None
     done = run(the_suite(), product, effective_from=start, reason=reason)
@@ -198,7 +198,7 @@ def promote(
 
     Examples:  almanac promote flight_delay v2   |   almanac promote flight_delay v1 --force --reason "v2 is broken"
     """
-    from jobs.promotion import promote as run
+    from jobs.rollout.promotion import promote as run
 
     start = parse_instant(effective_from, "--effective-from") if effective_from else None
     done = run(
@@ -242,7 +242,7 @@ def retire(
 
     Examples:  almanac retire flight_delay v1 --reason "superseded"
     """
-    from jobs.promotion import retire as run
+    from jobs.rollout.promotion import retire as run
 
     decision = run(the_suite(), product, version, reason)
     if as_json:
@@ -264,7 +264,7 @@ def live(
 
     Examples:  almanac live flight_delay   |   almanac live flight_delay --at 2013-11-01
     """
-    from jobs.model_table import live as look
+    from jobs.models.model_table import live as look
 
     found = look(the_suite(), product, parse_instant(at, "--at") if at else None)
     if as_json:

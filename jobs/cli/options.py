@@ -82,7 +82,7 @@ def the_suite(*, runs_python: bool = True, makes_pages: bool = False) -> Suite:
         Whether pages will be computed; then what they are computed in is opened in the background.
     """
     from jobs.suite import open_suite
-    from warehouse.ahead import connect_ahead
+    from warehouse.lake.warm_up import connect_ahead
 
     if State.owns_process and not runs_python and "pandas" not in sys.modules:
         sys.meta_path.insert(0, _WithoutPandas())

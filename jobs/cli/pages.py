@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.cli import console
 from jobs.cli.options import AsOfOption, DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
+from jobs.cli.output import console
 
 if TYPE_CHECKING:
-    from jobs.pages import PagesResult
+    from jobs.pages.make import PagesResult
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def run(
 
     Examples:  almanac run flight_delay   |   almanac run flight_delay --as-of 2013-10-05T18:00-04:00
     """
-    from jobs.predict import run_page
+    from jobs.pages.predict import run_page
 
     instant = parse_instant(as_of, "--as-of") if as_of else None
     result = run_page(the_suite(makes_pages=True), product, instant, hindsight=hindsight, progress=console.listener())
@@ -95,7 +95,7 @@ def evaluate(
 
     Examples:  almanac evaluate flight_delay --from 2013-10-01 --to 2014-01-01 --by carrier
     """
-    from jobs.evaluate import evaluate as work_out
+    from jobs.monitoring.evaluate import evaluate as work_out
 
     start, end = parse_instant(first, "--from"), parse_instant(until, "--to")
     result = work_out(the_suite(), product, start, end, by)

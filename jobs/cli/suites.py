@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli import console
 from jobs.cli.options import DebugOption, JsonOption, State, SuiteOption, now, parse_span, the_suite
+from jobs.cli.output import console
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -30,7 +30,7 @@ def demo(
 
     Needs the flights: pip install 'almanac[demo]'.
     """
-    from jobs.demo import run_demo
+    from jobs.suites.demo import run_demo
 
     result = run_demo(directory, now, console.listener())
     console.print_table(result.steps, "What it did")
@@ -47,7 +47,7 @@ def init(
 
     Examples:  almanac init shop
     """
-    from jobs.starter import make_starter
+    from jobs.suites.starter import make_starter
 
     make_starter(directory)
     console.lines_of(
@@ -64,7 +64,7 @@ def init(
 
 def status(suite: SuiteOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """Show products, live models, last pages, sources, and what failed."""
-    from jobs.status import status as look
+    from jobs.suites.status import status as look
 
     found = look(the_suite(runs_python=False))
     if as_json:
@@ -96,7 +96,7 @@ def upkeep(
 
     Examples:  almanac upkeep   |   almanac upkeep --keep 30d
     """
-    from jobs.upkeep import upkeep as run
+    from jobs.suites.upkeep import upkeep as run
 
     result = run(the_suite(), parse_span(keep, "--keep"), parse_span(grace, "--grace"))
     if as_json:
@@ -121,7 +121,7 @@ def upkeep(
 
 def doctor(suite: SuiteOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """Look at versions, extensions, definitions and the lake's health. Exit 1 if anything is wrong."""
-    from jobs.doctor import doctor as look
+    from jobs.suites.doctor import doctor as look
 
     findings = look(State.suite, now)
     if as_json:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli import console
 from jobs.cli.options import AsOfOption, DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
+from jobs.cli.output import console
 
 if TYPE_CHECKING:
-    from jobs.train import TrainResult
+    from jobs.training.train import TrainResult
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -46,9 +46,9 @@ def train(
 
     Examples:  almanac train flight_delay --as-of 2013-10-01   |   almanac train flight_delay --window 90d
     """
-    from jobs.registering import Order
-    from jobs.train import Continuing
-    from jobs.train import train as run
+    from jobs.training.register import Order
+    from jobs.training.train import Continuing
+    from jobs.training.train import train as run
     from warehouse.errors import UsageError
 
     if (version or alone) and not stateful:

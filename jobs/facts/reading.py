@@ -14,14 +14,14 @@ from pathlib import Path
 
 import duckdb
 
-from jobs.deliveries import DeliveredFile
 from jobs.facts.culprits import located, reason_of
+from jobs.facts.deliveries import DeliveredFile
 from jobs.facts.heads import head_of, is_empty
 from jobs.facts.lacking import columns_not_found, without_columns
 from warehouse.definitions import Source
 from warehouse.errors import IngestFailed
+from warehouse.lake.tables import is_related
 from warehouse.system_sql import exact_path, quote, system_sql
-from warehouse.tables import is_related
 
 #: Errors that say nothing about a file.
 _OF_THE_MACHINE = (

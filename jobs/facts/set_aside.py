@@ -13,7 +13,7 @@ from jobs.facts.reading import Reading
 from jobs.suite import Suite
 from warehouse.definitions import Source
 from warehouse.errors import NotFoundError
-from warehouse.lake import table_columns
+from warehouse.lake.lake import table_columns
 from warehouse.system_sql import system_sql
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.models.pipelines import importing_from
 from warehouse.errors import ScoringFailed, UsageError
-from warehouse.ledger import ModelRecord
+from warehouse.ledger.records import ModelRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +31,7 @@ TRUSTED_TYPES = frozenset(
         "collections.OrderedDict",
         "collections.defaultdict",
         "functools.partial",  # of check_array, below; skops asks for the function's name too
-        "jobs.models.cleaning.Clip",
+        "jobs.models.clipping.Clip",
         # A Booster keeps its trees in its library's own format, which that library parses.
         "lightgbm.basic.Booster",
         "lightgbm.sklearn.LGBMClassifier",

@@ -1,6 +1,6 @@
 """Judges a version by the gates of its product: each figure against its bound, with words for people.
 
-Nothing here reads the lake; `jobs.evidence` brings the predictions, `jobs.bench` the times. A gate that cannot be
+Nothing here reads the lake; `jobs.rollout.evidence` brings the predictions, `jobs.models.bench` the times. A gate that cannot be
 judged does not pass.
 """
 

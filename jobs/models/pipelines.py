@@ -2,7 +2,7 @@
 
 They are fitted with the estimator, stored with the version in one artifact, and applied by the same object when
 pages are scored, so that training and scoring cannot part ways. What the scorers understand of them is compiled
-(`jobs.scoring.pipeline`); with anything else the estimator scores itself, and the version says so.
+(`jobs.scoring.steps.pipeline`); with anything else the estimator scores itself, and the version says so.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class StepSpec:
 
 
 STEPS: dict[str, StepSpec] = {
-    "clip": StepSpec("jobs.models.cleaning:Clip"),
+    "clip": StepSpec("jobs.models.clipping:Clip"),
     "impute": StepSpec("sklearn.impute:SimpleImputer", {"keep_empty_features": True}),
     "ordinal": StepSpec(
         "sklearn.preprocessing:OrdinalEncoder",

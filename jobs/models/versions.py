@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from jobs.models.artifacts import read_artifact, read_held_out, verify_artifact
-from warehouse import ledger
 from warehouse.errors import NotFoundError, UsageError
-from warehouse.lake import Lake, check_format
-from warehouse.ledger import ModelRecord, Promotion
+from warehouse.lake.lake import Lake, check_format
+from warehouse.ledger import records as ledger
+from warehouse.ledger.records import ModelRecord, Promotion
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -111,7 +111,7 @@ def refuse_hindsight(model: ModelRecord, pages: Sequence[datetime], *, allowed: 
 def load_scorer(lake: Lake, model: ModelRecord) -> Scorer:
     """Give a version's scorer, made in the way that was found sound when the version was registered.
 
-    The last few are kept: a backfill asks for the same one for every chunk. The artifact's bytes are looked at each
+    The last few are kept: a backfill asks for the same one for every batch. The artifact's bytes are looked at each
     time; if they have changed, what was made of the old ones does not count.
 
     Raises

@@ -5,7 +5,7 @@
     ticks, decide           what is open, and every decision about it: no clock, no effect
     book                    what was due and what became of it, in lake/operations.sqlite
     scheduler               one step: write down what is due, decide, claim, start
-    children, keeper        runs as child processes; the process that answers for each tree of them
+    children, supervisor        runs as child processes; the process that answers for each tree of them
     commands, call          the command line of a run; a Python function as one
     suite_clock, readiness  what the clock asks of a suite's files and lake
     driver, wakeups, bell   a scheduler at work: as a daemon, or once

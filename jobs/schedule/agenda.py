@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from jobs.schedule.book import Book, PageOf
-from jobs.schedule.redaction import redacted
-from jobs.schedule.schedule import Schedule
-from jobs.schedule.triggers import Interval, Trigger, read_back
+from jobs.schedule.files.redaction import redacted
+from jobs.schedule.files.schedule import Schedule
+from jobs.schedule.files.triggers import Interval, Trigger, read_back
+from jobs.schedule.tick_store import PageOf, TickStore
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Change:
     what: str
 
 
-def agenda(book: Book, schedule: Schedule, page_of: PageOf, start: datetime, end: datetime) -> list[Entry]:
+def agenda(tick_store: TickStore, schedule: Schedule, page_of: PageOf, start: datetime, end: datetime) -> list[Entry]:
     """List the ticks from `start` (included) to `end` (excluded), by the file as it is now, in order of time."""
-    paused = book.paused()
+    paused = tick_store.paused()
     entries = []
     for name, job in schedule.jobs.items():
         zone = "UTC" if isinstance(job.trigger, Interval) else job.trigger.zone
@@ -50,9 +50,9 @@ def agenda(book: Book, schedule: Schedule, page_of: PageOf, start: datetime, end
     return sorted(entries, key=lambda entry: (entry.at, entry.job))
 
 
-def pending_changes(book: Book, schedule: Schedule) -> list[Change]:
-    """List what the file says otherwise than the book, which has the rules in force."""
-    in_force = book.triggers()
+def pending_changes(tick_store: TickStore, schedule: Schedule) -> list[Change]:
+    """List what the file says otherwise than the tick store, which has the rules in force."""
+    in_force = tick_store.triggers()
     return [*_changes(in_force, schedule), *_removals(in_force, schedule)]
 
 

@@ -1,6 +1,6 @@
 """Alerts: what is worth telling somebody, told once, by apprise to addresses in environment variables.
 
-An alert is written to the book in the transaction that gives rise to it, under a name that makes it happen once
+An alert is written to the tick store in the transaction that gives rise to it, under a name that makes it happen once
 however many schedulers notice. Sending is another matter, done afterwards and tried a few times; a channel that
 fails never fails a job.
 """
@@ -15,27 +15,29 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from jobs.schedule.book import Book
-from jobs.schedule.redaction import redacted
-from jobs.schedule.schedule import Schedule
+from jobs.schedule.files.redaction import redacted
+from jobs.schedule.files.schedule import Schedule
 from jobs.schedule.scheduler import Step
+from jobs.schedule.tick_store import TickStore
 from warehouse.system_sql import system_sql
 
 #: After so many tries in vain, with this rest in between, an alert is given up.
 TRIES = 5
 _REST = timedelta(minutes=1)
-#: The fact in the book that says what is wrong with the suite's files, as the last scheduler that looked found them.
+#: The fact in the tick store that says what is wrong with the suite's files, as the last scheduler that looked found them.
 _REFUSED = "refused"
 
 
-def raise_alert(book: Book, what: str, title: str, body: str, channels: Sequence[str], now: datetime) -> None:
+def raise_alert(
+    tick_store: TickStore, what: str, title: str, body: str, channels: Sequence[str], now: datetime
+) -> None:
     """Write down an alert, inside a transaction; one of that name that was written before stays as it is."""
     if channels:
         values = (what, str(now), redacted(title), redacted(body), json.dumps(list(channels)))
-        book.db.execute(system_sql("operations/raise_alert"), values)
+        tick_store.db.execute(system_sql("operations/raise_alert"), values)
 
 
-def alert_of_step(book: Book, schedule: Schedule, step: Step, now: datetime) -> None:
+def alert_of_step(tick_store: TickStore, schedule: Schedule, step: Step, now: datetime) -> None:
     """Write down what a step of the scheduler gives rise to."""
     for name, end in step.settled:
         if not (end.outcome == "failed" or end.alarming):
@@ -45,55 +47,59 @@ def alert_of_step(book: Book, schedule: Schedule, step: Step, now: datetime) -> 
         owner = f"\nOwner: {job.owner}" if job and job.owner else ""
         body = f"Page {end.tick.page} (UTC): {end.reason}{owner}"
         what = f"{end.outcome} {end.tick.job_id} {end.tick.at}"
-        raise_alert(book, what, title, body, job.alerts if job else schedule.alerts, now)
+        raise_alert(tick_store, what, title, body, job.alerts if job else schedule.alerts, now)
 
 
-def alert_of_refusal(book: Book, schedule: Schedule, refused: Sequence[str], now: datetime, meanwhile: str) -> bool:
+def alert_of_refusal(
+    tick_store: TickStore, schedule: Schedule, refused: Sequence[str], now: datetime, meanwhile: str
+) -> bool:
     """Write down, once, that an edit of the suite's files is wrong, and what holds meanwhile; tells if that is news.
 
     The same mistake, made again after it was mended, is another one. With nothing refused the last one is over.
     """
     # What holds meanwhile is not compared: a daemon goes on where a `tick` cannot, and it is one mistake to both.
     wrong = "\n".join(refused)
-    if wrong == (book.fact(_REFUSED) or ""):
+    if wrong == (tick_store.fact(_REFUSED) or ""):
         return False
-    book.note_fact(_REFUSED, wrong)
+    tick_store.note_fact(_REFUSED, wrong)
     if refused:
         body = f"{meanwhile} What is wrong:\n{wrong}"
-        raise_alert(book, f"refused {now}", "schedules.yaml: an edit is wrong", body, schedule.alerts, now)
+        raise_alert(tick_store, f"refused {now}", "schedules.yaml: an edit is wrong", body, schedule.alerts, now)
     return bool(refused)
 
 
 def alert_of_freshness(
-    book: Book, schedule: Schedule, stale: Mapping[str, str], watched: Collection[str], now: datetime
+    tick_store: TickStore, schedule: Schedule, stale: Mapping[str, str], watched: Collection[str], now: datetime
 ) -> None:
     """Write down which of the products that are watched have gone stale, and which are fresh again: each change once.
 
     One that is no longer watched is not fresh for that; nothing more is said of it.
     """
-    known = {row["product"]: row["since"] for row in book.db.execute("SELECT product, since FROM stale_products")}
+    known = {row["product"]: row["since"] for row in tick_store.db.execute("SELECT product, since FROM stale_products")}
     for product, sentence in stale.items():
         if product not in known:
-            book.db.execute("INSERT INTO stale_products VALUES (?, ?)", (product, str(now)))
+            tick_store.db.execute("INSERT INTO stale_products VALUES (?, ?)", (product, str(now)))
             title, what = f"{product} is stale", f"stale {product} {now}"
-            raise_alert(book, what, title, sentence, _channels_of(schedule, product), now)
+            raise_alert(tick_store, what, title, sentence, _channels_of(schedule, product), now)
     for product in known.keys() - stale.keys():
-        book.db.execute("DELETE FROM stale_products WHERE product = ?", (product,))
+        tick_store.db.execute("DELETE FROM stale_products WHERE product = ?", (product,))
         if product not in watched:
             continue
         title, what = f"{product} is fresh again", f"fresh {product} {now}"
         body = f"It was known to be stale since {known[product]} (UTC)."
-        raise_alert(book, what, title, body, _channels_of(schedule, product), now)
+        raise_alert(tick_store, what, title, body, _channels_of(schedule, product), now)
 
 
-def alert_of_clock(book: Book, schedule: Schedule, back_by: timedelta, until: datetime, now: datetime) -> None:
+def alert_of_clock(
+    tick_store: TickStore, schedule: Schedule, back_by: timedelta, until: datetime, now: datetime
+) -> None:
     """Write down that the machine's clock was set back, so that nothing new is due for a while."""
     title = f"the clock of this machine was set back by {back_by}"
     body = (
         f"What was due up to {until} (UTC) is accounted for and is not run again; nothing new is due until then. If it"
         " never was that late, `almanac tick --set-back` makes what was not run due again in its time."
     )
-    raise_alert(book, f"set back {until}", title, body, schedule.alerts, now)
+    raise_alert(tick_store, f"set back {until}", title, body, schedule.alerts, now)
 
 
 def _channels_of(schedule: Schedule, product: str) -> tuple[str, ...]:
@@ -101,19 +107,19 @@ def _channels_of(schedule: Schedule, product: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for job in jobs for name in job.alerts)) or schedule.alerts
 
 
-def send_alerts(book: Book, log: Any, now: datetime) -> None:
+def send_alerts(tick_store: TickStore, log: Any, now: datetime) -> None:
     """Send what is to be sent. Whatever goes wrong is logged, and nothing is raised."""
-    for row in book.db.execute("SELECT * FROM alerts WHERE state = 'raised'").fetchall():
-        with book.writing():
+    for row in tick_store.db.execute("SELECT * FROM alerts WHERE state = 'raised'").fetchall():
+        with tick_store.writing():
             values = {"what": row["what"], "now": str(now), "again": str(now + _REST)}
-            if book.db.execute(system_sql("operations/take_alert"), values).rowcount == 0:
+            if tick_store.db.execute(system_sql("operations/take_alert"), values).rowcount == 0:
                 continue  # another scheduler is at it, or it rests
         channels = json.loads(row["channels"])
         failed = {channel: problem for channel in channels for channel, problem in _send(channel, row)}
         state = "sent" if not failed else "given up" if row["tries"] + 1 >= TRIES else "raised"
-        with book.writing():
+        with tick_store.writing():
             change = "UPDATE alerts SET state = ?, channels = ? WHERE what = ?"
-            book.db.execute(change, (state, json.dumps(list(failed) or channels), row["what"]))
+            tick_store.db.execute(change, (state, json.dumps(list(failed) or channels), row["what"]))
         if failed:
             log.warning("alert not sent", alert=row["title"], problems=list(failed.values()), state=state)
         else:

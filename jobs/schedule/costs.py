@@ -10,15 +10,17 @@ import contextlib
 from datetime import datetime
 from typing import Any
 
-from jobs.schedule.book import Book
+from jobs.schedule.tick_store import TickStore
 from warehouse.errors import UsageError
-from warehouse.lake import Lake
+from warehouse.lake.lake import Lake
 from warehouse.system_sql import quote, system_sql
 
 BY = ("owner", "team", "product", "job")
 
 
-def costs(lake: Lake, book: Book, by: str, start: datetime | None, end: datetime | None) -> list[dict[str, Any]]:
+def costs(
+    lake: Lake, tick_store: TickStore, by: str, start: datetime | None, end: datetime | None
+) -> list[dict[str, Any]]:
     """Add up CPU seconds, wall seconds, peak memory, rows and bytes of the runs that began from `start` to `end`.
 
     Raises
@@ -38,7 +40,7 @@ def costs(lake: Lake, book: Book, by: str, start: datetime | None, end: datetime
         + [(name, pa.float64()) for name in ("cpu_s", "wall_s")]
         + [(name, pa.int64()) for name in ("peak_memory_bytes", "n_rows", "bytes_written")]
     )
-    others = pa.Table.from_pylist(book.costs_outside_the_ledger(), schema)
+    others = pa.Table.from_pylist(tick_store.costs_outside_the_ledger(), schema)
     there = lake.exists()
     with lake.reading() if there else contextlib.closing(duckdb.connect()) as connection:
         connection.register("other_costs", others)

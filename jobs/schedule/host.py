@@ -1,6 +1,6 @@
-"""One host at a time: leases are kernel locks and the book is a SQLite file, and neither works across machines.
+"""One host at a time: leases are kernel locks and the tick store is a SQLite file, and neither works across machines.
 
-The host is recorded in the book with the time at which it was last seen. Another one is refused as long as that is
+The host is recorded in the tick store with the time at which it was last seen. Another one is refused as long as that is
 recent, so that a volume may move from one machine to another, but not be used by two.
 """
 
@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from jobs.schedule.book import Book
+from jobs.schedule.tick_store import TickStore
 from warehouse.errors import UsageError
 
 #: A scheduler shows itself this often, and a host that was not seen for so long has gone.
@@ -28,7 +28,7 @@ def this_host() -> str:
     return f"{uuid.getnode():x}"
 
 
-def show_host(book: Book, clock_now: datetime, *, again: bool = False) -> None:
+def show_host(tick_store: TickStore, clock_now: datetime, *, again: bool = False) -> None:
     """Write down that this host is at work on the lake; with `again`, that it still is.
 
     Raises
@@ -38,8 +38,8 @@ def show_host(book: Book, clock_now: datetime, *, again: bool = False) -> None:
         is at work whatever its clock says.
     """
     me = this_host()
-    with book.writing():
-        seen = json.loads(book.fact("host") or "{}")
+    with tick_store.writing():
+        seen = json.loads(tick_store.fact("host") or "{}")
         if seen.get("host") not in (None, me):
             last = datetime.fromisoformat(seen["seen_at"])
             if again or abs(clock_now - last) < GONE_AFTER:
@@ -49,4 +49,4 @@ def show_host(book: Book, clock_now: datetime, *, again: bool = False) -> None:
                     f"and try again after {GONE_AFTER.total_seconds():.0f} seconds"
                 )
         said = {"host": me, "name": socket.gethostname(), "seen_at": str(clock_now)}
-        book.note_fact("host", json.dumps(said))
+        tick_store.note_fact("host", json.dumps(said))

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from typing import Any
 
-from jobs.schedule.redaction import redacted
+from jobs.schedule.files.redaction import redacted
 from jobs.schedule.scheduler import Step
 
 #: After an outage thousands of ticks may be coalesced; so many of them are told one by one.

@@ -14,7 +14,7 @@ from jobs.suite import Suite
 from warehouse.definitions.product import PlainHeader
 from warehouse.definitions.sql_file import read_header, read_sql_file
 from warehouse.errors import AlmanacError, DefinitionError
-from warehouse.query import CheckedQuery, check_query
+from warehouse.queries.checked_query import CheckedQuery, check_query
 from warehouse.sandbox import Sandbox
 
 

@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from jobs.schedule.book import Book, PageOf
-from jobs.schedule.decide import Again, Hold, Settle, Start, after_abandonment, after_failure, decide
-from jobs.schedule.schedule import Job, Schedule
-from jobs.schedule.ticks import Finished, Run, Tick
+from jobs.schedule.decisions.decide import Again, Hold, Settle, Start, after_abandonment, after_failure, decide
+from jobs.schedule.decisions.ticks import Finished, Run, Tick
+from jobs.schedule.files.schedule import Job, Schedule
+from jobs.schedule.tick_store import PageOf, TickStore
 
 #: A readiness query's name, and a page.
 Question = tuple[str, datetime]
 
 
 class Executor(Protocol):
-    """What runs jobs. `jobs.schedule.children` does so in child processes."""
+    """What runs jobs. `jobs.schedule.processes.runs` does so in child processes."""
 
     def take_lease(self) -> str:
         """Take a lease that ends when everything that carries out the run is gone, and name it."""
@@ -92,7 +92,7 @@ class Step:
 class Scheduler:
     """Drives one book. `schedule` is asked in every transaction, so that nobody works by an old file."""
 
-    book: Book
+    tick_store: TickStore
     schedule: Callable[[], Schedule]
     world: World
     executor: Executor
@@ -120,13 +120,13 @@ class Scheduler:
     def _once(self, now: datetime, ready: dict[Question, str | None], start_runs: bool) -> tuple[Step, list[Question]]:
         """Go through all that is open, in one transaction."""
         once, starts, asked = Step(), list[Start](), list[Question]()
-        with self.book.writing():
+        with self.tick_store.writing():
             schedule = self.schedule()
-            self.book.enter(schedule, self.world.page_of, now)
+            self.tick_store.enter(schedule, self.world.page_of, now)
             self._note_ends(schedule, now, once)
             if start_runs:
                 starts, asked = self._decide(schedule, ready, now, once)
-            once.started = [self.book.claim(start, self.executor.take_lease(), now) for start in starts]
+            once.started = [self.tick_store.claim(start, self.executor.take_lease(), now) for start in starts]
             self.on_step(once, now)
         return once, asked
 
@@ -135,19 +135,19 @@ class Scheduler:
         ended = {finished.run: finished for finished in self.executor.finished()}
         for finished in ended.values():
             self._note_end(schedule, finished, now, done)
-        for run, lease in self.book.open_runs():
+        for run, lease in self.tick_store.open_runs():
             if run not in ended and not self.executor.is_alive(lease):
-                ticks = self.book.ticks_of(run)
+                ticks = self.tick_store.ticks_of(run)
                 reason = "abandoned: whoever ran it is gone"
-                self.book.end(run, "abandoned", reason, now)
+                self.tick_store.end(run, "abandoned", reason, now)
                 self._apply((after_abandonment(tick, now, reason) for tick in ticks), now, done)
 
     def _note_end(self, schedule: Schedule, finished: Finished, now: datetime, done: Step) -> None:
-        ticks = self.book.ticks_of(finished.run)
-        name = self.book.job_of_run(finished.run)
+        ticks = self.tick_store.ticks_of(finished.run)
+        name = self.tick_store.job_of_run(finished.run)
         done.ended.append(Ending(name, ticks[-1].page if ticks else None, finished))
         result = "succeeded" if finished.succeeded else "interrupted" if finished.interrupted else "failed"
-        if not self.book.end(finished.run, result, finished.reason, now, finished.cost):
+        if not self.tick_store.end(finished.run, result, finished.reason, now, finished.cost):
             return
         job = schedule.jobs.get(name)
         made = self._made(job, ticks) if result == "failed" else set()
@@ -173,7 +173,7 @@ class Scheduler:
     ) -> tuple[list[Start], list[Question]]:
         """Settle and hold what is to be; give what may start, and which readiness queries to ask first."""
         starts, asked = [], []
-        board = self.book.board(schedule, ready)
+        board = self.tick_store.board(schedule, ready)
         for verdict in list(decide(board, now)):
             if isinstance(verdict, Start):
                 starts.append(verdict)
@@ -182,17 +182,17 @@ class Scheduler:
                 if verdict.ask and job and job.ready_when and verdict.tick.page:
                     asked.append((job.ready_when, verdict.tick.page))
                 else:
-                    self.book.hold(verdict)
+                    self.tick_store.hold(verdict)
             else:
                 self._apply([verdict], now, done)
         return starts, asked
 
     def _apply(self, verdicts: Iterable[Settle | Again], now: datetime, done: Step) -> None:
         for verdict in verdicts:
-            name = self.book.job_name(verdict.tick.job_id)
+            name = self.tick_store.job_name(verdict.tick.job_id)
             if isinstance(verdict, Settle):
-                self.book.settle(verdict, now)
+                self.tick_store.settle(verdict, now)
                 done.settled.append((name, verdict))
             else:
-                self.book.try_again(verdict)
+                self.tick_store.try_again(verdict)
                 done.again.append((name, verdict))

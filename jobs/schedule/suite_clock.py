@@ -1,7 +1,7 @@
 """The schedule of a suite as it stands in its files, and what the clock asks of the suite's lake.
 
 The files are looked at whenever the schedule is asked for, and read again when one of them has changed. An edit that
-is wrong is refused as a whole: the last schedule that was right, which the book keeps, goes on.
+is wrong is refused as a whole: the last schedule that was right, which the tick store keeps, goes on.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from jobs.schedule.book import Book
-from jobs.schedule.definitions import ScheduleFile
+from jobs.schedule.files.definitions import ScheduleFile
+from jobs.schedule.files.reading import Known, read_schedule
+from jobs.schedule.files.redaction import redacted, register_secrets
+from jobs.schedule.files.schedule import Job, Schedule
 from jobs.schedule.readiness import read_readiness, readiness_names, why_unready
-from jobs.schedule.reading import Known, read_schedule
-from jobs.schedule.redaction import redacted, register_secrets
-from jobs.schedule.schedule import Job, Schedule
 from jobs.schedule.scheduler import Question, World
+from jobs.schedule.tick_store import TickStore
 from jobs.suite import Clock, Suite, open_suite
-from warehouse import ledger
 from warehouse.definitions.yaml_text import validate
 from warehouse.errors import AlmanacError, DefinitionError, NotFoundError
+from warehouse.ledger import records as ledger
 from warehouse.system_sql import system_sql
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class SuiteClock:
     """One suite's schedule, kept up to date with its files."""
 
     root: Path
-    book: Book
+    tick_store: TickStore
     clock: Clock
     refused: list[str] = field(default_factory=list)
     _seen: str = ""
@@ -80,16 +80,16 @@ class SuiteClock:
             self.refused = [redacted(problem) for problem in getattr(error, "problems", [str(error)])]
             if self._schedule is not None:
                 return self._schedule
-            if (before := self.book.fact(_LAST_RIGHT)) is None:
+            if (before := self.tick_store.fact(_LAST_RIGHT)) is None:
                 raise
             return read_schedule(before, known_names(self.suite))
         self._suite, self.refused = suite, []
-        self.book.note_fact(_LAST_RIGHT, read_text(self.root))
+        self.tick_store.note_fact(_LAST_RIGHT, read_text(self.root))
         return schedule
 
     def last_channels(self) -> tuple[str, ...]:
         """Give the channels of the suite itself by the last schedule that was right, whatever the files are now."""
-        before = self.book.fact(_LAST_RIGHT)
+        before = self.tick_store.fact(_LAST_RIGHT)
         file = validate(ScheduleFile, before, "schedules.yaml", []) if before else None
         return tuple(file.defaults.alerts) if file else ()
 
@@ -172,7 +172,7 @@ def read_text(root: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise NotFoundError(f"{path} does not exist; docs/clock.md says how to write one") from error
+        raise NotFoundError(f"{path} does not exist; docs/schedule.md says how to write one") from error
     except (OSError, UnicodeDecodeError) as error:
         raise DefinitionError(f"{path} cannot be read: {error}") from error
 

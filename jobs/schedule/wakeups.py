@@ -1,6 +1,6 @@
 """APScheduler as the daemon's clock: it wakes the daemon at each tick of each job.
 
-What is done then is decided in `jobs.schedule.decide`, not by APScheduler, whose CronTrigger has other rules.
+What is done then is decided in `jobs.schedule.decisions.decide`, not by APScheduler, whose CronTrigger has other rules.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from jobs.schedule.schedule import Job
-from jobs.schedule.triggers import Trigger
+from jobs.schedule.files.schedule import Job
+from jobs.schedule.files.triggers import Trigger
 from warehouse.errors import UsageError
 
 

@@ -1,10 +1,10 @@
 """Scorers: models made ready for throughput, with the estimator's own answers. See `compile_model`."""
 
-from jobs.scoring.arrow_input import estimator_input
 from jobs.scoring.compiled import compile_model
+from jobs.scoring.interface.arrow_input import estimator_input
+from jobs.scoring.interface.scorer import Scorer, estimator_scorer
 from jobs.scoring.parity import ParityReport, check_parity, ready_scorer
 from jobs.scoring.processes import ProcessScorer
-from jobs.scoring.scorer import Scorer, estimator_scorer
 from jobs.scoring.stream import score_stream, scored_reader
 
 __all__ = [

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jobs.scoring.arrow_input import Batch, column_named, feature_kind, plain_column
-from jobs.scoring.block import Block, input_block
-from jobs.scoring.calibrated import CalibratedProgram
-from jobs.scoring.linear import LinearProgram, is_linear
-from jobs.scoring.pipeline import split_pipeline
-from jobs.scoring.program import Program
-from jobs.scoring.readers import reader_of
-from jobs.scoring.scorer import Floats, NotUnderstood, Scorer, estimator_scorer
-from jobs.scoring.tree_scorer import TreeProgram
+from jobs.scoring.interface.arrow_input import Batch, column_named, feature_kind, plain_column
+from jobs.scoring.interface.scorer import Floats, NotUnderstood, Scorer, estimator_scorer
+from jobs.scoring.kernels.tree_scorer import TreeProgram
+from jobs.scoring.readers.registry import reader_of
+from jobs.scoring.steps.calibrated import CalibratedProgram
+from jobs.scoring.steps.columns import Block, input_block
+from jobs.scoring.steps.compiled_model import Program
+from jobs.scoring.steps.linear import LinearProgram, is_linear
+from jobs.scoring.steps.pipeline import split_pipeline
 
 
 def build_program(estimator: Any, block: Block, kinds: Sequence[str], feature_names: Sequence[str]) -> Program:

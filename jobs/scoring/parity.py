@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from jobs.scoring.arrow_input import column_named, feature_kind, plain_column
-from jobs.scoring.scorer import EstimatorScorer, Floats, Scorer, estimator_scorer, is_classifier, parts_of
+from jobs.scoring.interface.arrow_input import column_named, feature_kind, plain_column
+from jobs.scoring.interface.scorer import EstimatorScorer, Floats, Scorer, estimator_scorer, is_classifier, parts_of
 from warehouse.errors import ScoringFailed
 
 MAX_REAL_ROWS = 20_000

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from jobs.scoring.arrow_input import Batch
-from jobs.scoring.crew import Crew
-from jobs.scoring.scorer import EstimatorScorer, Floats, take_one_thread
-from jobs.scoring.tree_scorer import available_cpus
+from jobs.scoring.interface.arrow_input import Batch
+from jobs.scoring.interface.scorer import EstimatorScorer, Floats, take_one_thread
+from jobs.scoring.kernels.tree_scorer import available_cpus
+from jobs.scoring.worker_pool import Crew
 from warehouse.errors import ScoringFailed
 
 PIECE_ROWS = 4096

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.scoring.scorer import Floats, Scorer, Stoppable
+from jobs.scoring.interface.scorer import Floats, Scorer, Stoppable
 
 DEPTH = 2
 """Batches that wait between two stages."""

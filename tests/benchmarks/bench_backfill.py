@@ -27,9 +27,9 @@ from pathlib import Path
 
 import duckdb
 
-from jobs.ingest import ingest
-from jobs.starter import make_flights
+from jobs.facts.ingest import ingest
 from jobs.suite import Suite, open_suite
+from jobs.suites.starter import make_flights
 from tests.benchmarks.backfill_peers.page_query import page_query
 from tests.benchmarks.backfill_peers.projects import DBT_AS_OF, SQLMESH_AS_OF, make_dbt, make_sqlmesh
 from tests.benchmarks.peers import PeerMissing, environment
@@ -39,7 +39,9 @@ PRODUCT = "flight_delay"
 FIRST_DAY = "2013-01-08"
 PACKAGES = {"dbt": ("dbt-core>=1.10,<1.12", "dbt-duckdb<2", "duckdb==1.5.5"), "sqlmesh": ("sqlmesh", "duckdb==1.5.5")}
 #: `almanac` with all quicker ways off.
-PLAIN = "import sys, warehouse.chunk as c; c.TOGETHER_FROM_PAGES = sys.maxsize; from jobs.cli import main; main()"
+PLAIN = (
+    "import sys, warehouse.batching.batch as c; c.TOGETHER_FROM_PAGES = sys.maxsize; from jobs.cli import main; main()"
+)
 LOOP = Path(__file__).with_name("backfill_peers") / "loop.py"
 
 

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_bookkeeping.py [--pages 10000] [--per-commit 512]
 
-Feature pages of two rows each are staged by hand and published through `warehouse.publishing`, with their ledger
+Feature pages of two rows each are staged by hand and published through `warehouse.pages.publishing`, with their ledger
 rows, as a backfill does: what is measured is all that is not the pages' own work. Then `plan` and `pages` are
 timed as functions and as whole commands.
 """
@@ -17,15 +17,15 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from jobs.ingest import ingest
+from jobs.facts.ingest import ingest
 from jobs.metering import RunMeter
-from jobs.page_states import grid_pages, page_states
-from jobs.plan import plan
-from jobs.starter import make_starter
+from jobs.pages.plan import plan
+from jobs.pages.states import grid_pages, page_states
 from jobs.suite import Suite, open_suite
-from warehouse import ledger
-from warehouse.ledger import PageRecord, Promotion
-from warehouse.publishing import StagedRows, publish, record_definitions
+from jobs.suites.starter import make_starter
+from warehouse.ledger import records as ledger
+from warehouse.ledger.records import PageRecord, Promotion
+from warehouse.pages.publishing import StagedRows, publish, record_definitions
 
 PRODUCT = "late_order"
 NOW = datetime(2026, 4, 10)
@@ -36,7 +36,7 @@ STAGE = (
 )
 
 
-def publish_chunk(suite: Suite, pages: list[datetime]) -> None:
+def publish_batch(suite: Suite, pages: list[datetime]) -> None:
     product = suite.definitions.product(PRODUCT)
     fingerprint = suite.definitions.page_fingerprint(product)
     meter = RunMeter(suite, "predict", PRODUCT)
@@ -93,9 +93,9 @@ def main() -> None:
         suite = hourly_suite(Path(directory) / "shop")
         product = suite.definitions.product(PRODUCT)
         pages = grid_pages(product, None, None, NOW)[: options.pages]
-        chunks = [pages[start : start + options.per_commit] for start in range(0, len(pages), options.per_commit)]
-        spent = [seconds_of(lambda chunk=chunk: publish_chunk(suite, chunk)) for chunk in chunks]
-        print(f"{len(pages)} pages in {len(chunks)} commits: {sum(spent) / len(pages) * 1000:.2f} ms a page;")
+        batches = [pages[start : start + options.per_commit] for start in range(0, len(pages), options.per_commit)]
+        spent = [seconds_of(lambda batch=batch: publish_batch(suite, batch)) for batch in batches]
+        print(f"{len(pages)} pages in {len(batches)} commits: {sum(spent) / len(pages) * 1000:.2f} ms a page;")
         print(f"  first commit {spent[0] * 1000:.0f} ms, last full one {spent[-2] * 1000:.0f} ms")
         until = pages[-1]
         print(f"page_states {seconds_of(lambda: page_states(suite, product, pages)) * 1000:.0f} ms")

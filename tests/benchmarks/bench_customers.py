@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from jobs.backfill import BackfillOrder, backfill
-from jobs.cli.console import Lines, print_table
-from jobs.ingest import ingest
-from jobs.labels import settle_labels
+from jobs.cli.output.console import Lines, print_table
+from jobs.facts.ingest import ingest
 from jobs.models.metrics import METRICS
+from jobs.pages.backfill import BackfillOrder, backfill
+from jobs.pages.outcomes import settle_labels
 from jobs.suite import Suite, open_suite
-from jobs.train import train
+from jobs.training.train import train
 from tests.conftest import clock_at
 from tests.customers.conftest import NOW, PRODUCTS, write_suite
 

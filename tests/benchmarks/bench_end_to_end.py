@@ -29,11 +29,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.scoring import Scorer, ready_scorer, score_stream
-from jobs.scoring.scorer import Floats
+from jobs.scoring.interface.scorer import Floats
 from tests.benchmarks.bench_kernel import NAMES, TRAINING_ROWS, batch_of, features, label
 from tests.benchmarks.peers import PEERS, Peer, PeerMissing, start_peer
 from tests.benchmarks.timing import Contestant, machine, measure, report, table, versions
-from warehouse.lake import Lake
+from warehouse.lake.lake import Lake
 from warehouse.system_sql import literal
 
 BATCH_ROWS = 65_536

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs.cli.console import Lines, print_table
 from jobs.cli.options import now
-from jobs.demo import PRODUCT, TRAINED_AS_OF, run_demo
+from jobs.cli.output.console import Lines, print_table
 from jobs.models.metrics import binary_metrics, calibration_table
-from jobs.predict import predict_pages
+from jobs.pages.predict import predict_pages
 from jobs.suite import open_suite
+from jobs.suites.demo import PRODUCT, TRAINED_AS_OF, run_demo
 
 UNTIL = datetime(2014, 1, 1)
 QUERY = Path(__file__).parent / "sql" / "carrier_hour.sql"

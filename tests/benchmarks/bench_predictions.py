@@ -25,14 +25,14 @@ from pathlib import Path
 
 import duckdb
 
-from jobs.backfill import BackfillOrder, backfill
-from jobs.demo import PRODUCT, TRAINED_AS_OF
-from jobs.ingest import ingest
+from jobs.facts.ingest import ingest
 from jobs.models.versions import load_estimator
-from jobs.starter import make_flights
+from jobs.pages.backfill import BackfillOrder, backfill
 from jobs.suite import Suite, open_suite
-from jobs.train import train
-from warehouse import ledger
+from jobs.suites.demo import PRODUCT, TRAINED_AS_OF
+from jobs.suites.starter import make_flights
+from jobs.training.train import train
+from warehouse.ledger import records as ledger
 
 FIRST_DAY = datetime(2013, 1, 8)
 LOOP = Path(__file__).with_name("backfill_peers") / "scoring_loop.py"

@@ -24,7 +24,7 @@ import duckdb
 import pyarrow as pa
 import sqlglot
 
-from warehouse.ranges import RangeForm, SourceShape, recognise
+from warehouse.batching.ranges import RangeForm, SourceShape, recognise
 
 LANDINGS = SourceShape(
     {

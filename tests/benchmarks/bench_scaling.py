@@ -17,8 +17,8 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
-from jobs.scoring.ensemble import Ensemble, Feature, Tree
-from jobs.scoring.tree_scorer import TreeProgram
+from jobs.scoring.kernels.ensemble import Ensemble, Feature, Tree
+from jobs.scoring.kernels.tree_scorer import TreeProgram
 from tests.benchmarks.timing import Contestant, machine, measure, table, versions
 
 LEAVES = 31

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.backfill import BackfillOrder, backfill
-from jobs.ingest import ingest
+from jobs.facts.ingest import ingest
+from jobs.pages.backfill import BackfillOrder, backfill
 from jobs.suite import Suite, open_suite
-from jobs.train import train
+from jobs.training.train import train
 from tests.conftest import clock_at
 from tests.customers.by_hand import Purchase, data_file, read_purchases
 

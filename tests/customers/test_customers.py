@@ -11,19 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobs.evaluate import evaluate
-from jobs.ingest import ingest
-from jobs.predict import run_page
+from jobs.facts.ingest import ingest
+from jobs.monitoring.evaluate import evaluate
+from jobs.pages.labelled import ensure_feature_pages
+from jobs.pages.predict import run_page
 from jobs.progress import Silent
 from jobs.suite import Suite, open_suite
-from jobs.train import train
-from jobs.training_data import ensure_feature_pages
+from jobs.training.train import train
 from tests.command_line import said
 from tests.conftest import clock_at
 from tests.customers.by_hand import Purchase, by_customer, data_file, features, is_there, spent
 from tests.customers.conftest import NOW, PRODUCTS, TRAINED_AS_OF, UNTIL, write_suite
 from tests.lakes import page_rows, rows
-from warehouse.labels import compute_labels
+from warehouse.pages.labels import compute_labels
 from warehouse.sandbox import Sandbox
 
 pytestmark = pytest.mark.slow

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.ingest import ingest
-from jobs.starter import make_flights
+from jobs.facts.ingest import ingest
 from jobs.suite import open_suite
+from jobs.suites.starter import make_flights
 from tests.command_line import almanac
 from tests.conftest import NOW, clock_at
 from warehouse.definitions import load_definitions

@@ -14,20 +14,20 @@ from typing import Any
 
 import pytest
 
-from jobs.ingest import ingest
-from jobs.lineage import impact, suite_lineage
-from jobs.predict import run_page
+from jobs.facts.ingest import ingest
+from jobs.pages.labelled import ensure_feature_pages
+from jobs.pages.predict import run_page
 from jobs.progress import Silent
-from jobs.starter import make_starter
 from jobs.suite import Suite, open_suite
-from jobs.train import train
-from jobs.training_data import ensure_feature_pages
+from jobs.suites.lineage import impact, suite_lineage
+from jobs.suites.starter import make_starter
+from jobs.training.train import train
 from tests.conftest import NOW, PRODUCT, clock_at
 from tests.lakes import rows
-from warehouse.chunk import ENTITIES
+from warehouse.batching.batch import ENTITIES
 from warehouse.errors import AlmanacError, ScoringFailed
-from warehouse.labels import compute_labels
 from warehouse.lineage.graph import Node
+from warehouse.pages.labels import compute_labels
 from warehouse.sandbox import Sandbox
 
 PAGES = [datetime(2026, 3, day, 18) for day in (3, 10, 17)]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.lineage import SuiteLineage, impact, product_column, suite_lineage
 from jobs.suite import Suite, open_suite
+from jobs.suites.lineage import SuiteLineage, impact, product_column, suite_lineage
 from warehouse.lineage.graph import Node
 from warehouse.lineage.uses import ROWS
 

@@ -17,9 +17,9 @@ import duckdb
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.lineage import impact
-from jobs.starter import make_starter
 from jobs.suite import Suite, open_suite
+from jobs.suites.lineage import impact
+from jobs.suites.starter import make_starter
 from tests.conftest import NOW, PRODUCT, clock_at
 from warehouse.definitions import FeatureGroup
 

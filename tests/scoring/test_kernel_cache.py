@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.scoring import kernel_cache
+from jobs.scoring.kernels import kernel_cache
 
 PROGRAM = """
 import json, sys, time

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.scoring import compile_model, estimator_scorer, readers
+from jobs.scoring import compile_model, estimator_scorer
+from jobs.scoring.readers import registry
 from tests.scoring.models import fitted, outcome, random_rows
 from warehouse.errors import ScoringFailed
 
@@ -59,7 +60,7 @@ def models() -> dict[str, type]:
     homes = {"sklearn": (sklearn.ensemble, sklearn.tree), "xgboost": (xgboost,), "lightgbm": (lightgbm,)}
     return {
         name: next(getattr(home, name) for home in homes[library] if hasattr(home, name))
-        for library, name in readers.READERS
+        for library, name in registry.READERS
     }
 
 
@@ -122,8 +123,8 @@ def test_a_reader_that_fails_leaves_the_model_to_the_estimator(monkeypatch: pyte
     def read(model: Any, block: Any) -> Any:
         raise KeyError("gbtree_model_param")
 
-    _, link = readers.READERS["xgboost", "XGBRegressor"]
-    monkeypatch.setitem(readers.READERS, ("xgboost", "XGBRegressor"), (read, link))
+    _, link = registry.READERS["xgboost", "XGBRegressor"]
+    monkeypatch.setitem(registry.READERS, ("xgboost", "XGBRegressor"), (read, link))
     estimator = fitted(xgboost.XGBRegressor(n_estimators=2, n_jobs=1), ROWS, NUMBER)
     scorer = compile_model(estimator, ROWS.column_names)
     assert scorer.kind == "estimator"

@@ -12,7 +12,7 @@ import pytest
 from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingClassifier
 
 from jobs.scoring import Scorer, compile_model
-from jobs.scoring.scorer import Floats
+from jobs.scoring.interface.scorer import Floats
 from jobs.scoring.stream import score_stream, scored_reader
 from tests.scoring.models import fitted, outcome, random_rows
 from warehouse.errors import ScoringFailed

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from warehouse.definitions.sql_file import SqlFile, Strict
-from warehouse.query import CheckedQuery
+from warehouse.queries.checked_query import CheckedQuery
 
 
 class FeatureHeader(Strict):

@@ -9,13 +9,13 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from warehouse.cron import Grid
+from warehouse.definitions.cron import Grid
 from warehouse.definitions.durations import Duration
 from warehouse.definitions.gates import GateSettings
 from warehouse.definitions.pipeline import PipelineSettings
 from warehouse.definitions.sql_file import SqlFile, Strict
 from warehouse.errors import DefinitionError
-from warehouse.query import CheckedQuery
+from warehouse.queries.checked_query import CheckedQuery
 
 #: The views on a product's predictions, by what their names end in.
 VIEWS = ("current", "page", "outcomes")

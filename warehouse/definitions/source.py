@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from warehouse.definitions.durations import Duration
 from warehouse.definitions.sql_file import SqlFile, Strict
-from warehouse.query import CheckedQuery
+from warehouse.queries.checked_query import CheckedQuery
 
 #: Columns that the suite adds to every source, and so are not the author's to name.
 SYSTEM_COLUMNS = ("known_at", "ingest_id", "withdrawn")
@@ -62,7 +62,7 @@ class Source:
     @property
     def fingerprint(self) -> str:
         """A hash of what the source means: its parsed query, and the header's keys that bear on rows."""
-        from warehouse.query import fingerprint_of
+        from warehouse.queries.checked_query import fingerprint_of
 
         header = self.header
         return fingerprint_of(

@@ -24,7 +24,7 @@ from warehouse.definitions.source import SYSTEM_COLUMNS, Source, SourceHeader
 from warehouse.definitions.sql_file import SqlFile, read_header, read_sql_file
 from warehouse.definitions.yaml_text import validate
 from warehouse.errors import DefinitionError, NotFoundError, QueryRefused
-from warehouse.query import CheckedQuery, check_expression, check_query, fingerprint_of
+from warehouse.queries.checked_query import CheckedQuery, check_expression, check_query, fingerprint_of
 
 T = TypeVar("T")
 

@@ -14,12 +14,12 @@ from datetime import datetime
 
 import duckdb
 
+from warehouse.batching.page_columns import PageColumn, joined_on, page_columns
 from warehouse.definitions import Definitions, FeatureGroup, Product, Source
 from warehouse.errors import DefinitionError
-from warehouse.inexact import inexact_sums
-from warehouse.labels import LABEL_TYPES
-from warehouse.page_layout import PageColumn, joined_on, page_columns
-from warehouse.query import CheckedQuery
+from warehouse.pages.labels import LABEL_TYPES
+from warehouse.queries.checked_query import CheckedQuery
+from warehouse.queries.inexact import inexact_sums
 from warehouse.system_sql import quote, system_sql
 
 #: A part of a suite: its kind (source, group, entities, label, page, check) and its name.

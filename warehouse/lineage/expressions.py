@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 
 from sqlglot import exp
 
-from warehouse.allowed_functions import AGGREGATES, ORDERED_AGGREGATES
 from warehouse.lineage.scope import Scope
 from warehouse.lineage.uses import NONE, CannotTrace, Role, Uses, seen_through, within
+from warehouse.queries.allowed_functions import AGGREGATES, ORDERED_AGGREGATES
 
 _AGGREGATES = AGGREGATES | ORDERED_AGGREGATES
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from warehouse.batching.page_columns import joined_on
 from warehouse.definitions import Definitions, Product
 from warehouse.definitions.product import VIEWS
 from warehouse.lineage.binding import Bound
 from warehouse.lineage.graph import Graph, Node
 from warehouse.lineage.uses import ROWS, Role
-from warehouse.page_layout import joined_on
 
 #: How the version is called that would be trained next.
 NEXT = "next"

@@ -33,7 +33,7 @@ def trace_query(
     Parameters
     ----------
     text
-        One SELECT in DuckDB's dialect, as `warehouse.query` lets through.
+        One SELECT in DuckDB's dialect, as `warehouse.queries.checked_query` lets through.
     tables
         What it may read, by name.
     names

@@ -18,7 +18,7 @@ from warehouse.lineage.graph import Graph, Node
 from warehouse.lineage.product_graph import ModelUse, draw_product
 from warehouse.lineage.selects import trace_expression, trace_query
 from warehouse.lineage.uses import ROWS, Relation, Use, table
-from warehouse.query import CheckedQuery
+from warehouse.queries.checked_query import CheckedQuery
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ CREATE TABLE ledger.pages (
     n_rows BIGINT, valid_until TIMESTAMP, recorded_at TIMESTAMP, snapshot_id BIGINT, note VARCHAR
 );
 
--- One row for each run: one chunk of pages, one ingestion, one training.
+-- One row for each run: one batch of pages, one ingestion, one training.
 CREATE TABLE ledger.runs (
     run_id VARCHAR, job VARCHAR, product VARCHAR, state VARCHAR, started_at TIMESTAMP, finished_at TIMESTAMP,
     first_as_of TIMESTAMP, last_as_of TIMESTAMP, n_pages BIGINT, n_rows BIGINT, bytes_written BIGINT,

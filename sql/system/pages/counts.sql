@@ -1,4 +1,4 @@
--- How many entities each page of a chunk has.
+-- How many entities each page of a batch has.
 SELECT "almanac: as_of", count(*)
 FROM {entities}
 GROUP BY ALL

@@ -1,4 +1,4 @@
--- The feature pages of a chunk: every entity of every page, with the features that were known of its keys.
+-- The feature pages of a batch: every entity of every page, with the features that were known of its keys.
 COPY (
     SELECT {keys}, entities."almanac: as_of" AS as_of, {valid_until} AS valid_until, {columns}
     FROM {entities} AS entities

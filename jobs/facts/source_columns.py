@@ -1,0 +1,82 @@
+"""Which columns a source's SELECT yields, found out without ingesting anything.
+
+What its file readers declare is enough where they declare all that is read; otherwise the files themselves are
+looked at, and where there are none, the lake's table. A loader is never called for this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.facts.deliveries import find_files
+from jobs.suite import Suite
+from warehouse.definitions import Source
+from warehouse.errors import AlmanacError, DefinitionError
+from warehouse.lake.lake import table_columns
+from warehouse.lineage.sample_files import describe, describe_over_samples, readers_of
+from warehouse.lineage.selects import trace_query
+from warehouse.lineage.suite_graph import SourceColumns
+from warehouse.system_sql import exact_path
+
+#: What the suite adds to a source's table, and queries do not read.
+_OF_THE_SUITE = ("known_at", "ingest_id", "withdrawn")
+
+
+@dataclass(frozen=True)
+class FoundColumns:
+    """The columns of a source, those of its files with types by the reader's first argument, and a word of doubt."""
+
+    columns: SourceColumns
+    files: Mapping[str, Mapping[str, str]]
+    doubt: str = ""
+
+
+def find_columns(suite: Suite, source: Source) -> FoundColumns:
+    """Find out the columns of a source. Where nothing tells them, there are none, and `doubt` says why."""
+    readers = readers_of(source)
+    in_lake = _lake_columns(suite, source)
+    declared = {reader.files: reader.declared for reader in readers}
+    with tempfile.TemporaryDirectory() as directory, contextlib.suppress(DefinitionError):
+        if trace_query(source.query.text, {}).open_name is None:
+            selected = describe_over_samples(source, declared, Path(directory))
+            if selected is not None:
+                return FoundColumns(_columns(selected, in_lake, {}), declared)
+    why = "its loader is not called for this"
+    if source.header.loader is None:
+        try:
+            selected, files = _look_at_files(suite, source)
+            observed = {name: list(columns) for name, columns in files.items()}
+            return FoundColumns(_columns(selected, in_lake, observed), files)
+        except AlmanacError as error:
+            why = str(error).rstrip(".")
+    if in_lake:
+        doubt = f"{source.file.where}: the columns are those that the lake holds: {why}."
+        return FoundColumns(SourceColumns(in_lake), declared, doubt)
+    return FoundColumns(SourceColumns({}), declared, f"{source.file.where}: its columns cannot be told: {why}.")
+
+
+def _columns(selected: Mapping[str, str], in_lake: Mapping[str, str], observed: dict[str, list[str]]) -> SourceColumns:
+    content = {name: kind for name, kind in selected.items() if name not in _OF_THE_SUITE}
+    kept = {name: kind for name, kind in in_lake.items() if name not in content}
+    return SourceColumns(content, kept, observed)
+
+
+def _lake_columns(suite: Suite, source: Source) -> dict[str, str]:
+    if not suite.lake.exists():
+        return {}
+    with suite.lake.reading() as connection:
+        found = table_columns(connection, "sources", source.name)
+    return {name: kind for name, kind in found.items() if name not in _OF_THE_SUITE}
+
+
+def _look_at_files(suite: Suite, source: Source) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    with tempfile.TemporaryDirectory() as directory:
+        found = find_files(source, suite.root, Path(directory))
+        paths = [exact_path(path) for file in found for path in file.readable(Path(directory))]
+        where = source.file.where
+        files = {reader.files: describe(f"SELECT * FROM {reader.call}", paths, where) for reader in readers_of(source)}
+        return describe(source.query.text, paths, where), files

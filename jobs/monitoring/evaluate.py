@@ -1,0 +1,103 @@
+"""Evaluate: published predictions against the labels known since, in all or by a column.
+
+Rows without a label are left out, and counted; so are pages made with hindsight. The figures are worked out
+in SQL, in memory that does not grow with the rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import duckdb
+
+from jobs.pages.outcomes import settle_labels
+from jobs.suite import Suite
+from warehouse.definitions import Product
+from warehouse.errors import UsageError
+from warehouse.lake.lake import table_columns
+from warehouse.sandbox import timestamp_literal
+from warehouse.system_sql import quote, quote_all, system_sql
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a range of pages did. `groups` has one row a group (one in all without a column); figures by name."""
+
+    product: str
+    first: datetime
+    until: datetime
+    n_predictions: int
+    n_labelled: int
+    n_hindsight: int
+    n_pages: int
+    versions: list[str]
+    by: str | None
+    groups: list[dict[str, Any]] = field(default_factory=list)
+    calibration: list[dict[str, Any]] = field(default_factory=list)
+
+
+def evaluate(suite: Suite, product_name: str, first: datetime, until: datetime, by: str | None = None) -> Evaluation:
+    """Evaluate the published pages with first <= as_of < until.
+
+    Parameters
+    ----------
+    suite, product_name
+        Whose predictions.
+    first, until
+        Naive UTC.
+    by
+        A column of the predictions or of the features, to give the figures for each of its values.
+
+    Raises
+    ------
+    UsageError
+        If the range holds no prediction, none of them has a label yet, or there is no such column.
+    """
+    product = suite.definitions.product(product_name)
+    settle_labels(suite, product)
+    with suite.lake.reading(all_cores=True) as connection:
+        if not table_columns(connection, "labels", product.name):
+            raise UsageError(f"{product.name} has no published predictions with labels; run `almanac run` first.")
+        keys = quote_all(product.keys)
+        coverage = system_sql("evaluate/coverage", table=quote(product.name), keys=keys)
+        row = connection.execute(coverage, [first, until]).fetchone() or (0, 0, 0, 0, [])
+        if not row[1]:
+            raise UsageError(
+                f"{product.name}: of {row[0]} predictions from {first} until {until} none has a known label"
+                f" ({row[2]} more were made with hindsight, and do not count). Choose another range."
+            )
+        rows = _rows(connection, product, first, until, by)
+        figures = system_sql(f"evaluate/{product.header.label.kind}", by=quote(by) if by else "'all'", rows=rows)
+        groups = _records(connection, figures)
+        calibration = []
+        if product.header.label.kind == "binary":
+            calibration = _records(connection, system_sql("evaluate/calibration", rows=rows, keys=keys))
+    return Evaluation(product.name, first, until, row[0], row[1], row[2], row[3], row[4] or [], by, groups, calibration)
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection, product: Product, first: datetime, until: datetime, by: str | None
+) -> str:
+    own = table_columns(connection, "predictions", product.name)
+    features = table_columns(connection, "features", product.name)
+    if by is not None and by not in own and by not in features:
+        raise UsageError(f"{product.name} has no column `{by}`. It has: {', '.join(dict.fromkeys([*own, *features]))}.")
+    joined = by is not None and by not in own
+    keys = quote_all(product.keys)
+    return system_sql(
+        "evaluate/rows",
+        table=quote(product.name),
+        keys=keys,
+        by_column=f", features.{quote(by)}" if joined and by else "",
+        features=f"JOIN features.{quote(product.name)} AS features USING (as_of, {keys})" if joined else "",
+        first=timestamp_literal(first),
+        until=timestamp_literal(until),
+    )
+
+
+def _records(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+    cursor = connection.execute(query)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -1,0 +1,1 @@
+"""Pages: planned, made, backfilled, compared, rolled back, and paired with their labels."""

@@ -1,0 +1,219 @@
+"""Pages worked off batch by batch, each page leased while it is made, so that no other process makes it too.
+
+A daily run, a backfill and the pages that a training needs all go this way. A page that another process holds is
+left for later; once that one has published it, or tried to, there is nothing left to do for it, and if that one
+was killed, it is made here.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+from jobs.pages.batch_size import MAX_PAGES, batch_size
+from jobs.pages.make import PageOrder, PagesResult, make_pages
+from jobs.pages.staleness import Staleness
+from jobs.progress import Progress
+from jobs.suite import Suite
+from warehouse.definitions import Product
+from warehouse.errors import RunFailed
+from warehouse.ledger import records as ledger
+from warehouse.ledger.records import ModelRecord, PageRecord
+from warehouse.operations.leases import Leases, pages_held
+
+#: How often a process that has nothing else left to do looks whether another one's pages are done.
+_LOOK_AGAIN_S = 0.1
+
+
+@dataclass(frozen=True)
+class PagesWanted:
+    """Pages of a product, in the order in which they are to be made.
+
+    Attributes
+    ----------
+    models
+        The version that writes each page; None: features only.
+    workers
+        How many pages of a batch are computed at a time.
+    pages_per_commit
+        The size of batches; None: as many as the memory budget holds.
+    keep_going
+        After a batch that failed, go on with the next one; otherwise the error is raised at once.
+    stop
+        Asked before each batch; once true, what is left is left.
+    """
+
+    product: Product
+    pages: Sequence[datetime]
+    models: Mapping[datetime, ModelRecord] | None
+    workers: int = os.cpu_count() or 1
+    pages_per_commit: int | None = None
+    keep_going: bool = False
+    stop: Callable[[], bool] = lambda: False
+
+    @property
+    def kind(self) -> str:
+        """What is published: predictions, or features alone."""
+        return "features" if self.models is None else "predictions"
+
+    def version_of(self, page: datetime) -> str | None:
+        """Give the version that writes a page."""
+        return self.models[page].version if self.models is not None else None
+
+
+def make_in_batches(suite: Suite, wanted: PagesWanted, progress: Progress) -> PagesResult:
+    """Make pages and publish them, batch by batch.
+
+    Raises
+    ------
+    DefinitionError
+        If a query of the product does not bind.
+    RunFailed
+        If a page fails, and it was not said to keep going; its batch's other pages and the batches before it stay
+        published.
+    """
+    with suite.lake.reading() as connection, Leases(suite.lake) as leases:
+        return _Worklist(suite, wanted, connection, leases, progress).work_off()
+
+
+class _Worklist:
+    """The pages of one call that are not done yet."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        wanted: PagesWanted,
+        connection: duckdb.DuckDBPyConnection,
+        leases: Leases,
+        progress: Progress,
+    ) -> None:
+        self.suite, self.wanted, self.product = suite, wanted, wanted.product
+        # It sees each commit as it comes; opening one for every look would take longer than the look.
+        self.connection, self.leases, self.progress = connection, leases, progress
+        self.began_at = ledger.newest_snapshot(connection)
+        self.size = batch_size(connection, wanted.product, wanted.pages_per_commit)
+        self.with_features = self._pages_with_features()
+        self.result = PagesResult()
+
+    def work_off(self) -> PagesResult:
+        """Go through the pages, and then again through those that others held, until none is left."""
+        left = list(self.wanted.pages)
+        said = False
+        while left:
+            busy: list[datetime] = []
+            position = 0
+            while position < len(left):
+                if self.wanted.stop():
+                    self.result.left += [*busy, *left[position:]]
+                    return self.result
+                batch = self._next_batch(left, position)
+                position += len(batch)
+                busy += self._work_on(batch)
+            if len(busy) == len(left):
+                said = said or self._say_who(busy)
+                time.sleep(_LOOK_AGAIN_S)
+            left = busy
+        return self.result
+
+    def _pages_with_features(self) -> set[datetime]:
+        """Give the pages that only have to be scored, as things stand now."""
+        if self.wanted.models is None or not self.wanted.pages:
+            return set()
+        records = ledger.published_pages(self.connection, self.product.name, "features", self.wanted.pages)
+        staleness = Staleness(self.suite.definitions, self.product, ledger.source_facts(self.connection))
+        return {page for page, record in records.items() if staleness.why(record) is None}
+
+    def _next_batch(self, left: Sequence[datetime], start: int) -> list[datetime]:
+        version = self.wanted.version_of(left[start])
+        batch: list[datetime] = []
+        n_computed = 0
+        # As long as their size is not known, many are offered; of these so many are made as turn out to fit.
+        most = (self.size.pages_in_all(), self.size.pages()) if self.size.is_known else (MAX_PAGES, MAX_PAGES)
+        for page in left[start : start + most[0]]:
+            n_computed += page not in self.with_features
+            if self.wanted.version_of(page) != version or n_computed > most[1]:
+                break
+            batch.append(page)
+        return batch
+
+    def _work_on(self, batch: Sequence[datetime]) -> list[datetime]:
+        """Make those pages of a batch that nobody else makes or has just made; give those that are left for later."""
+        later: list[datetime] = []
+        with self.leases.holding(self.product.name, batch) as ours:
+            done = self._done_by_others(ours) if ours else {}
+            todo = [page for page in batch if page in ours and page not in done]
+            self._note_others(done)
+            if todo:
+                later = self._make(todo)
+        return [page for page in batch if page not in ours or page in later]
+
+    def _make(self, pages: Sequence[datetime]) -> list[datetime]:
+        """Make pages; give those that did not fit into one batch."""
+        model = self.wanted.models[pages[0]] if self.wanted.models is not None else None
+        order = PageOrder(self.product, pages, model, self.wanted.workers, self.size)
+        try:
+            made = make_pages(self.suite, order, self.progress)
+        except RunFailed as error:
+            if not self.wanted.keep_going:
+                raise
+            made = PagesResult(failed=dict.fromkeys(pages, str(error)))
+        if self.size.n_columns:
+            self.size.learn(len(pages) - len(made.later) - len(made.rejected) - len(made.failed), made.n_rows)
+        else:
+            self.size = batch_size(self.connection, self.product, self.wanted.pages_per_commit)
+        self.result.add(made)
+        if made.failed and not self.wanted.keep_going:
+            page, why = min(made.failed.items())
+            more = f" {len(made.failed) - 1} more pages failed; see `almanac plan`." if len(made.failed) > 1 else ""
+            raise RunFailed(f"the page {page} of {self.product.name} failed: {why}{more}")
+        for why, pages_failed in _by_reason(made.failed).items():
+            between = f" between {pages_failed[0]} and {pages_failed[-1]}" if len(pages_failed) > 1 else ""
+            self.progress.warn(f"{len(pages_failed)} pages{between or f' ({pages_failed[0]})'} failed: {why}")
+        return made.later
+
+    def _done_by_others(self, pages: set[datetime]) -> dict[datetime, PageRecord]:
+        """Give the pages that another process has made since we began, just as we would, or tried to in vain."""
+        tried = ledger.attempts_since(self.connection, self.product.name, self.wanted.kind, self.began_at)
+        if not any(page in tried for page in pages):
+            return {}
+        staleness = Staleness(self.suite.definitions, self.product, ledger.source_facts(self.connection))
+        undone = ledger.rollbacks(self.connection, self.product.name)
+        # Somebody put these back since we began, and does not want what we would make.
+        put_back = {page for page, rollback in undone.items() if rollback.snapshot_id > self.began_at}
+        return {
+            page: record
+            for page, record in tried.items()
+            if page in pages and (page in put_back or self._is_what_we_would_do(record, staleness))
+        }
+
+    def _is_what_we_would_do(self, record: PageRecord, staleness: Staleness) -> bool:
+        if record.definitions != staleness.fingerprint:
+            return False
+        if record.state == "failed":
+            return True
+        return record.model_version == self.wanted.version_of(record.as_of) and staleness.why(record) is None
+
+    def _note_others(self, done: Mapping[datetime, PageRecord]) -> None:
+        self.progress.advance(len(done))
+        self.result.by_others += [record for record in done.values() if record.state == "published"]
+        self.result.rejected |= {page for page, record in done.items() if record.state == "rejected"}
+        self.result.failed |= {page: r.note or "failed" for page, r in done.items() if r.state == "failed"}
+
+    def _say_who(self, pages: Sequence[datetime]) -> bool:
+        held = pages_held(self.suite.lake, self.product.name)
+        owners = {held[page].pid: held[page].command for page in pages if page in held}
+        for pid, command in owners.items():
+            self.progress.warn(f"{len(pages)} pages are being made by process {pid} ({command}); waiting for it.")
+        return bool(owners)
+
+
+def _by_reason(failed: Mapping[datetime, str]) -> dict[str, list[datetime]]:
+    reasons: dict[str, list[datetime]] = {}
+    for page, why in sorted(failed.items()):
+        reasons.setdefault(why, []).append(page)
+    return reasons

@@ -1,0 +1,199 @@
+"""Diff: which predictions of a page changed since an earlier snapshot, or would change under another version.
+
+Against a snapshot, `before` is the page as it was then and `after` the page as it is. Against a model version,
+`before` is the page as it is, and `after` what that version makes of the page's features. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import duckdb
+
+from jobs.models.versions import load_scorer, model_history
+from jobs.pages.score import score_pages
+from jobs.suite import Suite
+from warehouse.definitions import Product
+from warehouse.errors import UsageError
+from warehouse.ledger import records as ledger
+from warehouse.ledger.records import ModelRecord, PageRecord
+from warehouse.pages.history import PastPage, past_page
+from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
+
+#: How many entities of each fate are listed, unless told otherwise.
+LIMIT = 20
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two states that are compared. `snapshot_id` is None for what a version would say."""
+
+    model_version: str | None
+    snapshot_id: int | None
+    recorded_at: datetime | None
+
+
+@dataclass(frozen=True)
+class _State:
+    """One of the two, and SQL of its rows."""
+
+    side: Side
+    relation: str
+
+
+@dataclass(frozen=True)
+class Diff:
+    """How two states of a page differ.
+
+    Attributes
+    ----------
+    n_same, n_changed, n_came, n_went
+        How many entities have just the same score, another one, were not there before, are not there after.
+    largest_change, mean_change
+        Of those that changed, without the sign; None if none did.
+    why
+        What may have brought it about: another version, definitions, facts.
+    changed, came, went
+        The first of each: keys, before, after, change (after - before). The largest change first.
+    """
+
+    product: str
+    as_of: datetime
+    before: Side
+    after: Side
+    n_same: int
+    n_changed: int
+    n_came: int
+    n_went: int
+    largest_change: float | None
+    mean_change: float | None
+    why: list[str]
+    changed: list[dict[str, Any]]
+    came: list[dict[str, Any]]
+    went: list[dict[str, Any]]
+
+
+def diff(suite: Suite, product_name: str, as_of: datetime, against: str | None = None, limit: int = LIMIT) -> Diff:
+    """Compare a published page with what it was or would be.
+
+    Parameters
+    ----------
+    suite, product_name, as_of
+        Which page; naive UTC.
+    against
+        A snapshot's number, or a model version; None: what the newest publication replaced.
+    limit
+        How many entities of each fate are listed.
+
+    Raises
+    ------
+    NotFoundError
+        If the page is not published, there is no such snapshot or version, or that state is no longer kept.
+    UsageError
+        If the page was published only once, and nothing is given to compare it with.
+    ScoringFailed
+        If the version needs a feature that the page does not have.
+    """
+    product = suite.definitions.product(product_name)
+    with suite.lake.reading(all_cores=True) as connection:
+        page = past_page(connection, product.name, "predictions", as_of)
+        compared = _Comparison(connection, product, as_of, limit)
+        if against is not None and not against.isdecimal():
+            model = model_history(connection, product.name).version(against)
+            with _scored(suite, connection, product, model, page.record) as would_be:
+                return compared.of(_state(page), would_be, _why_scored(connection, page.record, model))
+        snapshot_id = int(against) if against is not None else _replaced_by_newest(connection, page.record)
+        then = past_page(connection, product.name, "predictions", as_of, snapshot_id)
+        return compared.of(_state(then), _state(page), _why_published(then.record, page.record))
+
+
+def _state(page: PastPage) -> _State:
+    record = page.record
+    return _State(Side(record.model_version, record.snapshot_id, record.recorded_at), page.relation)
+
+
+def _replaced_by_newest(connection: duckdb.DuckDBPyConnection, record: PageRecord) -> int:
+    """Give the snapshot of the publication that the newest one replaced."""
+    before = ledger.publications(connection, record.product, record.kind, record.as_of)[:-1]
+    if not before:
+        raise UsageError(
+            f"the page {record.as_of} of {record.product} was published only once, at snapshot {record.snapshot_id}:"
+            " name a model version with --against to see what that would say."
+        )
+    return before[-1].snapshot_id
+
+
+@contextlib.contextmanager
+def _scored(
+    suite: Suite, connection: duckdb.DuckDBPyConnection, product: Product, model: ModelRecord, record: PageRecord
+) -> Iterator[_State]:
+    """Score a page's features with a version."""
+    features = past_page(connection, product.name, "features", record.as_of)
+    run_id = f"diff-{uuid.uuid4().hex[:8]}"
+    with suite.staging(run_id) as directory:
+        file = directory / "predictions.parquet"
+        constants = {"run_id": run_id, "published_at": suite.clock()}
+        scorer = load_scorer(suite.lake, model)
+        score_pages(connection, product, model, scorer, features.relation, file, constants, lambda rows: None)
+        yield _State(Side(model.version, None, None), f"(FROM read_parquet({literal(exact_path(file))}))")
+
+
+def _why_published(before: PageRecord, after: PageRecord) -> list[str]:
+    if before.snapshot_id == after.snapshot_id:
+        return [f"the page has not been published again since snapshot {before.snapshot_id}"]
+    why = []
+    if before.model_version != after.model_version:
+        why.append(f"the model: {before.model_version} before, {after.model_version} after")
+    if before.definitions != after.definitions:
+        why.append("the definitions have changed")
+    if before.ingest_id != after.ingest_id:
+        why.append(f"facts: up to ingestion {before.ingest_id} before, up to {after.ingest_id} after")
+    return why
+
+
+def _why_scored(connection: duckdb.DuckDBPyConnection, page: PageRecord, model: ModelRecord) -> list[str]:
+    why = [f"the model: {page.model_version} before, {model.version} after"]
+    features = ledger.publications(connection, page.product, "features", page.as_of)[-1]
+    if features.snapshot_id > page.snapshot_id:
+        why.append(f"the page's features were made again at snapshot {features.snapshot_id}, after its scores")
+    if page.as_of < model.label_cutoff:
+        why.append(f"{model.version} has seen labels up to {model.label_cutoff}, after this page: hindsight")
+    return why
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Two states of a page, compared in SQL; nothing but the counts and the rows listed comes to Python."""
+
+    connection: duckdb.DuckDBPyConnection
+    product: Product
+    as_of: datetime
+    limit: int
+
+    def of(self, before: _State, after: _State, why: list[str]) -> Diff:
+        """Compare them."""
+        product = self.product
+        compared = system_sql(
+            "diff/compared",
+            keys=quote_all(product.keys),
+            score=quote(product.score_column),
+            before=before.relation,
+            after=after.relation,
+        )
+        counts = self.connection.execute(system_sql("diff/counts", compared=compared)).fetchone()
+        assert counts is not None
+        names = ("n_same", "n_changed", "n_came", "n_went", "largest_change", "mean_change")
+        figures: dict[str, Any] = dict(zip(names, counts, strict=True))
+        figures |= {what: self._largest(compared, what) for what in ("changed", "came", "went")}
+        return Diff(product.name, self.as_of, before.side, after.side, why=why, **figures)
+
+    def _largest(self, compared: str, what: str) -> list[dict[str, Any]]:
+        query = system_sql("diff/largest", compared=compared, keys=quote_all(self.product.keys))
+        names = (*self.product.keys, "before", "after", "change")
+        found = self.connection.execute(query, [what, self.limit]).fetchall()
+        return [dict(zip(names, row, strict=True)) for row in found]

@@ -1,0 +1,211 @@
+"""What a model is trained on: feature pages of the past, and the labels that were known by the cut-off.
+
+A model trained as of T sees the labels known before T, no others; the part that is held out for validation is
+predicted by a model that saw only the labels known before the first page of that part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs.pages.batches import PagesWanted, make_in_batches
+from jobs.pages.staleness import Staleness
+from jobs.progress import Progress
+from jobs.suite import Suite
+from warehouse.batching.batch import Batch
+from warehouse.definitions import Product
+from warehouse.errors import UsageError
+from warehouse.lake.lake import table_columns
+from warehouse.ledger import records as ledger
+from warehouse.pages.labels import compute_labels
+from warehouse.sandbox import Sandbox
+from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: DuckDB types that a model is given. Times, lists and structs stay in the table for people to read.
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "BOOLEAN", "UTINYINT", "USMALLINT")
+#: Pages that are made anew at a time.
+_PAGES_ANEW = 64
+_MORE_NUMBERS = ("UINTEGER", "UBIGINT", "DECIMAL")
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Rows to learn from.
+
+    Attributes
+    ----------
+    features
+        The model's columns, and the keys.
+    labels
+        (n_rows,).
+    pages
+        The as_of of each row, (n_rows,), datetime64 in microseconds, UTC.
+    """
+
+    features: pa.Table
+    labels: npt.NDArray[np.float64]
+    pages: npt.NDArray[np.datetime64]
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are."""
+        return len(self.labels)
+
+    def between(self, first: datetime, until: datetime) -> TrainingRows:
+        """Give the rows of the pages with first <= as_of < until."""
+        return self.where((self.pages >= np.datetime64(first, "us")) & (self.pages < np.datetime64(until, "us")))
+
+    def distinct_pages(self) -> list[datetime]:
+        """Give the pages that have rows, ascending."""
+        found: list[datetime] = np.unique(self.pages).tolist()
+        return found
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> TrainingRows:
+        """Give some of the rows."""
+        import pyarrow as pa
+
+        if chosen.all():
+            return self
+        return TrainingRows(self.features.filter(pa.array(chosen)), self.labels[chosen], self.pages[chosen])
+
+    def hash(self, names: Sequence[str]) -> str:
+        """Hash the values of some columns, the labels and the pages, in their order."""
+        import pyarrow as pa
+
+        digest = hashlib.blake2b(digest_size=16)
+        for name in names:
+            column = self.features.column(name)
+            digest.update(np.packbits(column.is_valid().to_numpy()).tobytes())
+            values = column.drop_null()
+            if pa.types.is_string(values.type):
+                digest.update("\0".join(values.to_pylist()).encode())
+            else:
+                digest.update(values.cast(pa.float64(), safe=False).to_numpy().tobytes())
+        digest.update(self.labels.tobytes())
+        digest.update(self.pages.tobytes())
+        return digest.hexdigest()
+
+
+def ensure_feature_pages(suite: Suite, product: Product, pages: Sequence[datetime], progress: Progress) -> None:
+    """Publish the feature pages that are missing or out of date; they are pages too, with no model."""
+    with suite.lake.reading() as connection:
+        present = ledger.published_pages(connection, product.name, "features")
+        facts = ledger.source_facts(connection)
+    staleness = Staleness(suite.definitions, product, facts)
+    pages_wanted = [page for page in pages if page not in present or staleness.why(present[page])]
+    progress.start("features", len(pages))
+    progress.advance(len(pages) - len(pages_wanted))
+    make_in_batches(suite, PagesWanted(product, pages_wanted, None), progress)
+    progress.finish()
+
+
+def model_features(suite: Suite, product: Product, made: Collection[str]) -> dict[str, str]:
+    """Choose the columns of the feature pages that a model is given, categories first, with their types.
+
+    Parameters
+    ----------
+    made
+        The columns that pages have by the definitions as they are. The lake keeps those that they once had.
+    """
+    with suite.lake.reading() as connection:
+        kept = table_columns(connection, "features", product.name)
+    return choose_features(product, {name: kind for name, kind in kept.items() if name in made})
+
+
+def choose_features(product: Product, columns: Mapping[str, str]) -> dict[str, str]:
+    """Choose, among the columns of a feature table, those that a model is given; categories come first.
+
+    Raises
+    ------
+    UsageError
+        If `leave_out` names a column that is not there, or none remains.
+    """
+    left_out = {*product.keys, "as_of", "valid_until", *product.header.model.leave_out}
+    unknown = sorted(set(product.header.model.leave_out) - columns.keys())
+    if unknown:
+        raise UsageError(f"{product.yaml_where}: model.leave_out names {unknown}, which are no feature columns.")
+    usable = {name: kind for name, kind in columns.items() if name not in left_out}
+    texts = {name: kind for name, kind in usable.items() if kind == "VARCHAR"}
+    numbers = {name: kind for name, kind in usable.items() if kind in _NUMBERS or kind.startswith(_MORE_NUMBERS)}
+    if not texts and not numbers:
+        raise UsageError(f"{product.yaml_where}: the feature pages have no column that a model can use: {columns}.")
+    return texts | numbers
+
+
+class LabelledPages:
+    """Feature pages with their labels, as known by an instant. Opened on one snapshot; close it after use."""
+
+    def __init__(
+        self, suite: Suite, product: Product, pages: Sequence[datetime], directory: Path, ingest_id: int | None = None
+    ) -> None:
+        """Open them; with `ingest_id`, as they were before later ingestions, made anew instead of read."""
+        self.suite, self.product, self.pages, self.directory = suite, product, list(pages), directory
+        self.sandbox = Sandbox(suite.lake, spill=directory / "spill")
+        self._features = f"lake.features.{quote(product.name)}"
+        self._labels: dict[datetime, tuple[Path, set[datetime]]] = {}
+        if ingest_id is not None:
+            self.sandbox.ingest_id = ingest_id
+            self._features = self._made_anew()
+
+    def columns(self) -> list[str]:
+        """Name the columns that a page has by the definitions as they are: the newest one is made, and looked at."""
+        with Batch(self.sandbox, self.suite.definitions, self.product) as batch:
+            file = self.directory / "columns.parquet"
+            return list(batch.compute(self.pages[-1:], file, 1, lambda _: None).columns)
+
+    def _made_anew(self) -> str:
+        """Compute the feature pages from the facts that the sandbox shows; give SQL of a relation that holds them."""
+        for number, start in enumerate(range(0, len(self.pages), _PAGES_ANEW)):
+            with Batch(self.sandbox, self.suite.definitions, self.product) as batch:
+                file = self.directory / f"anew-{number:05}.parquet"
+                batch.compute(self.pages[start : start + _PAGES_ANEW], file, os.cpu_count() or 1, lambda _: None)
+        return f"read_parquet({literal(exact_path(self.directory) + '/anew-*.parquet')})"
+
+    def __enter__(self) -> LabelledPages:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sandbox.close()
+
+    def rows(self, features: Sequence[str], known_by: datetime, first: datetime, until: datetime) -> TrainingRows:
+        """Read the rows of the pages with first <= as_of < until whose label was known by `known_by`."""
+        file = self._labels_known_by(known_by, [page for page in self.pages if first <= page < until] or [first])
+        query = system_sql(
+            "training/rows",
+            columns=quote_all(features, "features."),
+            table=self._features,
+            keys=quote_all(self.product.keys),
+        )
+        cursor = self.sandbox.cursor()
+        try:
+            parameters = {"labels": exact_path(file), "first": first, "until": until}
+            table = cursor.execute(query, parameters).to_arrow_table()
+        finally:
+            cursor.close()
+        labels = table.column("label").to_numpy().astype(np.float64)
+        pages = table.column("as_of").to_numpy().astype("M8[us]")
+        return TrainingRows(table.drop_columns(["label", "as_of"]), labels, pages)
+
+    def _labels_known_by(self, known_by: datetime, pages: Sequence[datetime]) -> Path:
+        """Compute the labels of some pages as known by an instant; give the file, which may hold other pages' too.
+
+        Folds, ways of training and gates ask about the same instants again.
+        """
+        file, present = self._labels.get(known_by, (None, set[datetime]()))
+        if file is None or not present.issuperset(pages):
+            file = self.directory / f"labels-{len(self._labels)}.parquet"
+            compute_labels(self.sandbox, self.suite.definitions, self.product, pages, known_by, file)
+            self._labels[known_by] = (file, set(pages))
+        return file

@@ -1,0 +1,344 @@
+"""How a page is made: features, scores, checks, one commit. One page or a thousand go the same way.
+
+Outside any transaction the pages of a batch are computed in the sandbox, scored in one stream, staged and
+audited; then they are published together. A page that fails an error-check, or on which a query or the model fails,
+is taken out of its batch, and what was published for it before stays. Feature pages made from equal definitions and
+facts are used again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from jobs.metering import RunMeter
+from jobs.models.versions import load_scorer
+from jobs.pages.batch_size import BatchSize
+from jobs.pages.score import score_pages
+from jobs.pages.staleness import Staleness
+from jobs.progress import Progress
+from jobs.suite import Suite
+from warehouse.batching.batch import Batch, FeaturePages
+from warehouse.definitions import Product
+from warehouse.errors import RunFailed, ScoringFailed
+from warehouse.lake.warm_up import open_ahead
+from warehouse.ledger import records as ledger
+from warehouse.ledger.records import ModelRecord, PageRecord, RunRecord
+from warehouse.pages.audits import Audit, audit_pages
+from warehouse.pages.publishing import StagedRows, publish, record_definitions
+from warehouse.sandbox import Sandbox, timestamp_literal
+from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
+
+#: So much of an error or of a check's messages stands beside a page in the ledger.
+_NOTE_CHARACTERS = 500
+
+
+@dataclass(frozen=True)
+class PageOrder:
+    """What is wanted: these pages of a product, scored by a version (None: features only).
+
+    With a `size` that is not known yet it is looked for first, and only so many of the pages are made as fit.
+    """
+
+    product: Product
+    pages: Sequence[datetime]
+    model: ModelRecord | None
+    workers: int = os.cpu_count() or 1
+    size: BatchSize | None = None
+
+
+@dataclass
+class PagesResult:
+    """What became of an order. `published` holds one record a page and kind; `rejected` stay as they were.
+
+    `failed` gives each page's error; `by_others` are pages that another process published meanwhile; `later` are
+    those that did not fit into the batch; `left` are those that were not begun, because it was told to stop.
+    """
+
+    published: list[PageRecord] = field(default_factory=list)
+    rejected: set[datetime] = field(default_factory=set)
+    audit: Audit = field(default_factory=Audit)
+    run_ids: list[str] = field(default_factory=list)
+    n_rows: int = 0
+    failed: dict[datetime, str] = field(default_factory=dict)
+    by_others: list[PageRecord] = field(default_factory=list)
+    later: list[datetime] = field(default_factory=list)
+    left: list[datetime] = field(default_factory=list)
+
+    def add(self, other: PagesResult) -> None:
+        """Take in what became of another batch."""
+        self.published += other.published
+        self.rejected |= other.rejected
+        self.audit.checks += other.audit.checks
+        self.audit.wrong_rows += other.audit.wrong_rows
+        self.run_ids += other.run_ids
+        self.n_rows += other.n_rows
+        self.failed |= other.failed
+
+
+def make_pages(suite: Suite, order: PageOrder, progress: Progress) -> PagesResult:
+    """Make one batch of pages and publish it, but for those that are rejected or fail, which are marked.
+
+    Raises
+    ------
+    DefinitionError
+        If a query of the product does not bind.
+    RunFailed
+        If the work fails for all pages alike; they are marked as failed in the ledger, and what was there before stays.
+    """
+    job = "predict" if order.model else "features"
+    meter = RunMeter(suite, job, order.product.name)
+    try:
+        with (
+            suite.staging(meter.run_id) as directory,
+            Sandbox(suite.lake, spill=directory / "spill") as sandbox,
+            Batch(sandbox, suite.definitions, order.product) as batch,
+        ):
+            fitting = _fitting(order, batch)
+            made = _BatchOfPages(suite, fitting, batch, directory, meter, progress).make()
+            made.later = list(order.pages[len(fitting.pages) :])
+            return made
+    except OSError as error:
+        failure = RunFailed(f"{order.product.name}: {error}. Nothing was published by this run.")
+        _record_failure(suite, order, meter, failure)
+        raise failure from error
+    except RunFailed as error:
+        _record_failure(suite, order, meter, error)
+        raise
+
+
+def _fitting(order: PageOrder, batch: Batch) -> PageOrder:
+    """Cut an order down to what one batch may hold, where only a look at its pages tells how large they are."""
+    if order.size is None or order.size.is_known or len(order.pages) <= order.size.pages():
+        return order
+    # There is no page yet whose features could be read instead.
+    batch.begin(len(order.pages))
+    order.size.look_ahead(batch, order.pages)
+    return replace(order, pages=order.pages[: order.size.pages()])
+
+
+def _record_failure(suite: Suite, order: PageOrder, meter: RunMeter, error: RunFailed) -> None:
+    """Note in the ledger that the run failed; if even that cannot be written, the error itself is what counts."""
+    kind = "predictions" if order.model else "features"
+    try:
+        with suite.lake.commit(f"failed run {meter.run_id}") as commit:
+            pages = [
+                PageRecord(
+                    product=order.product.name,
+                    kind=kind,
+                    as_of=as_of,
+                    state="failed",
+                    run_id=meter.run_id,
+                    definitions=suite.definitions.page_fingerprint(order.product),
+                    ingest_id=0,
+                    recorded_at=suite.clock(),
+                    snapshot_id=commit.snapshot_id,
+                    note=str(error)[:_NOTE_CHARACTERS],
+                )
+                for as_of in order.pages
+            ]
+            ledger.append(commit, pages)
+            figures = {"first_as_of": order.pages[0], "last_as_of": order.pages[-1], "n_pages": len(order.pages)}
+            ledger.append(commit, [meter.record("failed", error=str(error), **figures)])
+    except (RunFailed, OSError):
+        return
+
+
+class _BatchOfPages:
+    """One batch on its way from the sources to a commit."""
+
+    def __init__(
+        self, suite: Suite, order: PageOrder, batch: Batch, directory: Path, meter: RunMeter, progress: Progress
+    ) -> None:
+        self.suite, self.order, self.product = suite, order, order.product
+        self.batch, self.sandbox = batch, batch.sandbox
+        self.directory, self.meter, self.progress = directory, meter, progress
+        self.staleness = Staleness(suite.definitions, order.product, self.sandbox.facts)
+        self.definitions = self.staleness.fingerprint
+        self.staged: list[StagedRows] = []
+        self.bytes_staged = 0
+        self.failed: dict[datetime, str] = {}
+        # The sandbox's own cursor: it sees the same snapshot, and is open already.
+        with contextlib.closing(self.sandbox.cursor()) as connection:
+            connection.execute("USE lake")
+            self.feature_pages = ledger.published_pages(connection, self.product.name, "features", order.pages)
+            self.sizes = ledger.published_sizes(connection, self.product.name, "predictions", max(order.pages))
+
+    def make(self) -> PagesResult:
+        """Compute, score, audit and publish."""
+        open_ahead(self.suite.lake, writing=True)
+        features, relation = self._features()
+        audit = Audit()
+        if self.order.model is not None and features.n_rows:
+            audit = self._score(self.order.model, features, relation)
+        self.failed |= audit.failed
+        rejected = audit.rejected() - self.failed.keys()
+        result = PagesResult(rejected=rejected, audit=audit, run_ids=[self.meter.run_id], failed=self.failed)
+        passed = {page for page in features.n_rows if page not in rejected and page not in self.failed}
+        self._commit(result, features, passed)
+        result.n_rows = sum(features.n_rows[page] for page in passed)
+        return result
+
+    def _features(self) -> tuple[FeaturePages, str]:
+        """Compute what has to be; give all pages' sizes, and SQL of a relation that holds their rows."""
+        reused = [page for page in self.order.pages if self._is_fresh(page)]
+        fresh = [page for page in self.order.pages if page not in set(reused)]
+        self.progress.advance(len(reused))
+        n_rows = {page: self.feature_pages[page].n_rows for page in reused}
+        relations = []
+        if fresh:
+            file = self.directory / "features.parquet"
+            made = self.batch.compute(fresh, file, self.order.workers, self.progress.advance)
+            n_rows |= made.n_rows
+            self.failed |= self.batch.failed
+            self._warn_of(self.batch.differing)
+            relations.append(f"(FROM read_parquet({literal(exact_path(file))}))")
+            records = [self._record("features", page, made.n_rows[page]) for page in made.n_rows]
+            self._stage(StagedRows("features", file, made.columns, records))
+        if reused:
+            listed = ", ".join(timestamp_literal(page) for page in reused)
+            relations.append(system_sql("pages/reused", table=quote(self.product.name), pages=listed))
+        relation = relations[0] if len(relations) == 1 else f"({' UNION ALL BY NAME '.join(relations)})"
+        return FeaturePages(self.directory / "features.parquet", n_rows, {}), relation
+
+    def _warn_of(self, differing: Sequence[str]) -> None:
+        """Say what was made for many pages at once in vain."""
+        for difference in differing:
+            self.progress.warn(f"{difference}; the plain way was taken for it.")
+
+    def _stage(self, rows: StagedRows) -> None:
+        self.staged.append(rows)
+        self.bytes_staged += rows.file.stat().st_size
+
+    def _is_fresh(self, page: datetime) -> bool:
+        record = self.feature_pages.get(page)
+        return record is not None and self.staleness.why(record) is None
+
+    def _score(self, model: ModelRecord, features: FeaturePages, relation: str) -> Audit:
+        file = self.directory / "predictions.parquet"
+        try:
+            columns = self._write_scores(model, relation, file)
+        except ScoringFailed as error:
+            relation = self._take_out_refused(model, features, relation, error)
+            columns = self._write_scores(model, relation, file)
+        valid = dict(self.batch.cursor.execute(system_sql("pages/validity"), [exact_path(file)]).fetchall())
+        records = [
+            replace(self._record("predictions", page, n_rows, model), valid_until=valid.get(page))
+            for page, n_rows in features.n_rows.items()
+        ]
+        self._stage(StagedRows("predictions", file, columns, records))
+        predictions = f"read_parquet({literal(exact_path(file))})"
+        relations = {"features": relation, "predictions": predictions}
+        relations["page"] = system_sql(
+            "pages/side_by_side", score=quote(self.product.score_column), keys=quote_all(self.product.keys), **relations
+        )
+        audit = audit_pages(self.batch, features, relations, self.meter.run_id, self.sizes, self.order.workers)
+        self._warn_of(audit.differing)
+        return audit
+
+    def _write_scores(self, model: ModelRecord, relation: str, file: Path) -> dict[str, str]:
+        constants = {"run_id": self.meter.run_id, "published_at": self.suite.clock()}
+        scorer = load_scorer(self.suite.lake, model)
+        told = functools.partial(self.progress.advance, 0)
+        return score_pages(self.batch.cursor, self.product, model, scorer, relation, file, constants, told)
+
+    def _take_out_refused(self, model: ModelRecord, features: FeaturePages, relation: str, error: ScoringFailed) -> str:
+        """Find the pages that the model refuses, each by itself; give SQL of the rows of the others.
+
+        Raises
+        ------
+        ScoringFailed
+            If it refuses them all.
+        """
+        refused: dict[datetime, str] = {}
+        for page in list(features.n_rows):
+            alone = f"(FROM {relation} WHERE as_of = {timestamp_literal(page)})"
+            try:
+                self._write_scores(model, alone, self.directory / "alone.parquet")
+            except ScoringFailed as one:
+                refused[page] = str(one)
+        if len(refused) == len(features.n_rows):
+            raise error
+        self.failed |= refused
+        for page in refused:
+            del features.n_rows[page]
+        listed = ", ".join(timestamp_literal(page) for page in features.n_rows)
+        return f"(FROM {relation} WHERE as_of IN ({listed}))"
+
+    def _record(self, kind: str, page: datetime, n_rows: int, model: ModelRecord | None = None) -> PageRecord:
+        return PageRecord(
+            product=self.product.name,
+            kind=kind,
+            as_of=page,
+            state="published",
+            run_id=self.meter.run_id,
+            definitions=self.definitions,
+            ingest_id=self.sandbox.ingest_id,
+            recorded_at=self.suite.clock(),
+            snapshot_id=0,
+            n_rows=n_rows,
+            model_version=model.version if model else None,
+            hindsight=model is not None and page < model.label_cutoff,
+        )
+
+    def _commit(self, result: PagesResult, features: FeaturePages, passed: set[datetime]) -> None:
+        """Publish the pages that passed, and mark the others, in one commit with all of the ledger's rows."""
+        product, run = self.product, f"run {self.meter.run_id}"
+        what = f"{len(passed)} pages of {product.name}" if len(passed) != 1 else f"{product.name} {min(passed)}"
+        with self.suite.lake.commit(f"{what}, {run}") as commit:
+            if passed:
+                texts = self.suite.definitions.texts_of(product)
+                record_definitions(commit, product, self.definitions, texts, self.suite.clock())
+                result.published = publish(commit, product, self.staged, passed, self.sandbox.snapshot_id)
+            marked = [*self._rejected(result, features), *self._failed()]
+            ledger.append(commit, [replace(record, snapshot_id=commit.snapshot_id) for record in marked])
+            ledger.append(commit, result.audit.checks)
+            ledger.append(commit, result.audit.wrong_rows)
+            ledger.append(commit, [self._run_record(result, marked, commit.snapshot_id)])
+
+    def _rejected(self, result: PagesResult, features: FeaturePages) -> list[PageRecord]:
+        broken: dict[datetime, list[str]] = {page: [] for page in sorted(result.rejected)}
+        for check in result.audit.complaints():
+            if check.as_of in broken and check.severity == "error":
+                broken[check.as_of].append(check.message)
+        return [
+            replace(
+                self._record("predictions", page, features.n_rows[page], self.order.model),
+                state="rejected",
+                note="; ".join(messages)[:_NOTE_CHARACTERS],
+            )
+            for page, messages in broken.items()
+        ]
+
+    def _failed(self) -> list[PageRecord]:
+        kind = "predictions" if self.order.model else "features"
+        return [
+            replace(self._record(kind, page, 0, self.order.model), state="failed", note=error[:_NOTE_CHARACTERS])
+            for page, error in sorted(self.failed.items())
+        ]
+
+    def _run_record(self, result: PagesResult, marked: Sequence[PageRecord], snapshot_id: int) -> RunRecord:
+        """Give the run's row: it succeeded if any page did; what it counts is what was published, if anything was."""
+        records = result.published or marked
+        pages = sorted({record.as_of for record in records})
+        final = "predictions" if self.order.model else "features"
+        errors = [record.note or record.state for record in marked]
+        more = f" (and {len(errors) - 1} more pages)" if len(errors) > 1 else ""
+        return self.meter.record(
+            "succeeded" if result.published or not marked else marked[-1].state,
+            first_as_of=pages[0] if pages else None,
+            last_as_of=pages[-1] if pages else None,
+            n_pages=len(pages),
+            n_rows=sum(record.n_rows for record in records if record.kind == final),
+            bytes_written=self.bytes_staged,
+            definitions=self.definitions,
+            ingest_id=self.sandbox.ingest_id,
+            model_version=self.order.model.version if self.order.model else None,
+            snapshot_id=snapshot_id,
+            error=f"{errors[0]}{more}" if errors else None,
+        )

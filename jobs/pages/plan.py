@@ -1,0 +1,209 @@
+"""Plan: what is missing, failed and stale of a product's pages, and why; how it would be made, and at what cost.
+
+Changes nothing. What it says is what `almanac backfill` acts on: both read `jobs.pages.states`.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+from jobs.pages.batch_size import batch_size
+from jobs.pages.costs import Cost, estimate_cost
+from jobs.pages.states import Kind, PageState, grid_pages, page_states
+from jobs.suite import Suite
+from warehouse.batching.lifted_pass import lifted_forms
+from warehouse.batching.lifting import LiftedForm
+from warehouse.batching.range_pass import range_forms
+from warehouse.batching.ranges import RangeForm, Reason
+from warehouse.definitions import Definitions, Product
+from warehouse.lake.lake import table_columns
+from warehouse.ledger import records as ledger
+from warehouse.pages.lifted_checks import lifted_checks
+from warehouse.sandbox import source_columns
+
+
+@dataclass(frozen=True)
+class Span:
+    """Pages that follow one another on the grid, from `first` to `last`, both included."""
+
+    first: datetime
+    last: datetime
+    n_pages: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pages of one state for one reason."""
+
+    state: str
+    why: str | None
+    n_pages: int
+    spans: list[Span]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the pages of a feature group would be made, and why not a quicker way.
+
+    `range`: many in one pass over time; `lifted`: its query once for some dozens of pages; `plain`: page by page.
+    """
+
+    feature_group: str
+    way: str
+    why: str | None
+
+
+@dataclass(frozen=True)
+class CheckWay:
+    """How one of the product's own checks would be run, `lifted` or `plain`, and why not the quicker way."""
+
+    check: str
+    way: str
+    why: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of one product's pages from `first` to `last`.
+
+    Attributes
+    ----------
+    n_pages
+        How many pages the grid has in the range.
+    groups
+        All of them by state and reason; a stale page's state is `stale`.
+    n_wanted
+        How many of them `almanac backfill` would make without `--only`: those missing or failed.
+    n_without_model
+        How many more it would make if a version had been in effect.
+    n_stale
+        How many it would make with `--only stale`.
+    n_rolled_back
+        How many were rolled back, and stay as they are until it is run with `--only rolled-back`, or all.
+    pages_per_commit
+        How many it would make at a time.
+    ways
+        One for each feature group, in the order in which they are made.
+    check_ways
+        One for each of the product's own checks, once there are feature pages to check.
+    cost, cost_of_stale
+        What that would cost, each by itself.
+    """
+
+    product: str
+    first: datetime
+    last: datetime
+    n_pages: int
+    groups: list[Group]
+    n_wanted: int
+    n_without_model: int
+    n_stale: int
+    n_rolled_back: int
+    pages_per_commit: int
+    ways: list[Way]
+    check_ways: list[CheckWay]
+    cost: Cost
+    cost_of_stale: Cost
+
+
+def plan(
+    suite: Suite,
+    product_name: str,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    *,
+    features_only: bool = False,
+) -> Plan:
+    """Make the plan of a product's pages from `start` (default: the first) to before `end` (default: now).
+
+    Raises
+    ------
+    UsageError
+        If the grid has no page there.
+    """
+    product = suite.definitions.product(product_name)
+    pages = grid_pages(product, start, end, suite.clock())
+    kind: Kind = "features" if features_only else "predictions"
+    with suite.lake.reading() as connection:
+        states = page_states(suite, product, pages, kind, connection)
+        chosen = [state for state in states if state.is_wanted(None)]
+        without_model = sum(state.model is None for state in chosen) if kind == "predictions" else 0
+        wanted = len(chosen) - without_model
+        stale = sum(state.stale for state in states)
+        per_commit = batch_size(connection, product).pages()
+        job = "features" if features_only else "predict"
+        costs = [estimate_cost(connection, product.name, job, n, per_commit) for n in (wanted, stale)]
+        ways = ways_of(suite.definitions, product, connection)
+        check_ways = [] if features_only else check_ways_of(suite.definitions, product, connection)
+    return Plan(
+        product.name,
+        pages[0],
+        pages[-1],
+        len(pages),
+        group_states(states),
+        wanted,
+        without_model,
+        stale,
+        sum(state.rolled_back is not None for state in states),
+        per_commit,
+        ways,
+        check_ways,
+        *costs,
+    )
+
+
+def group_states(states: Sequence[PageState]) -> list[Group]:
+    """Put pages of the same state and reason together, the most urgent first; `states` are in the grid's order."""
+    spans: dict[tuple[str, str | None], list[Span]] = {}
+    for key, same in itertools.groupby(states, key=lambda state: (state.shown, state.why)):
+        spans.setdefault(key, []).append(_span(same))
+    groups = [Group(state, why, sum(span.n_pages for span in found), found) for (state, why), found in spans.items()]
+    return sorted(groups, key=lambda group: (_ORDER.index(group.state), group.spans[0].first))
+
+
+_ORDER = ("running", "failed", "rejected", "missing", "stale", "rolled back", "published")
+
+
+def _span(states: Iterable[PageState]) -> Span:
+    pages = [state.as_of for state in states]
+    return Span(pages[0], pages[-1], len(pages))
+
+
+def ways_of(definitions: Definitions, product: Product, connection: duckdb.DuckDBPyConnection) -> list[Way]:
+    """Say which way each feature group of a product goes where many pages are made; `connection` reads the lake."""
+    columns_of = functools.partial(source_columns, connection)
+    facts = ledger.source_facts(connection)
+    groups = definitions.groups_of(product)
+    ranges = range_forms(definitions, groups, facts, columns_of)
+    made = {name for name, form in ranges.items() if not isinstance(form, Reason)}
+    queries = [(group.name, group.query) for group in groups]
+    lifted = lifted_forms(definitions, queries, facts, columns_of, made)
+    return [_way(group.name, ranges[group.name], lifted.get(group.name)) for group in groups]
+
+
+def _way(name: str, ranged: RangeForm | Reason, lifted: LiftedForm | Reason | None) -> Way:
+    if not isinstance(ranged, Reason):
+        return Way(name, "range", None)
+    if isinstance(lifted, Reason):
+        return Way(name, "plain", f"{lifted}; and {ranged}")
+    return Way(name, "lifted", str(ranged))
+
+
+def check_ways_of(definitions: Definitions, product: Product, connection: duckdb.DuckDBPyConnection) -> list[CheckWay]:
+    """Say which way each of a product's own checks goes where many pages are checked; `connection` reads the lake."""
+    features = table_columns(connection, "features", product.name)
+    if not features:
+        return []
+    page = {**features, product.score_column: "DOUBLE", "model_version": "VARCHAR"}
+    columns_of = functools.partial(source_columns, connection)
+    found = lifted_checks(definitions, product, page, ledger.source_facts(connection), columns_of)
+    return [
+        CheckWay(name, "plain", str(form)) if isinstance(form, Reason) else CheckWay(name, "lifted", None)
+        for name, form in found.items()
+    ]

@@ -1,0 +1,117 @@
+"""Scoring of pages: features stream as Arrow through a scorer into a staged file of predictions.
+
+Reading, scoring and writing overlap (`jobs.scoring.stream`), and a handful of batches is all that is held of a page,
+however large it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from warehouse.definitions import Product
+from warehouse.errors import ScoringFailed
+from warehouse.ledger.records import ModelRecord
+from warehouse.system_sql import exact_path, quote_all, system_sql
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from jobs.scoring import Scorer
+    from jobs.scoring.interface.scorer import Floats
+
+#: Rows of a batch: small enough for the processor's caches, large enough to make the steps between cheap.
+BATCH_ROWS = 65_536
+
+
+def score_pages(
+    cursor: duckdb.DuckDBPyConnection,
+    product: Product,
+    model: ModelRecord,
+    scorer: Scorer,
+    features: str,
+    file: Path,
+    constants: dict[str, Any],
+    done: Callable[[int], None],
+) -> dict[str, str]:
+    """Score every row of a relation and stage the predictions; give the columns of the file with their types.
+
+    Parameters
+    ----------
+    cursor
+        Where `features` can be read.
+    product, model, scorer
+        Whose predictions, by which version, made ready how.
+    features
+        SQL of a relation of feature pages: keys, as_of, valid_until, and the model's features.
+    file
+        The Parquet file to write.
+    constants
+        Columns that are the same on every row: run_id, published_at.
+    done
+        Told how many rows have been scored and written, batch by batch.
+
+    Raises
+    ------
+    ScoringFailed
+        If the relation lacks one of the model's features, or the model refuses a row.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from jobs.scoring import score_stream
+
+    looked_up_by = [*product.keys, "as_of", "valid_until"]
+    wanted = list(dict.fromkeys([*looked_up_by, *model.features]))
+    try:
+        query = system_sql("pages/scored", columns=quote_all(wanted), features=features)
+        reader = cursor.execute(query).to_arrow_reader(BATCH_ROWS)
+    except duckdb.BinderException as error:
+        raise ScoringFailed(
+            f"{product.name} {model.version} needs a feature that the product no longer has: {error}. Train a new"
+            f" version: almanac train {product.name}"
+        ) from error
+    rows = _PredictionRows(product, model, looked_up_by, constants)
+    nothing = pa.RecordBatch.from_pylist([], reader.schema)
+    schema = rows.of(nothing, scorer.predict(nothing)).schema
+    # Dictionaries make text small; numbers they make slower to write, and larger.
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    with (
+        contextlib.closing(score_stream(reader, scorer, rows.of, done)) as batches,
+        pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=texts) as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch)
+    described = cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [exact_path(file)]).fetchall()
+    return {str(row[0]): str(row[1]) for row in described}
+
+
+@dataclass(frozen=True)
+class _PredictionRows:
+    """Turns a batch of features and its predictions into rows of the predictions table."""
+
+    product: Product
+    model: ModelRecord
+    looked_up_by: list[str]
+    constants: dict[str, Any]
+
+    def of(self, batch: pa.RecordBatch, predictions: Floats) -> pa.RecordBatch:
+        """Put the rows together: what they are looked up by, the score, and what they come from."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        columns: dict[str, pa.Array] = {name: batch.column(name) for name in self.looked_up_by}
+        score = predictions[:, 1] if self.product.header.label.kind == "binary" else predictions
+        columns[self.product.score_column] = pa.array(score, pa.float64())
+        for name, value in {"model_version": self.model.version, **self.constants}.items():
+            scalar = pa.scalar(value, pa.timestamp("us") if isinstance(value, datetime) else pa.string())
+            columns[name] = pa.repeat(scalar, batch.num_rows)
+        cutoff = pa.scalar(self.model.label_cutoff, pa.timestamp("us"))
+        columns["hindsight"] = pc.less(batch.column("as_of"), cutoff)
+        return pa.record_batch(columns)

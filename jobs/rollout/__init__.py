@@ -1,0 +1,1 @@
+"""Which version writes the pages, and on what evidence: promotion, gates, comparison."""

@@ -1,0 +1,1 @@
+"""Ticks, and every decision about them: no clock, no effect."""

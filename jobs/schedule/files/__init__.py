@@ -1,0 +1,1 @@
+"""schedules.yaml: its keys, how its text is read, and the plain values that come of it."""

@@ -1,0 +1,1 @@
+"""Runs as child processes, and the process that supervises each tree of them."""

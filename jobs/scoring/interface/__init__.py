@@ -1,0 +1,1 @@
+"""What a scorer is, and what its input looks like."""

@@ -1,0 +1,1 @@
+"""Kernels: tree ensembles laid out for throughput, and the loops over them."""

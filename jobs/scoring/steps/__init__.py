@@ -1,0 +1,1 @@
+"""Steps of a compiled model: columns, encoders, scalers, linear and calibrated models."""

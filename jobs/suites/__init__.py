@@ -1,0 +1,1 @@
+"""The suite as a whole: init, demo, status, doctor, upkeep, query, lineage."""

@@ -1,0 +1,131 @@
+"""Doctor: is everything here that Almanac needs, and is the suite in order? Looks, and changes nothing."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import duckdb
+
+from jobs.facts.source_columns import find_columns
+from jobs.suite import Clock, Suite, almanac_version
+from warehouse.batching.many_pages import ENTITIES
+from warehouse.definitions import Definitions, load_definitions
+from warehouse.errors import AlmanacError, DefinitionError
+from warehouse.lake.extensions import REQUIRED, extension_file
+from warehouse.lake.lake import Lake
+from warehouse.lineage.binding import bind_suite
+from warehouse.sandbox import Sandbox
+from warehouse.system_sql import literal, system_sql
+
+_PACKAGES = ("duckdb", "polars", "pyarrow", "scikit-learn", "numba", "sqlglot", "skops", "lightgbm", "xgboost")
+_LOW_DISK_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `state` is ok, warning or error."""
+
+    subject: str
+    state: str
+    detail: str
+
+
+def doctor(root: Path, clock: Clock) -> list[Finding]:
+    """Look at versions, extensions, definitions and the lake of the suite in `root`."""
+    findings = [Finding("almanac", "ok", f"{almanac_version()} on Python {platform.python_version()}")]
+    findings += [_package(name) for name in _PACKAGES]
+    findings += [_extension(name) for name in REQUIRED]
+    free = shutil.disk_usage(root if root.exists() else Path.cwd()).free
+    state = "warning" if free < _LOW_DISK_BYTES else "ok"
+    findings.append(Finding("disk", state, f"{free / 1e9:.1f} GB free"))
+    try:
+        definitions = load_definitions(root)
+    except DefinitionError as error:
+        return findings + [Finding("definitions", "error", problem) for problem in error.problems]
+    except AlmanacError as error:
+        return [*findings, Finding("definitions", "error", str(error))]
+    counts = f"{len(definitions.sources)} sources, {len(definitions.groups)} feature groups"
+    findings.append(Finding("definitions", "ok", f"{counts}, {len(definitions.products)} products"))
+    suite = Suite(root.resolve(), definitions, Lake(root.resolve() / "lake"), clock)
+    return findings + _lake(suite.lake, definitions, clock) + _sums(suite)
+
+
+def _sums(suite: Suite) -> list[Finding]:
+    """Warn of what definitions add up as DOUBLE; needs no lake, but the sources' columns."""
+    sources = suite.definitions.sources
+    try:
+        columns = {name: find_columns(suite, source).columns.shown for name, source in sources.items()}
+    except AlmanacError as error:
+        return [Finding("sums", "warning", f"whether they are exact cannot be told: {error}")]
+    inexact = bind_suite(suite.definitions, columns).inexact
+    return [Finding("sums", "warning", words) for words in inexact] or [Finding("sums", "ok", "none over DOUBLE")]
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, "ok", version(name))
+    except PackageNotFoundError:
+        optional = name in ("lightgbm", "xgboost")
+        return Finding(name, "ok" if optional else "error", "not installed" + (" (optional)" if optional else ""))
+
+
+def _extension(name: str) -> Finding:
+    try:
+        duckdb.connect().execute(f"LOAD {literal(str(extension_file(name)))}")
+    except (AlmanacError, duckdb.Error) as error:
+        return Finding(f"extension {name}", "error", str(error))
+    return Finding(f"extension {name}", "ok", "loads")
+
+
+def _lake(lake: Lake, definitions: Definitions, clock: Clock) -> list[Finding]:
+    if not lake.exists():
+        return [Finding("lake", "warning", "there is none yet; run `almanac ingest`")]
+    try:
+        with lake.reading() as connection:
+            gone = [path for path in _data_files(connection) if not Path(path).exists()]
+            late = connection.execute(system_sql("doctor/arrivals")).fetchall()
+        with Sandbox(lake) as sandbox:
+            findings = [Finding("lake", "ok", f"snapshot {sandbox.snapshot_id}, {len(sandbox.facts)} sources ingested")]
+            findings += _bindings(sandbox, definitions, clock)
+    except AlmanacError as error:
+        return [Finding("lake", "error", str(error))]
+    if gone:
+        findings.append(Finding("lake files", "error", f"{len(gone)} data files are missing, first {gone[0]}"))
+    for name, observed_s in late:
+        source = definitions.sources.get(name)
+        if source is not None and timedelta(seconds=observed_s) > source.header.arrives_within:
+            text = f"its facts usually take {timedelta(seconds=round(observed_s))} to reach us; arrives_within says"
+            findings.append(Finding(f"source {name}", "warning", f"{text} {source.header.arrives_within}"))
+    return findings
+
+
+def _data_files(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """List the Parquet files that the lake's tables refer to."""
+    query = "SELECT data_file FROM ducklake_list_files('lake', $1, schema => $2)"
+    tables = connection.execute(system_sql("reading/tables")).fetchall()
+    return [row[0] for schema, name in tables for row in connection.execute(query, [name, schema]).fetchall()]
+
+
+def _bindings(sandbox: Sandbox, definitions: Definitions, clock: Clock) -> list[Finding]:
+    """Bind every feature group against the sources as they are now: misspelt columns show here."""
+    findings = []
+    for product in definitions.products.values():
+        sources = definitions.sources_of(product)
+        if not all(source.name in sandbox.facts for source in sources):
+            findings.append(Finding(f"product {product.name}", "warning", "some of its sources were never ingested"))
+            continue
+        try:
+            with sandbox.at(clock(), sources) as page:
+                for group in definitions.groups_of(product):
+                    page.bind(group.name, group.query)
+                page.bind(ENTITIES, product.entities)
+        except AlmanacError as error:
+            findings.append(Finding(f"product {product.name}", "error", str(error)))
+        else:
+            findings.append(Finding(f"product {product.name}", "ok", "its queries bind"))
+    return findings

@@ -1,0 +1,66 @@
+"""Status: what the suite has, what is live, what was published last, and what failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from jobs.facts.set_aside import files_aside
+from jobs.models.versions import model_history
+from jobs.suite import Suite
+from warehouse.ledger import records as ledger
+from warehouse.system_sql import system_sql
+
+
+@dataclass(frozen=True)
+class Status:
+    """One row a product, source, page in trouble, failed run and file that is set aside; all times naive UTC."""
+
+    snapshot_id: int
+    products: list[dict[str, Any]]
+    sources: list[dict[str, Any]]
+    troubles: list[dict[str, Any]]
+    failed_runs: list[dict[str, Any]]
+    files_aside: list[dict[str, Any]]
+
+
+def status(suite: Suite) -> Status:
+    """Read the state of the suite from its ledger."""
+    now = suite.clock()
+    snapshot_id = suite.lake.newest_snapshot()
+    with suite.lake.reading(snapshot_id) as connection:
+        products = [_product_row(connection, suite, name, now) for name in suite.definitions.products]
+        sources = connection.execute(system_sql("status/sources")).fetchall()
+        troubles = connection.execute(system_sql("status/troubles")).fetchall()
+        failed = connection.execute(system_sql("status/failed_runs")).fetchall()
+        aside = files_aside(connection)
+    return Status(
+        snapshot_id,
+        products,
+        _named(sources, "source", "facts", "rejected", "known_until", "ingested_at"),
+        _named(troubles, "product", "as_of", "state", "note", "run_id"),
+        _named(failed, "run_id", "job", "product", "finished_at", "error"),
+        [{"source": f.source, "file": f.path, "since": f.since, "reason": f.reason} for f in aside],
+    )
+
+
+def _named(rows: list[tuple[Any, ...]], *names: str) -> list[dict[str, Any]]:
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _product_row(connection: Any, suite: Suite, name: str, now: datetime) -> dict[str, Any]:
+    product = suite.definitions.product(name)
+    row = connection.execute(system_sql("status/pages"), [name]).fetchone() or (0, None, None, 0)
+    history = model_history(connection, name)
+    return {
+        "product": name,
+        "owner": product.header.owner,
+        "live": ledger.model_in_effect(history.promotions, now),
+        "versions": len(history.models),
+        "pages": row[0],
+        "newest_page": row[1],
+        "published_at": row[2],
+        "rows": row[3] or 0,
+        "due": product.page_at(now),
+    }

@@ -1,0 +1,202 @@
+"""Upkeep: keeps the lake small. Merges files, lets go of what was superseded long ago, clears what killed runs left,
+and forgets what the clock did long ago.
+
+Safe while jobs and readers are at work. Every change is made under the writer lock, in steps of seconds at most. What
+a run under way reads is kept for as long as it lives; files that nothing refers to any more are only retired, and
+deleted once readers that began before must have ended. Orphans are files in the lake's data that no commit refers to.
+DuckLake would also delete files of a transaction that is still open, whose commit then succeeds over missing files;
+nobody has one open while we hold the writer lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+import filelock
+
+from jobs.suite import Suite
+from warehouse.lake.compaction import compact
+from warehouse.lake.lake import Lake
+from warehouse.lake.retention import GRACE, KEEP, delete_retired_files, expire_snapshots, n_retired
+from warehouse.operations.leases import sweep_owners
+from warehouse.operations.state import forget, open_operations
+from warehouse.system_sql import system_sql
+
+#: So long the clock's book says what became of a tick. docs/schedule.md tells people so.
+KEEP_TICKS = timedelta(days=400)
+
+
+@dataclass(frozen=True)
+class UpkeepResult:
+    """What was freed, and what was done besides.
+
+    Attributes
+    ----------
+    freed_files, freed_bytes
+        Files deleted, orphans among them.
+    orphaned_files, orphaned_bytes
+        Of these, those that no commit had ever referred to.
+    files_before, files_after
+        How many files were merged or written anew, and how many came of them.
+    snapshots
+        How many were let go of.
+    waiting_files
+        Files that nothing refers to any more, and that the next upkeep deletes.
+    abandoned_runs
+        Staging directories and model artifacts of runs that are gone.
+    forgotten_ticks
+        Ticks that the clock's book no longer has.
+    left
+        Tables whose files could not be merged, by name, each with the reason.
+    """
+
+    freed_files: int
+    freed_bytes: int
+    orphaned_files: int
+    orphaned_bytes: int
+    files_before: int
+    files_after: int
+    snapshots: int
+    waiting_files: int
+    abandoned_runs: int
+    forgotten_ticks: int
+    left: dict[str, str]
+
+
+def upkeep(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE) -> UpkeepResult:
+    """Merge small files, let go of snapshots, delete retired and orphaned files, clear leftovers of killed runs.
+
+    Parameters
+    ----------
+    suite
+        Whose lake.
+    keep
+        How long superseded pages can still be read. What is published stays, and so do the states at which model
+        versions were registered.
+    grace
+        How long retired files are left to readers that began before.
+
+    Raises
+    ------
+    PublishFailed
+        If a step cannot be committed; those before it stay, and what is published is unchanged.
+    """
+    lake, now = suite.lake, suite.clock()
+    with lake.reading():  # says what to do if there is no lake
+        pass
+    abandoned = sum(_clear_if_abandoned(directory) for directory in _staging_directories(lake))
+    freed = _delete_retired(lake, now - grace)
+    compaction = compact(lake)
+    with lake.maintaining() as connection:
+        snapshots = expire_snapshots(connection, min(now - max(keep, grace), _oldest_run(lake) or now))
+    if not grace:
+        freed += _delete_retired(lake, suite.clock())
+    orphaned, artifacts, waiting = _clear_orphans(suite)
+    freed += orphaned
+    return UpkeepResult(
+        freed.files,
+        freed.bytes,
+        orphaned.files,
+        orphaned.bytes,
+        compaction.files_before,
+        compaction.files_after,
+        snapshots,
+        waiting,
+        abandoned + artifacts,
+        _forget_what_is_long_over(suite),
+        compaction.left,
+    )
+
+
+def _forget_what_is_long_over(suite: Suite) -> int:
+    """Forget old ticks and runs of the clock, and clear what is left of leases whose owners are gone."""
+    now = suite.clock()
+    sweep_owners(suite.lake.root, now - timedelta(days=1))
+    with contextlib.closing(open_operations(suite.lake.root)) as connection:
+        return forget(connection, now - KEEP_TICKS)
+
+
+@dataclass(frozen=True)
+class _Freed:
+    """Files that are gone."""
+
+    files: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: _Freed) -> _Freed:
+        return _Freed(self.files + other.files, self.bytes + other.bytes)
+
+
+class _Counted:
+    """A context in which the files that go from the lake's data are counted. Under the writer lock, none comes."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self.freed = _Freed()
+
+    def __enter__(self) -> Self:
+        self._before = self._sizes()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        gone = self._before.keys() - self._sizes().keys()
+        self.freed = _Freed(len(gone), sum(self._before[path] for path in gone))
+
+    def _sizes(self) -> dict[Path, int]:
+        return {path: path.stat().st_size for path in self._lake.data.rglob("*") if path.is_file()}
+
+
+def _delete_retired(lake: Lake, before: datetime) -> _Freed:
+    with lake.maintaining() as connection, _Counted(lake) as counted:
+        delete_retired_files(connection, before)
+    return counted.freed
+
+
+def _clear_orphans(suite: Suite) -> tuple[_Freed, int, int]:
+    """Clear files and models that no commit refers to; give the files, how many models, and how many files wait."""
+    lake = suite.lake
+    with lake.maintaining() as connection:
+        with _Counted(lake) as counted:
+            connection.execute(system_sql("upkeep/delete_orphans"))
+        known = connection.execute("SELECT artifact FROM ledger.models").fetchall()
+        return counted.freed, _clear_orphaned_artifacts(suite, known), n_retired(connection)
+
+
+def _clear_orphaned_artifacts(suite: Suite, rows: list[tuple[str]]) -> int:
+    """Remove models whose registration was never committed. The caller holds the writer lock."""
+    known = {suite.lake.root / row[0] for row in rows}
+    orphans = [path for path in suite.lake.artifacts.glob("*/*") if path.is_dir() and path not in known]
+    for path in orphans:
+        shutil.rmtree(path)
+    return len(orphans)
+
+
+def _staging_directories(lake: Lake) -> list[Path]:
+    return [directory for directory in lake.staging.glob("[!.]*") if directory.is_dir()]
+
+
+def _clear_if_abandoned(directory: Path) -> bool:
+    """Remove a staging directory whose run no longer holds its lock."""
+    try:
+        with filelock.FileLock(directory / "run.lock", timeout=0):
+            shutil.rmtree(directory, ignore_errors=True)
+    except (filelock.Timeout, FileNotFoundError):
+        return False
+    return True
+
+
+def _oldest_run(lake: Lake) -> datetime | None:
+    """Tell since when, in naive UTC, the oldest run is under way that still has its staging directory.
+
+    It opened the lake after it made that, so that the state that it reads is no older.
+    """
+    began: list[float] = []
+    for directory in _staging_directories(lake):
+        with contextlib.suppress(FileNotFoundError):  # it has ended since
+            began.append((directory / "run.lock").stat().st_mtime)
+    return datetime.fromtimestamp(min(began), UTC).replace(tzinfo=None) if began else None

@@ -1,0 +1,1 @@
+"""A version from labelled pages: train, fit, validation, register, reproduce."""

@@ -1,0 +1,180 @@
+"""Learning: the two ways in which a version comes from labelled pages.
+
+Stateless: a new estimator is fitted to every page before the cut-off. Stateful: an earlier version's estimator goes
+on learning from what has become known since its own cut-off, where that is sound (`jobs.models.warm_start`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs.models.estimators import make_estimator
+from jobs.models.versions import load_estimator
+from jobs.models.warm_start import continued
+from jobs.pages.labelled import LabelledPages, TrainingRows
+from jobs.scoring import estimator_input
+from jobs.suite import Suite
+from warehouse.definitions import Product
+from warehouse.definitions.pipeline import PipelineSettings
+from warehouse.errors import RunFailed, UsageError
+from warehouse.ledger.records import ModelRecord
+from warehouse.queries.checked_query import fingerprint_of
+
+
+class Way(Protocol):
+    """How a version learns: which rows it takes as of an instant, and what it makes of them."""
+
+    @property
+    def parent(self) -> ModelRecord | None:
+        """The version that it continues, if any."""
+
+    def rows(self, known_by: datetime) -> TrainingRows:
+        """Give the rows that a model as of `known_by` learns from: pages before it, labels known by it."""
+
+    def fit(self, rows: TrainingRows) -> Any:
+        """Give an estimator that has learnt from them."""
+
+
+class Stateless:
+    """A new estimator, fitted to all rows. `features` are the model's, with their DuckDB types."""
+
+    parent: ModelRecord | None = None
+
+    def __init__(self, suite: Suite, labelled: LabelledPages, features: Mapping[str, str]) -> None:
+        self.suite, self.labelled, self.features = suite, labelled, dict(features)
+        self.product = labelled.product
+
+    def rows(self, known_by: datetime) -> TrainingRows:
+        """Give every row whose label was known; the product's keys are among the columns."""
+        wanted = [*self.features, *self.product.keys]
+        return self.labelled.rows(wanted, known_by, self.labelled.pages[0], known_by)
+
+    def fit(self, rows: TrainingRows) -> Any:
+        """Fit a new estimator.
+
+        Raises
+        ------
+        RunFailed
+            If it refuses the rows.
+        """
+        estimator = make_estimator(self.product, self.features, self.suite.root)
+        frame = estimator_input(rows.features, list(self.features))
+        try:
+            return estimator.fit(frame, rows.labels)
+        except (ValueError, TypeError) as error:
+            raise RunFailed(f"{self.product.name}: the estimator refused the training rows: {error}") from error
+
+
+class Stateful:
+    """An earlier version's estimator, which goes on with what has become known since its label cut-off."""
+
+    def __init__(self, suite: Suite, labelled: LabelledPages, features: Mapping[str, str], parent: ModelRecord) -> None:
+        self.suite, self.labelled, self.features, self.parent = suite, labelled, dict(features), parent
+        self.product = labelled.product
+
+    def rows(self, known_by: datetime) -> TrainingRows:
+        """Give the rows of later pages, and those of earlier pages whose label was not known to the parent."""
+        keys, cutoff = list(self.product.keys), self.parent.label_cutoff
+        first = self.labelled.pages[0]
+        rows = self.labelled.rows([*self.features, *keys], known_by, first, known_by)
+        seen = self.labelled.rows(keys, cutoff, first, min(cutoff, known_by))
+        return rows.where(_not_among(rows, seen, keys))
+
+    def fit(self, rows: TrainingRows) -> Any:
+        """Let the parent's estimator, loaded anew each time, learn the rows.
+
+        Raises
+        ------
+        UsageError
+            If it is of a kind that cannot go on with new rows; the message says why.
+        """
+        estimator = load_estimator(self.suite.lake, self.parent)
+        frame = estimator_input(rows.features, list(self.features))
+        return continued(estimator, frame, rows.labels, rows.n_rows / max(1, self.parent.n_rows))
+
+
+def _not_among(rows: TrainingRows, seen: TrainingRows, keys: list[str]) -> npt.NDArray[np.bool_]:
+    """Tell of each row whether the other rows lack it."""
+    import polars as pl
+
+    def frame(of: TrainingRows) -> pl.DataFrame:
+        found = pl.from_arrow(of.features.select(keys))
+        assert isinstance(found, pl.DataFrame)
+        return found.with_columns(pl.Series("as_of", of.pages))
+
+    left, right = frame(rows).with_row_index("almanac: place"), frame(seen)
+    places = left.join(right, on=[*keys, "as_of"], how="anti").get_column("almanac: place").to_numpy()
+    chosen = np.zeros(rows.n_rows, np.bool_)
+    chosen[places] = True
+    return chosen
+
+
+def require_continuable(suite: Suite, product: Product, features: Mapping[str, str], parent: ModelRecord) -> None:
+    """See that what a version was made from is what its product declares now.
+
+    Raises
+    ------
+    UsageError
+        If features, encodings, the estimator or definitions have changed: that needs a stateless training.
+    """
+    settings = product.header.model
+    changed = []
+    if parent.features != list(features):
+        gone, new = set(parent.features) - set(features), set(features) - set(parent.features)
+        changed.append(f"its features ({_listed('gone', gone)}{_listed('new', new)}or their order)")
+    if parent.pipeline != pipeline_text(settings.pipeline):
+        changed.append("its pipeline")
+    if (parent.estimator, parent.parameters) != (settings.estimator, json.dumps(settings.parameters, sort_keys=True)):
+        changed.append("its estimator or parameters")
+    if not changed and parent.definitions != model_definitions(suite, product):
+        changed.append("the definitions of its pages, its labels or its model")
+    if changed:
+        raise UsageError(
+            f"{product.name} {parent.version} cannot be continued: {' and '.join(changed)} changed since. Train a"
+            f" stateless version: almanac train {product.name}"
+        )
+
+
+def _listed(word: str, names: set[str]) -> str:
+    return f"{word}: {', '.join(sorted(names))}; " if names else ""
+
+
+def pages_to_train_on(product: Product, cutoff: datetime, window: timedelta | None) -> list[datetime]:
+    """Give the pages before a cut-off, of the newest `window` if there is one.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two.
+    """
+    since = product.header.pages.since
+    pages = product.pages_between(max(since, cutoff - window) if window else since, cutoff)
+    if len(pages) < 2:
+        within = f" within {window} of it" if window else ""
+        raise UsageError(
+            f"{product.name} has {len(pages)} pages before {cutoff}{within}: its grid begins at {since}. Train with a"
+            " later --as-of or a longer --window, or set `pages.since` earlier."
+        )
+    return pages
+
+
+def pipeline_text(settings: PipelineSettings | str | None) -> str | None:
+    """Write the declared steps as the record keeps them: JSON, or None where there are none."""
+    if settings is None:
+        return None
+    return json.dumps(settings if isinstance(settings, str) else settings.model_dump(mode="json"), sort_keys=True)
+
+
+def model_definitions(suite: Suite, product: Product) -> str:
+    """Hash what a version of this product is made from: its pages, its labels and its model's settings."""
+    return fingerprint_of(
+        suite.definitions.page_fingerprint(product),
+        suite.definitions.label_fingerprint(product),
+        product.header.model.model_dump(mode="json"),
+    )

@@ -1,0 +1,175 @@
+"""Registering: a trained version goes into the ledger, its artifact into place, and it is decided if it goes live."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jobs.metering import RunMeter
+from jobs.models import environment
+from jobs.models.artifacts import write_manifest, write_model
+from jobs.models.versions import ModelHistory, model_history
+from jobs.pages.labelled import LabelledPages, TrainingRows
+from jobs.rollout.judge import Verdict
+from jobs.rollout.promotion import record_decision
+from jobs.scoring import ParityReport, Scorer
+from jobs.suite import Suite
+from jobs.training.fit import model_definitions, pipeline_text
+from jobs.training.validation import Validation
+from warehouse.definitions import Product
+from warehouse.ledger import records as ledger
+from warehouse.ledger.decisions import extend_ledger
+from warehouse.ledger.records import ModelRecord
+from warehouse.pages.publishing import record_definitions
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training has come to: as of which instant, by whom continued, and what it is worth.
+
+    `beside` has a row for each way of training that was tried, with its cost and figures on the same held-out rows.
+    """
+
+    estimator: Any
+    scorer: Scorer
+    report: ParityReport | None
+    rows: TrainingRows
+    features: list[str]
+    cutoff: datetime
+    parent: ModelRecord | None
+    validation: Validation
+    beside: list[dict[str, Any]]
+    fit_s: float
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked of a training: why it is made, and whether it may go live if its gates pass."""
+
+    reason: str | None = None
+    may_promote: bool = True
+
+
+def register(
+    suite: Suite,
+    labelled: LabelledPages,
+    meter: RunMeter,
+    trained: Trained,
+    verdict: Verdict,
+    judged: ModelHistory,
+    order: Order,
+) -> tuple[ModelRecord, bool, str]:
+    """Register a version in one commit; give its record, whether it went live, and why.
+
+    Parameters
+    ----------
+    labelled
+        The pages that it comes from; their directory is where the artifact is staged.
+    verdict, judged
+        What its gates found, and the versions and promotions that there were then.
+    """
+    product = labelled.product
+    staged = labelled.directory / "artifact"
+    settings = product.header.model
+    steps = pipeline_text(settings.pipeline)
+    write_model(trained.estimator, staged, settings.estimator, steps, trained.validation.held_out)
+    definitions = model_definitions(suite, product)
+    with suite.lake.commit(f"train {product.name}, run {meter.run_id}") as commit:
+        extend_ledger(commit)
+        history = model_history(commit.connection, product.name)
+        version = history.next_version(trained.parent)
+        sha256 = write_manifest(staged, labelled.sandbox.suite_id, product.name, version)
+        artifact = _moved(staged, suite.lake.artifacts / product.name / f"{version}-{meter.run_id}")
+        where = artifact.relative_to(suite.lake.root).as_posix()
+        model = _record(suite, labelled, meter, trained, (version, definitions, where, sha256), order.reason)
+        record_definitions(commit, product, definitions, suite.definitions.texts_of(product), suite.clock())
+        ledger.append(commit, [model])
+        goes_live, why = _goes_live(product, history, judged, model, verdict, order.may_promote)
+        starts = [model.label_cutoff] if goes_live else []
+        record_decision(commit, suite, model, verdict, "train", taken=goes_live, starts=starts, reason=why)
+        figures = {"n_pages": model.n_pages, "n_rows": model.n_rows, "model_version": version}
+        run = meter.record("succeeded", definitions=definitions, snapshot_id=commit.snapshot_id, **figures)
+        ledger.append(commit, [run])
+    return model, goes_live, why
+
+
+def _moved(staged: Path, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return staged.rename(target)
+
+
+def _record(
+    suite: Suite,
+    labelled: LabelledPages,
+    meter: RunMeter,
+    trained: Trained,
+    made: tuple[str, str, str, str],
+    reason: str | None,
+) -> ModelRecord:
+    version, definitions, artifact, sha256 = made
+    settings, validation, rows = labelled.product.header.model, trained.validation, trained.rows
+    pages = labelled.pages if trained.parent is None else rows.distinct_pages()
+    run = meter.record("succeeded")
+    learnt = {"folds": validation.folds, "calibration": validation.calibration, "beside": trained.beside}
+    cost = {"fit_s": trained.fit_s, "wall_s": run.wall_s, "cpu_s": run.cpu_s}
+    return ModelRecord(
+        product=labelled.product.name,
+        version=version,
+        label_cutoff=trained.cutoff,
+        trained_at=suite.clock(),
+        run_id=meter.run_id,
+        first_page=pages[0],
+        last_page=pages[-1],
+        n_pages=len(pages),
+        n_rows=rows.n_rows,
+        definitions=definitions,
+        ingest_id=labelled.sandbox.ingest_id,
+        estimator=settings.estimator,
+        parameters=json.dumps(settings.parameters, sort_keys=True),
+        seed=settings.seed,
+        features=trained.features,
+        metrics={**validation.metrics, "fit_s": trained.fit_s},
+        libraries=environment.library_versions(),
+        artifact=artifact,
+        sha256=sha256,
+        scorer=trained.scorer.kind,
+        scorer_reason=trained.scorer.why,
+        trained_by=environment.who(),
+        reason=reason,
+        parent=trained.parent.version if trained.parent else None,
+        pipeline=pipeline_text(settings.pipeline),
+        threads=environment.threads(),
+        platform=environment.platform_text(),
+        rows_hash=rows.hash(trained.features),
+        validation=json.dumps(learnt, default=str),
+        importance=validation.importance,
+        cost={**cost, "peak_memory_bytes": float(run.peak_memory_bytes)},
+    )
+
+
+def _goes_live(
+    product: Product,
+    history: ModelHistory,
+    judged: ModelHistory,
+    model: ModelRecord,
+    verdict: Verdict,
+    may_promote: bool,
+) -> tuple[bool, str]:
+    """Tell whether a version that has just been trained goes live, and why."""
+    if not verdict.passed:
+        return False, f"gates did not pass: {verdict.failures()}"
+    if not may_promote:
+        return False, "it was not to be promoted (--no-promote)"
+    if not history.promotions:
+        return True, "the first version of the product"
+    if product.header.gates is None:
+        return False, "the product has no gates, so a person promotes its later versions"
+    if len(history.promotions) != len(judged.promotions):
+        return False, "another version was promoted while this one was judged"
+    newest = max(promotion.effective_from for promotion in history.promotions)
+    if model.label_cutoff < newest:
+        return False, f"it was trained as of an instant before {newest}, where the newest promotion takes effect"
+    return True, "its gates passed"

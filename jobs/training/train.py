@@ -1,0 +1,208 @@
+"""Train: a model version from past pages and the labels known before its cut-off, in the ledger with its figures.
+
+The newest pages are held out first, and predicted by models that could have existed before them; then the version
+itself is trained on all pages. It goes live if the gates of its product pass; of a product without gates the first
+version does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from jobs.metering import RunMeter
+from jobs.models.folds import Fold, time_ordered_folds
+from jobs.models.versions import model_history
+from jobs.models.warm_start import require_sound
+from jobs.pages.labelled import LabelledPages, TrainingRows, ensure_feature_pages, model_features
+from jobs.progress import Progress, Silent
+from jobs.rollout.evidence import Contender
+from jobs.rollout.judge import Verdict, judge_contender
+from jobs.scoring import ready_scorer
+from jobs.suite import Suite
+from jobs.training.fit import Stateful, Stateless, Way, pages_to_train_on, require_continuable
+from jobs.training.register import Order, Trained, register
+from jobs.training.validation import Validation, can_be_learnt, figures_of, validate
+from warehouse.definitions import Product
+from warehouse.errors import UsageError
+from warehouse.ledger.records import ModelRecord
+
+_PARITY_ROWS = 2_000
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A registered version; `went_live` tells whether it writes pages now, `why` why it does or does not.
+
+    `beside` compares the ways of training where it was stateful: cost and figures on the same held-out rows.
+    """
+
+    model: ModelRecord
+    went_live: bool
+    why: str
+    verdict: Verdict
+    validation: Validation
+    beside: list[dict[str, Any]]
+    wall_s: float
+
+
+@dataclass(frozen=True)
+class Continuing:
+    """Asks for a stateful training.
+
+    `version` is the one to continue (None: the one that knows the latest labels); `alone` leaves out the stateless
+    training that is tried beside it.
+    """
+
+    version: str | None = None
+    alone: bool = False
+
+
+def train(
+    suite: Suite,
+    product_name: str,
+    as_of: datetime | None = None,
+    progress: Progress | None = None,
+    *,
+    window: timedelta | None = None,
+    stateful: Continuing | None = None,
+    order: Order | None = None,
+) -> TrainResult:
+    """Train a version as of an instant (default: now) on every page before it whose labels were known by then.
+
+    Parameters
+    ----------
+    window
+        Only the pages of the newest so much time; by default `model.train_on` of product.yaml, or all.
+    stateful
+        Continue a version on what has become known since its label cut-off, instead of fitting a new estimator.
+    order
+        Why it is trained, and whether it may go live.
+
+    Raises
+    ------
+    UsageError
+        If there are no pages or no labels before `as_of`, or the version cannot be continued.
+    DefinitionError
+        If the product's estimator is not one, or a query does not bind.
+    """
+    progress = progress or Silent()
+    product = suite.definitions.product(product_name)
+    cutoff = suite.clock() if as_of is None else as_of
+    if cutoff > suite.clock():
+        raise UsageError(f"--as-of {cutoff} lies in the future; labels are known up to now ({suite.clock()} UTC).")
+    meter = RunMeter(suite, "train", product.name)
+    parent = _parent(suite, product, stateful, cutoff) if stateful else None
+    pages = pages_to_train_on(product, cutoff, window or product.header.model.train_on)
+    with suite.lake.reading():  # says what to do if there is no lake yet
+        pass
+    ensure_feature_pages(suite, product, pages, progress)
+    with suite.staging(meter.run_id) as directory, LabelledPages(suite, product, pages, directory) as labelled:
+        features = model_features(suite, product, labelled.columns())
+        stateless = Stateless(suite, labelled, features)
+        way: Way = stateless
+        if parent is not None:
+            require_continuable(suite, product, features, parent)
+            way = Stateful(suite, labelled, features, parent)
+        beside = stateless if stateful and not stateful.alone else None
+        training = _Training(suite, labelled, list(features), cutoff, way, beside, progress)
+        return training.run(meter, order or Order())
+
+
+def _parent(suite: Suite, product: Product, stateful: Continuing, cutoff: datetime) -> ModelRecord:
+    """Give the version to continue, if its kind can be, and there is anything new to learn."""
+    with suite.lake.reading() as connection:
+        history = model_history(connection, product.name)
+    if not history.models:
+        raise UsageError(f"{product.name} has no version to continue; train one: almanac train {product.name}")
+    parent = history.version(stateful.version) if stateful.version else history.newest()
+    require_sound(product.header.model.estimator)
+    if parent.label_cutoff >= cutoff:
+        raise UsageError(
+            f"{product.name} {parent.version} has seen the labels up to {parent.label_cutoff}; there is nothing new as"
+            f" of {cutoff}. Give a later --as-of."
+        )
+    return parent
+
+
+class _Training:
+    """One training, from labelled pages to a registered version."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        labelled: LabelledPages,
+        names: list[str],
+        cutoff: datetime,
+        way: Way,
+        beside: Way | None,
+        progress: Progress,
+    ) -> None:
+        self.suite, self.labelled, self.names, self.cutoff = suite, labelled, names, cutoff
+        self.way, self.beside, self.progress = way, beside, progress
+        self.product = labelled.product
+
+    def run(self, meter: RunMeter, order: Order) -> TrainResult:
+        """Validate, fit, make the scorer, judge, and register."""
+        self.progress.start("train", 3, "steps")
+        rows = self.way.rows(self.cutoff)
+        self._require_labels(rows)
+        self.progress.advance(1, rows.n_rows)
+        validation, beside = self._validate(rows)
+        self.progress.advance(1)
+        began = time.monotonic()
+        estimator = self.way.fit(rows)
+        fit_s = time.monotonic() - began
+        scorer, report = ready_scorer(estimator, self.names, rows.features.slice(0, _PARITY_ROWS))
+        self.progress.advance(1)
+        with self.suite.lake.reading() as connection:
+            history = model_history(connection, self.product.name)
+        # Judged by what was known at the cut-off: by what its stand-in said of the pages held out.
+        candidate = Contender("this", self.cutoff, self.names, scorer, validation.held_out)
+        live = history.live(self.cutoff)
+        verdict = judge_contender(self.suite, self.labelled, candidate, live, self.cutoff, report)
+        self.progress.finish()
+        trained = Trained(
+            estimator, scorer, report, rows, self.names, self.cutoff, self.way.parent, validation, beside, fit_s
+        )
+        model, live_now, why = register(self.suite, self.labelled, meter, trained, verdict, history, order)
+        return TrainResult(model, live_now, why, verdict, validation, beside, meter.wall_s)
+
+    def _require_labels(self, rows: TrainingRows) -> None:
+        since = f" since {self.way.parent.label_cutoff}" if self.way.parent else ""
+        if rows.n_rows == 0:
+            raise UsageError(
+                f"{self.product.name}: no label of its pages became known{since} by {self.cutoff}. Ingest the facts"
+                f" that {self.product.label.where} reads, or train with a later --as-of."
+            )
+        if not can_be_learnt(rows, self.product.header.label.kind):
+            raise UsageError(
+                f"{self.product.name}: all {rows.n_rows} labels known{since} by {self.cutoff} are {rows.labels[0]:g}; a"
+                " classifier needs both. Train on more pages, or look at label.sql."
+            )
+
+    def _validate(self, rows: TrainingRows) -> tuple[Validation, list[dict[str, Any]]]:
+        settings = self.product.header.model.validation
+        known = self.way.parent.label_cutoff if self.way.parent else self.labelled.pages[0]
+        # Pages whose labels are not known yet, as the last 12 weeks' of a label that takes 12, are none to hold out.
+        pages = [page for page in rows.distinct_pages() if page >= known]
+        folds = time_ordered_folds(pages, self.cutoff, settings.folds, settings.share)
+        validation = validate(self.labelled.product, rows, self.names, folds, self.way)
+        if validation.held_out is None:
+            self.progress.warn(f"{self.product.name}: too few labelled pages to hold any out; no validation was made.")
+        if self.beside is None:
+            return validation, []
+        return validation, self._side_by_side(rows, folds, validation, self.beside)
+
+    def _side_by_side(
+        self, rows: TrainingRows, folds: Sequence[Fold], validation: Validation, other: Way
+    ) -> list[dict[str, Any]]:
+        """Train the other way too, as of the same folds, and give what both cost and are worth."""
+        stateless = validate(self.labelled.product, rows, self.names, folds, other, importance=False)
+        return [
+            {"way": "stateful", **figures_of(validation)},
+            {"way": "stateless", **figures_of(stateless)},
+        ]

@@ -1,0 +1,138 @@
+"""Validation of a training: held-out pages in time order, their figures, calibration, and what the model leans on.
+
+The model of a fold could have existed at its cut-off: it sees the pages before, and the labels known by then. What
+it says of the pages after is kept with the version, as its evidence from before it existed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jobs.models.folds import Fold
+from jobs.models.importance import permutation_importance, score_of
+from jobs.models.metrics import METRICS, calibration_table
+from jobs.pages.labelled import TrainingRows
+from jobs.scoring import compile_model
+from jobs.training.fit import Way
+from warehouse.definitions import Product
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: The newest held-out pages, whose figures are given apart: how good it was of late.
+LAST_PAGES = 14
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What validation found.
+
+    Attributes
+    ----------
+    metrics
+        `validation_*` over all held-out pages, `last_*` over the newest of them.
+    folds
+        Each fold's cut-off, rows, and seconds of fitting.
+    calibration
+        For a binary label: ten equally large groups, predicted and observed.
+    importance
+        By how much the loss grows if a feature's values are dealt out anew.
+    held_out
+        Keys, as_of, label and score of each held-out row; None if nothing could be held out.
+    """
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    folds: list[dict[str, Any]] = field(default_factory=list)
+    calibration: list[dict[str, Any]] = field(default_factory=list)
+    importance: dict[str, float] = field(default_factory=dict)
+    held_out: pa.Table | None = None
+
+
+def validate(
+    product: Product,
+    rows: TrainingRows,
+    names: Sequence[str],
+    folds: Sequence[Fold],
+    way: Way,
+    *,
+    importance: bool = True,
+) -> Validation:
+    """Hold out each fold's pages, and predict them by a model that has learnt what was known at its cut-off.
+
+    Parameters
+    ----------
+    rows
+        All rows known at the end, with the product's keys among their columns: held-out rows are taken from them.
+    names
+        The model's features.
+    folds
+        Oldest first; one for which there are too few labels is left out.
+    way
+        How a model learns.
+    importance
+        Whether to work out what the newest fold's model leans on.
+    """
+    kind, seed = product.header.label.kind, product.header.model.seed
+    done: list[dict[str, Any]] = []
+    parts: list[pa.Table] = []
+    found: dict[str, float] = {}
+    for fold in folds:
+        known = way.rows(fold.cutoff)
+        held_out = rows.between(fold.cutoff, fold.until)
+        if not can_be_learnt(known, kind) or held_out.n_rows == 0:
+            continue
+        began = time.monotonic()
+        estimator = way.fit(known)
+        fit_s = time.monotonic() - began
+        scorer = compile_model(estimator, names)
+        parts.append(_predicted(product.keys, held_out, score_of(scorer, held_out.features, kind)))
+        done.append({**vars(fold), "rows_learnt": known.n_rows, "rows_held_out": held_out.n_rows, "fit_s": fit_s})
+        if importance and fold is folds[-1]:
+            found = permutation_importance(scorer, held_out.features, held_out.labels, names, kind, seed)
+    return _summed_up(parts, done, found, kind)
+
+
+def figures_of(validation: Validation) -> dict[str, Any]:
+    """Give what a way of training cost and was worth: rows and seconds of all folds, and its metrics."""
+    prefix = "validation_"
+    return {
+        "rows_learnt": sum(fold["rows_learnt"] for fold in validation.folds),
+        "fit_s": sum(fold["fit_s"] for fold in validation.folds),
+        **{n.removeprefix(prefix): value for n, value in validation.metrics.items() if n.startswith(prefix)},
+    }
+
+
+def can_be_learnt(rows: TrainingRows, kind: str) -> bool:
+    """Tell whether there are labels, and of a binary label both kinds."""
+    return rows.n_rows > 0 and (kind != "binary" or len(np.unique(rows.labels)) == 2)
+
+
+def _predicted(keys: Sequence[str], rows: TrainingRows, scores: Any) -> pa.Table:
+    import pyarrow as pa
+
+    table = rows.features.select(list(keys)).append_column("as_of", pa.array(rows.pages))
+    return table.append_column("label", pa.array(rows.labels)).append_column("score", pa.array(scores))
+
+
+def _summed_up(
+    parts: Sequence[pa.Table], folds: list[dict[str, Any]], importance: dict[str, float], kind: str
+) -> Validation:
+    import pyarrow as pa
+
+    if not parts:
+        return Validation()
+    held_out = pa.concat_tables(parts)
+    labels, scores = (held_out.column(name).to_numpy() for name in ("label", "score"))
+    pages = held_out.column("as_of").to_numpy()
+    metrics = {f"validation_{name}": value for name, value in METRICS[kind](labels, scores).items()}
+    found = np.unique(pages)
+    newest = pages >= found[-min(LAST_PAGES, (len(found) + 1) // 2)]
+    metrics |= {f"last_{name}": value for name, value in METRICS[kind](labels[newest], scores[newest]).items()}
+    metrics["last_pages"] = float(len(np.unique(pages[newest])))
+    calibration = calibration_table(labels, scores) if kind == "binary" else []
+    return Validation(metrics, folds, calibration, importance, held_out)

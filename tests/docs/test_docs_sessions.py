@@ -1,0 +1,68 @@
+"""The console sessions of the concept pages in docs/ run as they stand there, in a suite made with `almanac init`.
+
+In a ```console block, a line that begins with `$ ` is a command for a shell; each line below it must be in what the
+command prints, spaces apart. All blocks of a page are one session. What is a call of `almanac` and nothing else is run
+in this process, where what it imports is imported already; all else is given to a shell.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.suites.starter import make_starter
+from tests.command_line import almanac
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = [path.name for path in sorted(DOCS.glob("*.md")) if "```console" in path.read_text()]
+
+
+def steps_of(page: str) -> list[tuple[str, list[str]]]:
+    """Give the commands of a page, each with the lines that it has to print."""
+    steps: list[tuple[str, list[str]]] = []
+    for block in re.findall(r"```console\n(.*?)```", (DOCS / page).read_text(), re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                steps.append((line[2:], []))
+            else:
+                steps[-1][1].append(line)
+    return steps
+
+
+def call(command: str, suite: Path) -> tuple[int, str]:
+    """Run a command; gives its exit code, and what it printed."""
+    if command.startswith("almanac ") and not re.search(r"[|&;<>$`]", re.sub(r"'[^']*'|\"[^\"$`]*\"", "", command)):
+        done = almanac(suite, *shlex.split(command)[1:])
+    else:
+        done = subprocess.run(["bash", "-c", command], cwd=suite, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_concepts_have_sessions() -> None:
+    assert {"time.md", "sandbox.md", "pages.md", "backfill.md", "scoring.md"} <= set(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_of_the_documentation_runs_as_it_stands(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = tmp_path / "shop"
+    make_starter(suite)
+    script = tmp_path / "almanac"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m jobs "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(suite)
+    for command, expected in steps_of(page):
+        code, printed = call(command, suite)
+        for line in expected:
+            assert " ".join(line.split()) in " ".join(printed.split()), f"{page}: {command}\nprinted:\n{printed}"
+        if not any(line.startswith("almanac:") for line in expected):
+            assert code == 0, f"{page}: {command}\n{printed}"

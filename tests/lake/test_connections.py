@@ -1,0 +1,78 @@
+"""The instances that a process keeps open, and how they hold a lake's catalogue."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs.suite import Suite
+from tests.command_line import said
+from warehouse.lake import lake as lake_module
+from warehouse.errors import LakeFormatError
+from warehouse.lake.connections import Instances
+from warehouse.lake.lake import Lake
+
+
+@pytest.fixture
+def instances(monkeypatch: pytest.MonkeyPatch) -> Iterator[Instances]:
+    """Those of a process that has none open yet; they are closed at the end."""
+    fresh = Instances()
+    monkeypatch.setattr(lake_module, "_instances", fresh)
+    yield fresh
+    for kept in fresh._kept.values():
+        kept.close()
+
+
+@pytest.fixture
+def lake(ingested: Suite, tmp_path: Path, instances: Instances) -> Lake:
+    """A lake that nobody has open: the fixture's own is open in this process."""
+    root = tmp_path / "another"
+    ingested.root.rename(root)
+    return Lake(root / "lake")
+
+
+#: Takes a catalogue for itself, which only works while nobody else has it open.
+ALONE = """
+import sqlite3, sys
+catalogue = sqlite3.connect(sys.argv[1], timeout=0)
+try:
+    assert catalogue.execute("PRAGMA journal_mode = DELETE").fetchall() == [("delete",)]
+    assert catalogue.execute("PRAGMA journal_mode = WAL").fetchall() == [("wal",)]
+except sqlite3.OperationalError as error:
+    print(error)
+"""
+
+
+def is_held(lake: Lake) -> bool:
+    """Ask in a process of its own: see the docstring of `warehouse.lake`."""
+    command = [sys.executable, "-c", ALONE, str(lake.catalogue)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout in ("", "database is locked\n")
+    return bool(done.stdout)
+
+
+def test_a_lake_that_is_held_is_not_given_up_between_questions(lake: Lake) -> None:
+    lake.open()
+    with lake.reading() as connection:
+        assert not is_held(lake)
+        connection.execute("FROM ledger.format").fetchall()
+    assert not is_held(lake), "given up after each question, under a lock that others may have to wait for"
+    lake.open(hold=True)
+    assert is_held(lake)
+
+
+def test_a_catalogue_that_cannot_be_held_is_refused_for_what_it_is(tmp_path: Path, instances: Instances) -> None:
+    (tmp_path / "catalogue.sqlite").write_text("no database " * 1000)
+    with pytest.raises(LakeFormatError):
+        Lake(tmp_path).open(hold=True)
+    assert not instances._kept
+
+
+def test_commands_hold_their_lake(ingested: Suite, tmp_path: Path, instances: Instances) -> None:
+    ingested.root.rename(tmp_path / "another")
+    said(tmp_path / "another", "status")
+    assert is_held(Lake(tmp_path / "another" / "lake"))

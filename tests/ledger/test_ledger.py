@@ -1,0 +1,69 @@
+"""What is appended to the ledger is read back as it was, and what cannot be stored is not stored as something else."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+import pytest
+
+from jobs.suite import Suite
+from tests.conftest import NOW, PRODUCT
+from tests.lakes import rows
+from warehouse.errors import PublishFailed
+from warehouse.ledger import records as ledger
+from warehouse.ledger.records import DefinitionsRecord, ModelRecord, PageRecord, Record, WrongRow
+
+ODD_TEXT = 'a\1b "quoted" \\ \'single\' \N{OLD PERSONAL COMPUTER} \N{LINE SEPARATOR} {"a": null}'
+MICROSECONDS = datetime(1969, 12, 31, 23, 59, 59, 999_999)
+
+
+def append(suite: Suite, *records: Record) -> None:
+    with suite.lake.commit("odd records") as commit:
+        ledger.append(commit, records)
+
+
+def model(**values: object) -> ModelRecord:
+    texts = dict.fromkeys(
+        ["definitions", "estimator", "parameters", "artifact", "sha256", "scorer", "scorer_reason", "trained_by"], "-"
+    )
+    times = dict.fromkeys(["label_cutoff", "trained_at", "first_page", "last_page"], NOW)
+    numbers = dict.fromkeys(["n_pages", "n_rows", "ingest_id", "seed"], 1)
+    kept = {"product": PRODUCT, "version": "odd", "run_id": "-", "features": [], "metrics": {}, "libraries": {}}
+    return ModelRecord(**{**texts, **times, **numbers, **kept, **values})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", [ODD_TEXT, "", "null", "NaN", "12", "[1]", "x" * 3_000_000])
+def test_texts_come_back_as_they_were(ingested: Suite, text: str) -> None:
+    append(ingested, WrongRow("odd", PRODUCT, MICROSECONDS, text, text))
+    append(ingested, DefinitionsRecord("odd", PRODUCT, NOW, {text: text}))
+    query = "SELECT as_of, name, wrong_row FROM ledger.wrong_rows WHERE run_id = 'odd'"
+    assert rows(ingested, query) == [(MICROSECONDS, text, text)]
+    files = rows(ingested, "SELECT files FROM ledger.definitions WHERE definitions = 'odd'")
+    assert files == [({text: text},)]
+
+
+def test_numbers_come_back_to_the_last_bit(ingested: Suite) -> None:
+    numbers = {"third": 1 / 3, "least": 5e-324, "most": -math.inf, "zero": -0.0, "whole": 3.0}
+    append(ingested, model(metrics={**numbers, "none": math.nan}, seed=2**63 - 1), model(version="empty"))
+    query = "SELECT metrics, seed, importance FROM ledger.models WHERE version = $1"
+    ((metrics, seed, importance),) = rows(ingested, query, ["odd"])
+    assert math.isnan(metrics.pop("none"))
+    assert {name: repr(value) for name, value in metrics.items()} == {name: repr(x) for name, x in numbers.items()}
+    assert (seed, importance) == (2**63 - 1, {})
+    assert rows(ingested, query, ["empty"]) == [({}, 1, {})]
+
+
+def test_what_is_unknown_stays_unknown(ingested: Suite) -> None:
+    page = PageRecord(PRODUCT, "features", MICROSECONDS, "failed", "odd", "-", 1, NOW, 1)
+    append(ingested, page, page)
+    query = "SELECT model_version, valid_until, note, n_rows FROM ledger.pages WHERE run_id = 'odd'"
+    assert rows(ingested, query) == [(None, None, None, 0)] * 2
+
+
+def test_what_a_column_cannot_hold_is_refused(ingested: Suite) -> None:
+    before = ingested.lake.newest_snapshot()
+    for unfit in ({"seed": 2**63}, {"metrics": {"auc": "good"}}, {"label_cutoff": "yesterday"}):
+        with pytest.raises(PublishFailed, match="the commit «odd records» did not take place"):
+            append(ingested, model(**unfit))
+    assert ingested.lake.newest_snapshot() == before

@@ -1,0 +1,296 @@
+"""Upkeep keeps the lake small: it merges, lets go of what is old enough, and takes nothing that anyone still needs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.pages.backfill import BackfillOrder, backfill
+from jobs.pages.diff import diff
+from jobs.pages.predict import run_page
+from jobs.pages.rollback import rollback
+from jobs.suite import Suite, open_suite
+from jobs.suites.upkeep import upkeep
+from tests.command_line import almanac, said
+from tests.conftest import NOW, PAGE, PRODUCT, clock_at, reopened
+from tests.lakes import page_rows, rows
+from tests.page_makers import PageMaker, backfills
+from tests.pages.test_backfill import publications
+from tests.reading.test_readers import recipe
+from warehouse.errors import NotFoundError
+from warehouse.lake.retention import snapshots_to_expire
+from warehouse.reader import open_lake
+from warehouse.sandbox import Sandbox
+
+COURIER = "sql/features/courier_load.sql"
+DAY = timedelta(days=1)
+TABLES = [(schema, PRODUCT) for schema in ("features", "labels", "predictions")] + [
+    ("ledger", name) for name in ("pages", "runs", "checks", "models", "promotions", "ingestions")
+]
+
+
+def later(suite: Suite, by: timedelta = timedelta()) -> Suite:
+    """DuckLake dates its snapshots by the machine's clock, and upkeep goes by those dates."""
+    return reopened(suite, datetime.now(UTC).replace(tzinfo=None) + by)
+
+
+def everything(suite: Suite, snapshot_id: int | None = None) -> dict[tuple[str, str], list[Any]]:
+    with suite.lake.reading(snapshot_id) as connection:
+        return {
+            (schema, table): sorted(map(str, connection.execute(f"FROM {schema}.{table}").fetchall()))
+            for schema, table in TABLES
+        }
+
+
+def snapshots(suite: Suite) -> list[int]:
+    return [row[0] for row in rows(suite, "SELECT snapshot_id FROM ducklake_snapshots('lake') ORDER BY 1")]
+
+
+def files_on_disk(suite: Suite) -> dict[Path, int]:
+    return {path: path.stat().st_size for path in suite.lake.data.rglob("*.parquet")}
+
+
+def daily(suite: Suite, days: int) -> None:
+    for day in range(days):
+        run_page(suite, PRODUCT, PAGE + day * DAY)
+
+
+@pytest.fixture(scope="module")
+def _nine_days(_trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("nine_days") / "shop"
+    shutil.copytree(_trained, root)
+    daily(open_suite(root, clock_at(NOW)), 9)
+    return root
+
+
+@pytest.fixture
+def nine_days(_nine_days: Path, tmp_path: Path) -> Suite:
+    """A suite with nine pages, each of a daily run of its own."""
+    shutil.copytree(_nine_days, tmp_path / "shop")
+    return open_suite(tmp_path / "shop", clock_at(NOW))
+
+
+def made_again(suite: Suite, factor: int) -> Suite:
+    """Publish the page with other features."""
+    path = suite.root / COURIER
+    text = path.read_text().partition("SELECT courier,")[0]
+    path.write_text(
+        f"{text}SELECT courier, count(*) AS courier_open_orders, {factor} * sum(parcels) AS courier_open_parcels\n"
+        "FROM orders\nANTI JOIN deliveries USING (order_id)\nGROUP BY courier\n"
+    )
+    again = reopened(suite)
+    run_page(again, PRODUCT, PAGE)
+    return again
+
+
+def test_small_files_are_merged_and_every_snapshot_shows_what_it_did(nine_days: Suite) -> None:
+    # The first page's predictions, and then its labels.
+    first = min(publications_of(nine_days).values()) + 1
+    shown = {number: everything(nine_days, number) for number in snapshots(nine_days) if number >= first}
+    now, before = everything(nine_days), files_on_disk(nine_days)
+    done = upkeep(later(nine_days))
+    assert done.files_before > done.files_after > 0
+    assert done.freed_files == done.snapshots == 0
+    assert done.waiting_files >= done.files_before
+    assert everything(nine_days) == now
+    assert {number: everything(nine_days, number) for number in shown} == shown
+    freed = upkeep(later(nine_days, timedelta(minutes=61)))
+    gone = before.keys() - files_on_disk(nine_days).keys()
+    assert (freed.freed_files, freed.freed_bytes) == (len(gone), sum(before[path] for path in gone))
+    assert freed.freed_files == done.waiting_files
+    assert {number: everything(nine_days, number) for number in shown} == shown
+    assert everything(nine_days) == now
+
+
+def publications_of(suite: Suite) -> dict[datetime, int]:
+    query = "SELECT as_of, min(snapshot_id) FROM ledger.pages WHERE kind = 'predictions' GROUP BY as_of"
+    return dict(rows(suite, query))
+
+
+def test_files_are_left_to_readers_that_began_before(nine_days: Suite) -> None:
+    """Whatever the hour: DuckLake would delete what was retired on the same day."""
+    waiting = upkeep(later(nine_days)).waiting_files
+    on_disk = files_on_disk(nine_days)
+    again = upkeep(later(nine_days, timedelta(minutes=50)))
+    assert (again.freed_files, again.waiting_files) == (0, waiting)
+    assert files_on_disk(nine_days) == on_disk
+    at_once = upkeep(later(nine_days, timedelta(minutes=1)), grace=timedelta())
+    assert at_once.freed_files == waiting
+    assert at_once.waiting_files == 0
+
+
+def test_superseded_pages_can_be_compared_and_put_back_for_as_long_as_was_said(published: Suite) -> None:
+    first = published.lake.newest_snapshot()
+    then = page_rows(published, PRODUCT)
+    made_again(published, 3)
+    suite = made_again(published, 7)
+    upkeep(later(suite, 89 * DAY))
+    assert diff(suite, PRODUCT, PAGE, str(first)).n_changed > 0
+    rollback(suite, PRODUCT, PAGE, first)
+    assert page_rows(suite, PRODUCT) == then
+
+
+def test_after_that_they_are_gone_and_what_is_published_is_not(published: Suite) -> None:
+    first = published.lake.newest_snapshot()
+    made_again(published, 3)
+    suite = made_again(published, 7)
+    now = everything(suite)
+    ninety_one = later(suite, 91 * DAY)
+    assert upkeep(ninety_one).snapshots > 0
+    done = upkeep(later(suite, 92 * DAY))
+    assert done.freed_files > 0
+    assert everything(suite) == now
+    with pytest.raises(NotFoundError, match=rf"at snapshot {first - 1} is no longer kept|not published"):
+        diff(suite, PRODUCT, PAGE, str(first - 1))
+    with pytest.raises(NotFoundError, match=rf"what the page .* was at snapshot {first} is no longer kept"):
+        rollback(suite, PRODUCT, PAGE, first)
+    assert made_the_same_way_again(suite)
+
+
+def made_the_same_way_again(suite: Suite) -> bool:
+    """Make the page again, with its features; tell whether it is the same."""
+    before = page_rows(suite, PRODUCT), page_rows(suite, PRODUCT, "features")
+    with suite.lake.commit("features are out of date") as commit:
+        commit.execute("UPDATE ledger.pages SET definitions = 'others' WHERE kind = 'features'")
+    kinds = {record.kind for record in run_page(suite, PRODUCT, PAGE).published}
+    return kinds == {"features", "predictions"} and (
+        (page_rows(suite, PRODUCT), page_rows(suite, PRODUCT, "features")) == before
+    )
+
+
+def test_a_page_named_by_a_snapshot_that_is_gone_is_had_from_its_neighbours(trained: Suite) -> None:
+    """What the page was lasted from one publication to the next; any snapshot of that time shows it."""
+    daily(trained, 3)
+    first, second = (publications_of(trained)[PAGE + day * DAY] for day in (0, 1))
+    suite = made_again(trained, 3)
+    kept = [number for number in snapshots(suite) if number >= second]
+    with suite.lake.maintaining() as connection:
+        gone = [number for number in snapshots(suite) if number < second]
+        connection.execute(f"CALL ducklake_expire_snapshots('lake', versions => {gone})")
+    assert snapshots(suite) == kept
+    assert diff(suite, PRODUCT, PAGE, str(first)).n_changed > 0
+
+
+def test_what_a_model_was_trained_on_stays(trained: Suite) -> None:
+    (at,) = rows(trained, "SELECT snapshot_id FROM ledger.runs WHERE job = 'train'")[0]
+    learnt_from = rows(trained, "FROM features.late_order ORDER BY ALL", None, at)
+    first, until = (page for page in rows(trained, "SELECT min(as_of), max(as_of) FROM features.late_order")[0])
+    suite = made_again(trained, 3)
+    backfill(suite, BackfillOrder(PRODUCT, first, until + DAY, only="all", features_only=True))
+    assert rows(suite, "FROM features.late_order WHERE as_of <= $1 ORDER BY ALL", [until]) != learnt_from
+    for days in (400, 401):
+        upkeep(later(suite, days * DAY), keep=timedelta())
+    assert at in snapshots(suite)
+    assert rows(suite, "FROM features.late_order ORDER BY ALL", None, at) == learnt_from
+    assert run_page(suite, PRODUCT, PAGE + DAY).published
+
+
+def test_a_run_under_way_keeps_the_state_that_it_reads(nine_days: Suite) -> None:
+    query = "SELECT * FROM lake.predictions.late_order ORDER BY ALL"
+    with nine_days.staging("under-way"), Sandbox(nine_days.lake) as sandbox:
+        read = sandbox.cursor().execute(query).fetchall()
+        suite = made_again(nine_days, 3)
+        for hours in (2, 4):
+            upkeep(later(suite, timedelta(hours=hours)), keep=timedelta(), grace=timedelta())
+        assert sandbox.snapshot_id in snapshots(suite)
+        assert sandbox.cursor().execute(query).fetchall() == read
+    upkeep(later(suite, timedelta(hours=6)), keep=timedelta(), grace=timedelta())
+    assert sandbox.snapshot_id not in snapshots(suite)
+
+
+def test_what_held_at_a_time_is_said_only_where_it_is_known(published: Suite) -> None:
+    reader, now = open_lake(published.root), datetime.now(UTC).replace(tzinfo=None)
+    run_page(published, PRODUCT, PAGE + DAY)
+    assert reader.predictions(PRODUCT, at_time=now).to_arrow().num_rows > 0
+    # The training's snapshot is kept; what followed it until `now` is not.
+    upkeep(later(published, 91 * DAY))
+    with pytest.raises(NotFoundError, match=r"no longer kept"):
+        reader.predictions(PRODUCT, at_time=now)
+    assert reader.predictions(PRODUCT, at_time=now + DAY).to_arrow().num_rows > 0
+
+
+def test_which_snapshots_are_kept() -> None:
+    at = [(number, datetime(2026, 1, 1) + number * DAY) for number in range(10)]
+    # 4 is what was the newest state at the instant from which on all are kept.
+    assert snapshots_to_expire(at, datetime(2026, 1, 5, 12), needed=[2]) == [0, 1, 3]
+    assert snapshots_to_expire(at, datetime(2025, 1, 1), needed=[]) == []
+    assert snapshots_to_expire(at, datetime(2027, 1, 1), needed=[]) == list(range(9))
+    assert snapshots_to_expire([], datetime(2027, 1, 1), needed=[]) == []
+
+
+def test_views_outcomes_and_later_pages_work_after_it(nine_days: Suite) -> None:
+    views = [f"predictions.late_order_{name}" for name in ("current", "page", "outcomes")]
+    before = [sorted(map(str, rows(nine_days, f"FROM {view}"))) for view in views]
+    assert all(before)
+    for days in (100, 101):
+        upkeep(later(nine_days, days * DAY))
+    assert [sorted(map(str, rows(nine_days, f"FROM {view}"))) for view in views] == before
+    assert made_the_same_way_again(nine_days)
+    assert run_page(nine_days, PRODUCT, PAGE + 9 * DAY).published
+
+
+READS = """
+import sys
+db.execute("SET threads = 1")
+print("ready", flush=True)
+while True:
+    sizes = db.execute("SELECT as_of, count(*) FROM almanac.predictions.late_order GROUP BY as_of").fetchall()
+    outcomes = db.execute("SELECT count(*) FROM almanac.predictions.late_order_outcomes").fetchone()
+    print(len(sizes), min((count for _, count in sizes), default=0), outcomes[0], flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_reader_and_a_backfill_in_other_processes_go_on_undisturbed(trained: Suite) -> None:
+    """Upkeep after upkeep, with nothing kept that need not be, while pages are made and read."""
+    daily(trained, 2)
+    until = PAGE + 16 * DAY
+    with subprocess.Popen(
+        [sys.executable, "-c", recipe() + READS],
+        cwd=trained.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as reader:
+        lines: list[str] = []
+        collector = threading.Thread(target=lambda: lines.extend(reader.stdout or []))
+        collector.start()
+        maker = PageMaker(trained, backfills, PAGE, until, 1)
+        maker.let_go()
+        merged = expired = freed = 0
+        while maker.is_working():
+            done = upkeep(later(trained, 2 * DAY), keep=timedelta())
+            merged, expired, freed = merged + done.files_before, expired + done.snapshots, freed + done.freed_files
+            # What this one retired the next one deletes: a query has a second, in place of an hour.
+            time.sleep(1)
+        still_reading = reader.poll() is None
+        reader.kill()
+        collector.join()
+        assert still_reading, reader.stderr.read() if reader.stderr else ""
+    assert maker.told() == (14, 0, 0)
+    assert min(merged, expired, freed) > 0
+    assert len(lines) > 10
+    assert set(publications(trained)) == set(trained.definitions.product(PRODUCT).pages_between(PAGE, until))
+    assert all(int(line.split()[1]) > 0 for line in lines[1:] if line.endswith("\n"))
+    assert made_the_same_way_again(trained)
+
+
+def test_the_command_says_what_it_freed(trained: Suite) -> None:
+    daily(trained, 3)
+    (trained.lake.data / "stray.parquet").write_bytes(b"12345")
+    assert "Freed 1 files (5 bytes), 1 of them orphans (5 bytes)" in said(trained.root, "upkeep")
+    figures = json.loads(said(trained.root, "upkeep", "--keep", "0d", "--grace", "0h", "--json"))
+    assert figures["snapshots"] > 0
+    assert figures["orphaned_files"] == 0
+    wrong = almanac(trained.root, "upkeep", "--keep", "a while")
+    assert wrong.returncode == 2
+    assert "--keep: 'a while' is not a duration" in wrong.stderr

@@ -1,0 +1,264 @@
+"""A batch: some pages of one product, computed together and staged as one Parquet file.
+
+Each query of the product (its entities and feature groups) fills one table for all pages of the batch, marked
+by page; one join then makes the feature pages. One page is a batch of one. Pages are computed together where that
+can be, and otherwise in a sandbox each, several at a time; what the join reads are rows of the same page only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from warehouse.batching.many_pages import ENTITIES, PAGE_COLUMN, Together
+from warehouse.batching.page_columns import PageColumn, joined_on, page_columns
+from warehouse.definitions import Definitions, FeatureUse, Product
+from warehouse.definitions.durations import duration_text
+from warehouse.errors import RunFailed
+from warehouse.queries.checked_query import CheckedQuery
+from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox, SandboxPage, timestamp_literal
+from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
+
+#: From how many pages on they are made together where that can be: for fewer, it costs more than it saves.
+TOGETHER_FROM_PAGES = 4
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class FeaturePages:
+    """Staged feature pages: one file, the entities of each page, and the columns (keys, as_of, and the rest)."""
+
+    file: Path
+    n_rows: dict[datetime, int]
+    columns: dict[str, str]
+
+
+class Batch:
+    """The tables of one batch, in a schema of its own inside a sandbox's memory."""
+
+    def __init__(self, sandbox: Sandbox, definitions: Definitions, product: Product) -> None:
+        self.sandbox, self.definitions, self.product = sandbox, definitions, product
+        self.schema = f"batch_{next(_numbers)}"
+        self.cursor = sandbox.cursor()
+        self.groups = definitions.groups_of(product)
+        self.read_by_others = {name for _, query in self.queries() for name in query.tables}
+        self._together = Together(self)
+        #: The pages that could not be computed, each with its error; the others are not touched by that.
+        self.failed: dict[datetime, str] = {}
+        self._sources = definitions.sources_of(product)
+        self._is_prepared = False
+        self._background = ThreadPoolExecutor(max_workers=2)
+        self._held: Future[None] | None = None
+
+    def __enter__(self) -> Batch:
+        self.cursor.execute(f"CREATE SCHEMA memory.{self.schema}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Nothing of it may go on once the sandbox is closed.
+        self._background.shutdown()
+        self.cursor.execute(f"DROP SCHEMA IF EXISTS memory.{self.schema} CASCADE")
+        self.cursor.close()
+
+    @property
+    def differing(self) -> list[str]:
+        """What is to be said of queries that were made together in vain."""
+        return self._together.differing
+
+    def table(self, name: str) -> str:
+        """Give the full name of one of the batch's tables."""
+        return f"memory.{self.schema}.{quote(name)}"
+
+    def begin(self, n_pages: int) -> None:
+        """Begin in the background with what many pages take and no page is needed for, unless that was done.
+
+        The sandbox can be asked other things meanwhile.
+        """
+        if self._held is None and n_pages >= HOLD_FROM_PAGES:
+            self._held = self._background.submit(self.sandbox.hold, self._sources)
+            self._together.begin(n_pages, self._background)
+
+    def compute(self, pages: Sequence[datetime], file: Path, workers: int, done: Callable[[int], None]) -> FeaturePages:
+        """Compute the feature pages and stage them in `file`, but for those that fail on the data (see `failed`).
+
+        Parameters
+        ----------
+        pages
+            The pages' `as_of`, naive UTC.
+        file
+            The Parquet file to write.
+        workers
+            How many pages are computed at a time.
+        done
+            Told of every page that is done.
+
+        Raises
+        ------
+        DefinitionError
+            If a query does not bind, or two of its columns have the same name.
+        """
+        self.begin(len(pages))
+        if self._held is not None:
+            self._held.result()
+        self._prepare(pages[0])
+        if len(pages) >= TOGETHER_FROM_PAGES:
+            self._together.fill(pages, workers)
+        with ThreadPoolExecutor(max_workers=max(1, min(workers, len(pages)))) as pool:
+            for _ in pool.map(self._fill, pages):
+                done(1)
+        self._take_out(self.failed)
+        counts = self._counts()
+        join = self._join(self._feature_columns(), file, len(pages))
+        row = self.cursor.execute(join).fetchone()
+        if row and row[0] != sum(counts.values()):
+            self._take_out(self._pages_with_repeated_keys(file, counts))
+            self.cursor.execute(join)
+        n_rows = {page: counts.get(page, 0) for page in pages if page not in self.failed}
+        return FeaturePages(file, n_rows, self._types(file))
+
+    def shape_of(self, pages: Sequence[datetime]) -> tuple[list[int], int]:
+        """Give how many entities pages have, and how many columns feature pages, without computing any feature.
+
+        No number of entities is given where it takes features to choose them, or their query fails on the data.
+
+        Raises
+        ------
+        DefinitionError
+            If a query does not bind.
+        """
+        self._prepare(pages[0])
+        n_columns = len(self.product.keys) + len(self._feature_columns())
+        if self.features_choose_entities:
+            return [], n_columns
+        try:
+            for as_of in pages:
+                with self.page(as_of) as page:
+                    page.run_wrapped("pages/collect", self.product.entities, self.table(ENTITIES), as_of)
+            counts = self._counts()
+        except RunFailed:
+            return [], n_columns
+        finally:
+            self.cursor.execute(f"DELETE FROM {self.table(ENTITIES)}")
+        return [counts.get(page, 0) for page in pages], n_columns
+
+    @property
+    def features_choose_entities(self) -> bool:
+        """Whether the query of the entities reads a feature group."""
+        return bool(self.product.entities.tables & self.definitions.groups.keys())
+
+    @contextlib.contextmanager
+    def page(self, as_of: datetime) -> Iterator[SandboxPage]:
+        """Open the sandbox for one page."""
+        with self.sandbox.at(as_of, self._sources) as page:
+            yield page
+
+    def queries(self) -> list[tuple[str, CheckedQuery]]:
+        """Give the product's queries, each after those that it reads."""
+        return [*((group.name, group.query) for group in self.groups), (ENTITIES, self.product.entities)]
+
+    def _prepare(self, as_of: datetime) -> None:
+        """Make the batch's tables, empty, with the types that the queries have; on any page they have the same."""
+        if self._is_prepared:
+            return
+        with self.page(as_of) as page:
+            for name, query in self.queries():
+                page.run_wrapped("pages/prepare", query, self.table(name), page.instant)
+                if name in self.read_by_others:
+                    page.show_rows_of(name, self.table(name))
+        self._is_prepared = True
+
+    def _counts(self) -> dict[datetime, int]:
+        """Count the entities of each page that has any."""
+        return dict(self.cursor.execute(system_sql("pages/counts", entities=self.table(ENTITIES))).fetchall())
+
+    def _fill(self, as_of: datetime) -> None:
+        """Compute what is left of a page; if it fails on the data, that is this page's matter alone."""
+        try:
+            self._fill_the_plain_way(as_of)
+        except RunFailed as error:
+            self.failed[as_of] = str(error)
+
+    def _fill_the_plain_way(self, as_of: datetime) -> None:
+        if all(self._together.is_complete(name, as_of) for name, _ in self.queries()):
+            return
+        with self.page(as_of) as page:
+            for name, query in self.queries():
+                if not self._together.is_complete(name, as_of):
+                    page.run_wrapped("pages/collect", query, self.table(name), as_of)
+                if name in self.read_by_others:
+                    page.show_rows_of(name, self.table(name))
+
+    def columns(self, name: str) -> dict[str, str]:
+        """Give the columns of a query's table and their types, but for the page's."""
+        rows = self.cursor.execute(f"DESCRIBE {self.table(name)}").fetchall()
+        return {str(row[0]): str(row[1]) for row in rows if row[0] != PAGE_COLUMN}
+
+    def _feature_columns(self) -> dict[str, str]:
+        """Give the SQL of every column of the feature pages besides keys and times, by its name."""
+        listed = page_columns(self.definitions, self.product, self.columns(ENTITIES), self.columns)
+        return {column.name: _text_of(column) for column in listed}
+
+    def _join(self, columns: dict[str, str], file: Path, n_pages: int) -> str:
+        listed = ", ".join(f"{text} AS {quote(name)}" for name, text in columns.items())
+        header = self.product.header
+        if header.valid_until is not None:
+            valid_until = f"{columns[header.valid_until]}::TIMESTAMP"
+        else:
+            assert header.valid_for is not None
+            valid_until = f"entities.{quote(PAGE_COLUMN)} + INTERVAL {literal(duration_text(header.valid_for))}"
+        return system_sql(
+            "pages/join",
+            keys=quote_all(self.product.keys, "entities."),
+            valid_until=valid_until,
+            columns=listed or "NULL AS no_features",
+            entities=self.table(ENTITIES),
+            joins="\n    ".join(self._join_of(index, use) for index, use in enumerate(header.features)),
+            # Sorted by page, so that reading one page of a batch skips the row groups of the others.
+            order=f"ORDER BY entities.{quote(PAGE_COLUMN)}" if n_pages > 1 else "",
+            file=literal(str(file)),
+        )
+
+    def _join_of(self, index: int, use: FeatureUse) -> str:
+        on = joined_on(self.definitions, self.product, use, self.columns(ENTITIES))
+        pairs = [(quote(key), quote(column)) for key, column in {PAGE_COLUMN: PAGE_COLUMN, **on}.items()]
+        conditions = [f"use_{index}.{key} = entities.{column}" for key, column in pairs]
+        return f"LEFT JOIN {self.table(use.group)} AS use_{index} ON {' AND '.join(conditions)}"
+
+    def _types(self, file: Path) -> dict[str, str]:
+        rows = self.cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [exact_path(file)]).fetchall()
+        return {str(row[0]): str(row[1]) for row in rows}
+
+    def _take_out(self, pages: Iterable[datetime]) -> None:
+        """Leave pages out of the join, which has a row for each entity."""
+        if listed := ", ".join(timestamp_literal(page) for page in pages):
+            self.cursor.execute(f"DELETE FROM {self.table(ENTITIES)} WHERE {quote(PAGE_COLUMN)} IN ({listed})")
+
+    def _pages_with_repeated_keys(self, file: Path, counts: Mapping[datetime, int]) -> list[datetime]:
+        """Find the pages that have more rows in the join than entities, and note why."""
+        joined = dict(self.cursor.execute(system_sql("pages/staged"), [exact_path(file)]).fetchall())
+        wrong = [page for page, n_rows in joined.items() if n_rows != counts[page]]
+        self.failed |= {page: self._explain_repeated_keys(page) for page in wrong}
+        return wrong
+
+    def _explain_repeated_keys(self, page: datetime) -> str:
+        for use in self.product.header.features:
+            group = self.definitions.groups[use.group]
+            parts = {"keys": quote_all(group.key), "group": self.table(use.group), "as_of": timestamp_literal(page)}
+            row = self.cursor.execute(system_sql("pages/repeated_keys", **parts)).fetchone()
+            if row:
+                return (
+                    f"{group.file.where}: more than one row for the key {dict(zip(group.key, row, strict=True))};"
+                    " a feature group has one row per key. Group by its key, or correct `key:`."
+                )
+        return f"{self.product.yaml_where}: the features' join changed the number of entities."
+
+
+def _text_of(column: PageColumn) -> str:
+    table = "entities" if column.use is None else f"use_{column.use}"
+    text = f"{table}.{quote(column.column)}"
+    return text if column.stored_kind == column.kind else f"{text}::{column.stored_kind}"

@@ -1,0 +1,128 @@
+"""The range pass: feature groups of many pages made in one query each, where `warehouse.batching.ranges` allows it.
+
+A pass recognises which groups of a product can go that way, fills their tables for a whole batch, and makes
+one page again the plain way to compare. A difference is an error of ours: it is reported, and the batch is
+made the plain way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+import duckdb
+
+from warehouse.batching import ranges
+from warehouse.batching.ranges import RangeForm, Reason, SourceShape, recognise
+from warehouse.definitions import Definitions, FeatureGroup, Source
+from warehouse.ledger.records import SourceFacts
+from warehouse.private_cache import kept
+from warehouse.sandbox import Sandbox, earlier, timestamp_literal
+from warehouse.system_sql import quote, quote_all, system_sql
+
+
+def range_forms(
+    definitions: Definitions,
+    groups: Sequence[FeatureGroup],
+    facts: Mapping[str, SourceFacts],
+    columns_of: Callable[[Source], Mapping[str, str]],
+) -> dict[str, RangeForm | Reason]:
+    """Say for each feature group how its pages can be made in one pass, or why they cannot.
+
+    Parameters
+    ----------
+    facts
+        What the ledger knows of each source, by name.
+    columns_of
+        Gives a source's columns and types, as a query sees them.
+    """
+    return {group.name: _form(definitions, group, facts, columns_of) for group in groups}
+
+
+def _form(
+    definitions: Definitions,
+    group: FeatureGroup,
+    facts: Mapping[str, SourceFacts],
+    columns_of: Callable[[Source], Mapping[str, str]],
+) -> RangeForm | Reason:
+    others = sorted(group.query.tables & definitions.groups.keys())
+    if others:
+        return Reason(f"it reads the feature group {others[0]}")
+    shapes = []
+    for name in sorted(group.query.tables):
+        source = definitions.sources[name]
+        has_versions = facts.get(name, SourceFacts()).has_versions
+        columns = tuple(columns_of(source).items())
+        shapes.append((name, columns, source.header.arrives_within, has_versions))
+    return _recognised(group.query.text, tuple(shapes))
+
+
+@kept("recognised", RangeForm | Reason, ranges)
+def _recognised(
+    query: str, shapes: tuple[tuple[str, tuple[tuple[str, str], ...], timedelta, bool], ...]
+) -> RangeForm | Reason:
+    """Recognise a query once, which takes a tenth of a second."""
+    return recognise(query, {name: SourceShape(dict(columns), late, again) for name, columns, late, again in shapes})
+
+
+class RangePass:
+    """The recognised groups of one batch, with the relations that their queries read."""
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        definitions: Definitions,
+        groups: Sequence[FeatureGroup],
+        cursor: duckdb.DuckDBPyConnection,
+        schema: str,
+    ) -> None:
+        found = range_forms(definitions, groups, sandbox.facts, sandbox.source_columns)
+        self.forms = {name: form for name, form in found.items() if isinstance(form, RangeForm)}
+        self._sandbox, self._definitions, self._cursor = sandbox, definitions, cursor
+        self._schema = f"memory.{schema}"
+
+    def fill(self, pages: Sequence[datetime], wanted: Mapping[str, str], workers: int) -> dict[str, list[datetime]]:
+        """Fill the batch's tables of the recognised groups for all pages; it leaves none to the plain way.
+
+        Parameters
+        ----------
+        wanted
+            By group, SQL of a relation of `as_of` and the group's keys that are looked up; of a group that is not in
+            it, all rows are made.
+        workers
+            How many groups are worked on at a time: one query leaves cores idle between its steps.
+        """
+        listed = ", ".join(f"({timestamp_literal(page)})" for page in pages)
+        table = f"{self._schema}.{quote('almanac: pages')}"
+        self._cursor.execute(f"CREATE TABLE {table} AS SELECT * FROM (VALUES {listed}) AS pages (as_of)")
+        for source in sorted({form.source for form in self.forms.values()}):
+            self._cursor.execute(self._facts_view(source, self._facts(source), max(pages)))
+        with ThreadPoolExecutor(max_workers=max(1, min(workers, len(self.forms)))) as pool:
+            list(pool.map(lambda name: self._fill_group(name, table, wanted.get(name)), self.forms))
+        return {}
+
+    def _fill_group(self, name: str, pages: str, wanted: str | None) -> None:
+        form = self.forms[name]
+        query = form.sql(pages, self._facts(form.source), wanted)
+        with contextlib.closing(self._sandbox.cursor()) as cursor:
+            cursor.execute(system_sql("ranges/collect", target=f"{self._schema}.{quote(name)}", query=query))
+
+    def _facts(self, source: str) -> str:
+        return f"{self._schema}.{quote(f'almanac: facts of {source}')}"
+
+    def _facts_view(self, name: str, view: str, last: datetime) -> str:
+        source = self._definitions.sources[name]
+        return system_sql(
+            "ranges/facts",
+            view=view,
+            columns=quote_all(self._sandbox.source_columns(source)),
+            source=self._sandbox.relation(source),
+            horizon=timestamp_literal(earlier(last, source.header.arrives_within)),
+            ingest_id=str(self._sandbox.ingest_id),
+        )
+
+    def approximate(self, name: str) -> frozenset[str]:
+        """Give the columns of a group that may differ from the plain way's in the last bits."""
+        return frozenset(column.name for column in self.forms[name].columns if column.is_approximate)

@@ -1,0 +1,84 @@
+"""Trials of a quicker way: many pages made at once, and one of them, chosen at random, made the plain way too.
+
+What differs, fails, or cannot be compared is taken back, said, and left to the plain way. What is made, and how it
+is compared, is the caller's: a batch's tables (`warehouse.batching.many_pages`), or what checks find (`warehouse.pages.product_checks`).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+
+import duckdb
+
+from warehouse.errors import RunFailed
+
+#: The pages, by query, that a quicker way leaves to the plain one.
+Left = Mapping[str, Sequence[datetime]]
+
+
+class Trials:
+    """What came of the trials of one product's queries.
+
+    Attributes
+    ----------
+    done
+        The queries that are done for all pages, but for those in `left`.
+    left
+        Queries and pages that the plain way still has to make.
+    differing
+        What is to be said of queries that were tried in vain.
+    """
+
+    def __init__(self, product: str) -> None:
+        self._product = product
+        self.done: set[str] = set()
+        self.left: set[tuple[str, datetime]] = set()
+        self.differing: list[str] = []
+
+    def is_complete(self, name: str, page: datetime) -> bool:
+        """Tell whether nothing of a query is left to the plain way on a page."""
+        return name in self.done and (name, page) not in self.left
+
+    def try_out(
+        self,
+        way: str,
+        names: Collection[str],
+        pages: Sequence[datetime],
+        *,
+        fill: Callable[[], Left],
+        compare: Callable[[datetime, Left], set[str]],
+        take_back: Callable[[Iterable[str]], None],
+    ) -> None:
+        """Do some queries by another way than the plain one, and compare one page; what differs is taken back.
+
+        Parameters
+        ----------
+        fill
+            Does them for all pages; gives the pages, by query, that it leaves to the plain way.
+        compare
+            Does one page the plain way too; gives the queries that differ there, and says so in `differing`.
+        take_back
+            Forgets what was done of some queries.
+        """
+        if not names:
+            return
+        try:
+            left = fill()
+        except duckdb.Error as error:
+            # One query for many pages meets facts that no single page reaches, and may fail on them.
+            self.differing.append(f"{self._product}: the {way} way failed ({str(error).splitlines()[0]})")
+            take_back(names)
+            return
+        chosen = random.Random(str(pages)).choice(list(pages))
+        try:
+            wrong = compare(chosen, left)
+        except RunFailed as error:
+            # The page fails the plain way, which will say so of each that does.
+            self.differing.append(f"{self._product}: the {way} way could not be compared ({error})")
+            wrong = set(names)
+        take_back(wrong)
+        for name in set(names) - wrong:
+            self.done.add(name)
+            self.left |= {(name, page) for page in left.get(name, ())}

@@ -1,0 +1,390 @@
+"""The lake: DuckLake under a suite's `lake/` directory, and the one way to write to it.
+
+    lake/catalogue.sqlite   DuckLake's catalogue; never open it with another SQLite library in a process that
+                            has it attached, since closing a file drops POSIX locks that the other one holds
+    lake/data/              committed Parquet
+    lake/staging/           rows on their way, one directory a run
+    lake/artifacts/         models
+    lake/writer.lock        held while a commit is made, for milliseconds
+
+Writers compute and stage outside any transaction, then take the lock, begin, write and commit: on a SQLite
+catalogue a commit makes every older open transaction fail at its own. Readers wait for no writer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import filelock
+
+from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError, PublishFailed, RunFailed, UsageError
+from warehouse.lake.extensions import open_instance
+from warehouse.lake.connections import First, Instances
+from warehouse.system_sql import exact_path, literal, quote, system_sql
+
+#: Raised when a lake's tables change in a way that older versions cannot read.
+LAKE_FORMAT = 1
+#: Those of sql/system/ledger/views.sql.
+LEDGER_VIEWS = frozenset({"published_pages", "costs"})
+WRITER_LOCK_TIMEOUT_S = 120.0
+_BUSY_TIMEOUT_MS = 30_000
+
+
+@dataclass(frozen=True)
+class Lake:
+    """One lake. Hold it freely: it keeps no connection open."""
+
+    root: Path
+
+    @property
+    def catalogue(self) -> Path:
+        """The SQLite file of DuckLake's catalogue."""
+        return self.root / "catalogue.sqlite"
+
+    @property
+    def data(self) -> Path:
+        """Where committed Parquet files lie."""
+        return self.root / "data"
+
+    @property
+    def staging(self) -> Path:
+        """Where runs put rows that are not committed yet."""
+        return self.root / "staging"
+
+    @property
+    def artifacts(self) -> Path:
+        """Where models lie, by product and version."""
+        return self.root / "artifacts"
+
+    def exists(self) -> bool:
+        """Tell whether the lake has been made."""
+        return self.catalogue.exists()
+
+    def connect(
+        self, *, read_only: bool = True, snapshot_id: int | None = None, first: First | None = None
+    ) -> duckdb.DuckDBPyConnection:
+        """Open a database instance of its own with this lake attached as `lake` and in use.
+
+        It works on one core: so it is attached in half the time, and answers questions to the catalogue and the
+        ledger in half the time. For what reads many rows, see `use_all_cores`.
+
+        Parameters
+        ----------
+        read_only
+            Refuse writes. Only `commit` opens one for writing.
+        snapshot_id
+            Show the lake as of this snapshot, whatever is committed meanwhile.
+        first
+            Is handed the instance before the lake is attached.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no lake, or no such snapshot.
+        LakeFormatError
+            If the catalogue is not one that this DuckLake can read.
+        """
+        if not self.exists():
+            raise NotFoundError(f"there is no lake in {self.root.parent}; run `almanac ingest` to make and fill it.")
+        connection = open_instance()
+        connection.execute("SET threads = 1")
+        try:
+            if first is not None:
+                first(connection)
+            self._attach(connection, read_only=read_only, snapshot_id=snapshot_id)
+        except duckdb.Error as error:
+            connection.close()
+            if snapshot_id is not None and "snapshot" in str(error).lower():
+                raise NotFoundError(
+                    f"the lake has no snapshot {snapshot_id}, or upkeep has let go of it; `almanac status` names the"
+                    " newest."
+                ) from error
+            if any(word in str(error) for word in ("version", "not a database", "Could not find")):
+                raise LakeFormatError(
+                    f"the lake {self.root} is not one that this DuckLake can read: {error}. If a newer version of"
+                    " Almanac or DuckDB made it, use that; `almanac doctor` shows the versions installed here."
+                ) from error
+            raise RunFailed(
+                f"the lake {self.root} cannot be opened: {error}. See that the disk has room and that its files can"
+                " be read and written. Nothing was changed."
+            ) from error
+        return connection
+
+    def _attach(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool, snapshot_id: int | None) -> None:
+        options = [
+            f"DATA_PATH {literal(str(self.data.resolve()) + os.sep)}",
+            "OVERRIDE_DATA_PATH true",
+            "META_JOURNAL_MODE 'WAL'",
+            f"META_BUSY_TIMEOUT {_BUSY_TIMEOUT_MS}",
+        ]
+        if read_only:
+            options.append("READ_ONLY")
+        if snapshot_id is not None:
+            options.append(f"SNAPSHOT_VERSION {int(snapshot_id)}")
+        path = literal(f"ducklake:sqlite:{self.catalogue.resolve()}")
+        connection.execute(f"ATTACH {path} AS lake ({', '.join(options)})")
+        connection.execute("USE lake")
+
+    def open(self, *, hold: bool = False, writing: bool = False) -> None:
+        """Open the instance that this process keeps for reading, if there is a lake and it is not open yet.
+
+        `hold` it where the process ends soon: see `warehouse.lake.connections`. `writing`: open the one that commits.
+        """
+        if self.exists():
+            _kept_instance(self, read_only=not writing, hold=hold)
+
+    def newest_snapshot(self) -> int:
+        """Give the id of the newest committed state."""
+        with self.reading() as connection:
+            return _newest_snapshot(connection)
+
+    @contextlib.contextmanager
+    def reading(
+        self, snapshot_id: int | None = None, *, all_cores: bool = False
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the lake for reading, after a look at its format, and close it at the end.
+
+        Without a snapshot, every statement sees the newest commit. What is given then, unless `all_cores` are to
+        answer, is a cursor on one instance that the process keeps: attaching a lake and reading its catalogue takes
+        ten times as long as a question.
+        """
+        if snapshot_id is not None or all_cores:
+            connection = self.connect(snapshot_id=snapshot_id)
+            check_format(connection, self.root)
+            use_all_cores(connection)
+        else:
+            connection = _kept_instance(self, read_only=True).cursor()
+            connection.execute("USE lake")
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    @contextlib.contextmanager
+    def writer_lock(self, timeout_s: float = WRITER_LOCK_TIMEOUT_S) -> Iterator[None]:
+        """Hold the lake's one writer lock. It goes with the process, however that ends.
+
+        Raises
+        ------
+        PublishFailed
+            If another process holds it for longer than `timeout_s`.
+        """
+        try:
+            with filelock.FileLock(self.root / "writer.lock", timeout=timeout_s):
+                yield
+        except filelock.Timeout as error:
+            raise PublishFailed(
+                f"another process has held the writer lock {self.root / 'writer.lock'} for {timeout_s:g} s;"
+                " see which one with `fuser`, and run this again. Nothing was changed."
+            ) from error
+
+    @contextlib.contextmanager
+    def commit(self, message: str) -> Iterator[Commit]:
+        """Make one commit: under the writer lock, in one transaction, all of it or nothing.
+
+        Raises
+        ------
+        PublishFailed
+            If the catalogue or the disk refuses; what was there before is still there.
+        """
+        with self.writer_lock(), _writing(self) as connection:
+            check_format(connection, self.root)
+            commit = Commit(self, connection, _newest_snapshot(connection) + 1)
+            try:
+                connection.execute("BEGIN")
+                yield commit
+                connection.execute("CALL lake.set_commit_message('almanac', $1)", [message])
+                connection.execute("COMMIT")
+            except (duckdb.Error, OSError) as error:
+                raise PublishFailed(
+                    f"the commit «{message}» did not take place: {error}. What was published before is unchanged;"
+                    " free disk space if that was the cause, and run this again."
+                ) from error
+
+    @contextlib.contextmanager
+    def maintaining(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the lake under the writer lock for one of DuckLake's own calls, which commit by themselves.
+
+        Raises
+        ------
+        PublishFailed
+            If the catalogue or the disk refuses; what was there before is still there.
+        """
+        with self.writer_lock(), contextlib.closing(self.connect(read_only=False)) as connection:
+            check_format(connection, self.root)
+            use_all_cores(connection)
+            try:
+                yield connection
+            except (duckdb.Error, OSError) as error:
+                raise PublishFailed(
+                    f"upkeep of the lake {self.root} went wrong: {error}. What is published is unchanged; see that"
+                    " the disk has room, and run this again."
+                ) from error
+
+    def create(self, now: datetime, made_by: str) -> None:
+        """Make the lake if there is none, with its ledger. Safe under several processes at once."""
+        for directory in (self.root, self.data, self.staging, self.artifacts):
+            directory.mkdir(parents=True, exist_ok=True)
+        with self.writer_lock():
+            if self.exists() and _is_whole(self):
+                return
+            connection = open_instance()
+            try:
+                self._attach(connection, read_only=False, snapshot_id=None)
+                connection.execute("BEGIN")
+                connection.execute(system_sql("ledger/create"))
+                connection.execute(system_sql("ledger/extend"))
+                connection.execute(system_sql("ledger/create_rollbacks"))
+                _have_statistics(connection)
+                connection.execute(system_sql("ledger/views"))
+                values = [LAKE_FORMAT, uuid.uuid4().hex, made_by, now]
+                connection.execute("INSERT INTO ledger.format VALUES ($1, $2, $3, $4)", values)
+                connection.execute("COMMIT")
+            except duckdb.Error as error:
+                raise UsageError(f"the lake {self.root} could not be made: {error}") from error
+            finally:
+                connection.close()
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A transaction in the making. `snapshot_id` is the one that it will have once committed."""
+
+    lake: Lake
+    connection: duckdb.DuckDBPyConnection
+    snapshot_id: int
+
+    def execute(self, query: str, parameters: Any = None) -> duckdb.DuckDBPyConnection:
+        """Run one statement inside the transaction."""
+        return self.connection.execute(query, parameters)
+
+    def add_file(self, schema: str, table: str, staged: Path) -> None:
+        """Move a staged Parquet file into the lake and add it to a table, without copying its rows."""
+        directory = self.lake.data / schema / table
+        directory.mkdir(parents=True, exist_ok=True)
+        target = directory / f"{uuid.uuid4().hex}.parquet"
+        staged.replace(target)
+        self.connection.execute(
+            "CALL ducklake_add_data_files('lake', $1, $2, schema => $3, allow_missing => true)",
+            [table, exact_path(target.resolve()), schema],
+        )
+
+    def add_rows(self, schema: str, table: str, staged: Path, *, as_it_is: bool) -> None:
+        """Add the rows of a staged file: the file itself if its types are the table's, otherwise row by row."""
+        if as_it_is:
+            self.add_file(schema, table, staged)
+        else:
+            target = f"{quote(schema)}.{quote(table)}"
+            self.execute(f"INSERT INTO {target} BY NAME SELECT * FROM read_parquet($1)", [exact_path(staged)])
+
+
+_instances = Instances()
+
+
+def _kept_instance(lake: Lake, *, read_only: bool, hold: bool = False) -> duckdb.DuckDBPyConnection:
+    """Give this process's instance that sees a lake's newest state, and open it if there is none yet."""
+
+    def check(opened: duckdb.DuckDBPyConnection) -> None:
+        check_format(opened, lake.root)
+        if read_only:
+            _ensure_views(lake, opened)
+
+    return _instances.get(
+        lake.catalogue,
+        lambda first: lake.connect(read_only=read_only, first=first),
+        check,
+        read_only=read_only,
+        hold=hold,
+    )
+
+
+@contextlib.contextmanager
+def _writing(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a cursor of this process's instance that writes; one on which anything went wrong is not used again."""
+    instance = _kept_instance(lake, read_only=False)
+    try:
+        with contextlib.closing(instance.cursor()) as connection:
+            connection.execute("USE lake")
+            yield connection
+    except BaseException:
+        _instances.drop(instance)
+        raise
+
+
+def _ensure_views(lake: Lake, opened: duckdb.DuckDBPyConnection) -> None:
+    """Make the views of the ledger that an earlier version of Almanac did not make yet."""
+    query = "SELECT view_name FROM duckdb_views() WHERE database_name = 'lake' AND schema_name = 'ledger'"
+    if {name for (name,) in opened.execute(query).fetchall()} >= LEDGER_VIEWS:
+        return
+    with (
+        # A lake that may not be written to can be read all the same.
+        contextlib.suppress(AlmanacError, OSError, duckdb.Error),
+        lake.writer_lock(timeout_s=5),
+        contextlib.closing(lake.connect(read_only=False)) as connection,
+    ):
+        connection.execute(system_sql("ledger/views"))
+
+
+def use_all_cores(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let an instance that `Lake.connect` has opened work on as many cores as there are."""
+    connection.execute("RESET threads")
+
+
+def table_columns(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> dict[str, str]:
+    """Give a lake table's columns and their DuckDB types, in order; empty if there is no such table."""
+    try:
+        rows = connection.execute(f"DESCRIBE lake.{quote(schema)}.{quote(table)}").fetchall()
+    except duckdb.CatalogException:
+        return {}
+    return {str(row[0]): str(row[1]) for row in rows}
+
+
+def check_format(connection: duckdb.DuckDBPyConnection, root: Path) -> str:
+    """Refuse a lake of a newer format; give the suite's id.
+
+    Raises
+    ------
+    LakeFormatError
+        If the lake is newer than this version of Almanac, or holds no ledger.
+    """
+    try:
+        row = connection.execute("SELECT version, suite_id, made_by FROM ledger.format").fetchone()
+    except duckdb.CatalogException as error:
+        raise LakeFormatError(f"{root} holds a DuckLake without Almanac's ledger; name another directory.") from error
+    if row is None or row[0] > LAKE_FORMAT:
+        found = "none" if row is None else f"{row[0]}, made by Almanac {row[2]}"
+        raise LakeFormatError(
+            f"the lake {root} has the format {found}; this version reads up to {LAKE_FORMAT}. Install a newer Almanac."
+        )
+    return str(row[1])
+
+
+def _have_statistics(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give each table of the ledger a row, and take it away again.
+
+    DuckLake 1.5 keeps the statistics of a table that has had a row. For one that never had any it asks the catalogue
+    anew in each query, column by column: reading no promotion took eight times as long as reading one.
+    """
+    query = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ledger'"
+    for (table,) in connection.execute(query).fetchall():
+        connection.execute(f"INSERT INTO ledger.{quote(table)} DEFAULT VALUES")
+        connection.execute(f"DELETE FROM ledger.{quote(table)}")
+
+
+def _newest_snapshot(connection: duckdb.DuckDBPyConnection) -> int:
+    row = connection.execute("SELECT max(snapshot_id) FROM ducklake_snapshots('lake')").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _is_whole(lake: Lake) -> bool:
+    """Tell whether making the lake got as far as its ledger (a kill may have come between)."""
+    with contextlib.closing(lake.connect()) as connection:
+        return bool(table_columns(connection, "ledger", "format"))

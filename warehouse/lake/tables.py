@@ -1,0 +1,54 @@
+"""Tables of the lake: made when they are first written to, and grown as their definitions do."""
+
+from __future__ import annotations
+
+from warehouse.errors import UsageError
+from warehouse.lake.lake import Commit, table_columns
+from warehouse.system_sql import quote
+
+#: Types that DuckLake widens in place, from the narrowest on.
+_WIDENING = (("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), ("FLOAT", "DOUBLE"))
+
+
+def _is_wider(kind: str, than: str) -> bool:
+    return any(kind in row and than in row and row.index(kind) > row.index(than) for row in _WIDENING)
+
+
+def is_related(kind: str, other: str) -> bool:
+    """Tell whether two types are one, or one is the other widened."""
+    return kind == other or _is_wider(kind, other) or _is_wider(other, kind)
+
+
+def ensure_table(commit: Commit, schema: str, table: str, columns: dict[str, str]) -> bool:
+    """Make a table, add the columns that it lacks, and widen those that have become wider.
+
+    Returns
+    -------
+    Whether the table's columns now have just the types given, so that a file of them can be added as it is.
+
+    Raises
+    ------
+    UsageError
+        If a column is there already with a type that cannot hold the new one.
+    """
+    present = table_columns(commit.connection, schema, table)
+    target = f"{quote(schema)}.{quote(table)}"
+    if not present:
+        declared = ", ".join(f"{quote(name)} {kind}" for name, kind in columns.items())
+        commit.execute(f"CREATE TABLE {target} ({declared})")
+        return True
+    same = True
+    for name, kind in columns.items():
+        there = present.get(name)
+        if there is None:
+            commit.execute(f"ALTER TABLE {target} ADD COLUMN {quote(name)} {kind}")
+        elif _is_wider(kind, there):
+            commit.execute(f"ALTER TABLE {target} ALTER COLUMN {quote(name)} SET DATA TYPE {kind}")
+        elif _is_wider(there, kind):
+            same = False
+        elif there != kind:
+            raise UsageError(
+                f"{schema}.{table}: the column {name} is {there} in the lake and {kind} in the definition; columns"
+                f" keep their type, or widen. Cast it to {there}, or give the new one another name."
+            )
+    return same

@@ -1,0 +1,59 @@
+"""The lake, opened in the background while a command does something else: reads its definitions, computes pages.
+
+To open one takes up to a tenth of a second, and lets other threads of Python go on meanwhile. Whoever needs it before
+it is there waits for it, and whoever needs it in vain gets the error: here nothing is said of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import duckdb
+
+from warehouse.errors import AlmanacError
+from warehouse.lake.connections import catalogue_key
+from warehouse.lake.lake import Lake, check_format
+
+
+def open_ahead(lake: Lake, *, hold: bool = False, writing: bool = False) -> None:
+    """Begin to open a lake, if there is one; see `Lake.open`."""
+
+    def quietly() -> None:
+        with contextlib.suppress(AlmanacError, OSError, duckdb.Error):
+            lake.open(hold=hold, writing=writing)
+
+    # Not a daemon thread: one that is stopped in the middle of DuckDB's work takes the process down with it.
+    threading.Thread(target=quietly, name="opening the lake").start()
+
+
+#: Instances at a snapshot that was the newest, by process and catalogue, on their way to whoever asks first.
+_spares: dict[tuple[int, Path, int], Future[tuple[int, duckdb.DuckDBPyConnection]]] = {}
+
+
+def connect_ahead(lake: Lake) -> None:
+    """Begin to open an instance of its own at the newest snapshot, for `connect` to give away."""
+
+    def open_spare() -> tuple[int, duckdb.DuckDBPyConnection]:
+        snapshot_id = lake.newest_snapshot()
+        connection = lake.connect(snapshot_id=snapshot_id)
+        check_format(connection, lake.root)
+        return snapshot_id, connection
+
+    pool = ThreadPoolExecutor(max_workers=1)
+    _spares[catalogue_key(lake.catalogue)] = pool.submit(open_spare)
+    pool.shutdown(wait=False)
+
+
+def connect(lake: Lake, snapshot_id: int) -> duckdb.DuckDBPyConnection:
+    """Open an instance at a snapshot as `Lake.connect` does, or give away one that is open already."""
+    spare = _spares.pop(catalogue_key(lake.catalogue), None)
+    if spare is not None:
+        with contextlib.suppress(AlmanacError, OSError, duckdb.Error):
+            shown, connection = spare.result()
+            if shown == snapshot_id:
+                return connection
+            connection.close()
+    return lake.connect(snapshot_id=snapshot_id)

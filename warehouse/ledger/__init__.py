@@ -1,0 +1,1 @@
+"""What happened: records of the ledger, and decisions on versions."""

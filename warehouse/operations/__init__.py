@@ -1,0 +1,1 @@
+"""What is going on: operational state and leases."""

@@ -1,0 +1,1 @@
+"""Staged pages: checks, publishing, history, labels."""

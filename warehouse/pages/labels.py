@@ -1,0 +1,129 @@
+"""Labels: what came of each entity of a page, as far as it was known by some instant.
+
+`label.sql` runs in a sandbox at `$known_by`, once for each page. A model trained as of T takes the labels known
+by T; what readers see as outcomes are the labels known by now.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from warehouse.definitions import Definitions, Product
+from warehouse.errors import DefinitionError, RunFailed
+from warehouse.ledger.records import PageRecord, SourceFacts
+from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox
+from warehouse.system_sql import exact_path, literal, quote_all, system_sql
+
+#: The type in which each kind of label is kept.
+LABEL_TYPES = {"binary": "INTEGER", "regression": "DOUBLE"}
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class LabelPages:
+    """Staged labels: one file with keys, as_of and label, and how many labels each page has."""
+
+    file: Path
+    n_rows: dict[datetime, int]
+    columns: dict[str, str]
+
+
+def compute_labels(
+    sandbox: Sandbox,
+    definitions: Definitions,
+    product: Product,
+    pages: Sequence[datetime],
+    known_by: datetime,
+    file: Path,
+    workers: int = 2,
+) -> LabelPages:
+    """Compute the labels of some pages as known by an instant, and stage them in `file`.
+
+    Raises
+    ------
+    DefinitionError
+        If label.sql does not bind, or does not yield the keys and `label`.
+    RunFailed
+        If it gives an entity two labels, or a binary label that is neither 0 nor 1.
+    """
+    table = f"memory.main.labels_{next(_numbers)}"
+    cursor = sandbox.cursor()
+    try:
+        _collect(sandbox, definitions, product, pages, known_by, table, workers)
+        found = {str(row[0]): str(row[1]) for row in cursor.execute(f"DESCRIBE {table}").fetchall()}
+        missing = [name for name in (*product.keys, "label") if name not in found]
+        if missing:
+            raise DefinitionError(f"{product.label.where}: it must select the keys and `label`; {missing} are missing.")
+        kind = LABEL_TYPES[product.header.label.kind]
+        statement = system_sql(
+            "labels/stage", keys=quote_all(product.keys), kind=kind, labels=table, file=literal(str(file))
+        )
+        cursor.execute(statement)
+        _check(cursor, product, file)
+        counts = dict(cursor.execute(system_sql("pages/staged"), [exact_path(file)]).fetchall())
+        columns = {key: found[key] for key in product.keys} | {"as_of": "TIMESTAMP", "label": kind}
+        return LabelPages(file, {page: counts.get(page, 0) for page in pages}, columns)
+    finally:
+        cursor.execute(f"DROP TABLE IF EXISTS {table}")
+        cursor.close()
+
+
+def _collect(
+    sandbox: Sandbox,
+    definitions: Definitions,
+    product: Product,
+    pages: Sequence[datetime],
+    known_by: datetime,
+    table: str,
+    workers: int,
+) -> None:
+    sources = definitions.sources_read([product.label])
+
+    def fill(part: Sequence[datetime], statement: str) -> None:
+        with sandbox.at(known_by, sources) as view:
+            for as_of in part:
+                view.run_wrapped(statement, product.label, table, as_of, known_by=known_by)
+
+    if len(pages) >= HOLD_FROM_PAGES:
+        sandbox.hold(sources)
+    fill(pages[:1], "pages/prepare")
+    count = max(1, min(workers, len(pages)))
+    with ThreadPoolExecutor(max_workers=count) as pool:
+        list(pool.map(lambda part: fill(part, "pages/collect"), [pages[index::count] for index in range(count)]))
+
+
+def _check(cursor: duckdb.DuckDBPyConnection, product: Product, file: Path) -> None:
+    staged = exact_path(file)
+    repeated = cursor.execute(system_sql("labels/repeated", keys=quote_all(product.keys)), [staged]).fetchone()
+    if repeated:
+        raise RunFailed(
+            f"{product.label.where}: more than one label for one entity of the page {repeated[0]}: {repeated[1:]}."
+        )
+    if product.header.label.kind == "binary":
+        odd = "SELECT DISTINCT label FROM read_parquet($1) WHERE label NOT IN (0, 1) LIMIT 3"
+        values = [row[0] for row in cursor.execute(odd, [staged]).fetchall()]
+        if values:
+            raise RunFailed(f"{product.label.where}: a binary label is 0 or 1; found {values}.")
+
+
+def labels_are_settled(
+    record: PageRecord | None, product: Product, fingerprint: str, facts: Sequence[SourceFacts], now: datetime
+) -> bool:
+    """Tell whether a page's stored labels still hold everything that is known by now.
+
+    They do if they were made from the definitions as they are, and either after the labels had matured or
+    just now, and no later ingestion brought facts that could bear on them.
+    """
+    if record is None or record.definitions != fingerprint:
+        return False
+    mature_at = record.as_of + product.maturity
+    if record.recorded_at < mature_at and now > record.recorded_at:
+        return False
+    return all(fact.newer_than(record.ingest_id, mature_at) is None for fact in facts)

@@ -1,0 +1,120 @@
+"""Publishing: staged pages made visible, all of a batch in one commit with its ledger rows.
+
+Under the writer lock: leave out pages that another run has published from newer facts meanwhile, or that were
+rolled back, replace the rest, write the ledger, commit. A crash before the commit changes nothing; after it,
+everything is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from warehouse.definitions import Product
+from warehouse.lake.lake import Commit, table_columns
+from warehouse.lake.tables import ensure_table
+from warehouse.ledger import records as ledger
+from warehouse.ledger.records import DefinitionsRecord, GridRecord, PageRecord, Record
+from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
+
+
+@dataclass(frozen=True)
+class StagedRows:
+    """The rows of some pages of one kind (features, labels or predictions) in one staged Parquet file."""
+
+    kind: str
+    file: Path
+    columns: Mapping[str, str]
+    pages: Sequence[PageRecord]
+
+
+def publish(
+    commit: Commit,
+    product: Product,
+    staged: Sequence[StagedRows],
+    passed: Collection[datetime] | None = None,
+    made_at: int | None = None,
+) -> list[PageRecord]:
+    """Publish staged pages inside a commit, and give the ledger's rows of those that were.
+
+    Of the staged pages only those in `passed` (default: all) are published, and of these not the ones whose
+    published version was made from newer facts: there, the other run won. Nor are those that were rolled back after
+    `made_at`, the snapshot that the staged rows were made from: whoever did that wanted what was there before.
+    """
+    published: list[PageRecord] = []
+    rolled_back = ledger.rollbacks(commit.connection, product.name) if made_at is not None else {}
+    undone = {page for page, rollback in rolled_back.items() if made_at is not None and rollback.snapshot_id > made_at}
+    for rows in staged:
+        among = [page.as_of for page in rows.pages]
+        present = ledger.published_pages(commit.connection, product.name, rows.kind, among)
+        kept = [
+            page
+            for page in rows.pages
+            if (passed is None or page.as_of in passed)
+            and page.as_of not in undone
+            and not _is_newer(present.get(page.as_of), page)
+        ]
+        if not kept:
+            continue
+        as_it_is = ensure_table(commit, rows.kind, product.name, dict(rows.columns)) and len(kept) == len(rows.pages)
+        earlier = [page.as_of for page in kept if page.as_of in present]
+        _replace(commit, product, rows, [page.as_of for page in kept], earlier, as_it_is)
+        published += [replace(page, snapshot_id=commit.snapshot_id) for page in kept]
+    ledger.append(commit, published)
+    if any(page.kind == "predictions" for page in published):
+        ensure_views(commit, product)
+    return published
+
+
+def _is_newer(present: PageRecord | None, staged: PageRecord) -> bool:
+    return present is not None and present.ingest_id > staged.ingest_id
+
+
+def _replace(
+    commit: Commit, product: Product, rows: StagedRows, kept: list[datetime], earlier: list[datetime], as_it_is: bool
+) -> None:
+    """Put the kept pages' rows in place of the earlier ones; the file is taken as it is if all of it is wanted."""
+    target = f"{quote(rows.kind)}.{quote(product.name)}"
+    if earlier:
+        commit.execute(f"DELETE FROM {target} WHERE as_of = ANY($1)", [earlier])
+    if as_it_is:
+        commit.add_file(rows.kind, product.name, rows.file)
+    else:
+        commit.execute(system_sql("publish/insert_rows", target=target), {"file": exact_path(rows.file), "pages": kept})
+
+
+def ensure_views(commit: Commit, product: Product) -> None:
+    """Make the views that readers use, if they are missing or their table has columns that they lack."""
+    columns = table_columns(commit.connection, "predictions", product.name)
+    fragments = {"table": quote(product.name), "columns": quote_all(columns)}
+    named = literal(product.name)
+    keys = quote_all(product.keys)
+    views = {
+        "current": {**fragments, "product": named, "keys": keys},
+        "page": {**fragments, "product": named},
+        "outcomes": {**fragments, "columns": quote_all(columns, "predictions."), "keys": keys},
+    }
+    if "as_of" not in table_columns(commit.connection, "labels", product.name):
+        del views["outcomes"]
+    for suffix, parts in views.items():
+        view = f"{product.name}_{suffix}"
+        present = set(table_columns(commit.connection, "predictions", view)) - {"label"}
+        if present != set(columns):
+            commit.execute(system_sql(f"publish/{suffix}", view=quote(view), **parts))
+
+
+def record_definitions(
+    commit: Commit, product: Product, definitions: str, texts: Mapping[str, str], now: datetime
+) -> None:
+    """Keep the text of a product's definitions and its page grid, if the ledger does not have them yet."""
+    records: list[Record] = []
+    known = commit.execute("SELECT 1 FROM ledger.definitions WHERE definitions = $1 LIMIT 1", [definitions])
+    if known.fetchone() is None:
+        ledger.append(commit, [DefinitionsRecord(definitions, product.name, now, dict(texts))])
+    pages = product.header.pages
+    row = commit.execute(system_sql("ledger/newest_grid"), [product.name]).fetchone()
+    if row != (pages.cron, pages.zone, pages.since):
+        records.append(GridRecord(product.name, pages.cron, pages.zone, pages.since, now))
+    ledger.append(commit, records)

@@ -1,0 +1,1 @@
+"""Authors' queries: checked, their functions allowed or refused, their inexact sums found."""
