@@ -1,4 +1,4 @@
-"""The shape of the code: layers import downward only, no cycles, modules and functions of a readable size."""
+"""The shape of the code: a folder imports only folders drawn below it, no circles, readable sizes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,44 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted(p for top in ("jobs", "warehouse") for p in (ROOT / top).rglob("*.py"))
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 60
-# From the top down; a module may import from its own layer and from those after it.
-LAYERS: tuple[tuple[str, ...], ...] = (
-    ("jobs.cli", "jobs.__main__"),
-    ("jobs.schedule",),
-    ("jobs",),
-    ("jobs.models", "jobs.scoring"),
-    ("warehouse",),
+MAX_FILES_OF_A_FOLDER = 16
+# The house, from the roof down: a folder imports only folders drawn below it. What stands at the top of `jobs` is what
+# every job is handed, and what stands at the top of `warehouse` everybody may use. README has the same picture.
+FLOORS: tuple[str, ...] = (
+    "jobs.__main__",
+    "jobs.cli",
+    "jobs.cli.output",
+    "jobs.suites",
+    "jobs.training",
+    "jobs.rollout",
+    "jobs.monitoring",
+    "jobs.pages",
+    "jobs.facts",
+    "jobs.models",
+    "jobs.schedule",
+    "jobs.schedule.processes",
+    "jobs.schedule.decisions",
+    "jobs.schedule.files",
+    "jobs.scoring",
+    "jobs.scoring.readers",
+    "jobs.scoring.steps",
+    "jobs.scoring.kernels",
+    "jobs.scoring.interface",
+    "jobs",
+    "warehouse.lineage",
+    "warehouse.pages",
+    "warehouse.batching",
+    "warehouse.batching.lifting",
+    "warehouse.batching.ranges",
+    "warehouse.batching.syntax",
+    "warehouse.sandbox",
+    "warehouse.reader",
+    "warehouse.ledger",
+    "warehouse.operations",
+    "warehouse.definitions",
+    "warehouse.lake",
+    "warehouse.queries",
+    "warehouse",
 )
 
 
@@ -27,57 +58,62 @@ def dotted(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def layer_of(module: str) -> int:
-    matches = [
-        (len(name), level)
-        for level, names in enumerate(LAYERS)
-        for name in names
-        if module == name or module.startswith(name + ".")
-    ]
-    return max(matches)[1]
+def floor_of(module: str) -> str:
+    return max((name for name in FLOORS if module == name or module.startswith(name + ".")), key=len)
 
 
-def imports_of(path: Path, *, top_level_only: bool = False) -> Iterator[str]:
-    tree = ast.parse(path.read_text())
+def imports_of(path: Path) -> Iterator[str]:
+    """Yield the modules of ours that a module imports: anywhere, for types too, and inside functions."""
     known = {dotted(p) for p in MODULES}
-
-    def is_ours(name: str | None) -> bool:
-        return name is not None and name.split(".")[0] in ("jobs", "warehouse")
-
-    for node in tree.body if top_level_only else ast.walk(tree):
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] in ("jobs", "warehouse"))
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ("jobs", "warehouse"):
-            for alias in node.names:
-                full = f"{node.module}.{alias.name}"
-                yield full if full in known else node.module
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports by a relative name"
+            if node.module and node.module.split(".")[0] in ("jobs", "warehouse"):
+                for alias in node.names:
+                    full = f"{node.module}.{alias.name}"
+                    yield full if full in known else node.module
+
+
+def test_every_folder_stands_on_a_floor_of_its_own() -> None:
+    folders = {dotted(path / "__init__.py") for path in {path.parent for path in MODULES}}
+    assert folders == {name for name in FLOORS if (ROOT / name.replace(".", "/")).is_dir()}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=dotted)
-def test_a_module_imports_only_from_its_own_layer_or_below(path: Path) -> None:
-    own = layer_of(dotted(path))
-    above = [name for name in imports_of(path) if layer_of(name) < own]
+def test_a_folder_imports_only_folders_drawn_below_it(path: Path) -> None:
+    own = floor_of(dotted(path))
+    above = [name for name in imports_of(path) if FLOORS.index(floor_of(name)) < FLOORS.index(own)]
     assert not above, f"{dotted(path)} imports upward: {above}"
 
 
 def test_no_import_cycles() -> None:
-    # A package that re-exports its own submodules is no cycle, so self-containing edges are left out.
-    edges = {
-        dotted(path): {name for name in imports_of(path, top_level_only=True) if name != dotted(path)}
-        for path in MODULES
-    }
+    # A package that re-exports its own submodules is no circle: who imports it from inside is caught by this.
+    edges = {dotted(path): {name for name in imports_of(path) if name != dotted(path)} for path in MODULES}
     done: set[str] = set()
 
     def visit(module: str, trail: tuple[str, ...]) -> None:
         assert module not in trail, "import cycle: " + " -> ".join((*trail[trail.index(module) :], module))
         if module in done:
             return
-        for name in edges.get(module, ()):
+        for name in sorted(edges.get(module, ())):
             visit(name, (*trail, module))
         done.add(module)
 
     for module in edges:
         visit(module, ())
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES}), ids=str)
+def test_a_folder_can_be_taken_in_at_a_glance(folder: Path) -> None:
+    files = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
+    assert len(files) <= MAX_FILES_OF_A_FOLDER, f"{folder} has {len(files)} files: find the rooms in it"
+
+
+def test_at_the_top_of_jobs_stands_only_what_every_job_is_handed() -> None:
+    files = {path.stem for path in (ROOT / "jobs").glob("*.py")}
+    assert files == {"__init__", "__main__", "suite", "progress", "metering"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=dotted)

@@ -1,9 +1,9 @@
 """The sandbox: where authors' queries run, and where nothing from the future exists.
 
-A sandbox is a database instance of its own. The lake is attached to it read-only at one snapshot, and external
-access is then switched off for good. For one instant it offers a schema of views that bear the sources' names
-and show each source as it was known then; a query sees those and nothing else, because `warehouse.queries.checked_query` has
-let through none but unqualified names. DuckDB resolves them; the author's text runs unchanged.
+A sandbox is a database instance of its own. The lake is attached to it read-only at one snapshot, and external access
+is then switched off for good. For one instant it offers a schema of views that bear the sources' names and show each
+source as it was known then; a query sees those and nothing else, because `warehouse.queries.checked_query` has let
+through none but unqualified names. DuckDB resolves them; the author's text runs unchanged.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from jobs.cli.output import console
 
 if TYPE_CHECKING:
     from jobs.models.model_table import ModelCard
-    from jobs.promotion_history import Stretch
+    from jobs.rollout.promotion_history import Stretch
     from warehouse.ledger.decisions import Decision
     from warehouse.ledger.records import Promotion
 

@@ -31,6 +31,7 @@ TRUSTED_TYPES = frozenset(
         "collections.OrderedDict",
         "collections.defaultdict",
         "functools.partial",  # of check_array, below; skops asks for the function's name too
+        "jobs.models.cleaning.Clip",  # the name under which versions of before know it
         "jobs.models.clipping.Clip",
         # A Booster keeps its trees in its library's own format, which that library parses.
         "lightgbm.basic.Booster",

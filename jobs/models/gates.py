@@ -1,7 +1,7 @@
 """Judges a version by the gates of its product: each figure against its bound, with words for people.
 
-Nothing here reads the lake; `jobs.rollout.evidence` brings the predictions, `jobs.models.bench` the times. A gate that cannot be
-judged does not pass.
+Nothing here reads the lake; `jobs.rollout.evidence` brings the predictions, `jobs.models.bench` the times. A gate
+that cannot be judged does not pass.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from datetime import datetime
 from jobs.models.environment import who
 from jobs.models.versions import ModelHistory, model_history
 from jobs.progress import Progress, Silent
-from jobs.promotion_history import Stretch, stretch, to_undo, undoing
 from jobs.rollout.judge import Verdict, judge_version
+from jobs.rollout.promotion_history import Stretch, stretch, to_undo, undoing
 from jobs.suite import Suite
 from warehouse.errors import RunFailed, UsageError
 from warehouse.lake.lake import Commit

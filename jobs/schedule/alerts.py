@@ -21,10 +21,10 @@ from jobs.schedule.scheduler import Step
 from jobs.schedule.tick_store import TickStore
 from warehouse.system_sql import system_sql
 
-#: After so many tries in vain, with this rest in between, an alert is given up.
+#: After so many failed tries, with this rest in between, an alert is given up.
 TRIES = 5
 _REST = timedelta(minutes=1)
-#: The fact in the tick store that says what is wrong with the suite's files, as the last scheduler that looked found them.
+#: The fact in the tick store that says what is wrong with the suite's files, as the last scheduler found them.
 _REFUSED = "refused"
 
 

@@ -1,7 +1,7 @@
 """One host at a time: leases are kernel locks and the tick store is a SQLite file, and neither works across machines.
 
-The host is recorded in the tick store with the time at which it was last seen. Another one is refused as long as that is
-recent, so that a volume may move from one machine to another, but not be used by two.
+The host is recorded in the tick store with the time at which it was last seen. Another one is refused as long as that
+is recent, so that a volume may move from one machine to another, but not be used by two.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from warehouse.system_sql import SQL_ROOT
 #: The suite of the demo is this package's own `sql/`, of which it takes the flights; the starter lies among the
 #: system's files.
 STARTER = SQL_ROOT / "system" / "starter"
-_SCHEMA = Path(__file__).parent / "schedule" / "schedules.schema.json"
+_SCHEMA = Path(__file__).parents[1] / "schedule" / "files" / "schedules.schema.json"
 _EDITORS_SCHEMA = ".schedules.schema.json"
 _DEFINITIONS = ("sources", "features", "products")
 FLIGHTS = "flight_delay"

@@ -13,7 +13,7 @@ from jobs.suite import Suite
 from tests.command_line import said
 from tests.conftest import reopened
 
-TEXT = (Path(__file__).parent.parent / "docs/models.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs/models.md").read_text()
 YAML = "sql/products/late_order/product.yaml"
 
 

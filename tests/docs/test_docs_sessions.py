@@ -19,7 +19,7 @@ import pytest
 from jobs.suites.starter import make_starter
 from tests.command_line import almanac
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [path.name for path in sorted(DOCS.glob("*.md")) if "```console" in path.read_text()]
 
 

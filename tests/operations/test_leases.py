@@ -20,7 +20,7 @@ TAKES = """
 import sys, time
 from datetime import datetime
 from pathlib import Path
-from warehouse.lake import Lake
+from warehouse.lake.lake import Lake
 from warehouse.operations.leases import Leases
 leases = Leases(Lake(Path(sys.argv[1])))
 leases.take("p", [datetime.fromisoformat(page) for page in sys.argv[2:]])
@@ -107,7 +107,7 @@ def test_many_processes_at_once_share_the_pages_out(lake: Lake) -> None:
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
-from warehouse.lake import Lake
+from warehouse.lake.lake import Lake
 from warehouse.operations.leases import Leases
 with Leases(Lake(Path(sys.argv[1]))) as leases:
     sys.stdin.readline()

@@ -13,7 +13,7 @@ from jobs.pages.predict import run_page
 from jobs.suite import Suite
 from tests.conftest import PAGE, PRODUCT
 
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 
 
 def recipe() -> str:

@@ -16,8 +16,8 @@ from jobs.models.model_table import live, model_card, model_rows
 from jobs.pages.predict import predict_pages
 from jobs.pages.states import page_states
 from jobs.progress import Silent
-from jobs.promotion_history import stretch, undoing
 from jobs.rollout.promotion import promote, retire, rollback
+from jobs.rollout.promotion_history import stretch, undoing
 from jobs.suite import Suite, open_suite
 from jobs.training.register import Order
 from jobs.training.train import train

@@ -149,7 +149,7 @@ def test_when_a_scheduler_or_keeper_is_killed_its_runs_end_and_so_do_their_lease
         os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
         assert outcome(children) == Finished(1, False, "its supervisor was killed")
     else:
-        script = KILLED.format(root=str(Path(__file__).parent.parent), suite=str(suite))
+        script = KILLED.format(root=str(Path(__file__).parents[2]), suite=str(suite))
         with subprocess.Popen([sys.executable, "-c", script], cwd=suite) as scheduler:
             try:
                 wait_for(lambda: is_named_one_running(suite / "child"), "the child")

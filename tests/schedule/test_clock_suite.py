@@ -275,7 +275,7 @@ def test_a_definition_that_is_broken_from_the_start_is_told(ingested: Suite) -> 
 
 
 def test_every_command_of_the_clock_is_documented_and_shows_examples() -> None:
-    document = (Path(__file__).parent.parent / "docs" / "schedule.md").read_text()
+    document = (Path(__file__).parents[2] / "docs" / "schedule.md").read_text()
     for name in ("schedule", "tick", "agenda", "ticks", "pause", "resume", "costs"):
         assert f"almanac {name}" in document
         (command,) = [each for each in app.registered_commands if each.name == name]

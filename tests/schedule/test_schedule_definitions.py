@@ -20,7 +20,7 @@ from warehouse.definitions import load_definitions
 from warehouse.definitions.cron import Grid
 from warehouse.errors import DefinitionError
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 KNOWN = Known(["flight_delay"], ["landings", "schedule"], ["landed"])
 DOCUMENT = ROOT / "docs" / "schedule.md"
 
@@ -198,7 +198,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_line() -> None:
 
 
 def test_the_json_schema_is_up_to_date() -> None:
-    committed = json.loads((ROOT / "jobs" / "schedule" / "schedules.schema.json").read_text())
+    committed = json.loads((ROOT / "jobs" / "schedule" / "files" / "schedules.schema.json").read_text())
     assert committed == json_schema(), "run: python -m jobs.schedule.files.schema"
 
 

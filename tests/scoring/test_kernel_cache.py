@@ -23,7 +23,7 @@ batch = pa.record_batch([pa.array(column) for column in rows.T.copy()], names=li
 start = time.perf_counter()
 raw = compile_model(model, list("abc")).raw(batch)
 seconds = time.perf_counter() - start
-from jobs.scoring import kernel
+from jobs.scoring.kernels import kernel
 hits = sum(kernel.score_rows_8.stats.cache_hits.values())
 assert np.array_equal(raw, model.decision_function(rows))
 print(json.dumps({"seconds": seconds, "hits": hits}))

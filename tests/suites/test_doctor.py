@@ -15,7 +15,7 @@ from tests.conftest import NOW, clock_at
 from warehouse.queries.checked_query import check_query
 from warehouse.queries.inexact import inexact_sums
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 HISTORY = "sql/features/depot_history.sql"
 
 

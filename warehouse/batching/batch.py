@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from warehouse.batching.many_pages import ENTITIES, PAGE_COLUMN, Together
+from warehouse.batching.many_pages import ENTITIES, PAGE_COLUMN, ManyPages
 from warehouse.batching.page_columns import PageColumn, joined_on, page_columns
 from warehouse.definitions import Definitions, FeatureUse, Product
 from warehouse.definitions.durations import duration_text
@@ -47,7 +47,7 @@ class Batch:
         self.cursor = sandbox.cursor()
         self.groups = definitions.groups_of(product)
         self.read_by_others = {name for _, query in self.queries() for name in query.tables}
-        self._together = Together(self)
+        self._many_pages = ManyPages(self)
         #: The pages that could not be computed, each with its error; the others are not touched by that.
         self.failed: dict[datetime, str] = {}
         self._sources = definitions.sources_of(product)
@@ -68,7 +68,7 @@ class Batch:
     @property
     def differing(self) -> list[str]:
         """What is to be said of queries that were made together in vain."""
-        return self._together.differing
+        return self._many_pages.differing
 
     def table(self, name: str) -> str:
         """Give the full name of one of the batch's tables."""
@@ -81,7 +81,7 @@ class Batch:
         """
         if self._held is None and n_pages >= HOLD_FROM_PAGES:
             self._held = self._background.submit(self.sandbox.hold, self._sources)
-            self._together.begin(n_pages, self._background)
+            self._many_pages.begin(n_pages, self._background)
 
     def compute(self, pages: Sequence[datetime], file: Path, workers: int, done: Callable[[int], None]) -> FeaturePages:
         """Compute the feature pages and stage them in `file`, but for those that fail on the data (see `failed`).
@@ -107,7 +107,7 @@ class Batch:
             self._held.result()
         self._prepare(pages[0])
         if len(pages) >= TOGETHER_FROM_PAGES:
-            self._together.fill(pages, workers)
+            self._many_pages.fill(pages, workers)
         with ThreadPoolExecutor(max_workers=max(1, min(workers, len(pages)))) as pool:
             for _ in pool.map(self._fill, pages):
                 done(1)
@@ -184,11 +184,11 @@ class Batch:
             self.failed[as_of] = str(error)
 
     def _fill_the_plain_way(self, as_of: datetime) -> None:
-        if all(self._together.is_complete(name, as_of) for name, _ in self.queries()):
+        if all(self._many_pages.is_complete(name, as_of) for name, _ in self.queries()):
             return
         with self.page(as_of) as page:
             for name, query in self.queries():
-                if not self._together.is_complete(name, as_of):
+                if not self._many_pages.is_complete(name, as_of):
                     page.run_wrapped("pages/collect", query, self.table(name), as_of)
                 if name in self.read_by_others:
                     page.show_rows_of(name, self.table(name))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
-from warehouse.batching import lifting, ranges
+from warehouse.batching import lifting, ranges, syntax
 from warehouse.batching.lifted_slice import WORTH_IT, pages_at_once, slice_of_pages, slices_of
 from warehouse.batching.lifting import PAGES, LiftedForm, TableShape, lift
 from warehouse.batching.ranges import Reason
@@ -72,7 +72,7 @@ def lifted_forms(
     return found
 
 
-@kept("lifted", LiftedForm | Reason, lifting, ranges)
+@kept("lifted", LiftedForm | Reason, lifting, ranges, syntax)
 def _lifted(text: str, sources: tuple[tuple[str, TableShape], ...], groups: tuple[str, ...]) -> LiftedForm | Reason:
     """Lift a query once."""
     return lift(text, dict(sources), groups)

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Protocol
+
+import duckdb
 
 from warehouse.batching.comparison import differing_rows
 from warehouse.batching.lifted_pass import LiftedPass
 from warehouse.batching.range_pass import RangePass
 from warehouse.batching.trials import Left, Trials
+from warehouse.definitions import Definitions, FeatureGroup, Product
 from warehouse.queries.checked_query import CheckedQuery
-from warehouse.sandbox import SandboxPage, timestamp_literal
+from warehouse.sandbox import Sandbox, SandboxPage, timestamp_literal
 from warehouse.system_sql import quote, system_sql
-
-if TYPE_CHECKING:
-    from warehouse.batching.batch import Batch
 
 #: How the entities' table is called beside those of the feature groups; no group can bear this name.
 ENTITIES = "almanac: entities"
@@ -31,10 +32,39 @@ PAGE_COLUMN = "almanac: as_of"
 RANGE_FROM_PAGES = 32
 
 
-class Together(Trials):
+class PageTables(Protocol):
+    """The tables of a batch as the ways of many pages see them: a product's queries, each with a table to fill."""
+
+    sandbox: Sandbox
+    definitions: Definitions
+    product: Product
+    schema: str
+    cursor: duckdb.DuckDBPyConnection
+    groups: list[FeatureGroup]
+    #: The queries whose rows another query reads.
+    read_by_others: set[str]
+
+    @property
+    def features_choose_entities(self) -> bool:
+        """Whether the entities are chosen by what features say."""
+
+    def table(self, name: str) -> str:
+        """Give the full name of the table of one query."""
+
+    def columns(self, name: str) -> dict[str, str]:
+        """Give the columns of one query's table, and their types."""
+
+    def queries(self) -> list[tuple[str, CheckedQuery]]:
+        """Give the queries in the order in which they can be made."""
+
+    def page(self, as_of: datetime) -> AbstractContextManager[SandboxPage]:
+        """Open the sandbox of one page."""
+
+
+class ManyPages(Trials):
     """What was made for many pages at once, and what remains."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: PageTables) -> None:
         super().__init__(batch.product.name)
         self.batch = batch
         self._tried: set[str] = set()

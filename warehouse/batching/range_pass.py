@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import duckdb
 
-from warehouse.batching import ranges
+from warehouse.batching import ranges, syntax
 from warehouse.batching.ranges import RangeForm, Reason, SourceShape, recognise
 from warehouse.definitions import Definitions, FeatureGroup, Source
 from warehouse.ledger.records import SourceFacts
@@ -59,7 +59,7 @@ def _form(
     return _recognised(group.query.text, tuple(shapes))
 
 
-@kept("recognised", RangeForm | Reason, ranges)
+@kept("recognised", RangeForm | Reason, ranges, syntax)
 def _recognised(
     query: str, shapes: tuple[tuple[str, tuple[tuple[str, str], ...], timedelta, bool], ...]
 ) -> RangeForm | Reason:

@@ -1,7 +1,8 @@
 """Trials of a quicker way: many pages made at once, and one of them, chosen at random, made the plain way too.
 
-What differs, fails, or cannot be compared is taken back, said, and left to the plain way. What is made, and how it
-is compared, is the caller's: a batch's tables (`warehouse.batching.many_pages`), or what checks find (`warehouse.pages.product_checks`).
+What differs, fails, or cannot be compared is taken back, said, and left to the plain way. What is made, and how it is
+compared, is the caller's: a batch's tables (`warehouse.batching.many_pages`), or what checks find
+(`warehouse.pages.product_checks`).
 """
 
 from __future__ import annotations

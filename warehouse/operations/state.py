@@ -1,9 +1,9 @@
 """Operational state: `lake/operations.sqlite`, one small SQLite file in the lake's directory.
 
-It says who is at work on which page (`warehouse.operations.leases`), and what was due and became of it (the clock's book). Such
-state changes by the second and concerns one host; a commit to the lake for each change would bloat it. Every change
-is made inside `writing`, which holds SQLite's write lock, and the tables' unique constraints hold what must never
-happen twice. All of the tables stand in sql/system/operations/create.sql.
+It says who is at work on which page (`warehouse.operations.leases`), and what was due and became of it (the tick
+store). Such state changes by the second and concerns one host; a commit to the lake for each change would bloat it.
+Every change is made inside `writing`, which holds SQLite's write lock, and the tables' unique constraints hold what
+must never happen twice. All of the tables stand in sql/system/operations/create.sql.
 
 It is opened by Python's SQLite, as the lake's catalogue must never be.
 """

@@ -1,9 +1,9 @@
 """Audits: what is looked at before a page may be seen.
 
 Every check is a query that returns the rows that are wrong. The built-in ones (`sql/system/audit/`) look at all
-staged pages of a batch in one go; a product's own (`warehouse.pages.product_checks`) see of each page its staged rows, by the
-name `page`, and the sources as they were known. An error-check sees its own page and no other, so that the order
-in which pages are made does not matter; what compares pages is a warning.
+staged pages of a batch in one go; a product's own (`warehouse.pages.product_checks`) see of each page its staged
+rows, by the name `page`, and the sources as they were known. An error-check sees its own page and no other, so that
+the order in which pages are made does not matter; what compares pages is a warning.
 
 What compares all keys with all keys would hold them all in memory. So it is first asked of their hashes, which takes
 the same little memory for any number of rows, and settles it for pages that are in order.

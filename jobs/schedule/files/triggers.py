@@ -1,7 +1,7 @@
 """The instants at which a job is due: those of a cron expression, or every so often.
 
-Both kinds answer the same three questions as `warehouse.definitions.cron.Grid`, and can be written down and read back, so
-that the tick store knows by which rule a job was due before its schedule was edited.
+Both kinds answer the same three questions as `warehouse.definitions.cron.Grid`, and can be written down and read
+back, so that the tick store knows by which rule a job was due before its schedule was edited.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def _is_passthrough(step: Any) -> bool:
 
 
 def _is_known_module(name: str) -> bool:
-    return name.startswith("sklearn.") or name == "jobs.models.clipping"
+    return name.startswith("sklearn.") or name.startswith("jobs.models.")
 
 
 def compile_step(step: Any, block: Block) -> Block:
