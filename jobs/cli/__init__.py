@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import os
 import signal
 import sys
@@ -42,6 +43,10 @@ def main() -> None:
     # At its end Python would look through everything once more, for up to a tenth of a second.
     atexit.register(gc.freeze)
     State.owns_process = True
+    for stream in (sys.stdout, sys.stderr):
+        # A value that the terminal's encoding lacks is written as an escape, and ends nothing.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except AlmanacError as error:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli.options import DebugOption, JsonOption, SuiteOption, the_suite
+from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
 from jobs.cli.output import console
+
+if TYPE_CHECKING:
+    from jobs.suites.query import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,6 +109,9 @@ def query(
     form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")] = None,
     at_snapshot: Annotated[int | None, typer.Option("--at-snapshot", metavar="N", help="As of a snapshot.")] = None,
+    at_time: Annotated[
+        str | None, typer.Option("--at-time", metavar="T", help="As the lake was at an instant.", show_default=False)
+    ] = None,
     suite: SuiteOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -113,28 +119,30 @@ def query(
 
     Schemas: sources, rejects, features, predictions (PRODUCT, PRODUCT_current, _page, _outcomes), labels, ledger.
 
-    Examples:  almanac query "FROM predictions.flight_delay_current LIMIT 5"
+    Values are shown as DuckDB writes them. JSON has no infinities; they are strings there.
+
+    Examples:  almanac query "FROM predictions.flight_delay_current LIMIT 5"   |   almanac query "DESCRIBE ledger.runs"
     """
-    from jobs.suites.query import FORMATS, query_table, query_to_file
+    from jobs.suites.query import FORMATS, query_rows, query_to_file
     from warehouse.errors import UsageError
 
-    opened = the_suite()
+    opened, at = the_suite(), parse_instant(at_time, "--at-time") if at_time else None
     if form == "table":
         if output is not None:
             raise UsageError(f"--output goes with --format {', '.join(FORMATS)}.")
-        _print_rows(query_table(opened, sql, at_snapshot=at_snapshot, limit=_TABLE_ROWS + 1))
+        _print_rows(query_rows(opened, sql, at_snapshot=at_snapshot, at_time=at, limit=_TABLE_ROWS + 1))
         return
     if form not in FORMATS:
         raise UsageError(f"--format {form}: allowed are table, {', '.join(FORMATS)}.")
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise UsageError("Parquet is not for a terminal; add --output FILE.")
     if output is not None:
-        query_to_file(opened, sql, form, output, at_snapshot=at_snapshot)
+        query_to_file(opened, sql, form, output, at_snapshot=at_snapshot, at_time=at)
         return
     # Not straight to /dev/stdout, which DuckDB would truncate where it is a file that something is appended to.
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / f"rows.{form}"
-        query_to_file(opened, sql, form, file, at_snapshot=at_snapshot)
+        query_to_file(opened, sql, form, file, at_snapshot=at_snapshot, at_time=at)
         with file.open("rb") as rows:
             shutil.copyfileobj(rows, sys.stdout.buffer)
 
@@ -142,10 +150,10 @@ def query(
 _TABLE_ROWS = 100
 
 
-def _print_rows(table: object) -> None:
-    rows = table.to_pylist()  # type: ignore[attr-defined]
-    console.print_table(rows[:_TABLE_ROWS], as_is=True)
-    if not rows:
+def _print_rows(answer: Answer) -> None:
+    shown = answer.shown[:_TABLE_ROWS]
+    console.print_rows(answer.names, shown, numbers=answer.numbers)
+    if not shown:
         typer.echo("no rows")
-    elif len(rows) > _TABLE_ROWS:
+    elif len(answer.rows) > _TABLE_ROWS:
         typer.echo(f"the first {_TABLE_ROWS} rows; --format csv gives all")

@@ -36,7 +36,7 @@ def demo(
     console.print_table(result.steps, "What it did")
     console.print_table(result.evaluation, "Published predictions against what came of them")
     typer.echo(f"\nWhat an application asks ({result.query}):")
-    console.print_table(result.answer, as_is=True)
+    console.print_rows(result.answer.names, result.answer.shown, numbers=result.answer.numbers)
     typer.echo(f"The suite is in {directory}; look around: almanac status --suite {directory}")
 
 

@@ -14,7 +14,7 @@ from jobs.monitoring.evaluate import evaluate
 from jobs.pages.predict import predict_pages
 from jobs.progress import Progress
 from jobs.suite import Clock, open_suite
-from jobs.suites.query import query_table
+from jobs.suites.query import Answer, query_rows
 from jobs.suites.starter import FLIGHTS, make_flights
 from jobs.training.train import train
 
@@ -34,7 +34,7 @@ class DemoResult:
     steps: list[dict[str, Any]] = field(default_factory=list)
     evaluation: list[dict[str, Any]] = field(default_factory=list)
     query: str = QUERY
-    answer: list[dict[str, Any]] = field(default_factory=list)
+    answer: Answer = field(default_factory=lambda: Answer([], [], frozenset()))
 
 
 def run_demo(directory: Path, clock: Clock, progress: Progress) -> DemoResult:
@@ -71,5 +71,5 @@ def run_demo(directory: Path, clock: Clock, progress: Progress) -> DemoResult:
     evaluation = evaluate(suite, PRODUCT, TRAINED_AS_OF, PAGES_UNTIL)
     note("evaluate", "against the landings known since", evaluation.n_labelled)
     result.evaluation = evaluation.groups
-    result.answer = query_table(suite, QUERY).to_pylist()
+    result.answer = query_rows(suite, QUERY)
     return result

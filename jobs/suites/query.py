@@ -1,57 +1,175 @@
-"""Query: one SELECT over the lake, read-only, now or as of a snapshot, in the form that is wanted."""
+"""Query: one SELECT over the lake, read-only, now, as of a snapshot or an instant, in the form that is wanted.
+
+Values are shown as DuckDB writes them: what Python has no value for (a date in the year 20000, infinity, a sum of 38
+digits) would be lost on the way, or end the command.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import duckdb
 
 from jobs.suite import Suite
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.lake.lake import Lake
-from warehouse.system_sql import literal
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from warehouse.reading_only import ReadingQuery, require_reading
+from warehouse.system_sql import literal, system_sql
 
 FORMATS = {"csv": "FORMAT csv, HEADER true", "json": "FORMAT json, ARRAY true", "parquet": "FORMAT parquet"}
-_RESULT_IS_ROWS = "one SELECT (or DESCRIBE, SHOW, SUMMARIZE) is allowed; the lake is written by jobs only"
+_NUMBERS = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\))")
+#: In DuckDB's JSON: a string, which is left alone, or a number that JSON does not have.
+_STRING_OR_NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)')
+_PIECE = 1 << 20
 
 
-def query_table(suite: Suite, sql: str, *, at_snapshot: int | None = None, limit: int | None = None) -> pa.Table:
+@dataclass(frozen=True)
+class Answer:
+    """Rows as text, as DuckDB writes each value; None is NULL. `numbers` are the places of columns of numbers."""
+
+    names: list[str]
+    rows: list[tuple[str | None, ...]]
+    numbers: frozenset[int]
+
+    @property
+    def shown(self) -> list[tuple[str, ...]]:
+        """The rows with NULL written out."""
+        return [tuple("NULL" if value is None else value for value in row) for row in self.rows]
+
+
+def query_rows(
+    suite: Suite,
+    sql: str,
+    *,
+    at_snapshot: int | None = None,
+    at_time: datetime | None = None,
+    limit: int | None = None,
+) -> Answer:
     """Run a SELECT and give its rows, at most `limit` of them.
+
+    Parameters
+    ----------
+    at_snapshot, at_time
+        As the lake was at a snapshot, or at an instant (naive UTC); by default as it is.
 
     Raises
     ------
     UsageError
-        If it is no single SELECT, or DuckDB refuses it; the message is DuckDB's own.
+        If it does not only read, or DuckDB refuses it; the message is DuckDB's own.
     """
-    with suite.lake.reading(at_snapshot, all_cores=True) as connection:
-        relation = _run(connection, sql, suite.lake)
-        return (relation if limit is None else relation.limit(limit)).to_arrow_table()
+    with _reading(suite, at_snapshot, at_time) as connection, _understood(connection, suite.lake):
+        query = require_reading(connection, sql)
+        if query.explains:
+            found = connection.execute(query.text)
+            return Answer([column[0] for column in found.description or ()], found.fetchall(), frozenset())
+        relation = connection.sql(query.text)
+        numbers = {place for place, kind in enumerate(relation.types) if _NUMBERS.fullmatch(str(kind))}
+        shown = relation if limit is None else relation.limit(limit)
+        texts = shown.select("COLUMNS(*)::VARCHAR")
+        return Answer(texts.columns, texts.fetchall(), frozenset(numbers))
 
 
-def query_to_file(suite: Suite, sql: str, form: str, target: Path, *, at_snapshot: int | None = None) -> None:
-    """Run a SELECT and write its rows to a file as csv, json or parquet, streaming."""
-    with suite.lake.reading(at_snapshot, all_cores=True) as connection:
-        _run(connection, sql, suite.lake)
-        text = sql.strip().rstrip(";")
+def query_to_file(
+    suite: Suite,
+    sql: str,
+    form: str,
+    target: Path,
+    *,
+    at_snapshot: int | None = None,
+    at_time: datetime | None = None,
+) -> None:
+    """Run a SELECT and write its rows to a file as csv, json or parquet, streaming.
+
+    JSON has no infinities: there `Infinity`, `-Infinity` and `NaN` are strings.
+    """
+    with _reading(suite, at_snapshot, at_time) as connection, _understood(connection, suite.lake):
+        query = require_reading(connection, sql)
+        rows = _as_rows(connection, query)
         try:
-            connection.execute(f"COPY ({text}\n) TO {literal(str(target))} ({FORMATS[form]})")
-        except duckdb.Error as error:
+            with _first_written_to(target, form) as file:
+                connection.execute(f"COPY ({rows}\n) TO {literal(str(file))} ({FORMATS[form]})")
+                if file != target:
+                    _quote_what_is_no_number(file, target)
+        except (duckdb.IOException, OSError) as error:
             raise UsageError(f"the rows cannot be written to {target}: {error}") from error
 
 
-def _run(connection: duckdb.DuckDBPyConnection, sql: str, lake: Lake) -> duckdb.DuckDBPyRelation:
+def _as_rows(connection: duckdb.DuckDBPyConnection, query: ReadingQuery) -> str:
+    """Give a query as COPY takes it, with each of its columns under a name of its own."""
+    if query.explains:
+        connection.register("explained", connection.execute(query.text).to_arrow_table())
+        return "FROM explained"
+    names = [name.lower() for name in connection.sql(query.text).columns]
+    return query.text if query.is_plain and len(names) == len(set(names)) else f"FROM ({query.text}\n)"
+
+
+@contextlib.contextmanager
+def _first_written_to(target: Path, form: str) -> Iterator[Path]:
+    """Give the file that DuckDB writes; for JSON one beside the target, since it is gone over."""
+    if form != "json":
+        yield target
+        return
+    beside = target.parent if target.is_file() or not target.exists() else None
+    with tempfile.TemporaryDirectory(dir=beside) as directory:
+        yield Path(directory) / "rows.json"
+
+
+def _quote_what_is_no_number(source: Path, target: Path) -> None:
+    """Copy JSON as DuckDB writes it, one row a line, with infinities and NaN as strings."""
+    with source.open("rb") as rows, target.open("wb") as quoted:
+        while piece := rows.read(_PIECE):
+            whole = piece + rows.readline()
+            if b"Infinity" in whole or b"NaN" in whole:
+                whole = _STRING_OR_NO_NUMBER.sub(lambda m: b'"' + m[1] + b'"' if m[1] else m[0], whole)
+            quoted.write(whole)
+
+
+@contextlib.contextmanager
+def _reading(suite: Suite, at_snapshot: int | None, at_time: datetime | None) -> Iterator[duckdb.DuckDBPyConnection]:
+    if at_time is not None:
+        if at_snapshot is not None:
+            raise UsageError("--at-snapshot and --at-time both say as of when; give one of them.")
+        at_snapshot = snapshot_at(suite, at_time)
+    with suite.lake.reading(at_snapshot, all_cores=True) as connection:
+        # A name that is no table's would else be looked for among the variables of this program.
+        connection.execute("SET python_enable_replacements = false")
+        yield connection
+
+
+def snapshot_at(suite: Suite, at: datetime) -> int:
+    """Give the snapshot that was the lake's newest at an instant.
+
+    Raises
+    ------
+    UsageError
+        If the instant is still to come.
+    NotFoundError
+        If the lake is younger, or what it was then is not kept any more.
+    """
+    if at > suite.clock():
+        raise UsageError(f"--at-time {at} lies in the future; the lake's newest state is what a plain query shows.")
+    with suite.lake.reading() as connection:
+        row = connection.execute(system_sql("reading/snapshot_at"), [at]).fetchone()
+    assert row is not None
+    snapshot_id, oldest = row
+    if snapshot_id is None:
+        raise NotFoundError(
+            f"the lake has no state of {at} (UTC); the oldest that it keeps is of {oldest:%Y-%m-%d %H:%M:%S}."
+        )
+    return int(snapshot_id)
+
+
+@contextlib.contextmanager
+def _understood(connection: duckdb.DuckDBPyConnection, lake: Lake) -> Iterator[None]:
+    """Say what DuckDB refuses in its own words, and what there is where a name is not known."""
     try:
-        statements = connection.extract_statements(sql)
-        if len(statements) != 1 or statements[0].type not in (
-            duckdb.StatementType.SELECT,
-            duckdb.StatementType.EXPLAIN,
-        ):
-            raise UsageError(f"{len(statements)} statements, or one that does not only read: {_RESULT_IS_ROWS}.")
-        return connection.sql(sql)
+        yield
     except duckdb.CatalogException as error:
         known = [row[0] for row in connection.execute("SELECT schema || '.' || name FROM (SHOW ALL TABLES)").fetchall()]
         raise NotFoundError(f"{error}\nThe lake {lake.root} holds: {', '.join(sorted(known))}.") from error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -19,23 +21,34 @@ if TYPE_CHECKING:
     from jobs.progress import Progress
 
 _LINE_EVERY_S = 5.0
+#: Where nobody watches, tables are as wide as they need to be.
+_WIDEST = 100_000
+#: Control characters but for the end of a line, halves of a character, and marks that change the direction of text.
+_UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON; times are ISO 8601 in UTC."""
-    typer.echo(json.dumps(value, indent=2, default=_plain))
+    """Print a value as JSON; times are ISO 8601 in UTC, and infinities and NaN, which JSON lacks, are strings."""
+    typer.echo(json.dumps(_plain(value), indent=2, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
+    """Give a value as JSON has it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {name if isinstance(name, str) else str(_plain(name)): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
     if isinstance(value, datetime):
         return value.isoformat() + ("Z" if value.tzinfo is None else "")
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if hasattr(value, "__dict__"):
-        return vars(value)
-    return str(value)
+    return _plain(vars(value)) if hasattr(value, "__dict__") else str(value)
 
 
 #: What stands at the right of its column. A Decimal keeps its own number of places.
@@ -44,20 +57,41 @@ _NUMBERS = (int, float, Decimal, type(None))
 
 def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None, *, as_is: bool = False) -> None:
     """Print rows as a table; their keys head the columns. `as_is` leaves numbers and names as they are stored."""
+    if not rows:
+        return
+    names = list(rows[0])
+    numbers = {place for place, name in enumerate(names) if all(isinstance(row[name], _NUMBERS) for row in rows)}
+    heads = names if as_is else [name.replace("_", " ") for name in names]
+    write = _as_stored if as_is else show
+    print_rows(heads, [tuple(write(row[name]) for name in names) for row in rows], title, numbers=numbers)
+
+
+def print_rows(
+    names: Sequence[str], rows: Sequence[tuple[str, ...]], title: str | None = None, *, numbers: Collection[int] = ()
+) -> None:
+    """Print rows of text as a table. `numbers` are the places of the columns whose values stand at the right.
+
+    Text is shown as it is: nothing in it is taken for markup, and what would steer a terminal is written as an escape.
+    """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     if not rows:
         return
-    numeric = {name for name in rows[0] if all(isinstance(row[name], _NUMBERS) for row in rows)}
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for name in rows[0]:
-        table.add_column(name if as_is else name.replace("_", " "), justify="right" if name in numeric else "left")
+    table = Table(title=Text(title) if title else None, title_justify="left", title_style="bold")
+    for place, name in enumerate(names):
+        table.add_column(Text(visible(name)), justify="right" if place in numbers else "left")
     for row in rows:
-        table.add_row(*(_as_stored(row[name]) if as_is else show(row[name]) for name in rows[0]))
+        table.add_row(*(Text(visible(value)) for value in row))
     console = Console()
     # Where nobody watches, nothing is cut or wrapped.
-    Console(width=None if console.is_terminal else 240, highlight=False).print(table)
+    Console(width=None if console.is_terminal else _WIDEST, highlight=False).print(table)
+
+
+def visible(text: str) -> str:
+    """Write what is no character to be seen as an escape: control characters, and those that turn text around."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def print_tree(tree: Tree) -> None:
@@ -65,7 +99,7 @@ def print_tree(tree: Tree) -> None:
     from rich.console import Console
 
     console = Console()
-    Console(width=None if console.is_terminal else 240, highlight=False, markup=False).print(tree)
+    Console(width=None if console.is_terminal else _WIDEST, highlight=False, markup=False).print(tree)
 
 
 def _as_stored(value: Any) -> str:

@@ -1,5 +1,4 @@
--- The newest snapshot committed by an instant of naive UTC, and the next one that is still kept.
-SELECT
-    max(snapshot_id) FILTER (make_timestamp(epoch_us(snapshot_time)) <= $1),
-    min(snapshot_id) FILTER (make_timestamp(epoch_us(snapshot_time)) > $1)
+-- The snapshot that was the newest at an instant, and the instant of the oldest one that is kept. Parameter: the
+-- instant, naive UTC. Snapshots bear the time of the machine that made them; where a clock was set back, numbers count.
+SELECT max(snapshot_id) FILTER (snapshot_time AT TIME ZONE 'UTC' <= $1), min(snapshot_time AT TIME ZONE 'UTC')
 FROM ducklake_snapshots('lake')
