@@ -19,7 +19,7 @@ import duckdb
 from jobs.suite import Suite
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.lake.lake import Lake
-from warehouse.reading_only import ReadingQuery, require_reading
+from warehouse.queries.reading_only import ReadingQuery, require_reading
 from warehouse.system_sql import literal, system_sql
 
 FORMATS = {"csv": "FORMAT csv, HEADER true", "json": "FORMAT json, ARRAY true", "parquet": "FORMAT parquet"}

@@ -20,7 +20,7 @@ from tests.command_line import almanac, said
 from tests.conftest import NOW, clock_at
 from tests.lakes import rows
 from warehouse.errors import NotFoundError, UsageError
-from warehouse.reading_only import require_reading
+from warehouse.queries.reading_only import require_reading
 
 #: What acts, and is no SELECT, or is none by its looks only. `{file}` is where something would be written.
 ACTS = {
