@@ -1,9 +1,10 @@
 """The sandbox: where authors' queries run, and where nothing from the future exists.
 
-A sandbox is a database instance of its own. The lake is attached to it read-only at one snapshot, and external access
-is then switched off for good. For one instant it offers a schema of views that bear the sources' names and show each
-source as it was known then; a query sees those and nothing else, because `warehouse.queries.checked_query` has let
-through none but unqualified names. DuckDB resolves them; the author's text runs unchanged.
+A sandbox is a database instance of its own. The lake is attached to it read-only at one snapshot, under a name drawn at
+random, and external access is then switched off for good. For one instant it offers a schema of views that bear the
+sources' names and show each source as it was known then; a query sees those and nothing else, because
+`warehouse.queries.checked_query` has let through none but unqualified names, and `warehouse.queries.bound_plans` no
+plan that scans more. DuckDB resolves them; the author's text runs unchanged.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import secrets
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -24,6 +27,7 @@ from warehouse.errors import DefinitionError, RunFailed, UsageError
 from warehouse.lake.lake import Lake, check_format, table_columns, use_all_cores
 from warehouse.lake.warm_up import connect
 from warehouse.ledger import records as ledger
+from warehouse.queries.bound_plans import check_plan
 from warehouse.queries.checked_query import CheckedQuery
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 
@@ -40,15 +44,15 @@ MEMORY_LIMIT = "2GiB"
 MEMORY_LIMIT_VARIABLE = "ALMANAC_MEMORY_LIMIT"
 
 
-def source_columns(connection: duckdb.DuckDBPyConnection, source: Source) -> dict[str, str]:
-    """Give the columns and types that a query sees of a source, `known_at` among them.
+def source_columns(connection: duckdb.DuckDBPyConnection, source: Source, lake: str = "lake") -> dict[str, str]:
+    """Give the columns and types that a query sees of a source of the lake attached as `lake`, `known_at` among them.
 
     Raises
     ------
     UsageError
         If the source was never ingested.
     """
-    found = table_columns(connection, "sources", source.name)
+    found = table_columns(connection, "sources", source.name, lake)
     if not found:
         raise UsageError(f"the source `{source.name}` holds no facts yet; run `almanac ingest {source.name}` first.")
     return {name: kind for name, kind in found.items() if name not in _HIDDEN}
@@ -72,11 +76,18 @@ class Sandbox:
         self.lake = lake
         self.snapshot_id = lake.newest_snapshot() if snapshot_id is None else snapshot_id
         self._instance = connect(lake, self.snapshot_id)
+        #: The name under which the lake is attached, quoted.
+        self._lake_name = str(_one(self._instance.execute("SELECT current_database()")))
+        self.catalogue = quote(self._lake_name)
         self.suite_id = check_format(self._instance, lake.root)
         self.facts = ledger.source_facts(self._instance)
         self.ingest_id = ledger.newest_ingest_id(self._instance)
         self._columns: dict[str, dict[str, str]] = {}
         self._held: set[str] = set()
+        self._schema_of_held = f"memory.held_{secrets.token_hex(16)}"
+        self._instance.execute(f"CREATE SCHEMA {self._schema_of_held}")
+        self._vouched_for: set[str] = set()
+        self._is_detached = False
         self._numbers = itertools.count()
         self._lock, self._holding = threading.Lock(), threading.Lock()
         self._close_the_doors(spill)
@@ -94,6 +105,8 @@ class Sandbox:
         # by one of them, and filter by the other: ten times slower.
         self._instance.execute("SET GLOBAL merge_join_threshold = 0")
         use_all_cores(self._instance)
+        # For `warehouse.queries.bound_plans`.
+        self._instance.execute("SET GLOBAL explain_output = 'all'")
         self._instance.execute("SET enable_external_access = false")
         self._instance.execute("SET lock_configuration = true")
 
@@ -127,7 +140,7 @@ class Sandbox:
         """
         with self._lock:
             if source.name not in self._columns:
-                self._columns[source.name] = source_columns(self._instance, source)
+                self._columns[source.name] = source_columns(self._instance, source, self._lake_name)
             return self._columns[source.name]
 
     def hold(self, sources: Iterable[Source]) -> None:
@@ -146,12 +159,32 @@ class Sandbox:
 
     def _copy(self, name: str) -> None:
         with contextlib.closing(self.cursor()) as cursor:
-            cursor.execute(system_sql("sandbox/hold", source=quote(name)))
+            source = quote(name)
+            cursor.execute(system_sql("sandbox/hold", held=self._schema_of_held, lake=self.catalogue, source=source))
             self._held.add(name)
 
     def relation(self, source: Source) -> str:
         """Give the relation that holds every version of a source's facts."""
-        return f"{'memory.main' if source.name in self._held else 'lake.sources'}.{quote(source.name)}"
+        schema = self._schema_of_held if source.name in self._held else f"{self.catalogue}.sources"
+        return f"{schema}.{quote(source.name)}"
+
+    def detach_lake(self, sources: Iterable[Source]) -> None:
+        """Detach the lake, if the sources that will be read are all held; nothing else can be read from then on."""
+        if all(source.name in self._held for source in sources) and not self._is_detached:
+            # Whoever asks for columns later cannot be told by the lake.
+            for source in sources:
+                self.source_columns(source)
+            with contextlib.closing(self.cursor()) as cursor:
+                cursor.execute(f"DETACH {self.catalogue}")
+            self._is_detached = True
+
+    def vouch_for(
+        self, connection: duckdb.DuckDBPyConnection, query: CheckedQuery, parameters: Mapping[str, object]
+    ) -> None:
+        """See once that a query scans nothing but what it names, where `connection` finds that; see `bound_plans`."""
+        if query.fingerprint not in self._vouched_for:
+            check_plan(connection, query, parameters)
+            self._vouched_for.add(query.fingerprint)
 
     @contextlib.contextmanager
     def at(
@@ -175,7 +208,7 @@ class Sandbox:
             cursor.execute(f"USE memory.{schema}")
             for source in sources:
                 cursor.execute(self._view(source, schema, instant, ingest_id))
-            yield SandboxPage(cursor, schema, instant)
+            yield SandboxPage(self, cursor, schema, instant)
         finally:
             with contextlib.suppress(duckdb.Error):
                 cursor.execute("USE memory.main")
@@ -199,7 +232,8 @@ class Sandbox:
 class SandboxPage:
     """The sandbox at one instant. Queries run on its own cursor; tables made here go when it closes."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, schema: str, instant: datetime) -> None:
+    def __init__(self, sandbox: Sandbox, cursor: duckdb.DuckDBPyConnection, schema: str, instant: datetime) -> None:
+        self._sandbox = sandbox
         self.cursor, self.schema, self.instant = cursor, schema, instant
 
     def run_wrapped(
@@ -210,8 +244,17 @@ class SandboxPage:
         The rows are marked with the page `as_of`, which is also bound as `$as_of` besides `parameters`.
         """
         text = system_sql(statement, target=target, as_of=timestamp_literal(as_of), query=query.text)
+        bound = query.bound(as_of=as_of, **parameters)
         with _explained(query.where):
-            self.cursor.execute(text, query.bound(as_of=as_of, **parameters) or None)
+            self._sandbox.vouch_for(self.cursor, query, bound)
+            self.cursor.execute(text, bound or None)
+
+    def answer(self, query: CheckedQuery, most: int) -> list[tuple[Any, ...]]:
+        """Run a checked query, and give its first `most` rows."""
+        bound = query.bound(as_of=self.instant)
+        with _explained(query.where):
+            self._sandbox.vouch_for(self.cursor, query, bound)
+            return self.cursor.execute(query.text, bound or None).fetchmany(most)
 
     def show_rows_of(self, name: str, table: str) -> None:
         """Let later queries of this page read, by the name `name`, this page's rows of a table of many pages."""
@@ -233,9 +276,16 @@ class SandboxPage:
         """Run a check: how many rows it found wrong, and the first `limit` of them as JSON."""
         at = timestamp_literal(self.instant)
         text = system_sql("audit/wrong_rows_of_page", as_of=at, query=check.text, limit=str(limit))
+        bound = check.bound(as_of=self.instant)
         with _explained(check.where):
-            row = self.cursor.execute(text, check.bound(as_of=self.instant) or None).fetchone()
+            self._sandbox.vouch_for(self.cursor, check, bound)
+            row = self.cursor.execute(text, bound or None).fetchone()
         return (int(row[1]), list(row[2] or [])) if row else (0, [])
+
+
+def _one(found: duckdb.DuckDBPyConnection) -> object:
+    row = found.fetchone()
+    return row[0] if row else None
 
 
 @contextlib.contextmanager

@@ -71,7 +71,7 @@ def bench(suite: Suite, product_name: str, version: str) -> BenchResult:
     scorer = load_scorer(suite.lake, model)
     meter = RunMeter(suite, "bench", product.name)
     with suite.staging(meter.run_id) as directory, Sandbox(suite.lake, spill=directory / "spill") as sandbox:
-        table = f"lake.features.{quote(product.name)}"
+        table = f"{sandbox.catalogue}.features.{quote(product.name)}"
         query = system_sql("pages/scored", columns=quote_all(model.features), features=f"{table} LIMIT {_BATCH_ROWS}")
         with contextlib.closing(sandbox.cursor()) as cursor:
             sample = cursor.execute(query).to_arrow_table()

@@ -153,7 +153,7 @@ class LabelledPages:
         """Open them; with `ingest_id`, as they were before later ingestions, made anew instead of read."""
         self.suite, self.product, self.pages, self.directory = suite, product, list(pages), directory
         self.sandbox = Sandbox(suite.lake, spill=directory / "spill")
-        self._features = f"lake.features.{quote(product.name)}"
+        self._features = f"{self.sandbox.catalogue}.features.{quote(product.name)}"
         self._labels: dict[datetime, tuple[Path, set[datetime]]] = {}
         if ingest_id is not None:
             self.sandbox.ingest_id = ingest_id

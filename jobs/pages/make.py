@@ -165,7 +165,7 @@ class _BatchOfPages:
         self.failed: dict[datetime, str] = {}
         # The sandbox's own cursor: it sees the same snapshot, and is open already.
         with contextlib.closing(self.sandbox.cursor()) as connection:
-            connection.execute("USE lake")
+            connection.execute(f"USE {self.sandbox.catalogue}")
             self.feature_pages = ledger.published_pages(connection, self.product.name, "features", order.pages)
             self.sizes = ledger.published_sizes(connection, self.product.name, "predictions", max(order.pages))
 
@@ -193,7 +193,7 @@ class _BatchOfPages:
         relations = []
         if fresh:
             file = self.directory / "features.parquet"
-            made = self.batch.compute(fresh, file, self.order.workers, self.progress.advance)
+            made = self.batch.compute(fresh, file, self.order.workers, self.progress.advance, needs_lake=bool(reused))
             n_rows |= made.n_rows
             self.failed |= self.batch.failed
             self._warn_of(self.batch.differing)
@@ -202,7 +202,9 @@ class _BatchOfPages:
             self._stage(StagedRows("features", file, made.columns, records))
         if reused:
             listed = ", ".join(timestamp_literal(page) for page in reused)
-            relations.append(system_sql("pages/reused", table=quote(self.product.name), pages=listed))
+            relations.append(
+                system_sql("pages/reused", lake=self.sandbox.catalogue, table=quote(self.product.name), pages=listed)
+            )
         relation = relations[0] if len(relations) == 1 else f"({' UNION ALL BY NAME '.join(relations)})"
         return FeaturePages(self.directory / "features.parquet", n_rows, {}), relation
 

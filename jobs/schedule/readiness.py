@@ -58,7 +58,7 @@ def _answer(suite: Suite, sandbox: Sandbox, name: str, query: CheckedQuery, page
 
     try:
         with sandbox.at(page, suite.definitions.sources_read([query])) as at:
-            rows = at.cursor.execute(query.text, query.bound(as_of=page) or None).fetchmany(2)
+            rows = at.answer(query, 2)
     except (AlmanacError, duckdb.Error) as error:
         return f"the readiness query {name} failed: {error}"
     if len(rows) == 1 and rows[0] == (True,):

@@ -92,7 +92,7 @@ def test_a_sandbox_shows_what_was_committed_since_one_was_opened_ahead(
         commit.execute("CREATE TABLE sources.more AS SELECT 1 AS n")
     opened.clear()
     with Sandbox(ingested.lake) as sandbox:
-        assert sandbox.cursor().execute("FROM lake.sources.more").fetchall() == [(1,)]
+        assert sandbox.cursor().execute(f"FROM {sandbox.catalogue}.sources.more").fetchall() == [(1,)]
     assert opened == [spare.result()[0] + 1]
 
 

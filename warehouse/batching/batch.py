@@ -83,7 +83,15 @@ class Batch:
             self._held = self._background.submit(self.sandbox.hold, self._sources)
             self._many_pages.begin(n_pages, self._background)
 
-    def compute(self, pages: Sequence[datetime], file: Path, workers: int, done: Callable[[int], None]) -> FeaturePages:
+    def compute(
+        self,
+        pages: Sequence[datetime],
+        file: Path,
+        workers: int,
+        done: Callable[[int], None],
+        *,
+        needs_lake: bool = True,
+    ) -> FeaturePages:
         """Compute the feature pages and stage them in `file`, but for those that fail on the data (see `failed`).
 
         Parameters
@@ -96,6 +104,8 @@ class Batch:
             How many pages are computed at a time.
         done
             Told of every page that is done.
+        needs_lake
+            Whether the sandbox has to read the lake afterwards. If not, and the sources are held, it is detached.
 
         Raises
         ------
@@ -105,6 +115,8 @@ class Batch:
         self.begin(len(pages))
         if self._held is not None:
             self._held.result()
+            if not needs_lake:
+                self.sandbox.detach_lake(self._sources)
         self._prepare(pages[0])
         if len(pages) >= TOGETHER_FROM_PAGES:
             self._many_pages.fill(pages, workers)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from warehouse.errors import UsageError
 from warehouse.private_cache import Stamps
 from warehouse.system_sql import literal
+from warehouse.queries.wrong_answers import switch_off_wrong_optimizers
 
 if TYPE_CHECKING:
     import duckdb
@@ -69,6 +70,7 @@ def open_instance() -> duckdb.DuckDBPyConnection:
             connection.close()
             raise UsageError(f"{error}. Install DuckDB and its extensions again.") from error
     _checked.add(state)
+    switch_off_wrong_optimizers(connection)
     return connection
 
 

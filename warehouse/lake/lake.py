@@ -69,9 +69,14 @@ class Lake:
         return self.catalogue.exists()
 
     def connect(
-        self, *, read_only: bool = True, snapshot_id: int | None = None, first: First | None = None
+        self,
+        *,
+        read_only: bool = True,
+        snapshot_id: int | None = None,
+        first: First | None = None,
+        name: str = "lake",
     ) -> duckdb.DuckDBPyConnection:
-        """Open a database instance of its own with this lake attached as `lake` and in use.
+        """Open a database instance of its own with this lake attached, as `name`, and in use.
 
         It works on one core: so it is attached in half the time, and answers questions to the catalogue and the
         ledger in half the time. For what reads many rows, see `use_all_cores`.
@@ -99,7 +104,7 @@ class Lake:
         try:
             if first is not None:
                 first(connection)
-            self._attach(connection, read_only=read_only, snapshot_id=snapshot_id)
+            self._attach(connection, read_only=read_only, snapshot_id=snapshot_id, name=name)
         except duckdb.Error as error:
             connection.close()
             if snapshot_id is not None and "snapshot" in str(error).lower():
@@ -118,7 +123,9 @@ class Lake:
             ) from error
         return connection
 
-    def _attach(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool, snapshot_id: int | None) -> None:
+    def _attach(
+        self, connection: duckdb.DuckDBPyConnection, *, read_only: bool, snapshot_id: int | None, name: str = "lake"
+    ) -> None:
         options = [
             f"DATA_PATH {literal(str(self.data.resolve()) + os.sep)}",
             "OVERRIDE_DATA_PATH true",
@@ -130,8 +137,8 @@ class Lake:
         if snapshot_id is not None:
             options.append(f"SNAPSHOT_VERSION {int(snapshot_id)}")
         path = literal(f"ducklake:sqlite:{self.catalogue.resolve()}")
-        connection.execute(f"ATTACH {path} AS lake ({', '.join(options)})")
-        connection.execute("USE lake")
+        connection.execute(f"ATTACH {path} AS {quote(name)} ({', '.join(options)})")
+        connection.execute(f"USE {quote(name)}")
 
     def open(self, *, hold: bool = False, writing: bool = False) -> None:
         """Open the instance that this process keeps for reading, if there is a lake and it is not open yet.
@@ -338,10 +345,10 @@ def use_all_cores(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("RESET threads")
 
 
-def table_columns(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> dict[str, str]:
-    """Give a lake table's columns and their DuckDB types, in order; empty if there is no such table."""
+def table_columns(connection: duckdb.DuckDBPyConnection, schema: str, table: str, lake: str = "lake") -> dict[str, str]:
+    """Give the columns and DuckDB types of a table of the lake attached as `lake`, in order; empty if there is none."""
     try:
-        rows = connection.execute(f"DESCRIBE lake.{quote(schema)}.{quote(table)}").fetchall()
+        rows = connection.execute(f"DESCRIBE {quote(lake)}.{quote(schema)}.{quote(table)}").fetchall()
     except duckdb.CatalogException:
         return {}
     return {str(row[0]): str(row[1]) for row in rows}

@@ -7,6 +7,7 @@ it is there waits for it, and whoever needs it in vain gets the error: here noth
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -38,7 +39,7 @@ def connect_ahead(lake: Lake) -> None:
 
     def open_spare() -> tuple[int, duckdb.DuckDBPyConnection]:
         snapshot_id = lake.newest_snapshot()
-        connection = lake.connect(snapshot_id=snapshot_id)
+        connection = lake.connect(snapshot_id=snapshot_id, name=hidden_name())
         check_format(connection, lake.root)
         return snapshot_id, connection
 
@@ -48,7 +49,7 @@ def connect_ahead(lake: Lake) -> None:
 
 
 def connect(lake: Lake, snapshot_id: int) -> duckdb.DuckDBPyConnection:
-    """Open an instance at a snapshot as `Lake.connect` does, or give away one that is open already."""
+    """Open an instance at a snapshot, or give away one that is open already; its lake has a `hidden_name`."""
     spare = _spares.pop(catalogue_key(lake.catalogue), None)
     if spare is not None:
         with contextlib.suppress(AlmanacError, OSError, duckdb.Error):
@@ -56,4 +57,9 @@ def connect(lake: Lake, snapshot_id: int) -> duckdb.DuckDBPyConnection:
             if shown == snapshot_id:
                 return connection
             connection.close()
-    return lake.connect(snapshot_id=snapshot_id)
+    return lake.connect(snapshot_id=snapshot_id, name=hidden_name())
+
+
+def hidden_name() -> str:
+    """Draw a name for a lake that is attached where authors' queries run, so that none can name its tables."""
+    return f"lake_{secrets.token_hex(16)}"

@@ -1,26 +1,26 @@
 """An author's query, checked before it may run: one SELECT, over known names, with functions known to be safe.
 
-Two parsers look at it. DuckDB's own (`json_serialize_sql`) decides: every kind of node and every function must
-be known to this module, and what is not understood is refused. sqlglot's reading must then agree on the names
-of the tables. Nothing is rewritten: the author's text runs as it stands, against a sandbox.
+Two parsers look at it. DuckDB's own (`json_serialize_sql`) decides: every node of its tree is visited by the grammar
+of `warehouse.queries.syntax_tree`, every function must be on the list, and what is not understood is refused. sqlglot's reading
+must then agree on the tables and functions (`warehouse.queries.second_parser`). Nothing is rewritten: the author's text runs as
+it stands, against a sandbox.
 
-Left to others: what the names resolve to (`warehouse.sandbox`), and which rows they show.
+Left to others: what the names resolve to, and which rows they show (`warehouse.sandbox`), and whether the plan that
+DuckDB makes of a query scans anything else (`warehouse.queries.bound_plans`).
 """
 
 from __future__ import annotations
 
 import difflib
 import hashlib
-import importlib.metadata
 import json
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from warehouse.errors import QueryRefused
-from warehouse.private_cache import Stamps
 from warehouse.queries.allowed_functions import (
     ALLOWED,
     CLOCK_AND_SESSION_NAMES,
@@ -29,23 +29,15 @@ from warehouse.queries.allowed_functions import (
     TABLE_FUNCTIONS,
     WINDOW_FUNCTIONS,
 )
+from warehouse.queries.orders import Scope, constant_columns, orders, orders_result, scope_of
+from warehouse.queries.second_parser import Seen, disagreements
+from warehouse.queries.syntax_tree import EXPRESSION, QUERY, RELATION, STATEMENT, Node, fault, names, parts, plain_name
+from warehouse.queries.wrong_answers import refused_window
 
-#: What may stand in a query besides expressions: DuckDB's query nodes, table references and modifiers.
-_NODES = frozenset(
-    """
-    SELECT_NODE SET_OPERATION_NODE BASE_TABLE JOIN SUBQUERY EMPTY TABLE_FUNCTION EXPRESSION_LIST
-    COLUMN_DATA LIMIT_MODIFIER ORDER_MODIFIER DISTINCT_MODIFIER ORDER_DEFAULT ASCENDING DESCENDING
-    """.split()
-)
-#: The classes of expressions.
-_EXPRESSIONS = frozenset(
-    """
-    COLUMN_REF FUNCTION COMPARISON CONJUNCTION CONSTANT OPERATOR CASE CAST BETWEEN STAR PARAMETER LAMBDA
-    LAMBDA_REF WINDOW SUBQUERY COLLATE POSITIONAL_REFERENCE
-    """.split()
-)
-#: Parts of the tree that hold data types and constants, and no names or functions.
-_LEAVES = frozenset({"cast_type", "value", "type_info"})
+#: What names of the suite's own begin with, such as the columns that rewriting adds; authors cannot give them.
+RESERVED = "almanac:"
+#: What DuckDB's parser makes of list(x ORDER BY x), and others may write: the order in which the list came is gone.
+_SORTING = frozenset({"list_sort", "list_reverse_sort", "array_sort"})
 _JOIN_KINDS = frozenset({"REGULAR", "NATURAL", "CROSS", "ASOF"})
 #: Ranking without an order numbers the rows as they happen to come.
 _NEED_ORDER = frozenset(
@@ -58,7 +50,15 @@ _NEED_ORDER = frozenset(
 
 @dataclass(frozen=True)
 class CheckedQuery:
-    """A query that passed. `tables` are the names that it reads, lower-cased, its own CTEs left out."""
+    """A query that passed.
+
+    Attributes
+    ----------
+    tables
+        The names that it reads, lower-cased, its own CTEs left out.
+    n_reads
+        How often each of them is named.
+    """
 
     where: str
     text: str
@@ -66,6 +66,7 @@ class CheckedQuery:
     parameters: frozenset[str]
     fingerprint: str
     tree: str
+    n_reads: Mapping[str, int] = field(default_factory=dict, compare=False)
 
     def bound(self, **values: object) -> dict[str, object]:
         """Pick the parameters that this query uses out of those on offer."""
@@ -100,18 +101,21 @@ def check_query(
     """
     tree = _parse(text, where)
     inspection = _Inspection(text, where, {name.lower() for name in tables}, set(parameters), reads_files)
-    inspection.walk(tree, frozenset())
-    problems = inspection.problems or _disagreements(inspection)
+    inspection.find_faults(QUERY, tree)
+    if not inspection.problems:
+        inspection.walk(QUERY, tree, {}, Scope())
+    problems = inspection.problems or disagreements(text, where, inspection.seen)
     if problems:
         raise QueryRefused(problems)
     stripped = json.dumps(_without_positions(tree), sort_keys=True)
     return CheckedQuery(
         where=where,
         text=text,
-        tables=frozenset(inspection.tables),
+        tables=frozenset(inspection.seen.tables),
         parameters=frozenset(inspection.found_parameters),
         fingerprint=fingerprint_of(stripped),
         tree=stripped,
+        n_reads=dict(inspection.n_reads),
     )
 
 
@@ -166,57 +170,8 @@ def _without_positions(node: Any) -> Any:
     return node
 
 
-def _disagreements(inspection: _Inspection) -> list[str]:
-    """Read the query with sqlglot too: both parsers must see the same tables, all of them unqualified.
-
-    Each query once: that sqlglot agreed is remembered from process to process. To import it takes as long as to check
-    a dozen queries with it, and most commands read definitions in which nothing has changed.
-    """
-    parts = (_OWN_CODE, _sqlglot(), inspection.text, sorted(inspection.tables), sorted(inspection.cte_names))
-    found = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    if found in _agreed:
-        return []
-    problems = _compare_with_sqlglot(inspection.text, inspection.where, inspection.tables, inspection.cte_names)
-    if not problems:
-        _agreed.add(found)
-    return problems
-
-
-@cache
-def _sqlglot() -> str:
-    return importlib.metadata.version("sqlglot")
-
-
-#: The code that compares, as it was loaded.
-_OWN_CODE = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-#: Queries that both parsers read alike.
-_agreed = Stamps("queries")
-
-
-def _compare_with_sqlglot(text: str, where: str, tables: set[str], cte_names: set[str]) -> list[str]:
-    import sqlglot
-    from sqlglot import exp
-    from sqlglot.errors import SqlglotError
-
-    try:
-        statements = sqlglot.parse(text, read="duckdb")
-    except SqlglotError as error:
-        return [f"{where}: sqlglot cannot read this query, so it cannot be vouched for: {str(error).splitlines()[0]}"]
-    kept = [statement for statement in statements if statement is not None]
-    if len(kept) != 1 or not isinstance(kept[0], exp.Query):
-        return [f"{where}: expected one SELECT; sqlglot reads {[type(item).__name__ for item in kept]}."]
-    seen = set()
-    for table in kept[0].find_all(exp.Table):
-        if isinstance(table.this, exp.Identifier):
-            if table.db or table.catalog:
-                return [f"{where}: the table {table.sql('duckdb')} is qualified; write the bare name."]
-            seen.add(table.name.lower())
-    if seen - cte_names != tables - cte_names:
-        return [
-            f"{where}: the two parsers disagree on the tables that are read ({sorted(tables)} and"
-            f" {sorted(seen - cte_names)}); write the query more plainly."
-        ]
-    return []
+#: The names of the CTEs in scope, each with those of its columns that are the same in each row.
+_Ctes = Mapping[str, frozenset[str]]
 
 
 class _Inspection:
@@ -225,12 +180,13 @@ class _Inspection:
     def __init__(self, text: str, where: str, known: set[str], parameters: set[str], reads_files: bool) -> None:
         self.text, self.where = text, where
         self.known, self.parameters, self.reads_files = known, parameters, reads_files
-        self.tables: set[str] = set()
-        self.cte_names: set[str] = set()
+        self.seen = Seen()
+        self.n_reads: Counter[str] = Counter()
         self.found_parameters: set[str] = set()
         self.problems: list[str] = []
+        self._sorted: set[int] = set()
 
-    def refuse(self, node: dict[str, Any], why: str) -> None:
+    def refuse(self, node: Node, why: str) -> None:
         location = node.get("query_location")
         encoded = self.text.encode()
         has_line = isinstance(location, int) and 0 <= location < len(encoded)
@@ -239,73 +195,117 @@ class _Inspection:
         if problem not in self.problems:
             self.problems.append(problem)
 
-    def walk(self, node: Any, ctes: frozenset[str]) -> None:
-        """Visit a node and all below it; `ctes` are the names of the CTEs in scope."""
-        if isinstance(node, list):
-            for item in node:
-                self.walk(item, ctes)
-        if not isinstance(node, dict):
-            return
-        for entry in (node.get("cte_map") or {}).get("map", []):
-            # In scope order: a CTE may read those declared before it, and a table of its own name.
-            self.walk(entry["value"]["query"], ctes)
-            ctes |= {str(entry["key"]).lower()}
-        self.cte_names |= ctes
-        if isinstance(node.get("type"), str):
-            self._visit(node, ctes)
-        if node.get("sample") is not None:
+    def find_faults(self, sort: str, node: Node) -> None:
+        """Refuse whatever is not in the grammar, before anything is made of the tree."""
+        if isinstance(node, dict) and node.get("sample") is not None:
             self.refuse(node, "a sample differs from run to run; remove USING SAMPLE or TABLESAMPLE.")
-        for key, value in node.items():
-            if key != "cte_map" and not (key in _LEAVES and isinstance(value, dict)):
-                self.walk(value, ctes)
+        elif isinstance(node, dict) and node.get("at_clause") is not None:
+            name = node["table_name"]
+            self.refuse(node, f"`{name}` is read AT another version; a page sees what was known at $as_of.")
+        elif found := fault(sort, node):
+            where = node if isinstance(node, dict) else {}
+            self.refuse(where, f"{found} is not something that the sandbox understands; write it otherwise.")
+        else:
+            for name in names(sort, node):
+                if name.lower().startswith(RESERVED):
+                    self.refuse(node, f"names that begin with `{RESERVED}`, such as `{name}`, are the suite's own.")
+            for _, inner, child in parts(sort, node):
+                self.find_faults(inner, child)
 
-    def _visit(self, node: dict[str, Any], scope: frozenset[str]) -> None:
-        kind, expression = node["type"], node.get("class")
-        visitors = {
-            "BASE_TABLE": self._table,
-            "TABLE_FUNCTION": self._table_function,
-            "FUNCTION": self._function,
-            "COLUMN_REF": self._column,
-            "PARAMETER": self._parameter,
-            "JOIN": self._join,
-            "WINDOW": self._window,
-        }
-        if visitor := visitors.get(expression or kind):
-            visitor(node, scope)
-        elif (expression not in _EXPRESSIONS) if expression else (kind not in _NODES):
-            self.refuse(
-                node,
-                f"{_plain_name(kind)} is not something that the sandbox understands; write it otherwise.",
-            )
-        if "modifiers" in node:
-            self._modifiers(node)
+    def walk(self, sort: str, node: Node, ctes: _Ctes, scope: Scope) -> None:
+        """Visit a node without faults and all below it.
 
-    def _table(self, node: dict[str, Any], scope: frozenset[str]) -> None:
+        Parameters
+        ----------
+        ctes
+            Those in scope.
+        scope
+            What names mean in the SELECT that the node is in.
+        """
+        if sort == QUERY:
+            ctes = self._ctes(node, ctes, scope)
+            scope = scope_of(node, ctes) if node["type"] == "SELECT_NODE" else Scope()
+            self._modifiers(node, scope)
+        elif sort == RELATION:
+            self.seen.note_columns_of(node.get("alias") or "", node.get("column_name_alias") or ())
+            self._relation(node, ctes)
+        elif sort == EXPRESSION:
+            self._expression(node, scope)
+        for key, inner, child in parts(sort, node):
+            if key != "cte_map":
+                self.walk(inner, child, ctes, scope)
+
+    def _ctes(self, node: Node, ctes: _Ctes, scope: Scope) -> _Ctes:
+        """Visit a query's CTEs; a CTE may read those declared before it, and a table of its own name."""
+        found = dict(ctes)
+        for entry in node["cte_map"]["map"]:
+            value, name = entry["value"], str(entry["key"]).lower()
+            self.walk(STATEMENT, value["query"], found, scope)
+            for target in value["key_targets"]:
+                self.walk(EXPRESSION, target, found, scope)
+            self.seen.note_columns_of(name, value["aliases"])
+            is_plain = not value["aliases"]
+            found[name] = constant_columns(value["query"]["node"], found) if is_plain else frozenset()
+        self.seen.ctes |= found.keys()
+        return found
+
+    def _relation(self, node: Node, ctes: _Ctes) -> None:
+        if node["type"] == "BASE_TABLE":
+            self._table(node, ctes)
+        elif node["type"] == "TABLE_FUNCTION":
+            self._table_function(node)
+        elif node["type"] == "JOIN" and node["ref_type"] not in _JOIN_KINDS:
+            self.refuse(node, f"a {node['ref_type']} join pairs rows as they happen to come; join on a condition.")
+
+    def _expression(self, node: Node, scope: Scope) -> None:
+        if node["class"] == "FUNCTION":
+            self._function(node, scope)
+        elif node["class"] == "WINDOW":
+            self._window(node, scope)
+        elif node["class"] == "COLUMN_REF":
+            self._column(node)
+        elif node["class"] == "PARAMETER":
+            self._parameter(node)
+
+    def _table(self, node: Node, ctes: _Ctes) -> None:
         name = str(node["table_name"])
         if node.get("schema_name") or node.get("catalog_name"):
             parts = (node.get("catalog_name"), node.get("schema_name"), name)
             shown = ".".join(part for part in parts if part)
             self.refuse(node, f"the table `{shown}` is qualified; the sandbox has bare names only: write `{name}`.")
-        elif node.get("at_clause") is not None:
-            self.refuse(node, f"`{name}` is read AT another version; a page sees what was known at $as_of.")
-        elif name.lower() in scope:
+        elif name.lower() in ctes:
             return
         elif name.lower() not in self.known:
-            near = difflib.get_close_matches(name.lower(), sorted(self.known | scope), n=1)
+            near = difflib.get_close_matches(name.lower(), sorted(self.known | ctes.keys()), n=1)
             hint = f" Did you mean `{near[0]}`?" if near else ""
             allowed = ", ".join(sorted(self.known)) or "none"
             self.refuse(node, f"there is no table `{name}`.{hint} It may read: {allowed}.")
         else:
-            self.tables.add(name.lower())
+            self.seen.tables.add(name.lower())
+            self.n_reads[name.lower()] += 1
 
-    def _table_function(self, node: dict[str, Any], _: frozenset[str]) -> None:
-        name = str(node["function"].get("function_name", "")).lower()
+    def _table_function(self, node: Node) -> None:
+        function = node["function"]
+        name = str(function.get("function_name", "")).lower()
         allowed = TABLE_FUNCTIONS | (FILE_READERS if self.reads_files else frozenset())
-        if name not in allowed:
+        if function.get("class") != "FUNCTION" or name not in allowed:
             self.refuse(node, f"the table function `{name}` is not allowed; allowed: {', '.join(sorted(allowed))}.")
 
-    def _function(self, node: dict[str, Any], _: frozenset[str]) -> None:
+    def _function(self, node: Node, scope: Scope) -> None:
         name = str(node["function_name"]).lower()
+        self.seen.functions.add(name)
+        if name in _SORTING and node["children"]:
+            self._sorted.add(id(node["children"][0]))
+        ordered = [order["expression"] for order in (node.get("order_bys") or {}).get("orders", [])]
+        is_listed = self._is_listed(node, name)
+        if id(node) in self._sorted or not is_listed or name not in ORDERED_AGGREGATES:
+            return
+        if not orders(ordered, scope, scope.groups):
+            why = "the one that it has tells no rows of a group apart" if ordered else "give it an order"
+            self.refuse(node, f"`{name}` takes rows as they happen to come; {why}: {name}(x ORDER BY ...).")
+
+    def _is_listed(self, node: Node, name: str) -> bool:
+        """Refuse a function that is not on the list."""
         allowed = ALLOWED | (FILE_READERS if self.reads_files else frozenset())
         if (node.get("schema") or "main") != "main" or (node.get("catalog") or "system") != "system":
             self.refuse(node, f"the function `{name}` is qualified; write the bare name.")
@@ -316,50 +316,60 @@ class _Inspection:
                 node,
                 f"the function `{name}` is not on the list of those that depend on nothing but their arguments.{hint}",
             )
-        elif name in ORDERED_AGGREGATES and not (node.get("order_bys") or {}).get("orders"):
-            self.refuse(node, f"`{name}` takes rows as they happen to come; give it an order: {name}(x ORDER BY ...).")
+        elif node.get("export_state"):
+            self.refuse(node, f"`{name}` gives its inner state; leave EXPORT_STATE out.")
+        else:
+            return True
+        return False
 
-    def _window(self, node: dict[str, Any], scope: frozenset[str]) -> None:
-        kind = node["type"]
+    def _window(self, node: Node, scope: Scope) -> None:
+        kind, name = node["type"], str(node["function_name"]).lower()
+        self.seen.functions.add(name)
         if kind not in WINDOW_FUNCTIONS:
-            self.refuse(node, f"the window function {_plain_name(kind)} is not known to the sandbox.")
-        elif kind == "WINDOW_AGGREGATE":
-            name = str(node["function_name"]).lower()
-            if name not in ALLOWED:
-                self._function({**node, "type": "FUNCTION"}, scope)
-            elif name in ORDERED_AGGREGATES and not node.get("orders"):
-                self.refuse(node, f"`{name}` over a window needs an ORDER BY in it.")
-        elif kind in _NEED_ORDER and not node.get("orders") and not node.get("arg_orders"):
-            self.refuse(node, f"{_plain_name(kind)} over rows without an order; add ORDER BY to its window.")
+            self.refuse(node, f"the window function {plain_name(kind)} is not known to the sandbox.")
+            return
+        if kind == "WINDOW_AGGREGATE" and not self._is_listed(node, name):
+            return
+        if why := refused_window(node):
+            self.refuse(node, why)
+        shown = name if kind == "WINDOW_AGGREGATE" else plain_name(kind)
+        is_ordered, has_arg_order = (
+            orders([order["expression"] for order in node[key]], scope, node["partitions"])
+            for key in ("orders", "arg_orders")
+        )
+        if "_ROWS" in node["start"] + node["end"] and not is_ordered:
+            self.refuse(node, f"{shown} over a frame of ROWS without an order; add ORDER BY to its window.")
+        elif (kind in _NEED_ORDER or name in ORDERED_AGGREGATES) and not is_ordered and not has_arg_order:
+            written = "an order that tells no rows apart" if node["orders"] else "rows without an order"
+            self.refuse(node, f"{shown} over {written}; add ORDER BY to its window.")
 
-    def _column(self, node: dict[str, Any], _: frozenset[str]) -> None:
-        names = [str(part).lower() for part in node["column_names"]]
-        if names[-1] in CLOCK_AND_SESSION_NAMES:
+    def _column(self, node: Node) -> None:
+        found = [str(part).lower() for part in node["column_names"]]
+        if found[-1] in CLOCK_AND_SESSION_NAMES:
             self.refuse(
                 node,
-                f"`{names[-1]}` depends on the clock or the session; use $as_of, or another column name.",
+                f"`{found[-1]}` depends on the clock or the session; use $as_of, or another column name.",
             )
 
-    def _parameter(self, node: dict[str, Any], _: frozenset[str]) -> None:
+    def _parameter(self, node: Node) -> None:
         name = str(node["identifier"])
         self.found_parameters.add(name)
         if name not in self.parameters:
             offered = ", ".join(f"${item}" for item in sorted(self.parameters)) or "none"
             self.refuse(node, f"the parameter ${name} is not bound here; there is: {offered}.")
 
-    def _join(self, node: dict[str, Any], _: frozenset[str]) -> None:
-        if node.get("ref_type") not in _JOIN_KINDS:
-            self.refuse(node, f"a {node.get('ref_type')} join pairs rows as they happen to come; join on a condition.")
-
-    def _modifiers(self, node: dict[str, Any]) -> None:
-        kinds = {modifier.get("type") for modifier in node.get("modifiers", [])}
-        if kinds & {"LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER"} and "ORDER_MODIFIER" not in kinds:
-            self.refuse(node, "LIMIT without ORDER BY takes rows as they happen to come; add an ORDER BY.")
-        for modifier in node.get("modifiers", []):
-            on = modifier.get("distinct_on_targets")
-            if modifier.get("type") == "DISTINCT_MODIFIER" and on and "ORDER_MODIFIER" not in kinds:
-                self.refuse(node, "DISTINCT ON without ORDER BY takes rows as they happen to come; add an ORDER BY.")
-
-
-def _plain_name(kind: str) -> str:
-    return kind.removeprefix("WINDOW_").removesuffix("_NODE").replace("_", " ").lower()
+    def _modifiers(self, node: Node, scope: Scope) -> None:
+        found = {str(modifier.get("type")): modifier for modifier in node["modifiers"]}
+        order = found.get("ORDER_MODIFIER")
+        if found.keys() & {"LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER"}:
+            if order is None:
+                self.refuse(node, "LIMIT without ORDER BY takes rows as they happen to come; add an ORDER BY.")
+            elif not orders_result(order, node, scope):
+                self.refuse(node, "LIMIT after an ORDER BY that tells no rows apart; order by a column of theirs.")
+        targets = found.get("DISTINCT_MODIFIER", {}).get("distinct_on_targets")
+        if targets and order is None:
+            self.refuse(node, "DISTINCT ON without ORDER BY takes rows as they happen to come; add an ORDER BY.")
+        elif targets and order is not None and not orders_result(order, node, scope, targets):
+            self.refuse(
+                node, "DISTINCT ON with an ORDER BY of nothing else takes rows as they happen to come; add to it."
+            )

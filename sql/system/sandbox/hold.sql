@@ -1,4 +1,4 @@
 -- A copy of a source in the sandbox's own memory, every version of every fact.
-CREATE TABLE memory.main.{source} AS
+CREATE TABLE {held}.{source} AS
 SELECT *
-FROM lake.sources.{source}
+FROM {lake}.sources.{source}

@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.batching.lifting import AS_OF_COLUMN, PAGE, PAGES, SUPERSEDED, LiftedForm, TableShape, lift
+from warehouse.batching.lifting import AS_OF_COLUMN, KNOWN, PAGE, PAGES, SUPERSEDED, LiftedForm, TableShape, lift
 
 #: A fact of `trips`: trip, driver, minutes, known_at, withdrawn. Versions of a trip follow one another.
 Trip = tuple[str, str | None, int | None, datetime, bool]
@@ -74,9 +74,14 @@ class World:
         self.connection.execute(f'CREATE OR REPLACE TEMP TABLE "{PAGES}" AS FROM (VALUES {listed}) AS pages ("{PAGE}")')
         versions = f'SELECT *, {_SUPERSEDED_AT} AS "{SUPERSEDED}" FROM all_trips'
         self._view(
-            "trips", f'SELECT trip, driver, minutes, known_at, "{SUPERSEDED}" FROM ({versions}) WHERE NOT withdrawn'
+            "trips",
+            f'SELECT trip, driver, minutes, known_at, known_at AS "{KNOWN}", "{SUPERSEDED}"'
+            f" FROM ({versions}) WHERE NOT withdrawn",
         )
-        self._view("drivers", f'SELECT * EXCLUDE (place), NULL::TIMESTAMP AS "{SUPERSEDED}" FROM all_drivers')
+        self._view(
+            "drivers",
+            f'SELECT * EXCLUDE (place), known_at AS "{KNOWN}", NULL::TIMESTAMP AS "{SUPERSEDED}" FROM all_drivers',
+        )
         found = self.connection.execute(form.text)
         assert found.description is not None
         assert found.description[-1][0] == AS_OF_COLUMN

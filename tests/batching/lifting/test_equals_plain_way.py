@@ -28,6 +28,8 @@ QUERIES = {
     "an aggregate over everything": "SELECT count(*) AS n, max(minutes) AS longest FROM trips",
     "one whose page is a group": "SELECT $as_of::DATE AS day, count(*) AS n FROM trips GROUP BY 1",
     "one that is filtered": "SELECT driver, count(*) AS n FROM trips GROUP BY ALL HAVING count(*) > 1",
+    "a constant beside an aggregate, grouped by all": "SELECT 1 AS one, count(*) AS n FROM trips GROUP BY ALL",
+    "an instant beside an aggregate, grouped by all": "SELECT $as_of AS at, count(*) AS n FROM trips GROUP BY ALL",
     "windows": """
         SELECT trip, row_number() OVER (ORDER BY known_at, trip) AS nth,
             lag(minutes) OVER (PARTITION BY driver ORDER BY known_at, trip) AS before,

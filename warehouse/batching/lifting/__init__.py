@@ -6,7 +6,7 @@ Where a rewrite cannot be shown to keep the meaning, `lift` says why not. It kno
 caller describes the tables, makes the relations, runs the query, and compares.
 """
 
-from warehouse.batching.lifting.lift import AS_OF_COLUMN, PAGE, PAGES, SUPERSEDED, LiftedForm, TableShape, lift
+from warehouse.batching.lifting.lift import AS_OF_COLUMN, KNOWN, PAGE, PAGES, SUPERSEDED, LiftedForm, TableShape, lift
 from warehouse.batching.syntax.shapes import Reason
 
-__all__ = ["AS_OF_COLUMN", "PAGE", "PAGES", "SUPERSEDED", "LiftedForm", "Reason", "TableShape", "lift"]
+__all__ = ["AS_OF_COLUMN", "KNOWN", "PAGE", "PAGES", "SUPERSEDED", "LiftedForm", "Reason", "TableShape", "lift"]

@@ -21,6 +21,7 @@ from typing import Any
 
 from warehouse.batching.lifting.relations import (
     AS_OF_COLUMN,
+    KNOWN,
     PAGE,
     PAGE_SQL,
     PAGES,
@@ -28,13 +29,14 @@ from warehouse.batching.lifting.relations import (
     Frame,
     Met,
     TableShape,
+    check_attributes,
     is_constant,
 )
 from warehouse.batching.syntax.parsing import Node, Workbench, children, rebuilt, walk
 from warehouse.batching.syntax.shapes import NotUnderstood, Reason
 from warehouse.system_sql import quote
 
-__all__ = ["AS_OF_COLUMN", "PAGE", "PAGES", "SUPERSEDED", "LiftedForm", "TableShape", "lift"]
+__all__ = ["AS_OF_COLUMN", "KNOWN", "PAGE", "PAGES", "SUPERSEDED", "LiftedForm", "TableShape", "lift"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def _tables(node: Any) -> list[str]:
 def _bind(bench: Workbench, text: str, sources: Mapping[str, TableShape]) -> None:
     bench.create_table(PAGES, {PAGE: "TIMESTAMP"})
     for name, shape in sources.items():
-        bench.create_table(name, {**dict(shape.columns), SUPERSEDED: "TIMESTAMP"})
+        bench.create_table(name, {**dict(shape.columns), KNOWN: "TIMESTAMP", SUPERSEDED: "TIMESTAMP"})
     bench.columns(text)
 
 
@@ -126,6 +128,8 @@ class _Lifter:
         for entry in node["cte_map"]["map"]:
             found = entry["value"]["query"]["node"]
             depends = not is_constant(found, _constants(inner))
+            if depends and (entry["value"]["aliases"] or entry["value"]["key_targets"]):
+                raise NotUnderstood("it gives a CTE names of its own for the columns")
             lifted = self.query(found, inner) if depends else found
             query = {**entry["value"]["query"], "node": lifted}
             entries.append({**entry, "value": {**entry["value"], "query": query}})
@@ -163,8 +167,12 @@ class _Lifter:
         is_plain = [not self._aggregates(item) for item in node["select_list"]]
         if len(node["group_sets"]) > 1:
             raise NotUnderstood("it has several grouping sets")
-        if node["aggregate_handling"] == "FORCE_AGGREGATES" and any(is_plain):
-            return {}
+        if node["aggregate_handling"] == "FORCE_AGGREGATES":
+            # DuckDB groups by the items that read a column outside of aggregates; the page would be one of them.
+            if any(plain and _reads_column(item) for plain, item in zip(is_plain, node["select_list"], strict=True)):
+                return {}
+            if all(is_plain):
+                raise NotUnderstood("it has GROUP BY ALL, and neither groups nor aggregates")
         if not groups and all(is_plain) and not node.get("having"):
             return {}
         if not groups:
@@ -193,7 +201,7 @@ class _Lifter:
             return self.bench.relation(f"SELECT 1 FROM {quote(PAGES)}")
         if node["type"] != "JOIN":
             met = self._relation(node, scope, is_leftmost=True, is_bounded=is_bounded)
-            frame.add(met.alias, met.column)
+            frame.add(met.alias, met.columns)
             # The author's conditions come first: DuckDB joins by the first two inequalities that it meets, and those
             # of the author often bound a window from both sides.
             frame.conditions += [met.condition] if met.condition else []
@@ -202,19 +210,20 @@ class _Lifter:
         return self._join(node, left, scope, frame, is_bounded)
 
     def _join(self, node: Node, left: Node, scope: Mapping[str, bool], frame: Frame, is_bounded: bool) -> Node:
+        check_attributes(node)
         kind, how = node["join_type"], node["ref_type"]
         if kind not in ("INNER", "LEFT", "SEMI", "ANTI") or how not in ("REGULAR", "CROSS", "ASOF"):
             raise NotUnderstood(f"it has a {kind.lower()} {how.lower()} join")
         is_matched = bool(node["using_columns"]) or _has_equality(node.get("condition"))
         met = self._relation(node["right"], scope, is_leftmost=False, is_bounded=is_bounded or is_matched)
-        if how == "ASOF" and met.column == SUPERSEDED:
+        if how == "ASOF" and SUPERSEDED in met.columns:
             raise NotUnderstood("an ASOF join takes one comparison, and a source needs another for the page")
         using = [f"{quote(str(frame.first))}.{quote(c)} = {quote(met.alias)}.{quote(c)}" for c in node["using_columns"]]
         if kind in ("INNER", "LEFT"):
             frame.merged |= {column.lower(): str(frame.first) for column in node["using_columns"]}
-            frame.add(met.alias, met.column)
+            frame.add(met.alias, met.columns)
         else:  # No column of it is seen outside the condition.
-            frame.add(met.alias, None)
+            frame.add(met.alias, ())
         own = [self._expression(node["condition"], frame)] if node.get("condition") else []
         added = [self.bench.expression(text) for text in (*using, met.condition) if text]
         joined = {**node, "left": left, "right": met.node, "using_columns": []}
@@ -226,23 +235,24 @@ class _Lifter:
         alias = str(node.get("alias") or node.get("table_name") or "")
         if is_constant(node, _constants(scope)):
             return Met(node, alias or "almanac: constant")
+        check_attributes(node)
         if node["type"] == "BASE_TABLE":
             return self._table(node, alias, scope, is_bounded)
         if node["type"] == "SUBQUERY" and is_leftmost:
             inner = {**node["subquery"], "node": self.query(node["subquery"]["node"], scope)}
             alias = alias or "almanac: subquery"
-            return Met({**node, "alias": alias, "subquery": inner}, alias, AS_OF_COLUMN, _same_page(alias))
+            return Met({**node, "alias": alias, "subquery": inner}, alias, (AS_OF_COLUMN,), _same_page(alias))
         what = {"SUBQUERY": "a subquery on the right of a join", "TABLE_FUNCTION": "a table function of $as_of"}
         raise NotUnderstood(f"it has {what.get(node['type'], node['type'].replace('_', ' ').lower())}")
 
     def _table(self, node: Node, alias: str, scope: Mapping[str, bool], is_bounded: bool) -> Met:
         name = str(node["table_name"]).lower()
         if name in scope or name in self.groups:
-            return Met(node, alias, AS_OF_COLUMN, _same_page(alias))
+            return Met(node, alias, (AS_OF_COLUMN,), _same_page(alias))
         shape = self.sources[name]
         if not is_bounded and not shape.is_small:
             raise NotUnderstood(f"it reads all of {name} on every page")
-        return Met(node, alias, SUPERSEDED, shape.visible(alias))
+        return Met(node, alias, (KNOWN, SUPERSEDED), shape.visible(alias))
 
     def _expression(self, node: Node, frame: Frame) -> Node:
         """Lift an expression: $as_of is the page, a window is parted by it, and * leaves out what was added."""
@@ -289,6 +299,10 @@ class _Lifter:
     def _all_of(self, conditions: list[Node]) -> Node:
         parts = [part for condition in conditions for part in _conjuncts(condition)]
         return parts[0] if len(parts) == 1 else {**self.bench.expression("a AND b"), "children": parts}
+
+
+def _reads_column(item: Node) -> bool:
+    return any(part["class"] in ("COLUMN_REF", "STAR") for part in walk(item))
 
 
 def _constants(scope: Mapping[str, bool]) -> frozenset[str]:

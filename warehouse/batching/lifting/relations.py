@@ -3,6 +3,10 @@
 Every lifted FROM begins with the table of pages, so that `$as_of` is a column of it wherever it stands. A
 relation that was lifted itself (a CTE, another feature group, a subquery) is matched on the page; a source is
 joined by what was known then; what depends on neither is left as it is.
+
+What the rewrite relies on has names that authors cannot give (`warehouse.queries.checked_query` refuses them), the time at which a
+fact became known among them: `orders AS o(order_id, known_at)` makes another column of `known_at`. And what a
+relation may carry besides its name stands on a list.
 """
 
 from __future__ import annotations
@@ -19,8 +23,8 @@ from warehouse.system_sql import quote
 PAGES, PAGE = "almanac: pages", "almanac: page"
 #: The page of a row of a lifted relation.
 AS_OF_COLUMN = "almanac: as_of"
-#: When a version of a fact was replaced or withdrawn; NULL if it never was.
-SUPERSEDED = "almanac: superseded at"
+#: When a fact of a source became known, and when that version of it was replaced or withdrawn; NULL if it never was.
+KNOWN, SUPERSEDED = "almanac: known at", "almanac: superseded at"
 
 #: The page's own instant, as SQL.
 PAGE_SQL = f"{quote(PAGES)}.{quote(PAGE)}"
@@ -51,7 +55,7 @@ class TableShape:
         """Write the condition under which a row of it existed for the page."""
         late = int(self.arrives_within / timedelta(microseconds=1))
         horizon = f"{PAGE_SQL} - to_microseconds({late})" if late else PAGE_SQL
-        known = f"{quote(alias)}.known_at < {horizon}"
+        known = f"{quote(alias)}.{quote(KNOWN)} < {horizon}"
         if not self.has_versions:
             return known
         return f"{known} AND coalesce({quote(alias)}.{quote(SUPERSEDED)} >= {horizon}, true)"
@@ -66,7 +70,7 @@ class Frame:
     first
         The leftmost relation's name, which columns named in USING are taken from.
     added
-        By relation: the column that lifting gave it, if any.
+        By relation: the columns that lifting gave it.
     merged
         Columns that USING made one, each with the relation that it is taken from.
     conditions
@@ -74,24 +78,23 @@ class Frame:
     """
 
     first: str | None = None
-    added: dict[str, str | None] = field(default_factory=dict)
+    added: dict[str, tuple[str, ...]] = field(default_factory=dict)
     merged: dict[str, str] = field(default_factory=dict)
     conditions: list[str] = field(default_factory=list)
 
-    def add(self, alias: str, column: str | None) -> None:
+    def add(self, alias: str, columns: tuple[str, ...]) -> None:
         """Bring a relation into scope."""
         if alias.lower() in self.added:
             raise NotUnderstood(f"it names two relations {alias}")
         if self.first is None:
             self.first = alias
-        self.added[alias.lower()] = column
+        self.added[alias.lower()] = columns
 
     def hidden(self, relation: str) -> list[str]:
         """Give the columns that `*` (or `relation.*`) must leave out."""
         if relation:
-            column = self.added.get(relation.lower())
-            return [column] if column else []
-        return [PAGE, *sorted({column for column in self.added.values() if column})]
+            return list(self.added.get(relation.lower(), ()))
+        return [PAGE, *sorted({column for columns in self.added.values() for column in columns})]
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,27 @@ class Met:
 
     node: Node
     alias: str
-    column: str | None = None
+    columns: tuple[str, ...] = ()
     condition: str | None = None
+
+
+#: What a relation may carry, by its kind, besides where it stands in the text.
+_ATTRIBUTES = {
+    "BASE_TABLE": {"alias", "table_name"},
+    "SUBQUERY": {"alias", "subquery"},
+    "JOIN": {"left", "right", "condition", "join_type", "ref_type", "using_columns"},
+}
+
+
+def check_attributes(node: Node) -> None:
+    """Refuse a relation that carries something else than what lifting understands."""
+    if node["type"] not in _ATTRIBUTES:  # It is refused for what it is.
+        return
+    known = _ATTRIBUTES[node["type"]] | {"type", "query_location"}
+    for key, value in node.items():
+        if value and key not in known:
+            what = "names of its own for the columns" if key == "column_name_alias" else key.replace("_", " ")
+            raise NotUnderstood(f"it gives a relation {what}")
 
 
 def is_constant(node: Any, constants: frozenset[str]) -> bool:

@@ -1,0 +1,3 @@
+-- The plans that DuckDB makes of a query, the one before it is optimised among them.
+EXPLAIN (FORMAT json)
+{query}
