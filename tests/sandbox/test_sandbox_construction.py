@@ -1,8 +1,9 @@
 """Forbidden expressions at every place of valid queries: none may pass, whatever the place.
 
-The places are found without the grammar of `warehouse.queries.syntax_tree`: a forbidden expression is put in the place of
-everything in the tree of a valid query, leaf or not, and DuckDB is asked whether it takes the tree back. Where it does,
-and the expression is still in the text that it prints, an expression can stand there, and the check has to refuse it.
+The places are found without the grammar of `warehouse.queries.syntax_tree`: a forbidden expression is put in the place
+of everything in the tree of a valid query, leaf or not, and DuckDB is asked whether it takes the tree back. Where it
+does, and the expression is still in the text that it prints, an expression can stand there, and the check has to refuse
+it.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """An author's query, checked before it may run: one SELECT, over known names, with functions known to be safe.
 
 Two parsers look at it. DuckDB's own (`json_serialize_sql`) decides: every node of its tree is visited by the grammar
-of `warehouse.queries.syntax_tree`, every function must be on the list, and what is not understood is refused. sqlglot's reading
-must then agree on the tables and functions (`warehouse.queries.second_parser`). Nothing is rewritten: the author's text runs as
-it stands, against a sandbox.
+of `syntax_tree`, every function must be on the list, and what is not understood is refused. sqlglot's reading must then
+agree on the tables and functions (`second_parser`). Nothing is rewritten: the author's text runs as it stands, against
+a sandbox.
 
 Left to others: what the names resolve to, and which rows they show (`warehouse.sandbox`), and whether the plan that
-DuckDB makes of a query scans anything else (`warehouse.queries.bound_plans`).
+DuckDB makes of a query scans anything else (`bound_plans`).
 """
 
 from __future__ import annotations

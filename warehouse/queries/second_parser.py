@@ -30,8 +30,8 @@ _GRAMMAR = frozenset(
     all and any array as asof between by case cast coalesce collate columns cross cube distinct else end escape
     except exclude exists extract filter from full group grouping grouping_id having if ifnull ilike in inner intersect
     interval is join lambda lateral left like limit materialized natural not nullif offset on or order outer over
-    partition position qualify rename replace right rollup select semi anti sets similar some struct then to try try_cast unpack
-    union using values when where with within
+    partition position qualify rename replace right rollup select semi anti sets similar some struct then to try
+    try_cast unpack union using values when where with within
     """.split()
 )
 #: Types that take arguments.

@@ -4,9 +4,9 @@ Every lifted FROM begins with the table of pages, so that `$as_of` is a column o
 relation that was lifted itself (a CTE, another feature group, a subquery) is matched on the page; a source is
 joined by what was known then; what depends on neither is left as it is.
 
-What the rewrite relies on has names that authors cannot give (`warehouse.queries.checked_query` refuses them), the time at which a
-fact became known among them: `orders AS o(order_id, known_at)` makes another column of `known_at`. And what a
-relation may carry besides its name stands on a list.
+What the rewrite relies on has names that authors cannot give (`warehouse.queries.checked_query` refuses them), the time
+at which a fact became known among them: `orders AS o(order_id, known_at)` makes another column of `known_at`. And what
+a relation may carry besides its name stands on a list.
 """
 
 from __future__ import annotations
