@@ -1,4 +1,4 @@
-"""The Python API of readers: a product's predictions as Arrow or Polars, now or as of a snapshot or a time.
+"""The Python API of readers: what a lake holds of a product, now or as of a snapshot or a time.
 
 from warehouse.reader import open_lake
 
@@ -6,6 +6,9 @@ lake = open_lake("lake")
 lake.predictions("flight_delay").to_polars()                                  # what applications see now
 lake.predictions("flight_delay", at_snapshot=41).to_arrow()                    # what they saw then
 lake.predictions("flight_delay", page=datetime(2013, 10, 5, 22)).to_polars()   # one page, whole
+lake.features("flight_delay", since=datetime(2013, 10, 1)).to_pandas()         # what the model was given
+lake.labels("flight_delay").to_polars()                                        # what came of it
+lake.outcomes("flight_delay").to_polars()                                      # predictions beside what came of them
 """
 
 from __future__ import annotations
@@ -13,42 +16,87 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import duckdb
 
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.lake.lake import Lake, table_columns
+from warehouse.ledger import records as ledger
 from warehouse.system_sql import quote, system_sql
 
 if TYPE_CHECKING:
+    import pandas as pd
     import polars as pl
     import pyarrow as pa
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """Predictions of one product, read when they are asked for."""
+class ProductRows:
+    """Rows of one product, read when they are asked for.
+
+    Attributes
+    ----------
+    what
+        What they are, for messages: predictions, features, labels or outcomes.
+    relation
+        The table or view that holds them, as schema and name.
+    snapshot_id
+        The state of the lake that is read; None: the newest at the time of asking.
+    since, until
+        Only pages from this `as_of` on, and before this one (naive UTC).
+    page
+        Only this page.
+    """
 
     lake: Lake
+    what: str
     product: str
-    snapshot_id: int | None
-    page: datetime | None
+    relation: tuple[str, str]
+    snapshot_id: int | None = None
+    page: datetime | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
     def to_arrow(self) -> pa.Table:
-        """Read them as an Arrow table: the keys, as_of, valid_until, the score and what it comes from.
+        """Read them as an Arrow table, with the keys and `as_of` among its columns; in no particular order.
 
         Raises
         ------
         NotFoundError
-            If the product has no published predictions in that state of the lake.
+            If the lake holds no such rows of the product in that state, or the page is not published.
         """
-        with self.lake.reading(self.snapshot_id) as connection:
-            name = self.product if self.page is not None else f"{self.product}_current"
-            if not table_columns(connection, "predictions", name):
-                raise NotFoundError(f"the lake {self.lake.root} has no predictions of `{self.product}` in that state.")
-            if self.page is None:
-                return connection.execute(f"FROM predictions.{quote(name)}").to_arrow_table()
-            query = f"FROM predictions.{quote(name)} WHERE as_of = $1"
-            return connection.execute(query, [self.page]).to_arrow_table()
+        # Whole tables are read on all cores; a look at one page is answered sooner by the instance that is open.
+        with self.lake.reading(self.snapshot_id, all_cores=self._is_large) as connection:
+            schema, name = self.relation
+            if not table_columns(connection, schema, name):
+                raise NotFoundError(
+                    f"the lake {self.lake.root} has no {self.what} of `{self.product}` in that state;"
+                    f" `almanac pages {self.product}` shows what is published."
+                )
+            self._require_page(connection)
+            conditions = [
+                (text, value)
+                for text, value in (("as_of = ", self.page), ("as_of >= ", self.since), ("as_of < ", self.until))
+                if value is not None
+            ]
+            where = " AND ".join(f"{text}${number}" for number, (text, _) in enumerate(conditions, start=1))
+            values: list[Any] = [value for _, value in conditions]
+            query = f"FROM {quote(schema)}.{quote(name)} WHERE {where or 'true'}"
+            return connection.execute(query, values).to_arrow_table()
+
+    def _require_page(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Refuse a page that is not published: no rows of one that nobody made would look like a page without rows."""
+        kind = "predictions" if self.what == "outcomes" else self.what
+        if self.page is not None and not ledger.published_pages(connection, self.product, kind, [self.page]):
+            raise NotFoundError(
+                f"the lake {self.lake.root} has no page {self.page} (UTC) of {self.what} of `{self.product}` in that"
+                f" state; `almanac pages {self.product}` shows what is published."
+            )
+
+    @property
+    def _is_large(self) -> bool:
+        return self.page is None and not self.relation[1].endswith("_current")
 
     def to_polars(self) -> pl.DataFrame:
         """Read them as a Polars frame; see `to_arrow`."""
@@ -57,6 +105,20 @@ class Predictions:
         frame = pl.from_arrow(self.to_arrow())
         assert isinstance(frame, pl.DataFrame)
         return frame
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Read them as a pandas frame; see `to_arrow`.
+
+        Raises
+        ------
+        UsageError
+            If pandas is not installed: Almanac does not need it itself.
+        """
+        try:
+            import pandas  # noqa: F401
+        except ImportError as error:
+            raise UsageError("to_pandas needs pandas: `pip install pandas`, or ask for to_polars.") from error
+        return self.to_arrow().to_pandas()
 
 
 @dataclass(frozen=True)
@@ -72,7 +134,7 @@ class LakeReader:
         page: datetime | None = None,
         at_snapshot: int | None = None,
         at_time: datetime | None = None,
-    ) -> Predictions:
+    ) -> ProductRows:
         """Choose a product's predictions.
 
         Parameters
@@ -91,11 +153,90 @@ class LakeReader:
         NotFoundError
             If nothing had been committed by that time, or what had been is no longer kept.
         """
+        name = product if page is not None else f"{product}_current"
+        snapshot_id = self._snapshot(at_snapshot, at_time)
+        return ProductRows(self.lake, "predictions", product, ("predictions", name), snapshot_id, page)
+
+    def features(
+        self,
+        product: str,
+        *,
+        page: datetime | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        at_snapshot: int | None = None,
+        at_time: datetime | None = None,
+    ) -> ProductRows:
+        """Choose a product's feature pages: what its models are trained on, and score.
+
+        Parameters
+        ----------
+        product
+            Its name.
+        page
+            One page by its as_of (naive UTC).
+        since, until
+            Pages from one as_of on, and before another. Without any of the three: all pages, which may be many.
+        at_snapshot, at_time
+            As for `predictions`.
+
+        Raises
+        ------
+        UsageError, NotFoundError
+            As `predictions` does; and if `page` is given beside `since` or `until`.
+        """
+        return self._pages("features", product, ("features", product), page, since, until, at_snapshot, at_time)
+
+    def labels(
+        self,
+        product: str,
+        *,
+        page: datetime | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        at_snapshot: int | None = None,
+        at_time: datetime | None = None,
+    ) -> ProductRows:
+        """Choose a product's labels: what came of each entity, as far as it is known. See `features`."""
+        return self._pages("labels", product, ("labels", product), page, since, until, at_snapshot, at_time)
+
+    def outcomes(
+        self,
+        product: str,
+        *,
+        page: datetime | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        at_snapshot: int | None = None,
+        at_time: datetime | None = None,
+    ) -> ProductRows:
+        """Choose a product's predictions beside what came of them, where that is known. See `features`.
+
+        Pages that were written in hindsight are among them, and bear `hindsight`; leave them out of any measure.
+        """
+        named = ("predictions", f"{product}_outcomes")
+        return self._pages("outcomes", product, named, page, since, until, at_snapshot, at_time)
+
+    def _pages(
+        self,
+        what: str,
+        product: str,
+        relation: tuple[str, str],
+        page: datetime | None,
+        since: datetime | None,
+        until: datetime | None,
+        at_snapshot: int | None,
+        at_time: datetime | None,
+    ) -> ProductRows:
+        if page is not None and (since is not None or until is not None):
+            raise UsageError("give one page, or since and until, not both.")
+        snapshot_id = self._snapshot(at_snapshot, at_time)
+        return ProductRows(self.lake, what, product, relation, snapshot_id, page, since, until)
+
+    def _snapshot(self, at_snapshot: int | None, at_time: datetime | None) -> int | None:
         if at_snapshot is not None and at_time is not None:
             raise UsageError("give at_snapshot or at_time, not both.")
-        if at_time is not None:
-            at_snapshot = self.snapshot_at(at_time)
-        return Predictions(self.lake, product, at_snapshot, page)
+        return self.snapshot_at(at_time) if at_time is not None else at_snapshot
 
     def snapshot_at(self, time: datetime) -> int:
         """Give the newest snapshot committed by a time (naive UTC)."""

@@ -19,7 +19,8 @@ from warehouse.ledger import records as ledger
 from warehouse.ledger.records import PageRecord
 from warehouse.operations.leases import Leases
 from warehouse.pages.labels import compute_labels, labels_are_settled
-from warehouse.pages.publishing import StagedRows, ensure_views, publish
+from warehouse.pages.publishing import StagedRows, publish
+from warehouse.product_views import ensure_views
 from warehouse.sandbox import Sandbox
 
 #: How many pages' labels are committed at a time.

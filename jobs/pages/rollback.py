@@ -18,6 +18,7 @@ from warehouse.ledger import records as ledger
 from warehouse.ledger.records import PageRecord, Rollback
 from warehouse.operations.leases import Leases, pages_held
 from warehouse.pages.history import PastPage, past_page, put_back
+from warehouse.product_views import ensure_views
 from warehouse.system_sql import system_sql
 
 
@@ -66,7 +67,8 @@ def rollback(
     RunFailed
         If another process is making the page.
     """
-    product = suite.definitions.product(product_name).name
+    defined = suite.definitions.product(product_name)
+    product = defined.name
     meter = RunMeter(suite, "rollback", product)
     with suite.lake.reading():  # says what to do if there is no lake
         pass
@@ -74,7 +76,9 @@ def rollback(
         if not ours:
             raise _being_made(suite, product, as_of)
         with suite.lake.commit(f"roll {product} {as_of} back to snapshot {to_snapshot}, run {meter.run_id}") as commit:
-            return _roll_back(suite, commit, product, as_of, to_snapshot, reason, meter)
+            done = _roll_back(suite, commit, product, as_of, to_snapshot, reason, meter)
+            ensure_views(commit, defined)
+            return done
 
 
 def _being_made(suite: Suite, product: str, as_of: datetime) -> RunFailed:

@@ -13,11 +13,12 @@ from datetime import datetime
 from pathlib import Path
 
 from warehouse.definitions import Product
-from warehouse.lake.lake import Commit, table_columns
+from warehouse.lake.lake import Commit
 from warehouse.lake.tables import ensure_table
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import DefinitionsRecord, GridRecord, PageRecord, Record
-from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
+from warehouse.product_views import ensure_views
+from warehouse.system_sql import exact_path, quote, system_sql
 
 
 @dataclass(frozen=True)
@@ -83,26 +84,6 @@ def _replace(
         commit.add_file(rows.kind, product.name, rows.file)
     else:
         commit.execute(system_sql("publish/insert_rows", target=target), {"file": exact_path(rows.file), "pages": kept})
-
-
-def ensure_views(commit: Commit, product: Product) -> None:
-    """Make the views that readers use, if they are missing or their table has columns that they lack."""
-    columns = table_columns(commit.connection, "predictions", product.name)
-    fragments = {"table": quote(product.name), "columns": quote_all(columns)}
-    named = literal(product.name)
-    keys = quote_all(product.keys)
-    views = {
-        "current": {**fragments, "product": named, "keys": keys},
-        "page": {**fragments, "product": named},
-        "outcomes": {**fragments, "columns": quote_all(columns, "predictions."), "keys": keys},
-    }
-    if "as_of" not in table_columns(commit.connection, "labels", product.name):
-        del views["outcomes"]
-    for suffix, parts in views.items():
-        view = f"{product.name}_{suffix}"
-        present = set(table_columns(commit.connection, "predictions", view)) - {"label"}
-        if present != set(columns):
-            commit.execute(system_sql(f"publish/{suffix}", view=quote(view), **parts))
 
 
 def record_definitions(

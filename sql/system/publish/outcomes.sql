@@ -1,5 +1,4 @@
 -- Every prediction beside what came of it, once that is known.
-CREATE OR REPLACE VIEW predictions.{view} AS
 SELECT {columns}, labels.label
 FROM predictions.{table} AS predictions
 JOIN labels.{table} AS labels USING (as_of, {keys})

@@ -1,9 +1,4 @@
--- The newest page of the product, whole.
-CREATE OR REPLACE VIEW predictions.{view} AS
+-- The newest page of the product, whole. It is also what is current where no older page can hold a valid row.
 SELECT {columns}
 FROM predictions.{table}
-WHERE as_of = (
-    SELECT max(as_of)
-    FROM ledger.published_pages
-    WHERE product = {product} AND kind = 'predictions'
-)
+WHERE as_of = {newest}

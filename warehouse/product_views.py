@@ -1,0 +1,75 @@
+"""The views on a product's predictions: what applications and people read.
+
+They are made in the commit that publishes a page, so that a snapshot shows its own. `PRODUCT_current` and `_page` name,
+as literals, the pages that they show: what a reader asks then opens no file of another page, and does not read the
+ledger. A view is replaced where its text would differ, and left alone otherwise: each replacement makes readers
+load the lake's list of tables again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from warehouse.definitions import Product
+from warehouse.lake.lake import Commit, table_columns
+from warehouse.sandbox import timestamp_literal
+from warehouse.system_sql import quote, quote_all, system_sql
+
+
+@dataclass(frozen=True)
+class _Span:
+    """The pages that hold what is current: the oldest that can still hold a valid row, and the newest of all."""
+
+    oldest: datetime
+    newest: datetime
+
+
+def ensure_views(commit: Commit, product: Product) -> None:
+    """Make a product's views what they should be after this commit, as far as they are not.
+
+    Call it in every commit that publishes predictions or labels, after the ledger's rows are appended: which pages
+    can hold a valid row is read from them.
+    """
+    columns = table_columns(commit.connection, "predictions", product.name)
+    span = _current_span(commit, product)
+    if not columns or span is None:
+        return
+    wanted = {f"{product.name}_{name}": query for name, query in _queries(commit, product, columns, span)}
+    present = _present(commit)
+    for view, query in wanted.items():
+        if present.get(view) != _as_stored(commit, query):
+            commit.execute(f"CREATE OR REPLACE VIEW predictions.{quote(view)} AS {query}")
+
+
+def _queries(commit: Commit, product: Product, columns: Mapping[str, str], span: _Span) -> Iterator[tuple[str, str]]:
+    """Give what each view selects, by the ending of its name."""
+    table, keys = quote(product.name), quote_all(product.keys)
+    newest = {"columns": quote_all(columns), "table": table, "newest": timestamp_literal(span.newest)}
+    page = system_sql("publish/page", **newest)
+    if span.oldest == span.newest:
+        yield "current", page
+    else:
+        yield "current", system_sql("publish/current", keys=keys, oldest=timestamp_literal(span.oldest), **newest)
+    yield "page", page
+    if "as_of" in table_columns(commit.connection, "labels", product.name):
+        of_predictions = quote_all(columns, "predictions.")
+        yield "outcomes", system_sql("publish/outcomes", columns=of_predictions, table=table, keys=keys)
+
+
+def _current_span(commit: Commit, product: Product) -> _Span | None:
+    row = commit.execute(system_sql("publish/current_span"), [product.name]).fetchone()
+    return _Span(*row) if row and row[0] is not None else None
+
+
+def _present(commit: Commit) -> dict[str, str]:
+    """Give what each view on predictions selects, as the catalogue keeps it."""
+    return dict(commit.execute(system_sql("publish/present_views")).fetchall())
+
+
+def _as_stored(commit: Commit, query: str) -> str:
+    """Write a query as DuckDB writes the queries of views: parsed, and put into words again."""
+    row = commit.execute("SELECT json_deserialize_sql(json_serialize_sql($1))", [query]).fetchone()
+    assert row is not None
+    return str(row[0])
