@@ -20,7 +20,7 @@ from warehouse.ledger.records import PageRecord
 from warehouse.operations.leases import Leases
 from warehouse.pages.labels import compute_labels, labels_are_settled
 from warehouse.pages.publishing import StagedRows, publish
-from warehouse.product_views import ensure_views
+from warehouse.pages.views import ensure_views
 from warehouse.sandbox import Sandbox
 
 #: How many pages' labels are committed at a time.

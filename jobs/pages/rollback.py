@@ -18,7 +18,7 @@ from warehouse.ledger import records as ledger
 from warehouse.ledger.records import PageRecord, Rollback
 from warehouse.operations.leases import Leases, pages_held
 from warehouse.pages.history import PastPage, past_page, put_back
-from warehouse.product_views import ensure_views
+from warehouse.pages.views import ensure_views
 from warehouse.system_sql import system_sql
 
 

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.bench_current [--pages 1 1000 10000] [--rows 200]
 
-Hourly pages are staged by hand and published through `warehouse.pages.publishing`, as a backfill does. Each prediction is
-valid for a day: what is current lies on the newest 24 pages. Then one connection asks, in turn: the table for one
+Hourly pages are staged by hand and published through `warehouse.pages.publishing`, as a backfill does. Each prediction
+is valid for a day: what is current lies on the newest 24 pages. Then one connection asks, in turn: the table for one
 entity and for all of the newest page, by a literal as_of; the same of `_current` and `_page`; and of a view as
 `_current` was before it named its pages (`ledger`). CPU time, with one thread, as an application would ask.
 """

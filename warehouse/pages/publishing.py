@@ -17,7 +17,7 @@ from warehouse.lake.lake import Commit
 from warehouse.lake.tables import ensure_table
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import DefinitionsRecord, GridRecord, PageRecord, Record
-from warehouse.product_views import ensure_views
+from warehouse.pages.views import ensure_views
 from warehouse.system_sql import exact_path, quote, system_sql
 
 
