@@ -19,7 +19,6 @@ from warehouse.ledger.records import PageRecord, Rollback
 from warehouse.operations.leases import Leases, pages_held
 from warehouse.pages.history import PastPage, past_page, put_back
 from warehouse.pages.views import ensure_views
-from warehouse.system_sql import system_sql
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,6 @@ def _roll_back(
     done = Rollback(product, as_of, to_snapshot, commit.snapshot_id, meter.run_id, clock, by, reason)
     features = _features_of(commit, then.record)
     pages = [put_back(commit, past, meter.run_id, clock, done.said) for past in [then, *(features or [])]]
-    commit.execute(system_sql("ledger/create_rollbacks"))
     ledger.append(commit, pages)
     ledger.append(commit, [done])
     page = pages[0]

@@ -21,7 +21,7 @@ from jobs.suite import Suite
 from warehouse.errors import RunFailed, UsageError
 from warehouse.lake.lake import Commit
 from warehouse.ledger import records as ledger
-from warehouse.ledger.decisions import Decision, GateRecord, decisions, extend_ledger
+from warehouse.ledger.decisions import Decision, GateRecord, decisions
 from warehouse.ledger.records import ModelRecord, Promotion
 
 
@@ -81,7 +81,6 @@ def promote(
     if not verdict.passed and not force:
         _refuse(suite, model, verdict, live, reason)
     with suite.lake.commit(f"promote {product.name} {version}") as commit:
-        extend_ledger(commit)
         _require_unchanged(history, model_history(commit.connection, product.name))
         if not retired and _is_retired(decisions(commit.connection, product.name), version):
             raise RunFailed(f"{product.name} {version} was retired while its gates were judged. It was not promoted.")
@@ -114,7 +113,6 @@ def retire(suite: Suite, product_name: str, version: str, reason: str | None = N
     product = suite.definitions.product(product_name)
     now = suite.clock()
     with suite.lake.commit(f"retire {product.name} {version}") as commit:
-        extend_ledger(commit)
         history = model_history(commit.connection, product.name)
         model = history.version(version)
         starts = [now, *(p.effective_from for p in history.promotions if p.effective_from > now)]
@@ -146,7 +144,6 @@ def rollback(
     product = suite.definitions.product(product_name)
     now = suite.clock()
     with suite.lake.commit(f"roll back the model of {product.name}") as commit:
-        extend_ledger(commit)
         history = model_history(commit.connection, product.name)
         _, before = to_undo(product.name, history.promotions, now)
         if _is_retired(decisions(commit.connection, product.name), before.version):
@@ -177,7 +174,6 @@ def record_decision(
     reason: str | None = None,
 ) -> Decision:
     """Write a decision, its gates, and the promotions that follow from it, one for each of `starts`."""
-    extend_ledger(commit)
     now = suite.clock()
     decision = Decision(
         decision_id=f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}",

@@ -21,7 +21,6 @@ from jobs.training.fit import model_definitions, pipeline_text
 from jobs.training.validation import Validation
 from warehouse.definitions import Product
 from warehouse.ledger import records as ledger
-from warehouse.ledger.decisions import extend_ledger
 from warehouse.ledger.records import ModelRecord
 from warehouse.pages.publishing import record_definitions
 
@@ -78,7 +77,6 @@ def register(
     write_model(trained.estimator, staged, settings.estimator, steps, trained.validation.held_out)
     definitions = model_definitions(suite, product)
     with suite.lake.commit(f"train {product.name}, run {meter.run_id}") as commit:
-        extend_ledger(commit)
         history = model_history(commit.connection, product.name)
         version = history.next_version(trained.parent)
         sha256 = write_manifest(staged, labelled.sandbox.suite_id, product.name, version)

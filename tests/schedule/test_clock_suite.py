@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import re
-import shutil
 import sqlite3
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,9 +26,7 @@ from jobs.suites.upkeep import upkeep
 from tests.conftest import NOW, PAGE, PRODUCT, clock_at, reopened
 from tests.schedule.clock_suites import book_rows, open_webhook, run, run_json
 from warehouse.errors import DefinitionError
-from warehouse.lake.lake import LEDGER_VIEWS
 from warehouse.ledger import records as ledger
-from warehouse.system_sql import system_sql
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -214,16 +209,6 @@ def test_costs_are_added_up_by_owner_team_product_and_job(trained: Suite) -> Non
     assert costs(trained.lake, tick_store, "team", datetime(2100, 1, 1), None) == []
     assert {row["team"] for row in run_json(trained.root, "costs", "--by", "team")} == by("team").keys()
     assert "expected one of owner, team, product, job" in run(trained.root, "costs", "--by", "moon", expect=2)
-
-
-def test_a_lake_of_before_there_was_a_view_has_it_when_it_is_opened(ingested: Suite, tmp_path: Path) -> None:
-    text = system_sql("ledger/views")
-    assert set(re.findall(r"VIEW IF NOT EXISTS ledger\.(\w+)", text)) == LEDGER_VIEWS
-    with contextlib.closing(ingested.lake.connect(read_only=False)) as connection:
-        connection.execute("DROP VIEW ledger.costs")
-    # To this process the suite's own lake may be open since before the view went.
-    shutil.copytree(ingested.root, tmp_path / "old")
-    assert [row["owner"] for row in run_json(tmp_path / "old", "costs", "--by", "owner")] == [None]
 
 
 def test_upkeep_forgets_ticks_of_more_than_400_days_ago(ingested: Suite) -> None:

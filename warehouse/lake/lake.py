@@ -28,12 +28,9 @@ import filelock
 from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError, PublishFailed, RunFailed, UsageError
 from warehouse.lake.extensions import open_instance
 from warehouse.lake.connections import First, Instances
-from warehouse.system_sql import exact_path, literal, quote, system_sql
+from warehouse.lake.migrations import migrate, newest_format
+from warehouse.system_sql import exact_path, literal, quote
 
-#: Raised when a lake's tables change in a way that older versions cannot read.
-LAKE_FORMAT = 1
-#: Those of sql/system/ledger/views.sql.
-LEDGER_VIEWS = frozenset({"published_pages", "costs"})
 WRITER_LOCK_TIMEOUT_S = 120.0
 _BUSY_TIMEOUT_MS = 30_000
 
@@ -203,10 +200,11 @@ class Lake:
             If the catalogue or the disk refuses; what was there before is still there.
         """
         with self.writer_lock(), _writing(self) as connection:
-            check_format(connection, self.root)
+            lake_format, _ = _format_and_suite(connection, self.root)
             commit = Commit(self, connection, _newest_snapshot(connection) + 1)
             try:
                 connection.execute("BEGIN")
+                migrate(connection, lake_format)
                 yield commit
                 connection.execute("CALL lake.set_commit_message('almanac', $1)", [message])
                 connection.execute("COMMIT")
@@ -247,12 +245,8 @@ class Lake:
             try:
                 self._attach(connection, read_only=False, snapshot_id=None)
                 connection.execute("BEGIN")
-                connection.execute(system_sql("ledger/create"))
-                connection.execute(system_sql("ledger/extend"))
-                connection.execute(system_sql("ledger/create_rollbacks"))
-                _have_statistics(connection)
-                connection.execute(system_sql("ledger/views"))
-                values = [LAKE_FORMAT, uuid.uuid4().hex, made_by, now]
+                migrate(connection, since=0)
+                values = [newest_format(), uuid.uuid4().hex, made_by, now]
                 connection.execute("INSERT INTO ledger.format VALUES ($1, $2, $3, $4)", values)
                 connection.execute("COMMIT")
             except duckdb.Error as error:
@@ -300,9 +294,9 @@ def _kept_instance(lake: Lake, *, read_only: bool, hold: bool = False) -> duckdb
     """Give this process's instance that sees a lake's newest state, and open it if there is none yet."""
 
     def check(opened: duckdb.DuckDBPyConnection) -> None:
-        check_format(opened, lake.root)
-        if read_only:
-            _ensure_views(lake, opened)
+        lake_format, _ = _format_and_suite(opened, lake.root)
+        if read_only and lake_format < newest_format():
+            _bring_up_to_date(lake)
 
     return _instances.get(
         lake.catalogue,
@@ -326,18 +320,19 @@ def _writing(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
         raise
 
 
-def _ensure_views(lake: Lake, opened: duckdb.DuckDBPyConnection) -> None:
-    """Make the views of the ledger that an earlier version of Almanac did not make yet."""
-    query = "SELECT view_name FROM duckdb_views() WHERE database_name = 'lake' AND schema_name = 'ledger'"
-    if {name for (name,) in opened.execute(query).fetchall()} >= LEDGER_VIEWS:
-        return
+def _bring_up_to_date(lake: Lake) -> None:
+    """Give a lake that an earlier version of Almanac made what it lacks, before it is read."""
     with (
         # A lake that may not be written to can be read all the same.
         contextlib.suppress(AlmanacError, OSError, duckdb.Error),
         lake.writer_lock(timeout_s=5),
         contextlib.closing(lake.connect(read_only=False)) as connection,
     ):
-        connection.execute(system_sql("ledger/views"))
+        lake_format, _ = _format_and_suite(connection, lake.root)
+        connection.execute("BEGIN")
+        migrate(connection, lake_format)
+        connection.execute("CALL lake.set_commit_message('almanac', 'the ledger of an earlier version, brought up to date')")
+        connection.execute("COMMIT")
 
 
 def use_all_cores(connection: duckdb.DuckDBPyConnection) -> None:
@@ -362,28 +357,20 @@ def check_format(connection: duckdb.DuckDBPyConnection, root: Path) -> str:
     LakeFormatError
         If the lake is newer than this version of Almanac, or holds no ledger.
     """
+    return _format_and_suite(connection, root)[1]
+
+
+def _format_and_suite(connection: duckdb.DuckDBPyConnection, root: Path) -> tuple[int, str]:
     try:
         row = connection.execute("SELECT version, suite_id, made_by FROM ledger.format").fetchone()
     except duckdb.CatalogException as error:
         raise LakeFormatError(f"{root} holds a DuckLake without Almanac's ledger; name another directory.") from error
-    if row is None or row[0] > LAKE_FORMAT:
+    if row is None or row[0] > newest_format():
         found = "none" if row is None else f"{row[0]}, made by Almanac {row[2]}"
         raise LakeFormatError(
-            f"the lake {root} has the format {found}; this version reads up to {LAKE_FORMAT}. Install a newer Almanac."
+            f"the lake {root} has the format {found}; this version reads up to {newest_format()}. Install a newer Almanac."
         )
-    return str(row[1])
-
-
-def _have_statistics(connection: duckdb.DuckDBPyConnection) -> None:
-    """Give each table of the ledger a row, and take it away again.
-
-    DuckLake 1.5 keeps the statistics of a table that has had a row. For one that never had any it asks the catalogue
-    anew in each query, column by column: reading no promotion took eight times as long as reading one.
-    """
-    query = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ledger'"
-    for (table,) in connection.execute(query).fetchall():
-        connection.execute(f"INSERT INTO ledger.{quote(table)} DEFAULT VALUES")
-        connection.execute(f"DELETE FROM ledger.{quote(table)}")
+    return int(row[0]), str(row[1])
 
 
 def _newest_snapshot(connection: duckdb.DuckDBPyConnection) -> int:

@@ -8,9 +8,7 @@ from typing import ClassVar
 
 import duckdb
 
-from warehouse.lake.lake import Commit
 from warehouse.ledger import records as ledger
-from warehouse.system_sql import system_sql
 
 
 @dataclass(frozen=True)
@@ -64,11 +62,6 @@ class GateRecord:
     n_rows: int
     n_pages: int
     message: str
-
-
-def extend_ledger(commit: Commit) -> None:
-    """Give a lake that an earlier version made the tables and columns that have been added since."""
-    commit.execute(system_sql("ledger/extend"))
 
 
 def decisions(connection: duckdb.DuckDBPyConnection, product: str) -> list[Decision]:

@@ -3,7 +3,7 @@
 It says who is at work on which page (`warehouse.operations.leases`), and what was due and became of it (the tick
 store). Such state changes by the second and concerns one host; a commit to the lake for each change would bloat it.
 Every change is made inside `writing`, which holds SQLite's write lock, and the tables' unique constraints hold what
-must never happen twice. All of the tables stand in sql/system/operations/create.sql.
+must never happen twice. `OPERATIONS_MIGRATIONS` lists the SQL that makes the tables.
 
 It is opened by Python's SQLite, as the lake's catalogue must never be.
 """
@@ -19,8 +19,9 @@ from pathlib import Path
 from warehouse.errors import LakeFormatError, RunFailed
 from warehouse.system_sql import system_sql
 
-#: Raised when the tables change in a way that older versions cannot read.
-OPERATIONS_FORMAT = 1
+#: The steps that made the tables what they are, as files under sql/system/, in order. The format after each is its
+#: place in the list, counted from 1. Whoever adds a table adds a step; one that has been released is never changed.
+OPERATIONS_MIGRATIONS: tuple[str, ...] = ("operations/create",)
 #: So long a process waits for another one's change, which takes milliseconds.
 _BUSY_TIMEOUT_S = 60.0
 
@@ -57,17 +58,19 @@ def set_up(connection: sqlite3.Connection) -> sqlite3.Connection:
     """Make the tables if there are none; gives the connection, on which transactions are left to `writing`."""
     connection.isolation_level = None
     connection.row_factory = sqlite3.Row
-    if format_of(connection) > OPERATIONS_FORMAT:
+    newest = len(OPERATIONS_MIGRATIONS)
+    if format_of(connection) > newest:
         raise LakeFormatError(
             f"lake/operations.sqlite has format {format_of(connection)}, and this Almanac reads up to"
-            f" {OPERATIONS_FORMAT}: install the version that wrote it, or a newer one"
+            f" {newest}: install the version that wrote it, or a newer one"
         )
-    if format_of(connection) == 0:
+    if format_of(connection) < newest:
         with writing(connection):
-            if format_of(connection) == 0:
-                for statement in system_sql("operations/create").split(";\n"):
+            # Asked again under the lock: another process may have taken the steps meanwhile.
+            for name in OPERATIONS_MIGRATIONS[format_of(connection) :]:
+                for statement in system_sql(name).split(";\n"):
                     connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {OPERATIONS_FORMAT}")
+            connection.execute(f"PRAGMA user_version = {newest}")
     return connection
 
 
