@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from jobs.cli import app
 from jobs.models.estimators import ESTIMATORS
 from jobs.models.pipelines import STEPS
+from warehouse.definitions.expect import Expectation, ExpectedRows, Quiet
 from warehouse.definitions.features import FeatureHeader
 from warehouse.definitions.gates import Bound, GateSettings, NotWorse, SegmentBound
 from warehouse.definitions.pipeline import PipelineSettings, StepSettings
@@ -44,6 +45,9 @@ def commands(group: Any, before: str = "") -> dict[str, Any]:
 COMMANDS = commands(typer.main.get_command(app))
 MODELS: list[type[BaseModel]] = [
     SourceHeader,
+    Expectation,
+    ExpectedRows,
+    Quiet,
     FeatureHeader,
     ProductHeader,
     FeatureUse,

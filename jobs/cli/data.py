@@ -50,6 +50,7 @@ def ingest(
     from jobs.facts.set_aside import forget_file
     from jobs.pages.outcomes import settle_labels
     from warehouse.errors import FilesSetAside
+    from warehouse.facts.promises import broken_promises
 
     opened = the_suite()
     if forget is not None:
@@ -63,6 +64,10 @@ def ingest(
     for product in opened.definitions.products.values():
         settle_labels(opened, product)
     _print_ingested(results, as_json=as_json)
+    with opened.lake.reading() as connection:
+        looked_at = [opened.definitions.source(result.source) for result in results]
+        for broken in broken_promises(connection, looked_at, opened.clock()):
+            typer.echo(f"warning: {broken.sentence}", err=True)
     if aside is not None:
         raise aside
 

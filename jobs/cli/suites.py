@@ -75,7 +75,8 @@ def status(suite: SuiteOption = None, as_json: JsonOption = False, debug: DebugO
     console.print_table(found.troubles, "Pages that were tried last without success")
     console.print_table(found.failed_runs, "Runs that failed last")
     console.print_table(found.files_aside, "Files that could not be read and are set aside")
-    if not found.troubles and not found.failed_runs and not found.files_aside:
+    console.print_table(found.broken_promises, "Sources that do not keep what they promise")
+    if not any((found.troubles, found.failed_runs, found.files_aside, found.broken_promises)):
         typer.echo("Nothing has failed.")
 
 

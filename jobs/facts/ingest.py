@@ -17,12 +17,13 @@ import filelock
 
 from jobs.facts.deliveries import DeliveredFile, find_files
 from jobs.facts.reading import Reading, is_of_a_file, read_delivery
-from jobs.facts.set_aside import AsideFile, files_aside, record_files_aside
+from jobs.facts.set_aside import record_files_aside
 from jobs.metering import RunMeter
 from jobs.progress import Progress, Silent
 from jobs.suite import Suite, almanac_version
 from warehouse.definitions import Source
 from warehouse.errors import DefinitionError, FilesSetAside, IngestFailed, NotInstalled, RunFailed
+from warehouse.facts.files_aside import AsideFile, files_aside
 from warehouse.lake.lake import table_columns, use_all_cores
 from warehouse.lake.tables import ensure_table
 from warehouse.ledger import records as ledger

@@ -10,11 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import cache
 
 from jobs.metering import RunMeter
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import PublishFailed, RunFailed
+from warehouse.facts.watermarks import Watermarks
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import PageRecord
 from warehouse.operations.leases import Leases
@@ -91,17 +93,23 @@ def _unsettled(
         pages = ledger.published_pages(connection, product.name, "predictions", among)
         stored = ledger.published_pages(connection, product.name, "labels", among)
         known = ledger.source_facts(connection)
-    facts = [known.get(source.name, ledger.SourceFacts()) for source in definitions.sources_read([product.label])]
+        read = definitions.sources_read([product.label])
+        facts = [known.get(source.name, ledger.SourceFacts()) for source in read]
+        watermarks = Watermarks(connection, ledger.newest_ingest_id(connection))
 
-    def is_settled(page: datetime) -> bool:
-        record = stored.get(page)
-        just_made = record is not None and began_at is not None and record.snapshot_id > began_at
-        # What was made a moment ago was made as of another moment, between which nothing became known.
-        as_of_now = record.recorded_at if record is not None and just_made else now
-        return labels_are_settled(record, product, fingerprint, facts, as_of_now)
+        @cache
+        def known_until(at: datetime, ingest_id: int | None) -> datetime:
+            return watermarks.known_until(read, at, ingest_id)
 
-    asked = pages if among is None else among
-    return sorted(page for page in pages if page in asked and page < now and not is_settled(page))
+        def is_settled(page: datetime) -> bool:
+            record = stored.get(page)
+            just_made = record is not None and began_at is not None and record.snapshot_id > began_at
+            # What was made a moment ago was made as of another moment, between which nothing became known.
+            as_of_now = record.recorded_at if record is not None and just_made else now
+            return labels_are_settled(record, product, fingerprint, facts, as_of_now, known_until)
+
+        asked = pages if among is None else among
+        return sorted(page for page in pages if page in asked and page < now and not is_settled(page))
 
 
 def _settle(suite: Suite, product: Product, pages: Sequence[datetime], now: datetime) -> dict[datetime, str]:

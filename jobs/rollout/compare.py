@@ -72,7 +72,7 @@ def compare(
     now = suite.clock()
     candidates = product.pages_between(first or min(model.first_page for model in models), until or now)
     honest = [page for page in candidates if all(one.is_honest(page) for one in contenders)]
-    pages = matured_pages(product, honest, now)
+    pages = matured_pages(suite, product, honest, now)
     if not pages:
         raise UsageError(
             f"{product.name}: there is no page whose labels have matured and of which neither {versions[0]} nor"

@@ -65,7 +65,7 @@ def judge_contender(
     require_columns(suite, product, segments, f"{product.yaml_where}: gates.segments")
     honest = candidate.held_out_pages
     pages = [page for page in labelled.pages if page >= candidate.label_cutoff or page in honest]
-    pages = matured_pages(product, pages, known_by)[-gates.pages :]
+    pages = matured_pages(suite, product, pages, known_by)[-gates.pages :]
     against = contender(suite, live) if live and gates.not_worse else None
     contenders = [candidate, against] if against else [candidate]
     evidence = gather(labelled, contenders, pages, known_by, segments)
@@ -100,7 +100,7 @@ def judge_version(
     before = sorted(candidate.held_out_pages)
     after = product.pages_between(model.label_cutoff, now)
     pages = (
-        matured_pages(product, [*before, *after], now)[-gates.pages :]
+        matured_pages(suite, product, [*before, *after], now)[-gates.pages :]
         or product.pages_between(model.first_page, now)[-1:]
     )
     if not pages:

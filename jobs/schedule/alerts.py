@@ -26,6 +26,8 @@ TRIES = 5
 _REST = timedelta(minutes=1)
 #: The fact in the tick store that says what is wrong with the suite's files, as the last scheduler found them.
 _REFUSED = "refused"
+#: The fact in the tick store that says which promises of sources are known to be broken, as JSON: name, and since when.
+_BROKEN = "broken promises"
 
 
 def raise_alert(
@@ -88,6 +90,38 @@ def alert_of_freshness(
         title, what = f"{product} is fresh again", f"fresh {product} {now}"
         body = f"It was known to be stale since {known[product]} (UTC)."
         raise_alert(tick_store, what, title, body, _channels_of(schedule, product), now)
+
+
+def alert_of_promises(
+    tick_store: TickStore, schedule: Schedule, broken: Mapping[tuple[str, str], str], now: datetime
+) -> None:
+    """Write down what sources promised and do not keep, and what they keep again: each change once.
+
+    Parameters
+    ----------
+    broken
+        A sentence by source and what of it is meant: a key of `expect`, or a file that is set aside.
+    """
+    known: dict[str, str] = json.loads(tick_store.fact(_BROKEN) or "{}")
+    now_broken = {f"{source} {what}": (source, sentence) for (source, what), sentence in broken.items()}
+    for name, (source, sentence) in now_broken.items():
+        if name not in known:
+            title = f"{source} does not deliver what it should"
+            raise_alert(tick_store, f"broken {name} {now}", title, sentence, _channels_of_source(schedule, source), now)
+    for name in known.keys() - now_broken.keys():
+        source = name.partition(" ")[0]
+        body = f"It was known since {known[name]} (UTC): {name}."
+        channels = _channels_of_source(schedule, source)
+        raise_alert(tick_store, f"kept {name} {now}", f"{source} delivers again", body, channels, now)
+    if known.keys() != now_broken.keys():
+        tick_store.note_fact(_BROKEN, json.dumps({name: known.get(name, str(now)) for name in now_broken}))
+
+
+def _channels_of_source(schedule: Schedule, source: str) -> tuple[str, ...]:
+    jobs = [
+        job for job in schedule.jobs.values() if job.work.kind == "ingest" and source in (job.work.names or [source])
+    ]
+    return tuple(dict.fromkeys(name for job in jobs for name in job.alerts)) or schedule.alerts
 
 
 def alert_of_clock(

@@ -16,7 +16,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from jobs.schedule.alerts import alert_of_clock, alert_of_freshness, alert_of_refusal, alert_of_step, send_alerts
+from jobs.schedule.alerts import (
+    alert_of_clock,
+    alert_of_freshness,
+    alert_of_promises,
+    alert_of_refusal,
+    alert_of_step,
+    send_alerts,
+)
 from jobs.schedule.files.schedule import Schedule
 from jobs.schedule.host import SHOW_EVERY, show_host
 from jobs.schedule.logs import log_step, open_log
@@ -144,6 +151,10 @@ class Daemon:
                 with self.tick_store.writing():
                     schedule, watched = self.files.schedule(), self.files.fresh_within()
                     alert_of_freshness(self.tick_store, schedule, stale, watched, now)
+            broken = self.files.broken_promises(now)
+            if broken is not None:
+                with self.tick_store.writing():
+                    alert_of_promises(self.tick_store, self.files.schedule(), broken, now)
         if self._is_time("sweep", _SWEEP_EVERY_S):
             self.children.sweep(self.wall() - KEEP_LOGS)
         return step

@@ -14,8 +14,23 @@ from jobs.suite import Suite
 from warehouse.definitions.product import PlainHeader
 from warehouse.definitions.sql_file import read_header, read_sql_file
 from warehouse.errors import AlmanacError, DefinitionError
+from warehouse.facts.promises import unready_watermarks
 from warehouse.queries.checked_query import CheckedQuery, check_query
 from warehouse.sandbox import Sandbox
+
+#: The word for `ready_when` that stands for the watermarks of all sources that a product reads.
+WATERMARKS = "watermarks"
+_OF = f"{WATERMARKS} of "
+
+
+def watermarks_of(product: str) -> str:
+    """Name the question whether the sources of a product have delivered; no file can bear that name."""
+    return f"{_OF}{product}"
+
+
+def asks_a_query(name: str) -> bool:
+    """Tell whether a name is that of a readiness query."""
+    return not name.startswith(_OF)
 
 
 def readiness_names(root: Path) -> list[str]:
@@ -45,12 +60,30 @@ def why_unready(suite: Suite, questions: Sequence[tuple[str, datetime]]) -> dict
     """
     import duckdb
 
+    by_query = [question for question in questions if asks_a_query(question[0])]
+    answers = {question: _of_watermarks(suite, *question) for question in questions if question not in by_query}
+    if not by_query:
+        return answers
     try:
-        queries = {name: read_readiness(suite, name) for name in {name for name, _ in questions}}
+        queries = {name: read_readiness(suite, name) for name in {name for name, _ in by_query}}
         with Sandbox(suite.lake) as sandbox:
-            return {(name, page): _answer(suite, sandbox, name, queries[name], page) for name, page in questions}
+            answers |= {(name, page): _answer(suite, sandbox, name, queries[name], page) for name, page in by_query}
     except (AlmanacError, duckdb.Error) as error:
-        return dict.fromkeys(questions, f"readiness cannot be asked: {error}")
+        answers |= dict.fromkeys(by_query, f"readiness cannot be asked: {error}")
+    return answers
+
+
+def _of_watermarks(suite: Suite, name: str, page: datetime) -> str | None:
+    import duckdb
+
+    try:
+        definitions = suite.definitions
+        sources = definitions.sources_of(definitions.product(name.removeprefix(_OF)))
+        with suite.lake.reading() as connection:
+            said = unready_watermarks(connection, sources, page, suite.clock())
+    except (AlmanacError, duckdb.Error) as error:
+        return f"the watermarks cannot be asked: {error}"
+    return said and f"not ready: {said}"
 
 
 def _answer(suite: Suite, sandbox: Sandbox, name: str, query: CheckedQuery, page: datetime) -> str | None:

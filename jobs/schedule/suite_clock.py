@@ -17,12 +17,14 @@ from jobs.schedule.files.definitions import ScheduleFile
 from jobs.schedule.files.reading import Known, read_schedule
 from jobs.schedule.files.redaction import redacted, register_secrets
 from jobs.schedule.files.schedule import Job, Schedule
-from jobs.schedule.readiness import read_readiness, readiness_names, why_unready
+from jobs.schedule.readiness import asks_a_query, read_readiness, readiness_names, why_unready
 from jobs.schedule.scheduler import Question, World
 from jobs.schedule.tick_store import TickStore
 from jobs.suite import Clock, Suite, open_suite
 from warehouse.definitions.yaml_text import validate
 from warehouse.errors import AlmanacError, DefinitionError, NotFoundError
+from warehouse.facts.files_aside import files_aside
+from warehouse.facts.promises import broken_promises
 from warehouse.ledger import records as ledger
 from warehouse.system_sql import system_sql
 
@@ -74,6 +76,8 @@ class SuiteClock:
             suite = open_suite(self.root, self.clock)
             schedule = read_schedule(read_text(self.root), known_names(suite))
             for name in {job.ready_when for job in schedule.jobs.values() if job.ready_when}:
+                if not asks_a_query(name):
+                    continue
                 read_readiness(suite, name)
         except (DefinitionError, NotFoundError) as error:
             # They are printed and told, and what was found in a file may be a secret.
@@ -141,6 +145,23 @@ class SuiteClock:
                 what = f"its newest page is of {page} (UTC)" if page else "it has no page"
                 found[name] = f"{name} is to be fresh within {_hours(within)}, and {what}"
         return found
+
+    def broken_promises(self, now: datetime) -> dict[tuple[str, str], str] | None:
+        """Give what sources promised and do not keep, and files that are set aside, by source and what it concerns.
+
+        None if the lake cannot be read, so that nobody knows.
+        """
+        sources = self.suite.definitions.sources
+
+        def found(connection: DuckDBPyConnection) -> dict[tuple[str, str], str]:
+            aside = {
+                (file.source, file.path): f"{file.source}: {file.path} cannot be read and is set aside: {file.reason}"
+                for file in files_aside(connection)
+            }
+            broken = broken_promises(connection, sources.values(), now)
+            return aside | {(each.source, each.key): each.sentence for each in broken}
+
+        return self._ask(found)
 
     def _ask(self, question: Callable[[DuckDBPyConnection], Answer]) -> Answer | None:
         """Ask the lake something; None if that does not go, which must not end the clock."""

@@ -16,6 +16,8 @@ from jobs.suite import Clock, Suite, almanac_version
 from warehouse.batching.many_pages import ENTITIES
 from warehouse.definitions import Definitions, load_definitions
 from warehouse.errors import AlmanacError, DefinitionError
+from warehouse.facts.files_aside import files_aside
+from warehouse.facts.promises import broken_promises
 from warehouse.lake.extensions import REQUIRED, extension_file
 from warehouse.lake.lake import Lake
 from warehouse.lineage.binding import bind_suite
@@ -89,11 +91,13 @@ def _lake(lake: Lake, definitions: Definitions, clock: Clock) -> list[Finding]:
         with lake.reading() as connection:
             gone = [path for path in _data_files(connection) if not Path(path).exists()]
             late = connection.execute(system_sql("doctor/arrivals")).fetchall()
+            deliveries = _deliveries(connection, definitions, clock)
         with Sandbox(lake) as sandbox:
             findings = [Finding("lake", "ok", f"snapshot {sandbox.snapshot_id}, {len(sandbox.facts)} sources ingested")]
             findings += _bindings(sandbox, definitions, clock)
     except AlmanacError as error:
         return [Finding("lake", "error", str(error))]
+    findings += deliveries
     if gone:
         findings.append(Finding("lake files", "error", f"{len(gone)} data files are missing, first {gone[0]}"))
     for name, observed_s in late:
@@ -102,6 +106,15 @@ def _lake(lake: Lake, definitions: Definitions, clock: Clock) -> list[Finding]:
             text = f"its facts usually take {timedelta(seconds=round(observed_s))} to reach us; arrives_within says"
             findings.append(Finding(f"source {name}", "warning", f"{text} {source.header.arrives_within}"))
     return findings
+
+
+def _deliveries(connection: duckdb.DuckDBPyConnection, definitions: Definitions, clock: Clock) -> list[Finding]:
+    """Warn of what sources promised and did not keep, and of files that could not be read."""
+    broken = broken_promises(connection, definitions.sources.values(), clock())
+    return [Finding(f"source {each.source}", "warning", each.sentence) for each in broken] + [
+        Finding(f"source {file.source}", "warning", f"{file.path} is set aside since {file.since}: {file.reason}")
+        for file in files_aside(connection)
+    ]
 
 
 def _data_files(connection: duckdb.DuckDBPyConnection) -> list[str]:

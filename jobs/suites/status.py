@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jobs.facts.set_aside import files_aside
 from jobs.models.versions import model_history
 from jobs.suite import Suite
+from warehouse.facts.files_aside import files_aside
+from warehouse.facts.promises import broken_promises
 from warehouse.ledger import records as ledger
 from warehouse.system_sql import system_sql
 
@@ -23,6 +24,7 @@ class Status:
     troubles: list[dict[str, Any]]
     failed_runs: list[dict[str, Any]]
     files_aside: list[dict[str, Any]]
+    broken_promises: list[dict[str, Any]]
 
 
 def status(suite: Suite) -> Status:
@@ -35,6 +37,7 @@ def status(suite: Suite) -> Status:
         troubles = connection.execute(system_sql("status/troubles")).fetchall()
         failed = connection.execute(system_sql("status/failed_runs")).fetchall()
         aside = files_aside(connection)
+        broken = broken_promises(connection, suite.definitions.sources.values(), now)
     return Status(
         snapshot_id,
         products,
@@ -42,6 +45,7 @@ def status(suite: Suite) -> Status:
         _named(troubles, "product", "as_of", "state", "note", "run_id"),
         _named(failed, "run_id", "job", "product", "finished_at", "error"),
         [{"source": f.source, "file": f.path, "since": f.since, "reason": f.reason} for f in aside],
+        [{"source": b.source, "expect": b.key, "what": b.sentence} for b in broken],
     )
 
 

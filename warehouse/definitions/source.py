@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from warehouse.definitions.durations import Duration
+from warehouse.definitions.expect import Expectation
 from warehouse.definitions.sql_file import SqlFile, Strict
 from warehouse.queries.checked_query import CheckedQuery
 
@@ -29,6 +30,8 @@ class SourceHeader(Strict):
     restated_at: str | None = None
     withdrawn: str | None = None
     arrives_within: Duration = timedelta(0)
+    expect: Expectation | None = None
+    watermark: str | None = None
     rules: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -58,6 +61,21 @@ class Source:
     def key(self) -> tuple[str, ...]:
         """The columns that name a fact."""
         return tuple(self.header.key)
+
+    @property
+    def promises_watermark(self) -> bool:
+        """Whether it says itself up to when its facts have been delivered, or how often they are."""
+        return self.header.watermark is not None or (self.header.expect is not None and bool(self.header.expect.every))
+
+    @property
+    def promise(self) -> list[str]:
+        """What labels depend on besides the facts: what the source says of how far it has delivered."""
+        header = self.header
+        if not self.promises_watermark:
+            return []
+        expect = header.expect or Expectation()
+        quiet = [[f"{each.after}", f"{each.before}"] for each in expect.quiet]
+        return [f"{header.watermark}", f"{expect.every}", f"{quiet}"]
 
     @property
     def fingerprint(self) -> str:

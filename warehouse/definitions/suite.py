@@ -97,8 +97,10 @@ class Definitions:
 
     def label_fingerprint(self, product: Product) -> str:
         """Hash what a label of this product means."""
-        sources = {source.name: source.fingerprint for source in self.sources_read([product.label])}
-        return fingerprint_of(product.label.fingerprint, product.keys, sources)
+        read = self.sources_read([product.label])
+        sources = {source.name: source.fingerprint for source in read}
+        promises = [{source.name: source.promise} for source in read if source.promises_watermark]
+        return fingerprint_of(product.label.fingerprint, product.keys, sources, *promises)
 
     def texts_of(self, product: Product) -> dict[str, str]:
         """Give the text of every file that bears on a product's pages, by its path in the suite."""
@@ -211,7 +213,12 @@ def _read_source(name: str, file: SqlFile, problems: list[str]) -> Source | None
     query = _query(problems, file.statement, file.where, tables=(), parameters={"files"}, reads_files=True)
     if header is None or query is None:
         return None
-    named = {"known_at": header.known_at, "restated_at": header.restated_at, "withdrawn": header.withdrawn}
+    named = {
+        "known_at": header.known_at,
+        "restated_at": header.restated_at,
+        "withdrawn": header.withdrawn,
+        "watermark": header.watermark,
+    }
     expressions = {key: text for key, text in named.items() if text is not None}
     expressions |= {f"rules.{rule}": text for rule, text in header.rules.items()}
     for key, text in expressions.items():

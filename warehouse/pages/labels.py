@@ -7,7 +7,7 @@ by T; what readers see as outcomes are the labels known by now.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +17,7 @@ import duckdb
 
 from warehouse.definitions import Definitions, Product
 from warehouse.errors import DefinitionError, RunFailed
+from warehouse.facts.watermarks import Watermarks
 from warehouse.ledger.records import PageRecord, SourceFacts
 from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox
 from warehouse.system_sql import exact_path, literal, quote_all, system_sql
@@ -46,6 +47,9 @@ def compute_labels(
 ) -> LabelPages:
     """Compute the labels of some pages as known by an instant, and stage them in `file`.
 
+    Where a source that label.sql reads had not delivered all that was known by then, they are those of the earlier
+    instant up to which it had (`warehouse.watermarks`).
+
     Raises
     ------
     DefinitionError
@@ -56,7 +60,9 @@ def compute_labels(
     table = f"memory.main.labels_{next(_numbers)}"
     cursor = sandbox.cursor()
     try:
-        _collect(sandbox, definitions, product, pages, known_by, table, workers)
+        _collect(
+            sandbox, definitions, product, pages, settled_by(sandbox, definitions, product, known_by), table, workers
+        )
         found = {str(row[0]): str(row[1]) for row in cursor.execute(f"DESCRIBE {table}").fetchall()}
         missing = [name for name in (*product.keys, "label") if name not in found]
         if missing:
@@ -73,6 +79,15 @@ def compute_labels(
     finally:
         cursor.execute(f"DROP TABLE IF EXISTS {table}")
         cursor.close()
+
+
+def settled_by(sandbox: Sandbox, definitions: Definitions, product: Product, known_by: datetime) -> datetime:
+    """Give the instant as of which labels can be made: `known_by`, or up to when their sources have delivered."""
+    sources = definitions.sources_read([product.label])
+    if not any(source.promises_watermark for source in sources):
+        return known_by
+    with sandbox.lake.reading(sandbox.snapshot_id) as connection:
+        return Watermarks(connection, sandbox.ingest_id).known_until(sources, known_by)
 
 
 def _collect(
@@ -113,17 +128,29 @@ def _check(cursor: duckdb.DuckDBPyConnection, product: Product, file: Path) -> N
             raise RunFailed(f"{product.label.where}: a binary label is 0 or 1; found {values}.")
 
 
+#: Gives the instant as of which all facts that a label reads had been delivered, as known at an instant and with the
+#: ingestions up to one.
+KnownUntil = Callable[[datetime, int | None], datetime]
+
+
 def labels_are_settled(
-    record: PageRecord | None, product: Product, fingerprint: str, facts: Sequence[SourceFacts], now: datetime
+    record: PageRecord | None,
+    product: Product,
+    fingerprint: str,
+    facts: Sequence[SourceFacts],
+    now: datetime,
+    known_until: KnownUntil,
 ) -> bool:
     """Tell whether a page's stored labels still hold everything that is known by now.
 
-    They do if they were made from the definitions as they are, and either after the labels had matured or
-    just now, and no later ingestion brought facts that could bear on them.
+    They do if they were made from the definitions as they are, and either after the labels had matured or of all that
+    has been delivered by now, and no later ingestion brought facts that could bear on them. Labels have matured once
+    every source that they read has delivered what was known by then.
     """
     if record is None or record.definitions != fingerprint:
         return False
     mature_at = record.as_of + product.maturity
-    if record.recorded_at < mature_at and now > record.recorded_at:
+    made_as_of = known_until(record.recorded_at, record.ingest_id)
+    if made_as_of < mature_at and known_until(now, None) > made_as_of:
         return False
     return all(fact.newer_than(record.ingest_id, mature_at) is None for fact in facts)

@@ -165,7 +165,9 @@ class JobSettings(Settings):
     after: Annotated[Names, Field(description="Jobs that must have succeeded for the same page.")] = Field(
         default_factory=list
     )
-    ready_when: Annotated[str | None, Field(description="sql/readiness/NAME.sql: are the data complete?")] = None
+    ready_when: Annotated[
+        str | None, Field(description="sql/readiness/NAME.sql, or `watermarks`: are the data complete?")
+    ] = None
 
     @model_validator(mode="after")
     def _is_due(self) -> Self:

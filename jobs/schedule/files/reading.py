@@ -15,6 +15,7 @@ from jobs.schedule.files.definitions import JobSettings, RetrySettings, Schedule
 from jobs.schedule.files.redaction import redacted
 from jobs.schedule.files.schedule import Job, Retries, Schedule
 from jobs.schedule.files.triggers import Interval, Trigger
+from jobs.schedule.readiness import WATERMARKS, watermarks_of
 from warehouse.definitions.cron import Grid
 from warehouse.definitions.yaml_text import read_yaml, validate
 from warehouse.errors import DefinitionError
@@ -79,7 +80,7 @@ def _job(name: str, job: JobSettings, defaults: Settings) -> Job:
         trigger=trigger,
         was=tuple(job.was),
         after=tuple(job.after),
-        ready_when=job.ready_when,
+        ready_when=_ready_when(job),
         wait_at_most=said("wait_at_most"),
         retries=Retries(**dict(RetrySettings(**retries))) if both else Retries(),
         timeout=said("timeout"),
@@ -95,15 +96,24 @@ def _job(name: str, job: JobSettings, defaults: Settings) -> Job:
     )
 
 
+def _ready_when(job: JobSettings) -> str | None:
+    """Name what is asked before a job starts; the watermarks are those of its product's sources."""
+    product = job.run.predict or job.run.train
+    return watermarks_of(product) if job.ready_when == WATERMARKS and product else job.ready_when
+
+
 def _problems_of(file: ScheduleFile, known: Known) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Find what refers to something that does not exist, or to itself; each with its place in the file."""
     pools = {"default", *file.pools}
+    readiness = [*known.readiness, WATERMARKS]
     for name, job in file.jobs.items():
         here = ("jobs", name)
+        if job.ready_when == WATERMARKS and not (job.run.predict or job.run.train):
+            yield (*here, "ready_when"), f"`jobs.{name}.ready_when`: `{WATERMARKS}` goes with `predict` or `train`"
         refers: tuple[tuple[str, str | list[str] | None, str, Collection[str]], ...] = (
             ("pool", job.pool, "pool", pools),
             ("after", job.after, "job", file.jobs),
-            ("ready_when", job.ready_when, "readiness query", known.readiness),
+            ("ready_when", job.ready_when, "readiness query", readiness),
             ("run", job.run.predict, "product", known.products),
             ("run", job.run.train, "product", known.products),
             ("run", job.run.ingest, "source", known.sources),
@@ -117,6 +127,11 @@ def _problems_of(file: ScheduleFile, known: Known) -> Iterator[tuple[tuple[str |
                 yield (*here, "was"), f"`jobs.{name}.was`: {old} is the name of a job in this file; remove one of them"
             if sum(old in other.was for other in file.jobs.values()) > 1:
                 yield (*here, "was"), f"`jobs.{name}.was`: {old} is claimed by more than one job"
+    if WATERMARKS in known.readiness:
+        yield (
+            ("jobs",),
+            f"sql/readiness/{WATERMARKS}.sql: `ready_when: {WATERMARKS}` means the sources; rename the file",
+        )
     if file.defaults.pool not in pools:
         yield ("defaults", "pool"), f"`defaults.pool`: {_no_such('pool', file.defaults.pool, pools)}"
     yield from _circles(file)
