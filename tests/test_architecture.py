@@ -44,6 +44,7 @@ FLOORS: tuple[str, ...] = (
     "warehouse.batching.syntax",
     "warehouse.sandbox",
     "warehouse.reader",
+    "warehouse.facts",
     "warehouse.ledger",
     "warehouse.operations",
     "warehouse.definitions",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from jobs.schedule.files.readiness_names import product_of
 from jobs.suite import Suite
 from warehouse.definitions.product import PlainHeader
 from warehouse.definitions.sql_file import read_header, read_sql_file
@@ -17,20 +18,6 @@ from warehouse.errors import AlmanacError, DefinitionError
 from warehouse.facts.promises import unready_watermarks
 from warehouse.queries.checked_query import CheckedQuery, check_query
 from warehouse.sandbox import Sandbox
-
-#: The word for `ready_when` that stands for the watermarks of all sources that a product reads.
-WATERMARKS = "watermarks"
-_OF = f"{WATERMARKS} of "
-
-
-def watermarks_of(product: str) -> str:
-    """Name the question whether the sources of a product have delivered; no file can bear that name."""
-    return f"{_OF}{product}"
-
-
-def asks_a_query(name: str) -> bool:
-    """Tell whether a name is that of a readiness query."""
-    return not name.startswith(_OF)
 
 
 def readiness_names(root: Path) -> list[str]:
@@ -60,8 +47,9 @@ def why_unready(suite: Suite, questions: Sequence[tuple[str, datetime]]) -> dict
     """
     import duckdb
 
-    by_query = [question for question in questions if asks_a_query(question[0])]
-    answers = {question: _of_watermarks(suite, *question) for question in questions if question not in by_query}
+    products = {question: product_of(question[0]) for question in questions}
+    by_query = [question for question, product in products.items() if product is None]
+    answers = {question: _of_watermarks(suite, name, question[1]) for question, name in products.items() if name}
     if not by_query:
         return answers
     try:
@@ -73,12 +61,12 @@ def why_unready(suite: Suite, questions: Sequence[tuple[str, datetime]]) -> dict
     return answers
 
 
-def _of_watermarks(suite: Suite, name: str, page: datetime) -> str | None:
+def _of_watermarks(suite: Suite, product: str, page: datetime) -> str | None:
     import duckdb
 
     try:
         definitions = suite.definitions
-        sources = definitions.sources_of(definitions.product(name.removeprefix(_OF)))
+        sources = definitions.sources_of(definitions.product(product))
         with suite.lake.reading() as connection:
             said = unready_watermarks(connection, sources, page, suite.clock())
     except (AlmanacError, duckdb.Error) as error:

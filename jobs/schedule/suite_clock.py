@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from jobs.schedule.files.definitions import ScheduleFile
+from jobs.schedule.files.readiness_names import product_of
 from jobs.schedule.files.reading import Known, read_schedule
 from jobs.schedule.files.redaction import redacted, register_secrets
 from jobs.schedule.files.schedule import Job, Schedule
-from jobs.schedule.readiness import asks_a_query, read_readiness, readiness_names, why_unready
+from jobs.schedule.readiness import read_readiness, readiness_names, why_unready
 from jobs.schedule.scheduler import Question, World
 from jobs.schedule.tick_store import TickStore
 from jobs.suite import Clock, Suite, open_suite
@@ -76,7 +77,7 @@ class SuiteClock:
             suite = open_suite(self.root, self.clock)
             schedule = read_schedule(read_text(self.root), known_names(suite))
             for name in {job.ready_when for job in schedule.jobs.values() if job.ready_when}:
-                if not asks_a_query(name):
+                if product_of(name):
                     continue
                 read_readiness(suite, name)
         except (DefinitionError, NotFoundError) as error:

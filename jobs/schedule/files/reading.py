@@ -12,10 +12,10 @@ from types import MappingProxyType
 from typing import Any
 
 from jobs.schedule.files.definitions import JobSettings, RetrySettings, ScheduleFile, Settings
+from jobs.schedule.files.readiness_names import WATERMARKS, watermarks_of
 from jobs.schedule.files.redaction import redacted
 from jobs.schedule.files.schedule import Job, Retries, Schedule
 from jobs.schedule.files.triggers import Interval, Trigger
-from jobs.schedule.readiness import WATERMARKS, watermarks_of
 from warehouse.definitions.cron import Grid
 from warehouse.definitions.yaml_text import read_yaml, validate
 from warehouse.errors import DefinitionError

@@ -15,10 +15,11 @@ from jobs.facts.ingest import ingest
 from jobs.pages.outcomes import settle_labels
 from jobs.rollout.evidence import matured_pages
 from jobs.schedule.alerts import alert_of_promises
+from jobs.schedule.files.readiness_names import watermarks_of
 from jobs.schedule.files.reading import Known, read_schedule
 from jobs.schedule.files.schedule import Schedule
-from jobs.schedule.readiness import watermarks_of, why_unready
-from jobs.schedule.tick_store import Book
+from jobs.schedule.readiness import why_unready
+from jobs.schedule.tick_store import TickStore
 from jobs.suite import Suite, open_suite
 from jobs.suites.status import status
 from tests.command_line import almanac
@@ -261,10 +262,10 @@ def test_a_job_can_wait_for_watermarks(ingested: Suite) -> None:
 
 
 def test_what_breaks_and_what_is_kept_again_is_told_once_each() -> None:
-    book, schedule = Book(sqlite3.connect(":memory:")), Schedule(alerts=("OPS",))
+    store, schedule = TickStore(sqlite3.connect(":memory:")), Schedule(alerts=("OPS",))
     gap = {("orders", "every"): "orders: a gap"}
     for hour, found in enumerate([{}, gap, gap, gap | {("orders", "x.csv"): "cannot be read"}, gap, {}, {}]):
-        with book.writing():
-            alert_of_promises(book, schedule, found, PAGE + hour * HOUR)
-    titles = [row["title"] for row in book.db.execute("SELECT title FROM alerts ORDER BY raised_at")]
+        with store.writing():
+            alert_of_promises(store, schedule, found, PAGE + hour * HOUR)
+    titles = [row["title"] for row in store.db.execute("SELECT title FROM alerts ORDER BY raised_at")]
     assert titles == ["orders does not deliver what it should"] * 2 + ["orders delivers again"] * 2
