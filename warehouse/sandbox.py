@@ -27,6 +27,8 @@ from warehouse.errors import DefinitionError, RunFailed, UsageError
 from warehouse.lake.lake import Lake, check_format, table_columns, use_all_cores
 from warehouse.lake.warm_up import connect
 from warehouse.ledger import records as ledger
+from warehouse.ledger.derivations import HeldFacts, facts_table, held_facts, why_no_facts
+from warehouse.ledger.records import SourceFacts
 from warehouse.queries.bound_plans import check_plan
 from warehouse.queries.checked_query import CheckedQuery
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
@@ -44,17 +46,19 @@ MEMORY_LIMIT = "2GiB"
 MEMORY_LIMIT_VARIABLE = "ALMANAC_MEMORY_LIMIT"
 
 
-def source_columns(connection: duckdb.DuckDBPyConnection, source: Source, lake: str = "lake") -> dict[str, str]:
+def source_columns(
+    connection: duckdb.DuckDBPyConnection, held: Mapping[str, HeldFacts], source: Source, lake: str = "lake"
+) -> dict[str, str]:
     """Give the columns and types that a query sees of a source of the lake attached as `lake`, `known_at` among them.
 
     Raises
     ------
     UsageError
-        If the source was never ingested.
+        If the source has no facts under its definition.
     """
-    found = table_columns(connection, "sources", source.name, lake)
-    if not found:
-        raise UsageError(f"the source `{source.name}` holds no facts yet; run `almanac ingest {source.name}` first.")
+    found = table_columns(connection, "sources", facts_table(held, source), lake)
+    if not found:  # all that came was of no bytes
+        raise UsageError(why_no_facts(source, None))
     return {name: kind for name, kind in found.items() if name not in _HIDDEN}
 
 
@@ -80,7 +84,7 @@ class Sandbox:
         self._lake_name = str(_one(self._instance.execute("SELECT current_database()")))
         self.catalogue = quote(self._lake_name)
         self.suite_id = check_format(self._instance, lake.root)
-        self.facts = ledger.source_facts(self._instance)
+        self.held = held_facts(self._instance)
         self.ingest_id = ledger.newest_ingest_id(self._instance)
         self._columns: dict[str, dict[str, str]] = {}
         self._held: set[str] = set()
@@ -136,12 +140,18 @@ class Sandbox:
         Raises
         ------
         UsageError
-            If the source was never ingested.
+            If the source has no facts under its definition.
         """
+        table = facts_table(self.held, source)
         with self._lock:
-            if source.name not in self._columns:
-                self._columns[source.name] = source_columns(self._instance, source, self._lake_name)
-            return self._columns[source.name]
+            if table not in self._columns:
+                self._columns[table] = source_columns(self._instance, self.held, source, self._lake_name)
+            return self._columns[table]
+
+    def facts_of(self, sources: Mapping[str, Source]) -> dict[str, SourceFacts]:
+        """Give, by name, what the ledger knows of the facts under the definitions of some sources, where there are."""
+        found = {name: self.held[name].of(source) for name, source in sources.items() if name in self.held}
+        return {name: facts for name, facts in found.items() if facts is not None}
 
     def hold(self, sources: Iterable[Source]) -> None:
         """Keep copies of sources in this instance's memory, for work that reads them many times over.
@@ -151,26 +161,28 @@ class Sandbox:
         """
         # Not the lock of the columns: pages may be made meanwhile, from the lake's files.
         with self._holding:
-            sizes = {source.name: self.facts.get(source.name, ledger.SourceFacts()).n_rows for source in sources}
-            small = [name for name, n_rows in sizes.items() if n_rows <= HELD_ROWS and name not in self._held]
+            facts = self.facts_of({source.name: source for source in sources}).values()
+            small = [one.table for one in facts if one.n_rows <= HELD_ROWS and one.table not in self._held]
             # Before it reads the first row DuckLake looks for files and statistics, on one core.
             with ThreadPoolExecutor(max_workers=_HELD_AT_ONCE) as pool:
                 list(pool.map(self._copy, small))
 
-    def _copy(self, name: str) -> None:
+    def _copy(self, table: str) -> None:
         with contextlib.closing(self.cursor()) as cursor:
-            source = quote(name)
+            source = quote(table)
             cursor.execute(system_sql("sandbox/hold", held=self._schema_of_held, lake=self.catalogue, source=source))
-            self._held.add(name)
+            self._held.add(table)
 
     def relation(self, source: Source) -> str:
         """Give the relation that holds every version of a source's facts."""
-        schema = self._schema_of_held if source.name in self._held else f"{self.catalogue}.sources"
-        return f"{schema}.{quote(source.name)}"
+        table = facts_table(self.held, source)
+        schema = self._schema_of_held if table in self._held else f"{self.catalogue}.sources"
+        return f"{schema}.{quote(table)}"
 
     def detach_lake(self, sources: Iterable[Source]) -> None:
         """Detach the lake, if the sources that will be read are all held; nothing else can be read from then on."""
-        if all(source.name in self._held for source in sources) and not self._is_detached:
+        sources = list(sources)
+        if all(facts_table(self.held, source) in self._held for source in sources) and not self._is_detached:
             # Whoever asks for columns later cannot be told by the lake.
             for source in sources:
                 self.source_columns(source)
@@ -216,7 +228,7 @@ class Sandbox:
             cursor.close()
 
     def _view(self, source: Source, schema: str, instant: datetime, ingest_id: int | None) -> str:
-        facts = self.facts.get(source.name, ledger.SourceFacts())
+        facts = self.facts_of({source.name: source}).get(source.name, SourceFacts())
         fragments = {
             "view": f"memory.{schema}.{quote(source.name)}",
             "columns": quote_all(self.source_columns(source)),

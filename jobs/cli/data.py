@@ -33,6 +33,13 @@ def ingest(
     forget: Annotated[
         str | None, typer.Option("--forget", metavar="FILE", help="Leave a file that is set aside alone from now on.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and what would come of it; change nothing.")
+    ] = False,
+    keep_gone: Annotated[
+        bool,
+        typer.Option("--keep-gone", help="Keep facts of files that are gone where their source's definition changed."),
+    ] = False,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -41,14 +48,16 @@ def ingest(
 
     Rows that the lake holds already are left alone, changed ones become new versions, and rows that break a
     rule go to rejects.SOURCE with the reason. A file that cannot be read is set aside in rejects.files, the rest is
-    taken in, and the command ends with 1. Where no source is named, those whose package is not installed are
-    passed over, with what to install for them.
+    taken in, and the command ends with 1. Where a source's definition has changed, its facts are first made anew from
+    all that was delivered. Where no source is named, those whose package is not installed are passed over, with what
+    to install for them.
 
-    Examples:  almanac ingest   |   almanac ingest landings weather   |   almanac ingest --forget data/orders-3.csv
+    Examples:  almanac ingest   |   almanac ingest landings   |   almanac ingest --forget data/orders-3.csv
     """
+    from jobs.facts.ingest import Way
     from jobs.facts.ingest import ingest as run
     from jobs.facts.set_aside import forget_file
-    from jobs.pages.outcomes import settle_labels
+    from jobs.pages.outcomes import settle_where_possible
     from warehouse.errors import FilesSetAside
     from warehouse.facts.promises import broken_promises
 
@@ -58,12 +67,12 @@ def ingest(
         return
     aside: FilesSetAside | None = None
     try:
-        results = run(opened, sources or (), console.listener())
+        results = run(opened, sources or (), console.listener(), Way(keep_gone=keep_gone, dry_run=dry_run))
     except FilesSetAside as error:
         results, aside = list(error.results), error
-    for product in opened.definitions.products.values():
-        settle_labels(opened, product)
-    _print_ingested(results, as_json=as_json)
+    if not dry_run:
+        settle_where_possible(opened, console.listener())
+    _print_ingested(results, as_json=as_json, dry_run=dry_run)
     with opened.lake.reading() as connection:
         looked_at = [opened.definitions.source(result.source) for result in results]
         for broken in broken_promises(connection, looked_at, opened.clock()):
@@ -72,7 +81,7 @@ def ingest(
         raise aside
 
 
-def _print_ingested(results: Sequence[IngestResult], *, as_json: bool) -> None:
+def _print_ingested(results: Sequence[IngestResult], *, as_json: bool, dry_run: bool) -> None:
     rows = []
     for result in results:
         done = result.ingestion
@@ -90,17 +99,24 @@ def _print_ingested(results: Sequence[IngestResult], *, as_json: bool) -> None:
                 "passed_over": result.passed_over,
                 "set_aside": {one.file.path: one.reason for one in result.reading.aside},
                 "lacking": result.reading.lacking,
+                "derived": vars(result.derived) if result.derived else None,
+                "caught_up": len(result.caught_up),
             }
         )
     if as_json:
         console.print_json(rows)
         return
-    apart = ("passed_over", "set_aside", "lacking")
+    apart = ("passed_over", "set_aside", "lacking", "derived", "caught_up")
     looked_at = [
         {name: value for name, value in row.items() if name not in apart} for row in rows if not row["passed_over"]
     ]
-    console.print_table(looked_at, "Ingested")
+    console.print_table(looked_at, "Would be ingested" if dry_run else "Ingested")
     for result in results:
+        if result.derived:
+            typer.echo(result.derived.said(dry_run=dry_run))
+        if result.caught_up:
+            n_deliveries = len(result.caught_up)
+            typer.echo(f"{result.source}: {n_deliveries} deliveries that only other definitions had were taken in.")
         for path, names in result.reading.lacking.items():
             typer.echo(f"{result.source}: {path} lacks {', '.join(names)}; its rows have NULL there")
     for row in rows:

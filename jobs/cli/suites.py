@@ -116,6 +116,8 @@ def upkeep(
             f"{result.waiting_files:,} files are needed by nobody any more; the next upkeep deletes them, once {grace}"
             " has passed for readers that began before."
         )
+    if result.derivations:
+        typer.echo(f"Dropped facts under definitions that nobody used: {', '.join(result.derivations)}.")
     for table, why in result.left.items():
         typer.echo(f"warning: the files of {table} were left as they are: {why}", err=True)
 

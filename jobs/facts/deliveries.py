@@ -68,7 +68,7 @@ def find_files(source: Source, root: Path, directory: Path) -> list[DeliveredFil
         If a path matches nothing, or a loader fails.
     """
     if source.header.loader is not None:
-        return [_described(path, str(path)) for path in _load(source, source.header.loader, root, directory)]
+        return [described_file(path, str(path)) for path in _load(source, source.header.loader, root, directory)]
     patterns = [source.header.files] if isinstance(source.header.files, str) else source.header.files or []
     return [file for pattern in patterns for file in _matches(source, pattern, root)]
 
@@ -94,7 +94,7 @@ def _matches(source: Source, pattern: str, root: Path) -> list[DeliveredFile]:
         raise IngestFailed(
             f"{source.file.where}: no file matches `{pattern}` under {base}. Put the files there, or correct `files`."
         )
-    return [_described(path, pattern if pattern.startswith("package:") else str(path)) for path in found]
+    return [described_file(path, pattern if pattern.startswith("package:") else str(path)) for path in found]
 
 
 def _itself(source: Source, pattern: str, path: Path, matched: list[Path]) -> Path:
@@ -128,7 +128,8 @@ def _load(source: Source, loader: str, root: Path, directory: Path) -> list[Path
         raise IngestFailed(f"{source.file.where}: the loader `{loader}` failed: {error!r}") from error
 
 
-def _described(path: Path, shown: str) -> DeliveredFile:
+def described_file(path: Path, shown: str) -> DeliveredFile:
+    """Hash a file; `shown` is its path as told to people."""
     try:
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()

@@ -3,37 +3,66 @@ versions, and rows that break a rule go to the source's rejects with the reason.
 
 A delivery is read, compared and staged outside any transaction, and committed whole with its ledger row.
 Ingestions of one lake go one after the other, so that `ingest_id` is the order in which facts reached us.
+Where the definition of a source has changed, its facts are made anew before anything new is taken in
+(`jobs.facts.derive`); what only other derivations of the source have taken in is caught up with, each delivery at the
+instant at which it first reached us.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import filelock
 
 from jobs.facts.deliveries import DeliveredFile, find_files
-from jobs.facts.reading import Reading, is_of_a_file, read_delivery
+from jobs.facts.derive import Derived, derive
+from jobs.facts.fact_tables import (
+    FACT_COLUMNS,
+    REJECT_COLUMNS,
+    Judged,
+    held_in_lake,
+    read_and_judge,
+    refuse_unread,
+    stage_judged,
+)
+from jobs.facts.reading import Reading
+from jobs.facts.recorded import RecordedDelivery, find_deliveries, keep_copies, recorded_deliveries
 from jobs.facts.set_aside import record_files_aside
 from jobs.metering import RunMeter
 from jobs.progress import Progress, Silent
 from jobs.suite import Suite, almanac_version
 from warehouse.definitions import Source
-from warehouse.errors import DefinitionError, FilesSetAside, IngestFailed, NotInstalled, RunFailed
-from warehouse.facts.files_aside import AsideFile, files_aside
-from warehouse.lake.lake import table_columns, use_all_cores
+from warehouse.errors import FilesSetAside, IngestFailed, NotInstalled, RunFailed
+from warehouse.facts.files_aside import files_aside
+from warehouse.lake.lake import use_all_cores
 from warehouse.lake.tables import ensure_table
 from warehouse.ledger import records as ledger
-from warehouse.ledger.records import Ingestion
-from warehouse.system_sql import literal, quote, quote_all, system_sql
+from warehouse.ledger.derivations import HeldFacts, adopt_landed_facts, first_derivation, held_facts
+from warehouse.ledger.records import Ingestion, SourceFacts
+from warehouse.system_sql import literal, system_sql
 
 _LOCK_TIMEOUT_S = 600.0
-#: What the suite adds to a source's columns, and to those of its rejects.
-_FACT_COLUMNS = {"known_at": "TIMESTAMP", "ingest_id": "BIGINT", "withdrawn": "BOOLEAN"}
-_REJECT_COLUMNS = {"withdrawn": "BOOLEAN", "ingest_id": "BIGINT", "reason": "VARCHAR"}
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a source is to be ingested.
+
+    Attributes
+    ----------
+    keep_gone
+        Whether facts of recorded deliveries that are gone are taken over where a definition has changed.
+    dry_run
+        Whether to say what would be done, and not to do it.
+    """
+
+    keep_gone: bool = False
+    dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +70,8 @@ class IngestResult:
     """What became of one source. `ingestion` is None if every file had been taken in before.
 
     `passed_over` says why, if the source was not looked at; `reading`, which files were set aside or lack columns.
+    `derived` is the derivation that was made because the
+    definition has changed, if it has. `caught_up` are deliveries that only other derivations had taken in.
     """
 
     source: str
@@ -48,10 +79,14 @@ class IngestResult:
     wall_s: float
     passed_over: str = ""
     reading: Reading = field(default_factory=Reading)
+    derived: Derived | None = None
+    caught_up: list[Ingestion] = field(default_factory=list)
 
 
-def ingest(suite: Suite, names: Sequence[str] = (), progress: Progress | None = None) -> list[IngestResult]:
-    """Take in what is new of the named sources, or of all.
+def ingest(
+    suite: Suite, names: Sequence[str] = (), progress: Progress | None = None, way: Way | None = None
+) -> list[IngestResult]:
+    """Take in what is new of the named sources, or of all; first make the facts anew where a definition has changed.
 
     Of all, those are passed over whose header says what they require, where that is not installed.
 
@@ -60,8 +95,8 @@ def ingest(suite: Suite, names: Sequence[str] = (), progress: Progress | None = 
     NotFoundError
         If a name is no source.
     IngestFailed
-        If a source's files cannot be read as declared, or every source was passed over. Sources before it stay
-        ingested.
+        If a source's files cannot be read as declared, every source was passed over, or a definition has changed
+        and what was delivered is gone. Sources before it stay ingested.
     FilesSetAside
         If files were set aside; everything else was taken in, and the error has the results.
     """
@@ -71,8 +106,11 @@ def ingest(suite: Suite, names: Sequence[str] = (), progress: Progress | None = 
     results = []
     progress.start("ingest", len(sources), "sources")
     with _ingest_lock(suite):
+        adopt_landed_facts(suite.lake, suite.definitions, suite.clock())
         for source in sources:
-            result = _ingest_source(suite, source, may_pass=not names and source.header.requires is not None)
+            result = _ingest_source(
+                suite, source, way or Way(), may_pass=not names and source.header.requires is not None
+            )
             results.append(result)
             if result.passed_over:
                 progress.warn(f"{source.name} is passed over: {result.passed_over}")
@@ -97,196 +135,161 @@ def _ingest_lock(suite: Suite) -> Iterator[None]:
         ) from error
 
 
-def _ingest_source(suite: Suite, source: Source, *, may_pass: bool) -> IngestResult:
+def _ingest_source(suite: Suite, source: Source, way: Way, *, may_pass: bool) -> IngestResult:
     meter = RunMeter(suite, "ingest")
-    with suite.staging(meter.run_id) as directory:
+    with suite.staging(meter.run_id) as directory, contextlib.closing(suite.lake.connect()) as connection:
+        job = _SourceIngestion(suite, source, way, connection, directory)
         try:
-            ingestion, reading = _take_in(suite, source, meter, directory)
+            job.run(meter)
         except NotInstalled as error:
             if not may_pass:
                 raise
-            return IngestResult(source.name, None, meter.wall_s, str(error))
+            return IngestResult(
+                source.name, None, meter.wall_s, str(error), derived=job.derived, caught_up=job.caught_up
+            )
         except OSError as error:
             raise IngestFailed(f"{source.file.where}: {error}. Nothing of this delivery was taken in.") from error
-    return IngestResult(source.name, ingestion, meter.wall_s, reading=reading)
+    return IngestResult(source.name, job.ingestion, meter.wall_s, "", job.reading, job.derived, job.caught_up)
 
 
-def _take_in(suite: Suite, source: Source, meter: RunMeter, directory: Path) -> tuple[Ingestion | None, Reading]:
-    with contextlib.closing(suite.lake.connect()) as connection:
-        aside = files_aside(connection, source.name, forgotten=True)
-        files = _pending(connection, source, find_files(source, suite.root, directory), aside)
-        if not files:
-            return None, Reading()
-        use_all_cores(connection)
-        # The lake stays in use as `lake`; the delivery is compared in the instance's own memory.
-        connection.execute(f"SET temp_directory = {literal(str(directory / 'spill'))}")
-        reading, columns = _read(connection, source, files, directory, meter)
-        record_files_aside(suite, source, reading, aside, meter.run_id, meter.started_at)
-        if not reading.taken:
-            return None, reading
-        ingest_id = ledger.newest_ingest_id(connection) + 1
-        counts = (0, 0, 0, 0, 0, None, None)
-        staged = {}
-        if reading.has_rows:
-            counts = connection.execute(system_sql("ingest/counts")).fetchone() or counts
-            staged = _stage(connection, source, columns, ingest_id, directory)
-    read, new, restated, withdrawn, rejected, first, last = counts
-    ingestion = Ingestion(
-        ingest_id=ingest_id,
-        source=source.name,
-        definition=source.fingerprint,
-        files=[{"path": file.path, "sha256": file.sha256, "bytes": file.bytes} for file in reading.taken],
-        rows_read=read,
-        rows_new=new,
-        rows_restated=restated,
-        rows_withdrawn=withdrawn,
-        rows_unchanged=read - new - restated - withdrawn - rejected,
-        rows_rejected=rejected,
-        min_known_at=first,
-        max_known_at=last,
-        ingested_at=meter.started_at,
-        run_id=meter.run_id,
-        snapshot_id=0,
-    )
-    return _commit(suite, source, columns, ingestion, staged, meter), reading
+class _SourceIngestion:
+    """One source's part: its facts made anew if they have to be, then what others have taken in, then what is new."""
 
+    def __init__(
+        self, suite: Suite, source: Source, way: Way, connection: duckdb.DuckDBPyConnection, directory: Path
+    ) -> None:
+        self.suite, self.source, self.way = suite, source, way
+        self.connection, self.directory = connection, directory
+        self.derived: Derived | None = None
+        self.caught_up: list[Ingestion] = []
+        self.reading = Reading()
+        self.ingestion: Ingestion | None = None
 
-def _pending(
-    connection: duckdb.DuckDBPyConnection, source: Source, files: list[DeliveredFile], aside: Sequence[AsideFile]
-) -> list[DeliveredFile]:
-    """Leave out the files taken in before, or forgotten. A list of files is one delivery, read whole if any is new."""
-    rows = connection.execute(system_sql("ingest/known_files"), [source.name, source.fingerprint]).fetchall()
-    known = {sha256 for sha256, _ in rows} | {file.sha256 for file in aside if file.forgotten_at is not None}
-    # Files of no bytes hash alike, and each is a delivery.
-    seen = {path for _, path in rows}
-    new = [file for file in files if file.sha256 not in known or (file.bytes == 0 and file.path not in seen)]
-    return new if isinstance(source.header.files, str) else files if new else []
+    def run(self, meter: RunMeter) -> None:
+        """Do it; what is done already when something fails stays."""
+        recorded = recorded_deliveries(self.connection, self.source)
+        if recorded and self._facts() is None:
+            place = self._place("derived")
+            order = {"keep_gone": self.way.keep_gone, "dry_run": self.way.dry_run}
+            self.derived = derive(self.suite, self.source, recorded, self.connection, place, **order)
+            if self.way.dry_run:
+                return
+            recorded = recorded_deliveries(self.connection, self.source)
+        facts = self._facts() or SourceFacts(table=self.source.name)
+        # The lake stays in use as `lake`; a delivery is compared in the instance's own memory.
+        use_all_cores(self.connection)
+        self.connection.execute(f"SET temp_directory = {literal(str(self.directory / 'spill'))}")
+        self._catch_up([one for one in recorded if facts.derivation not in one.held_by], facts)
+        files = self._pending(find_files(self.source, self.suite.root, self.directory), facts.derivation)
+        if files:
+            self._take_in_new(files, facts, meter)
 
+    def _take_in_new(self, files: list[DeliveredFile], facts: SourceFacts, meter: RunMeter) -> None:
+        place = self._place("new")
+        judged = self._judged(files, facts, meter.started_at, place)
+        self.reading = judged.reading
+        if not self.way.dry_run:
+            aside = files_aside(self.connection, self.source.name, forgotten=True)
+            record_files_aside(self.suite, self.source, judged.reading, aside, meter.run_id, meter.started_at)
+        if judged.reading.taken:
+            self.ingestion = self._take_in(judged, facts, meter, meter.started_at, place)
 
-def _read(
-    connection: duckdb.DuckDBPyConnection,
-    source: Source,
-    files: list[DeliveredFile],
-    directory: Path,
-    meter: RunMeter,
-) -> tuple[Reading, dict[str, str]]:
-    """Read files, and compare their rows with the lake's; where that fails over all of them, one by one."""
-    known = connection.execute(system_sql("ingest/known_files"), [source.name, source.fingerprint]).fetchall()
-    held = table_columns(connection, "sources", source.name) if known else None
-    for one_by_one in (False, True):
-        with _readable(source, files):
-            reading = read_delivery(connection, source, files, directory, held or None, one_by_one=one_by_one)
-            columns = _content_columns(connection, source) if reading.has_rows else {}
-            try:
-                if reading.has_rows:
-                    _compare(connection, source, columns, meter)
-                break
-            except duckdb.Error as error:
-                if one_by_one or not is_of_a_file(error):
-                    raise
-    return reading, columns
+    def _facts(self) -> SourceFacts | None:
+        held = held_facts(self.connection).get(self.source.name)
+        return held.of(self.source) if held is not None else None
 
+    def _place(self, name: str) -> Path:
+        place = self.directory / name
+        place.mkdir()
+        return place
 
-@contextlib.contextmanager
-def _readable(source: Source, files: list[DeliveredFile]) -> Iterator[None]:
-    try:
-        yield
-    except duckdb.Error as error:
-        names = ", ".join(file.path for file in files[:3]) + (" ..." if len(files) > 3 else "")
-        raise IngestFailed(
-            f"{source.file.where}: {names} cannot be read as the source declares it: {error}\n"
-            "Correct the file or the SELECT. Nothing of this delivery was taken in."
-        ) from error
+    def _catch_up(self, missing: Sequence[RecordedDelivery], facts: SourceFacts) -> None:
+        """Take in what only other derivations have, at the instants at which it first reached us."""
+        found = find_deliveries(self.suite, self.source, missing, self.directory)
+        for number, delivery in enumerate(missing):
+            if delivery.ingest_id in found.gone:
+                raise IngestFailed(
+                    f"{self.source.file.where}: a delivery of {delivery.ingested_at}, which was taken in under another"
+                    f" definition of this source, cannot be read again ({found.gone[delivery.ingest_id]}). Put its"
+                    " files back where `files` looks, or where they were. Nothing of it was taken in."
+                )
+            meter = RunMeter(self.suite, "ingest")
+            place = self._place(f"recorded-{number}")
+            judged = self._judged(found.of(delivery), facts, delivery.ingested_at, place)
+            refuse_unread(self.source, judged)
+            self.caught_up.append(self._take_in(judged, facts, meter, delivery.ingested_at, place))
 
+    def _pending(self, files: list[DeliveredFile], derivation: int) -> list[DeliveredFile]:
+        """Leave out files taken in before, or forgotten. A list of files is one delivery, read whole if any is new."""
+        aside = files_aside(self.connection, self.source.name, forgotten=True)
+        rows = self.connection.execute(system_sql("ingest/known_files"), [self.source.name, derivation]).fetchall()
+        known = {sha256 for sha256, _ in rows} | {file.sha256 for file in aside if file.forgotten_at is not None}
+        # Files of no bytes hash alike, and each is a delivery.
+        seen = {path for _, path in rows}
+        new = [file for file in files if file.sha256 not in known or (file.bytes == 0 and file.path not in seen)]
+        return new if not isinstance(self.source.header.files, list) else files if new else []
 
-def _content_columns(connection: duckdb.DuckDBPyConnection, source: Source) -> dict[str, str]:
-    described = connection.execute("DESCRIBE delivery").fetchall()
-    columns = {str(row[0]): str(row[1]) for row in described if row[0] not in ("known_at", "withdrawn")}
-    missing = [name for name in source.key if name not in columns]
-    if missing or "ingest_id" in columns:
-        wrong = f"the key column(s) {missing} are not in its SELECT" if missing else "it selects `ingest_id`"
-        raise DefinitionError(f"{source.file.where}: {wrong}; the columns are: {', '.join(columns)}.")
-    unusable = [f"{name} {kind}" for name, kind in columns.items() if kind.startswith("ENUM") or '"NULL"' in kind]
-    if unusable:
-        raise DefinitionError(f"{source.file.where}: the lake cannot hold {unusable}; cast to VARCHAR or another type.")
-    return columns
+    def _judged(self, files: list[DeliveredFile], facts: SourceFacts, ingested_at: datetime, place: Path) -> Judged:
+        held = held_in_lake(self.connection, facts.table)
+        return read_and_judge(self.connection, self.source, files, place, held, ingested_at)
 
+    def _take_in(
+        self, judged: Judged, facts: SourceFacts, meter: RunMeter, ingested_at: datetime, place: Path
+    ) -> Ingestion:
+        """Stage and commit a delivery that was read and judged."""
+        ingest_id = ledger.newest_ingest_id(self.connection) + 1
+        taken, columns = judged.reading.taken, judged.columns
+        ingestion = Ingestion(
+            ingest_id=ingest_id,
+            source=self.source.name,
+            definition=self.source.fingerprint,
+            files=[{"path": file.path, "sha256": file.sha256, "bytes": file.bytes} for file in taken],
+            ingested_at=ingested_at,
+            run_id=meter.run_id,
+            snapshot_id=0,
+            derivation=facts.derivation,
+            columns=columns,
+            **judged.counts.of_ledger(),  # type: ignore[arg-type]
+        )
+        if self.way.dry_run:
+            return ingestion
+        staged = stage_judged(self.connection, self.source, columns, ingest_id, place) if columns else {}
+        if self.source.header.keep:
+            keep_copies(self.suite.lake, taken)
+        return self._commit(facts.table, columns, ingestion, staged, meter)
 
-def _compare(connection: duckdb.DuckDBPyConnection, source: Source, columns: dict[str, str], meter: RunMeter) -> None:
-    """Make the table `judged`: every row that the lake does not hold, dated, and rejected with a reason or not."""
-    header, listed, name = source.header, quote_all(columns), quote(source.name)
-    present = table_columns(connection, "sources", source.name)
-    for view, statement in (("stored", "ingest/stored"), ("newest", "ingest/newest")):
-        if present:
-            known = ", ".join(
-                quote(c) if c in present else f"NULL::{kind} AS {quote(c)}" for c, kind in columns.items()
+    def _see_that_it_is_there(self, held: HeldFacts | None, table: str) -> None:
+        """See that the facts to which rows are added are still those: upkeep may have dropped them meanwhile."""
+        facts = held.of(self.source) if held is not None else None
+        if held is not None and (facts is None or facts.table != table):
+            raise RunFailed(
+                f"the facts of {self.source.name} were made anew or dropped while a delivery was read; nothing of it"
+                " was taken in. Run this again."
             )
-            extra = {"key": quote_all(source.key)} if view == "newest" else {}
-            connection.execute(system_sql(statement, columns=known, source=name, **extra))
-        else:
-            connection.execute(system_sql("ingest/nothing", view=view, columns=listed))
-    rejects = table_columns(connection, "rejects", source.name)
-    comparable = rejects and all(rejects.get(column) == kind for column, kind in columns.items())
-    connection.execute(
-        system_sql(
-            "ingest/fresh",
-            columns=listed,
-            withdrawn=header.withdrawn or "false",
-            stored="stored" if header.restated_at else "newest",
-            rejected=f"lake.rejects.{name}" if comparable else "newest WHERE false",
-        )
-    )
-    rules = [f"CASE WHEN NOT ({rule}) THEN {literal(title)} END" for title, rule in header.rules.items()]
-    connection.execute(
-        system_sql(
-            "ingest/judge",
-            known_at=header.known_at,
-            restated_at=header.restated_at or "NULL",
-            broken_rules=f"nullif(concat_ws('; ', {', '.join(rules)}), '')" if rules else "NULL",
-            key=quote_all(source.key),
-            same_key=" AND ".join(f"numbered.{quote(key)} = newest.{quote(key)}" for key in source.key),
-            key_is_null=" OR ".join(f"{quote(key)} IS NULL" for key in source.key),
-        ),
-        {"ingested_at": meter.started_at},
-    )
 
-
-def _stage(
-    connection: duckdb.DuckDBPyConnection, source: Source, columns: dict[str, str], ingest_id: int, directory: Path
-) -> dict[str, Path]:
-    staged = {}
-    for schema, statement in (("sources", "ingest/stage_facts"), ("rejects", "ingest/stage_rejects")):
-        path = directory / f"{schema}.parquet"
-        fragments = {"columns": quote_all(columns), "key": quote_all(source.key), "ingest_id": str(ingest_id)}
-        row = connection.execute(system_sql(statement, file=literal(str(path)), **fragments)).fetchone()
-        if row and row[0]:
-            staged[schema] = path
-    return staged
-
-
-def _commit(
-    suite: Suite,
-    source: Source,
-    columns: dict[str, str],
-    ingestion: Ingestion,
-    staged: dict[str, Path],
-    meter: RunMeter,
-) -> Ingestion:
-    size = sum(path.stat().st_size for path in staged.values())
-    with suite.lake.commit(f"ingest {source.name}, run {meter.run_id}") as commit:
-        for schema, more in (("sources", _FACT_COLUMNS), ("rejects", _REJECT_COLUMNS)) if columns else ():
-            as_it_is = ensure_table(commit, schema, source.name, columns | more)
-            if schema in staged:
-                commit.add_rows(schema, source.name, staged[schema], as_it_is=as_it_is)
-        recorded = Ingestion(**{**vars(ingestion), "snapshot_id": commit.snapshot_id})
-        ledger.append(commit, [recorded])
-        run = meter.record(
-            "succeeded",
-            n_rows=ingestion.rows_read,
-            bytes_written=size,
-            definitions=source.fingerprint,
-            ingest_id=ingestion.ingest_id,
-            snapshot_id=commit.snapshot_id,
-        )
-        ledger.append(commit, [run])
-    return recorded
+    def _commit(
+        self, table: str, columns: dict[str, str], ingestion: Ingestion, staged: dict[str, Path], meter: RunMeter
+    ) -> Ingestion:
+        source, size = self.source, sum(path.stat().st_size for path in staged.values())
+        with self.suite.lake.commit(f"ingest {source.name}, run {meter.run_id}") as commit:
+            held = held_facts(commit.connection).get(source.name)
+            self._see_that_it_is_there(held, table)
+            for schema, more in (("sources", FACT_COLUMNS), ("rejects", REJECT_COLUMNS)) if columns else ():
+                as_it_is = ensure_table(commit, schema, table, columns | more)
+                if schema in staged:
+                    commit.add_rows(schema, table, staged[schema], as_it_is=as_it_is)
+            recorded = replace(ingestion, snapshot_id=commit.snapshot_id)
+            ledger.append(commit, [recorded])
+            if held is None:
+                now, run_id = meter.started_at, meter.run_id
+                ledger.append(commit, [first_derivation(source, now, run_id, commit.snapshot_id)])
+            run = meter.record(
+                "succeeded",
+                n_rows=ingestion.rows_read,
+                bytes_written=size,
+                definitions=source.fingerprint,
+                ingest_id=ingestion.ingest_id,
+                snapshot_id=commit.snapshot_id,
+            )
+            ledger.append(commit, [run])
+        return recorded

@@ -17,6 +17,7 @@ from jobs.suite import Suite
 from warehouse.definitions import Source
 from warehouse.errors import AlmanacError, DefinitionError
 from warehouse.lake.lake import table_columns
+from warehouse.ledger.derivations import held_facts
 from warehouse.lineage.sample_files import describe, describe_over_samples, readers_of
 from warehouse.lineage.selects import trace_query
 from warehouse.lineage.suite_graph import SourceColumns
@@ -69,7 +70,11 @@ def _lake_columns(suite: Suite, source: Source) -> dict[str, str]:
     if not suite.lake.exists():
         return {}
     with suite.lake.reading() as connection:
-        found = table_columns(connection, "sources", source.name)
+        held = held_facts(connection).get(source.name)
+        facts = held.of(source) if held is not None else None
+        # What a loader brings is never looked at: facts under an earlier definition are better than nothing.
+        table = facts.table if facts is not None else source.name if source.header.loader is not None else ""
+        found = table_columns(connection, "sources", table) if table else {}
     return {name: kind for name, kind in found.items() if name not in _OF_THE_SUITE}
 
 

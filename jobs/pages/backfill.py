@@ -19,7 +19,7 @@ from jobs.pages.states import Kind, grid_pages, page_states
 from jobs.progress import Progress, Silent
 from jobs.suite import Suite
 from warehouse.definitions import Product
-from warehouse.ledger import records as ledger
+from warehouse.ledger.derivations import facts_needed
 from warehouse.ledger.records import ModelRecord
 
 Only = Literal["missing", "failed", "stale", "rolled-back", "all"]
@@ -128,7 +128,7 @@ def prepare_backfill(suite: Suite, order: BackfillOrder) -> BackfillPlan:
         states = page_states(suite, product, grid, order.kind, connection)
         chosen = [state for state in states if state.is_wanted(order.only)]
         pages = [state.as_of for state in chosen]
-        facts = ledger.source_facts(connection)
+        facts = facts_needed(connection, suite.definitions.sources_of(product))
         per_commit = batch_size(connection, product, order.pages_per_commit).pages()
         job = "features" if order.features_only else "predict"
         cost = estimate_cost(connection, product.name, job, len(pages), per_commit)

@@ -23,6 +23,7 @@ from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import RunFailed
 from warehouse.ledger import records as ledger
+from warehouse.ledger.derivations import source_facts
 from warehouse.ledger.records import ModelRecord, PageRecord
 from warehouse.operations.leases import Leases, pages_held
 
@@ -125,8 +126,13 @@ class _Worklist:
         if self.wanted.models is None or not self.wanted.pages:
             return set()
         records = ledger.published_pages(self.connection, self.product.name, "features", self.wanted.pages)
-        staleness = Staleness(self.suite.definitions, self.product, ledger.source_facts(self.connection))
+        staleness = self._staleness()
         return {page for page, record in records.items() if staleness.why(record) is None}
+
+    def _staleness(self) -> Staleness:
+        definitions = self.suite.definitions
+        facts = source_facts(self.connection, definitions.sources_of(self.product))
+        return Staleness(definitions, self.product, facts)
 
     def _next_batch(self, left: Sequence[datetime], start: int) -> list[datetime]:
         version = self.wanted.version_of(left[start])
@@ -181,7 +187,7 @@ class _Worklist:
         tried = ledger.attempts_since(self.connection, self.product.name, self.wanted.kind, self.began_at)
         if not any(page in tried for page in pages):
             return {}
-        staleness = Staleness(self.suite.definitions, self.product, ledger.source_facts(self.connection))
+        staleness = self._staleness()
         undone = ledger.rollbacks(self.connection, self.product.name)
         # Somebody put these back since we began, and does not want what we would make.
         put_back = {page for page, rollback in undone.items() if rollback.snapshot_id > self.began_at}

@@ -26,6 +26,7 @@ from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
+from warehouse.ledger.derivations import facts_needed
 from warehouse.pages.labels import compute_labels
 from warehouse.sandbox import Sandbox
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
@@ -102,7 +103,7 @@ def ensure_feature_pages(suite: Suite, product: Product, pages: Sequence[datetim
     """Publish the feature pages that are missing or out of date; they are pages too, with no model."""
     with suite.lake.reading() as connection:
         present = ledger.published_pages(connection, product.name, "features")
-        facts = ledger.source_facts(connection)
+        facts = facts_needed(connection, suite.definitions.sources_of(product))
     staleness = Staleness(suite.definitions, product, facts)
     pages_wanted = [page for page in pages if page not in present or staleness.why(present[page])]
     progress.start("features", len(pages))

@@ -158,7 +158,7 @@ class _BatchOfPages:
         self.suite, self.order, self.product = suite, order, order.product
         self.batch, self.sandbox = batch, batch.sandbox
         self.directory, self.meter, self.progress = directory, meter, progress
-        self.staleness = Staleness(suite.definitions, order.product, self.sandbox.facts)
+        self.staleness = Staleness(suite.definitions, order.product, self.sandbox.facts_of(suite.definitions.sources))
         self.definitions = self.staleness.fingerprint
         self.staged: list[StagedRows] = []
         self.bytes_staged = 0
@@ -294,8 +294,7 @@ class _BatchOfPages:
         what = f"{len(passed)} pages of {product.name}" if len(passed) != 1 else f"{product.name} {min(passed)}"
         with self.suite.lake.commit(f"{what}, {run}") as commit:
             if passed:
-                texts = self.suite.definitions.texts_of(product)
-                record_definitions(commit, product, self.definitions, texts, self.suite.clock())
+                record_definitions(commit, product, self.definitions, self.suite.definitions, self.suite.clock())
                 result.published = publish(commit, product, self.staged, passed, self.sandbox.snapshot_id)
             marked = [*self._rejected(result, features), *self._failed()]
             ledger.append(commit, [replace(record, snapshot_id=commit.snapshot_id) for record in marked])

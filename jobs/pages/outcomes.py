@@ -13,11 +13,13 @@ from datetime import datetime
 from functools import cache
 
 from jobs.metering import RunMeter
+from jobs.progress import Progress
 from jobs.suite import Suite
 from warehouse.definitions import Product
-from warehouse.errors import PublishFailed, RunFailed
+from warehouse.errors import PublishFailed, RunFailed, UsageError
 from warehouse.facts.watermarks import Watermarks
 from warehouse.ledger import records as ledger
+from warehouse.ledger.derivations import facts_needed
 from warehouse.ledger.records import PageRecord
 from warehouse.operations.leases import Leases
 from warehouse.pages.labels import compute_labels, labels_are_settled
@@ -71,6 +73,18 @@ def settle_labels(suite: Suite, product: Product) -> int:
     return n_made
 
 
+def settle_where_possible(suite: Suite, progress: Progress) -> None:
+    """Bring the outcomes of all products up to date, but for those whose sources wait to be ingested again."""
+    for product in suite.definitions.products.values():
+        try:
+            with suite.lake.reading() as connection:
+                facts_needed(connection, suite.definitions.sources_read([product.label]))
+        except UsageError as why:
+            progress.warn(f"the outcomes of {product.name} stay as they are: {why}")
+        else:
+            settle_labels(suite, product)
+
+
 def _leased_as(product: Product) -> str:
     """Name what is leased: the labels of a page, and not the page."""
     return f"labels of {product.name}"
@@ -92,9 +106,8 @@ def _unsettled(
     with suite.lake.reading() as connection:
         pages = ledger.published_pages(connection, product.name, "predictions", among)
         stored = ledger.published_pages(connection, product.name, "labels", among)
-        known = ledger.source_facts(connection)
         read = definitions.sources_read([product.label])
-        facts = [known.get(source.name, ledger.SourceFacts()) for source in read]
+        facts = list(facts_needed(connection, read).values())
         watermarks = Watermarks(connection, ledger.newest_ingest_id(connection))
 
         @cache

@@ -23,7 +23,7 @@ from warehouse.batching.range_pass import range_forms
 from warehouse.batching.ranges import RangeForm, Reason
 from warehouse.definitions import Definitions, Product
 from warehouse.lake.lake import table_columns
-from warehouse.ledger import records as ledger
+from warehouse.ledger.derivations import held_facts, source_facts
 from warehouse.pages.lifted_checks import lifted_checks
 from warehouse.sandbox import source_columns
 
@@ -177,8 +177,8 @@ def _span(states: Iterable[PageState]) -> Span:
 
 def ways_of(definitions: Definitions, product: Product, connection: duckdb.DuckDBPyConnection) -> list[Way]:
     """Say which way each feature group of a product goes where many pages are made; `connection` reads the lake."""
-    columns_of = functools.partial(source_columns, connection)
-    facts = ledger.source_facts(connection)
+    columns_of = functools.partial(source_columns, connection, held_facts(connection))
+    facts = source_facts(connection, definitions.sources.values())
     groups = definitions.groups_of(product)
     ranges = range_forms(definitions, groups, facts, columns_of)
     made = {name for name, form in ranges.items() if not isinstance(form, Reason)}
@@ -201,8 +201,9 @@ def check_ways_of(definitions: Definitions, product: Product, connection: duckdb
     if not features:
         return []
     page = {**features, product.score_column: "DOUBLE", "model_version": "VARCHAR"}
-    columns_of = functools.partial(source_columns, connection)
-    found = lifted_checks(definitions, product, page, ledger.source_facts(connection), columns_of)
+    columns_of = functools.partial(source_columns, connection, held_facts(connection))
+    facts = source_facts(connection, definitions.sources.values())
+    found = lifted_checks(definitions, product, page, facts, columns_of)
     return [
         CheckWay(name, "plain", str(form)) if isinstance(form, Reason) else CheckWay(name, "lifted", None)
         for name, form in found.items()

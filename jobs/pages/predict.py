@@ -16,6 +16,7 @@ from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.ledger import records as ledger
+from warehouse.ledger.derivations import facts_needed
 from warehouse.ledger.records import ModelRecord, Rollback, SourceFacts
 
 
@@ -122,7 +123,7 @@ def writers(
     """
     with suite.lake.reading() as connection:
         history = model_history(connection, product.name)
-        facts = ledger.source_facts(connection)
+        facts = facts_needed(connection, suite.definitions.sources_of(product))
     refuse_before_all_data(suite, product, pages, facts)
     if version is not None:
         model = history.version(version)

@@ -19,6 +19,7 @@ from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.ledger import records as ledger
+from warehouse.ledger.derivations import source_facts
 from warehouse.ledger.records import PageRecord, Rollback
 from warehouse.operations.leases import pages_held
 
@@ -139,7 +140,7 @@ def page_states(
             return page_states(suite, product, pages, kind, opened)
     attempts = ledger.newest_attempts(connection, product.name, kind, min(pages), max(pages))
     history = model_history(connection, product.name)
-    staleness = Staleness(suite.definitions, product, ledger.source_facts(connection))
+    staleness = Staleness(suite.definitions, product, source_facts(connection, suite.definitions.sources_of(product)))
     running = pages_held(suite.lake, product.name)
     rolled_back = ledger.rollbacks(connection, product.name) if kind == "predictions" else {}
     judge = _Judge(history, staleness, kind)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 
+from jobs.facts.replayable import what_is_gone
 from jobs.facts.source_columns import find_columns
 from jobs.suite import Clock, Suite, almanac_version
 from warehouse.batching.many_pages import ENTITIES
@@ -20,6 +21,7 @@ from warehouse.facts.files_aside import files_aside
 from warehouse.facts.promises import broken_promises
 from warehouse.lake.extensions import REQUIRED, extension_file
 from warehouse.lake.lake import Lake
+from warehouse.ledger.derivations import derivation_column, held_facts, why_no_facts
 from warehouse.lineage.binding import bind_suite
 from warehouse.sandbox import Sandbox
 from warehouse.system_sql import literal, system_sql
@@ -54,7 +56,7 @@ def doctor(root: Path, clock: Clock) -> list[Finding]:
     counts = f"{len(definitions.sources)} sources, {len(definitions.groups)} feature groups"
     findings.append(Finding("definitions", "ok", f"{counts}, {len(definitions.products)} products"))
     suite = Suite(root.resolve(), definitions, Lake(root.resolve() / "lake"), clock)
-    return findings + _lake(suite.lake, definitions, clock) + _sums(suite)
+    return findings + _lake(suite) + _sums(suite)
 
 
 def _sums(suite: Suite) -> list[Finding]:
@@ -84,17 +86,33 @@ def _extension(name: str) -> Finding:
     return Finding(f"extension {name}", "ok", "loads")
 
 
-def _lake(lake: Lake, definitions: Definitions, clock: Clock) -> list[Finding]:
+def _derivations(suite: Suite, connection: duckdb.DuckDBPyConnection) -> list[Finding]:
+    """Say which sources have no facts under their definition, and of which not all could be made anew."""
+    held, findings = held_facts(connection), []
+    for name, source in suite.definitions.sources.items():
+        if name in held and held[name].of(source) is None:
+            findings.append(Finding(f"source {name}", "warning", why_no_facts(source, held[name])))
+        gone = what_is_gone(suite, source, connection) if name in held else None
+        if gone is not None:
+            findings.append(Finding(f"source {name}", "warning", gone))
+    return findings
+
+
+def _lake(suite: Suite) -> list[Finding]:
+    lake, definitions = suite.lake, suite.definitions
     if not lake.exists():
         return [Finding("lake", "warning", "there is none yet; run `almanac ingest`")]
     try:
         with lake.reading() as connection:
             gone = [path for path in _data_files(connection) if not Path(path).exists()]
-            late = connection.execute(system_sql("doctor/arrivals")).fetchall()
-            deliveries = _deliveries(connection, definitions, clock)
+            late = connection.execute(
+                system_sql("doctor/arrivals", derivation=derivation_column(connection))
+            ).fetchall()
+            again = _derivations(suite, connection)
+            deliveries = _deliveries(connection, definitions, suite.clock)
         with Sandbox(lake) as sandbox:
-            findings = [Finding("lake", "ok", f"snapshot {sandbox.snapshot_id}, {len(sandbox.facts)} sources ingested")]
-            findings += _bindings(sandbox, definitions, clock)
+            findings = [Finding("lake", "ok", f"snapshot {sandbox.snapshot_id}, {len(sandbox.held)} sources ingested")]
+            findings += _bindings(sandbox, definitions, suite.clock) + again
     except AlmanacError as error:
         return [Finding("lake", "error", str(error))]
     findings += deliveries
@@ -129,7 +147,7 @@ def _bindings(sandbox: Sandbox, definitions: Definitions, clock: Clock) -> list[
     findings = []
     for product in definitions.products.values():
         sources = definitions.sources_of(product)
-        if not all(source.name in sandbox.facts for source in sources):
+        if not all(source.name in sandbox.held for source in sources):
             findings.append(Finding(f"product {product.name}", "warning", "some of its sources were never ingested"))
             continue
         try:

@@ -152,12 +152,13 @@ def _of_source_column(lineage: SuiteLineage, source: str, column: str, new_type:
     in_lake = lineage.suite.lake.exists()
     if in_lake and not new_type:
         answer.notes.append(
-            f"This lake keeps the column in sources.{source}, NULL for facts that come without it: here queries go on"
-            " running on that. What is said to break is what breaks in a lake made anew."
+            f"Once the SELECT of {source} is without it, `almanac ingest` makes the facts anew without it; those"
+            " of before stay for definitions that read it. A file that lacks it is taken in with NULLs, or set aside."
         )
     if in_lake and new_type:
         answer.notes.append(
-            "In this lake columns keep their type or widen: a run that would store another type is refused."
+            f"Once the SELECT of {source} gives this type, `almanac ingest` makes the facts anew with it. Under one"
+            " definition columns keep their type or widen: a delivery of another type is refused."
         )
     return answer
 

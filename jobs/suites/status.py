@@ -11,6 +11,7 @@ from jobs.suite import Suite
 from warehouse.facts.files_aside import files_aside
 from warehouse.facts.promises import broken_promises
 from warehouse.ledger import records as ledger
+from warehouse.ledger.derivations import derivation_column
 from warehouse.system_sql import system_sql
 
 
@@ -33,7 +34,7 @@ def status(suite: Suite) -> Status:
     snapshot_id = suite.lake.newest_snapshot()
     with suite.lake.reading(snapshot_id) as connection:
         products = [_product_row(connection, suite, name, now) for name in suite.definitions.products]
-        sources = connection.execute(system_sql("status/sources")).fetchall()
+        sources = connection.execute(system_sql("status/sources", derivation=derivation_column(connection))).fetchall()
         troubles = connection.execute(system_sql("status/troubles")).fetchall()
         failed = connection.execute(system_sql("status/failed_runs")).fetchall()
         aside = files_aside(connection)

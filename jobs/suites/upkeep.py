@@ -19,6 +19,7 @@ from typing import Self
 
 import filelock
 
+from jobs.facts.replayable import drop_unused_derivations
 from jobs.suite import Suite
 from warehouse.lake.compaction import compact
 from warehouse.lake.lake import Lake
@@ -51,6 +52,8 @@ class UpkeepResult:
         Staging directories and model artifacts of runs that are gone.
     forgotten_ticks
         Ticks that the clock's book no longer has.
+    derivations
+        Tables of facts under definitions of long ago, which can be made again, that were dropped.
     left
         Tables whose files could not be merged, by name, each with the reason.
     """
@@ -65,6 +68,7 @@ class UpkeepResult:
     waiting_files: int
     abandoned_runs: int
     forgotten_ticks: int
+    derivations: list[str]
     left: dict[str, str]
 
 
@@ -76,8 +80,8 @@ def upkeep(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE) -> Up
     suite
         Whose lake.
     keep
-        How long superseded pages can still be read. What is published stays, and so do the states at which model
-        versions were registered.
+        How long superseded pages can still be read, and facts under definitions that nobody uses are left. What is
+        published stays, and so do the states at which model versions were registered.
     grace
         How long retired files are left to readers that began before.
 
@@ -91,6 +95,7 @@ def upkeep(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE) -> Up
         pass
     abandoned = sum(_clear_if_abandoned(directory) for directory in _staging_directories(lake))
     freed = _delete_retired(lake, now - grace)
+    derivations = drop_unused_derivations(suite, now - keep)
     compaction = compact(lake)
     with lake.maintaining() as connection:
         snapshots = expire_snapshots(connection, min(now - max(keep, grace), _oldest_run(lake) or now))
@@ -109,6 +114,7 @@ def upkeep(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE) -> Up
         waiting,
         abandoned + artifacts,
         _forget_what_is_long_over(suite),
+        derivations,
         compaction.left,
     )
 

@@ -83,7 +83,7 @@ def register(
         artifact = _moved(staged, suite.lake.artifacts / product.name / f"{version}-{meter.run_id}")
         where = artifact.relative_to(suite.lake.root).as_posix()
         model = _record(suite, labelled, meter, trained, (version, definitions, where, sha256), order.reason)
-        record_definitions(commit, product, definitions, suite.definitions.texts_of(product), suite.clock())
+        record_definitions(commit, product, definitions, suite.definitions, suite.clock())
         ledger.append(commit, [model])
         goes_live, why = _goes_live(product, history, judged, model, verdict, order.may_promote)
         starts = [model.label_cutoff] if goes_live else []

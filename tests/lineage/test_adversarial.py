@@ -272,7 +272,7 @@ def test_a_model_that_was_given_a_feature_cannot_score_without_it(original: Suit
     broken = {(item.kind, item.name): item.why for item in answer.breaks}
     assert "colour" in broken["model", f"{PRODUCT}.v1"]
     assert "v1 cannot score" in broken["predictions", PRODUCT]
-    assert any("This lake keeps the column" in note for note in answer.notes)
+    assert any("makes the facts anew without it" in note for note in answer.notes)
     group = root / "sql/features/depot_newest.sql"
     group.write_text(group.read_text().replace("EXCLUDE (", "EXCLUDE (colour, "))
     with pytest.raises(ScoringFailed, match="colour"):

@@ -124,4 +124,4 @@ def test_a_query_that_cannot_be_traced_is_marked_and_explained(starter: Path) ->
 def test_the_versions_that_were_given_a_feature_are_named(trained: Suite) -> None:
     printed = said(trained.root, "lineage", "late_order.courier_open_parcels")
     assert "model late_order v1" in printed
-    assert "This lake keeps the column" in almanac(trained.root, "impact", "orders.depot").stderr
+    assert "makes the facts anew without it" in almanac(trained.root, "impact", "orders.depot").stderr

@@ -152,7 +152,7 @@ def test_those_checks_are_lifted_and_others_are_not(bench: Bench) -> None:
         bench.suite.definitions,
         product,
         {**page, "probability": "DOUBLE"},
-        bench.sandbox.facts,
+        bench.sandbox.facts_of(bench.suite.definitions.sources),
         bench.sandbox.source_columns,
     )
     reasons = {name: str(way) for name, way in ways.items() if not isinstance(way, lifted_checks.LiftedForm)}

@@ -100,7 +100,8 @@ class LiftedPass:
         table
             Gives the full name of the batch's table of a query.
         """
-        found = lifted_forms(definitions, queries, sandbox.facts, sandbox.source_columns, made)
+        self._facts = sandbox.facts_of(definitions.sources)
+        found = lifted_forms(definitions, queries, self._facts, sandbox.source_columns, made)
         self.forms = {name: form for name, form in found.items() if isinstance(form, LiftedForm)}
         self._read = {table for name, query in queries if name in self.forms for table in query.tables}
         self._sandbox, self._definitions, self._table = sandbox, definitions, table
@@ -117,7 +118,7 @@ class LiftedPass:
         workers
             How many slices of pages are worked on at a time.
         """
-        slices = slices_of(pages, self._read, self._sandbox.facts)
+        slices = slices_of(pages, self._read, self._facts)
         lacking: dict[str, list[datetime]] = {}
         with ThreadPoolExecutor(max_workers=max(1, min(workers, len(slices)))) as pool:
             for found in pool.map(lambda part: self._fill_slice(part, columns), slices):

@@ -88,6 +88,6 @@ def _source_view(sandbox: Sandbox, source: Source, view: str, last: datetime) ->
         "horizon": timestamp_literal(earlier(last, source.header.arrives_within)),
         "ingest_id": str(sandbox.ingest_id),
     }
-    if sandbox.facts.get(source.name, SourceFacts()).has_versions:
+    if sandbox.facts_of({source.name: source})[source.name].has_versions:
         return system_sql("lifting/versioned_source", key=quote_all(source.key), **fragments)
     return system_sql("lifting/source", **fragments)

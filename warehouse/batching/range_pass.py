@@ -78,7 +78,7 @@ class RangePass:
         cursor: duckdb.DuckDBPyConnection,
         schema: str,
     ) -> None:
-        found = range_forms(definitions, groups, sandbox.facts, sandbox.source_columns)
+        found = range_forms(definitions, groups, sandbox.facts_of(definitions.sources), sandbox.source_columns)
         self.forms = {name: form for name, form in found.items() if isinstance(form, RangeForm)}
         self._sandbox, self._definitions, self._cursor = sandbox, definitions, cursor
         self._schema = f"memory.{schema}"

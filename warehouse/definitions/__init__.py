@@ -3,6 +3,6 @@
 from warehouse.definitions.features import FeatureGroup
 from warehouse.definitions.product import FeatureUse, Product
 from warehouse.definitions.source import Source
-from warehouse.definitions.suite import Definitions, load_definitions
+from warehouse.definitions.suite import Definitions, load_definitions, source_from_text
 
-__all__ = ["Definitions", "FeatureGroup", "FeatureUse", "Product", "Source", "load_definitions"]
+__all__ = ["Definitions", "FeatureGroup", "FeatureUse", "Product", "Source", "load_definitions", "source_from_text"]

@@ -33,6 +33,7 @@ class SourceHeader(Strict):
     expect: Expectation | None = None
     watermark: str | None = None
     rules: dict[str, str] = Field(default_factory=dict)
+    keep: bool = False
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
@@ -80,6 +81,14 @@ class Source:
     @property
     def fingerprint(self) -> str:
         """A hash of what the source means: its parsed query, and the header's keys that bear on rows."""
+        return self._hash(self.header.arrives_within.total_seconds())
+
+    @property
+    def facts_fingerprint(self) -> str:
+        """A hash of what bears on the facts: all of `fingerprint` but `arrives_within`, which sandboxes add to them."""
+        return self._hash(None)
+
+    def _hash(self, arrives_within_s: float | None) -> str:
         from warehouse.queries.checked_query import fingerprint_of
 
         header = self.header
@@ -89,6 +98,6 @@ class Source:
             header.known_at,
             header.restated_at,
             header.withdrawn,
-            header.arrives_within.total_seconds(),
+            arrives_within_s,
             header.rules,
         )

@@ -55,6 +55,11 @@ def read_sql_file(path: Path, root: Path, problems: list[str]) -> SqlFile | None
     except (OSError, UnicodeDecodeError) as error:
         problems.append(f"{where}: cannot be read: {error}.")
         return None
+    return split_header(text, where, problems)
+
+
+def split_header(text: str, where: str, problems: list[str]) -> SqlFile | None:
+    """Split the header off the text of a SQL file; one without is a problem."""
     start = len(text) - len(text.lstrip())
     end = text.find("*/", start)
     if not text.startswith("/*", start) or end < 0:

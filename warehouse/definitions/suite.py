@@ -21,7 +21,7 @@ from warehouse.definitions.product import (
     ProductHeader,
 )
 from warehouse.definitions.source import SYSTEM_COLUMNS, Source, SourceHeader
-from warehouse.definitions.sql_file import SqlFile, read_header, read_sql_file
+from warehouse.definitions.sql_file import SqlFile, read_header, read_sql_file, split_header
 from warehouse.definitions.yaml_text import validate
 from warehouse.errors import DefinitionError, NotFoundError, QueryRefused
 from warehouse.queries.checked_query import CheckedQuery, check_expression, check_query, fingerprint_of
@@ -106,9 +106,12 @@ class Definitions:
         """Give the text of every file that bears on a product's pages, by its path in the suite."""
         texts = dict(product.files)
         texts |= {group.file.where: group.file.text for group in self.groups_of(product)}
-        queries = [product.entities, product.label, *(group.query for group in self.groups_of(product))]
-        texts |= {source.file.where: source.file.text for source in self.sources_read(queries)}
+        texts |= {source.file.where: source.file.text for source in self.sources_behind(product)}
         return texts
+
+    def sources_behind(self, product: Product) -> list[Source]:
+        """Give the sources that a product's pages and labels are made from."""
+        return self.sources_read([product.entities, product.label, *(one.query for one in self.groups_of(product))])
 
 
 def _named(items: Mapping[str, T], name: str, kind: str, folder: str) -> T:
@@ -230,6 +233,14 @@ def _read_source(name: str, file: SqlFile, problems: list[str]) -> Source | None
     if taken:
         problems.append(f"{file.where}: the key has {taken}, which the suite adds itself; choose other columns.")
     return Source(name, file, header, query)
+
+
+def source_from_text(name: str, text: str) -> Source | None:
+    """Read a source from the text that its file once had; None if that is no source any more."""
+    problems: list[str] = []
+    file = split_header(text, f"sql/sources/{name}.sql", problems)
+    source = _read_source(name, file, problems) if file is not None else None
+    return source if not problems else None
 
 
 def _read_group(name: str, file: SqlFile, problems: list[str], *, names: set[str]) -> FeatureGroup | None:

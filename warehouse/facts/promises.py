@@ -14,6 +14,7 @@ from warehouse.definitions import Source
 from warehouse.definitions.durations import duration_text
 from warehouse.facts.watermarks import Watermarks
 from warehouse.ledger import records as ledger
+from warehouse.ledger.derivations import derivation_column
 from warehouse.system_sql import system_sql
 
 #: Of fewer deliveries nobody can tell what is usual.
@@ -37,7 +38,9 @@ def broken_promises(connection: duckdb.DuckDBPyConnection, sources: Iterable[Sou
         if source.header.expect is None:
             continue
         values = [source.name, not isinstance(source.header.files, list)]
-        volumes = connection.execute(system_sql("ingest/volumes"), values).fetchall()
+        volumes = connection.execute(
+            system_sql("ingest/volumes", derivation=derivation_column(connection)), values
+        ).fetchall()
         if volumes:
             found += _deliveries(source, watermarks, now)
             found += _volume(source, [float(rows) for _, rows, _ in volumes])

@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 import duckdb
 
 from warehouse.definitions import Source
+from warehouse.ledger.derivations import derivation_column, source_facts
 from warehouse.system_sql import quote, system_sql
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -108,11 +109,15 @@ class Watermarks:
         return self._read[source.name]
 
     def _look(self, source: Source) -> list[Delivered]:
-        query, values = system_sql("watermarks/ingestions"), [source.name, self._ingest_id]
+        held = source_facts(self._connection, [source]).get(source.name)
+        if held is None:
+            return []
+        query = system_sql("watermarks/ingestions", derivation=derivation_column(self._connection))
+        values = [source.name, self._ingest_id, held.derivation]
         ingestions = self._connection.execute(query, values).fetchall()
         if not any(n_rows for _, _, n_rows in ingestions):
             return []
-        facts = {"source": f"sources.{quote(source.name)}", "ingest_id": str(self._ingest_id)}
+        facts = {"source": f"sources.{quote(held.table)}", "ingest_id": str(self._ingest_id)}
         header, stated, stretches = source.header, dict[int, datetime](), dict[int, list[Stretch]]()
         if header.watermark is not None:
             statement = system_sql("watermarks/stated", watermark=header.watermark, **facts)

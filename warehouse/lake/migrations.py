@@ -30,6 +30,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/extend", "how versions were trained, and decisions with their gates"),
     Migration("ledger/create_rollbacks", "pages that were rolled back"),
     Migration("ledger/views", "published pages and costs as views"),
+    Migration("ledger/create_derivations", "which facts are facts under which definition of their source"),
 )
 
 

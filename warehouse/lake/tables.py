@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import duckdb
+
 from warehouse.errors import UsageError
 from warehouse.lake.lake import Commit, table_columns
 from warehouse.system_sql import quote
@@ -37,18 +41,39 @@ def ensure_table(commit: Commit, schema: str, table: str, columns: dict[str, str
         declared = ", ".join(f"{quote(name)} {kind}" for name, kind in columns.items())
         commit.execute(f"CREATE TABLE {target} ({declared})")
         return True
+    return widen_table(commit.connection, target, present, columns, f"{schema}.{table}")
+
+
+def widen_table(
+    connection: duckdb.DuckDBPyConnection,
+    target: str,
+    present: Mapping[str, str],
+    columns: Mapping[str, str],
+    named: str,
+) -> bool:
+    """Add to a table the columns that it lacks, and widen those that have become wider; see `ensure_table`.
+
+    Parameters
+    ----------
+    target, present
+        The table, quoted, and its columns.
+    columns
+        Those that it is to have.
+    named
+        The table as people know it.
+    """
     same = True
     for name, kind in columns.items():
         there = present.get(name)
         if there is None:
-            commit.execute(f"ALTER TABLE {target} ADD COLUMN {quote(name)} {kind}")
+            connection.execute(f"ALTER TABLE {target} ADD COLUMN {quote(name)} {kind}")
         elif _is_wider(kind, there):
-            commit.execute(f"ALTER TABLE {target} ALTER COLUMN {quote(name)} SET DATA TYPE {kind}")
+            connection.execute(f"ALTER TABLE {target} ALTER COLUMN {quote(name)} SET DATA TYPE {kind}")
         elif _is_wider(there, kind):
             same = False
         elif there != kind:
             raise UsageError(
-                f"{schema}.{table}: the column {name} is {there} in the lake and {kind} in the definition; columns"
+                f"{named}: the column {name} is {there} in the lake and {kind} in the definition; columns"
                 f" keep their type, or widen. Cast it to {there}, or give the new one another name."
             )
     return same

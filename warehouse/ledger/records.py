@@ -45,6 +45,8 @@ class Ingestion:
     ingested_at: datetime
     run_id: str
     snapshot_id: int
+    derivation: int = 1
+    columns: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ class DefinitionsRecord:
     product: str
     recorded_at: datetime
     files: dict[str, str]
+    derivations: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -242,6 +245,7 @@ _KINDS = {
     "datetime": "TIMESTAMP",
     "list[str]": "VARCHAR[]",
     "dict[str, str]": "MAP(VARCHAR, VARCHAR)",
+    "dict[str, int]": "MAP(VARCHAR, BIGINT)",
     "dict[str, float]": "MAP(VARCHAR, DOUBLE)",
     "list[SourceFile]": "STRUCT(path VARCHAR, sha256 VARCHAR, bytes BIGINT)[]",
 }
@@ -257,28 +261,23 @@ def append(commit: Commit, records: Sequence[Record]) -> None:
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """What the ledger knows of a source: how often it was ingested, and whether any row has newer versions."""
+    """What the ledger knows of a source's facts: what was ingested, whether any row has newer versions.
+
+    They are the table `table`, which is there from the snapshot `since` on.
+    """
 
     ingest_id: int = 0
     has_versions: bool = False
     n_rows: int = 0
     ingestions: list[tuple[int, datetime | None]] = field(default_factory=list)
+    table: str = ""
+    derivation: int = 1
+    since: int = 0
 
     def newer_than(self, ingest_id: int, before: datetime) -> int | None:
         """Give the first ingestion after `ingest_id` that brought facts known before `before`, if any."""
         late = (i for i, known in self.ingestions if i > ingest_id and known is not None and known < before)
         return min(late, default=None)
-
-
-def source_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, SourceFacts]:
-    """Read, for every source that was ever ingested, what the ledger knows of it."""
-    rows = connection.execute(system_sql("ledger/source_facts")).fetchall()
-    return {
-        str(source): SourceFacts(
-            ingest_id, bool(versions), n_rows, [(item["ingest_id"], item["min_known_at"]) for item in each]
-        )
-        for source, ingest_id, versions, n_rows, each in rows
-    }
 
 
 def newest_snapshot(connection: duckdb.DuckDBPyConnection) -> int:

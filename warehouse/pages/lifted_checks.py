@@ -97,7 +97,8 @@ class LiftedChecks:
         duckdb.Error
             If it fails, on whichever page.
         """
-        slices = slices_of(pages, check.query.tables, self._sandbox.facts)
+        facts = self._sandbox.facts_of(self._definitions.sources)
+        slices = slices_of(pages, check.query.tables, facts)
         found: dict[datetime, Finding] = {}
         with ThreadPoolExecutor(max_workers=max(1, min(self._workers, len(slices)))) as pool:
             for part in pool.map(lambda some: self._find_in_slice(check, form, some, rows), slices):

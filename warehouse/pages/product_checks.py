@@ -108,7 +108,8 @@ class OwnChecks:
     def _lift(self) -> None:
         sandbox, definitions = self._batch.sandbox, self._batch.definitions
         types = self._rows.types
-        ways = lifted_checks(definitions, self._batch.product, types, sandbox.facts, sandbox.source_columns)
+        facts = sandbox.facts_of(definitions.sources)
+        ways = lifted_checks(definitions, self._batch.product, types, facts, sandbox.source_columns)
         forms = {name: form for name, form in ways.items() if isinstance(form, LiftedForm)}
         self._trials.try_out(
             "lifted",

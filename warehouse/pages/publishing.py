@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from warehouse.definitions import Product
+from warehouse.definitions import Definitions, Product
 from warehouse.lake.lake import Commit
 from warehouse.lake.tables import ensure_table
 from warehouse.ledger import records as ledger
+from warehouse.ledger.derivations import source_facts
 from warehouse.ledger.records import DefinitionsRecord, GridRecord, PageRecord, Record
 from warehouse.pages.views import ensure_views
 from warehouse.system_sql import exact_path, quote, system_sql
@@ -87,13 +88,19 @@ def _replace(
 
 
 def record_definitions(
-    commit: Commit, product: Product, definitions: str, texts: Mapping[str, str], now: datetime
+    commit: Commit, product: Product, fingerprint: str, definitions: Definitions, now: datetime
 ) -> None:
-    """Keep the text of a product's definitions and its page grid, if the ledger does not have them yet."""
+    """Keep the text of a product's definitions, which facts they read, and its page grid, if the ledger has them not.
+
+    `fingerprint` is the one that the pages or the model bear.
+    """
     records: list[Record] = []
-    known = commit.execute("SELECT 1 FROM ledger.definitions WHERE definitions = $1 LIMIT 1", [definitions])
+    known = commit.execute("SELECT 1 FROM ledger.definitions WHERE definitions = $1 LIMIT 1", [fingerprint])
     if known.fetchone() is None:
-        ledger.append(commit, [DefinitionsRecord(definitions, product.name, now, dict(texts))])
+        facts = source_facts(commit.connection, definitions.sources_behind(product))
+        read = {name: found.derivation for name, found in facts.items()}
+        texts = definitions.texts_of(product)
+        ledger.append(commit, [DefinitionsRecord(fingerprint, product.name, now, texts, read)])
     pages = product.header.pages
     row = commit.execute(system_sql("ledger/newest_grid"), [product.name]).fetchone()
     if row != (pages.cron, pages.zone, pages.since):

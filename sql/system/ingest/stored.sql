@@ -1,4 +1,4 @@
--- What the lake holds of a source: every version of every fact, and which is the newest.
+-- What is held of a source: every version of every fact.
 CREATE OR REPLACE TEMP VIEW stored AS
 SELECT {columns}, withdrawn, known_at
-FROM lake.sources.{source}
+FROM {facts}

@@ -1,0 +1,256 @@
+"""A delivery on its way to becoming facts: read, compared with what is held, judged, and staged.
+
+The tables are temporary ones of one instance: `delivery` holds the rows as the source's SELECT gives them, `judged`
+those that are not held yet, each dated and rejected with a reason or not. Whether what is held is a table of the lake
+or one in the making is left to the caller.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from jobs.facts.deliveries import DeliveredFile
+from jobs.facts.reading import Reading, is_of_a_file, read_delivery
+from warehouse.definitions import Source
+from warehouse.errors import DefinitionError, IngestFailed
+from warehouse.lake.lake import table_columns
+from warehouse.system_sql import literal, quote, quote_all, system_sql
+
+#: What the suite adds to a source's columns, and to those of its rejects.
+FACT_COLUMNS = {"known_at": "TIMESTAMP", "ingest_id": "BIGINT", "withdrawn": "BOOLEAN"}
+REJECT_COLUMNS = {"withdrawn": "BOOLEAN", "ingest_id": "BIGINT", "reason": "VARCHAR"}
+
+
+@dataclass(frozen=True)
+class Held:
+    """What is held of a source already: relations of its facts and of its rejects, with their columns.
+
+    `is_known` tells whether any delivery was taken in under the same definition.
+    """
+
+    facts: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    rejects: str = ""
+    reject_columns: Mapping[str, str] = field(default_factory=dict)
+    is_known: bool = False
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many rows of a delivery met which fate, and from when to when the accepted ones were known."""
+
+    rows_read: int
+    rows_new: int
+    rows_restated: int
+    rows_withdrawn: int
+    rows_rejected: int
+    min_known_at: datetime | None
+    max_known_at: datetime | None
+
+    @property
+    def rows_unchanged(self) -> int:
+        """How many were held already."""
+        return self.rows_read - self.rows_new - self.rows_restated - self.rows_withdrawn - self.rows_rejected
+
+    def of_ledger(self) -> dict[str, int | datetime | None]:
+        """Give them as the fields of an `Ingestion`."""
+        return {**vars(self), "rows_unchanged": self.rows_unchanged}
+
+
+#: Of a delivery without a row.
+NOTHING = Counts(0, 0, 0, 0, 0, None, None)
+
+
+def held_in_lake(connection: duckdb.DuckDBPyConnection, table: str) -> Held:
+    """Say what the lake holds of a source in one of its tables, and in the table of rejects of the same name."""
+    facts, rejects = table_columns(connection, "sources", table), table_columns(connection, "rejects", table)
+    named = quote(table)
+    return Held(
+        f"lake.sources.{named}" if facts else "",
+        facts,
+        f"lake.rejects.{named}" if rejects else "",
+        rejects,
+        bool(facts),
+    )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of a delivery: how its files were read, its columns, and the fate of its rows."""
+
+    reading: Reading
+    columns: dict[str, str]
+    counts: Counts
+
+
+def read_and_judge(
+    connection: duckdb.DuckDBPyConnection,
+    source: Source,
+    files: Sequence[DeliveredFile],
+    directory: Path,
+    held: Held,
+    ingested_at: datetime,
+) -> Judged:
+    """Read files, and compare their rows with what is held; where that fails over all of them, one by one.
+
+    Parameters
+    ----------
+    held
+        What they are compared with.
+    ingested_at
+        When the delivery reached us (naive UTC).
+
+    Raises
+    ------
+    IngestFailed
+        If the files cannot be read as the source declares.
+    DefinitionError
+        If the SELECT lacks a key column, or has one that the lake cannot hold.
+    """
+    judged = Judged(Reading(), {}, NOTHING)
+    for one_by_one in (False, True):
+        with readable(source, files):
+            known = held.columns if held.is_known else None
+            reading = read_delivery(connection, source, files, directory, known, one_by_one=one_by_one)
+            columns = content_columns(connection, source) if reading.has_rows else {}
+            try:
+                counts = judge_delivery(connection, source, columns, held, ingested_at) if columns else NOTHING
+                judged = Judged(reading, columns, counts)
+                break
+            except duckdb.Error as error:
+                if one_by_one or not is_of_a_file(error):
+                    raise
+    return judged
+
+
+def refuse_unread(source: Source, judged: Judged) -> None:
+    """Refuse a recorded delivery of which a file cannot be read under this definition.
+
+    Raises
+    ------
+    IngestFailed
+        Naming the first such file.
+    """
+    for one in judged.reading.aside:
+        raise IngestFailed(
+            f"{source.file.where}: {one.file.path}, which was taken in before, cannot be read under the definition as"
+            f" it is: {one.reason}. Correct the SELECT. Nothing was changed."
+        )
+
+
+def drop_parts(connection: duckdb.DuckDBPyConnection) -> None:
+    """Drop what a delivery was read into: of many deliveries one after the other, that would fill the memory."""
+    tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
+    for (table,) in tables:
+        if table.startswith("part "):
+            connection.execute(f"DROP TABLE temp.{quote(table)}")
+
+
+@contextlib.contextmanager
+def readable(source: Source, files: Sequence[DeliveredFile]) -> Iterator[None]:
+    """Name the files where DuckDB says that they cannot be read."""
+    try:
+        yield
+    except duckdb.Error as error:
+        names = ", ".join(file.path for file in files[:3]) + (" ..." if len(files) > 3 else "")
+        raise IngestFailed(
+            f"{source.file.where}: {names} cannot be read as the source declares it: {error}\n"
+            "Correct the file or the SELECT. Nothing of this delivery was taken in."
+        ) from error
+
+
+def content_columns(connection: duckdb.DuckDBPyConnection, source: Source) -> dict[str, str]:
+    """Give the columns of `delivery` that are the source's own.
+
+    Raises
+    ------
+    DefinitionError
+        If a key column is missing, or the lake cannot hold one of them.
+    """
+    described = connection.execute("DESCRIBE delivery").fetchall()
+    columns = {str(row[0]): str(row[1]) for row in described if row[0] not in ("known_at", "withdrawn")}
+    missing = [name for name in source.key if name not in columns]
+    if missing or "ingest_id" in columns:
+        wrong = f"the key column(s) {missing} are not in its SELECT" if missing else "it selects `ingest_id`"
+        raise DefinitionError(f"{source.file.where}: {wrong}; the columns are: {', '.join(columns)}.")
+    unusable = [f"{name} {kind}" for name, kind in columns.items() if kind.startswith("ENUM") or '"NULL"' in kind]
+    if unusable:
+        raise DefinitionError(f"{source.file.where}: the lake cannot hold {unusable}; cast to VARCHAR or another type.")
+    return columns
+
+
+def judge_delivery(
+    connection: duckdb.DuckDBPyConnection,
+    source: Source,
+    columns: Mapping[str, str],
+    held: Held,
+    ingested_at: datetime,
+) -> Counts:
+    """Make the table `judged`: every row of `delivery` that is not held, dated, and rejected with a reason or not.
+
+    Parameters
+    ----------
+    columns
+        Those of the delivery.
+    held
+        What it is compared with.
+    ingested_at
+        When it reached us (naive UTC): a changed row is known from then on, unless the source says otherwise.
+    """
+    header, listed = source.header, quote_all(columns)
+    for view, statement in (("stored", "ingest/stored"), ("newest", "ingest/newest")):
+        if held.facts:
+            known = ", ".join(
+                quote(c) if c in held.columns else f"NULL::{kind} AS {quote(c)}" for c, kind in columns.items()
+            )
+            extra = {"key": quote_all(source.key)} if view == "newest" else {}
+            connection.execute(system_sql(statement, columns=known, facts=held.facts, **extra))
+        else:
+            connection.execute(system_sql("ingest/nothing", view=view, columns=listed))
+    comparable = held.rejects and all(held.reject_columns.get(column) == kind for column, kind in columns.items())
+    connection.execute(
+        system_sql(
+            "ingest/fresh",
+            columns=listed,
+            withdrawn=header.withdrawn or "false",
+            stored="stored" if header.restated_at else "newest",
+            rejected=held.rejects if comparable else "newest WHERE false",
+        )
+    )
+    rules = [f"CASE WHEN NOT ({rule}) THEN {literal(title)} END" for title, rule in header.rules.items()]
+    connection.execute(
+        system_sql(
+            "ingest/judge",
+            known_at=header.known_at,
+            restated_at=header.restated_at or "NULL",
+            broken_rules=f"nullif(concat_ws('; ', {', '.join(rules)}), '')" if rules else "NULL",
+            key=quote_all(source.key),
+            same_key=" AND ".join(f"numbered.{quote(key)} = newest.{quote(key)}" for key in source.key),
+            key_is_null=" OR ".join(f"{quote(key)} IS NULL" for key in source.key),
+        ),
+        {"ingested_at": ingested_at},
+    )
+    read, new, restated, withdrawn, rejected, first, last = (
+        connection.execute(system_sql("ingest/counts")).fetchone() or ()
+    )
+    return Counts(read, new, restated, withdrawn, rejected, first, last)
+
+
+def stage_judged(
+    connection: duckdb.DuckDBPyConnection, source: Source, columns: Mapping[str, str], ingest_id: int, directory: Path
+) -> dict[str, Path]:
+    """Write the judged rows to Parquet files; give those that have rows, by the schema of the lake that they go to."""
+    staged = {}
+    for schema, statement in (("sources", "ingest/stage_facts"), ("rejects", "ingest/stage_rejects")):
+        path = directory / f"{schema}.parquet"
+        fragments = {"columns": quote_all(columns), "key": quote_all(source.key), "ingest_id": str(ingest_id)}
+        row = connection.execute(system_sql(statement, file=literal(str(path)), **fragments)).fetchone()
+        if row and row[0]:
+            staged[schema] = path
+    return staged

@@ -1,0 +1,159 @@
+"""A derivation made of the facts of another one, where no file has to be opened for it.
+
+That is so where only the SELECT's list of columns has changed, and reads what is held as it was delivered: see
+`jobs.facts.select_lists`. Facts keep their `known_at` and `ingest_id`. Where columns are gone, versions of a fact that
+differed in nothing else are one. What cannot be told for certain is left to reading the deliveries again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+
+from jobs.facts.fact_tables import FACT_COLUMNS, REJECT_COLUMNS
+from jobs.facts.recorded import RecordedDelivery
+from jobs.facts.select_lists import KEPT, OverFacts, over_facts
+from warehouse.definitions import Source, source_from_text
+from warehouse.lake.lake import table_columns
+from warehouse.ledger import records as ledger
+from warehouse.ledger.derivations import HeldFacts
+from warehouse.ledger.records import Ingestion
+from warehouse.system_sql import literal, quote, quote_all, system_sql
+
+
+@dataclass(frozen=True)
+class Made:
+    """A derivation staged: a file for each table that has rows, its columns, and a row of the ledger a delivery."""
+
+    way: str
+    columns: dict[str, str]
+    staged: dict[str, Path]
+    ingestions: list[Ingestion]
+    n_gone: int = 0
+
+
+def made_of_facts(
+    source: Source,
+    deliveries: Sequence[RecordedDelivery],
+    connection: duckdb.DuckDBPyConnection,
+    held: HeldFacts,
+    directory: Path,
+) -> Made | None:
+    """Make the derivation of a source from the facts of another one; None if they do not tell it."""
+    for number in sorted(held.derivations, reverse=True):
+        parent = held.derivations[number]
+        has_all = all(number in delivery.held_by for delivery in deliveries)
+        old = source_from_text(source.name, parent.text) if parent.state == "made" and parent.text else None
+        if old is None or parent.n_gone or not has_all:
+            continue
+        attempt = _FromFacts(source, old, connection, held.table(number), number, directory)
+        try:
+            made = attempt.made()
+        except duckdb.Error:  # some value does not fit: reading the deliveries again says which
+            made = None
+        if made is not None:
+            return made
+    return None
+
+
+class _FromFacts:
+    def __init__(
+        self,
+        source: Source,
+        old: Source,
+        connection: duckdb.DuckDBPyConnection,
+        table: str,
+        number: int,
+        directory: Path,
+    ) -> None:
+        self.source, self.old, self.connection = source, old, connection
+        self.table, self.number, self.directory = table, number, directory
+
+    def made(self) -> Made | None:
+        """Stage the facts and rejects, if they can be told."""
+        ingestions = self._ingestions()
+        present = table_columns(self.connection, "sources", self.table)
+        own = [name for name in present if name not in FACT_COLUMNS]
+        if ingestions is None or not own:
+            return None
+        over = over_facts(self.old, self.source, own)
+        if over is None:
+            return None
+        facts = self._over(over, "sources", tuple(FACT_COLUMNS))
+        if facts is None:
+            return None
+        if over.drops:
+            if not self._collapse(facts):
+                return None
+            ingestions = self._counted(ingestions)
+        else:
+            self.connection.execute(f"CREATE OR REPLACE TEMP VIEW derived AS {facts}")
+        described = self.connection.execute("DESCRIBE temp.derived").fetchall()
+        columns = {str(row[0]): str(row[1]) for row in described if row[0] not in FACT_COLUMNS}
+        staged = stage_derived(self.connection, self.source, "sources", "temp.derived", self.directory)
+        rejects = self._over(over, "rejects", tuple(REJECT_COLUMNS))
+        if rejects is None:
+            return None
+        staged |= stage_derived(self.connection, self.source, "rejects", f"({rejects})", self.directory)
+        self.connection.execute(f"DROP {'TABLE' if over.drops else 'VIEW'} temp.derived")
+        given = [replace(one, columns=columns, definition=self.source.fingerprint) for one in ingestions]
+        return Made("facts", columns, staged, given)
+
+    def _ingestions(self) -> list[Ingestion] | None:
+        """Give the ledger's rows of the facts; None unless all of the deliveries had the same columns and types."""
+        parameters = [self.source.name, self.number]
+        found = ledger.records_of(self.connection, Ingestion, "ingest/ingestions_of", parameters)
+        kinds = [one.columns for one in found if one.rows_read or one.columns]
+        return found if kinds and kinds[0] and all(one == kinds[0] for one in kinds) else None
+
+    def _over(self, over: OverFacts, schema: str, more: tuple[str, ...]) -> str | None:
+        """Give the new SELECT over a table of the facts' derivation; their relation is made here."""
+        if not table_columns(self.connection, schema, self.table):
+            return None
+        reads = {**over.reads, **{f"{KEPT}{name}": name for name in more}}
+        fragments = {
+            "reads": ", ".join(f"{quote(column)} AS {quote(name)}" for name, column in reads.items()),
+            "table": f"lake.{schema}.{quote(self.table)}",
+        }
+        self.connection.execute(system_sql("ingest/facts_anew", **fragments))
+        return over.text(self.connection, more)
+
+    def _collapse(self, query: str) -> bool:
+        """Leave out versions that say what the one before says; False if it cannot be told when others were known."""
+        turned_away = self.connection.execute(f"SELECT count(*) FROM lake.rejects.{quote(self.table)}").fetchone()
+        if self.source.header.restated_at is not None or turned_away != (0,):
+            return False
+        described = self.connection.execute(f"DESCRIBE {query}").fetchall()
+        columns = quote_all(str(row[0]) for row in described if row[0] not in FACT_COLUMNS)
+        fragments = {"key": quote_all(self.source.key), "columns": columns, "query": query}
+        self.connection.execute(system_sql("ingest/collapse", **fragments), [self.source.name, self.number])
+        clear = self.connection.execute("SELECT bool_and(is_clear) FROM temp.derived").fetchone()
+        for column in ("is_clear", "its_ingest_id", "ingested_at"):
+            self.connection.execute(f"ALTER TABLE temp.derived DROP COLUMN {column}")
+        return clear != (False,)
+
+    def _counted(self, ingestions: Sequence[Ingestion]) -> list[Ingestion]:
+        """Count anew what each ingestion brought."""
+        query = system_sql("ingest/brought", key=quote_all(self.source.key))
+        brought = {row[0]: row[1:] for row in self.connection.execute(query).fetchall()}
+        counted = []
+        for one in ingestions:
+            new, restated, withdrawn, first, last = brought.get(one.ingest_id, (0, 0, 0, None, None))
+            unchanged = one.rows_read - new - restated - withdrawn - one.rows_rejected
+            fates = {"rows_new": new, "rows_restated": restated, "rows_withdrawn": withdrawn}
+            counted.append(replace(one, rows_unchanged=unchanged, min_known_at=first, max_known_at=last, **fates))
+        return counted
+
+
+def stage_derived(
+    connection: duckdb.DuckDBPyConnection, source: Source, schema: str, relation: str, directory: Path
+) -> dict[str, Path]:
+    """Write a derivation's facts or rejects to a Parquet file; give it by the schema that it goes to, if any."""
+    path = directory / f"{schema}-derived.parquet"
+    order = f"{'known_at, ' if schema == 'sources' else ''}{quote_all(source.key)}"
+    query = system_sql("ingest/stage_derived", table=relation, order=order, file=literal(str(path)))
+    row = connection.execute(query).fetchone()
+    return {schema: path} if row and row[0] else {}

@@ -1,0 +1,170 @@
+"""The deliveries of a source that the ledger has recorded, and where their bytes are to be had today.
+
+Each counts once, whichever derivations have taken it in, at the instant at which it first reached us. Files are known
+by their hash: at their recorded path, where `files` looks, or among the copies in `lake/deliveries` that a source with
+`keep: true` makes of all that it takes in.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from jobs.facts.deliveries import DeliveredFile, described_file, find_files
+from jobs.suite import Suite
+from warehouse.definitions import Source
+from warehouse.errors import IngestFailed, NotInstalled
+from warehouse.lake.lake import Lake
+from warehouse.ledger.records import SourceFile
+from warehouse.system_sql import system_sql
+
+#: What a SELECT reads that looks at its files' names or folders, which a copy elsewhere does not have.
+_READS_NAMES = re.compile(r"\b(filename|hive_\w+)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class RecordedDelivery:
+    """One delivery, as it was first taken in.
+
+    Attributes
+    ----------
+    ingest_id, derivation
+        The ingestion that took it in first, and the derivation that this belongs to.
+    ingested_at
+        When it reached us, naive UTC.
+    held_by
+        By derivation, the ingestion that took it in there.
+    """
+
+    ingest_id: int
+    derivation: int
+    ingested_at: datetime
+    run_id: str
+    files: list[SourceFile]
+    held_by: Mapping[int, int]
+
+
+def recorded_deliveries(connection: duckdb.DuckDBPyConnection, source: Source) -> list[RecordedDelivery]:
+    """Read the deliveries of a source, the oldest first."""
+    rows = connection.execute(system_sql("ingest/deliveries"), [source.name]).fetchall()
+    is_list = isinstance(source.header.files, list)
+    found: list[RecordedDelivery] = []
+    holders: dict[str, dict[int, int]] = {}
+    for ingest_id, derivation, ingested_at, run_id, files in rows:
+        units = [_as_one(files)] * len(files) if is_list else [_named(file) for file in files]
+        known = set(holders)
+        for unit in units:
+            holders.setdefault(unit, {}).setdefault(derivation, ingest_id)
+        fresh = [n for n, unit in enumerate(units) if unit not in known]
+        if fresh:
+            held_by = holders[units[fresh[0]]]
+            taken = [files[n] for n in fresh]
+            found.append(RecordedDelivery(ingest_id, derivation, ingested_at, run_id, taken, held_by))
+    return found
+
+
+def _named(file: SourceFile) -> str:
+    """Name a file by what is in it; files of no bytes hash alike, and each is a delivery."""
+    return file["sha256"] if file["bytes"] else file["path"]
+
+
+def _as_one(files: Sequence[SourceFile]) -> str:
+    return " ".join(file["sha256"] for file in files)
+
+
+@dataclass(frozen=True)
+class FoundDeliveries:
+    """Where the bytes of recorded deliveries are: files by hash, and why each delivery that is gone is gone."""
+
+    files: Mapping[str, DeliveredFile]
+    gone: Mapping[int, str]
+
+    def of(self, delivery: RecordedDelivery) -> list[DeliveredFile]:
+        """Give the files of a delivery, in their order."""
+        return [self.files[file["sha256"]] for file in delivery.files]
+
+
+def find_deliveries(
+    suite: Suite, source: Source, deliveries: Iterable[RecordedDelivery], directory: Path
+) -> FoundDeliveries:
+    """Look for the bytes of recorded deliveries, by their hashes. A loader is not called for this."""
+    deliveries = list(deliveries)
+    wanted = {file["sha256"]: file for delivery in deliveries for file in delivery.files}
+    by_name = _READS_NAMES.search(source.query.text) is not None
+    found = {sha: at for sha, file in wanted.items() if (at := _at_recorded_path(file)) is not None}
+    if not by_name and wanted.keys() - found.keys():
+        found = _where_files_looks(source, suite.root, directory) | found
+        found |= _kept(suite.lake, [file for sha, file in wanted.items() if sha not in found])
+    gone = {}
+    for delivery in deliveries:
+        why = _why_gone(source, delivery, found, by_name=by_name)
+        if why is not None:
+            gone[delivery.ingest_id] = why
+    return FoundDeliveries(found, gone)
+
+
+def _why_gone(
+    source: Source, delivery: RecordedDelivery, found: Mapping[str, DeliveredFile], *, by_name: bool
+) -> str | None:
+    missing = [file["path"] for file in delivery.files if file["sha256"] not in found]
+    if missing:
+        where = "as it was, and the SELECT reads file names" if by_name else "any more"
+        return f"{missing[0]} is not there {where}"
+    patterns = source.header.files
+    if isinstance(patterns, list) and not any(map(glob.has_magic, patterns)) and len(patterns) != len(delivery.files):
+        return f"it had {len(delivery.files)} files, and the definition lists {len(patterns)}"
+    return None
+
+
+def _at_recorded_path(file: SourceFile) -> DeliveredFile | None:
+    path = Path(file["path"])
+    if file["path"].startswith("package:") or not path.is_file() or path.stat().st_size != file["bytes"]:
+        return None
+    at = described_file(path, file["path"])
+    return at if at.sha256 == file["sha256"] else None
+
+
+def _where_files_looks(source: Source, root: Path, directory: Path) -> dict[str, DeliveredFile]:
+    if source.header.loader is not None:
+        return {}
+    try:
+        return {file.sha256: file for file in find_files(source, root, directory)}
+    except (IngestFailed, NotInstalled):
+        return {}
+
+
+def _kept(lake: Lake, files: Iterable[SourceFile]) -> dict[str, DeliveredFile]:
+    found = {}
+    for file in files:
+        for path in kept_deliveries(lake).glob(f"{file['sha256']}/*"):
+            if path.stat().st_size == file["bytes"]:
+                found[file["sha256"]] = DeliveredFile(file["path"], file["sha256"], file["bytes"], path)
+    return found
+
+
+def kept_deliveries(lake: Lake) -> Path:
+    """Say where the copies of delivered files are: one directory for each, named by its hash."""
+    return lake.root / "deliveries"
+
+
+def keep_copies(lake: Lake, files: Iterable[DeliveredFile]) -> None:
+    """Copy delivered files into the lake, those that it has not; a copy is there whole or not at all."""
+    for file in files:
+        target = kept_deliveries(lake) / file.sha256
+        if target.exists():
+            continue
+        unnamed = target.with_name(f".{file.sha256}-{uuid.uuid4().hex[:6]}")
+        unnamed.mkdir(parents=True)
+        shutil.copyfile(file.found, unnamed / file.found.name)
+        try:
+            unnamed.rename(target)
+        except OSError:  # another process was quicker
+            shutil.rmtree(unnamed, ignore_errors=True)
