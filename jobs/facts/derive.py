@@ -17,8 +17,6 @@ from pathlib import Path
 import duckdb
 
 from jobs.facts.fact_tables import (
-    FACT_COLUMNS,
-    REJECT_COLUMNS,
     Held,
     Judged,
     content_columns,
@@ -37,6 +35,7 @@ from jobs.suite import Suite
 from warehouse.definitions import Source
 from warehouse.errors import IngestFailed
 from warehouse.lake.lake import Commit, table_columns, use_all_cores
+from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
 from warehouse.lake.tables import ensure_table, widen_table
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import HeldFacts, first_derivation, held_facts, older_table

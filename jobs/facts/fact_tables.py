@@ -22,10 +22,6 @@ from warehouse.errors import DefinitionError, IngestFailed
 from warehouse.lake.lake import table_columns
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 
-#: What the suite adds to a source's columns, and to those of its rejects.
-FACT_COLUMNS = {"known_at": "TIMESTAMP", "ingest_id": "BIGINT", "withdrawn": "BOOLEAN"}
-REJECT_COLUMNS = {"withdrawn": "BOOLEAN", "ingest_id": "BIGINT", "reason": "VARCHAR"}
-
 
 @dataclass(frozen=True)
 class Held:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import duckdb
 
-from jobs.facts.fact_tables import FACT_COLUMNS, REJECT_COLUMNS
 from jobs.facts.recorded import RecordedDelivery
 from jobs.facts.select_lists import KEPT, OverFacts, over_facts
 from warehouse.definitions import Source, source_from_text
 from warehouse.lake.lake import table_columns
+from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import HeldFacts
 from warehouse.ledger.records import Ingestion

@@ -22,8 +22,6 @@ import filelock
 from jobs.facts.deliveries import DeliveredFile, find_files
 from jobs.facts.derive import Derived, derive
 from jobs.facts.fact_tables import (
-    FACT_COLUMNS,
-    REJECT_COLUMNS,
     Judged,
     held_in_lake,
     read_and_judge,
@@ -40,6 +38,7 @@ from warehouse.definitions import Source
 from warehouse.errors import FilesSetAside, IngestFailed, NotInstalled, RunFailed
 from warehouse.facts.files_aside import files_aside
 from warehouse.lake.lake import use_all_cores
+from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
 from warehouse.lake.tables import ensure_table
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import HeldFacts, adopt_landed_facts, first_derivation, held_facts

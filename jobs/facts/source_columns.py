@@ -17,14 +17,12 @@ from jobs.suite import Suite
 from warehouse.definitions import Source
 from warehouse.errors import AlmanacError, DefinitionError
 from warehouse.lake.lake import table_columns
+from warehouse.lake.registry import FACT_COLUMNS
 from warehouse.ledger.derivations import held_facts
 from warehouse.lineage.sample_files import describe, describe_over_samples, readers_of
 from warehouse.lineage.selects import trace_query
 from warehouse.lineage.suite_graph import SourceColumns
 from warehouse.system_sql import exact_path
-
-#: What the suite adds to a source's table, and queries do not read.
-_OF_THE_SUITE = ("known_at", "ingest_id", "withdrawn")
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ def find_columns(suite: Suite, source: Source) -> FoundColumns:
 
 
 def _columns(selected: Mapping[str, str], in_lake: Mapping[str, str], observed: dict[str, list[str]]) -> SourceColumns:
-    content = {name: kind for name, kind in selected.items() if name not in _OF_THE_SUITE}
+    content = {name: kind for name, kind in selected.items() if name not in FACT_COLUMNS}
     kept = {name: kind for name, kind in in_lake.items() if name not in content}
     return SourceColumns(content, kept, observed)
 
@@ -75,7 +73,7 @@ def _lake_columns(suite: Suite, source: Source) -> dict[str, str]:
         # What a loader brings is never looked at: facts under an earlier definition are better than nothing.
         table = facts.table if facts is not None else source.name if source.header.loader is not None else ""
         found = table_columns(connection, "sources", table) if table else {}
-    return {name: kind for name, kind in found.items() if name not in _OF_THE_SUITE}
+    return {name: kind for name, kind in found.items() if name not in FACT_COLUMNS}
 
 
 def _look_at_files(suite: Suite, source: Source) -> tuple[dict[str, str], dict[str, dict[str, str]]]:

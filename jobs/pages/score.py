@@ -17,6 +17,7 @@ import duckdb
 
 from warehouse.definitions import Product
 from warehouse.errors import ScoringFailed
+from warehouse.lake.registry import prediction_columns
 from warehouse.ledger.records import ModelRecord
 from warehouse.system_sql import exact_path, quote_all, system_sql
 
@@ -106,12 +107,13 @@ class _PredictionRows:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        columns: dict[str, pa.Array] = {name: batch.column(name) for name in self.looked_up_by}
+        values: dict[str, pa.Array] = {name: batch.column(name) for name in self.looked_up_by}
         score = predictions[:, 1] if self.product.header.label.kind == "binary" else predictions
-        columns[self.product.score_column] = pa.array(score, pa.float64())
+        values[self.product.score_column] = pa.array(score, pa.float64())
         for name, value in {"model_version": self.model.version, **self.constants}.items():
             scalar = pa.scalar(value, pa.timestamp("us") if isinstance(value, datetime) else pa.string())
-            columns[name] = pa.repeat(scalar, batch.num_rows)
+            values[name] = pa.repeat(scalar, batch.num_rows)
         cutoff = pa.scalar(self.model.label_cutoff, pa.timestamp("us"))
-        columns["hindsight"] = pc.less(batch.column("as_of"), cutoff)
-        return pa.record_batch(columns)
+        values["hindsight"] = pc.less(batch.column("as_of"), cutoff)
+        names = [*self.product.keys, *prediction_columns(self.product.score_column)]
+        return pa.record_batch({name: values[name] for name in names})

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from warehouse.definitions import Definitions, FeatureUse, Product
-from warehouse.definitions.product import PAGE_COLUMNS
 from warehouse.errors import DefinitionError
+from warehouse.lake.registry import columns_of_pages
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def page_columns(
                 )
             owners[shown] = group.file.where
             columns.append(PageColumn(shown, index, name, kind))
-    taken = sorted(set(owners) & set(PAGE_COLUMNS))
+    taken = sorted(set(owners) & set(columns_of_pages()))
     if taken:
         raise DefinitionError(f"{owners[taken[0]]}: the column `{taken[0]}` is the suite's own; rename it.")
     valid_until = product.header.valid_until

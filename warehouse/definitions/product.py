@@ -15,21 +15,8 @@ from warehouse.definitions.gates import GateSettings
 from warehouse.definitions.pipeline import PipelineSettings
 from warehouse.definitions.sql_file import SqlFile, Strict
 from warehouse.errors import DefinitionError
+from warehouse.lake.registry import SCORE_COLUMNS
 from warehouse.queries.checked_query import CheckedQuery
-
-#: The views on a product's predictions, by what their names end in.
-VIEWS = ("current", "page", "outcomes")
-#: Columns that the suite adds to pages, and so are not the author's to name.
-PAGE_COLUMNS = (
-    "as_of",
-    "valid_until",
-    "probability",
-    "prediction",
-    "model_version",
-    "run_id",
-    "published_at",
-    "hindsight",
-)
 
 
 class FeatureUse(Strict):
@@ -198,7 +185,7 @@ class Product:
     @property
     def score_column(self) -> str:
         """`probability` for a binary label, `prediction` for a regression."""
-        return "probability" if self.header.label.kind == "binary" else "prediction"
+        return SCORE_COLUMNS[self.header.label.kind]
 
     def pages_between(self, start: datetime, end: datetime) -> list[datetime]:
         """Give every page's `as_of` (naive UTC) with start <= as_of < end, none before `since`."""

@@ -11,10 +11,11 @@ from pydantic import Field, model_validator
 from warehouse.definitions.durations import Duration
 from warehouse.definitions.expect import Expectation
 from warehouse.definitions.sql_file import SqlFile, Strict
+from warehouse.lake.registry import FACT_COLUMNS
 from warehouse.queries.checked_query import CheckedQuery
 
 #: Columns that the suite adds to every source, and so are not the author's to name.
-SYSTEM_COLUMNS = ("known_at", "ingest_id", "withdrawn")
+SYSTEM_COLUMNS = tuple(FACT_COLUMNS)
 
 
 class SourceHeader(Strict):

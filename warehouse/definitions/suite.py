@@ -12,8 +12,6 @@ from typing import TypeVar
 
 from warehouse.definitions.features import FeatureGroup, FeatureHeader
 from warehouse.definitions.product import (
-    PAGE_COLUMNS,
-    VIEWS,
     Check,
     CheckHeader,
     PlainHeader,
@@ -24,6 +22,7 @@ from warehouse.definitions.source import SYSTEM_COLUMNS, Source, SourceHeader
 from warehouse.definitions.sql_file import SqlFile, read_header, read_sql_file, split_header
 from warehouse.definitions.yaml_text import validate
 from warehouse.errors import DefinitionError, NotFoundError, QueryRefused
+from warehouse.lake.registry import columns_of_pages, views_of_products
 from warehouse.queries.checked_query import CheckedQuery, check_expression, check_query, fingerprint_of
 
 T = TypeVar("T")
@@ -171,7 +170,7 @@ def _taken_names(root: Path, products: Mapping[str, Product]) -> list[str]:
     ]
     if ASIDE in sources:
         problems.append(f"sql/sources/{ASIDE}.sql: `rejects.{ASIDE}` lists files that were set aside; rename this.")
-    views = {f"{name}_{ending}": name for name in products for ending in VIEWS}
+    views = {f"{name}_{ending}": name for name in products for ending in views_of_products()}
     problems += [
         f"{product.yaml_where}: `{name}` is a view of the product {views[name]} already; rename one of the two."
         for name, product in products.items()
@@ -301,7 +300,7 @@ def _product_problems(header: ProductHeader, where: str, groups: set[str]) -> li
             problems.append(
                 f"{where}: there is no feature group `{use.group}`.{hint} Add sql/features/{use.group}.sql."
             )
-    taken = [key for key in header.keys if key in PAGE_COLUMNS]
+    taken = [key for key in header.keys if key in columns_of_pages()]
     if taken:
         problems.append(f"{where}: the keys have {taken}, which the suite adds itself; name them otherwise.")
     return problems

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from warehouse.batching.page_columns import joined_on
 from warehouse.definitions import Definitions, Product
-from warehouse.definitions.product import VIEWS
+from warehouse.lake.registry import views_of_products
 from warehouse.lineage.binding import Bound
 from warehouse.lineage.graph import Graph, Node
 from warehouse.lineage.uses import ROWS, Role
@@ -47,7 +47,7 @@ class _Product:
         for model in self.models:
             self._model(model)
         self._predictions()
-        for view in VIEWS:
+        for view in views_of_products():
             self._view(view)
 
     def _node(self, kind: str, column: str) -> Node:

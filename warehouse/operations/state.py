@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from warehouse.errors import LakeFormatError, RunFailed
+from warehouse.lake.registry import OPERATIONS, TABLES, Kept
 from warehouse.system_sql import system_sql
 
 #: The steps that made the tables what they are, as files under sql/system/, in order. The format after each is its
@@ -108,8 +109,9 @@ def forget(connection: sqlite3.Connection, before: datetime) -> int:
         earlier = connection.total_changes  # rowcount knows nothing of a statement that begins with WITH
         connection.execute(system_sql("operations/forget_ticks"), values)
         ticks = connection.total_changes - earlier
-        for table in ("runs", "pauses", "alerts"):
-            connection.execute(system_sql(f"operations/forget_{table}"), values)
+        for table in TABLES:
+            if table.schema == OPERATIONS and table.kept is Kept.TICKS and table.name != "ticks":
+                connection.execute(system_sql(f"operations/forget_{table.name}"), values)
     return ticks
 
 

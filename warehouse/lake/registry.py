@@ -1,0 +1,249 @@
+"""The registry of tables: every table and view that we write, what it holds, and for how long it is kept.
+
+Whoever has to know all tables reads this list: checks of names that authors give, publishing, lineage, upkeep,
+docs/ledger.md. A test fails on a table of a lake that is not in it, and on a column that differs. What makes the
+tables is elsewhere: `warehouse.lake.migrations` those of the ledger, `warehouse.operations.state` those of the
+operational state, and the first commit with rows those of products and sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Kept(Enum):
+    """How long rows are kept."""
+
+    FOR_GOOD = "for good"
+    AS_PAGES = "the newest for good; what it replaced as long as `almanac upkeep --keep` says, 90 days by default"
+    WHILE_TRUE = "as long as it is the case"
+    TICKS = "400 days after it was over"
+    DERIVED = "as the tables that it shows"
+
+
+#: Stands for all columns that a suite's authors name.
+AUTHORS = "*"
+#: The schema under which tables of lake/operations.sqlite are listed; the others are schemas of the lake.
+OPERATIONS = "operations"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table or view, or one for each product or source.
+
+    Attributes
+    ----------
+    schema, name
+        Where it is. For one of many, `name` is PRODUCT or SOURCE, with an ending where it is a view.
+    holds
+        What a row is.
+    commit
+        In which commit rows come and go.
+    kept
+        For how long.
+    columns
+        The columns that are ours, in order, with their types. Those that authors name stand before or among them.
+    product
+        The column that names the product; None where the table's own name does, or none is concerned.
+    person
+        Columns that may hold data of a person: a customer's key, or the name of whoever did something. AUTHORS: any
+        column that the suite's authors name.
+    is_view
+        Whether it only shows what other tables hold.
+    """
+
+    schema: str
+    name: str
+    holds: str
+    commit: str
+    kept: Kept
+    columns: Mapping[str, str] = field(default_factory=dict)
+    product: str | None = None
+    person: tuple[str, ...] = ()
+    is_view: bool = False
+
+    @property
+    def is_of_a_product(self) -> bool:
+        """Whether there is one for each product, which its name begins with."""
+        return self.name.startswith("PRODUCT")
+
+    @property
+    def is_of_a_source(self) -> bool:
+        """Whether there is one for each source, which it is named after."""
+        return self.name == "SOURCE"
+
+
+def _columns(text: str) -> dict[str, str]:
+    """Read columns as DuckDB's declarations have them, one a line or with semicolons between."""
+    parts = [part.strip() for part in text.replace("\n", ";").split(";")]
+    return {name: kind.strip() for name, _, kind in (part.partition(" ") for part in parts if part)}
+
+
+_A_PAGE = "the page's own, with its ledger rows"
+#: The columns that every source has besides its author's.
+FACT_COLUMNS = _columns("known_at TIMESTAMP; ingest_id BIGINT; withdrawn BOOLEAN")
+#: The columns that rejects have behind those of their source.
+REJECT_COLUMNS = _columns("withdrawn BOOLEAN; ingest_id BIGINT; reason VARCHAR")
+#: The columns of a row of predictions behind its keys, but for the score that stands among them.
+_LOOKED_UP_BY = _columns("as_of TIMESTAMP; valid_until TIMESTAMP")
+_COMES_FROM = _columns("model_version VARCHAR; run_id VARCHAR; published_at TIMESTAMP; hindsight BOOLEAN")
+PREDICTION_COLUMNS = {**_LOOKED_UP_BY, **_COMES_FROM}
+#: The score's column by the kind of label.
+SCORE_COLUMNS = {"binary": "probability", "regression": "prediction"}
+
+
+def prediction_columns(score: str) -> dict[str, str]:
+    """Give the columns of a row of predictions behind its keys, in order, with the score's name."""
+    return {**_LOOKED_UP_BY, score: "DOUBLE", **_COMES_FROM}
+
+
+_OF_FACTS = (
+    Table("sources", "SOURCE", "one version of one fact", "the ingestion's", Kept.FOR_GOOD, FACT_COLUMNS,
+          person=(AUTHORS,)),
+    Table("rejects", "SOURCE", "a delivered row that broke a rule of its source", "the ingestion's", Kept.FOR_GOOD,
+          REJECT_COLUMNS, person=(AUTHORS,)),
+    Table("rejects", "files", "a delivered file that could not be read", "the ingestion's", Kept.WHILE_TRUE,
+          _columns("""source VARCHAR; path VARCHAR; sha256 VARCHAR; bytes BIGINT; reason VARCHAR; definition VARCHAR
+                   since TIMESTAMP; run_id VARCHAR; forgotten_at TIMESTAMP"""), person=("path", "reason")),
+)  # fmt: skip
+_OF_PRODUCTS = (
+    Table("features", "PRODUCT", "the features of one entity on one page", _A_PAGE, Kept.AS_PAGES, _LOOKED_UP_BY,
+          person=(AUTHORS,)),
+    Table("labels", "PRODUCT", "what came of one entity of one page", "that of labels, with its ledger rows",
+          Kept.AS_PAGES, _columns("as_of TIMESTAMP"), person=(AUTHORS, "label")),
+    Table("predictions", "PRODUCT", "the prediction of one entity on one page", _A_PAGE, Kept.AS_PAGES,
+          PREDICTION_COLUMNS, person=(AUTHORS, *SCORE_COLUMNS.values())),
+    Table("predictions", "PRODUCT_current", "of each entity the newest prediction that is still valid", _A_PAGE,
+          Kept.DERIVED, PREDICTION_COLUMNS, person=(AUTHORS, *SCORE_COLUMNS.values()), is_view=True),
+    Table("predictions", "PRODUCT_page", "a prediction of the newest page", _A_PAGE, Kept.DERIVED, PREDICTION_COLUMNS,
+          person=(AUTHORS, *SCORE_COLUMNS.values()), is_view=True),
+    Table("predictions", "PRODUCT_outcomes", "a prediction beside its label", "that of labels", Kept.DERIVED,
+          PREDICTION_COLUMNS, person=(AUTHORS, "label", *SCORE_COLUMNS.values()), is_view=True),
+)  # fmt: skip
+
+_PAGES = _columns("""product VARCHAR; kind VARCHAR; as_of TIMESTAMP; state VARCHAR; run_id VARCHAR
+    definitions VARCHAR; ingest_id BIGINT; model_version VARCHAR; hindsight BOOLEAN; n_rows BIGINT
+    valid_until TIMESTAMP; recorded_at TIMESTAMP; snapshot_id BIGINT; note VARCHAR""")
+_LEDGER = (
+    Table("ledger", "format", "the lake's format, and which suite's it is", "the one that made or migrated it",
+          Kept.FOR_GOOD, _columns("version INTEGER; suite_id VARCHAR; made_by VARCHAR; made_at TIMESTAMP")),
+    Table("ledger", "ingestions", "a delivery that was taken in", "the ingestion's", Kept.FOR_GOOD,
+          _columns("""ingest_id BIGINT; source VARCHAR; definition VARCHAR
+              files STRUCT(path VARCHAR, sha256 VARCHAR, bytes BIGINT)[]
+              rows_read BIGINT; rows_new BIGINT; rows_restated BIGINT; rows_withdrawn BIGINT
+              rows_unchanged BIGINT; rows_rejected BIGINT; min_known_at TIMESTAMP; max_known_at TIMESTAMP
+              ingested_at TIMESTAMP; run_id VARCHAR; snapshot_id BIGINT; derivation BIGINT
+              columns MAP(VARCHAR, VARCHAR)"""), person=("files",)),
+    Table("ledger", "derivations", "a derivation of a source's facts that was made, or dropped",
+          "the one that makes or drops it", Kept.FOR_GOOD,
+          _columns("""source VARCHAR; derivation BIGINT; definition VARCHAR; text VARCHAR; state VARCHAR; way VARCHAR
+              parent BIGINT; n_deliveries BIGINT; n_gone BIGINT; recorded_at TIMESTAMP; run_id VARCHAR
+              snapshot_id BIGINT""")),
+    Table("ledger", "pages", "a page that was published, or tried and not", _A_PAGE, Kept.FOR_GOOD, _PAGES,
+          product="product", person=("note",)),
+    Table("ledger", "published_pages", "the newest publication of a page", _A_PAGE, Kept.DERIVED, _PAGES,
+          product="product", person=("note",), is_view=True),
+    Table("ledger", "runs", "a run of a job, and what it cost", "the run's", Kept.FOR_GOOD,
+          _columns("""run_id VARCHAR; job VARCHAR; product VARCHAR; state VARCHAR
+              started_at TIMESTAMP; finished_at TIMESTAMP; first_as_of TIMESTAMP; last_as_of TIMESTAMP
+              n_pages BIGINT; n_rows BIGINT; bytes_written BIGINT; wall_s DOUBLE; cpu_s DOUBLE
+              peak_memory_bytes BIGINT; definitions VARCHAR; ingest_id BIGINT; model_version VARCHAR
+              snapshot_id BIGINT; owner VARCHAR; team VARCHAR; host VARCHAR; almanac_version VARCHAR
+              error VARCHAR"""), product="product", person=("owner", "error")),
+    Table("ledger", "costs", "what a run cost", "the run's", Kept.DERIVED,
+          _columns("""run_id VARCHAR; job VARCHAR; product VARCHAR; owner VARCHAR; team VARCHAR; state VARCHAR
+              started_at TIMESTAMP; finished_at TIMESTAMP; cpu_s DOUBLE; wall_s DOUBLE; peak_memory_bytes BIGINT
+              n_rows BIGINT; bytes_written BIGINT"""), product="product", person=("owner",), is_view=True),
+    Table("ledger", "checks", "what a check found on a page", _A_PAGE, Kept.FOR_GOOD,
+          _columns("""run_id VARCHAR; product VARCHAR; as_of TIMESTAMP; name VARCHAR; severity VARCHAR
+              passed BOOLEAN; wrong_rows BIGINT; message VARCHAR"""), product="product", person=("message",)),
+    Table("ledger", "wrong_rows", "a row that a check found wrong, as JSON", _A_PAGE, Kept.FOR_GOOD,
+          _columns("run_id VARCHAR; product VARCHAR; as_of TIMESTAMP; name VARCHAR; wrong_row VARCHAR"),
+          product="product", person=("wrong_row",)),
+    Table("ledger", "definitions", "the text of a set of definitions, by its hash", "the first that uses it",
+          Kept.FOR_GOOD, _columns("""definitions VARCHAR; product VARCHAR; recorded_at TIMESTAMP
+              files MAP(VARCHAR, VARCHAR); derivations MAP(VARCHAR, BIGINT)"""), product="product"),
+    Table("ledger", "grids", "a product's page grid, from an instant on", "the first page's after a change",
+          Kept.FOR_GOOD,
+          _columns("product VARCHAR; cron VARCHAR; zone VARCHAR; since TIMESTAMP; recorded_at TIMESTAMP"),
+          product="product"),
+    Table("ledger", "models", "a model version", "the registration's", Kept.FOR_GOOD,
+          _columns("""product VARCHAR; version VARCHAR; label_cutoff TIMESTAMP; trained_at TIMESTAMP; run_id VARCHAR
+              first_page TIMESTAMP; last_page TIMESTAMP; n_pages BIGINT; n_rows BIGINT; definitions VARCHAR
+              ingest_id BIGINT; estimator VARCHAR; parameters VARCHAR; seed BIGINT; features VARCHAR[]
+              metrics MAP(VARCHAR, DOUBLE); libraries MAP(VARCHAR, VARCHAR); artifact VARCHAR; sha256 VARCHAR
+              scorer VARCHAR; scorer_reason VARCHAR; trained_by VARCHAR; reason VARCHAR; parent VARCHAR
+              pipeline VARCHAR; threads BIGINT; platform VARCHAR; rows_hash VARCHAR; validation VARCHAR
+              importance MAP(VARCHAR, DOUBLE); cost MAP(VARCHAR, DOUBLE)"""),
+          product="product", person=("trained_by", "reason")),
+    Table("ledger", "promotions", "which version writes pages, from an as_of on", "the decision's", Kept.FOR_GOOD,
+          _columns("""product VARCHAR; version VARCHAR; effective_from TIMESTAMP; promoted_at TIMESTAMP
+              promoted_by VARCHAR; reason VARCHAR; action VARCHAR; forced BOOLEAN; snapshot_id BIGINT"""),
+          product="product", person=("promoted_by", "reason")),
+    Table("ledger", "decisions", "a decision on a model version", "its own", Kept.FOR_GOOD,
+          _columns("""decision_id VARCHAR; product VARCHAR; version VARCHAR; action VARCHAR; against VARCHAR
+              passed BOOLEAN; forced BOOLEAN; taken BOOLEAN; effective_from TIMESTAMP; decided_at TIMESTAMP
+              decided_by VARCHAR; reason VARCHAR; snapshot_id BIGINT"""),
+          product="product", person=("decided_by", "reason")),
+    Table("ledger", "gates", "a gate of a decision, with its figures", "the decision's", Kept.FOR_GOOD,
+          _columns("""decision_id VARCHAR; product VARCHAR; version VARCHAR; gate VARCHAR; passed BOOLEAN
+              figure DOUBLE; low DOUBLE; high DOUBLE; bound VARCHAR; n_rows BIGINT; n_pages BIGINT
+              message VARCHAR"""), product="product"),
+    Table("ledger", "rollbacks", "a page that was put back to an earlier state", "the rollback's", Kept.FOR_GOOD,
+          _columns("""product VARCHAR; as_of TIMESTAMP; to_snapshot BIGINT; snapshot_id BIGINT; run_id VARCHAR
+              rolled_back_at TIMESTAMP; rolled_back_by VARCHAR; reason VARCHAR"""),
+          product="product", person=("rolled_back_by", "reason")),
+)  # fmt: skip
+
+_ITS_OWN = "a change of its own, in lake/operations.sqlite"
+_OPERATIONS = (
+    Table(OPERATIONS, "claims", "a page that a process is at work on", _ITS_OWN, Kept.WHILE_TRUE,
+          _columns("product TEXT; page TEXT; owner TEXT; claimed_at TEXT"), product="product"),
+    Table(OPERATIONS, "jobs", "a job that was ever in schedules.yaml", _ITS_OWN, Kept.FOR_GOOD,
+          _columns("job_id INTEGER; name TEXT; trigger TEXT; first_seen TEXT; seen_until TEXT; removed_at TEXT")),
+    Table(OPERATIONS, "runs", "an attempt: a child process", _ITS_OWN, Kept.TICKS,
+          _columns("""run INTEGER; job_id INTEGER; job TEXT; work TEXT; product TEXT; pool TEXT; owner TEXT; team TEXT
+              lease TEXT; started_at TEXT; finished_at TEXT; result TEXT; reason TEXT; cpu_s REAL; wall_s REAL
+              peak_memory_bytes INTEGER"""), product="product", person=("owner",)),
+    Table(OPERATIONS, "ticks", "an instant at which a job was due, and what became of it", _ITS_OWN, Kept.TICKS,
+          _columns("""job_id INTEGER; at TEXT; page TEXT; seen_at TEXT; missed INTEGER; attempts INTEGER
+              abandoned INTEGER; not_before TEXT; run INTEGER; last_run INTEGER; outcome TEXT; reason TEXT
+              covered_by TEXT; settled_at TEXT""")),
+    Table(OPERATIONS, "pauses", "a pause of a job", _ITS_OWN, Kept.TICKS,
+          _columns("""job_id INTEGER; paused_at TEXT; paused_by TEXT; why TEXT; resumed_at TEXT; resumed_by TEXT
+              resumed_why TEXT"""), person=("paused_by", "why", "resumed_by", "resumed_why")),
+    Table(OPERATIONS, "alerts", "an alert on its way out", _ITS_OWN, Kept.TICKS,
+          _columns("""what TEXT; raised_at TEXT; title TEXT; body TEXT; channels TEXT; state TEXT; tries INTEGER
+              next_try TEXT"""), person=("title", "body")),
+    Table(OPERATIONS, "stale_products", "a product whose newest page is older than it promises", _ITS_OWN,
+          Kept.WHILE_TRUE, _columns("product TEXT; since TEXT"), product="product"),
+    Table(OPERATIONS, "facts", "a single fact, such as the host that runs the jobs", _ITS_OWN, Kept.WHILE_TRUE,
+          _columns("name TEXT; value TEXT"), person=("value",)),
+)  # fmt: skip
+
+#: Every table and view that we write.
+TABLES: tuple[Table, ...] = (*_OF_FACTS, *_OF_PRODUCTS, *_LEDGER, *_OPERATIONS)
+
+
+def table(schema: str, name: str) -> Table | None:
+    """Find what a table of a lake, or of the operational state, is registered as; None if it is not.
+
+    A view of a product is found by the ending of its name.
+    """
+    of_schema = [each for each in TABLES if each.schema == schema]
+    exact = [each for each in of_schema if each.name == name]
+    endings = [each for each in of_schema if each.is_of_a_product and each.is_view and name.endswith(each.name[7:])]
+    any_name = [each for each in of_schema if each.name in ("PRODUCT", "SOURCE")]
+    return next(iter([*exact, *endings, *any_name]), None)
+
+
+def views_of_products() -> tuple[str, ...]:
+    """Give the views on a product's predictions, by what their names end in."""
+    return tuple(each.name.partition("_")[2] for each in TABLES if each.is_of_a_product and each.is_view)
+
+
+def columns_of_pages() -> tuple[str, ...]:
+    """Give the columns that we add to pages, which are not an author's to name."""
+    return tuple(dict.fromkeys([*_LOOKED_UP_BY, *SCORE_COLUMNS.values(), *_COMES_FROM]))
