@@ -173,6 +173,10 @@ class Sandbox:
             cursor.execute(system_sql("sandbox/hold", held=self._schema_of_held, lake=self.catalogue, source=source))
             self._held.add(table)
 
+    def holds(self, source: Source) -> bool:
+        """Tell whether a source is held in memory."""
+        return source.name in self._held
+
     def relation(self, source: Source) -> str:
         """Give the relation that holds every version of a source's facts."""
         table = facts_table(self.held, source)

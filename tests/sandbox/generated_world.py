@@ -150,21 +150,26 @@ class World:
         self.suite = open_suite(self.root, clock_at(NOW))
         return self.suite
 
-    def expected(self, query: str, pages: Sequence[datetime]) -> dict[datetime, Counter[str]]:
-        """Give the rows of a query for each page, by the oracle.
+    def binds(self, query: str) -> bool:
+        """Tell whether a query binds."""
+        try:
+            self.expected([query], PAGES[:1])
+        except duckdb.BinderException:
+            return False
+        return True
 
-        Raises
-        ------
-        duckdb.Error
-            If it fails on the data.
-        """
-        found = {}
+    def expected(self, queries: Sequence[str], pages: Sequence[datetime]) -> list[dict[datetime, Counter[str]]]:
+        """Give the rows of each query for each page, by the oracle; each may read those before it as g0, g1, ..."""
+        found: list[dict[datetime, Counter[str]]] = [{} for _ in queries]
         for page in pages:
             for name, text in _VIEWS.items():
                 text = text.format(horizon=f"TIMESTAMP '{page - LATE}'", at=f"TIMESTAMP '{page}'")
                 self.oracle.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {text}")
-            values = {"as_of": page} if "$as_of" in query else None
-            found[page] = Counter(map(written, self.oracle.execute(query, values).fetchall()))
+            for number, query in enumerate(queries):
+                text = query.replace("$as_of", f"TIMESTAMP '{page}'")
+                found[number][page] = Counter(map(written, self.oracle.execute(text).fetchall()))
+                if number + 1 < len(queries) and f" g{number}" in queries[number + 1]:
+                    self.oracle.execute(f"CREATE OR REPLACE TEMP VIEW g{number} AS {text}")
         return found
 
 

@@ -249,7 +249,7 @@ class Generator:
                 "* RENAME (cents AS pence)",
             ]
         )
-        return f"SELECT {star} FROM orders AS o{self.where('o')}"
+        return f"SELECT {star}, order_id AS x0 FROM orders AS o{self.where('o')}"
 
     def over_cte(self) -> str:
         """Give a query over a CTE that is joined to a source."""

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import duckdb
+
 from warehouse.batching.many_pages import ENTITIES, PAGE_COLUMN, ManyPages
 from warehouse.batching.page_columns import PageColumn, joined_on, page_columns
 from warehouse.definitions import Definitions, FeatureUse, Product
@@ -125,11 +127,10 @@ class Batch:
                 done(1)
         self._take_out(self.failed)
         counts = self._counts()
-        join = self._join(self._feature_columns(), file, len(pages))
-        row = self.cursor.execute(join).fetchone()
-        if row and row[0] != sum(counts.values()):
+        n_joined = self._stage(file, [page for page in pages if page not in self.failed])
+        if n_joined != sum(counts.get(page, 0) for page in pages if page not in self.failed):
             self._take_out(self._pages_with_repeated_keys(file, counts))
-            self.cursor.execute(join)
+            self._stage(file, [page for page in pages if page not in self.failed])
         n_rows = {page: counts.get(page, 0) for page in pages if page not in self.failed}
         return FeaturePages(file, n_rows, self._types(file))
 
@@ -215,7 +216,34 @@ class Batch:
         listed = page_columns(self.definitions, self.product, self.columns(ENTITIES), self.columns)
         return {column.name: _text_of(column) for column in listed}
 
-    def _join(self, columns: dict[str, str], file: Path, n_pages: int) -> str:
+    def _stage(self, file: Path, pages: Sequence[datetime]) -> int:
+        """Write the join of pages to a file, and take out those that fail on it; give the number of rows."""
+        columns = self._feature_columns()
+        join = self._join(columns, file, len(pages))
+        try:
+            row = self.cursor.execute(join).fetchone()
+        except duckdb.DataError:
+            failed = {page: error for page in pages if (error := self._error_of_join(columns, file, page))}
+            if not failed:
+                raise
+            self.failed |= failed
+            self._take_out(failed)
+            row = self.cursor.execute(join).fetchone()
+        return int(row[0]) if row else 0
+
+    def _error_of_join(self, columns: dict[str, str], file: Path, page: datetime) -> str | None:
+        """Join one page by itself; give the error, if that fails on the data."""
+        try:
+            self.cursor.execute(self._join(columns, file, 1, only=page))
+        except duckdb.DataError as error:
+            first = str(error).splitlines()[0]
+            return (
+                f"{self.product.yaml_where}: a value does not fit its column on the page: {first}. Integers are kept as"
+                " BIGINT, and sums of them are wider: cast what may be larger to DECIMAL(38, 0)."
+            )
+        return None
+
+    def _join(self, columns: dict[str, str], file: Path, n_pages: int, only: datetime | None = None) -> str:
         listed = ", ".join(f"{text} AS {quote(name)}" for name, text in columns.items())
         header = self.product.header
         if header.valid_until is not None:
@@ -230,6 +258,7 @@ class Batch:
             columns=listed or "NULL AS no_features",
             entities=self.table(ENTITIES),
             joins="\n    ".join(self._join_of(index, use) for index, use in enumerate(header.features)),
+            where=f"WHERE entities.{quote(PAGE_COLUMN)} = {timestamp_literal(only)}" if only else "",
             # Sorted by page, so that reading one page of a batch skips the row groups of the others.
             order=f"ORDER BY entities.{quote(PAGE_COLUMN)}" if n_pages > 1 else "",
             file=literal(str(file)),

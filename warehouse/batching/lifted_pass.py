@@ -18,7 +18,7 @@ from warehouse.definitions import Definitions, Source
 from warehouse.ledger.records import SourceFacts
 from warehouse.private_cache import kept
 from warehouse.queries.checked_query import CheckedQuery
-from warehouse.sandbox import Sandbox
+from warehouse.sandbox import Sandbox, timestamp_literal
 from warehouse.system_sql import quote, quote_all, system_sql
 
 #: A source of up to this many rows may be read whole on every page.
@@ -104,6 +104,7 @@ class LiftedPass:
         found = lifted_forms(definitions, queries, self._facts, sandbox.source_columns, made)
         self.forms = {name: form for name, form in found.items() if isinstance(form, LiftedForm)}
         self._read = {table for name, query in queries if name in self.forms for table in query.tables}
+        self._tables = {name: query.tables for name, query in queries}
         self._sandbox, self._definitions, self._table = sandbox, definitions, table
 
     def fill(
@@ -136,4 +137,9 @@ class LiftedPass:
                 if form.may_lack_pages:
                     rows = cursor.execute(system_sql("lifting/lacking", pages=quote(PAGES), target=target)).fetchall()
                     lacking[name] = [row[0] for row in rows]
+                # What another query reads was not all there for these pages when this one read it.
+                if inherited := {page for read in self._tables[name] for page in lacking.get(read, ())}:
+                    listed = ", ".join(map(timestamp_literal, sorted(inherited)))
+                    cursor.execute(system_sql("lifting/take_out", target=target, pages=listed))
+                    lacking[name] = sorted(inherited.union(lacking.get(name, ())))
         return lacking

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import duckdb
 
+from warehouse.batching.compared_pages import compared_pages
 from warehouse.batching.comparison import differing_rows
 from warehouse.batching.lifted_pass import LiftedPass
 from warehouse.batching.range_pass import RangePass
@@ -68,6 +69,7 @@ class ManyPages(Trials):
         super().__init__(batch.product.name)
         self.batch = batch
         self._tried: set[str] = set()
+        self._compared: list[datetime] = []
         self._ranges: Future[RangePass] | None = None
 
     def begin(self, n_pages: int, background: Executor) -> None:
@@ -144,9 +146,9 @@ class ManyPages(Trials):
         self.try_out(
             way,
             approximate.keys(),
-            pages,
             fill=fill,
-            compare=lambda chosen, left: self._compare(way, approximate, chosen, left, wanted or {}),
+            choose=lambda: self._chosen(pages),
+            compare=lambda chosen, left, known: self._compare(way, approximate, chosen, left, known, wanted or {}),
             take_back=self._empty,
         )
 
@@ -154,22 +156,30 @@ class ManyPages(Trials):
         for name in names:
             self.batch.cursor.execute(f"DELETE FROM {self.batch.table(name)}")
 
+    def _chosen(self, pages: Sequence[datetime]) -> list[datetime]:
+        """Choose the pages to compare, the same ones for each way."""
+        if not self._compared:
+            batch = self.batch
+            self._compared = compared_pages(batch.sandbox, batch.definitions.sources_of(batch.product), pages)
+        return self._compared
+
     def _compare(
         self,
         way: str,
         approximate: Mapping[str, frozenset[str]],
         chosen: datetime,
         left: Left,
+        known: frozenset[str],
         wanted: Mapping[str, str],
     ) -> set[str]:
         """Make one page the plain way too; give the queries whose rows differ, and those that read them."""
         batch = self.batch
-        wrong: set[str] = set()
+        wrong = set(known)
         with batch.page(chosen) as page:
             for name in sorted(self.done & batch.read_by_others):
                 page.show_rows_of(name, batch.table(name))
             for name, query in batch.queries():
-                if name not in approximate or chosen in left.get(name, ()):
+                if name not in approximate or name in known or chosen in left.get(name, ()):
                     continue
                 if query.tables & wrong:
                     wrong.add(name)

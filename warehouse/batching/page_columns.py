@@ -27,7 +27,10 @@ class PageColumn:
 
     @property
     def stored_kind(self) -> str:
-        """The type on the page: sums of integers are HUGEINT, which Parquet cannot hold exactly."""
+        """The type on the page: sums of integers are HUGEINT, which Parquet cannot hold exactly.
+
+        A page with a sum that is too large for BIGINT fails; it is not made smaller.
+        """
         return "BIGINT" if self.kind in ("HUGEINT", "UHUGEINT") else self.kind
 
 
@@ -55,6 +58,9 @@ def page_columns(
     missing = [key for key in product.keys if key not in entities]
     if missing:
         raise DefinitionError(f"{where}: the keys {missing} are not among its columns: {', '.join(entities)}.")
+    wide = [key for key in product.keys if entities[key] in ("HUGEINT", "UHUGEINT")]
+    if wide:
+        raise DefinitionError(f"{where}: the keys {wide} are wider than Parquet can hold exactly; cast them to BIGINT.")
     owners = dict.fromkeys(entities, where)
     columns = [PageColumn(name, None, name, kind) for name, kind in entities.items() if name not in product.keys]
     for index, use in enumerate(product.header.features):

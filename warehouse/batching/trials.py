@@ -1,4 +1,4 @@
-"""Trials of a quicker way: many pages made at once, and one of them, chosen at random, made the plain way too.
+"""Trials of a quicker way: many pages made at once, and some of them (`compared_pages`) made the plain way too.
 
 What differs, fails, or cannot be compared is taken back, said, and left to the plain way. What is made, and how it is
 compared, is the caller's: a batch's tables (`warehouse.batching.many_pages`), or what checks find
@@ -7,7 +7,6 @@ compared, is the caller's: a batch's tables (`warehouse.batching.many_pages`), o
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
@@ -46,20 +45,23 @@ class Trials:
         self,
         way: str,
         names: Collection[str],
-        pages: Sequence[datetime],
         *,
         fill: Callable[[], Left],
-        compare: Callable[[datetime, Left], set[str]],
+        choose: Callable[[], Sequence[datetime]],
+        compare: Callable[[datetime, Left, frozenset[str]], set[str]],
         take_back: Callable[[Iterable[str]], None],
     ) -> None:
-        """Do some queries by another way than the plain one, and compare one page; what differs is taken back.
+        """Do some queries by another way than the plain one, and compare some pages; what differs is taken back.
 
         Parameters
         ----------
         fill
             Does them for all pages; gives the pages, by query, that it leaves to the plain way.
+        choose
+            Gives the pages to compare.
         compare
-            Does one page the plain way too; gives the queries that differ there, and says so in `differing`.
+            Does one page the plain way too, but for the queries that are known to differ; gives those that differ
+            there, and says so in `differing`.
         take_back
             Forgets what was done of some queries.
         """
@@ -72,9 +74,10 @@ class Trials:
             self.differing.append(f"{self._product}: the {way} way failed ({str(error).splitlines()[0]})")
             take_back(names)
             return
-        chosen = random.Random(str(pages)).choice(list(pages))
+        wrong: set[str] = set()
         try:
-            wrong = compare(chosen, left)
+            for page in choose():
+                wrong |= compare(page, left, frozenset(wrong))
         except RunFailed as error:
             # The page fails the plain way, which will say so of each that does.
             self.differing.append(f"{self._product}: the {way} way could not be compared ({error})")

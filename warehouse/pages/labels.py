@@ -71,7 +71,10 @@ def compute_labels(
         statement = system_sql(
             "labels/stage", keys=quote_all(product.keys), kind=kind, labels=table, file=literal(str(file))
         )
-        cursor.execute(statement)
+        try:
+            cursor.execute(statement)
+        except duckdb.DataError as error:
+            raise RunFailed(f"{product.label.where}: a label does not fit {kind}: {error}") from error
         _check(cursor, product, file)
         counts = dict(cursor.execute(system_sql("pages/staged"), [exact_path(file)]).fetchall())
         columns = {key: found[key] for key in product.keys} | {"as_of": "TIMESTAMP", "label": kind}

@@ -10,6 +10,7 @@ from datetime import datetime
 import duckdb
 
 from warehouse.batching.batch import TOGETHER_FROM_PAGES, Batch
+from warehouse.batching.compared_pages import compared_pages
 from warehouse.batching.lifted_slice import WORTH_IT
 from warehouse.batching.lifting import LiftedForm
 from warehouse.batching.trials import Left, Trials
@@ -114,9 +115,9 @@ class OwnChecks:
         self._trials.try_out(
             "lifted",
             forms.keys(),
-            self._pages,
             fill=lambda: self._fill(forms),
-            compare=lambda chosen, left: self._compare(forms, chosen, left),
+            choose=lambda: compared_pages(sandbox, self._sources, self._pages),
+            compare=lambda chosen, left, known: self._compare(forms.keys() - known, chosen, left),
             take_back=self._take_back,
         )
 

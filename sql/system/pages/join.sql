@@ -3,5 +3,6 @@ COPY (
     SELECT {keys}, entities."almanac: as_of" AS as_of, {valid_until} AS valid_until, {columns}
     FROM {entities} AS entities
     {joins}
+    {where}
     {order}
 ) TO {file} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)
