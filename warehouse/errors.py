@@ -28,6 +28,10 @@ class AlmanacError(Exception):
     exit_code = 1
 
 
+class Dropped(BaseException):
+    """What is in hand is dropped, since a signal said so. Not caught by whoever goes on after an error."""
+
+
 class UsageError(AlmanacError):
     """The request cannot be carried out as it stands."""
 

@@ -31,6 +31,7 @@ from warehouse.ledger.derivations import HeldFacts, facts_table, held_facts, why
 from warehouse.ledger.records import SourceFacts
 from warehouse.queries.bound_plans import check_plan
 from warehouse.queries.checked_query import CheckedQuery
+from warehouse.queries.running import QUERY_TIMEOUT, running
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 
 #: What a view of a source leaves out of the lake's table: the suite's own bookkeeping.
@@ -90,6 +91,11 @@ class Sandbox:
         self._held: set[str] = set()
         self._schema_of_held = f"memory.held_{secrets.token_hex(16)}"
         self._instance.execute(f"CREATE SCHEMA {self._schema_of_held}")
+        self._schema_of_bounded = f"memory.bounded_{secrets.token_hex(16)}"
+        self._instance.execute(f"CREATE SCHEMA {self._schema_of_bounded}")
+        self._instance.execute(system_sql("sandbox/bounded", schema=self._schema_of_bounded))
+        #: How long an author's query may take.
+        self.query_timeout = QUERY_TIMEOUT
         self._vouched_for: set[str] = set()
         self._is_detached = False
         self._numbers = itertools.count()
@@ -221,7 +227,8 @@ class Sandbox:
         cursor = self._instance.cursor()
         try:
             cursor.execute(f"CREATE SCHEMA memory.{schema}")
-            cursor.execute(f"USE memory.{schema}")
+            # Before DuckDB's own functions come those of bounded arguments.
+            cursor.execute(f"SET search_path = 'memory.{schema},{self._schema_of_bounded}'")
             for source in sources:
                 cursor.execute(self._view(source, schema, instant, ingest_id))
             yield SandboxPage(self, cursor, schema, instant)
@@ -261,14 +268,19 @@ class SandboxPage:
         """
         text = system_sql(statement, target=target, as_of=timestamp_literal(as_of), query=query.text)
         bound = query.bound(as_of=as_of, **parameters)
-        with _explained(query.where):
+        with self._running(query):
             self._sandbox.vouch_for(self.cursor, query, bound)
             self.cursor.execute(text, bound or None)
+
+    @contextlib.contextmanager
+    def _running(self, query: CheckedQuery) -> Iterator[None]:
+        with _explained(query.where), running(self.cursor, query.where, self._sandbox.query_timeout):
+            yield
 
     def answer(self, query: CheckedQuery, most: int) -> list[tuple[Any, ...]]:
         """Run a checked query, and give its first `most` rows."""
         bound = query.bound(as_of=self.instant)
-        with _explained(query.where):
+        with self._running(query):
             self._sandbox.vouch_for(self.cursor, query, bound)
             return self.cursor.execute(query.text, bound or None).fetchmany(most)
 
@@ -293,7 +305,7 @@ class SandboxPage:
         at = timestamp_literal(self.instant)
         text = system_sql("audit/wrong_rows_of_page", as_of=at, query=check.text, limit=str(limit))
         bound = check.bound(as_of=self.instant)
-        with _explained(check.where):
+        with self._running(check):
             self._sandbox.vouch_for(self.cursor, check, bound)
             row = self.cursor.execute(text, bound or None).fetchone()
         return (int(row[1]), list(row[2] or [])) if row else (0, [])

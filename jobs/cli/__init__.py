@@ -16,8 +16,9 @@ import sys
 import typer
 
 from jobs.cli import backfill, clock, data, history, lineage, model_trials, models, pages, suites, training
+from jobs.cli.interrupts import STOPPED, watch_signals
 from jobs.cli.options import State, shared_options
-from warehouse.errors import AlmanacError
+from warehouse.errors import AlmanacError, Dropped
 
 app = typer.Typer(
     name="almanac",
@@ -43,6 +44,7 @@ def main() -> None:
     # At its end Python would look through everything once more, for up to a tenth of a second.
     atexit.register(gc.freeze)
     State.owns_process = True
+    watch_signals()
     for stream in (sys.stdout, sys.stderr):
         # A value that the terminal's encoding lacks is written as an escape, and ends nothing.
         if isinstance(stream, io.TextIOWrapper):
@@ -54,7 +56,7 @@ def main() -> None:
             raise
         typer.echo(f"almanac: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Dropped):
         _stop()
     except RuntimeError as error:
         # What DuckDB 1.5 makes of Ctrl-C while a query of the main thread runs.
@@ -70,5 +72,5 @@ def main() -> None:
 def _stop() -> None:
     # A second Ctrl-C would break off the waiting for what goes on in the background, in the middle of DuckDB's work.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    typer.echo("almanac: stopped; what was committed stays, and nothing else does.", err=True)
+    typer.echo(f"almanac: {STOPPED}", err=True)
     sys.exit(130)

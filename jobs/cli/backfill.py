@@ -15,6 +15,7 @@ import typer
 from jobs.cli.interrupts import Interrupts
 from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
 from jobs.cli.output import console
+from warehouse.errors import Dropped
 
 if TYPE_CHECKING:
     from jobs.pages.backfill import BackfillOrder, BackfillPlan
@@ -166,15 +167,19 @@ def backfill(
     if dry_run:
         _report_prepared(prepared, as_json)
         return
-    with Interrupts("the batch in hand") as interrupts:
+    with Interrupts("the batch in hand", _say_it_was_dropped) as interrupts:
         try:
             result = run_backfill(opened, order, prepared, console.listener(), interrupts.asked_to_stop)
-        except (KeyboardInterrupt, RuntimeError) as error:
+        except (KeyboardInterrupt, Dropped, RuntimeError) as error:
             if not interrupts.asked_to_stop():
                 raise
-            _say_how_to_go_on("The batch in hand was dropped; what was committed before stays.")
+            _say_it_was_dropped()
             raise typer.Exit(130) from error
     _report(order, prepared, result, as_json)
+
+
+def _say_it_was_dropped() -> None:
+    _say_how_to_go_on("The batch in hand was dropped; what was committed before stays.")
 
 
 def _instant(text: str | None, option: str) -> datetime | None:

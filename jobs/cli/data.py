@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
+from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, parse_span, the_suite
 from jobs.cli.output import console
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ def query(
     at_time: Annotated[
         str | None, typer.Option("--at-time", metavar="T", help="As the lake was at an instant.", show_default=False)
     ] = None,
+    timeout: Annotated[str, typer.Option("--timeout", metavar="D", help="How long it may take.")] = "10 minutes",
     suite: SuiteOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -148,22 +149,23 @@ def query(
     from warehouse.errors import UsageError
 
     opened, at = the_suite(), parse_instant(at_time, "--at-time") if at_time else None
+    limit = parse_span(timeout, "--timeout")
     if form == "table":
         if output is not None:
             raise UsageError(f"--output goes with --format {', '.join(FORMATS)}.")
-        _print_rows(query_rows(opened, sql, at_snapshot=at_snapshot, at_time=at, limit=_TABLE_ROWS + 1))
+        _print_rows(query_rows(opened, sql, at_snapshot=at_snapshot, at_time=at, limit=_TABLE_ROWS + 1, timeout=limit))
         return
     if form not in FORMATS:
         raise UsageError(f"--format {form}: allowed are table, {', '.join(FORMATS)}.")
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise UsageError("Parquet is not for a terminal; add --output FILE.")
     if output is not None:
-        query_to_file(opened, sql, form, output, at_snapshot=at_snapshot, at_time=at)
+        query_to_file(opened, sql, form, output, at_snapshot=at_snapshot, at_time=at, timeout=limit)
         return
     # Not straight to /dev/stdout, which DuckDB would truncate where it is a file that something is appended to.
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / f"rows.{form}"
-        query_to_file(opened, sql, form, file, at_snapshot=at_snapshot, at_time=at)
+        query_to_file(opened, sql, form, file, at_snapshot=at_snapshot, at_time=at, timeout=limit)
         with file.open("rb") as rows:
             shutil.copyfileobj(rows, sys.stdout.buffer)
 

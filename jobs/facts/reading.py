@@ -21,6 +21,7 @@ from jobs.facts.lacking import columns_not_found, without_columns
 from warehouse.definitions import Source
 from warehouse.errors import IngestFailed
 from warehouse.lake.tables import is_related
+from warehouse.queries.running import running
 from warehouse.system_sql import exact_path, quote, system_sql
 
 #: Errors that say nothing about a file.
@@ -200,7 +201,8 @@ class _Reader:
         query = text or self.source.query.text
         parameters = self.source.query.bound(files=[exact_path(path) for path in paths])
         try:
-            self.connection.execute(system_sql("ingest/part", part=part.table, query=query), parameters)
+            with running(self.connection, self.source.file.where, self.source.header.query_timeout):
+                self.connection.execute(system_sql("ingest/part", part=part.table, query=query), parameters)
             described = self.connection.execute(f"DESCRIBE {part.table}").fetchall()
             part.columns = {str(row[0]): str(row[1]) for row in described}
             if self.one_by_one:

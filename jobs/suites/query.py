@@ -11,7 +11,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -20,6 +20,7 @@ from jobs.suite import Suite
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.lake.lake import Lake
 from warehouse.queries.reading_only import ReadingQuery, require_reading
+from warehouse.queries.running import QUERY_TIMEOUT, running
 from warehouse.system_sql import literal, system_sql
 
 FORMATS = {"csv": "FORMAT csv, HEADER true", "json": "FORMAT json, ARRAY true", "parquet": "FORMAT parquet"}
@@ -50,6 +51,7 @@ def query_rows(
     at_snapshot: int | None = None,
     at_time: datetime | None = None,
     limit: int | None = None,
+    timeout: timedelta = QUERY_TIMEOUT,
 ) -> Answer:
     """Run a SELECT and give its rows, at most `limit` of them.
 
@@ -57,13 +59,17 @@ def query_rows(
     ----------
     at_snapshot, at_time
         As the lake was at a snapshot, or at an instant (naive UTC); by default as it is.
+    timeout
+        How long it may take.
 
     Raises
     ------
+    RunFailed
+        If it takes longer.
     UsageError
         If it does not only read, or DuckDB refuses it; the message is DuckDB's own.
     """
-    with _reading(suite, at_snapshot, at_time) as connection, _understood(connection, suite.lake):
+    with _asking(suite, at_snapshot, at_time, timeout) as connection:
         query = require_reading(connection, sql)
         if query.explains:
             found = connection.execute(query.text)
@@ -83,12 +89,13 @@ def query_to_file(
     *,
     at_snapshot: int | None = None,
     at_time: datetime | None = None,
+    timeout: timedelta = QUERY_TIMEOUT,
 ) -> None:
     """Run a SELECT and write its rows to a file as csv, json or parquet, streaming.
 
     JSON has no infinities: there `Infinity`, `-Infinity` and `NaN` are strings.
     """
-    with _reading(suite, at_snapshot, at_time) as connection, _understood(connection, suite.lake):
+    with _asking(suite, at_snapshot, at_time, timeout) as connection:
         query = require_reading(connection, sql)
         rows = _as_rows(connection, query)
         try:
@@ -128,6 +135,18 @@ def _quote_what_is_no_number(source: Path, target: Path) -> None:
             if b"Infinity" in whole or b"NaN" in whole:
                 whole = _STRING_OR_NO_NUMBER.sub(lambda m: b'"' + m[1] + b'"' if m[1] else m[0], whole)
             quoted.write(whole)
+
+
+@contextlib.contextmanager
+def _asking(
+    suite: Suite, at_snapshot: int | None, at_time: datetime | None, timeout: timedelta
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    with (
+        _reading(suite, at_snapshot, at_time) as connection,
+        _understood(connection, suite.lake),
+        running(connection, "almanac query", timeout),
+    ):
+        yield connection
 
 
 @contextlib.contextmanager

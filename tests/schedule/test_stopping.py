@@ -8,6 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from jobs.suite import Suite
+
 ENDLESS = """/*
 description: every number there is
 owner: you
@@ -18,6 +22,41 @@ known_at: since
 SELECT sum(hash(a.range + b.range))::VARCHAR AS n, TIMESTAMP '2026-01-01' AS since
 FROM range(1000000000) AS a, range(1000000000) AS b
 """
+
+
+ENDLESS_GROUP = """/*
+description: every number there is
+key: [courier]
+*/
+SELECT courier, sum(hash(a.range + b.range))::VARCHAR AS n
+FROM orders, range(1000000000) AS a, range(1000000000) AS b
+GROUP BY courier
+"""
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)])
+def test_what_drops_the_batch_in_hand_ends_pages_within_seconds(ingested: Suite, signals: tuple[int, ...]) -> None:
+    (ingested.root / "sql/features/courier_load.sql").write_text(ENDLESS_GROUP)
+    pages = ["late_order", "--from", "2026-03-01", "--to", "2026-03-03", "--features-only", "--workers", "2"]
+    command = [sys.executable, "-m", "jobs", "--suite", str(ingested.root), "backfill", *pages]
+    worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        while not list(ingested.root.glob("lake/staging/*/")):
+            assert worker.poll() is None
+            time.sleep(0.05)
+        time.sleep(1)
+        for number in signals:
+            worker.send_signal(number)
+            time.sleep(0.5)
+        began = time.monotonic()
+        _, errors = worker.communicate(timeout=60)
+    finally:
+        worker.kill()
+    assert worker.returncode == 130
+    assert "what was committed" in errors.splitlines()[-1] or "what was committed" in errors.splitlines()[-2]
+    assert "Traceback" not in errors
+    # Two seconds on a machine that has nothing else to do.
+    assert time.monotonic() - began < 15
 
 
 def test_ctrl_c_in_a_query_says_so_without_a_traceback(starter: Path) -> None:

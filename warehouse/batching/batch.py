@@ -47,6 +47,7 @@ class Batch:
         self.sandbox, self.definitions, self.product = sandbox, definitions, product
         self.schema = f"batch_{next(_numbers)}"
         self.cursor = sandbox.cursor()
+        sandbox.query_timeout = product.header.query_timeout
         self.groups = definitions.groups_of(product)
         self.read_by_others = {name for _, query in self.queries() for name in query.tables}
         self._many_pages = ManyPages(self)

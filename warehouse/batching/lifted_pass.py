@@ -17,7 +17,9 @@ from warehouse.batching.ranges import Reason
 from warehouse.definitions import Definitions, Source
 from warehouse.ledger.records import SourceFacts
 from warehouse.private_cache import kept
+from warehouse.queries.allowed_functions import BOUNDED
 from warehouse.queries.checked_query import CheckedQuery
+from warehouse.queries.running import running
 from warehouse.sandbox import Sandbox, timestamp_literal
 from warehouse.system_sql import quote, quote_all, system_sql
 
@@ -57,6 +59,9 @@ def lifted_forms(
     ready = set(made)
     for name, query in queries:
         if name in ready:
+            continue
+        if bounded := sorted(query.functions & BOUNDED):
+            found[name] = Reason(f"it calls {bounded[0]}, whose arguments are bounded page by page")
             continue
         groups = query.tables - definitions.sources.keys()
         if missing := sorted(groups - ready):
@@ -133,7 +138,8 @@ class LiftedPass:
             for name, form in self.forms.items():
                 target = self._table(name)
                 listed = quote_all(columns[name])
-                cursor.execute(system_sql("lifting/collect", target=target, columns=listed, query=form.text))
+                with running(cursor, name, self._sandbox.query_timeout):
+                    cursor.execute(system_sql("lifting/collect", target=target, columns=listed, query=form.text))
                 if form.may_lack_pages:
                     rows = cursor.execute(system_sql("lifting/lacking", pages=quote(PAGES), target=target)).fetchall()
                     lacking[name] = [row[0] for row in rows]

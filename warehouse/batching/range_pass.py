@@ -19,6 +19,8 @@ from warehouse.batching.ranges import RangeForm, Reason, SourceShape, recognise
 from warehouse.definitions import Definitions, FeatureGroup, Source
 from warehouse.ledger.records import SourceFacts
 from warehouse.private_cache import kept
+from warehouse.queries.allowed_functions import BOUNDED
+from warehouse.queries.running import running
 from warehouse.sandbox import Sandbox, earlier, timestamp_literal
 from warehouse.system_sql import quote, quote_all, system_sql
 
@@ -50,6 +52,8 @@ def _form(
     others = sorted(group.query.tables & definitions.groups.keys())
     if others:
         return Reason(f"it reads the feature group {others[0]}")
+    if bounded := sorted(group.query.functions & BOUNDED):
+        return Reason(f"it calls {bounded[0]}, whose arguments are bounded page by page")
     shapes = []
     for name in sorted(group.query.tables):
         source = definitions.sources[name]
@@ -106,7 +110,8 @@ class RangePass:
     def _fill_group(self, name: str, pages: str, wanted: str | None) -> None:
         form = self.forms[name]
         query = form.sql(pages, self._facts(form.source), wanted)
-        with contextlib.closing(self._sandbox.cursor()) as cursor:
+        limit = self._sandbox.query_timeout
+        with contextlib.closing(self._sandbox.cursor()) as cursor, running(cursor, name, limit):
             cursor.execute(system_sql("ranges/collect", target=f"{self._schema}.{quote(name)}", query=query))
 
     def _facts(self, source: str) -> str:

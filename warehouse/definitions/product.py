@@ -17,6 +17,7 @@ from warehouse.definitions.sql_file import SqlFile, Strict
 from warehouse.errors import DefinitionError
 from warehouse.lake.registry import SCORE_COLUMNS
 from warehouse.queries.checked_query import CheckedQuery
+from warehouse.queries.running import QUERY_TIMEOUT
 
 
 class FeatureUse(Strict):
@@ -113,6 +114,7 @@ class ProductHeader(Strict):
     valid_until: str | None = None
     valid_for: Duration | None = None
     fresh_within: Duration | None = None
+    query_timeout: Duration = QUERY_TIMEOUT
     checks: CheckSettings = Field(default_factory=CheckSettings)
     gates: GateSettings | None = None
 

@@ -13,6 +13,7 @@ from warehouse.definitions.expect import Expectation
 from warehouse.definitions.sql_file import SqlFile, Strict
 from warehouse.lake.registry import FACT_COLUMNS
 from warehouse.queries.checked_query import CheckedQuery
+from warehouse.queries.running import QUERY_TIMEOUT
 
 #: Columns that the suite adds to every source, and so are not the author's to name.
 SYSTEM_COLUMNS = tuple(FACT_COLUMNS)
@@ -33,6 +34,7 @@ class SourceHeader(Strict):
     arrives_within: Duration = timedelta(0)
     expect: Expectation | None = None
     watermark: str | None = None
+    query_timeout: Duration = QUERY_TIMEOUT
     rules: dict[str, str] = Field(default_factory=dict)
     keep: bool = False
 

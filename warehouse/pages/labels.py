@@ -59,6 +59,7 @@ def compute_labels(
     """
     table = f"memory.main.labels_{next(_numbers)}"
     cursor = sandbox.cursor()
+    sandbox.query_timeout = product.header.query_timeout
     try:
         _collect(
             sandbox, definitions, product, pages, settled_by(sandbox, definitions, product, known_by), table, workers

@@ -19,6 +19,7 @@ from warehouse.definitions.suite import PAGE
 from warehouse.errors import DefinitionError
 from warehouse.ledger.records import SourceFacts
 from warehouse.queries.inexact import inexact_sums
+from warehouse.queries.running import running
 from warehouse.sandbox import Sandbox, timestamp_literal
 from warehouse.system_sql import quote, quote_all, system_sql
 
@@ -112,7 +113,8 @@ class LiftedChecks:
         shown = system_sql("lifting/page", rows=rows, first=first, last=last)
         query = system_sql("audit/lifted_wrong_rows", query=form.text, limit=str(self._limit))
         with slice_of_pages(self._sandbox, self._definitions, pages, check.query.tables, lambda _: shown) as cursor:
-            found = {row[0]: (int(row[1]), list(row[2])) for row in cursor.execute(query).fetchall()}
+            with running(cursor, check.query.where, self._sandbox.query_timeout):
+                found = {row[0]: (int(row[1]), list(row[2])) for row in cursor.execute(query).fetchall()}
             passed = pages if not form.may_lack_pages else []
             if form.aggregated:
                 passed = [row[0] for row in cursor.execute(form.aggregated).fetchall()]

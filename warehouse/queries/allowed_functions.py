@@ -63,6 +63,11 @@ ORDERED_AGGREGATES = frozenset(
     """.split()
 )
 
+#: Those that make strings or lists out of nothing. Within the sandbox their arguments are bounded
+#: (sql/system/sandbox/bounded.sql), or their format has to be a text that holds no large number.
+BOUNDED = frozenset({"repeat", "lpad", "rpad", "bar", "bitstring", "range", "generate_series"})
+FORMATTING = frozenset({"format", "printf"})
+
 WINDOW_FUNCTIONS = frozenset(
     """
     WINDOW_AGGREGATE WINDOW_RANK WINDOW_RANK_DENSE WINDOW_NTILE WINDOW_PERCENT_RANK WINDOW_CUME_DIST

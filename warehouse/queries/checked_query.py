@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from warehouse.queries.allowed_functions import (
     ALLOWED,
     CLOCK_AND_SESSION_NAMES,
     FILE_READERS,
+    FORMATTING,
     ORDERED_AGGREGATES,
     TABLE_FUNCTIONS,
     WINDOW_FUNCTIONS,
@@ -58,6 +60,8 @@ class CheckedQuery:
         The names that it reads, lower-cased, its own CTEs left out.
     n_reads
         How often each of them is named.
+    functions
+        The functions that it calls, lower-cased, those in FROM left out.
     """
 
     where: str
@@ -67,6 +71,7 @@ class CheckedQuery:
     fingerprint: str
     tree: str
     n_reads: Mapping[str, int] = field(default_factory=dict, compare=False)
+    functions: frozenset[str] = frozenset()
 
     def bound(self, **values: object) -> dict[str, object]:
         """Pick the parameters that this query uses out of those on offer."""
@@ -116,6 +121,7 @@ def check_query(
         fingerprint=fingerprint_of(stripped),
         tree=stripped,
         n_reads=dict(inspection.n_reads),
+        functions=frozenset(inspection.called),
     )
 
 
@@ -185,6 +191,7 @@ class _Inspection:
         self.found_parameters: set[str] = set()
         self.problems: list[str] = []
         self._sorted: set[int] = set()
+        self.called: set[str] = set()
 
     def refuse(self, node: Node, why: str) -> None:
         location = node.get("query_location")
@@ -234,6 +241,9 @@ class _Inspection:
         for key, inner, child in parts(sort, node):
             if key != "cte_map":
                 self.walk(inner, child, ctes, scope)
+            # In FROM they stream, and are ended like any other work.
+            if inner == EXPRESSION and child["class"] == "FUNCTION" and node.get("type") != "TABLE_FUNCTION":
+                self.called.add(str(child["function_name"]).lower())
 
     def _ctes(self, node: Node, ctes: _Ctes, scope: Scope) -> _Ctes:
         """Visit a query's CTEs; a CTE may read those declared before it, and a table of its own name."""
@@ -298,6 +308,10 @@ class _Inspection:
             self._sorted.add(id(node["children"][0]))
         ordered = [order["expression"] for order in (node.get("order_bys") or {}).get("orders", [])]
         is_listed = self._is_listed(node, name)
+        if name in FORMATTING and is_listed and not _is_short_format(node):
+            self.refuse(
+                node, f"`{name}` may make a text of any length; give it a constant format without large widths."
+            )
         if id(node) in self._sorted or not is_listed or name not in ORDERED_AGGREGATES:
             return
         if not orders(ordered, scope, scope.groups):
@@ -373,3 +387,10 @@ class _Inspection:
             self.refuse(
                 node, "DISTINCT ON with an ORDER BY of nothing else takes rows as they happen to come; add to it."
             )
+
+
+def _is_short_format(node: Node) -> bool:
+    """Tell whether a format is a constant without a width of more than four digits, or one that an argument gives."""
+    first = node["children"][0] if node["children"] else {}
+    text = first.get("value", {}).get("value") if first.get("class") == "CONSTANT" else None
+    return isinstance(text, str) and not re.search(r"\d{5,}|\*|\{[^}]*\{", text)

@@ -1,0 +1,142 @@
+"""What stands behind the check of a query's text, so that one hole in that is not enough."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from jobs.pages.make import PageOrder, make_pages
+from jobs.progress import Silent
+from jobs.suite import Suite
+from tests.conftest import PAGE, PRODUCT, reopened
+from warehouse.batching.batch import Batch
+from warehouse.errors import AlmanacError, QueryRefused, RunFailed
+from warehouse.queries.checked_query import CheckedQuery, check_query
+from warehouse.queries.running import running
+from warehouse.sandbox import Sandbox, SandboxPage
+
+#: Queries that reach behind the views, had the check let them through; they pass for one that names `orders` once.
+REACHING = {
+    "the lake, by the name that it has elsewhere": "SELECT max(o.known_at) FROM lake.sources.orders AS o",
+    "the lake, by its own name": "SELECT max(o.known_at) FROM {lake}.sources.orders AS o",
+    "a copy that is held": "SELECT max(o.known_at) FROM {held} AS o",
+    "a table that is named by a text": "SELECT (SELECT max(known_at) FROM query('FROM {held}')) FROM orders",
+    "a source by its view, twice": "SELECT * FROM orders UNION ALL SELECT * FROM query('FROM orders')",
+    "the names of all tables": "SELECT * FROM duckdb_tables()",
+    "what another page made": 'SELECT * FROM memory.other."rows"',
+}
+
+
+def passed(text: str) -> CheckedQuery:
+    """Give a query as if it had been checked."""
+    good = check_query("SELECT * FROM orders", "q.sql", tables={"orders"}, parameters={"as_of"})
+    return replace(good, text=text, fingerprint=text)
+
+
+@pytest.mark.parametrize("what", REACHING)
+def test_a_query_that_scans_more_than_the_views_show_is_not_run(ingested: Suite, what: str) -> None:
+    orders = ingested.definitions.sources["orders"]
+    with Sandbox(ingested.lake) as sandbox:
+        sandbox.hold([orders])
+        with contextlib.closing(sandbox.cursor()) as cursor:
+            cursor.execute("CREATE SCHEMA memory.other")
+            cursor.execute('CREATE TABLE memory.other."rows" AS SELECT 1 AS a')
+        text = REACHING[what].format(lake=sandbox.catalogue, held=sandbox.relation(orders).replace('"', '""'))
+        text = text.replace('""', '"')
+        with sandbox.at(PAGE, [orders]) as page:
+            assert page.answer(passed("SELECT count(*) FROM orders"), 1)
+            with pytest.raises(AlmanacError, match=r"reads more|does not exist|not found"):
+                page.answer(passed(text), 1)
+
+
+def test_the_lake_has_another_name_in_every_sandbox_and_is_detached_while_pages_are_made(ingested: Suite) -> None:
+    names = set()
+    for _ in range(2):
+        with Sandbox(ingested.lake) as sandbox:
+            names.add(sandbox.catalogue)
+    assert len(names) == 2
+    seen: list[int] = []
+    prepare = Batch._prepare
+
+    def look(batch: Batch, page: object) -> None:
+        with contextlib.closing(batch.sandbox.cursor()) as cursor:
+            found = cursor.execute("SELECT count(*) FROM duckdb_databases() WHERE database_name LIKE 'lake%'")
+            seen.append(found.fetchall()[0][0])
+        prepare(batch, page)  # type: ignore[arg-type]
+
+    product = ingested.definitions.product(PRODUCT)
+    pages = product.pages_between(PAGE - timedelta(days=5), PAGE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Batch, "_prepare", look)
+        made = make_pages(ingested, PageOrder(product, pages, None), Silent())
+    assert len(made.published) == len(pages)
+    assert seen
+    assert set(seen) == {0}
+
+
+def test_a_query_is_ended_after_its_time(ingested: Suite) -> None:
+    header = ingested.root / f"sql/products/{PRODUCT}/product.yaml"
+    header.write_text(header.read_text() + "query_timeout: 1 second\n")
+    group = ingested.root / "sql/features/courier_load.sql"
+    endless = "SELECT courier, sum(a.range * b.range) AS n FROM orders, range(1000000) AS a, range(1000000) AS b"
+    group.write_text(f"/*\ndescription: Endless.\nkey: [courier]\n*/\n{endless} GROUP BY courier\n")
+    suite = reopened(ingested)
+    made = make_pages(suite, PageOrder(suite.definitions.product(PRODUCT), [PAGE], None), Silent())
+    assert "took longer than 1 s" in made.failed[PAGE]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "repeat('x', 3000000000)",
+        "lpad('x', 100000000, 'y')",
+        "rpad('x', 100000000, 'y')",
+        "range(3000000000)",
+        "range(0, 3000000000, 2)",
+        "generate_series(TIMESTAMP '2000-01-01', TIMESTAMP '2020-01-01', INTERVAL 1 SECOND)",
+        "bitstring('1', 1000000000)",
+        "bar(1, 0, 1, 1000000000)",
+        "repeat(repeat('x', 90000), 90000)",
+    ],
+)
+def test_what_makes_texts_and_lists_out_of_nothing_is_bounded(ingested: Suite, expression: str) -> None:
+    query = check_query(f"SELECT {expression}", "q.sql", tables=(), parameters=())
+    with Sandbox(ingested.lake) as sandbox, sandbox.at(PAGE, []) as page:
+        with pytest.raises(RunFailed, match=r"makes (lists of )?at most"):
+            page.answer(query, 1)
+        assert page.answer(check_query(BOUNDED_WELL, "q.sql", tables=(), parameters=()), 1) == [
+            ("xxx", "00x", [0, 1], [1, 3], 3, "+1.50")
+        ]
+
+
+BOUNDED_WELL = """
+SELECT repeat('x', 3), lpad('x', 3, '0'), range(2), range(1, 4, 2), (SELECT count(*) FROM range(3)),
+    format('{:+.2f}', 1.5)
+"""
+
+
+def test_formats_of_any_width_are_refused() -> None:
+    for text in (
+        "format('{:>1000000000}', 'a')",
+        "printf('%*d', 1000000000, 1)",
+        "format(a, 1)",
+        "printf('%999999d', 1)",
+    ):
+        with pytest.raises(QueryRefused, match="text of any length"):
+            check_query(f"SELECT {text} FROM t", "q.sql", tables={"t"}, parameters=())
+
+
+def test_what_is_within_its_time_is_left_alone(tmp_path: Path) -> None:
+    with duckdb.connect(":memory:") as connection, running(connection, "here", timedelta(seconds=30)):
+        assert connection.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def test_a_page_made_in_the_sandbox_shows_its_own_name_only(ingested: Suite) -> None:
+    with Sandbox(ingested.lake) as sandbox, sandbox.at(PAGE, ingested.definitions.sources.values()) as page:
+        assert isinstance(page, SandboxPage)
+        assert page.answer(passed("SELECT count(*) > 0 FROM orders"), 2) == [(True,)]
