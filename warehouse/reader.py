@@ -239,15 +239,26 @@ class LakeReader:
         return self.snapshot_at(at_time) if at_time is not None else at_snapshot
 
     def snapshot_at(self, time: datetime) -> int:
-        """Give the newest snapshot committed by a time (naive UTC)."""
+        """Give the snapshot that was the newest at an instant (naive UTC).
+
+        Raises
+        ------
+        NotFoundError
+            If the lake is younger, or what it was then is no longer kept.
+        """
         with self.lake.reading() as connection:
             row = connection.execute(system_sql("reading/snapshot_at"), [time]).fetchone()
-        found, following = row if row else (None, None)
-        # Upkeep lets go of old snapshots one by one: with one missing after it, this one need not be what held then.
-        if found is None or (following is not None and following != found + 1):
+        assert row is not None
+        found, following, oldest = row
+        if found is None:
             raise NotFoundError(
-                f"the lake {self.lake.root} held nothing at {time} UTC, or what it held then is no longer kept; see"
-                " `almanac upkeep --help`."
+                f"the lake has no state of {time} (UTC); the oldest that it keeps is of {oldest:%Y-%m-%d %H:%M:%S}."
+            )
+        # Upkeep expires old snapshots one by one: with one missing after it, this one need not be what held then.
+        if following != found + 1:
+            raise NotFoundError(
+                f"what the lake was at {time} (UTC) is no longer kept: of the snapshots {found} to {following} only"
+                " these two are. See `almanac upkeep --help`."
             )
         return int(found)
 

@@ -21,7 +21,8 @@ from warehouse.errors import NotFoundError, UsageError
 from warehouse.lake.lake import Lake
 from warehouse.queries.reading_only import ReadingQuery, require_reading
 from warehouse.queries.running import QUERY_TIMEOUT, running
-from warehouse.system_sql import literal, system_sql
+from warehouse.reader import LakeReader
+from warehouse.system_sql import literal
 
 FORMATS = {"csv": "FORMAT csv, HEADER true", "json": "FORMAT json, ARRAY true", "parquet": "FORMAT parquet"}
 _NUMBERS = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\))")
@@ -173,15 +174,7 @@ def snapshot_at(suite: Suite, at: datetime) -> int:
     """
     if at > suite.clock():
         raise UsageError(f"--at-time {at} lies in the future; the lake's newest state is what a plain query shows.")
-    with suite.lake.reading() as connection:
-        row = connection.execute(system_sql("reading/snapshot_at"), [at]).fetchone()
-    assert row is not None
-    snapshot_id, oldest = row
-    if snapshot_id is None:
-        raise NotFoundError(
-            f"the lake has no state of {at} (UTC); the oldest that it keeps is of {oldest:%Y-%m-%d %H:%M:%S}."
-        )
-    return int(snapshot_id)
+    return LakeReader(suite.lake).snapshot_at(at)
 
 
 @contextlib.contextmanager
