@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,13 @@ import typer
 import yaml
 
 from jobs.cli import app
+from jobs.schedule.decisions.ticks import Run, Tick
 from jobs.schedule.files.definitions import JobSettings, RetrySettings, RunSettings, ScheduleFile, Settings, json_schema
+from jobs.schedule.files.kinds import KINDS, Kind, Takes
 from jobs.schedule.files.reading import Known, read_schedule
 from jobs.schedule.files.schedule import Retries, Schedule, Work
 from jobs.schedule.files.triggers import Interval
+from jobs.schedule.processes.commands import command_of
 from warehouse.definitions import load_definitions
 from warehouse.definitions.cron import Grid
 from warehouse.errors import DefinitionError
@@ -238,3 +242,29 @@ def test_the_page_of_examples_calls_commands_that_there_are() -> None:
         command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
         options = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in arguments if word.startswith("--")} <= options
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_kind_of_work_is_a_key_has_commands_and_is_documented(kind: Kind) -> None:
+    value = {
+        Takes.SOURCES: "[landings, schedule]",
+        Takes.PRODUCT: "flight_delay",
+        Takes.NOTHING: "true",
+        Takes.FUNCTION: "reports:send",
+        Takes.COMMAND: "make report",
+    }[kind.takes]
+    (job,) = read(f"jobs: {{it: {{run: {{{kind.name}: {value}}}, every: 1 day}}}}").jobs.values()
+    ticks = [Tick(1, datetime(2026, 3, day), datetime(2026, 3, day), datetime(2026, 3, 4), True) for day in (1, 2)]
+    for caught_up in ([replace(ticks[0], missed=False)], ticks):
+        words = command_of(Run(1, job, tuple(caught_up), "lease"), ROOT)
+        assert [word for word in words if "{" in word] == []
+        assert set(job.work.names) <= set(words)
+    assert f"| `{kind.name}` |" in DOCUMENT.read_text()
+
+
+def test_kinds_of_work_are_the_keys_of_run_and_their_commands_are_commands() -> None:
+    assert tuple(RunSettings.model_fields) == tuple(kind.name for kind in KINDS)
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for kind in KINDS:
+        for words in (kind.command, kind.catching_up or kind.command):
+            assert words[0] != "{almanac}" or words[1] in known

@@ -7,12 +7,14 @@ left to `jobs.schedule.files.reading`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model, model_validator
 
-from jobs.schedule.files.schedule import Work, WorkKind
+from jobs.schedule.files.kinds import KINDS, Kind, Takes
+from jobs.schedule.files.schedule import Work
 from warehouse.definitions.cron import Grid
 from warehouse.definitions.durations import Duration, duration_text
 from warehouse.definitions.sql_file import Strict
@@ -109,18 +111,8 @@ class Settings(Strict):
     )
 
 
-class RunSettings(Strict):
+class _OneKind(Strict):
     """What a job runs: exactly one of these."""
-
-    ingest: Annotated[Names | None, Field(description="Ingest these sources; `run: ingest` is all of them.")] = None
-    predict: Annotated[str | None, Field(description="Make a page of this product.")] = None
-    train: Annotated[str | None, Field(description="Train a model of this product.")] = None
-    upkeep: Annotated[Literal[True] | None, Field(description="Look after the lake; `run: upkeep` for short.")] = None
-    python: Annotated[
-        str | None,
-        Field(pattern=r"^[\w.]+:\w+$", description="Call package.module:function(as_of) in a child process."),
-    ] = None
-    shell: Annotated[str | None, Field(min_length=1, description="Run this with /bin/sh; see ALMANAC_AS_OF.")] = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -134,18 +126,42 @@ class RunSettings(Strict):
         """Give it as a plain value."""
         kind, value = next((name, value) for name, value in self if value is not None)
         names = value if isinstance(value, list) else [] if value is True else [value]
-        return Work(cast(WorkKind, kind), tuple(names))
+        return Work(kind, tuple(names))
+
+
+#: What a value must look like, by what it is.
+_VALUES: Mapping[Takes, tuple[Any, dict[str, Any]]] = {
+    Takes.SOURCES: (Names, {}),
+    Takes.PRODUCT: (str, {}),
+    Takes.NOTHING: (Literal[True], {}),
+    Takes.FUNCTION: (str, {"pattern": r"^[\w.]+:\w+$"}),
+    Takes.COMMAND: (str, {"min_length": 1}),
+}
+
+
+def _field_of(kind: Kind) -> tuple[Any, Any]:
+    value, limits = _VALUES[kind.takes]
+    return Annotated[value | None, Field(description=kind.description, **limits)], None
+
+
+if TYPE_CHECKING:
+    RunSettings = _OneKind
+else:
+    RunSettings = create_model(
+        "RunSettings", __base__=_OneKind, __doc__=_OneKind.__doc__, **{kind.name: _field_of(kind) for kind in KINDS}
+    )
+#: The kinds that one word is enough for, with what that stands for.
+_IN_A_WORD: dict[str, dict[str, Any]] = {
+    kind.name: {kind.name: [] if kind.takes is Takes.SOURCES else True} for kind in KINDS if kind.in_a_word
+}
 
 
 def _run_in_a_word(value: Any) -> Any:
-    if value == "ingest":
-        return {"ingest": []}
-    if value == "upkeep":
-        return {"upkeep": True}
+    if isinstance(value, str) and value in _IN_A_WORD:
+        return _IN_A_WORD[value]
     if isinstance(value, str):
-        raise ValueError(
-            f"{value!r} is not understood: write `ingest`, `upkeep`, or a mapping such as {{predict: PRODUCT}}"
-        )
+        words = ", ".join(f"`{word}`" for word in _IN_A_WORD)
+        raise ValueError(f"{value!r} is not understood: write {words}, or a mapping such as {{predict: PRODUCT}}")
     return value
 
 
@@ -198,7 +214,7 @@ def json_schema() -> dict[str, Any]:
     job, run = definitions["JobSettings"], definitions["RunSettings"]
     run |= {"minProperties": 1, "maxProperties": 1}
     job["oneOf"] = [{"required": ["cron"]}, {"required": ["every"]}]
-    job["properties"]["run"]["anyOf"] = [{"enum": ["ingest", "upkeep"]}, {"$ref": job["properties"]["run"].pop("$ref")}]
+    job["properties"]["run"]["anyOf"] = [{"enum": [*_IN_A_WORD]}, {"$ref": job["properties"]["run"].pop("$ref")}]
     for model in (Settings, JobSettings, RetrySettings):
         for key, field in model.model_fields.items():
             if isinstance(field.default, timedelta):

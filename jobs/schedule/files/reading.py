@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from jobs.schedule.files.definitions import JobSettings, RetrySettings, ScheduleFile, Settings
+from jobs.schedule.files.kinds import KINDS, Takes, kind_of
 from jobs.schedule.files.readiness_names import WATERMARKS, watermarks_of
 from jobs.schedule.files.redaction import redacted
 from jobs.schedule.files.schedule import Job, Retries, Schedule
@@ -98,7 +99,7 @@ def _job(name: str, job: JobSettings, defaults: Settings) -> Job:
 
 def _ready_when(job: JobSettings) -> str | None:
     """Name what is asked before a job starts; the watermarks are those of its product's sources."""
-    product = job.run.predict or job.run.train
+    product = job.run.work().concerns
     return watermarks_of(product) if job.ready_when == WATERMARKS and product else job.ready_when
 
 
@@ -108,15 +109,17 @@ def _problems_of(file: ScheduleFile, known: Known) -> Iterator[tuple[tuple[str |
     readiness = [*known.readiness, WATERMARKS]
     for name, job in file.jobs.items():
         here = ("jobs", name)
-        if job.ready_when == WATERMARKS and not (job.run.predict or job.run.train):
-            yield (*here, "ready_when"), f"`jobs.{name}.ready_when`: `{WATERMARKS}` goes with `predict` or `train`"
+        work = job.run.work()
+        if job.ready_when == WATERMARKS and not work.concerns:
+            with_product = " or ".join(f"`{kind.name}`" for kind in KINDS if kind.takes is Takes.PRODUCT)
+            yield (*here, "ready_when"), f"`jobs.{name}.ready_when`: `{WATERMARKS}` goes with {with_product}"
+        takes = kind_of(work.kind).takes
         refers: tuple[tuple[str, str | list[str] | None, str, Collection[str]], ...] = (
             ("pool", job.pool, "pool", pools),
             ("after", job.after, "job", file.jobs),
             ("ready_when", job.ready_when, "readiness query", readiness),
-            ("run", job.run.predict, "product", known.products),
-            ("run", job.run.train, "product", known.products),
-            ("run", job.run.ingest, "source", known.sources),
+            ("run", work.concerns, "product", known.products),
+            ("run", [*work.names] if takes is Takes.SOURCES else None, "source", known.sources),
         )
         for key, value, kind, there in refers:
             for word in [value] if isinstance(value, str) else value or []:

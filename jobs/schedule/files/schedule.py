@@ -11,24 +11,29 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Literal
 
+from jobs.schedule.files.kinds import Takes, kind_of
 from jobs.schedule.files.triggers import Trigger
 
-WorkKind = Literal["ingest", "predict", "train", "upkeep", "python", "shell"]
 CatchUp = Literal["all", "latest", "none"]
 Overlap = Literal["queue", "skip"]
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a job does. `names`: its sources, its product, its import path or its shell command."""
+    """What a job does: a kind of `KINDS`. `names`: its sources, its product, its import path or its shell command."""
 
-    kind: WorkKind
+    kind: str
     names: tuple[str, ...] = ()
 
     @property
     def product(self) -> str | None:
         """The product whose pages this writes; None for any other kind of work."""
-        return self.names[0] if self.kind == "predict" else None
+        return self.names[0] if kind_of(self.kind).writes_pages else None
+
+    @property
+    def concerns(self) -> str | None:
+        """The product that this names, whether it writes pages of it or not."""
+        return self.names[0] if kind_of(self.kind).takes is Takes.PRODUCT else None
 
     def __str__(self) -> str:
         return " ".join((self.kind, *self.names))

@@ -9,36 +9,27 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from jobs.schedule.decisions.ticks import Run
+from jobs.schedule.files.kinds import kind_of
 
 
 def command_of(run: Run, suite: Path) -> list[str]:
     """Give the command line of a run.
 
-    A predict job's tick makes one page with `almanac run`; what it missed goes through `almanac backfill`, one
-    child for all the pages, which makes those that are not there yet.
+    What the words of each kind of work stand for is said in `jobs.schedule.files.kinds`.
     """
-    work, as_of = run.job.work, run.first_page
-    almanac = [sys.executable, "-m", "jobs", "--suite", str(suite)]
-    if work.kind == "python":
-        return [
-            sys.executable,
-            "-m",
-            "jobs.schedule.processes.call",
-            work.names[0],
-            "--as-of",
-            _instant(run.ticks[-1].at),
-        ]
-    if work.kind == "shell":
-        return ["/bin/sh", "-c", work.names[0]]
-    if work.kind == "train":
-        return [*almanac, "train", work.names[0], "--as-of", _instant(run.ticks[-1].at)]
-    if work.kind == "predict" and run.ticks[0].missed:
+    work = run.job.work
+    kind = kind_of(work.kind)
+    python = [sys.executable, "-m"]
+    several = {"{python}": python, "{almanac}": [*python, "jobs", "--suite", str(suite)], "{names}": [*work.names]}
+    single = {
+        "{page}": _instant(run.first_page),
         # `--to` is exclusive; no two pages are less than a minute apart.
-        until = run.last_page + timedelta(seconds=1)
-        return [*almanac, "backfill", work.names[0], "--from", _instant(as_of), "--to", _instant(until)]
-    if work.kind == "predict":
-        return [*almanac, "run", work.names[0], "--as-of", _instant(as_of)]
-    return [*almanac, work.kind, *work.names]
+        "{until}": _instant(run.last_page + timedelta(seconds=1)),
+        "{tick}": _instant(run.ticks[-1].at),
+        "{name}": work.names[0] if work.names else "",
+    }
+    words = kind.catching_up if kind.catching_up and run.ticks[0].missed else kind.command
+    return [part for word in words for part in several.get(word, [single.get(word, word)])]
 
 
 def environment_of(run: Run, suite: Path, secrets: Iterable[str]) -> dict[str, str]:
