@@ -159,9 +159,9 @@ def _refusal(
     n_facts = 0
     for delivery in deliveries:
         if delivery.ingest_id in found.gone:
-            table = held.table(delivery.derivation)
-            query = f"SELECT count(*) FROM lake.sources.{quote(table)} WHERE ingest_id = $1"
-            n_facts += (connection.execute(query, [delivery.ingest_id]).fetchone() or (0,))[0]
+            number, ingest_id = _holder(held, delivery)
+            query = f"SELECT count(*) FROM lake.sources.{quote(held.table(number))} WHERE ingest_id = $1"
+            n_facts += (connection.execute(query, [ingest_id]).fetchone() or (0,))[0]
     columns = [name for name in table_columns(connection, "sources", source.name) if name not in FACT_COLUMNS]
     why = next(iter(found.gone.values()))
     return (
@@ -172,6 +172,16 @@ def _refusal(
         " columns stays NULL for them. `keep: true` in the header keeps copies of what comes from now on. Nothing was"
         " changed."
     )
+
+
+def _holder(held: HeldFacts, delivery: RecordedDelivery) -> tuple[int, int]:
+    """Give the newest derivation that has a delivery's facts, and the ingestion under which it has them."""
+    there = [
+        (number, ingest_id)
+        for number, ingest_id in delivery.held_by.items()
+        if number not in held.derivations or held.derivations[number].state == "made"
+    ]
+    return max(there)
 
 
 class _Replay:
@@ -191,7 +201,7 @@ class _Replay:
             judged = self._judged(delivery, deliveries, found)
             if judged.columns:
                 self._keep(delivery, judged.columns)
-            ingestions.append(_ingestion(self.source, delivery, judged))
+            ingestions.append(_ingestion(self.source, delivery, judged, self._ingest_id(delivery)))
             drop_parts(self.connection)
         staged = stage_derived(self.connection, self.source, "sources", "temp.derived", self.directory)
         staged |= stage_derived(self.connection, self.source, "rejects", "temp.derived_rejects", self.directory)
@@ -217,11 +227,23 @@ class _Replay:
         refuse_unread(self.source, judged)
         return judged
 
+    def _ingest_id(self, delivery: RecordedDelivery) -> int:
+        """Give the ingestion under which a delivery's facts stand.
+
+        Where a derivation of this definition was dropped, it is the one that it had there: pages and trainings of then
+        say up to which ingestion they saw. Otherwise nobody has seen any of these facts, and it is the first one.
+        """
+        meaning = self.source.facts_fingerprint
+        same = [number for number, one in self.held.derivations.items() if one.definition == meaning]
+        return min(
+            (delivery.held_by[number] for number in same if number in delivery.held_by), default=delivery.ingest_id
+        )
+
     def _keep(self, delivery: RecordedDelivery, columns: dict[str, str]) -> None:
         """Add what was judged to the facts and rejects so far."""
         self.columns = self._grown(columns)
         for statement in ("ingest/derived_facts", "ingest/derived_rejects"):
-            fragments = {"columns": quote_all(columns), "ingest_id": str(delivery.ingest_id)}
+            fragments = {"columns": quote_all(columns), "ingest_id": str(self._ingest_id(delivery))}
             self.connection.execute(system_sql(statement, **fragments))
 
     def _grown(self, columns: dict[str, str]) -> dict[str, str]:
@@ -240,7 +262,7 @@ class _Replay:
     ) -> dict[str, str]:
         """Make the table `delivery` of the facts and rejects that an earlier derivation has of a delivery."""
         columns = self._columns_now(deliveries, found)
-        number, ingest_id = max(delivery.held_by.items())
+        number, ingest_id = _holder(self.held, delivery)
         table = quote(self.held.table(number))
         present = table_columns(self.connection, "sources", self.held.table(number))
         kept = {name: kind for name, kind in columns.items() if name in present}
@@ -286,9 +308,9 @@ class _Replay:
         return columns
 
 
-def _ingestion(source: Source, delivery: RecordedDelivery, judged: Judged) -> Ingestion:
+def _ingestion(source: Source, delivery: RecordedDelivery, judged: Judged, ingest_id: int) -> Ingestion:
     return Ingestion(
-        ingest_id=delivery.ingest_id,
+        ingest_id=ingest_id,
         source=source.name,
         definition=source.fingerprint,
         files=delivery.files,

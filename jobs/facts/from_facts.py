@@ -43,6 +43,8 @@ def made_of_facts(
     directory: Path,
 ) -> Made | None:
     """Make the derivation of a source from the facts of another one; None if they do not tell it."""
+    if any(one.definition == source.facts_fingerprint for one in held.derivations.values()):
+        return None  # it was dropped, and its facts are to stand under the ingestions that they had
     for number in sorted(held.derivations, reverse=True):
         parent = held.derivations[number]
         has_all = all(number in delivery.held_by for delivery in deliveries)

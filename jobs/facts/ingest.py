@@ -105,7 +105,8 @@ def ingest(
     results = []
     progress.start("ingest", len(sources), "sources")
     with _ingest_lock(suite):
-        adopt_landed_facts(suite.lake, suite.definitions, suite.clock())
+        if way is None or not way.dry_run:
+            adopt_landed_facts(suite.lake, suite.definitions, suite.clock())
         for source in sources:
             result = _ingest_source(
                 suite, source, way or Way(), may_pass=not names and source.header.requires is not None

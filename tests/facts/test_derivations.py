@@ -19,16 +19,23 @@ from warehouse.errors import IngestFailed, UsageError
 from warehouse.sandbox import Sandbox
 
 
-@pytest.fixture
-def suite(tmp_path: Path) -> Path:
-    """A suite of one source, with two deliveries: one row restated, one new."""
-    root = tmp_path / "one"
+@pytest.fixture(scope="module")
+def _two_deliveries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("orders") / "one"
     define(root)
     deliver(root, "1.csv", FIRST)
     taken_in(root, T1)
     deliver(root, "2.csv", SECOND)
     taken_in(root, T2)
-    return root
+    # Nothing is where it was recorded: each test's own copy is found by what is in it.
+    return root.rename(root.with_name("template"))
+
+
+@pytest.fixture
+def suite(_two_deliveries: Path, tmp_path: Path) -> Path:
+    """A suite of one source, with two deliveries: one row restated, one new."""
+    shutil.copytree(_two_deliveries, tmp_path / "one")
+    return tmp_path / "one"
 
 
 @pytest.fixture
@@ -49,18 +56,14 @@ def fresh(tmp_path: Path) -> Callable[..., Path]:
 #: What can be made of the facts that are held, without opening a file.
 FROM_FACTS = {
     "a column more": {"select": "id, depot, n, placed, n > 2 AS is_big, upper(depot) || n AS label"},
-    "columns in another order": {"select": "placed, id, n AS number, depot"},
     "a column less": {"select": "id, n, placed"},
     "what was restated is gone": {"select": "id, depot, placed"},
     "a column of another type": {"select": "id, depot, n::VARCHAR AS n, placed"},
-    "a column mended": {"select": "id, trim(depot) AS depot, n, placed"},
 }
 EDITS = {
     "known later": {"known_at": "placed + INTERVAL 2 DAY"},
     "a rule": {"more": "rules:\n  few: n < 4\n"},
-    "another key": {"key": "id, depot"},
     "a key that is not unique": {"key": "depot"},
-    "rows left out": {"select": "id, depot, n, placed", "files": "data/*.csv", "more": "rules:\n  n: n <> 2\n"},
     "known from a column": {"more": "restated_at: placed + INTERVAL (n) HOUR\n"},
     "withdrawn": {"more": "withdrawn: n = 5\n"},
 }
@@ -195,6 +198,8 @@ def test_a_loader_is_not_called_for_what_was_delivered_before(tmp_path: Path) ->
     (root / "loads.py").write_text(
         "from pathlib import Path\n\n"
         "def fill(directory):\n"
+        "    if Path(__file__).with_name('is_down').exists():\n"
+        "        raise RuntimeError('the database is down')\n"
         "    path = directory / 'orders.csv'\n"
         "    path.write_text(Path(__file__).with_name('now.csv').read_text())\n"
         "    return [path]\n"
@@ -205,7 +210,7 @@ def test_a_loader_is_not_called_for_what_was_delivered_before(tmp_path: Path) ->
     (root / "sql/sources/orders.sql").write_text(
         text.replace("n, placed", "n + 1 AS m, placed").replace("at: placed", "at: placed + INTERVAL 1 DAY")
     )
-    (root / "loads.py").write_text("def fill(directory):\n    raise RuntimeError('the database is down')\n")
+    (root / "is_down").touch()
     with pytest.raises(IngestFailed, match="the database is down"):
         taken_in(root, T3)  # what was delivered before is derived, and then the loader is called for what is new
     assert rows_of(root, "SELECT id, m FROM sources.orders ORDER BY ingest_id, id") == [

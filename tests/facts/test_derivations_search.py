@@ -111,7 +111,7 @@ def live(root: Path, seed: int) -> History:
     history.deliver()
     history.take_in()
     history.check()
-    for _ in range(rng.randint(2, 5)):
+    for _ in range(rng.randint(1, 2) if (FIRST, LAST) == (0, 20) else rng.randint(2, 6)):
         history.now += timedelta(days=rng.randint(1, 3), minutes=rng.randint(0, 59))
         before = history.definition
         if rng.random() < 0.7:

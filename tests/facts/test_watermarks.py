@@ -168,11 +168,13 @@ def test_the_runs_are_those_that_looking_at_each_fact_gives() -> None:
         with duckdb.connect() as connection:
             connection.execute("CREATE SCHEMA sources; CREATE SCHEMA ledger")
             connection.execute("CREATE TABLE sources.beats (ingest_id BIGINT, known_at TIMESTAMP)")
-            columns = "ingest_id BIGINT, source VARCHAR, ingested_at TIMESTAMP, rows_read BIGINT"
+            columns = "ingest_id BIGINT, source VARCHAR, ingested_at TIMESTAMP, definition VARCHAR, rows_read BIGINT"
+            columns += ", rows_new BIGINT, rows_restated BIGINT, rows_withdrawn BIGINT, min_known_at TIMESTAMP"
             connection.execute(f"CREATE TABLE ledger.ingestions ({columns})")
             for ingest_id in range(4):
-                values = [ingest_id, START + timedelta(days=1 + ingest_id)]
-                connection.execute("INSERT INTO ledger.ingestions VALUES ($1, 'beats', $2, 1)", values)
+                values = [ingest_id, START + timedelta(days=1 + ingest_id), _source(source_text).fingerprint]
+                row = "INSERT INTO ledger.ingestions VALUES ($1, 'beats', $2, $3, 1, 1, 0, 0, NULL)"
+                connection.execute(row, values)
             for ingest_id, second in facts:
                 known = [ingest_id, START + timedelta(seconds=second)]
                 connection.execute("INSERT INTO sources.beats VALUES ($1, $2)", known)

@@ -19,7 +19,7 @@ import duckdb
 
 from warehouse.definitions import Definitions, Source, source_from_text
 from warehouse.errors import UsageError
-from warehouse.lake.lake import Lake, table_columns
+from warehouse.lake.lake import Lake
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import SourceFacts
 from warehouse.system_sql import system_sql
@@ -123,7 +123,11 @@ def held_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, HeldFacts]:
 
 def derivation_column(connection: duckdb.DuckDBPyConnection) -> str:
     """Give SQL of the derivation of a row of ledger.ingestions, in a lake of before there were any too."""
-    return _DERIVATION if "derivation" in table_columns(connection, "ledger", "ingestions") else "1"
+    try:
+        connection.execute("SELECT derivation FROM ledger.ingestions LIMIT 0")
+    except duckdb.BinderException:
+        return "1"
+    return _DERIVATION
 
 
 def _named(held: HeldFacts) -> HeldFacts:
