@@ -272,6 +272,6 @@ def open_lake(path: str | Path) -> LakeReader:
         If there is none.
     """
     root = Path(path)
-    lake = Lake(root if (root / "catalogue.sqlite").exists() else root / "lake")
+    lake = Lake(root) if Lake(root).exists() else Lake(root / "lake")
     with lake.reading():
         return LakeReader(lake)

@@ -11,13 +11,12 @@ instant at which it first reached us.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
-import filelock
 
 from jobs.facts.deliveries import DeliveredFile, find_files
 from jobs.facts.derive import Derived, derive
@@ -44,8 +43,6 @@ from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import HeldFacts, adopt_landed_facts, first_derivation, held_facts
 from warehouse.ledger.records import Ingestion, SourceFacts
 from warehouse.system_sql import literal, system_sql
-
-_LOCK_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ def ingest(
     suite.lake.create(suite.clock(), almanac_version())
     results = []
     progress.start("ingest", len(sources), "sources")
-    with _ingest_lock(suite):
+    with suite.lake.catalogue.ingest_lock():
         if way is None or not way.dry_run:
             adopt_landed_facts(suite.lake, suite.definitions, suite.clock())
         for source in sources:
@@ -122,17 +119,6 @@ def ingest(
     if aside:
         raise FilesSetAside(aside, results)
     return results
-
-
-@contextlib.contextmanager
-def _ingest_lock(suite: Suite) -> Iterator[None]:
-    try:
-        with filelock.FileLock(suite.lake.root / "ingest.lock", timeout=_LOCK_TIMEOUT_S):
-            yield
-    except filelock.Timeout as error:
-        raise RunFailed(
-            f"another ingest of this lake has been running for {_LOCK_TIMEOUT_S:g} s; try later."
-        ) from error
 
 
 def _ingest_source(suite: Suite, source: Source, way: Way, *, may_pass: bool) -> IngestResult:

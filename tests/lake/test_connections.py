@@ -14,6 +14,7 @@ from tests.command_line import said
 from warehouse.lake import lake as lake_module
 from warehouse.errors import LakeFormatError
 from warehouse.lake.connections import Instances
+from warehouse.lake.catalogues import SqliteCatalogue
 from warehouse.lake.lake import Lake
 
 
@@ -49,7 +50,7 @@ except sqlite3.OperationalError as error:
 
 def is_held(lake: Lake) -> bool:
     """Ask in a process of its own: see the docstring of `warehouse.lake`."""
-    command = [sys.executable, "-c", ALONE, str(lake.catalogue)]
+    command = [sys.executable, "-c", ALONE, str(SqliteCatalogue(lake.root).file)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout in ("", "database is locked\n")
     return bool(done.stdout)

@@ -13,6 +13,7 @@ from jobs.suite import Suite, open_suite
 from tests.conftest import NOW, clock_at
 from warehouse.lake import warm_up
 from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError
+from warehouse.lake.catalogues import SqliteCatalogue
 from warehouse.lake.lake import Lake
 from warehouse.sandbox import Sandbox
 
@@ -29,12 +30,12 @@ def no_lake_at_all(lake: Lake) -> None:
 
 def no_catalogue(lake: Lake) -> None:
     no_lake_at_all(lake)
-    lake.catalogue.write_bytes(b"no catalogue " * 1_000)
+    SqliteCatalogue(lake.root).file.write_bytes(b"no catalogue " * 1_000)
 
 
 def a_directory(lake: Lake) -> None:
     no_lake_at_all(lake)
-    lake.catalogue.mkdir()
+    SqliteCatalogue(lake.root).file.mkdir()
 
 
 def opened_ahead(root: Path) -> Suite:

@@ -9,21 +9,15 @@ then, so that commands hold their lake, and programs that stay for long do not.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Hashable
 
 import duckdb
 
-from warehouse.system_sql import literal, quote
+from warehouse.lake.catalogues import Catalogue
 
 #: A process works on one lake; what works on many is tests.
 _KEPT = 4
-#: This process, the file's path and its inode.
-_Key = tuple[int, Path, int]
-_HELD = "almanac: held"
 #: What an instance can be given before its lake is attached to it.
 First = Callable[[duckdb.DuckDBPyConnection], None]
 
@@ -31,22 +25,15 @@ First = Callable[[duckdb.DuckDBPyConnection], None]
 class _Kept:
     """An instance, and what it holds."""
 
-    def __init__(self, catalogue: Path) -> None:
+    def __init__(self, catalogue: Catalogue) -> None:
         self.instance: duckdb.DuckDBPyConnection | None = None
         self._catalogue = catalogue
         self._transaction: duckdb.DuckDBPyConnection | None = None
 
     def hold(self, instance: duckdb.DuckDBPyConnection) -> None:
-        """Hold the catalogue, unless it is held: a transaction begins with its first question."""
-        if self._transaction is not None:
-            return
-        self._transaction = instance.cursor()
-        file = literal(str(self._catalogue.resolve()))
-        # What is wrong with it will be said by who attaches it as a lake.
-        with contextlib.suppress(duckdb.Error):
-            self._transaction.execute(f"ATTACH IF NOT EXISTS {file} AS {quote(_HELD)} (TYPE sqlite, READ_ONLY)")
-            self._transaction.execute("BEGIN")
-            self._transaction.execute(f"FROM {quote(_HELD)}.ducklake_metadata LIMIT 1").fetchall()
+        """Hold the catalogue, unless it is held."""
+        if self._transaction is None:
+            self._transaction = self._catalogue.hold(instance)
 
     def close(self) -> None:
         """Close it; cursors that are open elsewhere keep theirs alive."""
@@ -60,12 +47,12 @@ class Instances:
     """Those of one process, by catalogue. Python closes them at its end."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[_Key, bool], _Kept] = {}
+        self._kept: dict[tuple[Hashable, bool], _Kept] = {}
         self._lock = threading.Lock()
 
     def get(
         self,
-        catalogue: Path,
+        catalogue: Catalogue,
         open_one: Callable[[First | None], duckdb.DuckDBPyConnection],
         check: Callable[[duckdb.DuckDBPyConnection], None],
         *,
@@ -84,7 +71,7 @@ class Instances:
             Hold the lake from now on.
         """
         with self._lock:
-            key = (catalogue_key(catalogue), read_only)
+            key = (catalogue.identity(), read_only)
             if key not in self._kept:
                 opened = _Kept(catalogue)
                 try:
@@ -109,9 +96,3 @@ class Instances:
             for key in [key for key, kept in self._kept.items() if kept.instance is instance]:
                 self._kept.pop(key).close()
         instance.close()
-
-
-def catalogue_key(catalogue: Path) -> _Key:
-    """Name a catalogue as this process has it; a lake that was removed and made again is another file."""
-    inode = catalogue.stat().st_ino if catalogue.exists() else 0
-    return os.getpid(), catalogue.absolute(), inode

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from warehouse.errors import UsageError
+from warehouse.lake.catalogues import SqliteCatalogue
 from warehouse.private_cache import Stamps
 from warehouse.system_sql import literal
 from warehouse.queries.wrong_answers import switch_off_wrong_optimizers
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import duckdb
 
 #: What a lake needs: its format, and the driver of its catalogue.
-REQUIRED = ("ducklake", "sqlite_scanner")
+REQUIRED = ("ducklake", *SqliteCatalogue.EXTENSIONS)
 
 
 def extension_file(name: str) -> Path:

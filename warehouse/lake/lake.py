@@ -1,7 +1,6 @@
 """The lake: DuckLake under a suite's `lake/` directory, and the one way to write to it.
 
-    lake/catalogue.sqlite   DuckLake's catalogue; never open it with another SQLite library in a process that
-                            has it attached, since closing a file drops POSIX locks that the other one holds
+    lake/catalogue.sqlite   DuckLake's catalogue; see `warehouse.lake.catalogues`
     lake/data/              committed Parquet
     lake/staging/           rows on their way, one directory a run
     lake/artifacts/         models
@@ -14,25 +13,22 @@ catalogue a commit makes every older open transaction fail at its own. Readers w
 from __future__ import annotations
 
 import contextlib
-import os
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import filelock
 
 from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError, PublishFailed, RunFailed, UsageError
 from warehouse.lake.extensions import open_instance
+from warehouse.lake.catalogues import WRITER_LOCK_TIMEOUT_S, Catalogue, catalogue_of
 from warehouse.lake.connections import First, Instances
 from warehouse.lake.migrations import migrate, newest_format
-from warehouse.system_sql import exact_path, literal, quote
-
-WRITER_LOCK_TIMEOUT_S = 120.0
-_BUSY_TIMEOUT_MS = 30_000
+from warehouse.system_sql import exact_path, quote
 
 
 @dataclass(frozen=True)
@@ -42,9 +38,9 @@ class Lake:
     root: Path
 
     @property
-    def catalogue(self) -> Path:
-        """The SQLite file of DuckLake's catalogue."""
-        return self.root / "catalogue.sqlite"
+    def catalogue(self) -> Catalogue:
+        """DuckLake's catalogue, with the locks and the state beside it."""
+        return catalogue_of(self.root)
 
     @property
     def data(self) -> Path:
@@ -109,7 +105,7 @@ class Lake:
                     f"the lake has no snapshot {snapshot_id}, or upkeep has let go of it; `almanac status` names the"
                     " newest."
                 ) from error
-            if any(word in str(error) for word in ("version", "not a database", "Could not find")):
+            if self.catalogue.is_of_another_kind(error):
                 raise LakeFormatError(
                     f"the lake {self.root} is not one that this DuckLake can read: {error}. If a newer version of"
                     " Almanac or DuckDB made it, use that; `almanac doctor` shows the versions installed here."
@@ -123,18 +119,7 @@ class Lake:
     def _attach(
         self, connection: duckdb.DuckDBPyConnection, *, read_only: bool, snapshot_id: int | None, name: str = "lake"
     ) -> None:
-        options = [
-            f"DATA_PATH {literal(str(self.data.resolve()) + os.sep)}",
-            "OVERRIDE_DATA_PATH true",
-            "META_JOURNAL_MODE 'WAL'",
-            f"META_BUSY_TIMEOUT {_BUSY_TIMEOUT_MS}",
-        ]
-        if read_only:
-            options.append("READ_ONLY")
-        if snapshot_id is not None:
-            options.append(f"SNAPSHOT_VERSION {int(snapshot_id)}")
-        path = literal(f"ducklake:sqlite:{self.catalogue.resolve()}")
-        connection.execute(f"ATTACH {path} AS {quote(name)} ({', '.join(options)})")
+        self.catalogue.attach(connection, name, self.data, read_only=read_only, snapshot_id=snapshot_id)
         connection.execute(f"USE {quote(name)}")
 
     def open(self, *, hold: bool = False, writing: bool = False) -> None:
@@ -172,23 +157,9 @@ class Lake:
         finally:
             connection.close()
 
-    @contextlib.contextmanager
-    def writer_lock(self, timeout_s: float = WRITER_LOCK_TIMEOUT_S) -> Iterator[None]:
-        """Hold the lake's one writer lock. It goes with the process, however that ends.
-
-        Raises
-        ------
-        PublishFailed
-            If another process holds it for longer than `timeout_s`.
-        """
-        try:
-            with filelock.FileLock(self.root / "writer.lock", timeout=timeout_s):
-                yield
-        except filelock.Timeout as error:
-            raise PublishFailed(
-                f"another process has held the writer lock {self.root / 'writer.lock'} for {timeout_s:g} s;"
-                " see which one with `fuser`, and run this again. Nothing was changed."
-            ) from error
+    def writer_lock(self, timeout_s: float = WRITER_LOCK_TIMEOUT_S) -> AbstractContextManager[None]:
+        """Hold the lake's one writer lock; see `Catalogue.writer_lock`."""
+        return self.catalogue.writer_lock(timeout_s)
 
     @contextlib.contextmanager
     def commit(self, message: str) -> Iterator[Commit]:
@@ -362,13 +333,15 @@ def check_format(connection: duckdb.DuckDBPyConnection, root: Path) -> str:
 
 def _format_and_suite(connection: duckdb.DuckDBPyConnection, root: Path) -> tuple[int, str]:
     try:
-        row = connection.execute("SELECT version, suite_id, made_by FROM ledger.format").fetchone()
+        # All of it: a result that is not read to its end keeps its transaction open, and with it the catalogue.
+        found = connection.execute("SELECT version, suite_id, made_by FROM ledger.format").fetchall()
     except duckdb.CatalogException as error:
         raise LakeFormatError(f"{root} holds a DuckLake without Almanac's ledger; name another directory.") from error
+    row = found[0] if found else None
     if row is None or row[0] > newest_format():
-        found = "none" if row is None else f"{row[0]}, made by Almanac {row[2]}"
+        said = "none" if row is None else f"{row[0]}, made by Almanac {row[2]}"
         raise LakeFormatError(
-            f"the lake {root} has the format {found}; this version reads up to {newest_format()}. Install a newer Almanac."
+            f"the lake {root} has the format {said}; this version reads up to {newest_format()}. Install a newer Almanac."
         )
     return int(row[0]), str(row[1])
 

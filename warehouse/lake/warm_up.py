@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+from collections.abc import Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
 
 from warehouse.errors import AlmanacError
-from warehouse.lake.connections import catalogue_key
 from warehouse.lake.lake import Lake, check_format
 
 
@@ -31,7 +31,7 @@ def open_ahead(lake: Lake, *, hold: bool = False, writing: bool = False) -> None
 
 
 #: Instances at a snapshot that was the newest, by process and catalogue, on their way to whoever asks first.
-_spares: dict[tuple[int, Path, int], Future[tuple[int, duckdb.DuckDBPyConnection]]] = {}
+_spares: dict[Hashable, Future[tuple[int, duckdb.DuckDBPyConnection]]] = {}
 
 
 def connect_ahead(lake: Lake) -> None:
@@ -44,13 +44,13 @@ def connect_ahead(lake: Lake) -> None:
         return snapshot_id, connection
 
     pool = ThreadPoolExecutor(max_workers=1)
-    _spares[catalogue_key(lake.catalogue)] = pool.submit(open_spare)
+    _spares[lake.catalogue.identity()] = pool.submit(open_spare)
     pool.shutdown(wait=False)
 
 
 def connect(lake: Lake, snapshot_id: int) -> duckdb.DuckDBPyConnection:
     """Open an instance at a snapshot, or give away one that is open already; its lake has a `hidden_name`."""
-    spare = _spares.pop(catalogue_key(lake.catalogue), None)
+    spare = _spares.pop(lake.catalogue.identity(), None)
     if spare is not None:
         with contextlib.suppress(AlmanacError, OSError, duckdb.Error):
             shown, connection = spare.result()

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Self
 
 from warehouse.errors import AlmanacError
+from warehouse.lake.catalogues import catalogue_of
 from warehouse.lake.lake import Lake
 from warehouse.operations.state import looking, open_operations, writing
 
@@ -154,7 +155,7 @@ def _claims(db: sqlite3.Connection, product: str, pages: Collection[datetime] | 
 
 
 def _owners(lake: Path) -> Path:
-    return lake / "owners"
+    return catalogue_of(lake).owners
 
 
 def _file_of(lake: Path, name: str) -> Path:

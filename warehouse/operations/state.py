@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from warehouse.errors import LakeFormatError, RunFailed
+from warehouse.lake.catalogues import catalogue_of
 from warehouse.lake.registry import OPERATIONS, TABLES, Kept
 from warehouse.system_sql import system_sql
 
@@ -29,7 +30,7 @@ _BUSY_TIMEOUT_S = 60.0
 
 def operations_file(lake: Path) -> Path:
     """Give the file that holds the operational state of the lake in this directory."""
-    return lake / "operations.sqlite"
+    return catalogue_of(lake).operations
 
 
 def open_operations(lake: Path) -> sqlite3.Connection:

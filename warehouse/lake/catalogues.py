@@ -1,0 +1,196 @@
+"""Catalogues: where a lake's catalogue is, how it is attached, what identifies it, and the locks and state beside it.
+
+Nothing else knows what kind of catalogue a lake has. Another kind (PostgreSQL, where several machines share a lake) is
+another class of this shape, and a line in `catalogue_of`; the class says where its locks, the owners of leases and the
+operational state live, which for a catalogue on one host is the lake's own directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Hashable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+import filelock
+
+from warehouse.errors import PublishFailed, RunFailed
+from warehouse.system_sql import literal, quote
+
+WRITER_LOCK_TIMEOUT_S = 120.0
+INGEST_LOCK_TIMEOUT_S = 600.0
+#: Under this name a catalogue that is held is attached a second time.
+_HELD = "almanac: held"
+
+
+class Catalogue(Protocol):
+    """What the rest of Almanac asks of a lake's catalogue."""
+
+    def exists(self) -> bool:
+        """Tell whether it has been made."""
+
+    def identity(self) -> Hashable:
+        """Identify it, so that what this process keeps open is used for it and for no other.
+
+        One that was removed and made anew is another.
+        """
+
+    def attach(
+        self, connection: duckdb.DuckDBPyConnection, name: str, data: Path, *, read_only: bool, snapshot_id: int | None
+    ) -> None:
+        """Attach the lake as `name`, and make it if it is not there and may be written to.
+
+        Parameters
+        ----------
+        connection
+            An instance with the extensions loaded.
+        name
+            Not quoted.
+        data
+            Where committed Parquet files lie.
+        read_only, snapshot_id
+            Refuse writes; show the lake as of this snapshot.
+
+        Raises
+        ------
+        duckdb.Error
+            If it cannot be opened.
+        """
+
+    def is_of_another_kind(self, error: duckdb.Error) -> bool:
+        """Tell whether an error of `attach` means that what is there is no catalogue that this DuckLake can read."""
+
+    def hold(self, instance: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection | None:
+        """Keep the catalogue open from now on, where that spares others from waiting; gives what to close at the end."""
+
+    def writer_lock(self, timeout_s: float = WRITER_LOCK_TIMEOUT_S) -> AbstractContextManager[None]:
+        """Hold the lock that every commit is made under. It goes with the process, however that ends.
+
+        Raises
+        ------
+        PublishFailed
+            If another process holds it for longer than `timeout_s`.
+        """
+
+    def ingest_lock(self, timeout_s: float = INGEST_LOCK_TIMEOUT_S) -> AbstractContextManager[None]:
+        """Hold the lock under which deliveries are taken in, one command at a time.
+
+        Raises
+        ------
+        RunFailed
+            If another process holds it for longer than `timeout_s`.
+        """
+
+    @property
+    def operations(self) -> Path:
+        """The SQLite file of the operational state; see `warehouse.operations.state`."""
+
+    @property
+    def owners(self) -> Path:
+        """The directory of the owners' files, which say who is alive; see `warehouse.operations.leases`."""
+
+
+@dataclass(frozen=True)
+class SqliteCatalogue:
+    """A catalogue in a SQLite file, with its locks beside it in the lake's directory: one host, many processes.
+
+    Never open the file with another SQLite library in a process that has it attached: closing a file drops POSIX locks
+    that the other one holds.
+    """
+
+    root: Path
+
+    #: DuckDB's extensions that it needs besides DuckLake.
+    EXTENSIONS = ("sqlite_scanner",)
+    _BUSY_TIMEOUT_MS = 30_000
+
+    @property
+    def file(self) -> Path:
+        """The catalogue itself."""
+        return self.root / "catalogue.sqlite"
+
+    def exists(self) -> bool:
+        """Tell whether it has been made."""
+        return self.file.exists()
+
+    def identity(self) -> Hashable:
+        """Give this process, the file's path and its inode."""
+        inode = self.file.stat().st_ino if self.file.exists() else 0
+        return os.getpid(), self.file.absolute(), inode
+
+    def attach(
+        self, connection: duckdb.DuckDBPyConnection, name: str, data: Path, *, read_only: bool, snapshot_id: int | None
+    ) -> None:
+        """Attach the lake, see `Catalogue.attach`."""
+        options = [
+            f"DATA_PATH {literal(str(data.resolve()) + os.sep)}",
+            "OVERRIDE_DATA_PATH true",
+            # With a write-ahead log readers never fail.
+            "META_JOURNAL_MODE 'WAL'",
+            f"META_BUSY_TIMEOUT {self._BUSY_TIMEOUT_MS}",
+        ]
+        if read_only:
+            options.append("READ_ONLY")
+        if snapshot_id is not None:
+            options.append(f"SNAPSHOT_VERSION {int(snapshot_id)}")
+        path = literal(f"ducklake:sqlite:{self.file.resolve()}")
+        connection.execute(f"ATTACH {path} AS {quote(name)} ({', '.join(options)})")
+
+    def is_of_another_kind(self, error: duckdb.Error) -> bool:
+        """Tell by the words that DuckLake and SQLite have for it."""
+        return any(word in str(error) for word in ("version", "not a database", "Could not find"))
+
+    def hold(self, instance: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+        """Begin a transaction on the file, which SQLite then does not give up; see `warehouse.lake.connections`."""
+        transaction = instance.cursor()
+        file = literal(str(self.file.resolve()))
+        # What is wrong with it will be said by who attaches it as a lake.
+        with contextlib.suppress(duckdb.Error):
+            transaction.execute(f"ATTACH IF NOT EXISTS {file} AS {quote(_HELD)} (TYPE sqlite, READ_ONLY)")
+            transaction.execute("BEGIN")
+            # A transaction begins with its first question.
+            transaction.execute(f"FROM {quote(_HELD)}.ducklake_metadata LIMIT 1").fetchall()
+        return transaction
+
+    @contextlib.contextmanager
+    def writer_lock(self, timeout_s: float = WRITER_LOCK_TIMEOUT_S) -> Iterator[None]:
+        """Hold lake/writer.lock: two unguarded writers have corrupted such catalogues elsewhere."""
+        file = self.root / "writer.lock"
+        try:
+            with filelock.FileLock(file, timeout=timeout_s):
+                yield
+        except filelock.Timeout as error:
+            raise PublishFailed(
+                f"another process has held the writer lock {file} for {timeout_s:g} s; see which one with `fuser`, and"
+                " run this again. Nothing was changed."
+            ) from error
+
+    @contextlib.contextmanager
+    def ingest_lock(self, timeout_s: float = INGEST_LOCK_TIMEOUT_S) -> Iterator[None]:
+        """Hold lake/ingest.lock."""
+        try:
+            with filelock.FileLock(self.root / "ingest.lock", timeout=timeout_s):
+                yield
+        except filelock.Timeout as error:
+            raise RunFailed(
+                f"another ingest of this lake has been running for {timeout_s:g} s; try later."
+            ) from error
+
+    @property
+    def operations(self) -> Path:
+        """Give lake/operations.sqlite."""
+        return self.root / "operations.sqlite"
+
+    @property
+    def owners(self) -> Path:
+        """Give lake/owners."""
+        return self.root / "owners"
+
+
+def catalogue_of(root: Path) -> Catalogue:
+    """Give the catalogue of the lake in a directory."""
+    return SqliteCatalogue(root)
