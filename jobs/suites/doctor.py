@@ -21,6 +21,7 @@ from warehouse.facts.files_aside import files_aside
 from warehouse.facts.promises import broken_promises
 from warehouse.lake.extensions import REQUIRED, extension_file
 from warehouse.lake.lake import Lake
+from warehouse.lake.mending import find_wrong_statistics, mended_statistics
 from warehouse.ledger.derivations import derivation_column, held_facts, why_no_facts
 from warehouse.lineage.binding import bind_suite
 from warehouse.sandbox import Sandbox
@@ -110,6 +111,7 @@ def _lake(suite: Suite) -> list[Finding]:
             ).fetchall()
             again = _derivations(suite, connection)
             deliveries = _deliveries(connection, definitions, suite.clock)
+            statistics = _statistics(connection)
         with Sandbox(lake) as sandbox:
             findings = [Finding("lake", "ok", f"snapshot {sandbox.snapshot_id}, {len(sandbox.held)} sources ingested")]
             findings += _bindings(sandbox, definitions, suite.clock) + again
@@ -118,6 +120,7 @@ def _lake(suite: Suite) -> list[Finding]:
     findings += deliveries
     if gone:
         findings.append(Finding("lake files", "error", f"{len(gone)} data files are missing, first {gone[0]}"))
+    findings += statistics
     for name, observed_s in late:
         source = definitions.sources.get(name)
         if source is not None and timedelta(seconds=observed_s) > source.header.arrives_within:
@@ -133,6 +136,25 @@ def _deliveries(connection: duckdb.DuckDBPyConnection, definitions: Definitions,
         Finding(f"source {file.source}", "warning", f"{file.path} is set aside since {file.since}: {file.reason}")
         for file in files_aside(connection)
     ]
+
+
+def _statistics(connection: duckdb.DuckDBPyConnection) -> list[Finding]:
+    """Tell of what an earlier version had DuckLake record wrongly, put right or not."""
+    found = find_wrong_statistics(connection)
+    wrong, mended = (
+        (found, "were not put right yet, since the lake cannot be written to")
+        if found
+        else (
+            mended_statistics(connection),
+            "were put right; pages and models made before may be wrong where they count or filter by these",
+        )
+    )
+    told = [
+        f"NULLs of {', '.join(wrong.nulls)} counted as values" if wrong.nulls else "",
+        f"filters passed by rows of {', '.join(wrong.bounds)}" if wrong.bounds else "",
+    ]
+    words = "; ".join(filter(None, told))
+    return [Finding("lake statistics", "warning", f"those of an earlier version {mended}: {words}")] if words else []
 
 
 def _data_files(connection: duckdb.DuckDBPyConnection) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from warehouse.errors import PublishFailed
 from warehouse.lake.lake import Lake
+from warehouse.mending import write_anew
 from warehouse.system_sql import system_sql
 
 #: Files of up to this size are merged; larger ones are left, so that no row is written again and again.
@@ -48,20 +49,25 @@ def compact(lake: Lake) -> Compaction:
 
 
 def _compact_table(lake: Lake, schema: str, table: str, done: Compaction) -> None:
-    _, with_replaced = _files(lake, schema, table)
-    if with_replaced:
-        _step(lake, "upkeep/rewrite", [table, schema, REPLACED_SHARE], done)
+    with lake.reading() as connection:
+        replaced = connection.execute(system_sql("upkeep/replaced_rows"), [table, schema, REPLACED_SHARE]).fetchall()
+    for (file,) in replaced:
+        with lake.maintaining() as connection:
+            connection.execute("BEGIN")
+            write_anew(connection, schema, table, file)
+            connection.execute("COMMIT")
+        done.files_before += 1
+        done.files_after += 1
     # Small files can be left that do not merge, such as those from before a column was added.
-    while _files(lake, schema, table)[0] >= MERGE_FROM_FILES:
+    while _n_small_files(lake, schema, table) >= MERGE_FROM_FILES:
         if not _step(lake, "upkeep/merge", [table, schema, SMALL_BYTES], done):
             return
 
 
-def _files(lake: Lake, schema: str, table: str) -> tuple[int, int]:
-    """Count a table's small files, and its files of which rows were replaced."""
+def _n_small_files(lake: Lake, schema: str, table: str) -> int:
     with lake.reading() as connection:
-        row = connection.execute(system_sql("upkeep/files"), [table, schema, SMALL_BYTES]).fetchone()
-    return (int(row[0]), int(row[1])) if row else (0, 0)
+        row = connection.execute(system_sql("upkeep/small_files"), [table, schema, SMALL_BYTES]).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _step(lake: Lake, query: str, values: list[object], done: Compaction) -> bool:

@@ -28,6 +28,7 @@ from warehouse.lake.extensions import open_instance
 from warehouse.lake.catalogues import WRITER_LOCK_TIMEOUT_S, Catalogue, catalogue_of
 from warehouse.lake.connections import First, Instances
 from warehouse.lake.migrations import migrate, newest_format
+from warehouse.lake.staged_files import require_columns
 from warehouse.system_sql import exact_path, quote
 
 
@@ -239,13 +240,20 @@ class Commit:
         return self.connection.execute(query, parameters)
 
     def add_file(self, schema: str, table: str, staged: Path) -> None:
-        """Move a staged Parquet file into the lake and add it to a table, without copying its rows."""
+        """Move a staged Parquet file into the lake and add it to a table, without copying its rows.
+
+        Raises
+        ------
+        PublishFailed
+            If its columns or their types are not just the table's.
+        """
+        require_columns(self.connection, schema, table, staged)
         directory = self.lake.data / schema / table
         directory.mkdir(parents=True, exist_ok=True)
         target = directory / f"{uuid.uuid4().hex}.parquet"
         staged.replace(target)
         self.connection.execute(
-            "CALL ducklake_add_data_files('lake', $1, $2, schema => $3, allow_missing => true)",
+            "CALL ducklake_add_data_files('lake', $1, $2, schema => $3)",
             [table, exact_path(target.resolve()), schema],
         )
 

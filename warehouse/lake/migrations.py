@@ -9,19 +9,22 @@ there already.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import duckdb
 
+from warehouse.lake.mending import put_right
 from warehouse.system_sql import quote, system_sql
 
 
 @dataclass(frozen=True)
 class Migration:
-    """One step: a file under `sql/system/`, and what it brings."""
+    """One step: a file under `sql/system/`, what it brings, and what is done to lakes that existed before it."""
 
     sql: str
     brings: str
+    then: Callable[[duckdb.DuckDBPyConnection], None] | None = None
 
 
 #: In order; the format after each is its place in the list, counted from 1.
@@ -31,6 +34,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/create_rollbacks", "pages that were rolled back"),
     Migration("ledger/views", "published pages and costs as views"),
     Migration("ledger/create_derivations", "which facts are facts under which definition of their source"),
+    Migration("ledger/create_mends", "what earlier versions had left wrong, put right", put_right),
 )
 
 
@@ -57,6 +61,9 @@ def migrate(connection: duckdb.DuckDBPyConnection, since: int) -> None:
     for table in sorted(_tables(connection) - before):
         _have_statistics(connection, table)
     if since:
+        for migration in MIGRATIONS[since:]:
+            if migration.then is not None:
+                migration.then(connection)
         connection.execute("UPDATE ledger.format SET version = $1", [newest_format()])
 
 

@@ -10,8 +10,10 @@ from warehouse.errors import UsageError
 from warehouse.lake.lake import Commit, table_columns
 from warehouse.system_sql import quote
 
-#: Types that DuckLake widens in place, from the narrowest on.
-_WIDENING = (("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), ("FLOAT", "DOUBLE"))
+#: Types that are widened in place, from the narrowest on. Not FLOAT to DOUBLE, which DuckLake 1.0 does too: it keeps
+#: the least and the greatest value of a file as the text of a FLOAT, `0.1`, and a filter on the DOUBLE that this value
+#: became, 0.10000000149, then passes by its rows (ducklake#1307).
+_WIDENING = (("TINYINT", "SMALLINT", "INTEGER", "BIGINT"),)
 
 
 def _is_wider(kind: str, than: str) -> bool:
@@ -28,7 +30,7 @@ def ensure_table(commit: Commit, schema: str, table: str, columns: dict[str, str
 
     Returns
     -------
-    Whether the table's columns now have just the types given, so that a file of them can be added as it is.
+    Whether the table now has just these columns and types, so that a file of them can be added as it is.
 
     Raises
     ------
@@ -62,7 +64,8 @@ def widen_table(
     named
         The table as people know it.
     """
-    same = True
+    # A column that the definition no longer has stays in the table, and a file to be added has to bear it.
+    same = present.keys() <= columns.keys()
     for name, kind in columns.items():
         there = present.get(name)
         if there is None:
