@@ -25,6 +25,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.monitoring",
     "jobs.pages",
     "jobs.facts",
+    "jobs.facts.csv_files",
     "jobs.models",
     "jobs.schedule",
     "jobs.schedule.processes",

@@ -8,6 +8,7 @@
     │   └── LakeFormatError    the lake was made by a version that this one cannot read
     └── RunFailed              exit 1: the work was understood, tried, and did not succeed
         ├── IngestFailed       a delivery could not be read as its source declares it
+        │   ├── FileRefused    what a file holds is not what its source says it is
         │   ├── NotInstalled   the package that holds a source's files is not there
         │   └── FilesSetAside  files could not be read; everything else was taken in
         ├── ScoringFailed      the model refused the rows it was given
@@ -64,6 +65,10 @@ class RunFailed(AlmanacError):
 
 class IngestFailed(RunFailed):
     """A delivery could not be read as its source declares it; nothing of it was taken in."""
+
+
+class FileRefused(IngestFailed):
+    """What a file holds cannot be read as its source is; the message says why in one line."""
 
 
 class NotInstalled(IngestFailed):

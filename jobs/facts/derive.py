@@ -16,6 +16,7 @@ from pathlib import Path
 
 import duckdb
 
+from jobs.facts.csv_files.formats import Found, keep_formats
 from jobs.facts.fact_tables import (
     Held,
     Judged,
@@ -193,6 +194,7 @@ class _Replay:
         self.suite, self.source, self.connection = suite, source, connection
         self.held, self.directory = held, directory
         self.columns: dict[str, str] = {}
+        self.formats: list[Found] = []
 
     def made_from(self, deliveries: Sequence[RecordedDelivery], found: FoundDeliveries) -> Made:
         """Take in all deliveries, and stage the facts and rejects that come of them."""
@@ -207,14 +209,14 @@ class _Replay:
         staged |= stage_derived(self.connection, self.source, "rejects", "temp.derived_rejects", self.directory)
         for table in ("derived", "derived_rejects", "delivered_again", "fresh", "judged"):
             self.connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
-        return Made("replay", self.columns, staged, ingestions, len(found.gone))
+        return Made("replay", self.columns, staged, ingestions, len(found.gone), self.formats)
 
     def _judged(
         self, delivery: RecordedDelivery, deliveries: Sequence[RecordedDelivery], found: FoundDeliveries
     ) -> Judged:
-        held = Held()
+        held = Held(formats=self.formats)
         if self.columns:
-            held = Held("temp.derived", self.columns, "temp.derived_rejects", self.columns, is_known=True)
+            held = Held("temp.derived", self.columns, "temp.derived_rejects", self.columns, True, self.formats)
         if delivery.ingest_id in found.gone:
             columns = self._deliver_again(delivery, deliveries, found)
             with readable(self.source, []):
@@ -225,6 +227,7 @@ class _Replay:
         judged = read_and_judge(self.connection, self.source, files, place, held, delivery.ingested_at)
         shutil.rmtree(place)
         refuse_unread(self.source, judged)
+        self.formats = judged.reading.found or self.formats
         return judged
 
     def _ingest_id(self, delivery: RecordedDelivery) -> int:
@@ -282,6 +285,7 @@ class _Replay:
         for name in columns.keys() - kept.keys():
             self.connection.execute(f"ALTER TABLE temp.delivered_again ADD COLUMN {quote(name)} {columns[name]}")
         self.connection.execute("CREATE OR REPLACE TEMP VIEW delivery AS FROM temp.delivered_again")
+        self.connection.execute(system_sql("ingest/nothing_refused"))
         return {name: columns[name] for name in content_columns(self.connection, self.source)}
 
     def _see_that_header_binds(self) -> None:
@@ -345,6 +349,7 @@ def _commit(suite: Suite, source: Source, made: Made, meter: RunMeter) -> None:
             n_gone=made.n_gone,
         )
         ledger.append(commit, [record])
+        keep_formats(commit, source, max((one.ingest_id for one in made.ingestions), default=0), made.formats)
         figures = {"definitions": source.fingerprint, "snapshot_id": snapshot_id, "bytes_written": size}
         n_rows = sum(one.rows_read for one in made.ingestions)
         ledger.append(commit, [meter.record("succeeded", n_rows=n_rows, **figures)])

@@ -8,6 +8,7 @@ or one in the making is left to the caller.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import duckdb
 
+from jobs.facts.csv_files.formats import Found
+from jobs.facts.csv_files.strict_reading import NOT_THE_VALUE
 from jobs.facts.deliveries import DeliveredFile
 from jobs.facts.reading import Reading, is_of_a_file, read_delivery
 from warehouse.definitions import Source
@@ -22,12 +25,17 @@ from warehouse.errors import DefinitionError, IngestFailed
 from warehouse.lake.lake import table_columns
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 
+_ROUNDED = ("FLOAT", "DOUBLE")
+#: Types that Parquet does not keep as they are.
+_UNUSABLE = re.compile(r'^ENUM|"NULL"|HUGEINT|INTERVAL|^BIT|BIGNUM|UNION|\[\d+\]')
+
 
 @dataclass(frozen=True)
 class Held:
     """What is held of a source already: relations of its facts and of its rejects, with their columns.
 
-    `is_known` tells whether any delivery was taken in under the same definition.
+    `is_known` tells whether any delivery was taken in under the same definition, `formats` how its CSV files were
+    read.
     """
 
     facts: str = ""
@@ -35,6 +43,7 @@ class Held:
     rejects: str = ""
     reject_columns: Mapping[str, str] = field(default_factory=dict)
     is_known: bool = False
+    formats: Sequence[Found] = ()
 
 
 @dataclass(frozen=True)
@@ -113,7 +122,7 @@ def read_and_judge(
     for one_by_one in (False, True):
         with readable(source, files):
             known = held.columns if held.is_known else None
-            reading = read_delivery(connection, source, files, directory, known, one_by_one=one_by_one)
+            reading = read_delivery(connection, source, files, directory, known, held.formats, one_by_one=one_by_one)
             columns = content_columns(connection, source) if reading.has_rows else {}
             try:
                 counts = judge_delivery(connection, source, columns, held, ingested_at) if columns else NOTHING
@@ -167,7 +176,7 @@ def content_columns(connection: duckdb.DuckDBPyConnection, source: Source) -> di
     Raises
     ------
     DefinitionError
-        If a key column is missing, or the lake cannot hold one of them.
+        If a key column is missing or would be rounded, or the lake cannot hold a column.
     """
     described = connection.execute("DESCRIBE delivery").fetchall()
     columns = {str(row[0]): str(row[1]) for row in described if row[0] not in ("known_at", "withdrawn")}
@@ -175,7 +184,13 @@ def content_columns(connection: duckdb.DuckDBPyConnection, source: Source) -> di
     if missing or "ingest_id" in columns:
         wrong = f"the key column(s) {missing} are not in its SELECT" if missing else "it selects `ingest_id`"
         raise DefinitionError(f"{source.file.where}: {wrong}; the columns are: {', '.join(columns)}.")
-    unusable = [f"{name} {kind}" for name, kind in columns.items() if kind.startswith("ENUM") or '"NULL"' in kind]
+    rounded = [f"{name} {kind}" for name, kind in columns.items() if name in source.key and kind in _ROUNDED]
+    if rounded:
+        raise DefinitionError(
+            f"{source.file.where}: the key column(s) {', '.join(rounded)} would merge keys that differ in their last"
+            " digits; declare or cast them as BIGINT, DECIMAL or VARCHAR."
+        )
+    unusable = [f"{name} {kind}" for name, kind in columns.items() if _UNUSABLE.search(kind)]
     if unusable:
         raise DefinitionError(f"{source.file.where}: the lake cannot hold {unusable}; cast to VARCHAR or another type.")
     return columns
@@ -210,13 +225,15 @@ def judge_delivery(
         else:
             connection.execute(system_sql("ingest/nothing", view=view, columns=listed))
     comparable = held.rejects and all(held.reject_columns.get(column) == kind for column, kind in columns.items())
+    rejected = held.rejects if comparable else "(SELECT *, NULL::VARCHAR AS reason FROM newest LIMIT 0)"
     connection.execute(
         system_sql(
             "ingest/fresh",
             columns=listed,
             withdrawn=header.withdrawn or "false",
             stored="stored" if header.restated_at else "newest",
-            rejected=held.rejects if comparable else "newest WHERE false",
+            # A row that now says NULL itself is another than one that was refused for the cell.
+            rejected=f"{rejected} WHERE NOT contains(reason, {literal(NOT_THE_VALUE)})",
         )
     )
     rules = [f"CASE WHEN NOT ({rule}) THEN {literal(title)} END" for title, rule in header.rules.items()]
@@ -232,6 +249,8 @@ def judge_delivery(
         ),
         {"ingested_at": ingested_at},
     )
+    withdrawn_by = header.withdrawn or "false"
+    connection.execute(system_sql("ingest/judge_refused", columns=listed, withdrawn=withdrawn_by, rejected=rejected))
     read, new, restated, withdrawn, rejected, first, last = (
         connection.execute(system_sql("ingest/counts")).fetchone() or ()
     )

@@ -8,11 +8,12 @@ differed in nothing else are one. What cannot be told for certain is left to rea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
 
+from jobs.facts.csv_files.formats import Found
 from jobs.facts.recorded import RecordedDelivery
 from jobs.facts.select_lists import KEPT, OverFacts, over_facts
 from warehouse.definitions import Source, source_from_text
@@ -26,13 +27,17 @@ from warehouse.system_sql import literal, quote, quote_all, system_sql
 
 @dataclass(frozen=True)
 class Made:
-    """A derivation staged: a file for each table that has rows, its columns, and a row of the ledger a delivery."""
+    """A derivation staged: a file for each table that has rows, its columns, and a row of the ledger a delivery.
+
+    `formats` is how its CSV files were read, if they were.
+    """
 
     way: str
     columns: dict[str, str]
     staged: dict[str, Path]
     ingestions: list[Ingestion]
     n_gone: int = 0
+    formats: list[Found] = field(default_factory=list)
 
 
 def made_of_facts(

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import duckdb
 
+from jobs.facts.csv_files.formats import Found, keep_formats, kept_formats
+from jobs.facts.csv_files.strict_reading import found_in
 from jobs.facts.deliveries import DeliveredFile, find_files
 from jobs.facts.derive import Derived, derive
 from jobs.facts.fact_tables import (
@@ -27,6 +29,7 @@ from jobs.facts.fact_tables import (
     refuse_unread,
     stage_judged,
 )
+from jobs.facts.heads import is_empty
 from jobs.facts.reading import Reading
 from jobs.facts.recorded import RecordedDelivery, find_deliveries, keep_copies, recorded_deliveries
 from jobs.facts.set_aside import record_files_aside
@@ -34,7 +37,7 @@ from jobs.metering import RunMeter
 from jobs.progress import Progress, Silent
 from jobs.suite import Suite, almanac_version
 from warehouse.definitions import Source
-from warehouse.errors import FilesSetAside, IngestFailed, NotInstalled, RunFailed
+from warehouse.errors import FileRefused, FilesSetAside, IngestFailed, NotInstalled, RunFailed
 from warehouse.facts.files_aside import files_aside
 from warehouse.lake.lake import use_all_cores
 from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
@@ -150,6 +153,7 @@ class _SourceIngestion:
         self.caught_up: list[Ingestion] = []
         self.reading = Reading()
         self.ingestion: Ingestion | None = None
+        self.formats: list[Found] = []
 
     def run(self, meter: RunMeter) -> None:
         """Do it; what is done already when something fails stays."""
@@ -165,9 +169,12 @@ class _SourceIngestion:
         # The lake stays in use as `lake`; a delivery is compared in the instance's own memory.
         use_all_cores(self.connection)
         self.connection.execute(f"SET temp_directory = {literal(str(self.directory / 'spill'))}")
+        self.formats = kept_formats(self.connection, self.source)
         self._catch_up([one for one in recorded if facts.derivation not in one.held_by], facts)
-        files = self._pending(find_files(self.source, self.suite.root, self.directory), facts.derivation)
+        there = find_files(self.source, self.suite.root, self.directory)
+        files = self._pending(there, facts.derivation)
         if files:
+            self._look_at([file for file in there if file not in files])
             self._take_in_new(files, facts, meter)
 
     def _take_in_new(self, files: list[DeliveredFile], facts: SourceFacts, meter: RunMeter) -> None:
@@ -179,6 +186,19 @@ class _SourceIngestion:
             record_files_aside(self.suite, self.source, judged.reading, aside, meter.run_id, meter.started_at)
         if judged.reading.taken:
             self.ingestion = self._take_in(judged, facts, meter, meter.started_at, place)
+
+    def _look_at(self, before: Sequence[DeliveredFile]) -> None:
+        """Find out how CSV files were read before, where an earlier version did not keep that."""
+        if self.formats or isinstance(self.source.header.files, list):
+            return
+        place = self._place("before")
+        paths = [path for file in before for path in file.readable(place) if not is_empty(path)]
+        # What made them readable then need not be there now; then nothing is learned from them.
+        with contextlib.suppress(duckdb.Error):
+            try:
+                self.formats = found_in(self.connection, self.source, paths) if paths else []
+            except FileRefused as error:
+                raise IngestFailed(f"{self.source.file.where}: of the files taken in before, {error}") from error
 
     def _facts(self) -> SourceFacts | None:
         held = held_facts(self.connection).get(self.source.name)
@@ -216,8 +236,10 @@ class _SourceIngestion:
         return new if not isinstance(self.source.header.files, list) else files if new else []
 
     def _judged(self, files: list[DeliveredFile], facts: SourceFacts, ingested_at: datetime, place: Path) -> Judged:
-        held = held_in_lake(self.connection, facts.table)
-        return read_and_judge(self.connection, self.source, files, place, held, ingested_at)
+        held = replace(held_in_lake(self.connection, facts.table), formats=self.formats)
+        judged = read_and_judge(self.connection, self.source, files, place, held, ingested_at)
+        self.formats = judged.reading.found or self.formats
+        return judged
 
     def _take_in(
         self, judged: Judged, facts: SourceFacts, meter: RunMeter, ingested_at: datetime, place: Path
@@ -266,6 +288,7 @@ class _SourceIngestion:
                     commit.add_rows(schema, table, staged[schema], as_it_is=as_it_is)
             recorded = replace(ingestion, snapshot_id=commit.snapshot_id)
             ledger.append(commit, [recorded])
+            keep_formats(commit, source, ingestion.ingest_id, self.formats)
             if held is None:
                 now, run_id = meter.started_at, meter.run_id
                 ledger.append(commit, [first_derivation(source, now, run_id, commit.snapshot_id)])

@@ -14,15 +14,17 @@ from pathlib import Path
 
 import duckdb
 
+from jobs.facts.csv_files.formats import Found
+from jobs.facts.csv_files.strict_reading import REASON, read_strictly
 from jobs.facts.culprits import located, reason_of
 from jobs.facts.deliveries import DeliveredFile
 from jobs.facts.heads import head_of, is_empty
 from jobs.facts.lacking import columns_not_found, without_columns
 from warehouse.definitions import Source
-from warehouse.errors import IngestFailed
+from warehouse.errors import FileRefused, IngestFailed
 from warehouse.lake.tables import is_related
 from warehouse.queries.running import running
-from warehouse.system_sql import exact_path, quote, system_sql
+from warehouse.system_sql import quote, system_sql
 
 #: Errors that say nothing about a file.
 _OF_THE_MACHINE = (
@@ -58,13 +60,17 @@ class Reading:
     lacking
         The columns that files lack and that are NULL for it, by path.
     has_rows
-        Whether there is a relation `delivery`: whether any file had more than no bytes.
+        Whether there is a relation `delivery`: whether any file had more than no bytes. There is a relation `refused`
+        then too: rows with a cell that does not stand for its value, which is NULL there, and the reason.
+    found
+        What was found of how CSV files are read, by the order of their readers.
     """
 
     taken: list[DeliveredFile] = field(default_factory=list)
     aside: list[SetAside] = field(default_factory=list)
     lacking: dict[str, list[str]] = field(default_factory=dict)
     has_rows: bool = False
+    found: list[Found] = field(default_factory=list)
 
 
 @dataclass
@@ -74,6 +80,7 @@ class _Part:
     files: list[DeliveredFile]
     paths: list[Path]
     table: str
+    refused: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
     assumed: frozenset[str] = frozenset()
 
@@ -92,6 +99,7 @@ def read_delivery(
     files: Sequence[DeliveredFile],
     directory: Path,
     held: Mapping[str, str] | None,
+    kept: Sequence[Found] = (),
     *,
     one_by_one: bool = False,
 ) -> Reading:
@@ -109,6 +117,8 @@ def read_delivery(
         A place for what is unpacked.
     held
         The columns that the lake has of this source, if it has taken in a delivery under the same definition.
+    kept
+        What was found before of how its CSV files are read.
     one_by_one
         Try each file alone, the expressions of the header included: for where those fail over all of them.
 
@@ -119,7 +129,7 @@ def read_delivery(
     duckdb.Error
         If the machine, and not a file, is at fault.
     """
-    return _Reader(connection, source, directory, held, one_by_one).read(files)
+    return _Reader(connection, source, directory, held, kept, one_by_one).read(files)
 
 
 class _Reader:
@@ -129,10 +139,12 @@ class _Reader:
         source: Source,
         directory: Path,
         held: Mapping[str, str] | None,
+        kept: Sequence[Found],
         one_by_one: bool,
     ) -> None:
         self.connection, self.source, self.directory = connection, source, directory
         self.held, self.one_by_one = held, one_by_one
+        self.found = list(kept)
         self.is_one_delivery = isinstance(source.header.files, list)
         self.result = Reading()
         self.parts: list[_Part] = []
@@ -198,15 +210,20 @@ class _Reader:
 
     def _attempt(self, part: _Part, paths: Sequence[Path], text: str | None = None) -> duckdb.Error | None:
         """Read paths into the part's table; give the error if that does not go for what is in the files."""
-        query = text or self.source.query.text
-        parameters = self.source.query.bound(files=[exact_path(path) for path in paths])
-        try:
+
+        def run(query: str, parameters: dict[str, object]) -> None:
             with running(self.connection, self.source.file.where, self.source.header.query_timeout):
-                self.connection.execute(system_sql("ingest/part", part=part.table, query=query), parameters)
+                self.connection.execute(system_sql("ingest/part", part=part.table, query=query), parameters or None)
+
+        try:
+            reading = read_strictly(self.connection, self.source, paths, self.found, run, text)
+            part.refused, self.found = reading.refused, reading.found
             described = self.connection.execute(f"DESCRIBE {part.table}").fetchall()
             part.columns = {str(row[0]): str(row[1]) for row in described}
             if self.one_by_one:
                 self._probe(part)
+        except FileRefused as error:
+            return duckdb.InvalidInputException(str(error))
         except duckdb.Error as error:
             if not is_of_a_file(error):
                 raise
@@ -255,8 +272,11 @@ class _Reader:
     def _why(self, part: _Part, error: duckdb.Error) -> str:
         if len(part.paths) != 1:
             return reason_of(error)
-        trial = self._part(part.files, part.paths)
-        return located(error, part.paths[0], self.directory, lambda path: self._attempt(trial, [path]))
+        trial, found = self._part(part.files, part.paths), self.found
+        try:
+            return located(error, part.paths[0], self.directory, lambda path: self._attempt(trial, [path]))
+        finally:
+            self.found = found  # What part of a file that is set aside looks like is not kept.
 
     def _set_aside(self, part: _Part, reason: str) -> None:
         self.result.aside.extend(SetAside(file, reason) for file in part.files)
@@ -291,15 +311,21 @@ class _Reader:
     def _put_together(self) -> Reading:
         if not self.parts:
             return self.result
-        selects = []
-        for part in self.parts:
-            if len(self.parts) == 1 and not part.assumed:
-                selects.append(f"FROM {part.table}")
-                continue
-            columns = [self._column(part, name, kind) for name, kind in self.wanted.items()]
-            selects.append(f"SELECT {', '.join(columns)} FROM {part.table}")
-        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW delivery AS {' UNION ALL BY NAME '.join(selects)}")
-        return Reading(self.result.taken, self.result.aside, self.result.lacking, has_rows=True)
+        parts = " UNION ALL BY NAME ".join(self._select(part, part.table) for part in self.parts)
+        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW delivery AS {parts}")
+        reason = quote(REASON)
+        refused = [self._select(part, part.refused, f", {reason}") for part in self.parts if part.refused]
+        empty = f"SELECT *, NULL::VARCHAR AS {reason} FROM delivery LIMIT 0"
+        self.connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW refused AS {' UNION ALL BY NAME '.join(refused) or empty}"
+        )
+        return Reading(self.result.taken, self.result.aside, self.result.lacking, has_rows=True, found=self.found)
+
+    def _select(self, part: _Part, table: str, more: str = "") -> str:
+        """Give SQL of a part's rows with the columns and types that all parts have."""
+        if len(self.parts) == 1 and not part.assumed:
+            return f"FROM {table}"
+        return f"SELECT {', '.join(self._column(part, *wanted) for wanted in self.wanted.items())}{more} FROM {table}"
 
     def _column(self, part: _Part, name: str, kind: str) -> str:
         if name not in part.columns:

@@ -119,11 +119,7 @@ def test_every_mistake_is_reported_at_once(starter: Path) -> None:
 #: What is wrong with a delivery, made so by changing the starter's file, and what the message must hold.
 DELIVERIES: dict[str, tuple[str, str, list[str]]] = {
     "a column is missing": ("parcels,ordered_at", "parcel,ordered_at", ["orders.csv", "parcels"]),
-    "a column has another type": (
-        "O00001,",
-        "O00001,south,Swift,many,2026-01-01,2026-01-02\nX,",
-        ["orders.csv", "many"],
-    ),
+    "a row has too many cells": ("O00001,", "O00001,one,two,many,", ["orders.csv"]),
 }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from warehouse.errors import PublishFailed
 from warehouse.lake.lake import Lake
-from warehouse.mending import write_anew
+from warehouse.lake.mending import write_anew
 from warehouse.system_sql import system_sql
 
 #: Files of up to this size are merged; larger ones are left, so that no row is written again and again.

@@ -141,6 +141,11 @@ _LEDGER = (
           _columns("""source VARCHAR; derivation BIGINT; definition VARCHAR; text VARCHAR; state VARCHAR; way VARCHAR
               parent BIGINT; n_deliveries BIGINT; n_gone BIGINT; recorded_at TIMESTAMP; run_id VARCHAR
               snapshot_id BIGINT""")),
+    Table("ledger", "csv_formats", "how a source's CSV files are read where its SELECT does not say",
+          "the ingestion's that found it", Kept.FOR_GOOD,
+          _columns("source VARCHAR; definition VARCHAR; ingest_id BIGINT; found VARCHAR")),
+    Table("ledger", "mends", "what earlier versions had left wrong and was put right",
+          "the first of a version that mends it", Kept.FOR_GOOD, _columns("mend VARCHAR; thing VARCHAR")),
     Table("ledger", "pages", "a page that was published, or tried and not", _A_PAGE, Kept.FOR_GOOD, _PAGES,
           product="product", person=("note",)),
     Table("ledger", "published_pages", "the newest publication of a page", _A_PAGE, Kept.DERIVED, _PAGES,

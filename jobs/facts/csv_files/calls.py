@@ -1,0 +1,89 @@
+"""The calls of CSV readers in a source's SELECT: where they stand in the author's text, and with which options.
+
+The text is never written anew, since that could change what it means: a call is found by its tokens, and another
+relation is put in its place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlglot import tokenize
+from sqlglot.tokenizer_core import Token, TokenType
+
+from warehouse.definitions import Source
+from warehouse.errors import DefinitionError
+
+CSV_READERS = frozenset({"read_csv", "read_csv_auto"})
+_OPEN = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
+_CLOSE = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
+_EQUALS = {TokenType.EQ, TokenType.COLON_EQ}
+
+
+@dataclass(frozen=True)
+class CsvCall:
+    """One call. `files` and the values of `options` are SQL as written; `begin` and `end` bound it in the text."""
+
+    begin: int
+    end: int
+    files: str
+    options: dict[str, str]
+
+
+def csv_calls(source: Source, text: str) -> list[CsvCall]:
+    """Find the calls of CSV readers in a source's SELECT, or in a text made from it, in the order in which they stand.
+
+    Raises
+    ------
+    DefinitionError
+        If DuckDB sees others than are found here.
+    """
+    tokens = tokenize(text, read="duckdb")
+    found = [
+        _call(text, tokens, place)
+        for place, token in enumerate(tokens[:-1])
+        if token.text.lower() in CSV_READERS
+        and token.token_type != TokenType.STRING
+        and tokens[place + 1].token_type == TokenType.L_PAREN
+    ]
+    if len(found) != _count(json.loads(source.query.tree)):
+        raise DefinitionError(f"{source.file.where}: its calls of read_csv cannot be told apart; write them plainly.")
+    return found
+
+
+def in_place_of_calls(text: str, calls: Sequence[CsvCall], relations: Sequence[str]) -> str:
+    """Give the text with a relation in place of each call."""
+    for call, relation in sorted(zip(calls, relations, strict=True), key=lambda pair: -pair[0].begin):
+        text = text[: call.begin] + relation + text[call.end :]
+    return text
+
+
+def _count(node: Any) -> int:
+    if isinstance(node, list):
+        return sum(map(_count, node))
+    if not isinstance(node, dict):
+        return 0
+    is_call = node.get("type") == "FUNCTION" and str(node.get("function_name", "")).lower() in CSV_READERS
+    return is_call + sum(map(_count, node.values()))
+
+
+def _call(text: str, tokens: Sequence[Token], place: int) -> CsvCall:
+    arguments: list[list[Token]] = [[]]
+    depth = 0
+    for last in tokens[place + 1 :]:
+        depth += (last.token_type in _OPEN) - (last.token_type in _CLOSE)
+        if depth == 0:
+            break
+        if depth == 1 and last.token_type == TokenType.COMMA:
+            arguments.append([])
+        elif depth > 1 or last.token_type not in _OPEN:
+            arguments[-1].append(last)
+    options = {}
+    for argument in arguments[1:]:
+        if len(argument) > 2 and argument[1].token_type in _EQUALS:
+            options[argument[0].text.lower()] = text[argument[2].start : argument[-1].end + 1]
+    files = text[arguments[0][0].start : arguments[0][-1].end + 1] if arguments[0] else ""
+    return CsvCall(tokens[place].start, last.end + 1, files, options)

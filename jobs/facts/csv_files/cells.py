@@ -1,0 +1,149 @@
+"""Cells of a text file as typed values: SQL that casts a cell, and that tells whether its text stands for the value.
+
+DuckDB's casts are generous: as INTEGER `2.6` is 3 and `1_000` is 1000, as DATE `2026-01-03 17:30:00` is midnight, as
+TIMESTAMP `10:00+02:00` is 10:00, as DOUBLE twenty digits are rounded to sixteen. What a file said is what is stored; so
+a cell stands for its value only if nothing is lost, and whitespace around it, trailing zeros and the ways to write one
+instant make no difference.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from warehouse.system_sql import literal, quote
+
+_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_INTEGERS = frozenset({*_WHOLE, *(f"U{kind}" for kind in _WHOLE)})
+#: So many digits of a whole number every DOUBLE, or FLOAT, holds.
+_SAFE_DIGITS = {"DOUBLE": 15, "FLOAT": 7}
+_DATE = r"[0-9]{1,6}[-/\\ ][0-9]{1,2}[-/\\ ][0-9]{1,2}"
+_MIDNIGHT = r"([T ]0{1,2}:00(:00([.]0*)?)?(Z|[+-]00(:?00)?)?)?"
+_NO_OFFSET, _ANY_OFFSET = r" ?(Z|UTC|[+-]00(:?00)?)?", r" ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)?"
+#: How many digits of a second each type of instants holds.
+_SECOND_DIGITS = {"TIMESTAMP_S": 0, "TIMESTAMP_MS": 3, "TIMESTAMP": 6, "TIMESTAMP_NS": 9, "TIMESTAMP WITH TIME ZONE": 6}
+_NAMES = {
+    "INT": "INTEGER",
+    "INT4": "INTEGER",
+    "INT8": "BIGINT",
+    "LONG": "BIGINT",
+    "INT2": "SMALLINT",
+    "SHORT": "SMALLINT",
+    "INT1": "TINYINT",
+    "REAL": "FLOAT",
+    "FLOAT4": "FLOAT",
+    "FLOAT8": "DOUBLE",
+    "NUMERIC": "DECIMAL",
+    "BOOL": "BOOLEAN",
+    "DATETIME": "TIMESTAMP",
+    "TIMESTAMP WITHOUT TIME ZONE": "TIMESTAMP",
+    "TIMESTAMP_US": "TIMESTAMP",
+    "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE",
+    "TEXT": "VARCHAR",
+    "STRING": "VARCHAR",
+    "CHAR": "VARCHAR",
+}
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How a file writes values: formats of strptime for dates and instants, and the marks in numbers.
+
+    `by_guess` are columns whose type nobody declared: a whole number with a leading zero is rather a name there.
+    """
+
+    date: str | None = None
+    timestamp: str | None = None
+    decimal_separator: str = "."
+    thousands: str = ""
+    by_guess: frozenset[str] = frozenset()
+
+
+def plain_type(kind: str) -> str:
+    """Write a type by DuckDB's own name for it."""
+    name, bracket, rest = " ".join(kind.upper().split()).partition("(")
+    name = _NAMES.get(name.strip(), name.strip())
+    return f"{name}({rest}" if bracket and name != "VARCHAR" else name
+
+
+def may_differ(kind: str) -> bool:
+    """Tell whether a cell's text can be anything but the value."""
+    return plain_type(kind) != "VARCHAR"
+
+
+def cast(column: str, kind: str, notation: Notation) -> str:
+    """Give SQL for the value of a text column's cell, NULL where it has none."""
+    text, plain = _plain_text(column, kind, notation), plain_type(kind)
+    form = _format_of(plain, notation)
+    if form is not None:
+        return f"try_strptime({text}, {literal(form)})::{kind}"
+    return f"TRY_CAST({text} AS {kind})"
+
+
+def stands_for(column: str, value: str, kind: str, notation: Notation) -> str:
+    """Give SQL that tells whether a cell's text, which is not NULL, stands for `value`, the SQL of its cast.
+
+    The first comparison is the cheap one, and holds for nearly all cells.
+    """
+    text, plain = _plain_text(column, kind, notation), plain_type(kind)
+    if _format_of(plain, notation) is not None:
+        exact = f"{value} = try_strptime({text}, {literal(str(_format_of(plain, notation)))})"
+        # Whatever the format, strptime also reads words such as `epoch`.
+        return f"coalesce({exact} AND regexp_matches({text}, '[0-9]'), false)"
+    looks = _looks_right(f"trim({text}, ' \t')", value, plain, column in notation.by_guess)
+    return f"coalesce({value}::VARCHAR = {text} OR ({value} IS NOT NULL AND {looks}), false)"
+
+
+def _format_of(plain: str, notation: Notation) -> str | None:
+    if plain == "DATE":
+        return notation.date
+    return notation.timestamp if plain in _SECOND_DIGITS else None
+
+
+def _plain_text(column: str, kind: str, notation: Notation) -> str:
+    """Give SQL for a number's text in DuckDB's notation; for other values it is the text."""
+    text, plain = quote(column), plain_type(kind)
+    if plain not in _INTEGERS and plain not in _SAFE_DIGITS and not plain.startswith("DECIMAL"):
+        return text
+    if notation.thousands:
+        text = f"replace({text}, {literal(notation.thousands)}, '')"
+    if notation.decimal_separator != ".":
+        text = f"replace({text}, {literal(notation.decimal_separator)}, '.')"
+    return text
+
+
+def _looks_right(text: str, value: str, plain: str, by_guess: bool) -> str:
+    if plain in _INTEGERS:
+        digits = "(0|[1-9][0-9]*)" if by_guess else "[0-9]+"
+        return _matches(text, rf"[+-]?{digits}([.]0*)?")
+    if plain.startswith("DECIMAL"):
+        found = re.search(r",\s*(\d+)", plain)
+        scale = int(found[1]) if found else (0 if "(" in plain else 3)
+        return _matches(text, rf"[+-]?([0-9]+([.][0-9]{{0,{scale}}}0*)?|[.][0-9]{{1,{max(scale, 1)}}}0*)")
+    if plain in _SAFE_DIGITS:
+        return _looks_like_a_float(text, value, _SAFE_DIGITS[plain])
+    if plain == "DATE":
+        return _matches(text, rf"{_DATE}{_MIDNIGHT}( [(]BC[)])?|[+-]?infinity")
+    if plain == "TIME":
+        return _matches(text, r"[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]{0,6}0*)?)?")
+    if plain in _SECOND_DIGITS:
+        offset = _ANY_OFFSET if plain.endswith("ZONE") else _NO_OFFSET
+        second = rf"(:[0-9]{{1,2}}([.][0-9]{{0,{_SECOND_DIGITS[plain]}}}0*)?)?"
+        return _matches(text, rf"{_DATE}([T ][0-9]{{1,2}}:[0-9]{{1,2}}{second}{offset})?( [(]BC[)])?|[+-]?infinity")
+    return "true"
+
+
+def _looks_like_a_float(text: str, value: str, safe_digits: int) -> str:
+    """A number that is none, or one that neither overflows, nor vanishes, nor is a whole one that is not held."""
+    number = _matches(text, r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?")
+    no_number = _matches(text, r"[+-]?(nan|inf|infinity)", "i")
+    whole = _matches(text, rf"[+-]?[0-9]{{{safe_digits + 1},}}")
+    zero = _matches(text, r"[+-]?[0.]+([eE].*)?")
+    held = f"coalesce(TRY_CAST({text} AS HUGEINT) = TRY_CAST({value} AS HUGEINT), false)"
+    return (
+        f"({no_number} OR ({number} AND NOT isinf({value}) AND ({value} <> 0 OR {zero}) AND (NOT {whole} OR {held})))"
+    )
+
+
+def _matches(text: str, pattern: str, options: str = "") -> str:
+    return f"regexp_full_match({text}, {literal(pattern)}{f', {literal(options)}' if options else ''})"
