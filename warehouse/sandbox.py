@@ -14,6 +14,7 @@ import itertools
 import os
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -29,7 +30,7 @@ from warehouse.lake.warm_up import connect
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import HeldFacts, facts_table, held_facts, why_no_facts
 from warehouse.ledger.records import SourceFacts
-from warehouse.queries.bound_plans import check_plan
+from warehouse.queries.bound_plans import Scan, check_plan
 from warehouse.queries.checked_query import CheckedQuery
 from warehouse.queries.running import QUERY_TIMEOUT, running
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
@@ -181,7 +182,7 @@ class Sandbox:
 
     def holds(self, source: Source) -> bool:
         """Tell whether a source is held in memory."""
-        return source.name in self._held
+        return facts_table(self.held, source) in self._held
 
     def relation(self, source: Source) -> str:
         """Give the relation that holds every version of a source's facts."""
@@ -201,11 +202,15 @@ class Sandbox:
             self._is_detached = True
 
     def vouch_for(
-        self, connection: duckdb.DuckDBPyConnection, query: CheckedQuery, parameters: Mapping[str, object]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        query: CheckedQuery,
+        parameters: Mapping[str, object],
+        of_views: dict[str, Counter[Scan]],
     ) -> None:
-        """See once that a query scans nothing but what it names, where `connection` finds that; see `bound_plans`."""
+        """See once that a query scans nothing but what it names, where `connection` finds that; see `check_plan`."""
         if query.fingerprint not in self._vouched_for:
-            check_plan(connection, query, parameters)
+            check_plan(connection, query, parameters, of_views)
             self._vouched_for.add(query.fingerprint)
 
     @contextlib.contextmanager
@@ -258,6 +263,7 @@ class SandboxPage:
     def __init__(self, sandbox: Sandbox, cursor: duckdb.DuckDBPyConnection, schema: str, instant: datetime) -> None:
         self._sandbox = sandbox
         self.cursor, self.schema, self.instant = cursor, schema, instant
+        self._scans: dict[str, Counter[Scan]] = {}
 
     def run_wrapped(
         self, statement: str, query: CheckedQuery, target: str, as_of: datetime, **parameters: object
@@ -269,7 +275,7 @@ class SandboxPage:
         text = system_sql(statement, target=target, as_of=timestamp_literal(as_of), query=query.text)
         bound = query.bound(as_of=as_of, **parameters)
         with self._running(query):
-            self._sandbox.vouch_for(self.cursor, query, bound)
+            self._sandbox.vouch_for(self.cursor, query, bound, self._scans)
             self.cursor.execute(text, bound or None)
 
     @contextlib.contextmanager
@@ -281,12 +287,13 @@ class SandboxPage:
         """Run a checked query, and give its first `most` rows."""
         bound = query.bound(as_of=self.instant)
         with self._running(query):
-            self._sandbox.vouch_for(self.cursor, query, bound)
+            self._sandbox.vouch_for(self.cursor, query, bound, self._scans)
             return self.cursor.execute(query.text, bound or None).fetchmany(most)
 
     def show_rows_of(self, name: str, table: str) -> None:
         """Let later queries of this page read, by the name `name`, this page's rows of a table of many pages."""
         view, at = f"memory.{self.schema}.{quote(name)}", timestamp_literal(self.instant)
+        self._scans.pop(name, None)
         self.cursor.execute(system_sql("sandbox/rows_of_page", view=view, table=table, as_of=at))
 
     def bind(self, name: str, query: CheckedQuery) -> None:
@@ -298,6 +305,7 @@ class SandboxPage:
     def show_page(self, rows: str) -> None:
         """Let a check read, by the name `page`, this page's rows of the staged relation `rows`."""
         view = f"memory.{self.schema}.page"
+        self._scans.pop("page", None)
         self.cursor.execute(system_sql("sandbox/page", view=view, rows=rows, as_of=timestamp_literal(self.instant)))
 
     def wrong_rows(self, check: CheckedQuery, limit: int) -> tuple[int, list[str]]:
@@ -306,7 +314,7 @@ class SandboxPage:
         text = system_sql("audit/wrong_rows_of_page", as_of=at, query=check.text, limit=str(limit))
         bound = check.bound(as_of=self.instant)
         with self._running(check):
-            self._sandbox.vouch_for(self.cursor, check, bound)
+            self._sandbox.vouch_for(self.cursor, check, bound, self._scans)
             row = self.cursor.execute(text, bound or None).fetchone()
         return (int(row[1]), list(row[2] or [])) if row else (0, [])
 

@@ -48,10 +48,17 @@ def a_check_fails(suite: Suite, bad: datetime) -> None:
     )
 
 
+def a_sum_does_not_fit(suite: Suite, bad: datetime) -> None:
+    path = suite.root / COURIER
+    odd = f"CASE WHEN $as_of = TIMESTAMP '{bad}' THEN 9223372036854775807::HUGEINT + 1 + sum(parcels) END"
+    path.write_text(path.read_text().replace("sum(parcels)", odd))
+
+
 BAD: dict[Callable[[Suite, datetime], None], str] = {
     a_query_fails: "courier_load.sql: the query failed on the data",
     the_entities_fail: "entities.sql: the query failed on the data",
     a_key_is_repeated: "courier_load.sql: more than one row for the key",
+    a_sum_does_not_fit: "a value does not fit its column on the page",
     a_check_fails: "odd.sql: the query failed on the data",
 }
 

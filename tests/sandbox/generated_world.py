@@ -53,7 +53,7 @@ pages: {{cron: "0 18 * * *", since: 2024-02-01}}
 valid_for: 1 day
 """
 _VIEWS = {
-    "orders": "SELECT * EXCLUDE (n, gone, next) FROM (SELECT *, lead(known_at) OVER (PARTITION BY order_id ORDER BY"
+    "orders": "SELECT * EXCLUDE (n, next) FROM (SELECT *, lead(known_at) OVER (PARTITION BY order_id ORDER BY"
     " known_at, n) AS next FROM all_orders WHERE known_at < {horizon}) WHERE next IS NULL AND NOT gone",
     "couriers": "SELECT * FROM all_couriers WHERE known_at < {at}",
 }

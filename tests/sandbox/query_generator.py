@@ -1,6 +1,6 @@
 """Queries of the kinds that authors write, made at random from a seed, over two sources whose facts change.
 
-Every row of their results is determined: orders end with a key, and nothing is added up in floating point.
+Every row of their results is determined: orders end with a key, and nothing is of floating point.
 """
 
 from __future__ import annotations
@@ -125,16 +125,17 @@ class Generator:
                 f"min({number})",
                 f"max({at})",
                 f"max({word})",
-                f"avg({column})",
+                f"avg({column})::DECIMAL(18, 6)",
                 f"count(DISTINCT {word})",
                 f"bool_or({number} > 2)",
                 f"quantile_disc({number}, 0.5)",
-                f"median({column})",
+                f"median({column})::DECIMAL(18, 6)",
             ]
         )
         if plain.startswith("count(DISTINCT") or self.rng.random() < 0.6:
             return self.pick([plain, plain, f"first({word} ORDER BY {order})", f"list({number} ORDER BY {order})"])
-        return f"{plain} FILTER (WHERE {self.condition(scope)})"
+        call, cast, kind = plain.partition("::")
+        return f"{call} FILTER (WHERE {self.condition(scope)}){cast}{kind}"
 
     def order_of(self, scope: str) -> str:
         """Give an order that tells any two rows apart."""
@@ -287,7 +288,7 @@ class Generator:
             [
                 "(SELECT count(*) FROM couriers AS c WHERE c.courier = o.courier)",
                 "(SELECT max(p.parcels) FROM orders AS p WHERE p.depot = o.depot AND p.known_at < o.known_at)",
-                "(SELECT avg(parcels) FROM orders)",
+                "(SELECT avg(parcels) FROM orders)::DECIMAL(18, 6)",
                 "(o.courier IN (SELECT courier FROM couriers))",
                 "EXISTS (SELECT 1 FROM couriers AS c WHERE c.capacity > o.parcels)",
             ]
