@@ -24,6 +24,7 @@ from jobs.pages.staleness import Staleness
 from jobs.progress import Progress
 from jobs.suite import Suite
 from warehouse.batching.batch import Batch, FeaturePages
+from warehouse.batching.engines import DuckDBHere, Engine, Wanted, compute
 from warehouse.definitions import Product
 from warehouse.errors import RunFailed, ScoringFailed
 from warehouse.lake.warm_up import open_ahead
@@ -42,7 +43,8 @@ _NOTE_CHARACTERS = 500
 class PageOrder:
     """What is wanted: these pages of a product, scored by a version (None: features only).
 
-    With a `size` that is not known yet it is looked for first, and only so many of the pages are made as fit.
+    With a `size` that is not known yet it is looked for first, and only so many of the pages are made as fit. The
+    `engine` computes the features; scores, checks and the commit are made here.
     """
 
     product: Product
@@ -50,6 +52,7 @@ class PageOrder:
     model: ModelRecord | None
     workers: int = os.cpu_count() or 1
     size: BatchSize | None = None
+    engine: Engine = field(default_factory=DuckDBHere)
 
 
 @dataclass
@@ -193,10 +196,12 @@ class _BatchOfPages:
         relations = []
         if fresh:
             file = self.directory / "features.parquet"
-            made = self.batch.compute(fresh, file, self.order.workers, self.progress.advance, needs_lake=bool(reused))
+            wanted = Wanted(fresh, file, self.order.workers, self.progress.advance, needs_lake=bool(reused))
+            computed = compute(self.order.engine, self.batch, wanted)
+            made = computed.pages
             n_rows |= made.n_rows
-            self.failed |= self.batch.failed
-            self._warn_of(self.batch.differing)
+            self.failed |= computed.failed
+            self._warn_of(computed.warnings)
             relations.append(f"(FROM read_parquet({literal(exact_path(file))}))")
             records = [self._record("features", page, made.n_rows[page]) for page in made.n_rows]
             self._stage(StagedRows("features", file, made.columns, records))
