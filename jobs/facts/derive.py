@@ -17,6 +17,7 @@ from pathlib import Path
 import duckdb
 
 from jobs.facts.csv_files.formats import Found, keep_formats
+from jobs.facts.deliver_again import deliver_again, holder_of
 from jobs.facts.fact_tables import (
     Held,
     Judged,
@@ -160,7 +161,7 @@ def _refusal(
     n_facts = 0
     for delivery in deliveries:
         if delivery.ingest_id in found.gone:
-            number, ingest_id = _holder(held, delivery)
+            number, ingest_id = holder_of(held, delivery)
             query = f"SELECT count(*) FROM lake.sources.{quote(held.table(number))} WHERE ingest_id = $1"
             n_facts += (connection.execute(query, [ingest_id]).fetchone() or (0,))[0]
     columns = [name for name in table_columns(connection, "sources", source.name) if name not in FACT_COLUMNS]
@@ -173,16 +174,6 @@ def _refusal(
         " columns stays NULL for them. `keep: true` in the header keeps copies of what comes from now on. Nothing was"
         " changed."
     )
-
-
-def _holder(held: HeldFacts, delivery: RecordedDelivery) -> tuple[int, int]:
-    """Give the newest derivation that has a delivery's facts, and the ingestion under which it has them."""
-    there = [
-        (number, ingest_id)
-        for number, ingest_id in delivery.held_by.items()
-        if number not in held.derivations or held.derivations[number].state == "made"
-    ]
-    return max(there)
 
 
 class _Replay:
@@ -218,7 +209,8 @@ class _Replay:
         if self.columns:
             held = Held("temp.derived", self.columns, "temp.derived_rejects", self.columns, True, self.formats)
         if delivery.ingest_id in found.gone:
-            columns = self._deliver_again(delivery, deliveries, found)
+            columns = self._columns_now(deliveries, found)
+            deliver_again(self.connection, self.source, self.held, delivery, columns)
             with readable(self.source, []):
                 counts = judge_delivery(self.connection, self.source, columns, held, delivery.ingested_at)
             return Judged(Reading(), columns, counts)
@@ -259,41 +251,6 @@ class _Replay:
                 widen_table(self.connection, f"temp.{table}", self.columns, columns, f"sources.{self.source.name}")
         described = self.connection.execute("DESCRIBE temp.derived").fetchall()
         return {str(row[0]): str(row[1]) for row in described if row[0] not in FACT_COLUMNS}
-
-    def _deliver_again(
-        self, delivery: RecordedDelivery, deliveries: Sequence[RecordedDelivery], found: FoundDeliveries
-    ) -> dict[str, str]:
-        """Make the table `delivery` of the facts and rejects that an earlier derivation has of a delivery."""
-        columns = self._columns_now(deliveries, found)
-        number, ingest_id = _holder(self.held, delivery)
-        table = quote(self.held.table(number))
-        present = table_columns(self.connection, "sources", self.held.table(number))
-        kept = {name: kind for name, kind in columns.items() if name in present}
-        fragments = {
-            "columns": ", ".join(f"{quote(name)}::{kind} AS {quote(name)}" for name, kind in kept.items()),
-            "table": table,
-            "ingest_id": str(ingest_id),
-        }
-        try:
-            self.connection.execute(system_sql("ingest/deliver_again", **fragments))
-            self._see_that_header_binds()
-        except duckdb.Error as error:
-            raise IngestFailed(
-                f"{self.source.file.where}: the facts of a delivery that is gone cannot be kept under this definition:"
-                f" {str(error).splitlines()[0]} Put its files back, or take the definition back. Nothing was changed."
-            ) from error
-        for name in columns.keys() - kept.keys():
-            self.connection.execute(f"ALTER TABLE temp.delivered_again ADD COLUMN {quote(name)} {columns[name]}")
-        self.connection.execute("CREATE OR REPLACE TEMP VIEW delivery AS FROM temp.delivered_again")
-        self.connection.execute(system_sql("ingest/nothing_refused"))
-        return {name: columns[name] for name in content_columns(self.connection, self.source)}
-
-    def _see_that_header_binds(self) -> None:
-        """What dates a fact must not read a column that these facts lack: it would be NULL."""
-        header = self.source.header
-        dating = [header.known_at, header.restated_at or "NULL", header.withdrawn or "NULL"]
-        listed = ", ".join([*(f"({text}\n)" for text in dating), *map(quote, self.source.key)])
-        self.connection.execute(f"SELECT {listed} FROM temp.delivered_again LIMIT 0")
 
     def _columns_now(self, deliveries: Sequence[RecordedDelivery], found: FoundDeliveries) -> dict[str, str]:
         """Give the columns under this definition: those of a delivery that is there, or what can be told without."""

@@ -20,12 +20,15 @@ import duckdb
 
 from jobs.facts.csv_files.formats import Found, keep_formats, kept_formats
 from jobs.facts.csv_files.strict_reading import found_in
+from jobs.facts.deliver_again import deliver_again
 from jobs.facts.deliveries import DeliveredFile, find_files
 from jobs.facts.derive import Derived, derive
 from jobs.facts.fact_tables import (
     Judged,
     held_in_lake,
+    judge_delivery,
     read_and_judge,
+    readable,
     refuse_unread,
     stage_judged,
 )
@@ -44,7 +47,7 @@ from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
 from warehouse.lake.tables import ensure_table
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import HeldFacts, adopt_landed_facts, first_derivation, held_facts
-from warehouse.ledger.records import Ingestion, SourceFacts
+from warehouse.ledger.records import Ingestion, SourceFacts, SourceFile
 from warehouse.system_sql import literal, system_sql
 
 
@@ -185,7 +188,10 @@ class _SourceIngestion:
             aside = files_aside(self.connection, self.source.name, forgotten=True)
             record_files_aside(self.suite, self.source, judged.reading, aside, meter.run_id, meter.started_at)
         if judged.reading.taken:
-            self.ingestion = self._take_in(judged, facts, meter, meter.started_at, place)
+            taken: list[SourceFile] = [
+                {"path": file.path, "sha256": file.sha256, "bytes": file.bytes} for file in judged.reading.taken
+            ]
+            self.ingestion = self._take_in(judged, taken, facts, meter, meter.started_at, place)
 
     def _look_at(self, before: Sequence[DeliveredFile]) -> None:
         """Find out how CSV files were read before, where an earlier version did not keep that."""
@@ -213,17 +219,23 @@ class _SourceIngestion:
         """Take in what only other derivations have, at the instants at which it first reached us."""
         found = find_deliveries(self.suite, self.source, missing, self.directory)
         for number, delivery in enumerate(missing):
-            if delivery.ingest_id in found.gone:
+            why_gone = found.gone.get(delivery.ingest_id)
+            if why_gone is not None and not self.way.keep_gone:
                 raise IngestFailed(
                     f"{self.source.file.where}: a delivery of {delivery.ingested_at}, which was taken in under another"
-                    f" definition of this source, cannot be read again ({found.gone[delivery.ingest_id]}). Put its"
-                    " files back where `files` looks, or where they were. Nothing of it was taken in."
+                    f" definition of this source, cannot be read again ({why_gone}). Put its files back where `files`"
+                    f" looks, or where they were; or run `almanac ingest {self.source.name} --keep-gone`: its facts are"
+                    " then taken over as they are held under that definition. Nothing of it was taken in."
                 )
             meter = RunMeter(self.suite, "ingest")
             place = self._place(f"recorded-{number}")
-            judged = self._judged(found.of(delivery), facts, delivery.ingested_at, place)
-            refuse_unread(self.source, judged)
-            self.caught_up.append(self._take_in(judged, facts, meter, delivery.ingested_at, place))
+            if why_gone is None:
+                judged = self._judged(found.of(delivery), facts, delivery.ingested_at, place)
+                refuse_unread(self.source, judged)
+            else:
+                judged = self._held_elsewhere(delivery, facts)
+            done = self._take_in(judged, delivery.files, facts, meter, delivery.ingested_at, place)
+            self.caught_up.append(done)
 
     def _pending(self, files: list[DeliveredFile], derivation: int) -> list[DeliveredFile]:
         """Leave out files taken in before, or forgotten. A list of files is one delivery, read whole if any is new."""
@@ -241,17 +253,32 @@ class _SourceIngestion:
         self.formats = judged.reading.found or self.formats
         return judged
 
+    def _held_elsewhere(self, delivery: RecordedDelivery, facts: SourceFacts) -> Judged:
+        """Judge the facts of a delivery that is gone, as another derivation has them."""
+        held, here = held_facts(self.connection)[self.source.name], held_in_lake(self.connection, facts.table)
+        columns = {name: kind for name, kind in here.columns.items() if name not in FACT_COLUMNS}
+        deliver_again(self.connection, self.source, held, delivery, columns)
+        with readable(self.source, []):
+            counts = judge_delivery(self.connection, self.source, columns, here, delivery.ingested_at)
+        return Judged(Reading(), columns, counts)
+
     def _take_in(
-        self, judged: Judged, facts: SourceFacts, meter: RunMeter, ingested_at: datetime, place: Path
+        self,
+        judged: Judged,
+        files: list[SourceFile],
+        facts: SourceFacts,
+        meter: RunMeter,
+        ingested_at: datetime,
+        place: Path,
     ) -> Ingestion:
         """Stage and commit a delivery that was read and judged."""
         ingest_id = ledger.newest_ingest_id(self.connection) + 1
-        taken, columns = judged.reading.taken, judged.columns
+        columns = judged.columns
         ingestion = Ingestion(
             ingest_id=ingest_id,
             source=self.source.name,
             definition=self.source.fingerprint,
-            files=[{"path": file.path, "sha256": file.sha256, "bytes": file.bytes} for file in taken],
+            files=files,
             ingested_at=ingested_at,
             run_id=meter.run_id,
             snapshot_id=0,
@@ -263,7 +290,7 @@ class _SourceIngestion:
             return ingestion
         staged = stage_judged(self.connection, self.source, columns, ingest_id, place) if columns else {}
         if self.source.header.keep:
-            keep_copies(self.suite.lake, taken)
+            keep_copies(self.suite.lake, judged.reading.taken)
         return self._commit(facts.table, columns, ingestion, staged, meter)
 
     def _see_that_it_is_there(self, held: HeldFacts | None, table: str) -> None:

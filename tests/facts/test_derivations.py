@@ -265,6 +265,7 @@ def test_no_page_is_made_of_facts_of_another_definition(published: Suite) -> Non
 def test_a_lake_of_before_there_were_derivations_has_one(suite: Path, fresh: Callable[..., Path]) -> None:
     opened = open_suite(suite, clock_at(T3))
     with opened.lake.commit("as an earlier version made it") as commit:
+        commit.execute("UPDATE ledger.format SET version = 4")
         commit.execute("DROP TABLE ledger.derivations")
         commit.execute("ALTER TABLE ledger.ingestions DROP COLUMN derivation")
         commit.execute("ALTER TABLE ledger.ingestions DROP COLUMN columns")
@@ -297,3 +298,17 @@ def test_what_is_not_held_as_it_was_delivered_is_read_again(suite: Path, fresh: 
     assert done.derived is not None
     assert done.derived.way == "replay"
     assert facts(suite) == facts(fresh(**edit))
+
+
+def test_what_was_taken_in_under_another_definition_and_is_gone_can_be_taken_over(suite: Path) -> None:
+    define(suite, **FROM_FACTS["a column less"])
+    deliver(suite, "3.csv", THIRD)
+    taken_in(suite, T3)
+    (suite / "data/3.csv").unlink()
+    define(suite)
+    with pytest.raises(IngestFailed, match=r"taken in under another definition .* --keep-gone"):
+        taken_in(suite, T3 + timedelta(days=1))
+    done = taken_in(suite, T3 + timedelta(days=1), keep_gone=True)
+    assert [(one.ingested_at, one.rows_new, one.rows_restated) for one in done.caught_up] == [(T3, 1, 1)]
+    found = rows_of(suite, 'SELECT id, depot, n, known_at FROM sources."orders@1" WHERE ingest_id > 3 ORDER BY id')
+    assert found == [("c", None, 1, T3), ("e", None, 7, datetime(2026, 1, 25, 10))]
