@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cache, cached_property, wraps
 from pathlib import Path
 from types import ModuleType
@@ -30,7 +32,23 @@ def private_directory(name: str, *, chosen: str | None = None) -> Path | None:
     if chosen and _is_ours(Path(chosen) / name):
         return Path(chosen) / name
     # Who can write to the place can put another directory where ours was.
-    return next((place / name for place in _places() if _is_ours(place) and _is_ours(place / name)), None)
+    found = next((place / name for place in _places() if _is_ours(place) and _is_ours(place / name)), None)
+    if found is not None:
+        with suppress(OSError):
+            os.utime(found)  # it is in use: see `prune_private_directories`
+    return found
+
+
+def prune_private_directories(before: datetime) -> int:
+    """Remove what no process has used since an instant, naive UTC: kept answers and kernels of code that is gone."""
+    pruned = 0
+    for place in [place for place in _places() if place.is_dir() and _is_ours(place)]:
+        for directory in [path for path in place.iterdir() if path.is_dir() and not path.is_symlink()]:
+            used = datetime.fromtimestamp(directory.stat().st_mtime, UTC).replace(tzinfo=None)
+            if used < before:
+                shutil.rmtree(directory, ignore_errors=True)
+                pruned += 1
+    return pruned
 
 
 def _places() -> Iterator[Path]:

@@ -16,6 +16,7 @@ import sys
 import typer
 
 from jobs.cli import backfill, clock, data, history, lineage, model_trials, models, pages, suites, training
+from jobs.cli.breakages import explain
 from jobs.cli.interrupts import STOPPED, watch_signals
 from jobs.cli.options import State, shared_options
 from warehouse.errors import AlmanacError, Dropped
@@ -58,19 +59,24 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, Dropped):
         _stop()
-    except RuntimeError as error:
-        # What DuckDB 1.5 makes of Ctrl-C while a query of the main thread runs.
-        if State.debug or str(error) != "Query interrupted":
-            raise
-        _stop()
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does; that is no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        # Here a command ends, whatever it was: a person is told in words, and `--debug` shows where.
+        if State.debug:
+            raise
+        # What DuckDB 1.5 makes of Ctrl-C while a query of the main thread runs.
+        if isinstance(error, RuntimeError) and str(error) == "Query interrupted":
+            _stop()
+        typer.echo(f"almanac: {explain(error)}", err=True)
+        sys.exit(1)
 
 
 def _stop() -> None:
-    # A second Ctrl-C would break off the waiting for what goes on in the background, in the middle of DuckDB's work.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A second signal would break off the waiting for what goes on in the background, in the middle of DuckDB's work.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     typer.echo(f"almanac: {STOPPED}", err=True)
     sys.exit(130)

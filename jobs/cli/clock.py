@@ -59,7 +59,8 @@ def tick(
 ) -> None:
     """Run whatever is due, wait until it is done, and exit. Safe to call every minute, and twice at once.
 
-    Exit code 1 if a tick failed; 2 if an edit of the suite's files is wrong (what was right before has then run).
+    Exit code 1 if a tick failed, or the clock was set back since the last one; 2 if an edit of the
+    suite's files is wrong (what was right before has then run).
 
     Examples:  almanac tick   |   almanac tick --now 2013-10-05T18:00-04:00 --json
     """
@@ -71,7 +72,7 @@ def tick(
         if set_back:
             daemon.set_back()
         done = daemon.run_once()
-        refused = daemon.files.refused
+        refused, is_set_back = daemon.files.refused, daemon.is_set_back()
     rows = [
         {"job": name, "tick": end.tick.at, "page": end.tick.page, "outcome": end.outcome, "reason": end.reason}
         for name, end in done.settled
@@ -83,7 +84,13 @@ def tick(
         typer.echo(f"{len(done.started)} run(s) started, {len(rows)} tick(s) settled.")
     if refused:
         raise DefinitionError([*refused, "The schedule before this edit was followed."])
-    if any(row["outcome"] == "failed" for row in rows):
+    if is_set_back:
+        typer.echo(
+            "almanac: the clock was set back since the last tick, so nothing new is due. Set it right; if it is right"
+            " now, and was wrong before, run `almanac tick --set-back`.",
+            err=True,
+        )
+    if is_set_back or any(row["outcome"] == "failed" for row in rows):
         raise typer.Exit(1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from jobs.cli.output import console
 
 if TYPE_CHECKING:
     from jobs.pages.diff import Diff, Side
+    from jobs.pages.diff_pages import PagesDiff
 
 PageOption = Annotated[
     str, typer.Option("--page", metavar="T", help="The page's as_of: 2013-10-01T22:00 (UTC) or with an offset.")
@@ -36,6 +37,16 @@ def diff(
             show_default="what the newest publication replaced",
         ),
     ] = None,
+    against_page: Annotated[
+        str | None,
+        typer.Option("--against-page", metavar="S", help="Another page, such as yesterday's.", show_default=False),
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key", metavar="COLUMN", help="What rows of two pages are matched by.", show_default="the product's keys"
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="Entities listed of each fate.")] = 20,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
@@ -43,12 +54,28 @@ def diff(
 ) -> None:
     """Show which predictions of a page changed since a snapshot, or would change under another version.
 
+    With --against-page, compare it with another page: which rows changed, and which of their features differ.
+
     Changes nothing. The largest change comes first.
 
     Examples:  almanac diff late_order --page 2026-03-10T18:00   |   ... --against v2 --limit 5
     """
     from jobs.pages.diff import diff as compare
+    from jobs.pages.diff_pages import diff_pages
+    from warehouse.errors import UsageError
 
+    if against_page is not None:
+        if against is not None:
+            raise UsageError("--against compares with another state of the page, --against-page with another page.")
+        instants = parse_instant(page, "--page"), parse_instant(against_page, "--against-page")
+        pages = diff_pages(the_suite(), product, *instants, key or (), limit)
+        if as_json:
+            console.print_json(asdict(pages))
+        else:
+            _print_pages(pages)
+        return
+    if key:
+        raise UsageError("--key says how rows of two pages are matched; it goes with --against-page.")
     found = compare(the_suite(), product, parse_instant(page, "--page"), against, limit)
     if as_json:
         console.print_json(asdict(found))
@@ -72,6 +99,32 @@ def _print_diff(found: Diff) -> None:
     console.print_table(found.changed, _heading("changed", found.n_changed, len(found.changed)), as_is=True)
     console.print_table(found.came, _heading("came", found.n_came, len(found.came)), as_is=True)
     console.print_table(found.went, _heading("went", found.n_went, len(found.went)), as_is=True)
+
+
+def _print_pages(found: PagesDiff) -> None:
+    figures = {
+        "before": f"{found.against_page} ({found.before.model_version})",
+        "after": f"{found.page} ({found.after.model_version})",
+        "same": found.n_same,
+        "changed": found.n_changed,
+        "came": found.n_came,
+        "went": found.n_went,
+        "largest_change": found.largest_change,
+        "mean_change": found.mean_change,
+    }
+    console.print_table([figures], f"{found.product}, two pages by {', '.join(found.keys)} (UTC)")
+    console.lines_of(found.why)
+    console.print_table(found.features[:20], "Features that differ")
+    rows = [{**row, "features": _in_words(row["features"])} for row in found.changed]
+    console.print_table(rows, _heading("changed", found.n_changed, len(rows)), as_is=True)
+    console.print_table(found.came, _heading("came", found.n_came, len(found.came)), as_is=True)
+    console.print_table(found.went, _heading("went", found.n_went, len(found.went)), as_is=True)
+
+
+def _in_words(features: dict[str, list[Any]]) -> str:
+    return "; ".join(
+        f"{name} {console.show(before)} -> {console.show(after)}" for name, (before, after) in features.items()
+    )
 
 
 def _named(side: Side) -> str:

@@ -1,13 +1,14 @@
 """Ctrl-C and SIGTERM: what drops what is in hand, and that it ends the process soon, whatever DuckDB is doing.
 
-In a backfill the first Ctrl-C lets it finish the batch in hand and the second one drops that; SIGTERM drops at once,
-and of every other command so does the first Ctrl-C. Python runs no handler while its main thread is inside one call of
+In a backfill the first of them lets it finish the batch in hand and the second one drops that; of every other command
+the first one drops what is in hand. Python runs no handler while its main thread is inside one call of
 DuckDB's, and threads that compute pages hear of no signal at all; so signals are also told to a thread that watches,
 which interrupts every query, and ends the process where that is of no use.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -15,15 +16,14 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-import typer
-
 from warehouse.errors import Dropped
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPPED = "stopped; what was committed stays, and nothing else does."
 
 
 class Interrupts:
-    """A context in which the first Ctrl-C only makes `asked_to_stop` true; the next one ends the job as ever."""
+    """A context in which the first signal only makes `asked_to_stop` true; the next one ends the job as ever."""
 
     #: The one that is in force.
     current: Interrupts | None = None
@@ -32,12 +32,12 @@ class Interrupts:
         """Take note of what is said to be finished, such as `the batch in hand`, and what says what becomes of it."""
         self._in_hand, self.say_what_was_kept = in_hand, say_what_was_kept
         self._asked = False
-        self._before: Any = None
-        #: How often the watching thread heard of Ctrl-C.
+        self._before: list[Any] = []
+        #: How often the watching thread heard of a signal.
         self.n_heard = 0
 
     def __enter__(self) -> Self:
-        self._before = signal.signal(signal.SIGINT, self._hear)
+        self._before = [signal.signal(number, self._hear) for number in _SIGNALS]
         Interrupts.current = self
         return self
 
@@ -45,24 +45,27 @@ class Interrupts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         Interrupts.current = None
-        signal.signal(signal.SIGINT, self._before)
+        for number, before in zip(_SIGNALS, self._before, strict=True):
+            signal.signal(number, before)
 
     def asked_to_stop(self) -> bool:
-        """Tell whether Ctrl-C was pressed."""
+        """Tell whether Ctrl-C was pressed, or SIGTERM came."""
         return self._asked
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self._asked:
             raise Dropped
         self._asked = True
-        typer.echo(f"\nalmanac: finishing {self._in_hand}; Ctrl-C again drops it.", err=True)
+        again = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+        # Not through Python's buffers: the signal may have come while something else was being written to them.
+        os.write(2, f"\nalmanac: finishing {self._in_hand}; {again} again drops it.\n".encode())
 
 
 def watch_signals() -> None:
     """Begin to watch, in a process that runs one command."""
     told, teller = socket.socketpair()
     teller.setblocking(False)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _SIGNALS:
         signal.signal(number, _terminate)
     signal.set_wakeup_fd(teller.fileno(), warn_on_full_buffer=False)
     # The thread holds both ends open.
@@ -88,7 +91,7 @@ def _watch(told: socket.socket, _: socket.socket) -> None:
 
 def _drops(number: int) -> bool:
     """Tell whether a signal drops what is in hand; the daemon and others have handlers of their own."""
-    if number == signal.SIGINT and (interrupts := Interrupts.current) is not None:
+    if number in _SIGNALS and (interrupts := Interrupts.current) is not None:
         interrupts.n_heard += 1
         return interrupts.n_heard > 1
-    return number in (signal.SIGINT, signal.SIGTERM) and signal.getsignal(number) is _terminate
+    return number in _SIGNALS and signal.getsignal(number) is _terminate

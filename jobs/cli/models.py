@@ -98,12 +98,15 @@ def show(
 
 
 def _print_card(card: ModelCard) -> None:
+    from jobs.models.model_table import labelled_pages
+
     model = card.model
     figures = {
         "state": card.state,
         "continues": model.parent,
         "label cut-off": model.label_cutoff,
-        "pages": f"{model.n_pages:,} from {model.first_page} to {model.last_page}",
+        "pages": f"{labelled_pages(model):,} with labels, of {model.n_pages:,}",
+        "from, to": f"{model.first_page}, {model.last_page}",
         "rows": model.n_rows,
         "ingest_id": model.ingest_id,
         "definitions": model.definitions,
@@ -114,7 +117,9 @@ def _print_card(card: ModelCard) -> None:
         "seed, threads": f"{model.seed}, {model.threads}",
         "platform": model.platform,
         "libraries": ", ".join(f"{name} {version}" for name, version in model.libraries.items()),
-        "cost": ", ".join(f"{name} {console.show(value)}" for name, value in model.cost.items()),
+        "cost": ", ".join(
+            f"{name} {console.show(console.as_count(name, value))}" for name, value in model.cost.items()
+        ),
         "trained": f"{model.trained_at} by {model.trained_by}{f': {model.reason}' if model.reason else ''}",
         "artifact": f"{model.artifact}, manifest SHA-256 {model.sha256}",
         "pages written": card.pages_written,
@@ -125,7 +130,11 @@ def _print_card(card: ModelCard) -> None:
         as_is=True,
     )
     metrics = [
-        {"metric": name, "held out": value, "of them the newest pages": model.metrics.get(f"last_{name}")}
+        {
+            "metric": name,
+            "held out": console.as_count(name, value),
+            "of them the newest pages": console.as_count(name, model.metrics.get(f"last_{name}")),
+        }
         for name, value in _without(model.metrics, "validation_").items()
     ]
     console.print_table(metrics, "Validation, by models that had not seen these pages")

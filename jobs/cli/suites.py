@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.options import DebugOption, JsonOption, State, SuiteOption, now, parse_span, the_suite
+from jobs.cli.options import DebugOption, JsonOption, State, SuiteOption, now, parse_instant, parse_span, the_suite
 from jobs.cli.output import console
 
 
@@ -16,6 +16,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("demo")(demo)
     app.command("init")(init)
     app.command("status")(status)
+    app.command("late")(late)
     app.command("upkeep")(upkeep)
     app.command("doctor")(doctor)
 
@@ -41,14 +42,27 @@ def demo(
 
 
 def init(
-    directory: Annotated[Path, typer.Argument(help="A new or empty directory.")], debug: DebugOption = False
+    directory: Annotated[Path, typer.Argument(help="A new or empty directory.")],
+    bare: Annotated[bool, typer.Option("--bare", help="Without the example: the directories, and a schedule.")] = False,
+    debug: DebugOption = False,
 ) -> None:
     """Make a new suite: a small working example with comments that teach.
 
-    Examples:  almanac init shop
+    Examples:  almanac init shop   |   almanac init shop --bare
     """
-    from jobs.suites.starter import make_starter
+    from jobs.suites.starter import make_bare, make_starter
 
+    if bare:
+        make_bare(directory)
+        console.lines_of(
+            [
+                f"Made an empty suite in {directory}. Now:",
+                f"  write {directory}/sql/sources/NAME.sql, a SELECT from files to a typed table",
+                f"  almanac ingest --suite {directory}",
+                "  then feature groups in sql/features/ and a product in sql/products/: see docs/definitions.md",
+            ]
+        )
+        return
     make_starter(directory)
     console.lines_of(
         [
@@ -78,6 +92,37 @@ def status(suite: SuiteOption = None, as_json: JsonOption = False, debug: DebugO
     console.print_table(found.broken_promises, "Sources that do not keep what they promise")
     if not any((found.troubles, found.failed_runs, found.files_aside, found.broken_promises)):
         typer.echo("Nothing has failed.")
+
+
+def late(
+    product: Annotated[str | None, typer.Argument(help="A product.", show_default="all")] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="A", help="The first page.", show_default="two weeks ago")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", metavar="B", help="The last page, excluded.", show_default="now")
+    ] = None,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show how long after its instant each page was first published, against its product's fresh_within.
+
+    A page that is due and was never published is late by as long as it is due. The latest comes first.
+
+    Examples:  almanac late   |   almanac late flight_delay --from 2013-10-01 --json
+    """
+    from jobs.monitoring.late import late as look
+
+    start = parse_instant(first, "--from") if first else None
+    end = parse_instant(until, "--to") if until else None
+    found = look(the_suite(runs_python=False), product, start, end)
+    if as_json:
+        console.print_json([vars(one) for one in found])
+        return
+    console.print_table([vars(one) for one in found], "Published after the page's instant (UTC)")
+    n_late = sum(one.is_late is True for one in found)
+    typer.echo(f"{n_late} of {len(found)} pages were later than their product promises.")
 
 
 def upkeep(

@@ -44,7 +44,7 @@ def _rows_of(connection: duckdb.DuckDBPyConnection, suite: Suite, name: str, now
             "owner": product.header.owner if product else None,
             "team": product.header.team if product else None,
             "label_cutoff": model.label_cutoff,
-            "pages": model.n_pages,
+            "pages": labelled_pages(model),
             "rows": model.n_rows,
             "estimator": model.estimator,
             "scorer": model.scorer,
@@ -55,6 +55,11 @@ def _rows_of(connection: duckdb.DuckDBPyConnection, suite: Suite, name: str, now
         }
         for model in history.models
     ]
+
+
+def labelled_pages(model: ModelRecord) -> int:
+    """Give how many pages had labels that a version learnt; of versions of old, how many its range has."""
+    return int(model.metrics.get("labelled_pages", model.n_pages))
 
 
 def _validation(model: ModelRecord) -> dict[str, float]:

@@ -176,6 +176,14 @@ def _send(channel: str, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield one, f"{one} {problem}"
 
 
+def _kind_of(what: str) -> Any:
+    """Give what apprise calls an alert of that name; webhooks pass it on, and chats colour by it."""
+    from apprise import NotifyType
+
+    kinds = {"fresh": NotifyType.SUCCESS, "skipped": NotifyType.WARNING}
+    return kinds.get(what.partition(" ")[0], NotifyType.FAILURE)
+
+
 def _send_to(address: str, row: Mapping[str, Any]) -> str | None:
     """Send one alert to one address; gives what went wrong."""
     import apprise
@@ -188,6 +196,8 @@ def _send_to(address: str, row: Mapping[str, Any]) -> str | None:
         with warnings.catch_warnings(action="ignore"):
             if not target.add(address):
                 return "is no address that apprise understands"
-            return None if target.notify(title=row["title"], body=row["body"]) else "was not delivered"
+            kind = _kind_of(row["what"])
+            sent = target.notify(title=row["title"], body=row["body"], notify_type=kind)
+            return None if sent else "was not delivered"
     except Exception as error:  # noqa: BLE001 - some hundred kinds of channels, and none may fail a job
         return redacted(f"failed: {error}")

@@ -127,6 +127,11 @@ class Daemon:
         send_alerts(self.tick_store, self.log, self.wall())
         return done
 
+    def is_set_back(self) -> bool:
+        """Tell whether the clock was later once: then nothing new is due until it has caught up."""
+        seen_until = self.tick_store.seen_until()
+        return seen_until is not None and seen_until - self.clock() > _SET_BACK
+
     def set_back(self) -> None:
         """Take it that the clock is right now, and was wrong when it was later."""
         with self.tick_store.writing():

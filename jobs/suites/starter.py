@@ -12,6 +12,7 @@ from warehouse.system_sql import SQL_ROOT
 #: The suite of the demo is this package's own `sql/`, of which it takes the flights; the starter lies among the
 #: system's files.
 STARTER = SQL_ROOT / "system" / "starter"
+BARE_SCHEDULE = SQL_ROOT / "system" / "bare" / "schedules.yaml"
 _SCHEMA = Path(__file__).parents[1] / "schedule" / "files" / "schedules.schema.json"
 _EDITORS_SCHEMA = ".schedules.schema.json"
 _DEFINITIONS = ("sources", "features", "products")
@@ -29,6 +30,22 @@ def make_starter(directory: Path) -> None:
     _require_empty(directory)
     shutil.copytree(STARTER, directory, dirs_exist_ok=True)
     _complete(directory, STARTER / "schedules.yaml")
+
+
+def make_bare(directory: Path) -> None:
+    """Make a suite without an example in a directory, which must be new or empty: where things go, and a schedule.
+
+    Raises
+    ------
+    UsageError
+        If the directory holds anything.
+    """
+    _require_empty(directory)
+    for name in _DEFINITIONS:
+        (directory / "sql" / name).mkdir(parents=True)
+        # git keeps no empty directory.
+        (directory / "sql" / name / ".gitkeep").touch()
+    _complete(directory, BARE_SCHEDULE)
 
 
 def make_flights(directory: Path) -> None:

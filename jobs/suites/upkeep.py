@@ -26,10 +26,17 @@ from warehouse.lake.lake import Lake
 from warehouse.lake.retention import GRACE, KEEP, delete_retired_files, expire_snapshots, n_retired
 from warehouse.operations.leases import sweep_owners
 from warehouse.operations.state import forget, open_operations
+from warehouse.private_cache import prune_private_directories
 from warehouse.system_sql import system_sql
 
 #: So long the clock's book says what became of a tick. docs/schedule.md tells people so.
 KEEP_TICKS = timedelta(days=400)
+
+
+#: A run names its staging directory at once; one without a name that is older belongs to no run.
+_NAMED_WITHIN = timedelta(hours=1)
+#: What this user's caches hold that no code has used for so long was left by code that is gone.
+_CACHES_KEPT = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,9 @@ def upkeep(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE) -> Up
     lake, now = suite.lake, suite.clock()
     with lake.reading():  # says what to do if there is no lake
         pass
-    abandoned = sum(_clear_if_abandoned(directory) for directory in _staging_directories(lake))
+    staged = [*_staging_directories(lake), *_unnamed_directories(lake, now - _NAMED_WITHIN)]
+    abandoned = sum(_clear_if_abandoned(directory) for directory in staged)
+    prune_private_directories(now - _CACHES_KEPT)
     freed = _delete_retired(lake, now - grace)
     derivations = drop_unused_derivations(suite, now - keep)
     compaction = compact(lake)
@@ -184,6 +193,16 @@ def _clear_orphaned_artifacts(suite: Suite, rows: list[tuple[str]]) -> int:
 
 def _staging_directories(lake: Lake) -> list[Path]:
     return [directory for directory in lake.staging.glob("[!.]*") if directory.is_dir()]
+
+
+def _unnamed_directories(lake: Lake, before: datetime) -> list[Path]:
+    """List what a run that was killed before it had locked and named its staging directory left behind."""
+    found = [directory for directory in lake.staging.glob(".*") if directory.is_dir()]
+    return [directory for directory in found if _changed_at(directory) < before]
+
+
+def _changed_at(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(tzinfo=None)
 
 
 def _clear_if_abandoned(directory: Path) -> bool:

@@ -129,7 +129,11 @@ def _record(
         parameters=json.dumps(settings.parameters, sort_keys=True),
         seed=settings.seed,
         features=trained.features,
-        metrics={**validation.metrics, "fit_s": trained.fit_s},
+        metrics={
+            **validation.metrics,
+            "fit_s": trained.fit_s,
+            "labelled_pages": float(len(rows.distinct_pages())),
+        },
         libraries=environment.library_versions(),
         artifact=artifact,
         sha256=sha256,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+
+import pytest
 
 from warehouse.definitions import load_definitions
 from warehouse.definitions.yaml_text import read_yaml
@@ -22,3 +25,20 @@ def test_a_feature_group_is_joined_on_the_columns_that_it_is_mapped_to(starter: 
     product.write_text(text)
     (use, _) = load_definitions(starter).product("late_order").header.features
     assert use.on == {"depot": "courier"}
+
+
+@pytest.mark.parametrize("merge", ["<<: [{}, {}]", "<<: [{}, {}]\n  own{}: 1", "k: [{}, {}]"])
+def test_a_few_lines_that_stand_for_billions_of_values_are_refused_at_once(merge: str) -> None:
+    lines = ["a0: &a0 {x: 1, y: 2}"]
+    for number in range(1, 60):
+        before = f"*a{number - 1}"
+        lines.append(f"a{number}: &a{number}\n  " + merge.format(before, before, number))
+    began = time.process_time()
+    parsed = read_yaml("\n".join(lines), "a.yaml")
+    assert "more than 100,000 values" in parsed.problems[0]
+    assert time.process_time() - began < 5
+
+
+def test_merges_and_aliases_of_ordinary_size_are_read() -> None:
+    text = "one: &one {a: 1, b: 2}\ntwo: {<<: *one, b: 3}\nthree: [*one, *one]"
+    assert read_yaml(text, "a.yaml").data["two"] == {"a": 1, "b": 3}

@@ -109,7 +109,9 @@ def test_a_page_that_the_model_refuses_is_taken_out_too(ingested: Suite) -> None
     """A linear model refuses what is not finite, as its estimator does."""
     product = ingested.root / "sql/products/late_order/product.yaml"
     text = product.read_text().replace("hist_gradient_boosting_classifier", "logistic_regression")
-    product.write_text(text.replace("{max_iter: 30, learning_rate: 0.15, min_samples_leaf: 20}", "{}"))
+    product.write_text(
+        text.replace("{max_iter: 40, learning_rate: 0.05, max_leaf_nodes: 4, min_samples_leaf: 40}", "{}")
+    )
     path = ingested.root / ENTITIES
     path.write_text(path.read_text().replace("    parcels,", "    parcels::DOUBLE AS parcels,"))
     train(reopened(ingested), PRODUCT, TRAINED_AS_OF)

@@ -437,3 +437,47 @@ def test_secrets_are_in_nothing_that_is_printed(tmp_path: Path, monkeypatch: pyt
     assert "exit 1: https://[redacted]@example.org/" in said
     assert [secret for secret in ("hunter22", "s3cretpw", "k3y-value", "t0ken-of-mine") if secret in said] == []
     assert "hunter22" not in "".join(path.read_text() for path in (suite / "lake" / "logs").iterdir())
+
+
+def test_a_suite_s_own_modules_change_nothing_of_what_runs(tmp_path: Path) -> None:
+    """They bear names of Almanac's own modules and of its libraries'; each would end what imports it."""
+    suite = make_suite(
+        tmp_path / "suite",
+        """jobs:
+  ingest: {run: {ingest: []}, every: 1000 days}
+  function: {run: {python: "work_of_ours:note"}, every: 1000 days}
+  shadowed: {run: {python: "yaml:safe_load"}, every: 1000 days}
+""",
+    )
+    for name in ("yaml", "typer", "duckdb", "polars", "numpy", "structlog"):
+        (suite / f"{name}.py").write_text("raise SystemExit('the wrong module')\n")
+    for name in ("jobs", "warehouse"):
+        (suite / name).mkdir()
+        (suite / name / "__init__.py").write_text("raise SystemExit('the wrong package')\n")
+    (suite / "work_of_ours.py").write_text(
+        "import yaml\nfrom pathlib import Path\n"
+        "def note(as_of):\n    Path('noted').write_text(yaml.safe_dump({'as_of': str(as_of)}))\n"
+    )
+    first_look(suite)
+    settled = {row["job"]: row for row in run_json(suite, "tick", expect=1)["settled"]}
+    assert settled["ingest"]["outcome"] == "ran", settled["ingest"]
+    assert settled["function"]["outcome"] == "ran", settled["function"]
+    assert (suite / "noted").read_text().startswith("as_of: ")
+    assert "bears the name of a module that is installed" in settled["shadowed"]["reason"]
+
+
+def test_a_tick_of_a_clock_that_was_set_back_is_logged_told_and_ends_with_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_webhook() as (address, received):
+        monkeypatch.setenv("HOOK", address)
+        suite = make_suite(tmp_path / "suite", 'alerts: [HOOK]\njobs: {work: {run: {shell: "exit 1"}, every: 1 hour}}')
+        run(suite, "tick", "--now", str(real_now() + 3 * HOUR))
+        run(suite, "tick", "--now", str(real_now() + 30 * HOUR), expect=1)
+        err = run(suite, "tick", "--now", str(real_now()), expect=1)
+    assert "the clock was set back" in err
+    assert "almanac tick --set-back" in err
+    told = {message["title"]: message["type"] for message in received}
+    assert [kind for title, kind in told.items() if "was set back by" in title] == ["failure"]
+    assert [kind for title, kind in told.items() if title.endswith("failed")] == ["failure"]
+    run(suite, "tick", "--now", str(real_now()), "--set-back")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from tests.pages.test_backfill import publications
 from tests.reading.test_readers import recipe
 from warehouse.errors import NotFoundError
 from warehouse.lake.retention import snapshots_to_expire
+from warehouse.private_cache import private_directory
 from warehouse.reader import open_lake
 from warehouse.sandbox import Sandbox
 
@@ -294,3 +296,34 @@ def test_the_command_says_what_it_freed(trained: Suite) -> None:
     wrong = almanac(trained.root, "upkeep", "--keep", "a while")
     assert wrong.returncode == 2
     assert "--keep: 'a while' is not a duration" in wrong.stderr
+
+
+def test_a_staging_directory_that_a_kill_left_without_a_name_is_swept(ingested: Suite) -> None:
+    """Killed between making it and locking it, or between locking it and naming it."""
+    left = [ingested.lake.staging / name for name in (".run-a", ".run-b")]
+    for directory in left:
+        directory.mkdir(parents=True)
+    (left[1] / "run.lock").touch()
+    young = ingested.lake.staging / ".run-c"
+    young.mkdir()
+    for directory, age in ((left[0], 2), (left[1], 2), (young, 0)):
+        at = (NOW - timedelta(hours=age)).replace(tzinfo=UTC).timestamp()
+        os.utime(directory, (at, at))
+    assert upkeep(ingested).abandoned_runs == 2
+    assert [directory.exists() for directory in (*left, young)] == [False, False, True]
+
+
+def test_what_older_code_kept_for_itself_is_pruned(
+    ingested: Suite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    old, used = (private_directory(name) for name in ("kernels-old", "kernels-used"))
+    assert old is not None
+    assert used is not None
+    for directory, age in ((old, 40), (used, 40)):
+        (directory / "kept").write_text("x")
+        at = (NOW - timedelta(days=age)).replace(tzinfo=UTC).timestamp()
+        os.utime(directory, (at, at))
+    assert private_directory("kernels-used") == used
+    upkeep(ingested)
+    assert (old.exists(), used.exists()) == (False, True)

@@ -61,6 +61,7 @@ def read_yaml(text: str, where: str, first_line: int = 1) -> YamlText:
     try:
         node = yaml.compose(text, Loader=_Loader)
         if node is not None:
+            _require_few(node)
             parsed.data = _Loader("").construct_document(node)
             _walk(node, (), parsed, where, first_line)
     except yaml.YAMLError as error:
@@ -73,6 +74,25 @@ def read_yaml(text: str, where: str, first_line: int = 1) -> YamlText:
     except RecursionError:
         parsed.problems.append(f"{where}:{first_line}: it is nested too deeply, or an alias (`*`) contains itself.")
     return parsed
+
+
+def _require_few(root: yaml.Node) -> None:
+    """Refuse a document that stands for too many values, before they are made: merges (`<<`) copy what they name.
+
+    Each node is counted once, and what an alias names as often as it is named; so a few lines take no time.
+    """
+    counts: dict[int, int] = {}
+
+    def count(node: yaml.Node) -> int:
+        if id(node) not in counts:
+            counts[id(node)] = _MOST_VALUES + 1  # what contains itself has no end
+            pairs = node.value if isinstance(node, yaml.MappingNode) else []
+            items = node.value if isinstance(node, yaml.SequenceNode) else [part for pair in pairs for part in pair]
+            counts[id(node)] = 1 + sum(map(count, items))
+        return counts[id(node)]
+
+    if count(root) > 2 * _MOST_VALUES:  # keys are counted too
+        raise yaml.MarkedYAMLError(problem=f"more than {_MOST_VALUES:,} values", problem_mark=root.start_mark)
 
 
 def _walk(node: yaml.Node, path: Path, parsed: YamlText, where: str, first_line: int) -> None:

@@ -63,7 +63,8 @@ def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None, *, 
     numbers = {place for place, name in enumerate(names) if all(isinstance(row[name], _NUMBERS) for row in rows)}
     heads = names if as_is else [name.replace("_", " ") for name in names]
     write = _as_stored if as_is else show
-    print_rows(heads, [tuple(write(row[name]) for name in names) for row in rows], title, numbers=numbers)
+    texts = [tuple(write(as_count(name, row[name])) for name in names) for row in rows]
+    print_rows(heads, texts, title, numbers=numbers)
 
 
 def print_rows(
@@ -122,6 +123,12 @@ def show(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(str(item) for item in value)
     return str(value)
+
+
+def as_count(name: str, value: Any) -> Any:
+    """Give a count as the whole number that it is: among a model's figures all are kept as DOUBLE."""
+    is_count = any(part in ("n", "rows", "pages", "bytes") for part in name.split("_"))
+    return int(value) if is_count and isinstance(value, float) and value.is_integer() else value
 
 
 def listener() -> Progress:

@@ -19,7 +19,8 @@ def command_of(run: Run, suite: Path) -> list[str]:
     """
     work = run.job.work
     kind = kind_of(work.kind)
-    python = [sys.executable, "-m"]
+    # -P: Python would else look for every module in the suite first, whose `yaml.py` or `jobs/` is not ours.
+    python = [sys.executable, "-P", "-m"]
     several = {"{python}": python, "{almanac}": [*python, "jobs", "--suite", str(suite)], "{names}": [*work.names]}
     single = {
         "{page}": _instant(run.first_page),

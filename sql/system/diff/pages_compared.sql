@@ -1,0 +1,16 @@
+-- Two pages side by side, as a relation: of each row the score before and after, what became of it, and its features.
+(
+    SELECT
+        {keys},
+        CASE
+            WHEN before.as_of IS NULL THEN 'came'
+            WHEN after.as_of IS NULL THEN 'went'
+            WHEN before.{score} IS DISTINCT FROM after.{score} THEN 'changed'
+            ELSE 'same'
+        END AS "almanac: what",
+        before.{score} AS "almanac: before",
+        after.{score} AS "almanac: after"
+        {features}
+    FROM {before} AS before
+    FULL JOIN {after} AS after ON {match}
+)
