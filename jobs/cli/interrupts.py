@@ -80,13 +80,21 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def _watch(told: socket.socket, _: socket.socket) -> None:
     while numbers := told.recv(64):
         if any(_drops(number) for number in numbers):
-            from warehouse.queries.running import drop_everything, end_process
+            try:
+                _drop_and_end()
+            except Exception:  # noqa: BLE001 - whatever it is, the process is to end
+                # While the process ends by itself modules are gone, and nothing may be said; end it all the same.
+                os._exit(130)
 
-            drop_everything()
-            if (interrupts := Interrupts.current) is not None:
-                interrupts.say_what_was_kept()
-                end_process("", 130)
-            end_process(STOPPED, 130)
+
+def _drop_and_end() -> None:
+    from warehouse.queries.running import drop_everything, end_process
+
+    drop_everything()
+    if (interrupts := Interrupts.current) is not None:
+        interrupts.say_what_was_kept()
+        end_process("", 130)
+    end_process(STOPPED, 130)
 
 
 def _drops(number: int) -> bool:
