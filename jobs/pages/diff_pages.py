@@ -106,18 +106,7 @@ def diff_pages(
         models = model_history(connection, product.name)
         used = models.version(version).features if version else []
         features = [name for name in used if name in known]
-        compared = system_sql(
-            "diff/pages_compared",
-            match=" AND ".join(f"before.{quote(key)} IS NOT DISTINCT FROM after.{quote(key)}" for key in matched),
-            keys=", ".join(f"coalesce(after.{quote(key)}, before.{quote(key)}) AS {quote(key)}" for key in matched),
-            score=quote(product.score_column),
-            features="".join(
-                f", before.{quote(name)} AS {quote('before ' + name)}, after.{quote(name)} AS {quote('after ' + name)}"
-                for name in features
-            ),
-            before=before.relation,
-            after=after.relation,
-        )
+        compared = _compared(product, matched, features, before, after)
         counts = connection.execute(system_sql("diff/counts", compared=compared)).fetchone()
         names = ("n_same", "n_changed", "n_came", "n_went", "largest_change", "mean_change")
         figures: dict[str, Any] = dict(zip(names, counts or (), strict=True))
@@ -174,6 +163,22 @@ class _Rows:
                 f"the page {self.record.as_of} has {row[-1]} rows of {values}: name keys of which each row has its own"
                 " (--key, several times if need be)."
             )
+
+
+def _compared(product: Product, matched: Sequence[str], features: Sequence[str], before: _Rows, after: _Rows) -> str:
+    """Give SQL of the two pages side by side."""
+    return system_sql(
+        "diff/pages_compared",
+        match=" AND ".join(f"before.{quote(key)} IS NOT DISTINCT FROM after.{quote(key)}" for key in matched),
+        keys=", ".join(f"coalesce(after.{quote(key)}, before.{quote(key)}) AS {quote(key)}" for key in matched),
+        score=quote(product.score_column),
+        features="".join(
+            f", before.{quote(name)} AS {quote('before ' + name)}, after.{quote(name)} AS {quote('after ' + name)}"
+            for name in features
+        ),
+        before=before.relation,
+        after=after.relation,
+    )
 
 
 def _features_of(connection: duckdb.DuckDBPyConnection, product: Product, as_of: datetime) -> PastPage | None:
