@@ -22,7 +22,7 @@ from tests.conftest import clock_at
 
 FIRST = datetime(2024, 3, 1, 18)
 #: The first page has no fact, and the fourth is the last that is made before the second delivery.
-PAGES = [FIRST + timedelta(hours=hours) for hours in (0, 24, 48, 72, 78, 96, 97, 120, 144, 168)]
+PAGES = [FIRST + timedelta(hours=hours) for hours in (0, 24, 48, 72, 78, 97, 120, 168)]
 DELIVERED = PAGES[3]
 LATE = timedelta(minutes=10)
 NOW = datetime(2024, 6, 1)
