@@ -10,6 +10,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from jobs.facts.ingest import ingest
+from jobs.pages.backfill import BackfillOrder, backfill
 from jobs.pages.make import PageOrder, make_pages
 from jobs.progress import Silent
 from jobs.suite import Suite
@@ -77,6 +79,25 @@ def test_the_lake_has_another_name_in_every_sandbox_and_is_detached_while_pages_
     assert len(made.published) == len(pages)
     assert seen
     assert set(seen) == {0}
+
+
+def test_a_check_may_read_a_source_that_no_feature_reads(trained: Suite) -> None:
+    """Then the lake stays attached."""
+    (trained.root / "sql/sources/depots.sql").write_text(
+        "/*\ndescription: Depots.\nkey: [depot]\nfiles: data/depots.csv\nknown_at: since\n*/\n"
+        "SELECT depot, since FROM read_csv($files, header = true, types = {'depot': 'VARCHAR', 'since': 'TIMESTAMP'})\n"
+    )
+    (trained.root / "data/depots.csv").write_text("depot,since\nnowhere,2026-01-01 00:00:00\n")
+    (trained.root / "sql/products/late_order/checks/known_depots.sql").write_text(
+        "/*\ndescription: No order is of a depot that is closed.\n*/\n"
+        "SELECT page.* FROM page SEMI JOIN depots ON depots.depot = page.depot\n"
+    )
+    suite = reopened(trained)
+    ingest(suite)
+    result = backfill(suite, BackfillOrder(PRODUCT, PAGE, PAGE + timedelta(days=6)))
+    # Six of features, and six of predictions.
+    assert len(result.published) == 12
+    assert not result.failed
 
 
 def test_a_query_is_ended_after_its_time(ingested: Suite) -> None:

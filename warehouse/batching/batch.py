@@ -119,7 +119,9 @@ class Batch:
         if self._held is not None:
             self._held.result()
             if not needs_lake:
-                self.sandbox.detach_lake(self._sources)
+                # The product's own checks come later, and may read other sources.
+                checked = self.definitions.sources_read(check.query for check in self.product.checks)
+                self.sandbox.detach_lake([*self._sources, *checked])
         self._prepare(pages[0])
         if len(pages) >= TOGETHER_FROM_PAGES:
             self._many_pages.fill(pages, workers)

@@ -197,8 +197,7 @@ class ManyPages(Trials):
     ) -> int:
         batch = self.batch
         plain = f"memory.{page.schema}.{quote(f'almanac: plain {name}')}"
-        page.run_wrapped("pages/prepare", query, plain, page.instant)
-        page.run_wrapped("pages/collect", query, plain, page.instant)
+        page.run_wrapped("pages/made", query, plain, page.instant)
         columns = batch.columns(name)
         at = timestamp_literal(page.instant)
         key = batch.product.keys if name == ENTITIES else batch.definitions.groups[name].key
