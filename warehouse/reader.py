@@ -9,10 +9,12 @@ lake.predictions("flight_delay", page=datetime(2013, 10, 5, 22)).to_polars()   #
 lake.features("flight_delay", since=datetime(2013, 10, 1)).to_pandas()         # what the model was given
 lake.labels("flight_delay").to_polars()                                        # what came of it
 lake.outcomes("flight_delay").to_polars()                                      # predictions beside what came of them
+lake.training_frame(entities, product="flight_delay", label=True).to_polars()  # features at instants of your own
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,9 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from warehouse.definitions import load_definitions
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.lake.lake import Lake, table_columns
 from warehouse.ledger import records as ledger
+from warehouse.pages.training_frames import FrameOrder, TrainingFrame, training_frame
 from warehouse.system_sql import quote, system_sql
 
 if TYPE_CHECKING:
@@ -237,6 +241,50 @@ class LakeReader:
         if at_snapshot is not None and at_time is not None:
             raise UsageError("give at_snapshot or at_time, not both.")
         return self.snapshot_at(at_time) if at_time is not None else at_snapshot
+
+    def training_frame(
+        self,
+        entities: pl.DataFrame | pa.Table,
+        *,
+        product: str | None = None,
+        groups: Sequence[str] = (),
+        label: bool = False,
+        known_by: datetime | None = None,
+        suite: str | Path | None = None,
+    ) -> TrainingFrame:
+        """Work out features of entities at instants of their own, as they were known then.
+
+        Parameters
+        ----------
+        entities
+            A row for each row wanted: the keys, and `as_of` (naive UTC). Other columns are kept.
+        product
+            Take its features; an entity that its entities.sql does not list at that instant has none.
+        groups
+            Or take those of these feature groups.
+        label
+            Join the product's label as `label`, NULL where there is none.
+        known_by
+            Labels known by then; by default all that the lake holds.
+        suite
+            Where the definitions are; by default the directory that holds the lake.
+
+        Raises
+        ------
+        UsageError
+            If neither a product nor groups are named, a column is missing, or one would come twice.
+        """
+        import polars as pl
+
+        if (product is None) == (not groups):
+            raise UsageError("give either product= or groups=.")
+        if label and product is None:
+            raise UsageError("label=True needs product=: a label is a product's.")
+        definitions = load_definitions(Path(suite) if suite is not None else self.lake.root.absolute().parent)
+        frame = entities if isinstance(entities, pl.DataFrame) else pl.from_arrow(entities)
+        assert isinstance(frame, pl.DataFrame)
+        chosen = definitions.product(product) if product is not None else None
+        return training_frame(self.lake, definitions, frame, FrameOrder(chosen, list(groups), label, known_by))
 
     def snapshot_at(self, time: datetime) -> int:
         """Give the snapshot that was the newest at an instant (naive UTC).

@@ -32,6 +32,7 @@ from warehouse.ledger.derivations import HeldFacts, facts_table, held_facts, why
 from warehouse.ledger.records import SourceFacts
 from warehouse.queries.bound_plans import Scan, check_plan
 from warehouse.queries.checked_query import CheckedQuery
+from warehouse.queries.error_lines import in_file
 from warehouse.queries.running import QUERY_TIMEOUT, running
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 
@@ -83,8 +84,8 @@ class Sandbox:
         self.snapshot_id = lake.newest_snapshot() if snapshot_id is None else snapshot_id
         self._instance = connect(lake, self.snapshot_id)
         #: The name under which the lake is attached, quoted.
-        self._lake_name = str(_one(self._instance.execute("SELECT current_database()")))
-        self.catalogue = quote(self._lake_name)
+        self.lake_name = str(_one(self._instance.execute("SELECT current_database()")))
+        self.catalogue = quote(self.lake_name)
         self.suite_id = check_format(self._instance, lake.root)
         self.held = held_facts(self._instance)
         self.ingest_id = ledger.newest_ingest_id(self._instance)
@@ -152,7 +153,7 @@ class Sandbox:
         table = facts_table(self.held, source)
         with self._lock:
             if table not in self._columns:
-                self._columns[table] = source_columns(self._instance, self.held, source, self._lake_name)
+                self._columns[table] = source_columns(self._instance, self.held, source, self.lake_name)
             return self._columns[table]
 
     def facts_of(self, sources: Mapping[str, Source]) -> dict[str, SourceFacts]:
@@ -280,7 +281,7 @@ class SandboxPage:
 
     @contextlib.contextmanager
     def _running(self, query: CheckedQuery) -> Iterator[None]:
-        with _explained(query.where), running(self.cursor, query.where, self._sandbox.query_timeout):
+        with _explained(query.where, query.text), running(self.cursor, query.where, self._sandbox.query_timeout):
             yield
 
     def answer(self, query: CheckedQuery, most: int) -> list[tuple[Any, ...]]:
@@ -325,12 +326,12 @@ def _one(found: duckdb.DuckDBPyConnection) -> object:
 
 
 @contextlib.contextmanager
-def _explained(where: str) -> Iterator[None]:
+def _explained(where: str, query: str) -> Iterator[None]:
     """Turn DuckDB's errors into ours: what does not bind is a definition's mistake, the rest a failed run."""
     try:
         yield
     except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
-        raise DefinitionError(f"{where}: {error}") from error
+        raise DefinitionError(in_file(where, error, query)) from error
     except duckdb.Error as error:
         raise RunFailed(f"{where}: the query failed on the data: {error}") from error
 

@@ -92,6 +92,8 @@ def _print_plan(plan: Plan) -> None:
     )
     if plan.n_without_model:
         typer.echo(f"No version was in effect at {plan.n_without_model:,} more; see --model and --hindsight.")
+    for why in plan.unfit:
+        typer.echo(f"{why}. No page can be made where it is live, until another version is: see `almanac status`.")
     if plan.n_stale:
         typer.echo(f"With --only stale it would make {_cost(plan.n_stale, plan.cost_of_stale)}.")
     if plan.n_rolled_back:

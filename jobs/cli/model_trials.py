@@ -58,6 +58,7 @@ def compare(
         f"{product}: {other} less {one}, {found.n_rows:,} rows of {found.n_pages} pages, {found.first} to {found.last}"
     )
     console.print_table(found.rows, title)
+    console.lines_of(f"note: {note}" for note in found.notes)
 
 
 @models.command("bench")

@@ -110,6 +110,7 @@ def _print_card(card: ModelCard) -> None:
         "rows": model.n_rows,
         "ingest_id": model.ingest_id,
         "definitions": model.definitions,
+        "label": f"{model.label_kind}, definition {model.label_definition}" if model.label_kind else None,
         "estimator": f"{model.estimator} {model.parameters}",
         "pipeline": model.pipeline,
         "features": f"{len(model.features)}: {', '.join(model.features)}",
@@ -143,6 +144,8 @@ def _print_card(card: ModelCard) -> None:
     by_weight = sorted(model.importance.items(), key=lambda item: -item[1])
     importance = [{"feature": name, "loss_grows_by": f"{value:.6f}"} for name, value in by_weight[:15]]
     console.print_table(importance, "Permutation importance, the first fifteen")
+    kind = model.label_kind or "binary"
+    console.lines_of(f"note: {words}" for words in card.features.in_words(kind))
     _print_decisions(card.decisions)
     gates = [{n: v for n, v in vars(gate).items() if n in ("gate", "passed", "message")} for gate in card.gates]
     console.print_table(gates, "Gates")

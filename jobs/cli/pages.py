@@ -104,6 +104,7 @@ def evaluate(
         return
     console.print_table(result.groups, f"{product}, pages from {start} until {end}, by {', '.join(result.versions)}")
     console.print_table(result.calibration, "Calibration, by tenths of the rows")
+    console.lines_of(f"note: {note}" for note in result.notes)
     unlabelled = result.n_predictions - result.n_labelled
     typer.echo(
         f"{result.n_pages} pages, {result.n_predictions:,} predictions; {unlabelled:,} have no label (not known yet,"

@@ -84,7 +84,9 @@ def status(suite: SuiteOption = None, as_json: JsonOption = False, debug: DebugO
     if as_json:
         console.print_json(vars(found))
         return
-    console.print_table(found.products, f"Products (snapshot {found.snapshot_id}, times in UTC)")
+    products = [{name: value for name, value in row.items() if name != "cannot_write"} for row in found.products]
+    console.print_table(products, f"Products (snapshot {found.snapshot_id}, times in UTC)")
+    console.lines_of(row["cannot_write"] for row in found.products if row["cannot_write"])
     console.print_table(found.sources, "Sources")
     console.print_table(found.troubles, "Pages that were tried last without success")
     console.print_table(found.failed_runs, "Runs that failed last")

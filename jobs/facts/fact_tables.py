@@ -231,7 +231,7 @@ def judge_delivery(
             "ingest/fresh",
             columns=listed,
             withdrawn=header.withdrawn or "false",
-            stored="stored" if header.restated_at else "newest",
+            stored="stored" if source.restated_at else "newest",
             # A row that now says NULL itself is another than one that was refused for the cell.
             rejected=f"{rejected} WHERE NOT contains(reason, {literal(NOT_THE_VALUE)})",
         )
@@ -240,8 +240,8 @@ def judge_delivery(
     connection.execute(
         system_sql(
             "ingest/judge",
-            known_at=header.known_at,
-            restated_at=header.restated_at or "NULL",
+            known_at=source.known_at,
+            restated_at=source.restated_at or "NULL",
             broken_rules=f"nullif(concat_ws('; ', {', '.join(rules)}), '')" if rules else "NULL",
             key=quote_all(source.key),
             same_key=" AND ".join(f"numbered.{quote(key)} = newest.{quote(key)}" for key in source.key),

@@ -33,6 +33,7 @@ from jobs.facts.fact_tables import (
     stage_judged,
 )
 from jobs.facts.heads import is_empty
+from jobs.facts.publications import next_publications
 from jobs.facts.reading import Reading
 from jobs.facts.recorded import RecordedDelivery, find_deliveries, keep_copies, recorded_deliveries
 from jobs.facts.set_aside import record_files_aside
@@ -111,13 +112,14 @@ def ingest(
         if way is None or not way.dry_run:
             adopt_landed_facts(suite.lake, suite.definitions, suite.clock())
         for source in sources:
-            result = _ingest_source(
+            found = _ingest_source(
                 suite, source, way or Way(), may_pass=not names and source.header.requires is not None
             )
-            results.append(result)
-            if result.passed_over:
-                progress.warn(f"{source.name} is passed over: {result.passed_over}")
-            progress.advance(1, result.ingestion.rows_read if result.ingestion else 0)
+            results += found
+            for result in found:
+                if result.passed_over:
+                    progress.warn(f"{source.name} is passed over: {result.passed_over}")
+            progress.advance(1, sum(result.ingestion.rows_read for result in found if result.ingestion))
     progress.finish()
     if results and all(result.passed_over for result in results):
         raise IngestFailed("\n".join(["no source could be ingested:", *(result.passed_over for result in results)]))
@@ -127,7 +129,15 @@ def ingest(
     return results
 
 
-def _ingest_source(suite: Suite, source: Source, way: Way, *, may_pass: bool) -> IngestResult:
+def _ingest_source(suite: Suite, source: Source, way: Way, *, may_pass: bool) -> list[IngestResult]:
+    """Take in what is new of a source: one delivery, or of a product's publications as many as there are."""
+    results = [_ingest_delivery(suite, source, way, may_pass=may_pass)]
+    while source.header.product is not None and results[-1].ingestion is not None and not way.dry_run:
+        results.append(_ingest_delivery(suite, source, way, may_pass=may_pass))
+    return results[:-1] or results if source.header.product is not None and not way.dry_run else results
+
+
+def _ingest_delivery(suite: Suite, source: Source, way: Way, *, may_pass: bool) -> IngestResult:
     meter = RunMeter(suite, "ingest")
     with suite.staging(meter.run_id) as directory, contextlib.closing(suite.lake.connect()) as connection:
         job = _SourceIngestion(suite, source, way, connection, directory)
@@ -174,8 +184,11 @@ class _SourceIngestion:
         self.connection.execute(f"SET temp_directory = {literal(str(self.directory / 'spill'))}")
         self.formats = kept_formats(self.connection, self.source)
         self._catch_up([one for one in recorded if facts.derivation not in one.held_by], facts)
-        there = find_files(self.source, self.suite.root, self.directory)
-        files = self._pending(there, facts.derivation)
+        if self.source.header.product is not None:
+            there = files = next_publications(self.connection, self.source, facts.derivation, self.directory)
+        else:
+            there = find_files(self.source, self.suite.root, self.directory)
+            files = self._pending(there, facts.derivation)
         if files:
             self._look_at([file for file in there if file not in files])
             self._take_in_new(files, facts, meter)
@@ -289,7 +302,8 @@ class _SourceIngestion:
         if self.way.dry_run:
             return ingestion
         staged = stage_judged(self.connection, self.source, columns, ingest_id, place) if columns else {}
-        if self.source.header.keep:
+        # What upkeep lets go of of a product's publications cannot be written again.
+        if self.source.header.keep or self.source.header.product is not None:
             keep_copies(self.suite.lake, judged.reading.taken)
         return self._commit(facts.table, columns, ingestion, staged, meter)
 

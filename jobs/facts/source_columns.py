@@ -45,7 +45,9 @@ def find_columns(suite: Suite, source: Source) -> FoundColumns:
             if selected is not None:
                 return FoundColumns(_columns(selected, in_lake, {}), declared)
     why = "its loader is not called for this"
-    if source.header.loader is None:
+    if source.header.product is not None:
+        why = "it takes in what a product publishes"
+    elif source.header.loader is None:
         try:
             selected, files = _look_at_files(suite, source)
             observed = {name: list(columns) for name, columns in files.items()}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.metering import RunMeter
+from jobs.models.columns.requirements import given_columns, require_met
 from jobs.models.gates import Times
 from jobs.models.versions import load_scorer, model_history
 from jobs.suite import Suite
@@ -59,15 +60,18 @@ def bench(suite: Suite, product_name: str, version: str) -> BenchResult:
     NotFoundError
         If there is no such version.
     UsageError
-        If there is none.
+        If there is none, or the version reads what the definitions do not give any more.
     """
     product = suite.definitions.product(product_name)
     with suite.lake.reading() as connection:
         model = model_history(connection, product.name).version(version)
+        columns = given_columns(connection, suite.definitions, product)
         made = ledger.published_pages(connection, product.name, "features")
     page = max((page for page, record in made.items() if record.n_rows), default=None)
     if page is None:
         raise UsageError(f"{product.name} has no page with rows to measure {version} on; run `almanac run` first.")
+    if columns is not None:
+        require_met(product, model, columns)
     scorer = load_scorer(suite.lake, model)
     meter = RunMeter(suite, "bench", product.name)
     with suite.staging(meter.run_id) as directory, Sandbox(suite.lake, spill=directory / "spill") as sandbox:

@@ -54,6 +54,8 @@ class Judged:
         live version.
     live
         That version.
+    apart
+        Why the live version cannot be compared with this one, where it cannot.
     segments
         Columns of `rows`: name to values (n_rows,), of any type.
     times
@@ -68,6 +70,13 @@ class Judged:
     segments: Mapping[str, npt.NDArray[np.object_]]
     times: Times | None
     parity: str | None
+    apart: str | None = None
+
+
+def other_label(where: str) -> GateResult:
+    """Give the gate that a version does not pass which learnt another label than the one declared now."""
+    words = f"it learnt another label than {where} gives now, so no figure measures what it was trained for"
+    return GateResult("label", False, None, "the label as it is", words)
 
 
 def judge(gates: GateSettings, kind: str, judged: Judged, seed: int = 0) -> list[GateResult]:
@@ -109,6 +118,9 @@ def _not_worse(settings: NotWorse, kind: str, judged: Judged, min_pages: int, se
     gate, bound = f"not_worse.{settings.metric}", f"margin {settings.margin:g} at {settings.confidence:g}"
     ours, theirs = judged.paired or (judged.rows.where(np.zeros(len(judged.rows.labels), bool)),) * 2
     n_pages, n_rows = _pages_of(ours), len(ours.labels)
+    if judged.apart is not None:
+        words = f"not compared: {judged.apart}"
+        return GateResult(gate, False, None, bound, words)
     if n_pages < min_pages:
         words = (
             f"{n_pages} labelled pages on which neither this version nor the live {judged.live} had hindsight;"

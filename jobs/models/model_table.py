@@ -10,6 +10,8 @@ from typing import Any
 
 import duckdb
 
+from jobs.models.columns.findings import FeatureFindings, findings_of
+from jobs.models.columns.requirements import learnt_another_label
 from jobs.models.versions import ModelHistory, model_history
 from jobs.suite import Suite
 from warehouse.ledger import records as ledger
@@ -49,6 +51,7 @@ def _rows_of(connection: duckdb.DuckDBPyConnection, suite: Suite, name: str, now
             "estimator": model.estimator,
             "scorer": model.scorer,
             "continues": model.parent,
+            "label": _label_of(suite, name, model),
             "live_from": _live_from(history, model.version),
             "trained_by": model.trained_by,
             "metrics": _validation(model),
@@ -60,6 +63,15 @@ def _rows_of(connection: duckdb.DuckDBPyConnection, suite: Suite, name: str, now
 def labelled_pages(model: ModelRecord) -> int:
     """Give how many pages had labels that a version learnt; of versions of old, how many its range has."""
     return int(model.metrics.get("labelled_pages", model.n_pages))
+
+
+def _label_of(suite: Suite, name: str, model: ModelRecord) -> str | None:
+    """Tell whether a version learnt the label as it is declared now: figures of other ones are no match for it."""
+    product = suite.definitions.products.get(name)
+    if product is None or model.label_definition is None:
+        return None
+    other = learnt_another_label(model, suite.definitions.label_definition(product))
+    return f"other ({model.label_definition[:6]})" if other else "as now"
 
 
 def _validation(model: ModelRecord) -> dict[str, float]:
@@ -130,6 +142,7 @@ class ModelCard:
     folds: list[dict[str, Any]]
     calibration: list[dict[str, Any]]
     beside: list[dict[str, Any]]
+    features: FeatureFindings
     decisions: list[Decision]
     gates: list[GateRecord]
     promotions: list[Promotion]
@@ -157,6 +170,7 @@ def model_card(suite: Suite, product_name: str, version: str) -> ModelCard:
         learnt.get("folds", []),
         learnt.get("calibration", []),
         learnt.get("beside", []),
+        findings_of(model),
         [decision for decision in made if decision.version == version],
         gates,
         [promotion for promotion in history.promotions if promotion.version == version],

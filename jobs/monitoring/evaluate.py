@@ -12,18 +12,23 @@ from typing import Any
 
 import duckdb
 
+from jobs.models.columns.requirements import label_notes
 from jobs.pages.outcomes import settle_labels
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.lake.lake import table_columns
+from warehouse.ledger import records as ledger
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import quote, quote_all, system_sql
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a range of pages did. `groups` has one row a group (one in all without a column); figures by name."""
+    """How a range of pages did. `groups` has one row a group (one in all without a column); figures by name.
+
+    `notes` name the versions among `versions` that learnt another label than the one that they are measured by.
+    """
 
     product: str
     first: datetime
@@ -36,6 +41,7 @@ class Evaluation:
     by: str | None
     groups: list[dict[str, Any]] = field(default_factory=list)
     calibration: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def evaluate(suite: Suite, product_name: str, first: datetime, until: datetime, by: str | None = None) -> Evaluation:
@@ -60,9 +66,10 @@ def evaluate(suite: Suite, product_name: str, first: datetime, until: datetime, 
     with suite.lake.reading(all_cores=True) as connection:
         if not table_columns(connection, "labels", product.name):
             raise UsageError(f"{product.name} has no published predictions with labels; run `almanac run` first.")
-        keys = quote_all(product.keys)
-        coverage = system_sql("evaluate/coverage", table=quote(product.name), keys=keys)
-        row = connection.execute(coverage, [first, until]).fetchone() or (0, 0, 0, 0, [])
+        _require_score(connection, product)
+        keys, score = quote_all(product.keys), quote(product.score_column)
+        coverage = system_sql("evaluate/coverage", table=quote(product.name), keys=keys, score=score)
+        row = connection.execute(coverage, [first, until]).fetchone() or (0, 0, 0, 0, [], 0)
         if not row[1]:
             raise UsageError(
                 f"{product.name}: of {row[0]} predictions from {first} until {until} none has a known label"
@@ -74,7 +81,24 @@ def evaluate(suite: Suite, product_name: str, first: datetime, until: datetime, 
         calibration = []
         if product.header.label.kind == "binary":
             calibration = _records(connection, system_sql("evaluate/calibration", rows=rows, keys=keys))
-    return Evaluation(product.name, first, until, row[0], row[1], row[2], row[3], row[4] or [], by, groups, calibration)
+        versions = row[4] or []
+        models = [model for model in ledger.models(connection, product.name) if model.version in versions]
+    notes = label_notes(suite.definitions, product, models)
+    if row[5]:
+        kind = product.header.label.kind
+        notes.append(f"{row[5]:,} predictions of versions that did not learn a {kind} label are left out.")
+    return Evaluation(
+        product.name, first, until, row[0], row[1], row[2], row[3], versions, by, groups, calibration, notes
+    )
+
+
+def _require_score(connection: duckdb.DuckDBPyConnection, product: Product) -> None:
+    """See that predictions of the declared kind of label were ever published."""
+    if product.score_column not in table_columns(connection, "predictions", product.name):
+        raise UsageError(
+            f"{product.name}: label.kind of {product.yaml_where} is {product.header.label.kind}, and no version of that"
+            f" kind has written a page yet. Train one (almanac train {product.name}), make it live and make pages."
+        )
 
 
 def _rows(
@@ -92,6 +116,7 @@ def _rows(
         keys=keys,
         by_column=f", features.{quote(by)}" if joined and by else "",
         features=f"JOIN features.{quote(product.name)} AS features USING (as_of, {keys})" if joined else "",
+        score=quote(product.score_column),
         first=timestamp_literal(first),
         until=timestamp_literal(until),
     )

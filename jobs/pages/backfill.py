@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from jobs.models.columns.requirements import require_bound
 from jobs.pages.batch_size import batch_size
 from jobs.pages.batches import PagesWanted, make_in_batches
 from jobs.pages.costs import Cost, estimate_cost
@@ -125,6 +126,7 @@ def prepare_backfill(suite: Suite, order: BackfillOrder) -> BackfillPlan:
     product = suite.definitions.product(order.product)
     grid = grid_pages(product, order.start, order.end, suite.clock())
     with suite.lake.reading() as connection:
+        require_bound(connection, suite.definitions, product)
         states = page_states(suite, product, grid, order.kind, connection)
         chosen = [state for state in states if state.is_wanted(order.only)]
         pages = [state.as_of for state in chosen]

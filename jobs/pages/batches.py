@@ -132,7 +132,7 @@ class _Worklist:
     def _staleness(self) -> Staleness:
         definitions = self.suite.definitions
         facts = source_facts(self.connection, definitions.sources_of(self.product))
-        return Staleness(definitions, self.product, facts)
+        return Staleness(definitions, self.product, facts, self.connection)
 
     def _next_batch(self, left: Sequence[datetime], start: int) -> list[datetime]:
         version = self.wanted.version_of(left[start])

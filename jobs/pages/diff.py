@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 
+from jobs.models.columns.requirements import given_columns, recorded_columns, require_met
 from jobs.models.versions import load_scorer, model_history
 from jobs.pages.score import score_pages
 from jobs.suite import Suite
@@ -96,8 +97,7 @@ def diff(suite: Suite, product_name: str, as_of: datetime, against: str | None =
         If the page is not published, there is no such snapshot or version, or that state is no longer kept.
     UsageError
         If the page was published only once, and nothing is given to compare it with.
-    ScoringFailed
-        If the version needs a feature that the page does not have.
+        Or if the version needs a feature that the page does not have.
     """
     product = suite.definitions.product(product_name)
     with suite.lake.reading(all_cores=True) as connection:
@@ -134,6 +134,11 @@ def _scored(
 ) -> Iterator[_State]:
     """Score a page's features with a version."""
     features = past_page(connection, product.name, "features", record.as_of)
+    columns = recorded_columns(connection, features.record.definitions)
+    if columns is None and features.record.definitions == suite.definitions.page_fingerprint(product):
+        columns = given_columns(connection, suite.definitions, product)
+    if columns is not None:
+        require_met(product, model, columns)
     run_id = f"diff-{uuid.uuid4().hex[:8]}"
     with suite.staging(run_id) as directory:
         file = directory / "predictions.parquet"

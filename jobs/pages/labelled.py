@@ -104,8 +104,8 @@ def ensure_feature_pages(suite: Suite, product: Product, pages: Sequence[datetim
     with suite.lake.reading() as connection:
         present = ledger.published_pages(connection, product.name, "features")
         facts = facts_needed(connection, suite.definitions.sources_of(product))
-    staleness = Staleness(suite.definitions, product, facts)
-    pages_wanted = [page for page in pages if page not in present or staleness.why(present[page])]
+        staleness = Staleness(suite.definitions, product, facts, connection)
+        pages_wanted = [page for page in pages if page not in present or staleness.why(present[page])]
     progress.start("features", len(pages))
     progress.advance(len(pages) - len(pages_wanted))
     make_in_batches(suite, PagesWanted(product, pages_wanted, None), progress)
@@ -160,11 +160,10 @@ class LabelledPages:
             self.sandbox.ingest_id = ingest_id
             self._features = self._made_anew()
 
-    def columns(self) -> list[str]:
-        """Name the columns that a page has by the definitions as they are: the newest one is made, and looked at."""
+    def columns(self) -> dict[str, str]:
+        """Give the columns that a page has by the definitions as they are, with their types."""
         with Batch(self.sandbox, self.suite.definitions, self.product) as batch:
-            file = self.directory / "columns.parquet"
-            return list(batch.compute(self.pages[-1:], file, 1, lambda _: None).columns)
+            return batch.page_types(self.pages[-1])
 
     def _made_anew(self) -> str:
         """Compute the feature pages from the facts that the sandbox shows; give SQL of a relation that holds them."""

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from jobs.metering import RunMeter
+from jobs.models.columns.requirements import recorded_columns, require_met
 from jobs.models.versions import load_scorer
 from jobs.pages.batch_size import BatchSize
 from jobs.pages.score import score_pages
@@ -91,6 +92,8 @@ def make_pages(suite: Suite, order: PageOrder, progress: Progress) -> PagesResul
     ------
     DefinitionError
         If a query of the product does not bind.
+    UsageError
+        If the version reads what the definitions do not give any more.
     RunFailed
         If the work fails for all pages alike; they are marked as failed in the ledger, and what was there before stays.
     """
@@ -161,7 +164,10 @@ class _BatchOfPages:
         self.suite, self.order, self.product = suite, order, order.product
         self.batch, self.sandbox = batch, batch.sandbox
         self.directory, self.meter, self.progress = directory, meter, progress
-        self.staleness = Staleness(suite.definitions, order.product, self.sandbox.facts_of(suite.definitions.sources))
+        facts = self.sandbox.facts_of(suite.definitions.sources)
+        self.staleness = Staleness(
+            suite.definitions, order.product, facts, self.sandbox.cursor(), self.sandbox.relation
+        )
         self.definitions = self.staleness.fingerprint
         self.staged: list[StagedRows] = []
         self.bytes_staged = 0
@@ -170,6 +176,7 @@ class _BatchOfPages:
         with contextlib.closing(self.sandbox.cursor()) as connection:
             connection.execute(f"USE {self.sandbox.catalogue}")
             self.feature_pages = ledger.published_pages(connection, self.product.name, "features", order.pages)
+            self.recorded_columns = recorded_columns(connection, self.definitions, self.sandbox.lake_name)
             self.sizes = ledger.published_sizes(connection, self.product.name, "predictions", max(order.pages))
 
     def make(self) -> PagesResult:
@@ -191,6 +198,10 @@ class _BatchOfPages:
         """Compute what has to be; give all pages' sizes, and SQL of a relation that holds their rows."""
         reused = [page for page in self.order.pages if self._is_fresh(page)]
         fresh = [page for page in self.order.pages if page not in set(reused)]
+        if fresh:
+            self.batch.begin(len(fresh))
+        if self.order.model is not None:
+            require_met(self.product, self.order.model, self._columns())
         self.progress.advance(len(reused))
         n_rows = {page: self.feature_pages[page].n_rows for page in reused}
         relations = []
@@ -212,6 +223,10 @@ class _BatchOfPages:
             )
         relation = relations[0] if len(relations) == 1 else f"({' UNION ALL BY NAME '.join(relations)})"
         return FeaturePages(self.directory / "features.parquet", n_rows, {}), relation
+
+    def _columns(self) -> dict[str, str]:
+        """Give the columns that feature pages have by the definitions as they are, with their types."""
+        return self.recorded_columns or self.batch.page_types(self.order.pages[0])
 
     def _warn_of(self, differing: Sequence[str]) -> None:
         """Say what was made for many pages at once in vain."""
@@ -299,7 +314,8 @@ class _BatchOfPages:
         what = f"{len(passed)} pages of {product.name}" if len(passed) != 1 else f"{product.name} {min(passed)}"
         with self.suite.lake.commit(f"{what}, {run}") as commit:
             if passed:
-                record_definitions(commit, product, self.definitions, self.suite.definitions, self.suite.clock())
+                now, columns = self.suite.clock(), self._columns()
+                record_definitions(commit, product, self.definitions, self.suite.definitions, now, columns)
                 result.published = publish(commit, product, self.staged, passed, self.sandbox.snapshot_id)
             marked = [*self._rejected(result, features), *self._failed()]
             ledger.append(commit, [replace(record, snapshot_id=commit.snapshot_id) for record in marked])

@@ -18,6 +18,7 @@ from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import PublishFailed, RunFailed, UsageError
 from warehouse.facts.watermarks import Watermarks
+from warehouse.lake.tables import drop_if_of_another_type
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import facts_needed
 from warehouse.ledger.records import PageRecord
@@ -102,7 +103,7 @@ def _unsettled(
     With `began_at`, a snapshot, those are left out whose labels another process has made since then.
     """
     definitions = suite.definitions
-    fingerprint = definitions.label_fingerprint(product)
+    fingerprint = definitions.label_definition(product)
     with suite.lake.reading() as connection:
         pages = ledger.published_pages(connection, product.name, "predictions", among)
         stored = ledger.published_pages(connection, product.name, "labels", among)
@@ -153,7 +154,7 @@ def _publish_labels(suite: Suite, product: Product, pages: Sequence[datetime], n
                 as_of=page,
                 state="published",
                 run_id=meter.run_id,
-                definitions=suite.definitions.label_fingerprint(product),
+                definitions=suite.definitions.label_definition(product),
                 ingest_id=sandbox.ingest_id,
                 recorded_at=now,
                 snapshot_id=0,
@@ -162,6 +163,8 @@ def _publish_labels(suite: Suite, product: Product, pages: Sequence[datetime], n
             for page, n_rows in labels.n_rows.items()
         ]
         with suite.lake.commit(f"labels of {product.name}, run {meter.run_id}") as commit:
+            # Labels of another kind are other labels: those of all pages are made again, one commit after the other.
+            drop_if_of_another_type(commit, "labels", product.name, "label", labels.columns["label"])
             publish(commit, product, [StagedRows("labels", labels.file, labels.columns, records)])
             ensure_views(commit, product)
             n_rows = sum(labels.n_rows.values())

@@ -13,6 +13,7 @@ from datetime import datetime
 
 import duckdb
 
+from jobs.models.columns.requirements import require_bound
 from jobs.pages.batch_size import batch_size
 from jobs.pages.costs import Cost, estimate_cost
 from jobs.pages.states import Kind, PageState, grid_pages, page_states
@@ -82,6 +83,10 @@ class Plan:
         How many of them `almanac backfill` would make without `--only`: those missing or failed.
     n_without_model
         How many more it would make if a version had been in effect.
+    n_unfit
+        How many more it would make if the version in effect could write pages as the product is defined now.
+    unfit
+        Why versions in effect cannot.
     n_stale
         How many it would make with `--only stale`.
     n_rolled_back
@@ -103,6 +108,8 @@ class Plan:
     groups: list[Group]
     n_wanted: int
     n_without_model: int
+    n_unfit: int
+    unfit: list[str]
     n_stale: int
     n_rolled_back: int
     pages_per_commit: int
@@ -126,16 +133,20 @@ def plan(
     ------
     UsageError
         If the grid has no page there.
+    DefinitionError
+        If a query of the product does not bind, or its parts do not go together: with every mistake.
     """
     product = suite.definitions.product(product_name)
     pages = grid_pages(product, start, end, suite.clock())
     kind: Kind = "features" if features_only else "predictions"
     with suite.lake.reading() as connection:
+        require_bound(connection, suite.definitions, product)
         states = page_states(suite, product, pages, kind, connection)
         chosen = [state for state in states if state.is_wanted(None)]
         without_model = sum(state.model is None for state in chosen) if kind == "predictions" else 0
-        wanted = len(chosen) - without_model
-        stale = sum(state.stale for state in states)
+        unfit = sum(state.unfit is not None for state in chosen)
+        wanted = len(chosen) - without_model - unfit
+        stale = sum(state.stale and state.unfit is None for state in states)
         per_commit = batch_size(connection, product).pages()
         job = "features" if features_only else "predict"
         costs = [estimate_cost(connection, product.name, job, n, per_commit) for n in (wanted, stale)]
@@ -149,6 +160,8 @@ def plan(
         group_states(states),
         wanted,
         without_model,
+        unfit,
+        list(dict.fromkeys(state.unfit for state in states if state.unfit is not None)),
         stale,
         sum(state.rolled_back is not None for state in states),
         per_commit,

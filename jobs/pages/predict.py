@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from jobs.models.columns.requirements import given_columns, require_bound, unmet, what_to_do
 from jobs.models.versions import model_history, refuse_hindsight
 from jobs.pages.batches import PagesWanted, make_in_batches
 from jobs.pages.make import PagesResult
@@ -119,15 +120,18 @@ def writers(
     ------
     UsageError
         If no model was in effect (the first that was is named), a version has seen the labels of a page (and not
-        `hindsight`), or no fact is known before a page.
+        `hindsight`), reads what the definitions do not give any more, or no fact is known before a page.
     """
     with suite.lake.reading() as connection:
         history = model_history(connection, product.name)
         facts = facts_needed(connection, suite.definitions.sources_of(product))
-    refuse_before_all_data(suite, product, pages, facts)
+        refuse_before_all_data(suite, product, pages, facts)
+        require_bound(connection, suite.definitions, product)
+        columns = given_columns(connection, suite.definitions, product) if pages else None
     if version is not None:
         model = history.version(version)
         refuse_hindsight(model, pages, allowed=hindsight)
+        _require_met(product, model, columns, pages)
         return dict.fromkeys(pages, model)
     models: dict[datetime, ModelRecord] = {}
     for name, same in itertools.groupby(versions_in_effect(history.promotions, pages), key=lambda item: item[1]):
@@ -135,8 +139,18 @@ def writers(
         # Where there is none, this says so.
         model = history.version(name) if name is not None else history.in_effect(part[0])
         refuse_hindsight(model, part, allowed=hindsight)
+        _require_met(product, model, columns, part)
         models |= dict.fromkeys(part, model)
     return models
+
+
+def _require_met(
+    product: Product, model: ModelRecord, columns: Mapping[str, str] | None, pages: Sequence[datetime]
+) -> None:
+    """See that a version can write some pages, as the product is defined now."""
+    if columns is not None and (why := unmet(product, model, columns)):
+        last = f" to {pages[-1]}" if len(pages) > 1 else ""
+        raise UsageError(f"{why}. It is to write the page {pages[0]}{last}. {what_to_do(product)}")
 
 
 def refuse_before_all_data(

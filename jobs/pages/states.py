@@ -6,13 +6,14 @@ visible to readers until it is made again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 import duckdb
 
+from jobs.models.columns.requirements import versions_unfit
 from jobs.models.versions import ModelHistory, model_history
 from jobs.pages.staleness import Staleness, versions_in_effect
 from jobs.suite import Suite
@@ -57,6 +58,8 @@ class PageState:
         The newest publication, or None.
     rolled_back
         The rollback that this publication is, if it is one.
+    unfit
+        Why the version in effect cannot write this page as the product is defined now; None if it can.
     """
 
     as_of: datetime
@@ -68,6 +71,7 @@ class PageState:
     record: PageRecord | None
     published: PageRecord | None
     rolled_back: Rollback | None = None
+    unfit: str | None = None
 
     @property
     def shown(self) -> str:
@@ -140,10 +144,14 @@ def page_states(
             return page_states(suite, product, pages, kind, opened)
     attempts = ledger.newest_attempts(connection, product.name, kind, min(pages), max(pages))
     history = model_history(connection, product.name)
-    staleness = Staleness(suite.definitions, product, source_facts(connection, suite.definitions.sources_of(product)))
+    facts = source_facts(connection, suite.definitions.sources_of(product))
+    staleness = Staleness(suite.definitions, product, facts, connection)
     running = pages_held(suite.lake, product.name)
     rolled_back = ledger.rollbacks(connection, product.name) if kind == "predictions" else {}
-    judge = _Judge(history, staleness, kind)
+    named = {promotion.version for promotion in history.promotions} if kind == "predictions" else set[str]()
+    promoted = [model for model in history.models if model.version in named]
+    unfit = versions_unfit(connection, suite.definitions, product, promoted)
+    judge = _Judge(history, staleness, kind, unfit)
     states = []
     for page, version in _with_versions(history, pages, kind):
         record, published = attempts.get(page, (None, None))
@@ -155,7 +163,8 @@ def page_states(
         if page in running:
             owner = running[page]
             state, why = "running", f"process {owner.pid} on {owner.host} makes it"
-        states.append(PageState(page, state, at_rest, why, stale, version, record, published, rollback))
+        unable = unfit.get(version) if version else None
+        states.append(PageState(page, state, at_rest, why, stale, version, record, published, rollback, unable))
     return states
 
 
@@ -179,15 +188,19 @@ class _Judge:
     history: ModelHistory
     staleness: Staleness
     kind: Kind
+    unfit: Mapping[str, str]
 
     def judge(self, page: datetime, record: PageRecord | None, version: str | None) -> tuple[str, str | None, bool]:
         """Give a page's state, why, and whether it is stale, by its newest attempt."""
+        unfit = self.unfit.get(version) if version is not None else None
         if record is None:
             none = self.kind == "predictions" and version is None
-            return "missing", "no model was in effect" if none else None, False
+            return "missing", "no model was in effect" if none else unfit, False
         if record.state != "published":
             return record.state, record.note, False
         why = self.staleness.why(record)
         if why is None and version is not None and record.model_version != version:
             why = f"made by {record.model_version}; {version} is in effect"
+        if why is not None and unfit is not None:
+            why = f"{why}; {unfit}"
         return "published", why, why is not None

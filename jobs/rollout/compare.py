@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from jobs.metering import RunMeter
+from jobs.models.columns.requirements import given_columns, label_notes, require_met
 from jobs.models.page_metrics import Scored, figure, paired_difference
 from jobs.models.versions import model_history
 from jobs.pages.labelled import LabelledPages, ensure_feature_pages
 from jobs.progress import Progress, Silent
 from jobs.rollout.evidence import contender, gather, matured_pages, require_columns
 from jobs.suite import Suite
+from warehouse.definitions import Product
 from warehouse.definitions.gates import HIGHER_IS_BETTER
 from warehouse.errors import UsageError
+from warehouse.ledger.records import ModelRecord
 
 CONFIDENCE = 0.95
 
@@ -26,7 +29,9 @@ CONFIDENCE = 0.95
 class Comparison:
     """Two versions side by side. `rows` has one row a metric, and a segment where a column was asked for.
 
-    `low` and `high` bound the difference (the second less the first) in 95 of 100 draws of the pages.
+    `low` and `high` bound the difference (the second less the first) in 95 of 100 draws of the pages. `notes` say
+    which version learnt another label than the one that both are measured by; where only one did, no verdict is
+    given.
     """
 
     product: str
@@ -36,6 +41,7 @@ class Comparison:
     n_pages: int
     n_rows: int
     rows: list[dict[str, Any]]
+    notes: list[str] = field(default_factory=list)
 
 
 def compare(
@@ -60,14 +66,13 @@ def compare(
     Raises
     ------
     UsageError
-        If they are one version, there is no such page, or no such column.
+        If they are one version, one reads what the definitions do not give any more, there is no such page, or no
+        such column.
     """
     product = suite.definitions.product(product_name)
     if versions[0] == versions[1]:
         raise UsageError("name two different versions to compare.")
-    with suite.lake.reading() as connection:
-        history = model_history(connection, product.name)
-    models = [history.version(name) for name in versions]
+    models = _models(suite, product, versions)
     contenders = [contender(suite, model) for model in models]
     now = suite.clock()
     candidates = product.pages_between(first or min(model.first_page for model in models), until or now)
@@ -88,13 +93,28 @@ def compare(
     if not chosen.any():
         raise UsageError(f"{product.name}: none of the {len(pages)} pages has a labelled row. Choose another range.")
     seed, kind = product.header.model.seed, product.header.label.kind
+    others = label_notes(suite.definitions, product, models)
+    apart = models[0].label_definition != models[1].label_definition and bool(others)
     rows = _rows(versions, sides, kind, seed, "all")
     if by:
         values = evidence.column(by)[chosen]
         for value in sorted(set(values.tolist()), key=str):
             rows += _rows(versions, [side.where(values == value) for side in sides], kind, seed, f"{by}={value}")
     seen = np.unique(evidence.pages[chosen]).tolist()
-    return Comparison(product.name, versions, seen[0], seen[-1], len(seen), int(chosen.sum()), rows)
+    if apart:
+        rows = [{**row, "verdict": "not compared: other label"} for row in rows]
+    return Comparison(product.name, versions, seen[0], seen[-1], len(seen), int(chosen.sum()), rows, others)
+
+
+def _models(suite: Suite, product: Product, versions: Sequence[str]) -> list[ModelRecord]:
+    """Give the versions, each of which reads what the definitions give."""
+    with suite.lake.reading() as connection:
+        history = model_history(connection, product.name)
+        columns = given_columns(connection, suite.definitions, product)
+    models = [history.version(name) for name in versions]
+    for model in models if columns is not None else ():
+        require_met(product, model, columns or {})
+    return models
 
 
 def _rows(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jobs.models.bench import measure_times
-from jobs.models.gates import GateResult, Judged, judge
+from jobs.models.columns.requirements import learnt_another_label, not_comparable
+from jobs.models.gates import GateResult, Judged, judge, other_label
 from jobs.models.versions import load_estimator
 from jobs.pages.labelled import LabelledPages, ensure_feature_pages
 from jobs.progress import Progress
@@ -63,10 +64,11 @@ def judge_contender(
         return Verdict([], live.version if live else None)
     segments = [segment.by for segment in gates.segments]
     require_columns(suite, product, segments, f"{product.yaml_where}: gates.segments")
+    apart = _apart(suite, labelled, live) if live and gates.not_worse else None
     honest = candidate.held_out_pages
     pages = [page for page in labelled.pages if page >= candidate.label_cutoff or page in honest]
     pages = matured_pages(suite, product, pages, known_by)[-gates.pages :]
-    against = contender(suite, live) if live and gates.not_worse else None
+    against = contender(suite, live) if live and gates.not_worse and apart is None else None
     contenders = [candidate, against] if against else [candidate]
     evidence = gather(labelled, contenders, pages, known_by, segments)
     (own,), honest_rows = evidence.scored(candidate.version)
@@ -79,7 +81,8 @@ def judge_contender(
     judged = Judged(
         rows=own,
         paired=(pair[0], pair[1]) if pair else None,
-        live=against.version if against else None,
+        live=live.version if live else None,
+        apart=apart,
         segments={name: evidence.column(name)[honest_rows] for name in segments},
         times=times,
         parity=None if parity is None or parity.equal else parity.difference,
@@ -88,11 +91,20 @@ def judge_contender(
     return Verdict(results, live.version if live else None)
 
 
+def _apart(suite: Suite, labelled: LabelledPages, live: ModelRecord) -> str | None:
+    """Say why the live version cannot be compared with one trained on the definitions as they are."""
+    fingerprint = suite.definitions.label_definition(labelled.product)
+    return not_comparable(labelled.product, live, labelled.columns(), fingerprint)
+
+
 def judge_version(
     suite: Suite, product: Product, model: ModelRecord, live: ModelRecord | None, progress: Progress
 ) -> Verdict:
     """Judge a registered version by what is known now: pages since its label cut-off, and those held out before it."""
     gates = product.header.gates
+    if learnt_another_label(model, suite.definitions.label_definition(product)):
+        # Its figures would measure it by a label that it never learnt.
+        return Verdict([other_label(product.label.where)], live.version if live else None)
     if gates is None:
         return Verdict([], live.version if live else None)
     now = suite.clock()

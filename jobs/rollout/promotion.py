@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from jobs.models.columns.requirements import given_columns, require_met
 from jobs.models.environment import who
 from jobs.models.versions import ModelHistory, model_history
 from jobs.progress import Progress, Silent
@@ -59,8 +60,8 @@ def promote(
     Raises
     ------
     UsageError
-        If it would write pages of which it has seen the labels, is retired, or is forced without a reason; or if
-        another version would go on writing the page of that instant.
+        If it would write pages of which it has seen the labels, reads what the definitions do not give any more, is
+        retired, or is forced without a reason; or if another version would go on writing the page of that instant.
     RunFailed
         If a gate does not pass; the decision is recorded, and the live version stays.
     """
@@ -70,7 +71,10 @@ def promote(
     with suite.lake.reading() as connection:
         history = model_history(connection, product.name)
         retired = _is_retired(decisions(connection, product.name), version)
+        columns = given_columns(connection, suite.definitions, product)
     model = history.version(version)
+    if columns is not None:
+        require_met(product, model, columns)
     start = _start(history, model, effective_from)
     if retired and not force:
         raise UsageError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +14,9 @@ import duckdb
 
 from jobs.facts.replayable import what_is_gone
 from jobs.facts.source_columns import find_columns
+from jobs.models.columns.findings import findings_of
+from jobs.models.columns.requirements import versions_unfit, what_to_do
+from jobs.models.versions import model_history
 from jobs.suite import Clock, Suite, almanac_version
 from warehouse.batching.many_pages import ENTITIES
 from warehouse.definitions import Definitions, load_definitions
@@ -23,7 +27,7 @@ from warehouse.lake.extensions import REQUIRED, extension_file
 from warehouse.lake.lake import Lake
 from warehouse.lake.mending import find_wrong_statistics, mended_statistics
 from warehouse.ledger.derivations import derivation_column, held_facts, why_no_facts
-from warehouse.lineage.binding import bind_suite
+from warehouse.lineage.binding import Bound, bind_product, bind_suite
 from warehouse.sandbox import Sandbox
 from warehouse.system_sql import literal, system_sql
 
@@ -57,18 +61,34 @@ def doctor(root: Path, clock: Clock) -> list[Finding]:
     counts = f"{len(definitions.sources)} sources, {len(definitions.groups)} feature groups"
     findings.append(Finding("definitions", "ok", f"{counts}, {len(definitions.products)} products"))
     suite = Suite(root.resolve(), definitions, Lake(root.resolve() / "lake"), clock)
-    return findings + _lake(suite) + _sums(suite)
+    return findings + _lake(suite) + _queries(suite)
 
 
-def _sums(suite: Suite) -> list[Finding]:
-    """Warn of what definitions add up as DOUBLE; needs no lake, but the sources' columns."""
+def _queries(suite: Suite) -> list[Finding]:
+    """Tell what does not bind, and what is added up as DOUBLE; needs no lake, but the sources' columns."""
     sources = suite.definitions.sources
     try:
         columns = {name: find_columns(suite, source).columns.shown for name, source in sources.items()}
     except AlmanacError as error:
         return [Finding("sums", "warning", f"whether they are exact cannot be told: {error}")]
-    inexact = bind_suite(suite.definitions, columns).inexact
-    return [Finding("sums", "warning", words) for words in inexact] or [Finding("sums", "ok", "none over DOUBLE")]
+    bound = bind_suite(suite.definitions, columns)
+    mistakes = [Finding("definitions", "error", mistake) for mistake in _mistakes(suite.definitions, columns, bound)]
+    sums = [Finding("sums", "warning", words) for words in bound.inexact] or [Finding("sums", "ok", "none over DOUBLE")]
+    return mistakes + sums
+
+
+def _mistakes(definitions: Definitions, columns: Mapping[str, Mapping[str, str]], bound: Bound) -> list[str]:
+    """Give what does not bind; where a source's columns cannot be told, only of products that do not read it."""
+    known = {name: found for name, found in columns.items() if found}
+    if len(known) == len(columns):
+        return bound.mistakes
+    products = [
+        product
+        for product in definitions.products.values()
+        if all(source.name in known for source in definitions.sources_of(product))
+    ]
+    found = [mistake for product in products for mistake in bind_product(definitions, product, known).mistakes]
+    return list(dict.fromkeys(found))
 
 
 def _package(name: str) -> Finding:
@@ -110,11 +130,12 @@ def _lake(suite: Suite) -> list[Finding]:
                 system_sql("doctor/arrivals", derivation=derivation_column(connection))
             ).fetchall()
             again = _derivations(suite, connection)
+            models = _models(connection, definitions, suite.clock)
             deliveries = _deliveries(connection, definitions, suite.clock)
             statistics = _statistics(connection)
         with Sandbox(lake) as sandbox:
             findings = [Finding("lake", "ok", f"snapshot {sandbox.snapshot_id}, {len(sandbox.held)} sources ingested")]
-            findings += _bindings(sandbox, definitions, suite.clock) + again
+            findings += _bindings(sandbox, definitions, suite.clock) + again + models
     except AlmanacError as error:
         return [Finding("lake", "error", str(error))]
     findings += deliveries
@@ -155,6 +176,21 @@ def _statistics(connection: duckdb.DuckDBPyConnection) -> list[Finding]:
     ]
     words = "; ".join(filter(None, told))
     return [Finding("lake statistics", "warning", f"those of an earlier version {mended}: {words}")] if words else []
+
+
+def _models(connection: duckdb.DuckDBPyConnection, definitions: Definitions, clock: Clock) -> list[Finding]:
+    """See of each product's live version whether it can write pages as the product is defined now."""
+    findings = []
+    for product in definitions.products.values():
+        live = model_history(connection, product.name).live(clock())
+        if live is None:
+            continue
+        unfit = versions_unfit(connection, definitions, product, [live])
+        detail = f"{unfit[live.version]}. {what_to_do(product)}" if unfit else "reads what its definitions give"
+        subject, kind = f"model {product.name} {live.version}", product.header.label.kind
+        findings.append(Finding(subject, "error" if unfit else "ok", detail))
+        findings += [Finding(subject, "warning", words) for words in findings_of(live).in_words(kind)]
+    return findings
 
 
 def _data_files(connection: duckdb.DuckDBPyConnection) -> list[str]:

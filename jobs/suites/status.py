@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from jobs.models.columns.requirements import versions_unfit, what_to_do
 from jobs.models.versions import model_history
 from jobs.suite import Suite
 from warehouse.facts.files_aside import files_aside
 from warehouse.facts.promises import broken_promises
-from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import derivation_column
 from warehouse.system_sql import system_sql
 
@@ -58,14 +58,17 @@ def _product_row(connection: Any, suite: Suite, name: str, now: datetime) -> dic
     product = suite.definitions.product(name)
     row = connection.execute(system_sql("status/pages"), [name]).fetchone() or (0, None, None, 0)
     history = model_history(connection, name)
+    live = history.live(now)
+    unfit = versions_unfit(connection, suite.definitions, product, [live]) if live else {}
     return {
         "product": name,
         "owner": product.header.owner,
-        "live": ledger.model_in_effect(history.promotions, now),
+        "live": live.version if live else None,
         "versions": len(history.models),
         "pages": row[0],
         "newest_page": row[1],
         "published_at": row[2],
         "rows": row[3] or 0,
         "due": product.page_at(now),
+        "cannot_write": f"{unfit[live.version]}. {what_to_do(product)}" if live and unfit else None,
     }

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from jobs.models.columns.findings import empty_columns, findings_of
 from jobs.models.estimators import make_estimator
 from jobs.models.versions import load_estimator
 from jobs.models.warm_start import continued
@@ -37,12 +39,25 @@ class Way(Protocol):
     def rows(self, known_by: datetime) -> TrainingRows:
         """Give the rows that a model as of `known_by` learns from: pages before it, labels known by it."""
 
-    def fit(self, rows: TrainingRows) -> Any:
+    def fit(self, rows: TrainingRows) -> Learnt:
         """Give an estimator that has learnt from them."""
 
 
+@dataclass(frozen=True)
+class Learnt:
+    """A fitted estimator, and the features that it reads, in order, with their DuckDB types."""
+
+    estimator: Any
+    features: dict[str, str]
+
+    @property
+    def names(self) -> list[str]:
+        """Name the features."""
+        return list(self.features)
+
+
 class Stateless:
-    """A new estimator, fitted to all rows. `features` are the model's, with their DuckDB types."""
+    """A new estimator, fitted to all rows. `features` are those to choose from, with their DuckDB types."""
 
     parent: ModelRecord | None = None
 
@@ -55,18 +70,27 @@ class Stateless:
         wanted = [*self.features, *self.product.keys]
         return self.labelled.rows(wanted, known_by, self.labelled.pages[0], known_by)
 
-    def fit(self, rows: TrainingRows) -> Any:
-        """Fit a new estimator.
+    def fit(self, rows: TrainingRows) -> Learnt:
+        """Fit a new estimator on the features that have a value in some row.
 
         Raises
         ------
+        UsageError
+            If no feature has.
         RunFailed
             If it refuses the rows.
         """
-        estimator = make_estimator(self.product, self.features, self.suite.root)
-        frame = estimator_input(rows.features, list(self.features))
+        empty = set(empty_columns(rows.features, list(self.features)))
+        features = {name: kind for name, kind in self.features.items() if name not in empty}
+        if not features:
+            raise UsageError(
+                f"{self.product.name}: none of its features has a value in any of the {rows.n_rows} training rows:"
+                f" {', '.join(self.features)}. Look at its feature groups, and at what was ingested."
+            )
+        estimator = make_estimator(self.product, features, self.suite.root)
+        frame = estimator_input(rows.features, list(features))
         try:
-            return estimator.fit(frame, rows.labels)
+            return Learnt(estimator.fit(frame, rows.labels), features)
         except (ValueError, TypeError) as error:
             raise RunFailed(f"{self.product.name}: the estimator refused the training rows: {error}") from error
 
@@ -86,7 +110,7 @@ class Stateful:
         seen = self.labelled.rows(keys, cutoff, first, min(cutoff, known_by))
         return rows.where(_not_among(rows, seen, keys))
 
-    def fit(self, rows: TrainingRows) -> Any:
+    def fit(self, rows: TrainingRows) -> Learnt:
         """Let the parent's estimator, loaded anew each time, learn the rows.
 
         Raises
@@ -96,7 +120,8 @@ class Stateful:
         """
         estimator = load_estimator(self.suite.lake, self.parent)
         frame = estimator_input(rows.features, list(self.features))
-        return continued(estimator, frame, rows.labels, rows.n_rows / max(1, self.parent.n_rows))
+        share = rows.n_rows / max(1, self.parent.n_rows)
+        return Learnt(continued(estimator, frame, rows.labels, share), self.features)
 
 
 def _not_among(rows: TrainingRows, seen: TrainingRows, keys: list[str]) -> npt.NDArray[np.bool_]:
@@ -125,6 +150,9 @@ def require_continuable(suite: Suite, product: Product, features: Mapping[str, s
     """
     settings = product.header.model
     changed = []
+    # What had no value in the parent's rows it does not read, and goes on without.
+    empty = set(findings_of(parent).empty)
+    features = {name: kind for name, kind in features.items() if name not in empty}
     if parent.features != list(features):
         gone, new = set(parent.features) - set(features), set(features) - set(parent.features)
         changed.append(f"its features ({_listed('gone', gone)}{_listed('new', new)}or their order)")

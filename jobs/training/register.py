@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from jobs.metering import RunMeter
 from jobs.models import environment
 from jobs.models.artifacts import write_manifest, write_model
+from jobs.models.columns.findings import FeatureFindings
 from jobs.models.versions import ModelHistory, model_history
 from jobs.pages.labelled import LabelledPages, TrainingRows
 from jobs.rollout.judge import Verdict
@@ -29,19 +30,21 @@ from warehouse.pages.publishing import record_definitions
 class Trained:
     """What a training has come to: as of which instant, by whom continued, and what it is worth.
 
-    `beside` has a row for each way of training that was tried, with its cost and figures on the same held-out rows.
+    `feature_types` has the model's features in order, with their DuckDB types. `beside` has a row for each way of
+    training that was tried, with its cost and figures on the same held-out rows.
     """
 
     estimator: Any
     scorer: Scorer
     report: ParityReport | None
     rows: TrainingRows
-    features: list[str]
+    feature_types: dict[str, str]
     cutoff: datetime
     parent: ModelRecord | None
     validation: Validation
     beside: list[dict[str, Any]]
     fit_s: float
+    findings: FeatureFindings
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,12 @@ def _record(
     settings, validation, rows = labelled.product.header.model, trained.validation, trained.rows
     pages = labelled.pages if trained.parent is None else rows.distinct_pages()
     run = meter.record("succeeded")
-    learnt = {"folds": validation.folds, "calibration": validation.calibration, "beside": trained.beside}
+    learnt = {
+        "folds": validation.folds,
+        "calibration": validation.calibration,
+        "beside": trained.beside,
+        "features": asdict(trained.findings),
+    }
     cost = {"fit_s": trained.fit_s, "wall_s": run.wall_s, "cpu_s": run.cpu_s}
     return ModelRecord(
         product=labelled.product.name,
@@ -128,7 +136,7 @@ def _record(
         estimator=settings.estimator,
         parameters=json.dumps(settings.parameters, sort_keys=True),
         seed=settings.seed,
-        features=trained.features,
+        features=list(trained.feature_types),
         metrics={
             **validation.metrics,
             "fit_s": trained.fit_s,
@@ -145,10 +153,13 @@ def _record(
         pipeline=pipeline_text(settings.pipeline),
         threads=environment.threads(),
         platform=environment.platform_text(),
-        rows_hash=rows.hash(trained.features),
+        rows_hash=rows.hash(list(trained.feature_types)),
         validation=json.dumps(learnt, default=str),
         importance=validation.importance,
         cost={**cost, "peak_memory_bytes": float(run.peak_memory_bytes)},
+        feature_types=trained.feature_types,
+        label_kind=labelled.product.header.label.kind,
+        label_definition=suite.definitions.label_definition(labelled.product),
     )
 
 

@@ -85,7 +85,7 @@ def reproduce(suite: Suite, product_name: str, version: str, progress: Progress 
             way = Stateful(suite, labelled, features, parent)
         rows = way.rows(model.label_cutoff)
         progress.advance(1, rows.n_rows)
-        again = estimator_scorer(way.fit(rows), model.features)
+        again = estimator_scorer(way.fit(rows).estimator, model.features)
         progress.advance(1)
         chosen = np.unique(np.linspace(0, rows.n_rows - 1, min(_ROWS, rows.n_rows)).astype(np.int64))
         sample = rows.features.take(chosen)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from jobs.metering import RunMeter
+from jobs.models.columns.findings import FeatureFindings, find_oddities
+from jobs.models.columns.requirements import require_bound
 from jobs.models.folds import Fold, time_ordered_folds
 from jobs.models.versions import model_history
 from jobs.models.warm_start import require_sound
@@ -97,8 +99,8 @@ def train(
     meter = RunMeter(suite, "train", product.name)
     parent = _parent(suite, product, stateful, cutoff) if stateful else None
     pages = pages_to_train_on(product, cutoff, window or product.header.model.train_on)
-    with suite.lake.reading():  # says what to do if there is no lake yet
-        pass
+    with suite.lake.reading() as connection:  # says what to do if there is no lake yet
+        require_bound(connection, suite.definitions, product)
     ensure_feature_pages(suite, product, pages, progress)
     with suite.staging(meter.run_id) as directory, LabelledPages(suite, product, pages, directory) as labelled:
         features = model_features(suite, product, labelled.columns())
@@ -106,9 +108,10 @@ def train(
         way: Way = stateless
         if parent is not None:
             require_continuable(suite, product, features, parent)
+            features = {name: features[name] for name in parent.features}
             way = Stateful(suite, labelled, features, parent)
         beside = stateless if stateful and not stateful.alone else None
-        training = _Training(suite, labelled, list(features), cutoff, way, beside, progress)
+        training = _Training(suite, labelled, features, cutoff, way, beside, progress)
         return training.run(meter, order or Order())
 
 
@@ -135,15 +138,15 @@ class _Training:
         self,
         suite: Suite,
         labelled: LabelledPages,
-        names: list[str],
+        features: dict[str, str],
         cutoff: datetime,
         way: Way,
         beside: Way | None,
         progress: Progress,
     ) -> None:
-        self.suite, self.labelled, self.names, self.cutoff = suite, labelled, names, cutoff
+        self.suite, self.labelled, self.features, self.cutoff = suite, labelled, features, cutoff
         self.way, self.beside, self.progress = way, beside, progress
-        self.product = labelled.product
+        self.product, self.names = labelled.product, list(features)
 
     def run(self, meter: RunMeter, order: Order) -> TrainResult:
         """Validate, fit, make the scorer, judge, and register."""
@@ -154,20 +157,20 @@ class _Training:
         validation, beside = self._validate(rows)
         self.progress.advance(1)
         began = time.monotonic()
-        estimator = self.way.fit(rows)
+        learnt = self.way.fit(rows)
         fit_s = time.monotonic() - began
-        scorer, report = ready_scorer(estimator, self.names, rows.features.slice(0, _PARITY_ROWS))
+        scorer, report = ready_scorer(learnt.estimator, learnt.names, rows.features.slice(0, _PARITY_ROWS))
+        findings = self._look_at(rows, learnt.names)
         self.progress.advance(1)
         with self.suite.lake.reading() as connection:
             history = model_history(connection, self.product.name)
         # Judged by what was known at the cut-off: by what its stand-in said of the pages held out.
-        candidate = Contender("this", self.cutoff, self.names, scorer, validation.held_out)
+        candidate = Contender("this", self.cutoff, learnt.names, scorer, validation.held_out)
         live = history.live(self.cutoff)
         verdict = judge_contender(self.suite, self.labelled, candidate, live, self.cutoff, report)
         self.progress.finish()
-        trained = Trained(
-            estimator, scorer, report, rows, self.names, self.cutoff, self.way.parent, validation, beside, fit_s
-        )
+        how = (self.way.parent, validation, beside, fit_s, findings)
+        trained = Trained(learnt.estimator, scorer, report, rows, learnt.features, self.cutoff, *how)
         model, live_now, why = register(self.suite, self.labelled, meter, trained, verdict, history, order)
         return TrainResult(model, live_now, why, verdict, validation, beside, meter.wall_s)
 
@@ -184,6 +187,15 @@ class _Training:
                 " classifier needs both. Train on more pages, or look at label.sql."
             )
 
+    def _look_at(self, rows: TrainingRows, read: Sequence[str]) -> FeatureFindings:
+        """Look for columns that teach nothing or too much, and say which; `read` are those that the model reads."""
+        kind = self.product.header.label.kind
+        findings = find_oddities(rows.features, rows.labels, self.names, kind)
+        findings = replace(findings, empty=[name for name in findings.empty if name not in read])
+        for words in findings.in_words(kind):
+            self.progress.warn(f"{self.product.name}: {words}.")
+        return findings
+
     def _validate(self, rows: TrainingRows) -> tuple[Validation, list[dict[str, Any]]]:
         settings = self.product.header.model.validation
         known = self.way.parent.label_cutoff if self.way.parent else self.labelled.pages[0]
@@ -191,6 +203,11 @@ class _Training:
         pages = [page for page in rows.distinct_pages() if page >= known]
         folds = time_ordered_folds(pages, self.cutoff, settings.folds, settings.share)
         validation = validate(self.labelled.product, rows, self.names, folds, self.way)
+        for fold in validation.folds:
+            if fold["left_out"]:
+                names = ", ".join(f"`{name}`" for name in fold["left_out"])
+                told = f"{self.product.name}: {names} had no value yet at the fold of {fold['cutoff']}"
+                self.progress.warn(f"{told}, whose model does not read it.")
         if validation.held_out is None:
             self.progress.warn(f"{self.product.name}: too few labelled pages to hold any out; no validation was made.")
         if self.beside is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jobs.models.columns.findings import empty_columns
 from jobs.models.folds import Fold
 from jobs.models.importance import permutation_importance, score_of
 from jobs.models.metrics import METRICS, calibration_table
@@ -37,7 +38,7 @@ class Validation:
     metrics
         `validation_*` over all held-out pages, `last_*` over the newest of them.
     folds
-        Each fold's cut-off, rows, and seconds of fitting.
+        Each fold's cut-off, rows, seconds of fitting, and the features that had no value yet, and were left out.
     calibration
         For a binary label: ten equally large groups, predicted and observed.
     importance
@@ -84,16 +85,18 @@ def validate(
     for fold in folds:
         known = way.rows(fold.cutoff)
         held_out = rows.between(fold.cutoff, fold.until)
-        if not can_be_learnt(known, kind) or held_out.n_rows == 0:
+        has_values = len(empty_columns(known.features, names)) < len(names)
+        if not can_be_learnt(known, kind) or held_out.n_rows == 0 or not has_values:
             continue
         began = time.monotonic()
-        estimator = way.fit(known)
+        learnt = way.fit(known)
         fit_s = time.monotonic() - began
-        scorer = compile_model(estimator, names)
+        scorer = compile_model(learnt.estimator, learnt.names)
         parts.append(_predicted(product.keys, held_out, score_of(scorer, held_out.features, kind)))
-        done.append({**vars(fold), "rows_learnt": known.n_rows, "rows_held_out": held_out.n_rows, "fit_s": fit_s})
+        figures = {"rows_learnt": known.n_rows, "rows_held_out": held_out.n_rows, "fit_s": fit_s}
+        done.append({**vars(fold), **figures, "left_out": [name for name in names if name not in learnt.names]})
         if importance and fold is folds[-1]:
-            found = permutation_importance(scorer, held_out.features, held_out.labels, names, kind, seed)
+            found = permutation_importance(scorer, held_out.features, held_out.labels, learnt.names, kind, seed)
     return _summed_up(parts, done, found, kind)
 
 

@@ -155,8 +155,8 @@ REFUSED = {
     "SELECT $foo": "$foo",
     "SELECT ?": "not bound",
     # What does not parse is shown with its line.
-    "SELECT a,\n  b FRM landings\nWHERE": "line 2",
-    "SELECT 1 +": "line 1",
+    "SELECT a,\n  b FRM landings\nWHERE": "q.sql:2: ",
+    "SELECT 1 +": "q.sql:1: ",
 }
 
 

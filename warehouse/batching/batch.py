@@ -162,6 +162,21 @@ class Batch:
             self.cursor.execute(f"DELETE FROM {self.table(ENTITIES)}")
         return [counts.get(page, 0) for page in pages], n_columns
 
+    def page_types(self, as_of: datetime) -> dict[str, str]:
+        """Give the columns that feature pages have by the definitions, with their types; no row is computed.
+
+        Raises
+        ------
+        DefinitionError
+            If a query does not bind.
+        """
+        self._prepare(as_of)
+        entities = self.columns(ENTITIES)
+        listed = page_columns(self.definitions, self.product, entities, self.columns)
+        times = {"as_of": "TIMESTAMP", "valid_until": "TIMESTAMP"}
+        keys = {key: entities[key] for key in self.product.keys}
+        return {**keys, **times, **{column.name: column.stored_kind for column in listed}}
+
     @property
     def features_choose_entities(self) -> bool:
         """Whether the query of the entities reads a feature group."""
@@ -268,7 +283,7 @@ class Batch:
         )
 
     def _join_of(self, index: int, use: FeatureUse) -> str:
-        on = joined_on(self.definitions, self.product, use, self.columns(ENTITIES))
+        on = joined_on(self.definitions, use)
         pairs = [(quote(key), quote(column)) for key, column in {PAGE_COLUMN: PAGE_COLUMN, **on}.items()]
         conditions = [f"use_{index}.{key} = entities.{column}" for key, column in pairs]
         return f"LEFT JOIN {self.table(use.group)} AS use_{index} ON {' AND '.join(conditions)}"

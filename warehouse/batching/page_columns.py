@@ -52,57 +52,75 @@ def page_columns(
     Raises
     ------
     DefinitionError
-        If a key is missing, two columns have one name, or a name is the suite's own.
+        With all of them: keys that are missing, columns of one name, names of the suite's own, columns to join on
+        that entities.sql lacks.
+    """
+    columns, problems = lay_out(definitions, product, entities, columns_of)
+    if problems:
+        raise DefinitionError(problems)
+    return columns
+
+
+def lay_out(
+    definitions: Definitions,
+    product: Product,
+    entities: Mapping[str, str],
+    columns_of: Callable[[str], Mapping[str, str] | None],
+) -> tuple[list[PageColumn], list[str]]:
+    """Lay a product's feature pages out as far as that goes; give their columns, and every problem met.
+
+    Parameters as `page_columns` has them; a feature group whose columns are not known (None) is passed over.
     """
     where = product.entities.where
     missing = [key for key in product.keys if key not in entities]
+    problems = []
     if missing:
-        raise DefinitionError(f"{where}: the keys {missing} are not among its columns: {', '.join(entities)}.")
-    wide = [key for key in product.keys if entities[key] in ("HUGEINT", "UHUGEINT")]
+        problems.append(f"{where}: the keys {missing} are not among its columns: {', '.join(entities)}.")
+    wide = [key for key in product.keys if entities.get(key) in ("HUGEINT", "UHUGEINT")]
     if wide:
-        raise DefinitionError(f"{where}: the keys {wide} are wider than Parquet can hold exactly; cast them to BIGINT.")
+        problems.append(f"{where}: the keys {wide} are wider than Parquet can hold exactly; cast them to BIGINT.")
     owners = dict.fromkeys(entities, where)
     columns = [PageColumn(name, None, name, kind) for name, kind in entities.items() if name not in product.keys]
+    all_known = True
     for index, use in enumerate(product.header.features):
         group = definitions.groups[use.group]
-        for name, kind in columns_of(use.group).items():
+        found = columns_of(use.group)
+        all_known = all_known and found is not None
+        for name, kind in (found or {}).items():
             if name in group.key:
                 continue
             shown = use.prefix + name
             if shown in owners:
-                raise DefinitionError(
-                    f"{product.yaml_where}: the column `{shown}` comes from {owners[shown]} and from"
+                problems.append(
+                    f"{product.at('features', index)}: the column `{shown}` comes from {owners[shown]} and from"
                     f" {group.file.where}; rename one, or give the group a `prefix`."
                 )
+                continue
             owners[shown] = group.file.where
             columns.append(PageColumn(shown, index, name, kind))
+    problems += _join_problems(definitions, product, entities)
     taken = sorted(set(owners) & set(columns_of_pages()))
-    if taken:
-        raise DefinitionError(f"{owners[taken[0]]}: the column `{taken[0]}` is the suite's own; rename it.")
+    problems += [f"{owners[name]}: the column `{name}` is the suite's own; rename it." for name in taken]
     valid_until = product.header.valid_until
-    if valid_until is not None and valid_until not in {column.name for column in columns}:
-        raise DefinitionError(
-            f"{product.yaml_where}: valid_until names `{valid_until}`, which is no column of"
+    if all_known and valid_until is not None and valid_until not in {column.name for column in columns}:
+        problems.append(
+            f"{product.at('valid_until')}: valid_until names `{valid_until}`, which is no column of"
             f" {product.entities.where} or of a feature group."
         )
-    return columns
+    return columns, problems
 
 
-def joined_on(
-    definitions: Definitions, product: Product, use: FeatureUse, entities: Mapping[str, str]
-) -> dict[str, str]:
-    """Give the columns of entities.sql that a feature group is joined on, by the group's key columns.
+def _join_problems(definitions: Definitions, product: Product, entities: Mapping[str, str]) -> list[str]:
+    """Find columns that feature groups are joined on, and that entities.sql lacks."""
+    return [
+        f"{product.at('features', index, 'on', key)}: the feature group `{use.group}` is joined on `{column}`, which is"
+        f" no column of {product.entities.where}; select it there, or map it with `on`."
+        for index, use in enumerate(product.header.features)
+        for key, column in joined_on(definitions, use).items()
+        if column not in entities
+    ]
 
-    Raises
-    ------
-    DefinitionError
-        If entities.sql lacks one.
-    """
-    found = {key: use.on.get(key, key) for key in definitions.groups[use.group].key}
-    for column in found.values():
-        if column not in entities:
-            raise DefinitionError(
-                f"{product.yaml_where}: the feature group `{use.group}` is joined on `{column}`, which is no"
-                f" column of {product.entities.where}; select it there, or map it with `on`."
-            )
-    return found
+
+def joined_on(definitions: Definitions, use: FeatureUse) -> dict[str, str]:
+    """Give the columns of entities.sql that a feature group is joined on, by the group's key columns."""
+    return {key: use.on.get(key, key) for key in definitions.groups[use.group].key}

@@ -81,6 +81,10 @@ class PageSettings(Strict):
             Grid.parse(self.cron, self.zone)
         except DefinitionError as error:
             raise ValueError(str(error).rstrip(".")) from error
+        return self
+
+    @model_validator(mode="after")
+    def _since_has_no_zone(self) -> Self:
         if self.since.tzinfo is not None:
             raise ValueError("`since` is an instant in UTC and bears no zone; write for example 2013-01-08")
         return self
@@ -164,7 +168,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Product:
-    """One product with its queries. `yaml_where` is its product.yaml as shown to people."""
+    """One product with its queries. `yaml_where` is its product.yaml as shown to people; `lines` those of its keys."""
 
     name: str
     yaml_where: str
@@ -173,6 +177,13 @@ class Product:
     label: CheckedQuery
     files: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
+    lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False)
+
+    def at(self, *path: str | int) -> str:
+        """Give the place of a key of product.yaml as it is shown to people: file and line, where it has one."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return f"{self.yaml_where}:{self.lines[path]}" if path in self.lines else self.yaml_where
 
     @property
     def keys(self) -> tuple[str, ...]:

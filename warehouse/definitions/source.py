@@ -24,10 +24,12 @@ class SourceHeader(Strict):
 
     description: str
     key: list[str] = Field(min_length=1)
-    known_at: str
+    known_at: str = ""
     owner: str | None = None
     files: str | list[str] | None = None
     loader: str | None = None
+    product: str | None = None
+    as_if_on_time: bool = False
     requires: str | None = None
     restated_at: str | None = None
     withdrawn: str | None = None
@@ -40,8 +42,27 @@ class SourceHeader(Strict):
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
-        if (self.files is None) == (self.loader is None):
-            raise ValueError("give either `files` (paths, globs or package:NAME/PATH) or `loader`, and not both")
+        if sum(origin is not None for origin in (self.files, self.loader, self.product)) != 1:
+            raise ValueError(
+                "give one of `files` (paths, globs or package:NAME/PATH), `loader` and `product`, and no other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _says_when_facts_were_known(self) -> Self:
+        if self.product is None and not self.known_at:
+            raise ValueError("the key `known_at` is missing: say when a fact could first have been known")
+        return self
+
+    @model_validator(mode="after")
+    def _publications_say_it_themselves(self) -> Self:
+        if self.product is None and self.as_if_on_time:
+            raise ValueError("`as_if_on_time` is for a source of a `product`'s publications")
+        if self.product is not None and (self.known_at or self.restated_at or self.withdrawn):
+            raise ValueError(
+                "a source of a `product`'s publications has no `known_at`, `restated_at` or `withdrawn`: a prediction"
+                " is known when it is published, and restated when its page is published again"
+            )
         return self
 
     @model_validator(mode="after")
@@ -65,6 +86,18 @@ class Source:
     def key(self) -> tuple[str, ...]:
         """The columns that name a fact."""
         return tuple(self.header.key)
+
+    @property
+    def known_at(self) -> str:
+        """When a fact could first have been known: SQL over the columns of the SELECT."""
+        if self.header.product is None:
+            return self.header.known_at
+        return "as_of" if self.header.as_if_on_time else "published_at"
+
+    @property
+    def restated_at(self) -> str | None:
+        """When a changed row became known: SQL over the columns of the SELECT; None: when it was taken in."""
+        return self.header.restated_at if self.header.product is None else "published_at"
 
     @property
     def promises_watermark(self) -> bool:
@@ -98,9 +131,10 @@ class Source:
         return fingerprint_of(
             self.query.fingerprint,
             header.key,
-            header.known_at,
-            header.restated_at,
+            self.known_at,
+            self.restated_at,
             header.withdrawn,
             arrives_within_s,
             header.rules,
+            *([header.product, header.as_if_on_time] if header.product else []),
         )

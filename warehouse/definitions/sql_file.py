@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from warehouse.definitions.yaml_text import validate
+from warehouse.definitions.yaml_text import read_yaml, validate
 
 HeaderT = TypeVar("HeaderT", bound=BaseModel)
 
@@ -45,6 +45,10 @@ class SqlFile:
         blank = "\n" * self.text[: end + 2].count("\n") if self.header else ""
         body = self.text[end + 2 :] if self.header else self.text
         return (blank + body).rstrip().removesuffix(";").rstrip()
+
+    def at(self, *path: str | int) -> str:
+        """Give the place of a key of the header as it is shown to people: file and line."""
+        return f"{self.where}:{read_yaml(self.header, self.where, self.header_line).line_of(path)}"
 
 
 def read_sql_file(path: Path, root: Path, problems: list[str]) -> SqlFile | None:

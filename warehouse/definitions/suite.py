@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +20,7 @@ from warehouse.definitions.product import (
 )
 from warehouse.definitions.source import SYSTEM_COLUMNS, Source, SourceHeader
 from warehouse.definitions.sql_file import SqlFile, read_header, read_sql_file, split_header
-from warehouse.definitions.yaml_text import validate
+from warehouse.definitions.yaml_text import YamlText, read_yaml, validate
 from warehouse.errors import DefinitionError, NotFoundError, QueryRefused
 from warehouse.lake.registry import columns_of_pages, views_of_products
 from warehouse.queries.checked_query import CheckedQuery, check_expression, check_query, fingerprint_of
@@ -50,21 +50,28 @@ class Definitions:
         """Give a source, or say which there are."""
         return _named(self.sources, name, "source", "sql/sources")
 
+    def group(self, name: str) -> FeatureGroup:
+        """Give a feature group, or say which there are."""
+        return _named(self.groups, name, "feature group", "sql/features")
+
     def groups_of(self, product: Product) -> list[FeatureGroup]:
         """Give the feature groups that a product needs, each after those that it reads."""
+        read = sorted(product.entities.tables & self.groups.keys())
+        return self.ordered_groups([*read, *(use.group for use in product.header.features)])
+
+    def ordered_groups(self, names: Iterable[str]) -> list[FeatureGroup]:
+        """Give feature groups, and those that they read, each after those that it reads."""
         ordered: dict[str, FeatureGroup] = {}
 
         def visit(name: str) -> None:
-            group = self.groups[name]
+            group = self.group(name)
             if name not in ordered:
                 for table in sorted(group.query.tables & self.groups.keys()):
                     visit(table)
                 ordered[name] = group
 
-        for name in sorted(product.entities.tables & self.groups.keys()):
+        for name in names:
             visit(name)
-        for use in product.header.features:
-            visit(use.group)
         return list(ordered.values())
 
     def sources_of(self, product: Product) -> list[Source]:
@@ -100,6 +107,14 @@ class Definitions:
         sources = {source.name: source.fingerprint for source in read}
         promises = [{source.name: source.promise} for source in read if source.promises_watermark]
         return fingerprint_of(product.label.fingerprint, product.keys, sources, *promises)
+
+    def label_definition(self, product: Product) -> str:
+        """Hash what a label of this product means, and its kind: what stored labels and versions bear.
+
+        That of a binary label is `label_fingerprint`, which lakes made before kinds were hashed have.
+        """
+        plain, kind = self.label_fingerprint(product), product.header.label.kind
+        return plain if kind == "binary" else fingerprint_of(plain, kind)
 
     def texts_of(self, product: Product) -> dict[str, str]:
         """Give the text of every file that bears on a product's pages, by its path in the suite."""
@@ -142,18 +157,21 @@ def load_definitions(root: Path) -> Definitions:
     names = {path.stem for path in files} | sources.keys()
     groups = _load_each(root, "sql/features/[!.]*.sql", problems, functools.partial(_read_group, names=names))
     products: dict[str, Product] = {}
-    for path in sorted((root / "sql/products").glob("[!.]*/product.yaml")):
+    paths = sorted((root / "sql/products").glob("[!.]*/product.yaml"))
+    for path in paths:
         product = _read_product(path, root, problems, set(sources), {p.stem for p in files})
         if product is not None:
             products[product.name] = product
-    problems += _taken_names(root, products)
+    problems += _taken_names(root, {path.parent.name for path in paths})
+    problems += _uses(products, groups)
+    problems += _products_of_sources(sources, {path.parent.name for path in paths})
     problems += _cycles(groups)
     if problems:
         raise DefinitionError(problems)
     return Definitions(root, sources, groups, products)
 
 
-def _taken_names(root: Path, products: Mapping[str, Product]) -> list[str]:
+def _taken_names(root: Path, products: Collection[str]) -> list[str]:
     """Find names that something else bears: in a sandbox, or among the tables that applications query.
 
     Files are gone by, not what was read of them: a group that bears its source's name cannot read it.
@@ -172,8 +190,9 @@ def _taken_names(root: Path, products: Mapping[str, Product]) -> list[str]:
         problems.append(f"sql/sources/{ASIDE}.sql: `rejects.{ASIDE}` lists files that were set aside; rename this.")
     views = {f"{name}_{ending}": name for name in products for ending in views_of_products()}
     problems += [
-        f"{product.yaml_where}: `{name}` is a view of the product {views[name]} already; rename one of the two."
-        for name, product in products.items()
+        f"sql/products/{name}/product.yaml: `{name}` is a view of the product {views[name]} already; rename one of"
+        " the two."
+        for name in sorted(products)
         if name in views
     ]
     return problems
@@ -216,7 +235,7 @@ def _read_source(name: str, file: SqlFile, problems: list[str]) -> Source | None
     if header is None or query is None:
         return None
     named = {
-        "known_at": header.known_at,
+        "known_at": header.known_at or None,
         "restated_at": header.restated_at,
         "withdrawn": header.withdrawn,
         "watermark": header.watermark,
@@ -225,12 +244,12 @@ def _read_source(name: str, file: SqlFile, problems: list[str]) -> Source | None
     expressions |= {f"rules.{rule}": text for rule, text in header.rules.items()}
     for key, text in expressions.items():
         try:
-            check_expression(text, f"{file.where}: `{key}`")
+            check_expression(text, f"{file.at(*key.split('.', 1))}: `{key}`")
         except QueryRefused as error:
             problems.extend(error.problems)
     taken = [column for column in header.key if column in SYSTEM_COLUMNS]
     if taken:
-        problems.append(f"{file.where}: the key has {taken}, which the suite adds itself; choose other columns.")
+        problems.append(f"{file.at('key')}: the key has {taken}, which the suite adds itself; choose other columns.")
     return Source(name, file, header, query)
 
 
@@ -255,6 +274,8 @@ def _read_product(path: Path, root: Path, problems: list[str], sources: set[str]
         return None
     text = path.read_text(encoding="utf-8")
     header = validate(ProductHeader, text, where, problems)
+    yaml = read_yaml(text, where)
+    problems += _product_problems(yaml, where, groups)
     files = {where: text}
     queries: dict[str, CheckedQuery | None] = {}
     # A feature group is of one instant, $as_of; label and checks see the sources at another, or beside the page.
@@ -278,11 +299,10 @@ def _read_product(path: Path, root: Path, problems: list[str], sources: set[str]
     files |= {check.file.where: check.file.text for check in checks.values()}
     if header is None or queries.get("entities") is None or queries.get("label") is None:
         return None
-    problems += _product_problems(header, where, groups)
     entities, label = queries["entities"], queries["label"]
     assert entities is not None
     assert label is not None
-    return Product(directory.name, where, header, entities, label, files, tuple(checks.values()))
+    return Product(directory.name, where, header, entities, label, files, tuple(checks.values()), yaml.lines)
 
 
 def _read_check(name: str, file: SqlFile, problems: list[str], sources: set[str]) -> Check | None:
@@ -291,33 +311,67 @@ def _read_check(name: str, file: SqlFile, problems: list[str], sources: set[str]
     return Check(name, file, header, query) if header and query else None
 
 
-def _product_problems(header: ProductHeader, where: str, groups: set[str]) -> list[str]:
+def _product_problems(yaml: YamlText, where: str, groups: set[str]) -> list[str]:
+    """Find names in product.yaml that do not go, whether the rest of it is right or not."""
+    data = yaml.data if isinstance(yaml.data, dict) else {}
     problems = []
-    for use in header.features:
-        if use.group not in groups:
-            near = difflib.get_close_matches(use.group, sorted(groups), n=1)
+    features, keys = (data[key] if isinstance(data.get(key), list) else [] for key in ("features", "keys"))
+    for number, use in enumerate(features):
+        name = use.get("group") if isinstance(use, dict) else use
+        if isinstance(name, str) and name not in groups:
+            near = difflib.get_close_matches(name, sorted(groups), n=1)
             hint = f" Did you mean `{near[0]}`?" if near else ""
-            problems.append(
-                f"{where}: there is no feature group `{use.group}`.{hint} Add sql/features/{use.group}.sql."
-            )
-    taken = [key for key in header.keys if key in columns_of_pages()]
+            line = yaml.line_of(("features", number, "group"))
+            problems.append(f"{where}:{line}: there is no feature group `{name}`.{hint} Add sql/features/{name}.sql.")
+    taken = [key for key in keys if key in columns_of_pages()]
     if taken:
-        problems.append(f"{where}: the keys have {taken}, which the suite adds itself; name them otherwise.")
+        line = yaml.line_of(("keys",))
+        problems.append(f"{where}:{line}: the keys have {taken}, which the suite adds itself; name them otherwise.")
+    return problems
+
+
+def _products_of_sources(sources: Mapping[str, Source], products: Collection[str]) -> list[str]:
+    """Find sources of a product's publications that name no product."""
+    return [
+        f"{source.file.at('product')}: there is no product `{source.header.product}`; there is:"
+        f" {', '.join(sorted(products)) or 'none'}."
+        for source in sources.values()
+        if source.header.product is not None and source.header.product not in products
+    ]
+
+
+def _uses(products: Mapping[str, Product], groups: Mapping[str, FeatureGroup]) -> list[str]:
+    """Find columns that `on:` maps, and that are no key columns of their group: nothing would be joined on them."""
+    problems = []
+    for product in products.values():
+        for number, use in enumerate(product.header.features):
+            group = groups.get(use.group)
+            for key in use.on if group else ():
+                assert group is not None
+                if key not in group.key:
+                    at = product.at("features", number, "on", key)
+                    there = ", ".join(group.key)
+                    problems.append(f"{at}: `on` maps `{key}`, which is no key column of `{use.group}`: {there}.")
     return problems
 
 
 def _cycles(groups: Mapping[str, FeatureGroup]) -> list[str]:
-    """Find feature groups that read each other in a circle."""
+    """Find feature groups that read each other in a circle, each circle once."""
     done: set[str] = set()
+    told: set[frozenset[str]] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> list[str]:
         if name in trail:
-            circle = " -> ".join((*trail[trail.index(name) :], name))
-            return [f"{groups[name].file.where}: feature groups read each other in a circle: {circle}."]
+            circle = trail[trail.index(name) :]
+            if frozenset(circle) in told:
+                return []
+            told.add(frozenset(circle))
+            shown = " -> ".join((*circle, name))
+            return [f"{groups[name].file.where}: feature groups read each other in a circle: {shown}."]
         if name in done or name not in groups:
             return []
         found = [problem for table in sorted(groups[name].query.tables) for problem in visit(table, (*trail, name))]
         done.add(name)
         return found
 
-    return [problem for name in groups for problem in visit(name, ())][:1]
+    return [problem for name in groups for problem in visit(name, ())]

@@ -17,6 +17,8 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from warehouse.definitions.cross_checks import hidden_mistakes
+
 
 class _Loader(yaml.SafeLoader):
     """Reads YAML's booleans as its version 1.2 has them: `true` and `false`.
@@ -130,9 +132,17 @@ def validate(model: type[ModelT], text: str, where: str, problems: list[str], fi
     try:
         return model.model_validate(data)
     except ValidationError as error:
+        # A missing key has no line, and stands where it would; the names of union members stand nowhere.
+        places = {item["loc"] for item in error.errors()}
+        places |= {_known_path(loc, parsed.lines) for loc in places}
         for item in error.errors():
             line = parsed.line_of(_known_path(item["loc"], parsed.lines))
             problems.append(f"{where}:{line}: {_sentence(model, dict(item))}")
+        for path, message in hidden_mistakes(model, data, places):
+            name = ".".join(map(str, path)) or "the file"
+            sentence = f"{where}:{parsed.line_of(path)}: `{name}`: {message}."
+            if sentence not in problems:
+                problems.append(sentence)
         return None
 
 

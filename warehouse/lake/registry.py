@@ -169,7 +169,8 @@ _LEDGER = (
           product="product", person=("wrong_row",)),
     Table("ledger", "definitions", "the text of a set of definitions, by its hash", "the first that uses it",
           Kept.FOR_GOOD, _columns("""definitions VARCHAR; product VARCHAR; recorded_at TIMESTAMP
-              files MAP(VARCHAR, VARCHAR); derivations MAP(VARCHAR, BIGINT)"""), product="product"),
+              files MAP(VARCHAR, VARCHAR); derivations MAP(VARCHAR, BIGINT)
+              page_columns MAP(VARCHAR, VARCHAR)"""), product="product"),
     Table("ledger", "grids", "a product's page grid, from an instant on", "the first page's after a change",
           Kept.FOR_GOOD,
           _columns("product VARCHAR; cron VARCHAR; zone VARCHAR; since TIMESTAMP; recorded_at TIMESTAMP"),
@@ -181,7 +182,8 @@ _LEDGER = (
               metrics MAP(VARCHAR, DOUBLE); libraries MAP(VARCHAR, VARCHAR); artifact VARCHAR; sha256 VARCHAR
               scorer VARCHAR; scorer_reason VARCHAR; trained_by VARCHAR; reason VARCHAR; parent VARCHAR
               pipeline VARCHAR; threads BIGINT; platform VARCHAR; rows_hash VARCHAR; validation VARCHAR
-              importance MAP(VARCHAR, DOUBLE); cost MAP(VARCHAR, DOUBLE)"""),
+              importance MAP(VARCHAR, DOUBLE); cost MAP(VARCHAR, DOUBLE); feature_types MAP(VARCHAR, VARCHAR)
+              label_kind VARCHAR; label_definition VARCHAR"""),
           product="product", person=("trained_by", "reason")),
     Table("ledger", "promotions", "which version writes pages, from an as_of on", "the decision's", Kept.FOR_GOOD,
           _columns("""product VARCHAR; version VARCHAR; effective_from TIMESTAMP; promoted_at TIMESTAMP

@@ -25,6 +25,13 @@ def is_related(kind: str, other: str) -> bool:
     return kind == other or _is_wider(kind, other) or _is_wider(other, kind)
 
 
+def drop_if_of_another_type(commit: Commit, schema: str, table: str, column: str, kind: str) -> None:
+    """Drop a table, inside a commit, whose column has another type than this; what it held is to be made again."""
+    there = table_columns(commit.connection, schema, table).get(column)
+    if there is not None and there != kind:
+        commit.execute(f"DROP TABLE {quote(schema)}.{quote(table)}")
+
+
 def ensure_table(commit: Commit, schema: str, table: str, columns: dict[str, str]) -> bool:
     """Make a table, add the columns that it lacks, and widen those that have become wider.
 

@@ -129,7 +129,7 @@ class WrongRow:
 
 @dataclass(frozen=True)
 class DefinitionsRecord:
-    """The text of a set of definitions, by the hash that pages and models bear."""
+    """The text of a set of definitions, by the hash that pages and models bear; and the columns of such pages."""
 
     TABLE: ClassVar[str] = "definitions"
     definitions: str
@@ -137,6 +137,7 @@ class DefinitionsRecord:
     recorded_at: datetime
     files: dict[str, str]
     derivations: dict[str, int] = field(default_factory=dict)
+    page_columns: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,9 @@ class ModelRecord:
     validation: str | None = None
     importance: dict[str, float] = field(default_factory=dict)
     cost: dict[str, float] = field(default_factory=dict)
+    feature_types: dict[str, str] = field(default_factory=dict)
+    label_kind: str | None = None
+    label_definition: str | None = None
 
 
 @dataclass(frozen=True)
@@ -377,11 +381,7 @@ def promotions(connection: duckdb.DuckDBPyConnection, product: str) -> list[Prom
 
 def rollbacks(connection: duckdb.DuckDBPyConnection, product: str) -> dict[datetime, Rollback]:
     """Read the newest rollback of each page of a product. It stands if no publication has followed it."""
-    if not table_columns(connection, "ledger", Rollback.TABLE):
-        return {}
-    names = [spec.name for spec in fields(Rollback)]
-    rows = connection.execute(system_sql("ledger/rollbacks", columns=", ".join(names)), [product]).fetchall()
-    return {rollback.as_of: rollback for rollback in (Rollback(*row) for row in rows)}
+    return {one.as_of: one for one in records_of(connection, Rollback, "ledger/rollbacks", [product])}
 
 
 def model_in_effect(promotions: Sequence[Promotion], as_of: datetime) -> str | None:

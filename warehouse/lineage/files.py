@@ -83,10 +83,12 @@ def _declared(node: exp.Struct) -> dict[str, str]:
     return {part.this.name: part.expression.name for part in node.expressions if isinstance(part, exp.PropertyEQ)}
 
 
-def label_of(files: str, header_files: str | list[str] | None, loader: str | None) -> str:
+def label_of(files: str, header_files: str | list[str] | None, loader: str | None, product: str | None = None) -> str:
     """Name what a reader reads as people know it: the path in the source's header, or its loader."""
     if loader is not None:
         return f"loader:{loader}"
+    if product is not None:
+        return f"product:{product}"
     if isinstance(header_files, str):
         return header_files if files.startswith("$files") else files
     listed = header_files or []

@@ -58,7 +58,6 @@ class _Product:
 
     def _page(self) -> None:
         product, where = self.product, self.product.entities.where
-        entities = self.bound.columns["entities", product.name]
         rows = self._node("page", ROWS)
         self._add(self._node("entities", ROWS), rows, "rows", where)
         for key in product.keys:
@@ -71,7 +70,7 @@ class _Product:
             use = product.header.features[column.use]
             self._add(Node("group", use.group, column.column), target, "value")
             self._add(Node("group", use.group, ROWS), target, "rows")
-            for key, on in joined_on(self.definitions, product, use, entities).items():
+            for key, on in joined_on(self.definitions, use).items():
                 self._add(Node("group", use.group, key), target, "join")
                 self._add(self._node("entities", on), target, "join")
         valid_until = self._node("page", "valid_until")

@@ -88,19 +88,25 @@ def _replace(
 
 
 def record_definitions(
-    commit: Commit, product: Product, fingerprint: str, definitions: Definitions, now: datetime
+    commit: Commit,
+    product: Product,
+    fingerprint: str,
+    definitions: Definitions,
+    now: datetime,
+    page_columns: Mapping[str, str] | None = None,
 ) -> None:
     """Keep the text of a product's definitions, which facts they read, and its page grid, if the ledger has them not.
 
-    `fingerprint` is the one that the pages or the model bear.
+    `fingerprint` is the one that the pages or the model bear; `page_columns` are the columns of feature pages made
+    under these definitions, with their types, where they are known.
     """
     records: list[Record] = []
     known = commit.execute("SELECT 1 FROM ledger.definitions WHERE definitions = $1 LIMIT 1", [fingerprint])
     if known.fetchone() is None:
         facts = source_facts(commit.connection, definitions.sources_behind(product))
         read = {name: found.derivation for name, found in facts.items()}
-        texts = definitions.texts_of(product)
-        ledger.append(commit, [DefinitionsRecord(fingerprint, product.name, now, texts, read)])
+        texts, columns = definitions.texts_of(product), dict(page_columns or {})
+        ledger.append(commit, [DefinitionsRecord(fingerprint, product.name, now, texts, read, columns)])
     pages = product.header.pages
     row = commit.execute(system_sql("ledger/newest_grid"), [product.name]).fetchone()
     if row != (pages.cron, pages.zone, pages.since):

@@ -126,8 +126,11 @@ def check_query(
 
 
 def check_expression(text: str, where: str) -> None:
-    """Check one scalar SQL expression of a header (`known_at`, a rule) by the same rules, over no table."""
-    check_query(f"SELECT ({text}\n) FROM delivery", where, tables={"delivery"}, parameters=())
+    """Check one scalar SQL expression of a header (`known_at`, a rule) at a line that `where` names, over no table."""
+    try:
+        check_query(f"SELECT ({text}\n) FROM delivery", "", tables={"delivery"}, parameters=())
+    except QueryRefused as error:
+        raise QueryRefused([f"{where}: {re.sub(r'^:?[0-9]*: ', '', one)}" for one in error.problems]) from error
 
 
 @cache
@@ -144,7 +147,7 @@ def _parse(text: str, where: str) -> dict[str, Any]:
     try:
         statements = connection.extract_statements(text)
     except duckdb.Error as error:
-        raise QueryRefused(f"{where}: {_with_file_line(str(error), text)}") from error
+        raise QueryRefused(_with_file_line(where, str(error), text)) from error
     if len(statements) != 1:
         raise QueryRefused(f"{where}: expected one SELECT, found {len(statements)} statements; keep one.")
     row = connection.execute("SELECT json_serialize_sql($1)", [text]).fetchone()
@@ -158,14 +161,14 @@ def _parse(text: str, where: str) -> dict[str, Any]:
     return node
 
 
-def _with_file_line(message: str, text: str) -> str:
-    """Shorten DuckDB's parser error to its first sentence and the line that it points at."""
+def _with_file_line(where: str, message: str, text: str) -> str:
+    """Shorten DuckDB's parser error to its first sentence, with the line that it points at."""
     first = message.split("\n")[0].removeprefix("Parser Error: ")
     for part in message.split("\n"):
         if part.startswith("LINE "):
             number, _, shown = part.removeprefix("LINE ").partition(":")
-            return f"line {number}: {first} in `{shown.strip()}`"
-    return f"line {text.count(chr(10)) + 1}: {first}"
+            return f"{where}:{number}: {first} in `{shown.strip()}`"
+    return f"{where}:{text.count(chr(10)) + 1}: {first}"
 
 
 def _without_positions(node: Any) -> Any:

@@ -4,5 +4,5 @@
     FROM predictions.{table} AS predictions
     JOIN labels.{table} AS labels USING (as_of, {keys})
     {features}
-    WHERE as_of >= {first} AND as_of < {until} AND NOT hindsight
+    WHERE as_of >= {first} AND as_of < {until} AND NOT hindsight AND {score} IS NOT NULL
 )
