@@ -28,6 +28,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.facts.csv_files",
     "jobs.models",
     "jobs.models.columns",
+    "jobs.models.libraries",
     "jobs.schedule",
     "jobs.schedule.processes",
     "jobs.schedule.decisions",

@@ -11,7 +11,7 @@ import typer
 from pydantic import BaseModel
 
 from jobs.cli import app
-from jobs.models.estimators import ESTIMATORS
+from jobs.models.libraries import ESTIMATORS
 from jobs.models.pipelines import STEPS
 from warehouse.definitions.expect import Expectation, ExpectedRows, Quiet
 from warehouse.definitions.features import FeatureHeader

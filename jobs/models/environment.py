@@ -7,7 +7,12 @@ import platform
 from contextlib import AbstractContextManager
 from typing import Any
 
-_LIBRARIES = ("scikit-learn", "numpy", "scipy", "polars", "pyarrow", "duckdb", "numba", "skops", "lightgbm", "xgboost")
+from jobs.models.libraries import LIBRARIES
+
+_LIBRARIES = (
+    *("polars", "pyarrow", "duckdb", "numba", "skops"),
+    *(name for library in LIBRARIES for name in library.distributions),
+)
 
 
 def library_versions() -> dict[str, str]:

@@ -10,60 +10,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from jobs.models.libraries import ESTIMATORS
 from jobs.models.pipelines import imported, keeps_categories, make_steps
 from warehouse.definitions import Product
 from warehouse.definitions.pipeline import PipelineSettings
 from warehouse.errors import DefinitionError
 
-
-@dataclass(frozen=True)
-class EstimatorSpec:
-    """One registered estimator: where its class is, which labels it is for, and which encoding it needs."""
-
-    path: str
-    kind: Literal["binary", "regression"]
-    encoding: Literal["ordinal", "one_hot"]
-    #: Takes the positions of categorical columns, and needs no order among categories.
-    native_categories: bool = False
-    #: Parameters that it has unless product.yaml gives others.
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-
-
 #: What stands before a registered estimator, unless product.yaml declares a pipeline.
 ENCODINGS = {
     "ordinal": PipelineSettings.model_validate({"categories": ["ordinal"]}),
     "one_hot": PipelineSettings.model_validate({"categories": ["one_hot"], "numbers": ["impute", "standard_scale"]}),
-}
-
-
-def _both(name: str, path: str, encoding: Literal["ordinal", "one_hot"], **more: Any) -> dict[str, EstimatorSpec]:
-    """Register an estimator that comes as a classifier and as a regressor."""
-    return {
-        f"{name}_classifier": EstimatorSpec(f"{path}Classifier", "binary", encoding, **more),
-        f"{name}_regressor": EstimatorSpec(f"{path}Regressor", "regression", encoding, **more),
-    }
-
-
-#: LightGBM and XGBoost need the extra of that name.
-ESTIMATORS: dict[str, EstimatorSpec] = {
-    **_both("hist_gradient_boosting", "sklearn.ensemble:HistGradientBoosting", "ordinal", native_categories=True),
-    **_both("random_forest", "sklearn.ensemble:RandomForest", "ordinal"),
-    **_both("extra_trees", "sklearn.ensemble:ExtraTrees", "ordinal"),
-    **_both("gradient_boosting", "sklearn.ensemble:GradientBoosting", "one_hot"),
-    **_both("lightgbm", "lightgbm:LGBM", "ordinal", defaults={"verbose": -1}),
-    **_both("xgboost", "xgboost:XGB", "ordinal"),
-    **_both("mlp", "sklearn.neural_network:MLP", "one_hot"),
-    "sgd_classifier": EstimatorSpec(
-        "sklearn.linear_model:SGDClassifier", "binary", "one_hot", defaults={"loss": "log_loss"}
-    ),
-    "sgd_regressor": EstimatorSpec("sklearn.linear_model:SGDRegressor", "regression", "one_hot"),
-    "naive_bayes": EstimatorSpec("sklearn.naive_bayes:GaussianNB", "binary", "one_hot"),
-    "logistic_regression": EstimatorSpec("sklearn.linear_model:LogisticRegression", "binary", "one_hot"),
-    "ridge": EstimatorSpec("sklearn.linear_model:Ridge", "regression", "one_hot"),
 }
 
 

@@ -16,6 +16,7 @@ from jobs.facts.replayable import what_is_gone
 from jobs.facts.source_columns import find_columns
 from jobs.models.columns.findings import findings_of
 from jobs.models.columns.requirements import versions_unfit, what_to_do
+from jobs.models.libraries import LIBRARIES
 from jobs.models.versions import model_history
 from jobs.suite import Clock, Suite, almanac_version
 from warehouse.batching.many_pages import ENTITIES
@@ -31,7 +32,9 @@ from warehouse.lineage.binding import Bound, bind_product, bind_suite
 from warehouse.sandbox import Sandbox
 from warehouse.system_sql import literal, system_sql
 
-_PACKAGES = ("duckdb", "polars", "pyarrow", "scikit-learn", "numba", "sqlglot", "skops", "lightgbm", "xgboost")
+_PACKAGES = ("duckdb", "polars", "pyarrow", "numba", "sqlglot", "skops")
+#: What may be lacking: libraries of models that come with an extra each.
+_OPTIONAL = {library.distributions[0] for library in LIBRARIES if library.is_optional}
 _LOW_DISK_BYTES = 1 << 30
 
 
@@ -47,7 +50,7 @@ class Finding:
 def doctor(root: Path, clock: Clock) -> list[Finding]:
     """Look at versions, extensions, definitions and the lake of the suite in `root`."""
     findings = [Finding("almanac", "ok", f"{almanac_version()} on Python {platform.python_version()}")]
-    findings += [_package(name) for name in _PACKAGES]
+    findings += [_package(name) for name in (*_PACKAGES, *(library.distributions[0] for library in LIBRARIES))]
     findings += [_extension(name) for name in REQUIRED]
     free = shutil.disk_usage(root if root.exists() else Path.cwd()).free
     state = "warning" if free < _LOW_DISK_BYTES else "ok"
@@ -95,7 +98,7 @@ def _package(name: str) -> Finding:
     try:
         return Finding(name, "ok", version(name))
     except PackageNotFoundError:
-        optional = name in ("lightgbm", "xgboost")
+        optional = name in _OPTIONAL
         return Finding(name, "ok" if optional else "error", "not installed" + (" (optional)" if optional else ""))
 
 
