@@ -6,6 +6,7 @@ had, so that the last holder of a fact never goes.
 
 from __future__ import annotations
 
+import tempfile
 from datetime import datetime
 from pathlib import Path
 
@@ -37,8 +38,8 @@ def what_is_gone(suite: Suite, source: Source, connection: duckdb.DuckDBPyConnec
     ]
     if not looked_for:
         return None
-    with suite.staging(f"looking-{source.name}") as directory:
-        gone = find_deliveries(suite, source, looked_for, directory).gone
+    with tempfile.TemporaryDirectory() as directory:
+        gone = find_deliveries(suite, source, looked_for, Path(directory)).gone
     if not gone:
         return None
     first = next(iter(gone.values()))
@@ -105,8 +106,8 @@ def _can_go(suite: Suite, name: str, held: HeldFacts, number: int, connection: d
     if source is None or not all(one.columns or not one.rows_read for one in ingestions):
         return False
     deliveries = recorded_deliveries(connection, source)
-    with suite.staging(f"looking-{name}") as directory:
-        return not find_deliveries(suite, source, deliveries, directory).gone
+    with tempfile.TemporaryDirectory() as directory:
+        return not find_deliveries(suite, source, deliveries, Path(directory)).gone
 
 
 def _drop(commit: Commit, name: str, number: int, now: datetime) -> None:
