@@ -22,9 +22,13 @@ from jobs.facts.deliveries import DeliveredFile
 from jobs.facts.reading import Reading, is_of_a_file, read_delivery
 from warehouse.definitions import Source
 from warehouse.errors import DefinitionError, IngestFailed
+from warehouse.facts.watermarks import later
 from warehouse.lake.lake import table_columns
+from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 
+#: The reason of rows that are turned away until their time has come.
+LATER = "known_at is later than the ingestion"
 _ROUNDED = ("FLOAT", "DOUBLE")
 #: Types that Parquet does not keep as they are.
 _UNUSABLE = re.compile(r'^ENUM|"NULL"|HUGEINT|INTERVAL|^BIT|BIGNUM|UNION|\[\d+\]')
@@ -196,6 +200,39 @@ def content_columns(connection: duckdb.DuckDBPyConnection, source: Source) -> di
     return columns
 
 
+def _find_fresh(
+    connection: duckdb.DuckDBPyConnection, source: Source, columns: Mapping[str, str], held: Held, horizon: str
+) -> str:
+    """Make the table `fresh` of the rows that are not held; give the relation of the rows turned away before."""
+    header, listed = source.header, quote_all(columns)
+    for view, statement in (("stored", "ingest/stored"), ("newest", "ingest/newest")):
+        if held.facts:
+            known = ", ".join(
+                quote(c) if c in held.columns else f"NULL::{kind} AS {quote(c)}" for c, kind in columns.items()
+            )
+            extra = {"key": quote_all(source.key), "horizon": horizon} if view == "newest" else {}
+            connection.execute(system_sql(statement, columns=known, facts=held.facts, **extra))
+        else:
+            connection.execute(system_sql("ingest/nothing", view=view, columns=listed))
+    comparable = held.rejects and all(held.reject_columns.get(column) == kind for column, kind in columns.items())
+    rejected = held.rejects if comparable else "(SELECT *, NULL::VARCHAR AS reason FROM newest LIMIT 0)"
+    connection.execute(
+        system_sql(
+            "ingest/fresh",
+            columns=listed,
+            withdrawn=header.withdrawn or "false",
+            stored="stored" if source.restated_at else "newest",
+            rejected=rejected,
+            not_the_value=literal(NOT_THE_VALUE),
+            later=literal(LATER),
+            known_at=source.known_at,
+            restated_at=source.restated_at or "NULL",
+            horizon=horizon,
+        )
+    )
+    return rejected
+
+
 def judge_delivery(
     connection: duckdb.DuckDBPyConnection,
     source: Source,
@@ -215,27 +252,8 @@ def judge_delivery(
         When it reached us (naive UTC): a changed row is known from then on, unless the source says otherwise.
     """
     header, listed = source.header, quote_all(columns)
-    for view, statement in (("stored", "ingest/stored"), ("newest", "ingest/newest")):
-        if held.facts:
-            known = ", ".join(
-                quote(c) if c in held.columns else f"NULL::{kind} AS {quote(c)}" for c, kind in columns.items()
-            )
-            extra = {"key": quote_all(source.key)} if view == "newest" else {}
-            connection.execute(system_sql(statement, columns=known, facts=held.facts, **extra))
-        else:
-            connection.execute(system_sql("ingest/nothing", view=view, columns=listed))
-    comparable = held.rejects and all(held.reject_columns.get(column) == kind for column, kind in columns.items())
-    rejected = held.rejects if comparable else "(SELECT *, NULL::VARCHAR AS reason FROM newest LIMIT 0)"
-    connection.execute(
-        system_sql(
-            "ingest/fresh",
-            columns=listed,
-            withdrawn=header.withdrawn or "false",
-            stored="stored" if source.restated_at else "newest",
-            # A row that now says NULL itself is another than one that was refused for the cell.
-            rejected=f"{rejected} WHERE NOT contains(reason, {literal(NOT_THE_VALUE)})",
-        )
-    )
+    horizon = timestamp_literal(later(ingested_at, header.clock_skew))
+    rejected = _find_fresh(connection, source, columns, held, horizon)
     rules = [f"CASE WHEN NOT ({rule}) THEN {literal(title)} END" for title, rule in header.rules.items()]
     connection.execute(
         system_sql(
@@ -245,6 +263,8 @@ def judge_delivery(
             broken_rules=f"nullif(concat_ws('; ', {', '.join(rules)}), '')" if rules else "NULL",
             key=quote_all(source.key),
             same_key=" AND ".join(f"numbered.{quote(key)} = newest.{quote(key)}" for key in source.key),
+            horizon=horizon,
+            later=literal(LATER),
             key_is_null=" OR ".join(f"{quote(key)} IS NULL" for key in source.key),
         ),
         {"ingested_at": ingested_at},
@@ -255,6 +275,19 @@ def judge_delivery(
         connection.execute(system_sql("ingest/counts")).fetchone() or ()
     )
     return Counts(read, new, restated, withdrawn, rejected, first, last)
+
+
+def due_ingestions(
+    connection: duckdb.DuckDBPyConnection, source: Source, table: str, ingested_at: datetime
+) -> set[int]:
+    """Give the ingestions of which rows were turned away as known too late, and could be taken in now."""
+    header = source.header
+    fragments = {"known_at": source.known_at, "restated_at": source.restated_at or "NULL", "later": literal(LATER)}
+    query = system_sql("ingest/due", table=quote(table), **fragments)
+    try:
+        return {row[0] for row in connection.execute(query, [later(ingested_at, header.clock_skew)]).fetchall()}
+    except duckdb.Error:  # There are no rejects, or what they lack is needed to tell.
+        return set()
 
 
 def stage_judged(

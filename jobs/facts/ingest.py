@@ -25,6 +25,7 @@ from jobs.facts.deliveries import DeliveredFile, find_files
 from jobs.facts.derive import Derived, derive
 from jobs.facts.fact_tables import (
     Judged,
+    due_ingestions,
     held_in_lake,
     judge_delivery,
     read_and_judge,
@@ -188,7 +189,7 @@ class _SourceIngestion:
             there = files = next_publications(self.connection, self.source, facts.derivation, self.directory)
         else:
             there = find_files(self.source, self.suite.root, self.directory)
-            files = self._pending(there, facts.derivation)
+            files = self._pending(there, facts)
         if files:
             self._look_at([file for file in there if file not in files])
             self._take_in_new(files, facts, meter)
@@ -250,13 +251,18 @@ class _SourceIngestion:
             done = self._take_in(judged, delivery.files, facts, meter, delivery.ingested_at, place)
             self.caught_up.append(done)
 
-    def _pending(self, files: list[DeliveredFile], derivation: int) -> list[DeliveredFile]:
+    def _pending(self, files: list[DeliveredFile], facts: SourceFacts) -> list[DeliveredFile]:
         """Leave out files taken in before, or forgotten. A list of files is one delivery, read whole if any is new."""
         aside = files_aside(self.connection, self.source.name, forgotten=True)
-        rows = self.connection.execute(system_sql("ingest/known_files"), [self.source.name, derivation]).fetchall()
-        known = {sha256 for sha256, _ in rows} | {file.sha256 for file in aside if file.forgotten_at is not None}
+        rows = self.connection.execute(
+            system_sql("ingest/known_files"), [self.source.name, facts.derivation]
+        ).fetchall()
+        due = due_ingestions(self.connection, self.source, facts.table, self.suite.clock())
+        known = {sha256 for sha256, _, last in rows if last not in due} | {
+            file.sha256 for file in aside if file.forgotten_at is not None
+        }
         # Files of no bytes hash alike, and each is a delivery.
-        seen = {path for _, path in rows}
+        seen = {path for _, path, _ in rows}
         new = [file for file in files if file.sha256 not in known or (file.bytes == 0 and file.path not in seen)]
         return new if not isinstance(self.source.header.files, list) else files if new else []
 

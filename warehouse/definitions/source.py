@@ -34,6 +34,7 @@ class SourceHeader(Strict):
     restated_at: str | None = None
     withdrawn: str | None = None
     arrives_within: Duration = timedelta(0)
+    clock_skew: Duration = timedelta(days=1)
     expect: Expectation | None = None
     watermark: str | None = None
     query_timeout: Duration = QUERY_TIMEOUT

@@ -7,7 +7,7 @@ FROM (
         row_number() OVER (PARTITION BY source, {derivation} ORDER BY ingest_id) AS nth,
         max({derivation}) OVER (PARTITION BY source) = {derivation} AS is_newest
     FROM ledger.ingestions
-    WHERE max_known_at IS NOT NULL
+    WHERE isfinite(max_known_at)
 )
 WHERE nth > 1 AND is_newest
 GROUP BY source

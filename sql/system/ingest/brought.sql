@@ -5,8 +5,16 @@ SELECT
     count(*) FILTER (nth = 1 AND NOT withdrawn),
     count(*) FILTER (nth > 1 AND NOT withdrawn),
     count(*) FILTER (withdrawn),
-    min(known_at),
-    max(known_at)
+    CASE
+        WHEN min(known_at) < TIMESTAMP '0001-01-01' THEN TIMESTAMP '0001-01-01'
+        WHEN min(known_at) > TIMESTAMP '9999-12-31' THEN TIMESTAMP '9999-12-31'
+        ELSE min(known_at)
+    END,
+    CASE
+        WHEN max(known_at) < TIMESTAMP '0001-01-01' THEN TIMESTAMP '0001-01-01'
+        WHEN max(known_at) > TIMESTAMP '9999-12-31' THEN TIMESTAMP '9999-12-31'
+        ELSE max(known_at)
+    END
 FROM (
     SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY known_at, ingest_id) AS nth
     FROM temp.derived

@@ -1,6 +1,7 @@
 -- Each fresh row with the instant at which it became known, what it is (new, restated or withdrawn), and why
 -- it is rejected, if it is. A changed row is known from its restated_at, or else from now; a first one from
--- its declared known_at. Two different rows for one key at one instant cannot both be right.
+-- its declared known_at. Two different rows for one key at one instant cannot both be right, and nothing is known
+-- later than it reached us, but for what clocks differ by.
 CREATE OR REPLACE TEMP TABLE judged AS
 WITH dated AS (
     SELECT
@@ -41,6 +42,9 @@ SELECT
         "almanac: broken",
         CASE WHEN {key_is_null} THEN 'a key column is NULL' END,
         CASE WHEN "almanac: declared" IS NULL AND NOT "almanac: withdrawn" THEN 'known_at is NULL' END,
+        CASE WHEN "almanac: known_at" NOT BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.999999'
+            THEN 'known_at is not within the years 1 to 9999'
+            WHEN "almanac: known_at" > {horizon} THEN {later} END,
         CASE WHEN "almanac: twins" > 1 THEN 'the delivery has different rows for this key' END,
         CASE WHEN "almanac: restated" <= "almanac: before"
             THEN 'restated_at is not after the version that it restates' END

@@ -3,7 +3,11 @@ SELECT
     source,
     sum(rows_new + rows_restated + rows_withdrawn)::BIGINT,
     sum(rows_rejected)::BIGINT,
-    max(max_known_at),
+    CASE
+        WHEN max(max_known_at) < TIMESTAMP '0001-01-01' THEN TIMESTAMP '0001-01-01'
+        WHEN max(max_known_at) > TIMESTAMP '9999-12-31' THEN TIMESTAMP '9999-12-31'
+        ELSE max(max_known_at)
+    END,
     max(ingested_at)
 FROM (
     SELECT *, max({derivation}) OVER (PARTITION BY source) = {derivation} AS is_newest

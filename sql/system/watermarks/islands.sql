@@ -6,7 +6,7 @@ WITH slices AS (
     SELECT ingest_id, min(known_at) AS first, max(known_at) AS last
     FROM {source} AS facts
     JOIN ledger.ingestions USING (ingest_id)
-    WHERE ingest_id <= {ingest_id} AND known_at < ingested_at
+    WHERE ingest_id <= {ingest_id} AND known_at < ingested_at AND known_at >= TIMESTAMP '0001-01-01'
     GROUP BY ingest_id, epoch_us(known_at) // {slice}
 ),
 marked AS (
