@@ -197,8 +197,8 @@ def test_what_a_model_was_trained_on_stays(trained: Suite) -> None:
 
 
 def test_a_run_under_way_keeps_the_state_that_it_reads(nine_days: Suite) -> None:
-    query = "SELECT * FROM lake.predictions.late_order ORDER BY ALL"
     with nine_days.staging("under-way"), Sandbox(nine_days.lake) as sandbox:
+        query = f"SELECT * FROM {sandbox.catalogue}.predictions.late_order ORDER BY ALL"
         read = sandbox.cursor().execute(query).fetchall()
         suite = made_again(nine_days, 3)
         for hours in (2, 4):
