@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from jobs.cli import app
 from jobs.models.libraries import ESTIMATORS
 from jobs.models.pipelines import STEPS
+from warehouse.definitions.delivery import DeliverySettings
 from warehouse.definitions.expect import Expectation, ExpectedRows, Quiet
 from warehouse.definitions.features import FeatureHeader
 from warehouse.definitions.gates import Bound, GateSettings, NotWorse, SegmentBound
@@ -45,6 +46,7 @@ def commands(group: Any, before: str = "") -> dict[str, Any]:
 COMMANDS = commands(typer.main.get_command(app))
 MODELS: list[type[BaseModel]] = [
     SourceHeader,
+    DeliverySettings,
     Expectation,
     ExpectedRows,
     Quiet,

@@ -10,6 +10,7 @@
         ├── IngestFailed       a delivery could not be read as its source declares it
         │   ├── FileRefused    what a file holds is not what its source says it is
         │   ├── NotInstalled   the package that holds a source's files is not there
+        │   ├── DeliveryRefused  a delivery that may lack facts by mistake; nothing of it was taken in
         │   └── FilesSetAside  files could not be read; everything else was taken in
         ├── ScoringFailed      the model refused the rows it was given
         └── PublishFailed      the commit did not take place; the earlier page stays
@@ -75,14 +76,23 @@ class NotInstalled(IngestFailed):
     """The package that holds a source's files is not installed; the message says what to install."""
 
 
-class FilesSetAside(IngestFailed):
-    """Files could not be read and are set aside; `results` are of everything else, which was taken in."""
+class DeliveryRefused(IngestFailed):
+    """Complete deliveries may lack facts by mistake, and nothing of them was taken in; `results` are of all else."""
 
-    def __init__(self, files: Sequence[str], results: Sequence[Any]) -> None:
+    def __init__(self, refused: Sequence[str], results: Sequence[Any]) -> None:
+        self.results = results
+        super().__init__("\n".join(refused))
+
+
+class FilesSetAside(IngestFailed):
+    """Files could not be read and are set aside; `results` are of everything else. `refused` are deliveries besides."""
+
+    def __init__(self, files: Sequence[str], results: Sequence[Any], refused: Sequence[str] = ()) -> None:
         self.results = results
         what = "1 file is" if len(files) == 1 else f"{len(files)} files are"
+        rest = "the rest" if refused else "everything else"
         super().__init__(
-            "\n".join([f"{what} set aside, and everything else was taken in:", *files])
+            "\n".join([*refused, f"{what} set aside, and {rest} was taken in:", *files])
             + "\nCorrect the file or its source's SELECT and run `almanac ingest` again, or leave it alone with"
             ' `almanac ingest --forget FILE`. They are listed by: almanac query "FROM rejects.files"'
         )

@@ -40,6 +40,10 @@ def ingest(
         bool,
         typer.Option("--keep-gone", help="Keep facts of files that are gone where their source's definition changed."),
     ] = False,
+    withdraw: Annotated[
+        int | None,
+        typer.Option("--withdraw", metavar="N", help="Let a complete delivery withdraw the N facts that it lacks."),
+    ] = None,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -58,18 +62,20 @@ def ingest(
     from jobs.facts.ingest import ingest as run
     from jobs.facts.set_aside import forget_file
     from jobs.pages.outcomes import settle_where_possible
-    from warehouse.errors import FilesSetAside
+    from warehouse.errors import DeliveryRefused, FilesSetAside, UsageError
     from warehouse.facts.promises import broken_promises
 
+    if withdraw is not None and len(sources or ()) != 1:
+        raise UsageError("--withdraw goes with the name of one source, as in: almanac ingest orders --withdraw 12")
     opened = the_suite()
     if forget is not None:
         typer.echo(f"{forget_file(opened, forget).path} is left alone from now on, unless what is in it changes.")
         return
-    aside: FilesSetAside | None = None
+    failed: FilesSetAside | DeliveryRefused | None = None
     try:
-        results = run(opened, sources or (), console.listener(), Way(keep_gone=keep_gone, dry_run=dry_run))
-    except FilesSetAside as error:
-        results, aside = list(error.results), error
+        results = run(opened, sources or (), console.listener(), Way(keep_gone, dry_run, withdraw))
+    except (FilesSetAside, DeliveryRefused) as error:
+        results, failed = list(error.results), error
     if not dry_run:
         settle_where_possible(opened, console.listener())
     _print_ingested(results, as_json=as_json, dry_run=dry_run)
@@ -77,8 +83,8 @@ def ingest(
         looked_at = [opened.definitions.source(result.source) for result in results]
         for broken in broken_promises(connection, looked_at, opened.clock()):
             typer.echo(f"warning: {broken.sentence}", err=True)
-    if aside is not None:
-        raise aside
+    if failed is not None:
+        raise failed
 
 
 def _print_ingested(results: Sequence[IngestResult], *, as_json: bool, dry_run: bool) -> None:
@@ -99,6 +105,7 @@ def _print_ingested(results: Sequence[IngestResult], *, as_json: bool, dry_run: 
                 "passed_over": result.passed_over,
                 "set_aside": {one.file.path: one.reason for one in result.reading.aside},
                 "lacking": result.reading.lacking,
+                "refused": result.refused,
                 "derived": vars(result.derived) if result.derived else None,
                 "caught_up": len(result.caught_up),
             }
@@ -106,7 +113,7 @@ def _print_ingested(results: Sequence[IngestResult], *, as_json: bool, dry_run: 
     if as_json:
         console.print_json(rows)
         return
-    apart = ("passed_over", "set_aside", "lacking", "derived", "caught_up")
+    apart = ("passed_over", "set_aside", "lacking", "refused", "derived", "caught_up")
     looked_at = [
         {name: value for name, value in row.items() if name not in apart} for row in rows if not row["passed_over"]
     ]

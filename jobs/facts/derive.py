@@ -127,7 +127,7 @@ def derive(
     made = made_of_facts(source, deliveries, connection, held, directory)
     if made is None:
         found = find_deliveries(suite, source, deliveries, directory)
-        if found.gone and not keep_gone:
+        if found.gone and (not keep_gone or source.header.delivery is not None):
             raise IngestFailed(_refusal(source, deliveries, found, connection, held))
         made = _Replay(suite, source, connection, held, directory).made_from(deliveries, found)
     number = held.newest + 1

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import duckdb
 
+from jobs.facts.complete import Lacking, show_nothing_delivered, withdraw_lacking
 from jobs.facts.csv_files.formats import Found
 from jobs.facts.csv_files.strict_reading import NOT_THE_VALUE
 from jobs.facts.deliveries import DeliveredFile
@@ -61,15 +62,19 @@ class Counts:
     rows_rejected: int
     min_known_at: datetime | None
     max_known_at: datetime | None
+    n_lacking: int = 0
 
     @property
     def rows_unchanged(self) -> int:
-        """How many were held already."""
-        return self.rows_read - self.rows_new - self.rows_restated - self.rows_withdrawn - self.rows_rejected
+        """How many were held already. What a complete delivery lacks is withdrawn, and was not read."""
+        changed = self.rows_new + self.rows_restated + self.rows_withdrawn - self.n_lacking
+        return self.rows_read - changed - self.rows_rejected
 
     def of_ledger(self) -> dict[str, int | datetime | None]:
         """Give them as the fields of an `Ingestion`."""
-        return {**vars(self), "rows_unchanged": self.rows_unchanged}
+        found = {**vars(self), "rows_unchanged": self.rows_unchanged}
+        del found["n_lacking"]
+        return found
 
 
 #: Of a delivery without a row.
@@ -96,6 +101,7 @@ class Judged:
     reading: Reading
     columns: dict[str, str]
     counts: Counts
+    lacking: Lacking = field(default_factory=Lacking)
 
 
 def read_and_judge(
@@ -127,10 +133,18 @@ def read_and_judge(
         with readable(source, files):
             known = held.columns if held.is_known else None
             reading = read_delivery(connection, source, files, directory, known, held.formats, one_by_one=one_by_one)
-            columns = content_columns(connection, source) if reading.has_rows else {}
+            has_rows = reading.has_rows
+            if source.header.delivery is not None and reading.taken and held.facts and not has_rows:
+                show_nothing_delivered(connection, held.facts, held.columns)
+                has_rows = True
+            columns = content_columns(connection, source) if has_rows else {}
             try:
                 counts = judge_delivery(connection, source, columns, held, ingested_at) if columns else NOTHING
-                judged = Judged(reading, columns, counts)
+                lacking = Lacking()
+                if source.header.delivery is not None and columns:
+                    lacking = withdraw_lacking(connection, source, columns, ingested_at)
+                    counts = _counted(connection, lacking.lacking)
+                judged = Judged(reading, columns, counts, lacking)
                 break
             except duckdb.Error as error:
                 if one_by_one or not is_of_a_file(error):
@@ -221,7 +235,7 @@ def _find_fresh(
             "ingest/fresh",
             columns=listed,
             withdrawn=header.withdrawn or "false",
-            stored="stored" if source.restated_at else "newest",
+            stored="stored" if source.restated_at and not source.header.delivery else "newest",
             rejected=rejected,
             not_the_value=literal(NOT_THE_VALUE),
             later=literal(LATER),
@@ -266,15 +280,20 @@ def judge_delivery(
             horizon=horizon,
             later=literal(LATER),
             key_is_null=" OR ".join(f"{quote(key)} IS NULL" for key in source.key),
+            returns="newest.withdrawn" if header.delivery else "false",
         ),
         {"ingested_at": ingested_at},
     )
     withdrawn_by = header.withdrawn or "false"
     connection.execute(system_sql("ingest/judge_refused", columns=listed, withdrawn=withdrawn_by, rejected=rejected))
+    return _counted(connection)
+
+
+def _counted(connection: duckdb.DuckDBPyConnection, n_lacking: int = 0) -> Counts:
     read, new, restated, withdrawn, rejected, first, last = (
         connection.execute(system_sql("ingest/counts")).fetchone() or ()
     )
-    return Counts(read, new, restated, withdrawn, rejected, first, last)
+    return Counts(read, new, restated, withdrawn, rejected, first, last, n_lacking)
 
 
 def due_ingestions(

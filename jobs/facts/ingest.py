@@ -18,6 +18,7 @@ from pathlib import Path
 
 import duckdb
 
+from jobs.facts.complete import of_newest_delivery, why_refused
 from jobs.facts.csv_files.formats import Found, keep_formats, kept_formats
 from jobs.facts.csv_files.strict_reading import found_in
 from jobs.facts.deliver_again import deliver_again
@@ -42,7 +43,7 @@ from jobs.metering import RunMeter
 from jobs.progress import Progress, Silent
 from jobs.suite import Suite, almanac_version
 from warehouse.definitions import Source
-from warehouse.errors import FileRefused, FilesSetAside, IngestFailed, NotInstalled, RunFailed
+from warehouse.errors import DeliveryRefused, FileRefused, FilesSetAside, IngestFailed, NotInstalled, RunFailed
 from warehouse.facts.files_aside import files_aside
 from warehouse.lake.lake import use_all_cores
 from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
@@ -63,18 +64,21 @@ class Way:
         Whether facts of recorded deliveries that are gone are taken over where a definition has changed.
     dry_run
         Whether to say what would be done, and not to do it.
+    withdraw
+        So many facts may be withdrawn because a complete delivery lacks them, whatever speaks against it.
     """
 
     keep_gone: bool = False
     dry_run: bool = False
+    withdraw: int | None = None
 
 
 @dataclass(frozen=True)
 class IngestResult:
     """What became of one source. `ingestion` is None if every file had been taken in before.
 
-    `passed_over` says why, if the source was not looked at; `reading`, which files were set aside or lack columns.
-    `derived` is the derivation that was made because the
+    `passed_over` says why, if the source was not looked at; `reading`, which files were set aside or lack columns;
+    `refused`, why nothing of a complete delivery was taken in. `derived` is the derivation that was made because the
     definition has changed, if it has. `caught_up` are deliveries that only other derivations had taken in.
     """
 
@@ -85,6 +89,7 @@ class IngestResult:
     reading: Reading = field(default_factory=Reading)
     derived: Derived | None = None
     caught_up: list[Ingestion] = field(default_factory=list)
+    refused: str = ""
 
 
 def ingest(
@@ -103,19 +108,20 @@ def ingest(
         and what was delivered is gone. Sources before it stay ingested.
     FilesSetAside
         If files were set aside; everything else was taken in, and the error has the results.
+    DeliveryRefused
+        If a complete delivery lacks more facts than can be right; everything else was taken in.
     """
     progress = progress or Silent()
     sources = [suite.definitions.source(name) for name in names or suite.definitions.sources]
     suite.lake.create(suite.clock(), almanac_version())
-    results = []
+    results: list[IngestResult] = []
     progress.start("ingest", len(sources), "sources")
     with suite.lake.catalogue.ingest_lock():
         if way is None or not way.dry_run:
             adopt_landed_facts(suite.lake, suite.definitions, suite.clock())
         for source in sources:
-            found = _ingest_source(
-                suite, source, way or Way(), may_pass=not names and source.header.requires is not None
-            )
+            may_pass = not names and source.header.requires is not None
+            found = _ingest_source(suite, source, way or Way(), may_pass=may_pass)
             results += found
             for result in found:
                 if result.passed_over:
@@ -125,20 +131,24 @@ def ingest(
     if results and all(result.passed_over for result in results):
         raise IngestFailed("\n".join(["no source could be ingested:", *(result.passed_over for result in results)]))
     aside = [f"{result.source}: {one.file.path}: {one.reason}" for result in results for one in result.reading.aside]
+    refused = [result.refused for result in results if result.refused]
     if aside:
-        raise FilesSetAside(aside, results)
+        raise FilesSetAside(aside, results, refused)
+    if refused:
+        raise DeliveryRefused(refused, results)
     return results
 
 
 def _ingest_source(suite: Suite, source: Source, way: Way, *, may_pass: bool) -> list[IngestResult]:
-    """Take in what is new of a source: one delivery, or of a product's publications as many as there are."""
-    results = [_ingest_delivery(suite, source, way, may_pass=may_pass)]
+    """Take in what is new of a source; of a product's publications, as many deliveries as there are."""
+    results = _ingest_deliveries(suite, source, way, may_pass=may_pass)
     while source.header.product is not None and results[-1].ingestion is not None and not way.dry_run:
-        results.append(_ingest_delivery(suite, source, way, may_pass=may_pass))
+        results += _ingest_deliveries(suite, source, way, may_pass=may_pass)
     return results[:-1] or results if source.header.product is not None and not way.dry_run else results
 
 
-def _ingest_delivery(suite: Suite, source: Source, way: Way, *, may_pass: bool) -> IngestResult:
+def _ingest_deliveries(suite: Suite, source: Source, way: Way, *, may_pass: bool) -> list[IngestResult]:
+    """Take in one delivery, or each file as one, until one of them is refused or set aside."""
     meter = RunMeter(suite, "ingest")
     with suite.staging(meter.run_id) as directory, contextlib.closing(suite.lake.connect()) as connection:
         job = _SourceIngestion(suite, source, way, connection, directory)
@@ -147,12 +157,13 @@ def _ingest_delivery(suite: Suite, source: Source, way: Way, *, may_pass: bool) 
         except NotInstalled as error:
             if not may_pass:
                 raise
-            return IngestResult(
-                source.name, None, meter.wall_s, str(error), derived=job.derived, caught_up=job.caught_up
-            )
+            return [
+                IngestResult(source.name, None, meter.wall_s, str(error), derived=job.derived, caught_up=job.caught_up)
+            ]
         except OSError as error:
             raise IngestFailed(f"{source.file.where}: {error}. Nothing of this delivery was taken in.") from error
-    return IngestResult(source.name, job.ingestion, meter.wall_s, "", job.reading, job.derived, job.caught_up)
+    first, *more = job.results or [IngestResult(source.name, None, meter.wall_s)]
+    return [replace(first, derived=job.derived, caught_up=job.caught_up), *more]
 
 
 class _SourceIngestion:
@@ -165,8 +176,7 @@ class _SourceIngestion:
         self.connection, self.directory = connection, directory
         self.derived: Derived | None = None
         self.caught_up: list[Ingestion] = []
-        self.reading = Reading()
-        self.ingestion: Ingestion | None = None
+        self.results: list[IngestResult] = []
         self.formats: list[Found] = []
 
     def run(self, meter: RunMeter) -> None:
@@ -192,20 +202,31 @@ class _SourceIngestion:
             files = self._pending(there, facts)
         if files:
             self._look_at([file for file in there if file not in files])
-            self._take_in_new(files, facts, meter)
+        settings = self.source.header.delivery
+        by_file = settings is not None and settings.kind == "complete by file"
+        for number, delivery in enumerate([[file] for file in files] if by_file else [files] if files else []):
+            # Each delivery is a run of its own; the first has begun already.
+            self._take_in_new(delivery, facts, RunMeter(self.suite, "ingest") if number else meter, number)
+            if self.results[-1].ingestion is None or self.way.dry_run:
+                break
 
-    def _take_in_new(self, files: list[DeliveredFile], facts: SourceFacts, meter: RunMeter) -> None:
-        place = self._place("new")
+    def _take_in_new(self, files: list[DeliveredFile], facts: SourceFacts, meter: RunMeter, number: int) -> None:
+        place = self._place(f"new-{number}")
         judged = self._judged(files, facts, meter.started_at, place)
-        self.reading = judged.reading
+        reading, ingestion = judged.reading, None
         if not self.way.dry_run:
             aside = files_aside(self.connection, self.source.name, forgotten=True)
-            record_files_aside(self.suite, self.source, judged.reading, aside, meter.run_id, meter.started_at)
-        if judged.reading.taken:
+            record_files_aside(self.suite, self.source, reading, aside, meter.run_id, meter.started_at)
+        refused = why_refused(self.source, reading, judged.lacking, self.way.withdraw)
+        if refused and not self.way.dry_run:
+            with self.suite.lake.commit(f"refuse a delivery of {self.source.name}, run {meter.run_id}") as commit:
+                ledger.append(commit, [meter.record("failed", definitions=self.source.fingerprint, error=refused)])
+        elif reading.taken and not refused:
             taken: list[SourceFile] = [
-                {"path": file.path, "sha256": file.sha256, "bytes": file.bytes} for file in judged.reading.taken
+                {"path": file.path, "sha256": file.sha256, "bytes": file.bytes} for file in reading.taken
             ]
-            self.ingestion = self._take_in(judged, taken, facts, meter, meter.started_at, place)
+            ingestion = self._take_in(judged, taken, facts, meter, meter.started_at, place)
+        self.results.append(IngestResult(self.source.name, ingestion, meter.wall_s, reading=reading, refused=refused))
 
     def _look_at(self, before: Sequence[DeliveredFile]) -> None:
         """Find out how CSV files were read before, where an earlier version did not keep that."""
@@ -231,6 +252,12 @@ class _SourceIngestion:
 
     def _catch_up(self, missing: Sequence[RecordedDelivery], facts: SourceFacts) -> None:
         """Take in what only other derivations have, at the instants at which it first reached us."""
+        if missing and self.source.header.delivery is not None:
+            raise IngestFailed(
+                f"{self.source.file.where}: {len(missing)} complete deliveries were taken in under another definition"
+                " of this source. What each of them lacked depends on their order, so they are not taken in behind"
+                " later ones. Ingest under one definition only."
+            )
         found = find_deliveries(self.suite, self.source, missing, self.directory)
         for number, delivery in enumerate(missing):
             why_gone = found.gone.get(delivery.ingest_id)
@@ -254,13 +281,16 @@ class _SourceIngestion:
     def _pending(self, files: list[DeliveredFile], facts: SourceFacts) -> list[DeliveredFile]:
         """Leave out files taken in before, or forgotten. A list of files is one delivery, read whole if any is new."""
         aside = files_aside(self.connection, self.source.name, forgotten=True)
+        forgotten = {file.sha256 for file in aside if file.forgotten_at is not None}
+        if self.source.header.delivery is not None:
+            query, values = system_sql("ingest/files_by_ingestion"), [self.source.name, facts.derivation]
+            taken = [row[0] for row in self.connection.execute(query, values).fetchall()]
+            return [file for file in of_newest_delivery(self.source, files, taken) if file.sha256 not in forgotten]
         rows = self.connection.execute(
             system_sql("ingest/known_files"), [self.source.name, facts.derivation]
         ).fetchall()
         due = due_ingestions(self.connection, self.source, facts.table, self.suite.clock())
-        known = {sha256 for sha256, _, last in rows if last not in due} | {
-            file.sha256 for file in aside if file.forgotten_at is not None
-        }
+        known = {sha256 for sha256, _, last in rows if last not in due} | forgotten
         # Files of no bytes hash alike, and each is a delivery.
         seen = {path for _, path, _ in rows}
         new = [file for file in files if file.sha256 not in known or (file.bytes == 0 and file.path not in seen)]

@@ -11,6 +11,7 @@ import glob
 import re
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,11 +56,16 @@ class RecordedDelivery:
 def recorded_deliveries(connection: duckdb.DuckDBPyConnection, source: Source) -> list[RecordedDelivery]:
     """Read the deliveries of a source, the oldest first."""
     rows = connection.execute(system_sql("ingest/deliveries"), [source.name]).fetchall()
-    is_list = isinstance(source.header.files, list)
+    is_whole = isinstance(source.header.files, list) or source.header.delivery is not None
+    seen: Counter[tuple[str, int]] = Counter()
     found: list[RecordedDelivery] = []
     holders: dict[str, dict[int, int]] = {}
     for ingest_id, derivation, ingested_at, run_id, files in rows:
-        units = [_as_one(files)] * len(files) if is_list else [_named(file) for file in files]
+        units = [_as_one(files)] * len(files) if is_whole else [_named(file) for file in files]
+        if source.header.delivery is not None and files:
+            # The same bytes again are another delivery: they tell that all is as it was then.
+            seen[units[0], derivation] += 1
+            units = [f"{unit} {seen[units[0], derivation]}" for unit in units]
         known = set(holders)
         for unit in units:
             holders.setdefault(unit, {}).setdefault(derivation, ingest_id)

@@ -157,7 +157,7 @@ def _differ_in_columns_alone(before: Tree, after: Tree) -> bool:
 
 
 def _same_header(old: Source, new: Source) -> bool:
-    keys = ("key", "known_at", "restated_at", "withdrawn", "rules")
+    keys = ("key", "delivery", "known_at", "restated_at", "withdrawn", "rules")
     return all(getattr(old.header, key) == getattr(new.header, key) for key in keys)
 
 

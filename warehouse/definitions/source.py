@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from warehouse.definitions.delivery import DeliverySettings, short_form
 from warehouse.definitions.durations import Duration
 from warehouse.definitions.expect import Expectation
 from warehouse.definitions.sql_file import SqlFile, Strict
@@ -35,6 +36,7 @@ class SourceHeader(Strict):
     withdrawn: str | None = None
     arrives_within: Duration = timedelta(0)
     clock_skew: Duration = timedelta(days=1)
+    delivery: Annotated[DeliverySettings | None, BeforeValidator(short_form)] = None
     expect: Expectation | None = None
     watermark: str | None = None
     query_timeout: Duration = QUERY_TIMEOUT
@@ -64,6 +66,14 @@ class SourceHeader(Strict):
                 "a source of a `product`'s publications has no `known_at`, `restated_at` or `withdrawn`: a prediction"
                 " is known when it is published, and restated when its page is published again"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_complete_files(self) -> Self:
+        if self.delivery is not None and self.product is not None:
+            raise ValueError("`delivery` is for sources of files; a product's publications say by themselves what goes")
+        if self.delivery is not None and self.delivery.kind == "complete by file" and not isinstance(self.files, str):
+            raise ValueError("`delivery: complete by file` goes with one path or glob in `files`")
         return self
 
     @model_validator(mode="after")
@@ -138,4 +148,5 @@ class Source:
             arrives_within_s,
             header.rules,
             *([header.product, header.as_if_on_time] if header.product else []),
+            *([header.delivery.kind] if header.delivery else []),
         )

@@ -13,9 +13,10 @@ import duckdb
 from warehouse.definitions import Source
 from warehouse.definitions.durations import duration_text
 from warehouse.facts.watermarks import Watermarks
+from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
-from warehouse.ledger.derivations import derivation_column
-from warehouse.system_sql import system_sql
+from warehouse.ledger.derivations import derivation_column, source_facts
+from warehouse.system_sql import quote, system_sql
 
 #: Of fewer deliveries nobody can tell what is usual.
 _FEWEST = 3
@@ -43,8 +44,8 @@ def broken_promises(connection: duckdb.DuckDBPyConnection, sources: Iterable[Sou
         ).fetchall()
         if volumes:
             found += _deliveries(source, watermarks, now)
-            found += _volume(source, [float(rows) for _, rows, _ in volumes])
-            found += _age(source, volumes[0][2], now)
+            found += _volume(source, [float(rows) for (rows,) in volumes])
+            found += _age(connection, source, now)
         else:
             found.append(Broken(source.name, "every", f"{source.name}: nothing was ever delivered"))
     return found
@@ -92,10 +93,17 @@ def _volume(source: Source, rows: list[float]) -> list[Broken]:
     return found
 
 
-def _age(source: Source, newest: datetime | None, now: datetime) -> list[Broken]:
+def _age(connection: duckdb.DuckDBPyConnection, source: Source, now: datetime) -> list[Broken]:
     expect = source.header.expect
     within = expect.newest if expect else None
-    if within is None or (newest is not None and now - newest <= within):
+    if within is None:
+        return []
+    newest: datetime | None = None
+    held = source_facts(connection, [source]).get(source.name)
+    if held is not None and table_columns(connection, "sources", held.table):
+        statement = system_sql("ingest/newest_fact", source=f"sources.{quote(held.table)}")
+        newest = (connection.execute(statement).fetchone() or (None,))[0]
+    if newest is not None and now - newest <= within:
         return []
     said = f"of {_shown(newest)}" if newest else "not there"
     sentence = f"{source.name}: its newest fact is {said}, and should be no older than {duration_text(within)}"
