@@ -36,6 +36,7 @@ from jobs.metering import RunMeter
 from jobs.suite import Suite
 from warehouse.definitions import Source
 from warehouse.errors import IngestFailed
+from warehouse.facts.current import ensure_current
 from warehouse.lake.lake import Commit, table_columns, use_all_cores
 from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
 from warehouse.lake.tables import ensure_table, widen_table
@@ -295,6 +296,7 @@ def _commit(suite: Suite, source: Source, made: Made, meter: RunMeter) -> None:
             as_it_is = ensure_table(commit, schema, source.name, made.columns | more)
             if schema in made.staged:
                 commit.add_rows(schema, source.name, made.staged[schema], as_it_is=as_it_is)
+        ensure_current(commit, source)
         number, snapshot_id = parent + 1, commit.snapshot_id
         ledger.append(commit, [replace(one, derivation=number, snapshot_id=snapshot_id) for one in made.ingestions])
         record = replace(

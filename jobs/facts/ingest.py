@@ -44,6 +44,7 @@ from jobs.progress import Progress, Silent
 from jobs.suite import Suite, almanac_version
 from warehouse.definitions import Source
 from warehouse.errors import DeliveryRefused, FileRefused, FilesSetAside, IngestFailed, NotInstalled, RunFailed
+from warehouse.facts.current import ensure_all_current, ensure_current
 from warehouse.facts.files_aside import files_aside
 from warehouse.lake.lake import use_all_cores
 from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
@@ -127,6 +128,7 @@ def ingest(
                 if result.passed_over:
                     progress.warn(f"{source.name} is passed over: {result.passed_over}")
             progress.advance(1, sum(result.ingestion.rows_read for result in found if result.ingestion))
+    ensure_all_current(suite.lake, sources)
     progress.finish()
     if results and all(result.passed_over for result in results):
         raise IngestFailed("\n".join(["no source could be ingested:", *(result.passed_over for result in results)]))
@@ -369,6 +371,7 @@ class _SourceIngestion:
             if held is None:
                 now, run_id = meter.started_at, meter.run_id
                 ledger.append(commit, [first_derivation(source, now, run_id, commit.snapshot_id)])
+            ensure_current(commit, source)
             run = meter.record(
                 "succeeded",
                 n_rows=ingestion.rows_read,

@@ -188,6 +188,11 @@ def _taken_names(root: Path, products: Collection[str]) -> list[str]:
     ]
     if ASIDE in sources:
         problems.append(f"sql/sources/{ASIDE}.sql: `rejects.{ASIDE}` lists files that were set aside; rename this.")
+    problems += [
+        f"sql/sources/{name}.sql: `sources.{name}` is what is current of {name.removesuffix('_current')}; rename this."
+        for name in sorted(sources)
+        if name.endswith("_current") and name.removesuffix("_current") in sources
+    ]
     views = {f"{name}_{ending}": name for name in products for ending in views_of_products()}
     problems += [
         f"sql/products/{name}/product.yaml: `{name}` is a view of the product {views[name]} already; rename one of"

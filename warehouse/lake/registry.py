@@ -102,6 +102,9 @@ def prediction_columns(score: str) -> dict[str, str]:
 _OF_FACTS = (
     Table("sources", "SOURCE", "one version of one fact", "the ingestion's", Kept.FOR_GOOD, FACT_COLUMNS,
           person=(AUTHORS,)),
+    Table("sources", "SOURCE_current", "the newest version of one fact that is not withdrawn", "the ingestion's",
+          Kept.DERIVED, {name: kind for name, kind in FACT_COLUMNS.items() if name != "withdrawn"}, person=(AUTHORS,),
+          is_view=True),
     Table("rejects", "SOURCE", "a delivered row that broke a rule of its source", "the ingestion's", Kept.FOR_GOOD,
           REJECT_COLUMNS, person=(AUTHORS,)),
     Table("rejects", "files", "a delivered file that could not be read", "the ingestion's", Kept.WHILE_TRUE,
@@ -237,11 +240,12 @@ TABLES: tuple[Table, ...] = (*_OF_FACTS, *_OF_PRODUCTS, *_LEDGER, *_OPERATIONS)
 def table(schema: str, name: str) -> Table | None:
     """Find what a table of a lake, or of the operational state, is registered as; None if it is not.
 
-    A view of a product is found by the ending of its name.
+    A view of a product or source is found by the ending of its name.
     """
     of_schema = [each for each in TABLES if each.schema == schema]
     exact = [each for each in of_schema if each.name == name]
-    endings = [each for each in of_schema if each.is_of_a_product and each.is_view and name.endswith(each.name[7:])]
+    views = [each for each in of_schema if each.is_view and each.name.startswith(("PRODUCT_", "SOURCE_"))]
+    endings = [each for each in views if name.endswith(each.name[each.name.index("_") :])]
     any_name = [each for each in of_schema if each.name in ("PRODUCT", "SOURCE")]
     return next(iter([*exact, *endings, *any_name]), None)
 

@@ -14,6 +14,7 @@ from datetime import datetime
 
 from warehouse.definitions import Product
 from warehouse.lake.lake import Commit, table_columns
+from warehouse.lake.view_texts import ensure_view
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import quote, quote_all, system_sql
 
@@ -37,10 +38,8 @@ def ensure_views(commit: Commit, product: Product) -> None:
     if not columns or span is None:
         return
     wanted = {f"{product.name}_{name}": query for name, query in _queries(commit, product, columns, span)}
-    present = _present(commit)
     for view, query in wanted.items():
-        if present.get(view) != _as_stored(commit, query):
-            commit.execute(f"CREATE OR REPLACE VIEW predictions.{quote(view)} AS {query}")
+        ensure_view(commit, "predictions", view, query)
 
 
 def _queries(commit: Commit, product: Product, columns: Mapping[str, str], span: _Span) -> Iterator[tuple[str, str]]:
@@ -61,15 +60,3 @@ def _queries(commit: Commit, product: Product, columns: Mapping[str, str], span:
 def _current_span(commit: Commit, product: Product) -> _Span | None:
     row = commit.execute(system_sql("publish/current_span"), [product.name]).fetchone()
     return _Span(*row) if row and row[0] is not None else None
-
-
-def _present(commit: Commit) -> dict[str, str]:
-    """Give what each view on predictions selects, as the catalogue keeps it."""
-    return dict(commit.execute(system_sql("publish/present_views")).fetchall())
-
-
-def _as_stored(commit: Commit, query: str) -> str:
-    """Write a query as DuckDB writes the queries of views: parsed, and put into words again."""
-    row = commit.execute("SELECT json_deserialize_sql(json_serialize_sql($1))", [query]).fetchone()
-    assert row is not None
-    return str(row[0])
