@@ -72,7 +72,7 @@ class Table:
     @property
     def is_of_a_source(self) -> bool:
         """Whether there is one for each source, which it is named after."""
-        return self.name == "SOURCE"
+        return self.name.startswith("SOURCE")
 
 
 def _columns(text: str) -> dict[str, str]:
