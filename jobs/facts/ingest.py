@@ -20,6 +20,7 @@ import duckdb
 
 from jobs.facts.complete import of_newest_delivery, why_refused
 from jobs.facts.csv_files.formats import Found, keep_formats, kept_formats
+from jobs.facts.csv_files.heads import is_empty
 from jobs.facts.csv_files.strict_reading import found_in
 from jobs.facts.deliver_again import deliver_again
 from jobs.facts.deliveries import DeliveredFile, find_files
@@ -34,7 +35,6 @@ from jobs.facts.fact_tables import (
     refuse_unread,
     stage_judged,
 )
-from jobs.facts.heads import is_empty
 from jobs.facts.publications import next_publications
 from jobs.facts.reading import Reading
 from jobs.facts.recorded import RecordedDelivery, find_deliveries, keep_copies, recorded_deliveries
