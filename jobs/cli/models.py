@@ -115,6 +115,7 @@ def _print_card(card: ModelCard) -> None:
         "pipeline": model.pipeline,
         "features": f"{len(model.features)}: {', '.join(model.features)}",
         "scorer": f"{model.scorer}. {model.scorer_reason}",
+        "compiled file": card.compiled,
         "seed, threads": f"{model.seed}, {model.threads}",
         "platform": model.platform,
         "libraries": ", ".join(f"{name} {version}" for name, version in model.libraries.items()),

@@ -1,4 +1,4 @@
-"""A model version on disk: a skops file, what validation held out, and a manifest of what they must hash to.
+"""A model version on disk: a skops file, its compiled file, what validation held out, and a manifest of their hashes.
 
 Nothing is ever unpickled. A file is read once, into memory, and used only if the ledger's record, the manifest and
 those bytes agree, if it was made by this suite for this version, and if it holds none but the types listed here
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MODEL_FILE, HELD_OUT_FILE, MANIFEST_FILE = "model.skops", "held_out.parquet", "manifest.json"
+#: What scores without scikit-learn, see docs/compiled_model.md. Models that cannot be compiled have none.
+COMPILED_FILE = "compiled.safetensors"
 
 #: What registered estimators and steps hold besides the types that skops trusts of itself. Fixed: a file cannot add
 #: to it.
@@ -53,9 +55,14 @@ _UNREADABLE = (
 
 
 def write_model(
-    estimator: Any, directory: Path, name: str, pipeline: str | None = None, held_out: pa.Table | None = None
+    estimator: Any,
+    directory: Path,
+    name: str,
+    pipeline: str | None = None,
+    held_out: pa.Table | None = None,
+    compiled: bytes | None = None,
 ) -> None:
-    """Write a fitted estimator into `directory`, and the predictions of what validation held out.
+    """Write a fitted estimator into `directory`, its compiled file, and the predictions of what validation held out.
 
     This takes a while, so do it before the lake is locked.
 
@@ -69,6 +76,8 @@ def write_model(
         The estimator as product.yaml names it, and the declared steps as the ledger keeps them.
     held_out
         Keys, as_of, label and score.
+    compiled
+        The bytes of the compiled file, None where there is none.
 
     Raises
     ------
@@ -87,11 +96,13 @@ def write_model(
         )
     if held_out is not None:
         pq.write_table(held_out, directory / HELD_OUT_FILE, compression="zstd")
+    if compiled is not None:
+        (directory / COMPILED_FILE).write_bytes(compiled)
 
 
 def write_manifest(directory: Path, suite_id: str, product: str, version: str) -> str:
     """Write the manifest of a model that `write_model` has written; give its own SHA-256."""
-    names = [name for name in (MODEL_FILE, HELD_OUT_FILE) if (directory / name).exists()]
+    names = [name for name in (MODEL_FILE, COMPILED_FILE, HELD_OUT_FILE) if (directory / name).exists()]
     files = {name: _sha256((directory / name).read_bytes()) for name in names}
     manifest = {"suite": suite_id, "product": product, "version": version, "files": files}
     text = json.dumps(manifest, indent=2, sort_keys=True)
@@ -160,9 +171,14 @@ def read_held_out(record: ModelRecord, lake_root: Path, suite_id: str) -> pa.Tab
     return pq.read_table(io.BytesIO(_verified(record, lake_root, suite_id, HELD_OUT_FILE)))
 
 
+def manifest_files(record: ModelRecord, lake_root: Path, suite_id: str) -> dict[str, str]:
+    """Give the SHA-256 of each of a version's files by its name, of its manifest; see `read_artifact`."""
+    return dict(_manifest(record, lake_root, suite_id)["files"])
+
+
 def _manifest(record: ModelRecord, lake_root: Path, suite_id: str) -> dict[str, Any]:
     """Read a version's manifest, if it is the one that the ledger records and belongs to this suite and version."""
-    text = _bytes_of(record, lake_root, MANIFEST_FILE)
+    text = artifact_bytes(record, lake_root, MANIFEST_FILE)
     if _sha256(text) != record.sha256:
         raise _changed(record)
     manifest = dict(json.loads(text))
@@ -178,13 +194,13 @@ def _manifest(record: ModelRecord, lake_root: Path, suite_id: str) -> dict[str, 
 def _verified(record: ModelRecord, lake_root: Path, suite_id: str, file: str) -> bytes:
     """Give the bytes of one of a version's files, which are those that the manifest names."""
     expected = _manifest(record, lake_root, suite_id)["files"].get(file)
-    data = _bytes_of(record, lake_root, file)
+    data = artifact_bytes(record, lake_root, file)
     if _sha256(data) != expected:
         raise _changed(record)
     return data
 
 
-def _bytes_of(record: ModelRecord, lake_root: Path, file: str) -> bytes:
+def artifact_bytes(record: ModelRecord, lake_root: Path, file: str) -> bytes:
     """Read a file, if it lies where artifacts lie: neither the ledger's path nor a link leads elsewhere."""
     home = (lake_root / "artifacts" / record.product).resolve()
     name = f"{record.product} {record.version}"

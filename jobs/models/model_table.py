@@ -12,8 +12,11 @@ import duckdb
 
 from jobs.models.columns.findings import FeatureFindings, findings_of
 from jobs.models.columns.requirements import learnt_another_label
+from jobs.models.compiled_files import compiled_file
 from jobs.models.versions import ModelHistory, model_history
 from jobs.suite import Suite
+from warehouse.errors import AlmanacError
+from warehouse.lake.lake import check_format
 from warehouse.ledger import records as ledger
 from warehouse.ledger.decisions import Decision, GateRecord, decisions, gates_of
 from warehouse.ledger.records import ModelRecord, Promotion
@@ -135,9 +138,10 @@ def live(suite: Suite, product_name: str, at: datetime | None = None) -> Live:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """All that the ledger has of a version, newest decisions last."""
+    """All that the ledger has of a version, newest decisions last; `compiled` says which file scores it, if any."""
 
     model: ModelRecord
+    compiled: str
     state: str
     folds: list[dict[str, Any]]
     calibration: list[dict[str, Any]]
@@ -163,9 +167,11 @@ def model_card(suite: Suite, product_name: str, version: str) -> ModelCard:
         model = history.version(version)
         gates = gates_of(connection, product_name, version)
         written = connection.execute(system_sql("ledger/pages_written"), [product_name, version]).fetchone()
+        compiled = _compiled(connection, suite, model)
     learnt = json.loads(model.validation or "{}")
     return ModelCard(
         model,
+        compiled,
         state_of(history, made, version, suite.clock()),
         learnt.get("folds", []),
         learnt.get("calibration", []),
@@ -176,3 +182,16 @@ def model_card(suite: Suite, product_name: str, version: str) -> ModelCard:
         [promotion for promotion in history.promotions if promotion.version == version],
         int(written[0]) if written else 0,
     )
+
+
+def _compiled(connection: duckdb.DuckDBPyConnection, suite: Suite, model: ModelRecord) -> str:
+    """Say which file scores a version, or why the estimator's is read."""
+    try:
+        file = compiled_file(connection, model, suite.lake.root, check_format(connection, suite.lake.root))
+    except AlmanacError as error:
+        return str(error)
+    if file is not None:
+        return f"{file.name}, SHA-256 {file.sha256}"
+    if model.scorer == "estimator":
+        return "none: the model cannot be compiled, and is read through skops"
+    return "none: the model is read through skops; it is compiled at its next scoring, if a file can hold it"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -13,6 +13,14 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from jobs.models.artifacts import read_artifact, read_held_out, verify_artifact
+from jobs.models.compiled_files import (
+    CompiledFile,
+    LateFile,
+    compile_late,
+    compiled_file,
+    read_compiled,
+    verify_file,
+)
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.lake.lake import Lake, check_format
 from warehouse.ledger import records as ledger
@@ -121,25 +129,51 @@ def load_scorer(lake: Lake, model: ModelRecord) -> Scorer:
     UsageError
         If it was made by another suite, or holds a type that is not trusted.
     """
-    suite_id = _suite_id(lake)
-    directory = (lake.root / model.artifact).absolute()
-    key = (directory, model.version, verify_artifact(model, lake.root, suite_id), model.scorer)
+    return _ready(lake, model, None).scorer
+
+
+@dataclass(frozen=True)
+class ReadyScorer:
+    """A version's scorer, and the compiled file that it still has to get with the next commit, if any."""
+
+    scorer: Scorer
+    late: LateFile | None = None
+
+
+def ready_to_score(lake: Lake, model: ModelRecord, sample: Callable[[], pa.Table]) -> ReadyScorer:
+    """Give a version's scorer as `load_scorer` does, for a job that commits what it scores.
+
+    A version that has no compiled file yet, and that could have one, is compiled and compared on the `sample` of the
+    rows to be scored, which is asked for then only.
+    """
+    return _ready(lake, model, sample)
+
+
+def _ready(lake: Lake, model: ModelRecord, sample: Callable[[], pa.Table] | None) -> ReadyScorer:
+    with lake.reading() as connection:
+        suite_id = check_format(connection, lake.root)
+        file = compiled_file(connection, model, lake.root, suite_id)
+    load = partial(read_artifact, model, lake.root.absolute(), suite_id)
+    if file is None and sample is not None and model.scorer != "estimator":
+        return ReadyScorer(*compile_late(model, load(), sample()))
+    digest = verify_file(model, lake.root, file) if file else verify_artifact(model, lake.root, suite_id)
+    key = ((lake.root / model.artifact).absolute(), model.version, digest, model.scorer)
     with _scorers_lock:
-        scorer = _scorers.pop(key, None) or _make_scorer(lake.root, model, suite_id)
+        scorer = _scorers.pop(key, None) or _make_scorer(lake.root, model, file, load)
         _scorers[key] = scorer
         while len(_scorers) > SCORERS_KEPT:
             _scorers.pop(next(iter(_scorers)))
-        return scorer
+        return ReadyScorer(scorer)
 
 
-def _make_scorer(root: Path, model: ModelRecord, suite_id: str) -> Scorer:
+def _make_scorer(root: Path, model: ModelRecord, file: CompiledFile | None, load: Callable[[], Any]) -> Scorer:
     from jobs.scoring import ProcessScorer, compile_model
 
-    estimator = read_artifact(model, root, suite_id)
+    if file is not None:
+        return read_compiled(model, root, file, load)
     if model.scorer == "estimator":
-        load = partial(read_artifact, model, root.absolute(), suite_id)
-        return ProcessScorer(estimator, model.features, model.scorer_reason, load)
-    return compile_model(estimator, model.features)
+        return ProcessScorer(load(), model.features, model.scorer_reason, load)
+    return compile_model(load(), model.features)
 
 
 def load_estimator(lake: Lake, model: ModelRecord) -> Any:

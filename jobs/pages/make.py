@@ -18,9 +18,10 @@ from pathlib import Path
 
 from jobs.metering import RunMeter
 from jobs.models.columns.requirements import recorded_columns, require_met
-from jobs.models.versions import load_scorer
+from jobs.models.compiled_files import LateFile
+from jobs.models.versions import ready_to_score
 from jobs.pages.batch_size import BatchSize
-from jobs.pages.score import score_pages
+from jobs.pages.score import sample_rows, score_pages
 from jobs.pages.staleness import Staleness
 from jobs.progress import Progress
 from jobs.suite import Suite
@@ -172,6 +173,7 @@ class _BatchOfPages:
         self.staged: list[StagedRows] = []
         self.bytes_staged = 0
         self.failed: dict[datetime, str] = {}
+        self.late: LateFile | None = None
         # The sandbox's own cursor: it sees the same snapshot, and is open already.
         with contextlib.closing(self.sandbox.cursor()) as connection:
             connection.execute(f"USE {self.sandbox.catalogue}")
@@ -265,9 +267,11 @@ class _BatchOfPages:
 
     def _write_scores(self, model: ModelRecord, relation: str, file: Path) -> dict[str, str]:
         constants = {"run_id": self.meter.run_id, "published_at": self.suite.clock()}
-        scorer = load_scorer(self.suite.lake, model)
+        sample = functools.partial(sample_rows, self.batch.cursor, model, relation)
+        ready = ready_to_score(self.suite.lake, model, sample)
+        self.late = ready.late
         told = functools.partial(self.progress.advance, 0)
-        return score_pages(self.batch.cursor, self.product, model, scorer, relation, file, constants, told)
+        return score_pages(self.batch.cursor, self.product, model, ready.scorer, relation, file, constants, told)
 
     def _take_out_refused(self, model: ModelRecord, features: FeaturePages, relation: str, error: ScoringFailed) -> str:
         """Find the pages that the model refuses, each by itself; give SQL of the rows of the others.
@@ -317,6 +321,8 @@ class _BatchOfPages:
                 now, columns = self.suite.clock(), self._columns()
                 record_definitions(commit, product, self.definitions, self.suite.definitions, now, columns)
                 result.published = publish(commit, product, self.staged, passed, self.sandbox.snapshot_id)
+            if self.late is not None:
+                self.late.commit(commit, self.suite.lake.root, self.meter.run_id, self.suite.clock())
             marked = [*self._rejected(result, features), *self._failed()]
             ledger.append(commit, [replace(record, snapshot_id=commit.snapshot_id) for record in marked])
             ledger.append(commit, result.audit.checks)

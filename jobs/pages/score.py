@@ -7,7 +7,7 @@ however large it is.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Rows of a batch: small enough for the processor's caches, large enough to make the steps between cheap.
 BATCH_ROWS = 65_536
+#: So many rows are scored by the estimator too, before a version's compiled file is written.
+SAMPLE_ROWS = 5_000
 
 
 def score_pages(
@@ -70,14 +72,7 @@ def score_pages(
 
     looked_up_by = [*product.keys, "as_of", "valid_until"]
     wanted = list(dict.fromkeys([*looked_up_by, *model.features]))
-    try:
-        query = system_sql("pages/scored", columns=quote_all(wanted), features=features)
-        reader = cursor.execute(query).to_arrow_reader(BATCH_ROWS)
-    except duckdb.BinderException as error:
-        raise ScoringFailed(
-            f"{product.name} {model.version} needs a feature that the product no longer has: {error}. Train a new"
-            f" version: almanac train {product.name}"
-        ) from error
+    reader = _query(cursor, model, wanted, features).to_arrow_reader(BATCH_ROWS)
     rows = _PredictionRows(product, model, looked_up_by, constants)
     nothing = pa.RecordBatch.from_pylist([], reader.schema)
     schema = rows.of(nothing, scorer.predict(nothing)).schema
@@ -91,6 +86,23 @@ def score_pages(
             writer.write_batch(batch)
     described = cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [exact_path(file)]).fetchall()
     return {str(row[0]): str(row[1]) for row in described}
+
+
+def sample_rows(cursor: duckdb.DuckDBPyConnection, model: ModelRecord, features: str) -> pa.Table:
+    """Give some rows of a relation of feature pages, with a model's features only: what its scorer is compared on."""
+    return _query(cursor, model, model.features, f"{features} LIMIT {SAMPLE_ROWS}").to_arrow_table()
+
+
+def _query(
+    cursor: duckdb.DuckDBPyConnection, model: ModelRecord, columns: Sequence[str], features: str
+) -> duckdb.DuckDBPyConnection:
+    try:
+        return cursor.execute(system_sql("pages/scored", columns=quote_all(columns), features=features))
+    except duckdb.BinderException as error:
+        raise ScoringFailed(
+            f"{model.product} {model.version} needs a feature that the product no longer has: {error}. Train a new"
+            f" version: almanac train {model.product}"
+        ) from error
 
 
 @dataclass(frozen=True)

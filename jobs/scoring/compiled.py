@@ -1,31 +1,36 @@
-"""Turns an estimator into the fastest scorer that is exact.
+"""Turns an estimator, or the file that was written of one, into the fastest scorer that is exact.
 
-Readers say what a model's trees are, links how its raw prediction becomes what people read. Both are
-registries in plain sight. What is not in them is scored by the estimator itself, with the reason in `why`.
+Readers say what a model's trees are and how its raw prediction becomes what people read; they are a registry in plain
+sight. What is not in it is scored by the estimator itself, with the reason in `why`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from jobs.scoring.bin_trees import bin_trees
 from jobs.scoring.interface.arrow_input import Batch, column_named, feature_kind, plain_column
-from jobs.scoring.interface.scorer import Floats, NotUnderstood, Scorer, estimator_scorer
+from jobs.scoring.interface.scorer import EstimatorScorer, Floats, NotUnderstood, Scorer, estimator_scorer
 from jobs.scoring.kernels.tree_scorer import TreeProgram
+from jobs.scoring.model_data import CalibratedModel, CompiledModel, LinearModel
+from jobs.scoring.model_file import ModelFile, read_model_file, write_model_file
 from jobs.scoring.readers.registry import reader_of
-from jobs.scoring.steps.calibrated import CalibratedProgram
+from jobs.scoring.steps.calibrated import CalibratedProgram, is_calibrated, read_calibrated
 from jobs.scoring.steps.columns import Block, input_block
 from jobs.scoring.steps.compiled_model import Program
-from jobs.scoring.steps.linear import LinearProgram, is_linear
+from jobs.scoring.steps.linear import LinearProgram, is_linear, read_linear
 from jobs.scoring.steps.pipeline import split_pipeline
 
+Kinds = tuple[str, ...]
 
-def build_program(estimator: Any, block: Block, kinds: Sequence[str], feature_names: Sequence[str]) -> Program:
-    """Compile an estimator for input columns of certain types.
+
+def read_model(estimator: Any, block: Block, kinds: Sequence[str], feature_names: Sequence[str]) -> CompiledModel:
+    """Read an estimator, as data, for input columns of certain types.
 
     Parameters
     ----------
@@ -43,56 +48,102 @@ def build_program(estimator: Any, block: Block, kinds: Sequence[str], feature_na
     """
     model, block = split_pipeline(estimator, block)
     if is_linear(model):
-        return LinearProgram(model, block, kinds, feature_names)
-    if type(model).__name__ == "CalibratedClassifierCV" and type(model).__module__.startswith("sklearn."):
-        parts = [part.estimator for part in model.calibrated_classifiers_]
-        return CalibratedProgram(model, [build_program(part, block, kinds, feature_names) for part in parts])
+        return read_linear(model, block, kinds, feature_names)
+    if is_calibrated(model):
+        return read_calibrated(model, lambda part: read_model(part, block, kinds, feature_names))
     known = reader_of(model)
     if known is None:
         raise NotUnderstood(f"{type(model).__name__} is not among the models that are understood")
-    read, make_link = known
+    read, read_link = known
     try:
-        ensemble, link = read(model, block), make_link(model)
+        ensemble, link = read(model, block), read_link(model)
     except NotUnderstood:
         raise
     except Exception as error:
         # What is read is another library's own format: whatever there is new in it, the estimator knows.
         raise NotUnderstood(f"{type(model).__name__} could not be read ({type(error).__name__}: {error})") from error
-    return TreeProgram(ensemble, kinds, feature_names, link)
+    return bin_trees(ensemble, kinds, link)
+
+
+def make_program(model: CompiledModel, feature_names: Sequence[str]) -> Program:
+    """Make a model ready for batches.
+
+    Raises
+    ------
+    NotUnderstood
+        Its trees are too large for the kernels.
+    """
+    if isinstance(model, LinearModel):
+        return LinearProgram(model, feature_names)
+    if isinstance(model, CalibratedModel):
+        return CalibratedProgram(model, [make_program(part.model, feature_names) for part in model.parts])
+    return TreeProgram(model, feature_names)
 
 
 class CompiledScorer:
-    """A compiled model: one program for each set of column types that comes along."""
+    """A compiled model: one program for each set of column types that comes along.
 
-    def __init__(self, estimator: Any, feature_names: Sequence[str]) -> None:
-        self.estimator = estimator
+    Parameters
+    ----------
+    feature_names
+        The columns that are read, in the order that the model knows them by.
+    kinds, model
+        The types of columns that the model was read for first, and the model.
+    load
+        Gives the estimator: it is read again where columns of other types come along, and scores these itself where
+        it is not understood for them.
+    filed
+        The bytes of the file that the model was read from, None if it was not.
+    """
+
+    def __init__(
+        self,
+        feature_names: Sequence[str],
+        kinds: Kinds,
+        model: CompiledModel,
+        load: Callable[[], Any],
+        filed: bytes | None = None,
+    ) -> None:
         self.feature_names = tuple(feature_names)
+        self.kinds = kinds
+        self.filed = filed
+        self._load = load
         self._lock = threading.Lock()
-        likely = self._likely_kinds()
-        self._first = self._build(likely)
-        self._programs: dict[tuple[str, ...], Program | None] = {likely: self._first}
+        self._first = make_program(model, self.feature_names)
+        self._programs: dict[Kinds, Program | None] = {kinds: self._first}
         self.kind = self._first.kind
         self.why = self._first.why
         self.tolerance_ulp = self._first.tolerance_ulp
 
-    def _likely_kinds(self) -> tuple[str, ...]:
-        """Return the types to try first: text where a step or the model itself knows categories of text."""
-        text = set(_text_columns(self.estimator, self.feature_names))
-        return tuple("text" if name in text else "float64" for name in self.feature_names)
-
-    def _build(self, kinds: tuple[str, ...]) -> Program:
-        block = input_block(self.feature_names, kinds)
-        return build_program(self.estimator, block, kinds, self.feature_names)
-
-    def _program(self, kinds: tuple[str, ...]) -> Program | None:
+    def _program(self, kinds: Kinds) -> Program | None:
         """Return what scores columns of these types, made at their first sight; None if nothing compiled can."""
         with self._lock:
             if kinds not in self._programs:
-                try:
-                    self._programs[kinds] = self._build(kinds)
-                except NotUnderstood:
-                    self._programs[kinds] = None
+                self._programs[kinds] = self._build(kinds)
             return self._programs[kinds]
+
+    def _build(self, kinds: Kinds) -> Program | None:
+        block = input_block(self.feature_names, kinds)
+        try:
+            return make_program(read_model(self._load(), block, kinds, self.feature_names), self.feature_names)
+        except NotUnderstood:
+            return None
+
+    @property
+    def model(self) -> CompiledModel:
+        """The model, as it is for columns of the types `kinds`."""
+        return self._first.model
+
+    def through_file(self) -> CompiledScorer:
+        """Return the scorer that its file makes, or itself where no file can hold the model."""
+        try:
+            data = write_model_file(ModelFile(self.feature_names, self.kinds, self.model))
+        except NotUnderstood:
+            return self
+        return scorer_of_file(data, self._load)
+
+    def _estimator(self) -> EstimatorScorer:
+        return estimator_scorer(self._load(), self.feature_names)
 
     def probes(self, place: int) -> list[float | str]:
         """Return the values of a feature at which the model's tests change their answer."""
@@ -124,7 +175,7 @@ class CompiledScorer:
         """Return the raw prediction, see `Scorer.raw`."""
         answer = self._raw(batch)
         if answer is None:
-            return estimator_scorer(self.estimator, self.feature_names).raw(batch)
+            return self._estimator().raw(batch)
         _, raw = answer
         return raw[:, 0] if raw.shape[1] == 1 else raw
 
@@ -132,7 +183,7 @@ class CompiledScorer:
         """Return probabilities or predicted values, see `Scorer.predict`."""
         answer = self._raw(batch)
         if answer is None:
-            return estimator_scorer(self.estimator, self.feature_names).predict(batch)
+            return self._estimator().predict(batch)
         program, raw = answer
         return program.predict(raw)
 
@@ -164,7 +215,7 @@ def _text_columns(estimator: Any, feature_names: Sequence[str]) -> list[str]:
     return found
 
 
-def compile_model(estimator: Any, feature_names: Sequence[str]) -> Scorer:
+def compile_model(estimator: Any, feature_names: Sequence[str], kinds: Kinds | None = None) -> Scorer:
     """Return the fastest scorer for a fitted estimator that gives exactly its answers.
 
     Parameters
@@ -173,13 +224,39 @@ def compile_model(estimator: Any, feature_names: Sequence[str]) -> Scorer:
         A fitted estimator or pipeline, trained on what `estimator_input` makes.
     feature_names
         Its features in the order that it was trained with.
+    kinds
+        The types of columns to read it for first, see `feature_kind`. By default text where a step or the model itself
+        knows categories of text, and float64.
 
     Returns
     -------
     Scorer
         A compiled one where the model is understood, otherwise `estimator_scorer` with the reason in `why`.
     """
+    if kinds is None:
+        text = set(_text_columns(estimator, feature_names))
+        kinds = tuple("text" if name in text else "float64" for name in feature_names)
     try:
-        return CompiledScorer(estimator, feature_names)
+        model = read_model(estimator, input_block(feature_names, kinds), kinds, feature_names)
+        return CompiledScorer(feature_names, kinds, model, lambda: estimator)
     except NotUnderstood as reason:
         return estimator_scorer(estimator, feature_names, f"The estimator scores itself, because {reason}.")
+
+
+def scorer_of_file(data: bytes, load: Callable[[], Any]) -> CompiledScorer:
+    """Return the scorer of a compiled model's file.
+
+    Parameters
+    ----------
+    data
+        The file.
+    load
+        Gives the estimator, see `CompiledScorer`.
+
+    Raises
+    ------
+    DamagedModel
+        The file is not as the format says.
+    """
+    file = read_model_file(data)
+    return CompiledScorer(file.feature_names, file.kinds, file.model, load, data)

@@ -304,6 +304,8 @@ def _first_difference(
 def ready_scorer(estimator: Any, feature_names: Sequence[str], sample: pa.Table) -> tuple[Scorer, ParityReport | None]:
     """Return the compiled scorer if it agrees with the estimator, otherwise the estimator's own.
 
+    What is compared is the scorer of the model's file, as it is read back, where a file can hold the model.
+
     Parameters
     ----------
     estimator
@@ -311,18 +313,22 @@ def ready_scorer(estimator: Any, feature_names: Sequence[str], sample: pa.Table)
     feature_names
         Its features in order.
     sample
-        Real rows to compare on.
+        Real rows to compare on; their types are those that the file is written for.
 
     Returns
     -------
     tuple
-        The scorer to use, and how the compiled one compared; None where there was none to compare.
+        The scorer to use, and how the compiled one compared; None where there was none to compare. The scorer's
+        `filed` has the file.
     """
-    from jobs.scoring.compiled import compile_model
+    from jobs.scoring.compiled import CompiledScorer, compile_model
 
-    scorer = compile_model(estimator, feature_names)
-    if scorer.kind == "estimator":
+    plain = _plain(sample, feature_names)
+    kinds = tuple(feature_kind(name, plain.schema.field(name).type) for name in feature_names)
+    scorer = compile_model(estimator, feature_names, kinds)
+    if not isinstance(scorer, CompiledScorer):
         return scorer, None
+    scorer = scorer.through_file()
     report = check_parity(scorer, estimator, sample)
     if report.equal:
         return scorer, report

@@ -77,7 +77,8 @@ def register(
     staged = labelled.directory / "artifact"
     settings = product.header.model
     steps = pipeline_text(settings.pipeline)
-    write_model(trained.estimator, staged, settings.estimator, steps, trained.validation.held_out)
+    compiled = getattr(trained.scorer, "filed", None)
+    write_model(trained.estimator, staged, settings.estimator, steps, trained.validation.held_out, compiled)
     definitions = model_definitions(suite, product)
     with suite.lake.commit(f"train {product.name}, run {meter.run_id}") as commit:
         history = model_history(commit.connection, product.name)

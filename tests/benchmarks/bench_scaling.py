@@ -17,7 +17,9 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
+from jobs.scoring.bin_trees import bin_trees
 from jobs.scoring.kernels.ensemble import Ensemble, Feature, Tree
+from jobs.scoring.kernels.links import Link
 from jobs.scoring.kernels.tree_scorer import TreeProgram
 from tests.benchmarks.timing import Contestant, machine, measure, table, versions
 
@@ -53,7 +55,8 @@ def program(n_trees: int, n_features: int, n_leaves: int = LEAVES) -> TreeProgra
     features = tuple(Feature(place) for place in range(n_features))
     trees = tuple(random_tree(rng, n_features, n_leaves) for _ in range(n_trees))
     names = [f"f{place}" for place in range(n_features)]
-    return TreeProgram(Ensemble(features, trees, np.zeros(1)), ["float64"] * n_features, names, np.ravel)
+    model = bin_trees(Ensemble(features, trees, np.zeros(1)), ["float64"] * n_features, Link("identity", "value"))
+    return TreeProgram(model, names)
 
 
 class Rows:

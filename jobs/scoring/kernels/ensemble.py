@@ -95,6 +95,9 @@ class Tree:
         (n_nodes, width): what a leaf adds to the outputs `output`, `output` + 1, ...
     output
         The first output that this tree adds to.
+    cover
+        (n_nodes,): how much of the training went through each node, see `Ensemble.cover_unit`; None if it is not
+        known.
     """
 
     feature: I32
@@ -106,11 +109,7 @@ class Tree:
     category_set: I32
     zero_is_missing: npt.NDArray[np.bool_] | None = None
     output: int = 0
-
-    @property
-    def n_leaves(self) -> int:
-        """Return the number of leaves."""
-        return int(np.count_nonzero(self.left < 0))
+    cover: F64 | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +130,8 @@ class Ensemble:
         goes.
     divisor
         What the sum is divided by in the end (the number of trees of a forest), 1.0 for none.
+    cover_unit
+        What the trees' covers count: "rows", "weighted rows" or "hessians".
     """
 
     features: tuple[Feature, ...]
@@ -138,13 +139,9 @@ class Ensemble:
     base: npt.NDArray[Any]
     category_sets: tuple[npt.NDArray[np.int8], ...] = ()
     divisor: float = 1.0
+    cover_unit: str = "rows"
 
     @property
     def n_outputs(self) -> int:
         """Return how many numbers each row's raw prediction has."""
         return len(self.base)
-
-    @property
-    def max_leaves(self) -> int:
-        """Return the number of leaves of the largest tree."""
-        return max((tree.n_leaves for tree in self.trees), default=1)

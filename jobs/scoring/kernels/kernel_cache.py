@@ -19,7 +19,7 @@ from typing import Any
 
 from warehouse.private_cache import private_directory
 
-SOURCES = ("kernel.py", "vector_code.py", "walk_kernel.py", "links.py")
+SOURCES = ("kernel.py", "vector_code.py", "walk_kernel.py", "link_kernels.py")
 LOCK_TIMEOUT_S = 300.0
 
 

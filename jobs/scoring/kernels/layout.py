@@ -13,7 +13,6 @@ missing).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,34 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs.scoring.kernels.bins import ColumnBins
-from jobs.scoring.kernels.codes import I64, Slot, SlotTable, Tests
-from jobs.scoring.kernels.ensemble import Ensemble, Tree
-
-
-def leaf_order(tree: Tree) -> tuple[I64, I64, I64]:
-    """Number the leaves from left to right.
-
-    Returns
-    -------
-    tuple
-        The leaves' nodes in that order; and for each node the first leaf under it, and the first one after.
-    """
-    n_nodes = len(tree.left)
-    first, last = np.zeros(n_nodes, np.int64), np.zeros(n_nodes, np.int64)
-    leaves: list[int] = []
-    stack = [(0, False)]
-    while stack:
-        node, is_done = stack.pop()
-        if is_done:
-            last[node] = len(leaves)
-            continue
-        first[node] = len(leaves)
-        if tree.left[node] < 0:
-            leaves.append(node)
-            last[node] = len(leaves)
-        else:
-            stack += [(node, True), (int(tree.right[node]), False), (int(tree.left[node]), False)]
-    return np.array(leaves, np.int64), first, last
+from jobs.scoring.kernels.codes import Slot
+from jobs.scoring.model_data import TreeModel
+from jobs.scoring.tree_structure import TreeStructure
 
 
 @dataclass(frozen=True)
@@ -88,67 +62,55 @@ class Layout:
     output: npt.NDArray[np.int32]
 
 
-def _entries_of(tree: Tree, tests: Tests, width: int) -> tuple[list[npt.NDArray[np.int64]], I64]:
-    """Return the (slot, code, mask) entries of each plane, last plane first, and the leaves' nodes."""
-    leaves, first, last = leaf_order(tree)
-    inner = np.flatnonzero(tree.left >= 0)
-    inner = inner[np.lexsort((tests.code[inner], tests.slot[inner]))]
-    begin, end = first[tree.left[inner]], last[tree.left[inner]]
-    planes: list[npt.NDArray[np.int64]] = []
-    for plane in reversed(range((len(leaves) + width - 1) // width)):
-        low, high = np.maximum(begin, plane * width), np.minimum(end, (plane + 1) * width)
-        touched = low < high
-        keep = (1 << (high - plane * width)[touched]) - (1 << (low - plane * width)[touched])
-        at = inner[touched]
-        planes.append(np.stack([tests.slot[at], tests.code[at], ~keep], axis=1))
-    return planes, leaves
+def largest_code(model: TreeModel) -> int:
+    """Return the largest of the model's codes and bins."""
+    codes = [int(slot.codes.max(initial=0)) for slot in model.slots]
+    bins = [column.size - 1 for column in model.columns]
+    return max([2, int(model.code.max(initial=0)), *codes, *bins])
 
 
-def lay_out(ensemble: Ensemble, kinds: Sequence[str]) -> Layout:
+def lay_out(model: TreeModel, structure: TreeStructure) -> Layout:
     """Lay an ensemble out for the bitvector kernels.
 
     Parameters
     ----------
-    ensemble
-        The model.
-    kinds
-        Of each input column "float64", "float32" or "text", see `feature_kind`.
-
-    Raises
-    ------
-    NotUnderstood
-        A column is text where the model expects numbers.
+    model
+        Its trees have at most 65,536 leaves, and its codes fit 16 bits.
+    structure
+        The shape of its trees.
     """
-    table = SlotTable(ensemble, kinds)
-    # Trees of one output side by side, their order kept: that is the order of each output's sum.
-    trees = sorted(ensemble.trees, key=lambda tree: tree.output)
-    tests = [table.tests_of(tree) for tree in trees]
-    largest = max([2, *(int(slot.codes.max(initial=0)) for slot in table.slots)])
-    largest = max(largest, *(column.size - 1 for column in table.columns), 0) if table.columns else largest
-    width = 8 if largest < 256 and ensemble.max_leaves <= 256 else 16
-    entries: list[npt.NDArray[np.int64]] = [np.zeros((0, 3), np.int64)]
-    plane_sizes: list[int] = []
-    tree_planes: list[int] = []
-    leaf_values: list[npt.NDArray[Any]] = []
-    for tree, tree_tests in zip(trees, tests, strict=True):
-        planes, leaves = _entries_of(tree, tree_tests, width)
-        entries += planes
-        plane_sizes += [len(plane) for plane in planes]
-        tree_planes.append(len(planes))
-        leaf_values.append(tree.value[leaves])
-    flat = np.concatenate(entries)
+    is_small = largest_code(model) < 256 and structure.n_leaves.max(initial=1) <= 256
+    width = 8 if is_small else 16
+    # A node takes part in the planes in which its left subtree has leaves.
+    inner = np.flatnonzero(structure.is_inner)
+    begin, end = structure.first[structure.left[inner]], structure.last[structure.left[inner]]
+    first_plane, n_touched = begin // width, (end - 1) // width - begin // width + 1
+    entry = np.repeat(np.arange(len(inner)), n_touched)
+    plane = first_plane[entry] + np.arange(len(entry)) - (np.cumsum(n_touched) - n_touched)[entry]
+    node = inner[entry]
+    low = np.maximum(begin[entry] - plane * width, 0)
+    high = np.minimum(end[entry] - plane * width, width)
+    mask = ~((np.int64(1) << high) - (np.int64(1) << low))
+    # Planes stand last to first within a tree; numbers of planes over all trees follow from that.
+    n_planes = (structure.n_leaves + width - 1) // width
+    tree_end = np.cumsum(n_planes)
+    place = tree_end[structure.tree[node]] - 1 - plane
+    order = np.lexsort((model.code[node], model.slot[node], place))
     cell = np.dtype(np.int8 if width == 8 else np.int16)
-    leaf_counts = np.array([0, *(len(values) for values in leaf_values)], np.int64)
+    leaf_start = np.cumsum(structure.n_leaves) - structure.n_leaves
+    is_leaf = ~structure.is_inner
+    leaves = np.empty_like(model.leaves)
+    leaves[leaf_start[structure.tree[is_leaf]] + structure.first[is_leaf]] = model.leaves
     return Layout(
-        columns=tuple(table.columns),
-        slots=tuple(table.slots),
+        columns=model.columns,
+        slots=model.slots,
         width=width,
-        slot=flat[:, 0].astype(np.int32),
-        code=(flat[:, 1] - (1 << (width - 1))).astype(cell),
-        mask=flat[:, 2].astype(cell),
-        plane_end=np.cumsum(plane_sizes, dtype=np.int32),
-        tree_end=np.cumsum(tree_planes, dtype=np.int32),
-        leaf_start=np.cumsum(leaf_counts)[:-1],
-        leaves=np.concatenate(leaf_values or [np.zeros((0, 1))]).astype(ensemble.base.dtype),
-        output=np.array([tree.output for tree in trees], np.int32),
+        slot=model.slot[node][order],
+        code=(model.code[node][order].astype(np.int64) - (1 << (width - 1))).astype(cell),
+        mask=mask[order].astype(cell),
+        plane_end=np.cumsum(np.bincount(place, minlength=int(n_planes.sum()))).astype(np.int32),
+        tree_end=tree_end.astype(np.int32),
+        leaf_start=leaf_start,
+        leaves=leaves,
+        output=model.output,
     )

@@ -1,42 +1,94 @@
-"""Links that are computed here, since their library offers no way to ask for them alone: LightGBM's.
+"""Links: how raw predictions become what people read, as each library computes it, to the bit.
 
-They call the C library's `exp`, as LightGBM does: numpy's own differs from it in the last bit here and there.
+A link is a function by name and the shape of its answer, so that a file can hold it. scikit-learn's sigmoid and all of
+LightGBM's functions call the C library's `exp`, scikit-learn's softmax numpy's own, which differs from it in the last
+bit here and there; XGBoost's work in float32.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from jobs.scoring.kernels.kernel_cache import compile_cached
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
+
+SHAPES = ("value", "pair", "columns")
+"""A link's answer: one number a row; the probabilities of the two classes; one column for each output."""
 
 
-def _sigmoid(raw: Any, slope: float, out: Any) -> None:
-    """Write 1 / (1 + exp(-slope * raw))."""
-    for row in range(len(raw)):
-        out[row] = 1.0 / (1.0 + math.exp(-slope * raw[row]))
+def _cell_by_cell(kernel: str, raw: Floats, *settings: float) -> Floats:
+    from jobs.scoring import link_kernels
+
+    raw = np.ascontiguousarray(raw)
+    out = np.empty_like(raw)
+    vars(link_kernels)[kernel](raw.reshape(-1), *settings, out.reshape(-1))
+    return out
 
 
-def _exponential(raw: Any, slope: float, out: Any) -> None:
-    """Write exp(raw)."""
-    for row in range(len(raw)):
-        out[row] = math.exp(raw[row])
+def _row_by_row(kernel: str, raw: Floats) -> Floats:
+    from jobs.scoring import link_kernels
+
+    raw = np.ascontiguousarray(raw)
+    out = np.empty_like(raw)
+    vars(link_kernels)[kernel](raw, out)
+    return out
 
 
-def _softmax(raw: Any, out: Any) -> None:
-    """Write the softmax of each row (n_rows, n_classes)."""
-    for row in range(raw.shape[0]):
-        largest = raw[row, 0]
-        for place in range(1, raw.shape[1]):
-            largest = max(largest, raw[row, place])
-        total = 0.0
-        for place in range(raw.shape[1]):
-            out[row, place] = math.exp(raw[row, place] - largest)
-            total += out[row, place]
-        for place in range(raw.shape[1]):
-            out[row, place] /= total
+def numpy_softmax(raw: Floats) -> Floats:
+    """Return the softmax of each row as scikit-learn computes it (`sklearn.utils.extmath.softmax`)."""
+    shifted = raw - raw.max(axis=1, initial=-np.inf, keepdims=True)
+    powers = np.exp(shifted)
+    return np.asarray(powers / powers.sum(axis=1).reshape(-1, 1))
 
 
-sigmoid = compile_cached(_sigmoid)
-exponential = compile_cached(_exponential)
-softmax = compile_cached(_softmax)
+def sigmoid_of(raw: Floats, slope: float = 1.0) -> Floats:
+    """Return 1 / (1 + exp(-slope * raw)), as `scipy.special.expit` computes it, of an array of any shape."""
+    return _cell_by_cell("sigmoid", raw, slope)
+
+
+FUNCTIONS: dict[str, Callable[[Floats, float], Floats]] = {
+    "identity": lambda raw, slope: raw,
+    "sigmoid": sigmoid_of,
+    "exponential": lambda raw, slope: _cell_by_cell("exponential", raw, slope),
+    "softmax": lambda raw, slope: _row_by_row("softmax", raw),
+    "numpy exponential": lambda raw, slope: np.exp(raw),
+    "numpy softmax": lambda raw, slope: numpy_softmax(raw),
+    "float32 sigmoid": lambda raw, slope: _cell_by_cell("sigmoid32", raw),
+    "float32 exponential": lambda raw, slope: _cell_by_cell("exponential", raw, slope),
+    "float32 softmax": lambda raw, slope: _row_by_row("softmax32", raw),
+}
+"""By name: what a function makes of raw predictions (n_rows, n_outputs), given the link's slope."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link as data.
+
+    Parameters
+    ----------
+    function
+        One of `FUNCTIONS`.
+    shape
+        One of `SHAPES`.
+    slope
+        What a sigmoid multiplies its argument with.
+    divisor
+        What raw predictions are divided by before (LightGBM's forests: the number of trees).
+    """
+
+    function: str
+    shape: str
+    slope: float = 1.0
+    divisor: float = 1.0
+
+    def __call__(self, raw: Floats) -> Floats:
+        """Return probabilities (n_rows, n_classes) or predicted values (n_rows,) of raw (n_rows, n_outputs)."""
+        raw = raw / self.divisor if self.divisor != 1.0 else raw
+        out = FUNCTIONS[self.function](raw, self.slope)
+        if self.shape == "pair":
+            return np.stack((1 - out[:, 0], out[:, 0]), axis=1)
+        return out.ravel() if self.shape == "value" else out

@@ -18,18 +18,17 @@ import pyarrow.compute as pc
 
 from jobs.scoring.interface.scorer import Floats
 from jobs.scoring.kernels.bins import ColumnBins
-from jobs.scoring.kernels.ensemble import Ensemble
 from jobs.scoring.kernels.kernel_arrays import column_arrays, slot_arrays, tree_arrays, walk_arrays
 from jobs.scoring.kernels.kernel_cache import make_ready
-from jobs.scoring.kernels.layout import Layout, lay_out
+from jobs.scoring.kernels.layout import Layout, largest_code, lay_out
 from jobs.scoring.kernels.walk_layout import WalkLayout, lay_out_walk
+from jobs.scoring.model_data import TreeModel
+from jobs.scoring.tree_structure import tree_structure
 from warehouse.errors import ScoringFailed
 
 if TYPE_CHECKING:
     from jobs.scoring.kernels.kernel import Rows, TreeArrays
     from jobs.scoring.kernels.walk_kernel import WalkArrays
-
-Link = Callable[[Floats], Floats]
 
 RUN_ROWS = 8192
 """Rows that a thread takes at a time."""
@@ -39,14 +38,14 @@ MAX_BITVECTOR_LEAVES = 512
 """Larger trees are walked: from about here on, one path costs less than a test of every node."""
 
 
-def kernel_kind(ensemble: Ensemble) -> str:
-    """Return the name of the kernel that scores an ensemble."""
+def kernel_kind(max_leaves: int) -> str:
+    """Return the name of the kernel that scores trees of at most so many leaves."""
     for leaves, kind in (
         (32, "bitvector-32"),
         (64, "bitvector-64"),
         (MAX_BITVECTOR_LEAVES, "bitvector-wide"),
     ):
-        if ensemble.max_leaves <= leaves:
+        if max_leaves <= leaves:
             return kind
     return "traversal"
 
@@ -69,34 +68,34 @@ class TreeProgram:
 
     Parameters
     ----------
-    ensemble
+    model
         The model.
-    kinds
-        Of each feature column "float64", "float32" or "text".
     feature_names
-        The columns' names, for messages.
-    link
-        What makes predictions of raw predictions (n_rows, n_outputs).
+        The feature columns' names, for messages.
     """
 
     tolerance_ulp = 0
 
-    def __init__(self, ensemble: Ensemble, kinds: Sequence[str], feature_names: Sequence[str], link: Link) -> None:
-        self._link = link
-        self.base = np.ascontiguousarray(ensemble.base)
-        self.divisor = ensemble.base.dtype.type(ensemble.divisor)
+    def __init__(self, model: TreeModel, feature_names: Sequence[str]) -> None:
+        self.model = model
+        self._link = model.link
+        self.base = np.ascontiguousarray(model.base)
+        self.divisor = model.base.dtype.type(model.divisor)
         self.feature_names = tuple(feature_names)
-        self.kind = kernel_kind(ensemble)
+        structure = tree_structure(model)
+        max_leaves = int(structure.n_leaves.max(initial=1))
+        # The bitvector kernels' codes have 16 bits at most.
+        self.kind = kernel_kind(max_leaves) if largest_code(model) < 1 << 16 else "traversal"
         kernel = "traversal" if self.kind == "traversal" else "bitvector"
         self.why = (
-            f"{len(ensemble.trees)} trees of at most {ensemble.max_leaves} leaves go through the {kernel} kernel with"
-            " all the steps before them."
+            f"{model.n_trees} trees of at most {max_leaves} leaves go through the {kernel} kernel with all the steps"
+            " before them."
         )
         self._is_ready = False
         if self.kind == "traversal":
-            self._prepare_walk(lay_out_walk(ensemble, kinds))
+            self._prepare_walk(lay_out_walk(model, structure))
         else:
-            self._prepare(lay_out(ensemble, kinds))
+            self._prepare(lay_out(model, structure))
 
     def predict(self, raw: Floats) -> Floats:
         """Return what the model predicts, from its raw predictions (n_rows, n_outputs): its link, row by row."""

@@ -6,7 +6,6 @@ A leaf leads to itself. What the leaves add is kept under the nodes' own numbers
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs.scoring.kernels.bins import ColumnBins
-from jobs.scoring.kernels.codes import I64, Slot, SlotTable, Tests
-from jobs.scoring.kernels.ensemble import Ensemble, Tree
+from jobs.scoring.kernels.codes import I64, Slot
+from jobs.scoring.model_data import TreeModel
+from jobs.scoring.tree_structure import TreeStructure
 
 NEVER = np.iinfo(np.int32).max
 
@@ -46,46 +46,19 @@ class WalkLayout:
     output: npt.NDArray[np.int32]
 
 
-def _breadth_first(tree: Tree) -> tuple[I64, I64]:
-    """Return the nodes level by level, siblings side by side, and each one's left child in that numbering."""
-    levels = [np.zeros(1, np.int64)]
-    while True:
-        level = levels[-1]
-        inner = level[tree.left[level] >= 0]
-        if not len(inner):
-            break
-        levels.append(np.stack([tree.left[inner], tree.right[inner]], axis=1).ravel().astype(np.int64))
-    order = np.concatenate(levels)
-    is_inner = tree.left[order] >= 0
-    children = 1 + 2 * (np.cumsum(is_inner) - 1)
-    return order, np.where(is_inner, children, np.arange(len(order)))
-
-
-def _nodes_of(tree: Tree, tests: Tests) -> tuple[npt.NDArray[np.int32], npt.NDArray[Any]]:
-    order, left = _breadth_first(tree)
-    is_inner = tree.left[order] >= 0
-    slot = np.where(is_inner, tests.slot[order], 0)
-    code = np.where(is_inner, tests.code[order], NEVER)
-    return np.stack([left, slot, code], axis=1).astype(np.int32), tree.value[order]
-
-
-def lay_out_walk(ensemble: Ensemble, kinds: Sequence[str]) -> WalkLayout:
-    """Lay an ensemble out for the walking kernel; see `jobs.scoring.kernels.layout.lay_out`.
-
-    Raises
-    ------
-    NotUnderstood
-        A column is text where the model expects numbers.
-    """
-    table = SlotTable(ensemble, kinds)
-    trees = sorted(ensemble.trees, key=lambda tree: tree.output)
-    parts = [_nodes_of(tree, table.tests_of(tree)) for tree in trees]
-    sizes = np.array([0, *(len(nodes) for nodes, _ in parts)], np.int64)
+def lay_out_walk(model: TreeModel, structure: TreeStructure) -> WalkLayout:
+    """Lay an ensemble out for the walking kernel; see `jobs.scoring.kernels.layout.lay_out`."""
+    here = np.arange(len(model.slot))
+    left = np.where(structure.is_inner, structure.left, here) - structure.start[structure.tree]
+    slot = np.where(structure.is_inner, model.slot, 0)
+    code = np.where(structure.is_inner, model.code, NEVER)
+    leaves = np.zeros((len(model.slot), model.leaves.shape[1]), model.leaves.dtype)
+    leaves[~structure.is_inner] = model.leaves
     return WalkLayout(
-        columns=tuple(table.columns),
-        slots=tuple(table.slots),
-        nodes=np.concatenate([np.zeros((0, 3), np.int32), *(nodes for nodes, _ in parts)]),
-        start=np.cumsum(sizes)[:-1],
-        leaves=np.concatenate([values for _, values in parts]).astype(ensemble.base.dtype),
-        output=np.array([tree.output for tree in trees], np.int32),
+        columns=model.columns,
+        slots=model.slots,
+        nodes=np.stack([left, slot, code], axis=1).astype(np.int32),
+        start=structure.start,
+        leaves=leaves,
+        output=model.output,
     )

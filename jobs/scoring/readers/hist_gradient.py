@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jobs.scoring.interface.scorer import NotUnderstood
 from jobs.scoring.kernels.ensemble import LEFT, MISSING, RIGHT, Ensemble, Feature, Tree
+from jobs.scoring.kernels.links import Link
 from jobs.scoring.steps.columns import Block
 from jobs.scoring.steps.encoders import encode, ordinal_codes
 
@@ -62,7 +64,33 @@ def _tree(predictor: Any, output: int, sets: _CategorySets) -> Tree:
         value=nodes["value"][:, None].astype(np.float64),
         category_set=chosen,
         output=output,
+        cover=nodes["count"].astype(np.float64),
     )
+
+
+LINKS = {
+    "LogitLink": "sigmoid",
+    "LogLink": "numpy exponential",
+    "IdentityLink": "identity",
+    "MultinomialLogit": "numpy softmax",
+}
+"""How scikit-learn's links are computed, by their class."""
+
+
+def hist_gradient_link(model: Any) -> Link:
+    """Return the link of a HistGradientBoosting model.
+
+    Raises
+    ------
+    NotUnderstood
+        It is none of scikit-learn's own.
+    """
+    name = type(model._loss.link).__name__
+    if name not in LINKS:
+        raise NotUnderstood(f"the link {name} is not known")
+    if not hasattr(model, "classes_"):
+        return Link(LINKS[name], "value")
+    return Link(LINKS[name], "columns" if name == "MultinomialLogit" else "pair")
 
 
 def read_hist_gradient_boosting(model: Any, block: Block) -> Ensemble:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jobs.scoring.interface.scorer import Floats, NotUnderstood
+from jobs.scoring.interface.scorer import NotUnderstood
 from jobs.scoring.kernels.codes import ZERO_BELOW
-from jobs.scoring.kernels.ensemble import LEFT, RIGHT, Ensemble, Tree, Values
+from jobs.scoring.kernels.ensemble import F64, LEFT, RIGHT, Ensemble, Tree, Values
+from jobs.scoring.kernels.links import Link
 from jobs.scoring.steps.columns import Block
 
 CATEGORICAL_BIT, DEFAULT_LEFT_BIT, MISSING_SHIFT = 1, 2, 2
@@ -90,7 +91,17 @@ class _Reader:
             category_set=category_set,
             zero_is_missing=inner & (missing == MISSING_ZERO) & ~is_categorical,
             output=output,
+            cover=_cover(section, n_leaves),
         )
+
+
+def _cover(section: dict[str, str], n_leaves: int) -> F64 | None:
+    """Return how many rows went through each node, inner nodes first."""
+    inner = _numbers(section, "internal_count", np.float64)[: n_leaves - 1]
+    found = np.concatenate([inner, _numbers(section, "leaf_count", np.float64)])
+    if n_leaves == 1 and len(found) < 1:
+        return np.ones(1)
+    return found if len(found) == 2 * n_leaves - 1 else None
 
 
 def read_lightgbm(model: Any, block: Block) -> Ensemble:
@@ -99,9 +110,8 @@ def read_lightgbm(model: Any, block: Block) -> Ensemble:
     Raises
     ------
     NotUnderstood
-        Its leaves are linear models, or its objective's link is not known here.
+        Its leaves are linear models.
     """
-    LightGBMLink(model)
     header, *parts = _sections(model.booster_.model_to_string())
     n_outputs = int(header["num_tree_per_iteration"])
     reader = _Reader()
@@ -112,38 +122,32 @@ def read_lightgbm(model: Any, block: Block) -> Ensemble:
     return Ensemble(features, trees, np.zeros(n_outputs), tuple(reader.sets))
 
 
-class LightGBMLink:
-    """Turns raw predictions into what the model predicts."""
+def lightgbm_link(model: Any) -> Link:
+    """Return the link of a fitted LGBMClassifier or LGBMRegressor.
 
-    def __init__(self, model: Any) -> None:
-        header, *trees = _sections(model.booster_.model_to_string())
-        name, *settings = header.get("objective", "none").split()
-        options = dict(setting.split(":", 1) for setting in settings if ":" in setting)
-        if "sqrt" in settings or name not in (*SIGMOID, *EXPONENTIAL, *IDENTITY, "multiclass"):
-            raise NotUnderstood(f"the link of LightGBM's objective {name!r} is not known")
-        self._name = name
-        self._slope = float(options.get("sigmoid", 1.0))
-        iterations = len(trees) // int(header["num_tree_per_iteration"])
-        # A forest's raw prediction is a sum, and its link takes the mean.
-        self._divisor = float(iterations) if "average_output" in header else 1.0
-        self._is_classifier = hasattr(model, "classes_")
-
-    def __call__(self, raw: Floats) -> Floats:
-        """Return probabilities (n_rows, n_classes) or predicted values (n_rows,)."""
-        from jobs.scoring.kernels import links
-
-        raw = raw / self._divisor if self._divisor != 1.0 else raw
-        out = np.empty_like(raw)
-        if self._name == "multiclass":
-            links.softmax(raw, out)
-            return out
-        if self._name in IDENTITY:
-            out[:] = raw
-        else:
-            link = links.sigmoid if self._name in SIGMOID else links.exponential
-            link(raw.ravel(), self._slope, out.reshape(-1))
-        if not self._is_classifier:
-            return out.ravel()
-        if out.shape[1] > 1:
-            return out
-        return np.vstack((1.0 - out[:, 0], out[:, 0])).transpose()
+    Raises
+    ------
+    NotUnderstood
+        Its objective's is not known here.
+    """
+    header, *trees = _sections(model.booster_.model_to_string())
+    name, *settings = header.get("objective", "none").split()
+    options = dict(setting.split(":", 1) for setting in settings if ":" in setting)
+    known = {
+        **dict.fromkeys(SIGMOID, "sigmoid"),
+        **dict.fromkeys(EXPONENTIAL, "exponential"),
+        **dict.fromkeys(IDENTITY, "identity"),
+        "multiclass": "softmax",
+    }
+    if "sqrt" in settings or name not in known:
+        raise NotUnderstood(f"the link of LightGBM's objective {name!r} is not known")
+    n_outputs = int(header["num_tree_per_iteration"])
+    # A forest's raw prediction is a sum, and its link takes the mean.
+    divisor = float(len(trees) // n_outputs) if "average_output" in header else 1.0
+    if name == "multiclass":
+        shape = "columns"
+    elif hasattr(model, "classes_"):
+        shape = "columns" if n_outputs > 1 else "pair"
+    else:
+        shape = "value"
+    return Link(known[name], shape, float(options.get("sigmoid", 1.0)), divisor)

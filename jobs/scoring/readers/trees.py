@@ -12,20 +12,18 @@ import numpy as np
 
 from jobs.scoring.interface.scorer import NotUnderstood
 from jobs.scoring.kernels.ensemble import Ensemble, Feature, Tree, Values
+from jobs.scoring.kernels.links import Link
+from jobs.scoring.operations import operation
 from jobs.scoring.steps.columns import Block
 
+COVER = "weighted rows"
 CONSTANT_STRATEGIES = ("prior", "most_frequent", "constant", "mean", "median", "quantile")
 """Strategies of scikit-learn's dummy estimators that give every row the same."""
 
 
-def to_float32(values: Values) -> Values:
-    """Round to float32."""
-    return values.astype(np.float32)
-
-
 def _float32_features(block: Block, model: Any, *, nan_passes: bool) -> tuple[Feature, ...]:
     return tuple(
-        feature.then(to_float32).checked(nan_passes=nan_passes)
+        feature.then(operation("to_float32")).checked(nan_passes=nan_passes)
         for feature in block.numbers(type(model).__name__).features
     )
 
@@ -45,6 +43,7 @@ def _tree(tree: Any, value: Values, output: int = 0) -> Tree:
         value=value,
         category_set=np.full(len(is_leaf), -1, np.int32),
         output=output,
+        cover=tree.weighted_n_node_samples.astype(np.float64),
     )
 
 
@@ -67,7 +66,7 @@ def read_decision_tree(model: Any, block: Block) -> Ensemble:
     values = _leaf_values(model.tree_, model)
     features = _float32_features(block, model, nan_passes=_passes_nan(model))
     # Adding to -0.0 changes no number, not even -0.0.
-    return Ensemble(features, (_tree(model.tree_, values),), np.full(values.shape[1], -0.0))
+    return Ensemble(features, (_tree(model.tree_, values),), np.full(values.shape[1], -0.0), cover_unit=COVER)
 
 
 def read_forest(model: Any, block: Block) -> Ensemble:
@@ -79,7 +78,7 @@ def read_forest(model: Any, block: Block) -> Ensemble:
     trees = tuple(_tree(part.tree_, _leaf_values(part.tree_, model)) for part in model.estimators_)
     base = np.zeros(trees[0].value.shape[1])
     features = _float32_features(block, model, nan_passes=_passes_nan(first))
-    return Ensemble(features, trees, base, divisor=float(len(trees)))
+    return Ensemble(features, trees, base, divisor=float(len(trees)), cover_unit=COVER)
 
 
 def _initial(model: Any) -> Values:
@@ -104,4 +103,26 @@ def read_gradient_boosting(model: Any, block: Block) -> Ensemble:
         for output, part in enumerate(parts)
     )
     features = _float32_features(block, model, nan_passes=False)
-    return Ensemble(features, trees, _initial(model))
+    return Ensemble(features, trees, _initial(model), cover_unit=COVER)
+
+
+def link_as_it_is(model: Any) -> Link:
+    """Return the link of trees whose leaves hold what is predicted."""
+    return Link("identity", "columns" if hasattr(model, "classes_") else "value")
+
+
+def gradient_boosting_link(model: Any) -> Link:
+    """Return the link of a GradientBoostingClassifier.
+
+    Raises
+    ------
+    NotUnderstood
+        Its loss is none of scikit-learn's own.
+    """
+    name = type(model._loss).__name__
+    if name == "HalfMultinomialLoss":
+        return Link("numpy softmax", "columns")
+    slopes = {"HalfBinomialLoss": 1.0, "ExponentialLoss": 2.0}
+    if name not in slopes:
+        raise NotUnderstood(f"the link of {name} is not known")
+    return Link("sigmoid", "pair", slopes[name])

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from jobs.scoring.interface.scorer import Floats, NotUnderstood
 from jobs.scoring.kernels.ensemble import LEFT, RIGHT, Ensemble, Feature, Tree, Values
-from jobs.scoring.readers.trees import to_float32
+from jobs.scoring.kernels.links import Link
+from jobs.scoring.operations import operation
 from jobs.scoring.steps.columns import Block
 
 
@@ -82,13 +83,15 @@ class _Reader:
             value=split[:, None],
             category_set=self._category_sets(described, len(left)),
             output=output,
+            cover=np.array(described["sum_hessian"], np.float64),
         )
 
 
 def _features(block: Block, trees: tuple[Tree, ...]) -> tuple[Feature, ...]:
     categorical = {int(feature) for tree in trees for feature in np.unique(tree.feature[tree.category_set >= 0])}
+    rounded = operation("to_float32")
     return tuple(
-        feature.then(to_float32, _margin_by_codes) if number in categorical else feature.then(to_float32)
+        feature.then(rounded, _margin_by_codes) if number in categorical else feature.then(rounded)
         for number, feature in enumerate(block.numbers("XGBoost").features)
     )
 
@@ -123,7 +126,33 @@ def read_xgboost(model: Any, block: Block) -> Ensemble:
         raise NotUnderstood("XGBoost's model predicts several quantiles or targets")
     reader = _Reader()
     trees = tuple(reader.tree(part, output) for part, output in zip(parts, outputs, strict=True))
-    return Ensemble(_features(block, trees), trees, base, tuple(reader.sets))
+    return Ensemble(_features(block, trees), trees, base, tuple(reader.sets), cover_unit="hessians")
+
+
+LINKS = {
+    "binary:logistic": "float32 sigmoid",
+    "reg:logistic": "float32 sigmoid",
+    "binary:logitraw": "identity",
+    "multi:softprob": "float32 softmax",
+    "count:poisson": "float32 exponential",
+    "reg:gamma": "float32 exponential",
+    "reg:tweedie": "float32 exponential",
+    "reg:squarederror": "identity",
+    "reg:absoluteerror": "identity",
+    "reg:pseudohubererror": "identity",
+    "reg:squaredlogerror": "identity",
+}
+"""How the links of XGBoost's objectives are computed here. Of other objectives its own code is asked."""
+
+
+def xgboost_link(model: Any) -> Link | XGBoostLink:
+    """Return the link of a fitted model of XGBoost: one that is computed here, or else XGBoost's own."""
+    objective = _description(model)["learner"]["objective"]["name"]
+    if objective not in LINKS:
+        return XGBoostLink(model)
+    if not hasattr(model, "predict_proba"):
+        return Link(LINKS[objective], "value")
+    return Link(LINKS[objective], "columns" if objective == "multi:softprob" else "pair")
 
 
 class XGBoostLink:

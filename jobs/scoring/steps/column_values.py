@@ -1,4 +1,4 @@
-"""The features of a model as numbers, column by column, for models that multiply them."""
+"""The features of a linear model as numbers, column by column."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from jobs.scoring.interface.scorer import NotUnderstood
-from jobs.scoring.kernels.bins import ColumnBins, numeric_bins, text_bins
-from jobs.scoring.kernels.ensemble import Feature, Values
+from jobs.scoring.kernels.bins import ColumnBins
+from jobs.scoring.kernels.ensemble import Values
 from jobs.scoring.kernels.tree_scorer import places_of
-from jobs.scoring.steps.columns import Block
+from jobs.scoring.model_data import LinearFeature, LinearModel
 from warehouse.errors import ScoringFailed
 
 
@@ -20,31 +19,17 @@ class ColumnValues:
 
     Parameters
     ----------
-    block
-        The features.
-    kinds
-        Of each input column "float64", "float32" or "text".
+    model
+        Its features, and the bins of their columns.
     feature_names
         The input columns' names, for messages.
     """
 
-    def __init__(self, block: Block, kinds: Sequence[str], feature_names: Sequence[str]) -> None:
-        self.block = block
+    def __init__(self, model: LinearModel, feature_names: Sequence[str]) -> None:
+        self._features = model.features
         self._names = tuple(feature_names)
-        self._dtype = np.dtype(block.kind)
-        self.bins: dict[int, ColumnBins] = {}
-        self._tables: dict[int, Values] = {}
-        for column in sorted({feature.column for feature in block.features}):
-            features = [feature for feature in block.features if feature.column == column]
-            if kinds[column] == "text":
-                if any(feature.points is None for feature in features):
-                    raise NotUnderstood(f"{feature_names[column]!r} is text where the model expects numbers")
-                self.bins[column] = text_bins(column, features)
-            elif any(feature.points is not None for feature in features):
-                self.bins[column] = numeric_bins(column, kinds[column], features, [])
-        for number, feature in enumerate(block.features):
-            if feature.points is not None:
-                self._tables[number] = feature(self.bins[feature.column].samples())
+        self._dtype = np.dtype(model.dtype)
+        self.bins: dict[int, ColumnBins] = {bins.column: bins for bins in model.columns}
 
     def matrix(self, columns: Sequence[pa.Array], n_rows: int) -> Values:
         """Return the features (n_rows, n_features) of a batch, column after column in memory.
@@ -54,27 +39,30 @@ class ColumnValues:
         ScoringFailed
             A step would refuse a value.
         """
-        out = np.empty((n_rows, len(self.block.features)), self._dtype, order="F")
-        places = {column: places_of(columns[column], bins) for column, bins in self.bins.items()}
-        for number, feature in enumerate(self.block.features):
-            if feature.points is not None:
+        out = np.empty((n_rows, len(self._features)), self._dtype, order="F")
+        tabled = {feature.column for feature in self._features if feature.table is not None}
+        places = {column: places_of(columns[column], self.bins[column]) for column in tabled}
+        for number, feature in enumerate(self._features):
+            if feature.table is not None:
                 found = places[feature.column]
                 self._refuse(feature, self.bins[feature.column].refused[found])
-                out[:, number] = self._tables[number][found]
+                out[:, number] = feature.table[found]
             else:
-                out[:, number] = self._through_steps(feature, columns[feature.column])
+                out[:, number] = self._through_operations(feature, columns[feature.column])
         return out
 
-    def _through_steps(self, feature: Feature, column: pa.Array) -> Values:
-        values = column.fill_null(np.nan).to_numpy(zero_copy_only=False)
-        done = 0
-        for check in feature.checks:
-            values = Feature(feature.column, feature.steps[done : check.after])(values)
-            done = check.after
-            self._refuse(feature, np.isinf(values) if check.nan_passes else ~np.isfinite(values))
-        return Feature(feature.column, feature.steps[done:])(values)
+    def _through_operations(self, feature: LinearFeature, column: pa.Array) -> Values:
+        values: Values = column.fill_null(np.nan).to_numpy(zero_copy_only=False)
+        checks = {check.after: check for check in feature.checks}
+        with np.errstate(all="ignore"):
+            for done in range(len(feature.operations) + 1):
+                if done:
+                    values = feature.operations[done - 1](values)
+                if done in checks:
+                    self._refuse(feature, np.isinf(values) if checks[done].nan_passes else ~np.isfinite(values))
+        return values
 
-    def _refuse(self, feature: Feature, is_refused: Values) -> None:
+    def _refuse(self, feature: LinearFeature, is_refused: Values) -> None:
         if is_refused.any():
             row = int(np.argmax(is_refused))
             raise ScoringFailed(

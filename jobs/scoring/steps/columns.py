@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from jobs.scoring.interface.scorer import NotUnderstood
-from jobs.scoring.kernels.ensemble import Feature, Values
+from jobs.scoring.kernels.ensemble import Feature
+from jobs.scoring.operations import operation
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Block:
         """
         if self.names is None:
             return self
-        features = tuple(feature.then(_to_float64) for feature in self.features)
+        features = tuple(feature.then(operation("to_float64")) for feature in self.features)
         return Block(features, ("float64",) * len(features)) if self.kind == "float32" else self
 
     def numbers(self, model: str) -> Block:
@@ -72,10 +71,6 @@ class Block:
         if "text" in self.kinds:
             raise NotUnderstood(f"{model} is given text")
         return self
-
-
-def _to_float64(values: Values) -> Values:
-    return values.astype(np.float64)
 
 
 def input_block(feature_names: Sequence[str], kinds: Sequence[str]) -> Block:

@@ -8,10 +8,15 @@ from typing import Protocol
 import pyarrow as pa
 
 from jobs.scoring.interface.scorer import Floats
+from jobs.scoring.model_data import CompiledModel
 
 
 class Program(Protocol):
     """A model made ready for batches whose columns have certain types."""
+
+    @property
+    def model(self) -> CompiledModel:
+        """The model as data."""
 
     @property
     def kind(self) -> str:

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from jobs.scoring.interface.scorer import NotUnderstood
 from jobs.scoring.kernels.ensemble import Feature, Step, Values
+from jobs.scoring.operations import Operation, operation
 from jobs.scoring.steps.columns import Block
 
-InPlace = Callable[[Values], Values]
 
-
-def _of_column(operate: InPlace) -> Step:
-    """Return a step that works on a copy, as scikit-learn does on its own: the type of the rows stays."""
-
-    def step(values: Values) -> Values:
-        return operate(values.copy())
-
-    return step
-
-
-def _scaled(block: Block, scaler: Any, step_of: Callable[[int], Step]) -> Block:
+def _scaled(block: Block, scaler: Any, steps_of: Callable[[int], Sequence[Step]]) -> Block:
     """Return a block whose every column went through a scaler: NaN passes it, infinities do not."""
     block = block.numbers(type(scaler).__name__).in_float64_if_frame()
     kind = block.kind
     features = tuple(
-        feature.checked(nan_passes=True).then(step_of(place)) for place, feature in enumerate(block.features)
+        feature.checked(nan_passes=True).then(*steps_of(place)) for place, feature in enumerate(block.features)
     )
     return Block(features, (kind,) * len(features))
 
@@ -36,83 +26,51 @@ def _scaled(block: Block, scaler: Any, step_of: Callable[[int], Step]) -> Block:
 def standard_scaler(scaler: Any, block: Block) -> Block:
     """Compile a fitted StandardScaler."""
 
-    def step_of(place: int) -> Step:
-        def scale(values: Values) -> Values:
-            if scaler.with_mean:
-                values -= scaler.mean_[place : place + 1].astype(values.dtype)
-            if scaler.with_std:
-                values /= scaler.scale_[place : place + 1].astype(values.dtype)
-            return values
+    def steps_of(place: int) -> list[Operation]:
+        centring = [operation("cast_subtract", scaler.mean_[place])] if scaler.with_mean else []
+        return centring + ([operation("cast_divide", scaler.scale_[place])] if scaler.with_std else [])
 
-        return _of_column(scale)
-
-    return _scaled(block, scaler, step_of)
+    return _scaled(block, scaler, steps_of)
 
 
 def min_max_scaler(scaler: Any, block: Block) -> Block:
     """Compile a fitted MinMaxScaler."""
 
-    def step_of(place: int) -> Step:
-        def scale(values: Values) -> Values:
-            values *= scaler.scale_[place : place + 1]
-            values += scaler.min_[place : place + 1]
-            if scaler.clip:
-                values.clip(*(values.dtype.type(end) for end in scaler.feature_range), out=values)
-            return values
+    def steps_of(place: int) -> list[Operation]:
+        scaling = [operation("multiply", scaler.scale_[place]), operation("add", scaler.min_[place])]
+        return scaling + ([operation("clip", *scaler.feature_range)] if scaler.clip else [])
 
-        return _of_column(scale)
-
-    return _scaled(block, scaler, step_of)
+    return _scaled(block, scaler, steps_of)
 
 
 def max_abs_scaler(scaler: Any, block: Block) -> Block:
     """Compile a fitted MaxAbsScaler."""
 
-    def step_of(place: int) -> Step:
-        def scale(values: Values) -> Values:
-            values /= scaler.scale_[place : place + 1]
-            if getattr(scaler, "clip", False):
-                values.clip(values.dtype.type(-1), values.dtype.type(1), out=values)
-            return values
+    def steps_of(place: int) -> list[Operation]:
+        clipping = [operation("clip", -1.0, 1.0)] if getattr(scaler, "clip", False) else []
+        return [operation("divide", scaler.scale_[place]), *clipping]
 
-        return _of_column(scale)
-
-    return _scaled(block, scaler, step_of)
+    return _scaled(block, scaler, steps_of)
 
 
 def robust_scaler(scaler: Any, block: Block) -> Block:
     """Compile a fitted RobustScaler."""
 
-    def step_of(place: int) -> Step:
-        def scale(values: Values) -> Values:
-            if scaler.with_centering:
-                values -= scaler.center_[place : place + 1]
-            if scaler.with_scaling:
-                values /= scaler.scale_[place : place + 1]
-            return values
+    def steps_of(place: int) -> list[Operation]:
+        centring = [operation("subtract", scaler.center_[place])] if scaler.with_centering else []
+        return centring + ([operation("divide", scaler.scale_[place])] if scaler.with_scaling else [])
 
-        return _of_column(scale)
-
-    return _scaled(block, scaler, step_of)
+    return _scaled(block, scaler, steps_of)
 
 
 def clip(step: Any, block: Block) -> Block:
     """Compile a fitted `jobs.models.clipping.Clip`, which works in float64 and refuses nothing."""
     block = block.numbers("Clip")
-
-    def bounded(place: int) -> Step:
-        low, high = step.low_[place], step.high_[place]
-        return lambda values: np.clip(values.astype(np.float64), low, high)
-
-    features = tuple(feature.then(bounded(place)) for place, feature in enumerate(block.features))
+    features = tuple(
+        feature.then(operation("to_float64"), operation("clip", step.low_[place], step.high_[place]))
+        for place, feature in enumerate(block.features)
+    )
     return Block(features, ("float64",) * len(features))
-
-
-def _fill_numbers(statistic: Any) -> Step:
-    def step(values: Values) -> Values:
-        return np.where(np.isnan(values), np.asarray(statistic).astype(values.dtype), values)
-
-    return step
 
 
 def _fill_text(statistic: Any) -> Step:
@@ -120,10 +78,6 @@ def _fill_text(statistic: Any) -> Step:
         return np.array([statistic if value is None else value for value in values.tolist()], object)
 
     return step
-
-
-def _is_missing(values: Values) -> Values:
-    return np.isnan(values).astype(values.dtype)
 
 
 def simple_imputer(imputer: Any, block: Block) -> Block:
@@ -149,10 +103,10 @@ def simple_imputer(imputer: Any, block: Block) -> Block:
             filled.append(feature.then(_fill_text(statistic)))
         else:
             fill = np.asarray(statistic).astype(imputer._fill_dtype)
-            filled.append(feature.checked(nan_passes=True).then(_fill_numbers(fill)))
+            filled.append(feature.checked(nan_passes=True).then(operation("fill", fill)))
     if imputer.add_indicator:
         if kind == "text":
             raise NotUnderstood("SimpleImputer marks missing text")
         marked = [block.features[place].checked(nan_passes=True) for place in imputer.indicator_.features_]
-        filled += [feature.then(_is_missing) for feature in marked]
+        filled += [feature.then(operation("is_missing")) for feature in marked]
     return Block(tuple(filled), (kind,) * len(filled))
