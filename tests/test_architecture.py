@@ -36,6 +36,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.scoring",
     "jobs.scoring.readers",
     "jobs.scoring.steps",
+    "jobs.scoring.files",
     "jobs.scoring.kernels",
     "jobs.scoring.interface",
     "jobs",

@@ -102,7 +102,7 @@ def read_compiled(record: ModelRecord, lake_root: Path, file: CompiledFile, load
         The file is missing, has changed, is damaged, or is of another version.
     """
     from jobs.scoring.compiled import scorer_of_file
-    from jobs.scoring.tensors import DamagedModel
+    from jobs.scoring.files.tensors import DamagedModel
 
     where = f"{record.artifact}/{file.name}"
     data = _verified(record, lake_root, file)
@@ -131,7 +131,7 @@ class LateFile:
 
     def commit(self, commit: Commit, lake_root: Path, run_id: str, now: datetime) -> None:
         """Put the file beside the version's artifact, and record it in a commit."""
-        from jobs.scoring.model_file import VERSION
+        from jobs.scoring.files.model_file import VERSION
 
         name = f"compiled-{run_id}.safetensors"
         (lake_root / self.record.artifact / name).write_bytes(self.data)

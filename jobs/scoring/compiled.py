@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jobs.scoring.bin_trees import bin_trees
+from jobs.scoring.files.model_file import ModelFile, read_model_file, write_model_file
 from jobs.scoring.interface.arrow_input import Batch, column_named, feature_kind, plain_column
 from jobs.scoring.interface.scorer import EstimatorScorer, Floats, NotUnderstood, Scorer, estimator_scorer
+from jobs.scoring.kernels.model_data import CalibratedModel, CompiledModel, LinearModel
 from jobs.scoring.kernels.tree_scorer import TreeProgram
-from jobs.scoring.model_data import CalibratedModel, CompiledModel, LinearModel
-from jobs.scoring.model_file import ModelFile, read_model_file, write_model_file
+from jobs.scoring.readers.bin_trees import bin_trees
 from jobs.scoring.readers.registry import reader_of
 from jobs.scoring.steps.calibrated import CalibratedProgram, is_calibrated, read_calibrated
 from jobs.scoring.steps.columns import Block, input_block

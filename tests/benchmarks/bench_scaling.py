@@ -17,10 +17,10 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
-from jobs.scoring.bin_trees import bin_trees
 from jobs.scoring.kernels.ensemble import Ensemble, Feature, Tree
 from jobs.scoring.kernels.links import Link
 from jobs.scoring.kernels.tree_scorer import TreeProgram
+from jobs.scoring.readers.bin_trees import bin_trees
 from tests.benchmarks.timing import Contestant, machine, measure, table, versions
 
 LEAVES = 31

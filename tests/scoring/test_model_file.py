@@ -26,10 +26,10 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, R
 
 from jobs.scoring import Scorer, check_parity, estimator_input, ready_scorer
 from jobs.scoring.compiled import CompiledScorer, scorer_of_file
+from jobs.scoring.files.model_file import read_model_file
+from jobs.scoring.files.tensors import DamagedModel, read_tensors, write_tensors
 from jobs.scoring.kernels.links import Link
-from jobs.scoring.model_file import read_model_file
 from jobs.scoring.readers.xgboost import XGBoostLink, xgboost_link
-from jobs.scoring.tensors import DamagedModel, read_tensors, write_tensors
 from warehouse.errors import ScoringFailed
 
 NUMBERS, TEXT = ["a", "b", "c"], "city"

@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from jobs.scoring.kernels.bins import ColumnBins
 from jobs.scoring.kernels.codes import Slot
-from jobs.scoring.model_data import TreeModel
-from jobs.scoring.tree_structure import TreeStructure
+from jobs.scoring.kernels.model_data import TreeModel
+from jobs.scoring.kernels.tree_structure import TreeStructure
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ SHAPES = ("value", "pair", "columns")
 
 
 def _cell_by_cell(kernel: str, raw: Floats, *settings: float) -> Floats:
-    from jobs.scoring import link_kernels
+    from jobs.scoring.kernels import link_kernels
 
     raw = np.ascontiguousarray(raw)
     out = np.empty_like(raw)
@@ -30,7 +30,7 @@ def _cell_by_cell(kernel: str, raw: Floats, *settings: float) -> Floats:
 
 
 def _row_by_row(kernel: str, raw: Floats) -> Floats:
-    from jobs.scoring import link_kernels
+    from jobs.scoring.kernels import link_kernels
 
     raw = np.ascontiguousarray(raw)
     out = np.empty_like(raw)

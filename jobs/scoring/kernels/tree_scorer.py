@@ -21,9 +21,9 @@ from jobs.scoring.kernels.bins import ColumnBins
 from jobs.scoring.kernels.kernel_arrays import column_arrays, slot_arrays, tree_arrays, walk_arrays
 from jobs.scoring.kernels.kernel_cache import make_ready
 from jobs.scoring.kernels.layout import Layout, largest_code, lay_out
+from jobs.scoring.kernels.model_data import TreeModel
+from jobs.scoring.kernels.tree_structure import tree_structure
 from jobs.scoring.kernels.walk_layout import WalkLayout, lay_out_walk
-from jobs.scoring.model_data import TreeModel
-from jobs.scoring.tree_structure import tree_structure
 from warehouse.errors import ScoringFailed
 
 if TYPE_CHECKING:

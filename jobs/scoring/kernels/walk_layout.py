@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from jobs.scoring.kernels.bins import ColumnBins
 from jobs.scoring.kernels.codes import I64, Slot
-from jobs.scoring.model_data import TreeModel
-from jobs.scoring.tree_structure import TreeStructure
+from jobs.scoring.kernels.model_data import TreeModel
+from jobs.scoring.kernels.tree_structure import TreeStructure
 
 NEVER = np.iinfo(np.int32).max
 

@@ -13,7 +13,7 @@ import numpy as np
 from jobs.scoring.interface.scorer import NotUnderstood
 from jobs.scoring.kernels.ensemble import Ensemble, Feature, Tree, Values
 from jobs.scoring.kernels.links import Link
-from jobs.scoring.operations import operation
+from jobs.scoring.kernels.operations import operation
 from jobs.scoring.steps.columns import Block
 
 COVER = "weighted rows"

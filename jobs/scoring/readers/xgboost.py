@@ -16,7 +16,7 @@ import numpy.typing as npt
 from jobs.scoring.interface.scorer import Floats, NotUnderstood
 from jobs.scoring.kernels.ensemble import LEFT, RIGHT, Ensemble, Feature, Tree, Values
 from jobs.scoring.kernels.links import Link
-from jobs.scoring.operations import operation
+from jobs.scoring.kernels.operations import operation
 from jobs.scoring.steps.columns import Block
 
 

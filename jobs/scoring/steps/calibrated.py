@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from jobs.scoring.interface.scorer import Floats, NotUnderstood, final_step
 from jobs.scoring.kernels.links import numpy_softmax, sigmoid_of
-from jobs.scoring.model_data import CalibratedModel, CalibratedPart, Calibrator, CompiledModel
+from jobs.scoring.kernels.model_data import CalibratedModel, CalibratedPart, Calibrator, CompiledModel
 from jobs.scoring.steps.compiled_model import Program
 
 SMALLEST = 1e-12
@@ -40,21 +40,18 @@ def read_calibrated(model: Any, read: Callable[[Any], CompiledModel]) -> Calibra
     Raises
     ------
     NotUnderstood
-        A calibrator's answer for one row would depend on others.
+        A calibrator is not among those that are known.
     """
     parts = []
     for part in model.calibrated_classifiers_:
         asks_probabilities = not hasattr(part.estimator, "decision_function")
-        calibrators = tuple(_calibrators(part, asks_probabilities, len(model.classes_)))
+        calibrators = tuple(_calibrators(part, len(model.classes_)))
         parts.append(CalibratedPart(read(part.estimator), calibrators, asks_probabilities))
     return CalibratedModel(tuple(parts), len(model.classes_))
 
 
-def _calibrators(part: Any, asks_probabilities: bool, n_classes: int) -> list[Calibrator]:
+def _calibrators(part: Any, n_classes: int) -> list[Calibrator]:
     if part.method == "temperature":
-        if n_classes > 2 and not asks_probabilities:
-            # scikit-learn looks at all rows together to tell whether they are probabilities.
-            raise NotUnderstood("a temperature is given raw predictions of several classes")
         numbers = np.array([part.calibrators[0].beta_], np.float64)
         return [Calibrator("temperature", 0, numbers, NOTHING, NOTHING)]
     places = np.searchsorted(part.classes, final_step(part.estimator).classes_)
@@ -142,11 +139,10 @@ class CalibratedProgram:
         return _not_above_one(np.divide(out, total, out=uniform, where=total != 0))
 
     def _at_temperature(self, part: CalibratedPart, responses: Floats) -> Floats:
-        if part.asks_probabilities:
-            both = np.concatenate([1 - responses, responses], axis=1) if responses.shape[1] == 1 else responses
-            logits = np.log(both + SMALLEST)
-        else:
-            logits = np.concatenate([-responses, responses], axis=1)
+        if responses.shape[1] == 1:
+            first = 1 - responses if part.asks_probabilities else -responses
+            responses = np.concatenate([first, responses], axis=1)
+        logits = np.log(responses + SMALLEST) if _are_probabilities(responses) else responses
         return numpy_softmax(part.calibrators[0].numbers[0] * logits)
 
     def magnitude(self, columns: Sequence[pa.Array], n_rows: int) -> Floats:
@@ -169,6 +165,12 @@ class CalibratedProgram:
     def predict(self, raw: Floats) -> Floats:
         """Return the probabilities as they are."""
         return raw
+
+
+def _are_probabilities(responses: Floats) -> bool:
+    """Say whether scikit-learn takes these (n_rows, n_classes) for probabilities: it looks at all rows together."""
+    within = bool(((responses >= 0) & (responses <= 1)).all())
+    return within and bool(np.isclose(responses.sum(axis=1), 1.0).all())
 
 
 def _not_above_one(probabilities: Floats) -> Floats:

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from jobs.scoring.kernels.bins import ColumnBins
 from jobs.scoring.kernels.ensemble import Values
+from jobs.scoring.kernels.model_data import LinearFeature, LinearModel
 from jobs.scoring.kernels.tree_scorer import places_of
-from jobs.scoring.model_data import LinearFeature, LinearModel
 from warehouse.errors import ScoringFailed
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from jobs.scoring.interface.scorer import NotUnderstood
 from jobs.scoring.kernels.ensemble import Feature
-from jobs.scoring.operations import operation
+from jobs.scoring.kernels.operations import operation
 
 
 @dataclass(frozen=True)

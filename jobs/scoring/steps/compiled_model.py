@@ -8,7 +8,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from jobs.scoring.interface.scorer import Floats
-from jobs.scoring.model_data import CompiledModel
+from jobs.scoring.kernels.model_data import CompiledModel
 
 
 class Program(Protocol):

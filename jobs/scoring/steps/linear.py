@@ -17,8 +17,8 @@ from jobs.scoring.interface.scorer import Floats, NotUnderstood
 from jobs.scoring.kernels.bins import ColumnBins, numeric_bins, text_bins
 from jobs.scoring.kernels.ensemble import Feature
 from jobs.scoring.kernels.links import Link
-from jobs.scoring.model_data import LinearFeature, LinearModel
-from jobs.scoring.operations import Operation
+from jobs.scoring.kernels.model_data import LinearFeature, LinearModel
+from jobs.scoring.kernels.operations import Operation
 from jobs.scoring.steps.column_values import ColumnValues
 from jobs.scoring.steps.columns import Block
 
@@ -56,7 +56,7 @@ def read_linear(model: Any, block: Block, kinds: Sequence[str], feature_names: S
     Raises
     ------
     NotUnderstood
-        The model predicts several outcomes, or a step before it is none of `jobs.scoring.operations`.
+        The model predicts several outcomes, or a step before it is none of `jobs.scoring.kernels.operations`.
     """
     is_classifier = type(model).__name__ in CLASSIFIERS
     if not is_classifier and np.ndim(model.coef_) > 1 and len(model.coef_) > 1:

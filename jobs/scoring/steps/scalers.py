@@ -9,7 +9,7 @@ import numpy as np
 
 from jobs.scoring.interface.scorer import NotUnderstood
 from jobs.scoring.kernels.ensemble import Feature, Step, Values
-from jobs.scoring.operations import Operation, operation
+from jobs.scoring.kernels.operations import Operation, operation
 from jobs.scoring.steps.columns import Block
 
 

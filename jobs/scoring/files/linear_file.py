@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from jobs.scoring.files.model_source import Source, chosen, finite, require
+from jobs.scoring.files.tree_file import read_columns, read_link
 from jobs.scoring.kernels.ensemble import Check
-from jobs.scoring.model_data import LinearFeature, LinearModel
-from jobs.scoring.model_source import Source, chosen, finite, require
-from jobs.scoring.operations import OPERATIONS, Operation
-from jobs.scoring.read_tree_file import read_columns, read_link
+from jobs.scoring.kernels.model_data import LinearFeature, LinearModel
+from jobs.scoring.kernels.operations import OPERATIONS, Operation
 
 OPERATION_CODES = (
     "subtract",

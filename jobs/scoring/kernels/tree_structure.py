@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs.scoring.kernels.codes import I64
-from jobs.scoring.model_data import TreeModel
+from jobs.scoring.kernels.model_data import TreeModel
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A compiled model as a file: arrays and names, no code, in the form that docs/compiled_model.md describes.
 
 A process that only scores reads it in milliseconds, without the library that the model was trained with. Nothing in it
-is believed: sizes, places, order and ranges are checked before a kernel sees an array (`jobs.scoring.model_reader`).
+is believed: sizes, places, order and ranges are checked before a kernel sees an array (`model_reader`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from jobs.scoring.files.linear_file import OPERATION_CODES
+from jobs.scoring.files.model_reader import read_described
+from jobs.scoring.files.tensors import Array, DamagedModel, read_tensors, write_tensors
+from jobs.scoring.files.tree_file import KIND_CODES
 from jobs.scoring.interface.scorer import NotUnderstood
 from jobs.scoring.kernels.bins import ColumnBins
 from jobs.scoring.kernels.links import Link
-from jobs.scoring.model_data import CalibratedModel, CompiledModel, LibraryLink, LinearModel, TreeModel
-from jobs.scoring.model_reader import read_described
-from jobs.scoring.read_linear_file import OPERATION_CODES
-from jobs.scoring.read_tree_file import KIND_CODES
-from jobs.scoring.tensors import Array, DamagedModel, read_tensors, write_tensors
+from jobs.scoring.kernels.model_data import CalibratedModel, CompiledModel, LibraryLink, LinearModel, TreeModel
 
 FORMAT, VERSION = "almanac compiled model", 1
 

@@ -1,7 +1,7 @@
 """Arrays by name in one file, in the safetensors format: a length, a JSON header, and the arrays' bytes.
 
 A file is data and nothing else: reading one allocates no more than the file holds, and runs nothing of it. Whatever is
-not exactly as it should be is refused. What the arrays mean is left to `jobs.scoring.model_file`.
+not exactly as it should be is refused. What the arrays mean is left to `jobs.scoring.files.model_file`.
 
 Format: https://github.com/huggingface/safetensors#format
 """

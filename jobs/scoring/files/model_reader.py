@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from jobs.scoring.files.linear_file import linear_model
+from jobs.scoring.files.model_source import Source, as_object, chosen, finite, require, texts
+from jobs.scoring.files.tensors import Array, DamagedModel
+from jobs.scoring.files.tree_file import KIND_CODES, tree_model
 from jobs.scoring.kernels.links import Link
-from jobs.scoring.model_data import CalibratedModel, CalibratedPart, Calibrator, CompiledModel, TreeModel
-from jobs.scoring.model_source import Source, as_object, chosen, finite, require, texts
-from jobs.scoring.read_linear_file import linear_model
-from jobs.scoring.read_tree_file import KIND_CODES, tree_model
-from jobs.scoring.tensors import Array, DamagedModel
+from jobs.scoring.kernels.model_data import CalibratedModel, CalibratedPart, Calibrator, CompiledModel, TreeModel
 
 METHODS = {"sigmoid": 2, "isotonic": 2, "temperature": 1}
 """How many numbers a calibrator has, besides its steps."""
@@ -107,7 +107,6 @@ def _require_responses(model: CompiledModel, found: Sequence[Calibrator], asks: 
     methods = {one.method for one in found}
     if "temperature" in methods:
         require(len(found) == 1 and (n_classes > 2) == (n_responses > 1), "a temperature does not fit its responses")
-        require(n_responses == 1 or asks, "a temperature is given raw predictions of several classes")
         require(n_responses in (1, n_classes), "a temperature does not fit its responses")
         return
     require(len(found) == n_responses, "there are not as many calibrators as responses")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.scoring.tensors import Array, DamagedModel
+from jobs.scoring.files.tensors import Array, DamagedModel
 
 
 def require(holds: object, words: str) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from jobs.scoring.files.model_source import Source, as_object, chosen, finite, number, require
+from jobs.scoring.files.tensors import Array, DamagedModel
 from jobs.scoring.kernels.bins import ColumnBins
 from jobs.scoring.kernels.codes import Slot
 from jobs.scoring.kernels.links import FUNCTIONS, SHAPES, Link
-from jobs.scoring.model_data import TreeModel
-from jobs.scoring.model_source import Source, as_object, chosen, finite, number, require
-from jobs.scoring.tensors import Array, DamagedModel
-from jobs.scoring.tree_structure import left_children
+from jobs.scoring.kernels.model_data import TreeModel
+from jobs.scoring.kernels.tree_structure import left_children
 
 KIND_CODES = ("float64", "float32", "text")
 """What `column.kind` counts."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from jobs.scoring.kernels.codes import I64, SlotTable
 from jobs.scoring.kernels.ensemble import F64, Ensemble, Tree
 from jobs.scoring.kernels.links import Link
-from jobs.scoring.model_data import LibraryLink, TreeModel
+from jobs.scoring.kernels.model_data import LibraryLink, TreeModel
 
 
 def bin_trees(ensemble: Ensemble, kinds: Sequence[str], link: Link | LibraryLink) -> TreeModel:

@@ -1,8 +1,8 @@
 """A compiled model as data: what scores rows, in arrays and names, whichever library it was trained with.
 
-Everything that a pipeline's steps do before the trees is folded into bins (`jobs.scoring.kernels.bins`), so a tree ensemble is
-bins, slots, trees and a link. `jobs.scoring.model_file` writes these to a file and reads them back; the kernels' own
-arrays are made of them (`layout`, `walk_layout`, `linear`, `calibrated`).
+Everything that a pipeline's steps do before the trees is folded into bins (`jobs.scoring.kernels.bins`), so a tree
+ensemble is bins, slots, trees and a link. `jobs.scoring.files.model_file` writes these to a file and reads them back;
+the kernels' own arrays are made of them (`layout`, `walk_layout`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jobs.scoring.kernels.bins import ColumnBins
 from jobs.scoring.kernels.codes import Slot
 from jobs.scoring.kernels.ensemble import F64, I32, Check, Values
 from jobs.scoring.kernels.links import Link
-from jobs.scoring.operations import Operation
+from jobs.scoring.kernels.operations import Operation
 
 LibraryLink: TypeAlias = Callable[[Floats], Floats]
 """A link that only the model's own library computes. No file can hold it."""
