@@ -21,7 +21,6 @@ from warehouse.errors import ScoringFailed
 from warehouse.lake.lake import Commit
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord
-from warehouse.system_sql import system_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -135,7 +134,6 @@ class LateFile:
 
         name = f"compiled-{run_id}.safetensors"
         (lake_root / self.record.artifact / name).write_bytes(self.data)
-        commit.execute(system_sql("ledger/create_compiled_models"))
         digest = hashlib.sha256(self.data).hexdigest()
         product, version = self.record.product, self.record.version
         ledger.append(

@@ -37,6 +37,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/create_mends", "what earlier versions had left wrong, put right", put_right),
     Migration("ledger/create_csv_formats", "how a source's CSV files are read"),
     Migration("ledger/what_versions_read", "the columns and the label of versions, and the columns of pages"),
+    Migration("ledger/create_compiled_models", "compiled files that versions got after they were registered"),
 )
 
 

@@ -205,6 +205,9 @@ _LEDGER = (
           _columns("""product VARCHAR; as_of TIMESTAMP; to_snapshot BIGINT; snapshot_id BIGINT; run_id VARCHAR
               rolled_back_at TIMESTAMP; rolled_back_by VARCHAR; reason VARCHAR"""),
           product="product", person=("rolled_back_by", "reason")),
+    Table("ledger", "compiled_models", "a compiled file that a version got after it was registered", _A_PAGE,
+          Kept.FOR_GOOD, _columns("""product VARCHAR; version VARCHAR; file VARCHAR; sha256 VARCHAR; format BIGINT
+              n_rows BIGINT; run_id VARCHAR; written_at TIMESTAMP; snapshot_id BIGINT"""), product="product"),
 )  # fmt: skip
 
 _ITS_OWN = "a change of its own, in lake/operations.sqlite"
