@@ -151,8 +151,7 @@ def backfill(
     """
     from jobs.pages.backfill import BackfillOrder, prepare_backfill, run_backfill
 
-    # Features are made by SQL alone.
-    opened = the_suite(runs_python=not features_only, makes_pages=not dry_run)
+    opened = the_suite(runs_python=False, makes_pages=not dry_run)
     order = BackfillOrder(
         product=product,
         start=_instant(first, "--from"),

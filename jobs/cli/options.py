@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from importlib.abc import MetaPathFinder
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
@@ -61,31 +57,23 @@ def now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-class _WithoutPandas(MetaPathFinder):
-    """As if pandas were not installed. DuckDB and pyarrow ask for it, and go on without."""
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
-        """Find nothing, and let nobody else look for pandas."""
-        if fullname == "pandas":
-            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
-
-
 def the_suite(*, runs_python: bool = True, makes_pages: bool = False) -> Suite:
     """Open the suite that was named.
 
     Parameters
     ----------
     runs_python
-        Whether the command may run a suite's own Python code. Where it does not, pandas is kept out: DuckDB
-        imports it, if it is installed, at the first value that is bound, which takes half a second.
+        Whether the command runs a suite's own Python code, or trains. Where it does not, pandas is kept out until a
+        model is loaded that may want it (`warehouse.lake.without_pandas`).
     makes_pages
         Whether pages will be computed; then what they are computed in is opened in the background.
     """
     from jobs.suite import open_suite
     from warehouse.lake.warm_up import connect_ahead
+    from warehouse.lake.without_pandas import keep_pandas_out
 
-    if State.owns_process and not runs_python and "pandas" not in sys.modules:
-        sys.meta_path.insert(0, _WithoutPandas())
+    if State.owns_process and not runs_python:
+        keep_pandas_out()
     opened = open_suite(State.suite, now, ends_soon=State.owns_process)
     if makes_pages:
         connect_ahead(opened.lake)

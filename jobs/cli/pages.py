@@ -38,7 +38,8 @@ def run(
     from jobs.pages.predict import run_page
 
     instant = parse_instant(as_of, "--as-of") if as_of else None
-    result = run_page(the_suite(makes_pages=True), product, instant, hindsight=hindsight, progress=console.listener())
+    opened = the_suite(runs_python=False, makes_pages=True)
+    result = run_page(opened, product, instant, hindsight=hindsight, progress=console.listener())
     report_pages(result, as_json)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.models.libraries import LIBRARIES
 from jobs.models.pipelines import importing_from
 from warehouse.errors import ScoringFailed, UsageError
+from warehouse.lake.without_pandas import let_pandas_in
 from warehouse.ledger.records import ModelRecord
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ def read_artifact(record: ModelRecord, lake_root: Path, suite_id: str) -> Any:
         If it was made by another suite or for another version, or holds a type that is not trusted or cannot be
         imported.
     """
+    let_pandas_in()
     from skops.io import loads
     from skops.io.exceptions import UntrustedTypesFoundException
 
