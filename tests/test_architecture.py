@@ -33,6 +33,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.schedule.processes",
     "jobs.schedule.decisions",
     "jobs.schedule.files",
+    "jobs.scoring.reasons",
     "jobs.scoring",
     "jobs.scoring.readers",
     "jobs.scoring.steps",

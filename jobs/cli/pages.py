@@ -1,4 +1,4 @@
-"""Commands on pages: run, evaluate."""
+"""Commands on pages: run, evaluate, explain."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def add_commands(app: typer.Typer) -> None:
     """Add this module's commands to the command line."""
     app.command("run")(run)
     app.command("evaluate")(evaluate)
+    app.command("explain")(explain)
 
 
 def run(
@@ -112,3 +113,74 @@ def evaluate(
         f" or none by definition, see label.sql) and are left out; {result.n_hindsight:,} made with hindsight are"
         " left out too."
     )
+
+
+def explain(
+    product: Annotated[str, typer.Argument(help="A product.")],
+    page: Annotated[str, typer.Option("--page", metavar="T", help="The page's as_of.")],
+    key: Annotated[
+        list[str] | None,
+        typer.Option("--key", metavar="NAME=VALUE", help="The row, by each of its keys. Default: the whole page."),
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", metavar="COLUMN", help="Means for each of its values.")] = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="T", help="Another page, to compare with.")] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="NAME=COLUMN,...", help="Columns that count as one; may be repeated."),
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Explain at most so many rows of a page.")] = 2_000,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show what each column contributed to a published prediction, or to those of a page.
+
+    Contributions are exact Shapley values, in the unit of the model's raw prediction (log-odds of a probability).
+
+    Examples:  almanac explain flight_delay --page 2013-10-05T22:00 --key flight_id=123   |   ... --by carrier
+    """
+    from jobs.pages.explain import Question, explain_page, explain_row
+
+    instant = parse_instant(page, "--page")
+    groups = {name: columns.split(",") for name, columns in _pairs(group or [], "--group").items()}
+    question = Question(groups, rows)
+    opened = the_suite(runs_python=False)
+    if key:
+        if by or since:
+            raise _usage("--key explains one row; --by and --since a page. Leave one of them out.")
+        _print_row(vars(explain_row(opened, product, instant, _pairs(key, "--key"), question)), as_json)
+        return
+    other = parse_instant(since, "--since") if since else None
+    found = explain_page(opened, product, instant, by=by, since=other, question=question)
+    if as_json:
+        console.print_json(vars(found))
+        return
+    told = f"{found.n_explained:,} of {found.n_rows:,} rows" if found.n_explained < found.n_rows else "all rows"
+    console.print_table(found.columns, f"{product} {instant}, by {found.version}: {told}; base {found.base:.6g}")
+    typer.echo(f"{found.method}.")
+
+
+def _print_row(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        console.print_json(found)
+        return
+    named = ", ".join(f"{name} {value}" for name, value in found["key"].items())
+    steps = [{"column": "base", "raw": found["base"]}, *found["steps"]]
+    names = list(found["steps"][0])
+    title = f"{found['product']} {found['as_of']}, {named}, by {found['version']}: {found['score']:.6g}"
+    console.print_table([{name: step.get(name) for name in names} for step in steps], title)
+    typer.echo(f"{found['method']}.")
+
+
+def _pairs(texts: list[str], option: str) -> dict[str, str]:
+    """Read NAME=VALUE, each name once."""
+    found = dict(text.partition("=")[::2] for text in texts)
+    if len(found) != len(texts) or not all("=" in text for text in texts) or "" in found:
+        raise _usage(f"{option} {' '.join(texts)}: write NAME=VALUE, each name once.")
+    return found
+
+
+def _usage(message: str) -> Exception:
+    from warehouse.errors import UsageError
+
+    return UsageError(message)

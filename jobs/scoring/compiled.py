@@ -151,24 +151,25 @@ class CompiledScorer:
 
     def magnitude(self, batch: Batch) -> Floats | None:
         """Return the sizes in whose last place raw predictions may differ, None where they agree to the bit."""
-        program, columns = self._program_for(batch)
+        program, columns = self.program_for(batch)
         if program is None or program.tolerance_ulp == 0:
             return None
-        parts = [program.magnitude(part, n_rows) for part, n_rows in _in_pieces(columns, batch.num_rows)]
+        parts = [program.magnitude(part, n_rows) for part, n_rows in in_pieces(columns, batch.num_rows)]
         sizes = np.concatenate(parts)
         return sizes[:, 0] if sizes.shape[1] == 1 else sizes
 
-    def _program_for(self, batch: Batch) -> tuple[Program | None, list[pa.Array | pa.ChunkedArray]]:
+    def program_for(self, batch: Batch) -> tuple[Program | None, list[pa.Array | pa.ChunkedArray]]:
+        """Return what scores a batch, None where the estimator has to, and the batch's feature columns."""
         columns = [plain_column(name, column_named(batch, name)) for name in self.feature_names]
         kinds = [feature_kind(name, column.type) for name, column in zip(self.feature_names, columns, strict=True)]
         return self._program(tuple(kinds)), columns
 
     def _raw(self, batch: Batch) -> tuple[Program, Floats] | None:
         """Return (n_rows, n_outputs) and what made it, or None where the estimator has to score these types."""
-        program, columns = self._program_for(batch)
+        program, columns = self.program_for(batch)
         if program is None:
             return None
-        parts = [program.raw(part, n_rows) for part, n_rows in _in_pieces(columns, batch.num_rows)]
+        parts = [program.raw(part, n_rows) for part, n_rows in in_pieces(columns, batch.num_rows)]
         return program, parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def raw(self, batch: Batch) -> Floats:
@@ -188,7 +189,7 @@ class CompiledScorer:
         return program.predict(raw)
 
 
-def _in_pieces(columns: Sequence[pa.Array | pa.ChunkedArray], n_rows: int) -> list[tuple[list[pa.Array], int]]:
+def in_pieces(columns: Sequence[pa.Array | pa.ChunkedArray], n_rows: int) -> list[tuple[list[pa.Array], int]]:
     """Cut chunked columns where any of them is cut; arrays stay whole, and nothing is copied."""
     if not any(isinstance(column, pa.ChunkedArray) for column in columns):
         return [(list(columns), n_rows)]
