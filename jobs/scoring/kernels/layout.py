@@ -112,5 +112,5 @@ def lay_out(model: TreeModel, structure: TreeStructure) -> Layout:
         tree_end=tree_end.astype(np.int32),
         leaf_start=leaf_start,
         leaves=leaves,
-        output=model.output,
+        output=np.array(model.output),
     )

@@ -79,7 +79,8 @@ class TreeProgram:
     def __init__(self, model: TreeModel, feature_names: Sequence[str]) -> None:
         self.model = model
         self._link = model.link
-        self.base = np.ascontiguousarray(model.base)
+        # A copy: arrays of a file cannot be written, and numba would compile the kernels for such ones anew.
+        self.base = np.array(model.base)
         self.divisor = model.base.dtype.type(model.divisor)
         self.feature_names = tuple(feature_names)
         structure = tree_structure(model)

@@ -60,5 +60,5 @@ def lay_out_walk(model: TreeModel, structure: TreeStructure) -> WalkLayout:
         nodes=np.stack([left, slot, code], axis=1).astype(np.int32),
         start=structure.start,
         leaves=leaves,
-        output=model.output,
+        output=np.array(model.output),
     )
