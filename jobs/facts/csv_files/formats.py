@@ -187,8 +187,9 @@ def _options(connection: duckdb.DuckDBPyConnection, call: CsvCall, dialect: Mapp
 
     kept["delim"] = of("delim", "Delimiter", ",", "sep", "delimiter")
     kept["quote"] = of("quote", "Quote", '"')
-    kept["escape"] = of("escape", "Escape", '"' if "quote" not in call.options else "")
-    if _value(connection, kept["quote"]) == "":
+    # One without doubled quotes at its beginning may have some later, and so may the next file.
+    kept["escape"] = of("escape", "Escape", str(_value(connection, kept["quote"])))
+    if not _value(connection, kept["quote"]):
         kept["escape"] = call.options.get("escape", "''")
     comment = of("comment", "Comment", "")
     if comment != "''":
