@@ -170,7 +170,9 @@ def backfill(
         return
     with Interrupts("the batch in hand", _say_it_was_dropped) as interrupts:
         try:
-            result = run_backfill(opened, order, prepared, console.listener(), interrupts.asked_to_stop)
+            result = run_backfill(
+                opened, order, prepared, console.listener(prepared.cost.seconds), interrupts.asked_to_stop
+            )
         except (KeyboardInterrupt, Dropped, RuntimeError) as error:
             if not interrupts.asked_to_stop():
                 raise

@@ -30,7 +30,7 @@ _KINDS: tuple[tuple[str, re.Pattern[str], str], ...] = (
     (
         "a data file of the lake is missing",
         re.compile(r"no such file|no files found|cannot open file|could not open file", re.I),
-        "`almanac doctor` says which pages or sources it held, and how to have them again.",
+        "`almanac doctor` says which pages or source it held; put it back from a backup.",
     ),
     (
         "a file of the lake is damaged",
@@ -39,7 +39,7 @@ _KINDS: tuple[tuple[str, re.Pattern[str], str], ...] = (
             r"|deserialize|footer|snappy|zstd|unexpected end|invalid file",
             re.I,
         ),
-        "`almanac doctor` says which pages or sources it held, and how to have them again.",
+        "`almanac doctor` says which pages or source it held; put it back from a backup.",
     ),
     (
         "memory does not suffice",

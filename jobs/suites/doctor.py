@@ -19,6 +19,7 @@ from jobs.models.columns.requirements import versions_unfit, what_to_do
 from jobs.models.libraries import LIBRARIES
 from jobs.models.versions import model_history
 from jobs.suite import Clock, Suite, almanac_version
+from jobs.suites.lost_files import lost_files
 from warehouse.batching.many_pages import ENTITIES
 from warehouse.definitions import Definitions, load_definitions
 from warehouse.errors import AlmanacError, DefinitionError
@@ -128,7 +129,7 @@ def _lake(suite: Suite) -> list[Finding]:
         return [Finding("lake", "warning", "there is none yet; run `almanac ingest`")]
     try:
         with lake.reading() as connection:
-            gone = [path for path in _data_files(connection) if not Path(path).exists()]
+            lost = lost_files(connection, _data_files(connection))
             late = connection.execute(
                 system_sql("doctor/arrivals", derivation=derivation_column(connection))
             ).fetchall()
@@ -142,8 +143,7 @@ def _lake(suite: Suite) -> list[Finding]:
     except AlmanacError as error:
         return [Finding("lake", "error", str(error))]
     findings += deliveries
-    if gone:
-        findings.append(Finding("lake files", "error", f"{len(gone)} data files are missing, first {gone[0]}"))
+    findings += [Finding("lake files", "error", sentence) for sentence in lost]
     findings += statistics
     for name, observed_s in late:
         source = definitions.sources.get(name)

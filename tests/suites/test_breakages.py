@@ -184,7 +184,7 @@ def shop(_published: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("breakage", BREAKAGES)
 def test_every_command_says_what_is_broken(shop: Path, breakage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("warehouse.lake.lake._BUSY_TIMEOUT_MS", 100)
+    monkeypatch.setattr("warehouse.lake.catalogues.SqliteCatalogue._BUSY_TIMEOUT_MS", 100)
     monkeypatch.setattr("warehouse.operations.state._BUSY_TIMEOUT_S", 0.1)
     begin, words = BREAKAGES[breakage]
     wrong, failed = [], 0

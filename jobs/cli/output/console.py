@@ -131,15 +131,36 @@ def as_count(name: str, value: Any) -> Any:
     return int(value) if is_count and isinstance(value, float) and value.is_integer() else value
 
 
-def listener() -> Progress:
-    """Give what shows a job's progress: bars on a terminal, plain lines otherwise."""
-    return Bars() if sys.stderr.isatty() else Lines()
+def listener(expected_s: float | None = None) -> Progress:
+    """Give what shows a job's progress: bars on a terminal, plain lines otherwise.
+
+    `expected_s` is how long past runs of this kind say that the job's first step takes.
+    """
+    return Bars(expected_s) if sys.stderr.isatty() else Lines(expected_s)
+
+
+def seconds_left(elapsed_s: float, done: int, total: int | None, expected_s: float | None) -> float | None:
+    """Estimate how long a step still takes; None where there is nothing to go by.
+
+    The first units tell little: they warm everything up, and batches are small at first. So what past runs took counts
+    most in the beginning, and what this one took more and more; without past runs nothing is said until a twentieth is
+    done, and three units.
+    """
+    if not total or not 0 < done < total:
+        return None
+    share = done / total
+    measured = elapsed_s / done * (total - done)
+    if expected_s is None:
+        return measured if share >= 0.05 and done >= 3 else None
+    return share * measured + (1 - share) * (1 - share) * expected_s
 
 
 class Lines:
     """Plain lines: when a step begins, at times while it goes on, and when it ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, expected_s: float | None = None) -> None:
+        self._of_first_step = expected_s
+        self._expected_s: float | None = None
         self._step, self._unit = "", ""
         self._total: int | None = None
         self._done, self._rows = 0, 0
@@ -148,6 +169,7 @@ class Lines:
     def start(self, step: str, total: int | None = None, unit: str = "pages") -> None:
         """A step begins."""
         self._step, self._total, self._unit, self._done, self._rows = step, total, unit, 0, 0
+        self._expected_s, self._of_first_step = self._of_first_step, None
         self._began = self._said = time.monotonic()
 
     def advance(self, done: int = 1, rows: int = 0) -> None:
@@ -173,9 +195,8 @@ class Lines:
         rate = self._rows / elapsed if elapsed else 0.0
         rows = f", {self._rows:,} rows ({rate:,.0f} a second)" if self._rows else ""
         total = f" of {self._total}" if self._total is not None else ""
-        left = ""
-        if self._total and 0 < self._done < self._total:
-            left = f", {elapsed / self._done * (self._total - self._done):.0f} s left"
+        left_s = seconds_left(elapsed, self._done, self._total, self._expected_s)
+        left = "" if left_s is None else f", about {left_s:,.0f} s left"
         text = f"{self._step}: {self._done}{total} {self._unit}{rows}, {elapsed:.1f} s{left}"
         typer.echo(f"{text}{' - ' if summary else ''}{summary}", err=True)
 
@@ -183,35 +204,43 @@ class Lines:
 class Bars:
     """A bar for each step, with rows per second and the time left."""
 
-    def __init__(self) -> None:
+    def __init__(self, expected_s: float | None = None) -> None:
+        self._of_first_step = expected_s
+        self._expected_s: float | None = None
         self._bar: Any = None
         self._task: TaskID | None = None
-        self._rows = 0
+        self._total: int | None = None
+        self._done, self._rows = 0, 0
         self._began = 0.0
 
     def start(self, step: str, total: int | None = None, unit: str = "pages") -> None:
         """Show a bar."""
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        self._rows, self._began = 0, time.monotonic()
+        self._total, self._done, self._rows, self._began = total, 0, 0, time.monotonic()
+        self._expected_s, self._of_first_step = self._of_first_step, None
         columns = [
             TextColumn("{task.description:>10}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn(unit),
             TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[left]}"),
         ]
         self._bar = Progress(*columns, console=Console(stderr=True))
         self._bar.start()
-        self._task = self._bar.add_task(step, total=total, rate="")
+        self._task = self._bar.add_task(step, total=total, rate="", left="")
 
     def advance(self, done: int = 1, rows: int = 0) -> None:
         """Move it."""
+        self._done += done
         self._rows += rows
-        rate = self._rows / max(time.monotonic() - self._began, 1e-9)
-        self._bar.update(self._task, advance=done, rate=f"{rate:,.0f} rows/s" if self._rows else "")
+        elapsed = max(time.monotonic() - self._began, 1e-9)
+        left_s = seconds_left(elapsed, self._done, self._total, self._expected_s)
+        left = "" if left_s is None else f"about {left_s:,.0f} s left"
+        rate = f"{self._rows / elapsed:,.0f} rows/s" if self._rows else ""
+        self._bar.update(self._task, advance=done, rate=rate, left=left)
 
     def finish(self, summary: str = "") -> None:
         """Leave it as it is, and let go of the terminal."""

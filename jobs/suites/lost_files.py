@@ -1,0 +1,34 @@
+"""Data files of the lake that are not where the catalogue has them: what each held, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+
+from warehouse.system_sql import system_sql
+
+
+def lost_files(connection: duckdb.DuckDBPyConnection, paths: Iterable[str]) -> list[str]:
+    """Give a sentence on each of the lake's data files that is gone, with the pages or the source that it held."""
+    gone = [path for path in paths if not Path(path).exists()]
+    if not gone:
+        return []
+    rows = connection.execute(system_sql("doctor/held_pages")).fetchall()
+    held = {Path(path).name: (schema, table, first, last) for schema, table, path, first, last in rows}
+    return [_sentence(path, *held.get(Path(path).name, (None, None, None, None))) for path in gone]
+
+
+def _sentence(path: str, schema: str | None, table: str | None, first: str | None, last: str | None) -> str:
+    what = "rows of a table that is not known"
+    if schema == "sources":
+        what = f"facts of the source {table}"
+    elif schema is not None and first is not None:
+        what = f"{schema} of {table}, of pages from {first} to {last}"
+    elif schema is not None:
+        what = f"rows of {schema}.{table}"
+    return (
+        f"{path} is missing; it held {what}. Put it back from a backup, under that name: whatever reads these rows"
+        " fails until then"
+    )
