@@ -70,6 +70,7 @@ class ManyPages(Trials):
         self.batch = batch
         self._tried: set[str] = set()
         self._compared: list[datetime] = []
+        self._columns: dict[str, list[str]] = {}
         self._ranges: Future[RangePass] | None = None
 
     def begin(self, n_pages: int, background: Executor) -> None:
@@ -93,7 +94,7 @@ class ManyPages(Trials):
     def _pass_over_time(self, ranges: RangePass, pages: Sequence[datetime], workers: int) -> None:
         approximate = {name: ranges.approximate(name) for name in ranges.forms}
         wanted = {name: self._wanted(name) for name, form in ranges.forms.items() if self._may_choose(name, form.keys)}
-        self._try("range", approximate, pages, lambda: ranges.fill(pages, wanted, workers), wanted)
+        self._try("range", approximate, pages, lambda: ranges.fill(pages, wanted, workers), workers, wanted)
 
     def _lift(self, queries: Sequence[tuple[str, CheckedQuery]], pages: Sequence[datetime], workers: int) -> None:
         batch = self.batch
@@ -104,7 +105,7 @@ class ManyPages(Trials):
             for name, found in columns.items()
         }
         listed = {name: list(found) for name, found in columns.items()}
-        self._try("lifted", approximate, pages, lambda: lifted.fill(pages, listed, workers))
+        self._try("lifted", approximate, pages, lambda: lifted.fill(pages, listed, workers), workers)
 
     def _may_choose(self, name: str, keys: Sequence[str]) -> bool:
         """Tell whether a group may be made for the keys of the entities alone."""
@@ -129,9 +130,10 @@ class ManyPages(Trials):
         approximate: Mapping[str, frozenset[str]],
         pages: Sequence[datetime],
         fill: Callable[[], Left],
+        workers: int,
         wanted: Mapping[str, str] | None = None,
     ) -> None:
-        """Fill tables by another way than the plain one, and compare one page; what differs is emptied again.
+        """Fill tables by another way than the plain one, and compare some pages; what differs is emptied again.
 
         Parameters
         ----------
@@ -139,17 +141,25 @@ class ManyPages(Trials):
             By query, the columns where equal means within 1e-9.
         fill
             Gives the pages, by query, that it leaves to the plain way.
+        workers
+            How many pages are compared at a time.
         wanted
             By query, the keys that rows were made for; of others, all were.
         """
         self._tried |= approximate.keys()
+        self._columns |= {name: list(self.batch.columns(name)) for name in approximate}
+
+        def compare(page: datetime, left: Left, known: frozenset[str]) -> set[str]:
+            return self._compare(way, approximate, page, left, known, wanted or {})
+
         self.try_out(
             way,
             approximate.keys(),
             fill=fill,
             choose=lambda: self._chosen(pages),
-            compare=lambda chosen, left, known: self._compare(way, approximate, chosen, left, known, wanted or {}),
+            compare=compare,
             take_back=self._empty,
+            at_a_time=workers,
         )
 
     def _empty(self, names: Iterable[str]) -> None:
@@ -198,14 +208,14 @@ class ManyPages(Trials):
         batch = self.batch
         plain = f"memory.{page.schema}.{quote(f'almanac: plain {name}')}"
         page.run_wrapped("pages/made", query, plain, page.instant)
-        columns = batch.columns(name)
+        columns = self._columns[name]
         at = timestamp_literal(page.instant)
         key = batch.product.keys if name == ENTITIES else batch.definitions.groups[name].key
         if wanted is not None:
             same_key = " AND ".join(f"plain.{quote(column)} = wanted.{quote(column)}" for column in key)
             plain = system_sql("pages/wanted_rows", plain=plain, wanted=wanted, same_key=same_key, as_of=at)
         return differing_rows(
-            batch.cursor,
+            page.cursor,
             f"(FROM {batch.table(name)} WHERE {quote(PAGE_COLUMN)} = {at})",
             plain,
             key=key,

@@ -7,8 +7,11 @@ compared, is the caller's: a batch's tables (`warehouse.batching.many_pages`), o
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from typing import Protocol
 
 import duckdb
 
@@ -16,6 +19,13 @@ from warehouse.errors import RunFailed
 
 #: The pages, by query, that a quicker way leaves to the plain one.
 Left = Mapping[str, Sequence[datetime]]
+
+
+class Comparison(Protocol):
+    """Does one page the plain way too; gives the queries that differ there, those that are known to included."""
+
+    def __call__(self, page: datetime, left: Left, known: frozenset[str]) -> set[str]:
+        """Compare one page."""
 
 
 class Trials:
@@ -48,8 +58,9 @@ class Trials:
         *,
         fill: Callable[[], Left],
         choose: Callable[[], Sequence[datetime]],
-        compare: Callable[[datetime, Left, frozenset[str]], set[str]],
+        compare: Comparison,
         take_back: Callable[[Iterable[str]], None],
+        at_a_time: int = 1,
     ) -> None:
         """Do some queries by another way than the plain one, and compare some pages; what differs is taken back.
 
@@ -62,6 +73,9 @@ class Trials:
         compare
             Does one page the plain way too, but for the queries that are known to differ; gives those that differ
             there, and says so in `differing`.
+        at_a_time
+            How many pages are compared at a time, each in a thread; whether a query is known to differ is told between
+            such rounds.
         take_back
             Forgets what was done of some queries.
         """
@@ -76,8 +90,13 @@ class Trials:
             return
         wrong: set[str] = set()
         try:
-            for page in choose():
-                wrong |= compare(page, left, frozenset(wrong))
+            chosen = choose()
+            with ThreadPoolExecutor(max_workers=max(1, at_a_time)) as pool:
+                for start in range(0, len(chosen), max(1, at_a_time)):
+                    known = frozenset(wrong)
+                    together = chosen[start : start + max(1, at_a_time)]
+                    for found in pool.map(functools.partial(compare, left=left, known=known), together):
+                        wrong |= found
         except RunFailed as error:
             # The page fails the plain way, which will say so of each that does.
             self.differing.append(f"{self._product}: the {way} way could not be compared ({error})")

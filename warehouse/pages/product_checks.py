@@ -117,7 +117,7 @@ class OwnChecks:
             forms.keys(),
             fill=lambda: self._fill(forms),
             choose=lambda: compared_pages(sandbox, self._sources, self._pages),
-            compare=lambda chosen, left, known: self._compare(forms.keys() - known, chosen, left),
+            compare=lambda page, left, known: self._compare(forms.keys() - known, page, left),
             take_back=self._take_back,
         )
 
