@@ -57,15 +57,17 @@ def recorded_deliveries(connection: duckdb.DuckDBPyConnection, source: Source) -
     """Read the deliveries of a source, the oldest first."""
     rows = connection.execute(system_sql("ingest/deliveries"), [source.name]).fetchall()
     is_whole = isinstance(source.header.files, list) or source.header.delivery is not None
-    seen: Counter[tuple[str, int]] = Counter()
     found: list[RecordedDelivery] = []
     holders: dict[str, dict[int, int]] = {}
-    for ingest_id, derivation, ingested_at, run_id, files in rows:
-        units = [_as_one(files)] * len(files) if is_whole else [_named(file) for file in files]
-        if source.header.delivery is not None and files:
-            # The same bytes again are another delivery: they tell that all is as it was then.
-            seen[units[0], derivation] += 1
-            units = [f"{unit} {seen[units[0], derivation]}" for unit in units]
+    readings: Counter[tuple[int, str]] = Counter()
+    for ingest_id, derivation, ingested_at, run_id, files, is_landed in rows:
+        plain = [_as_one(files)] if is_whole else [_named(file) for file in files]
+        units = plain * len(files) if is_whole else plain
+        # The same bytes again are another delivery: where rows were turned away until their time had come, and where a
+        # delivery is complete, which tells that all is as it was then. An earlier version also read files again when the
+        # definition had changed, which is none.
+        units = [unit if is_landed else f"{unit} {readings[derivation, unit] or ''}".strip() for unit in units]
+        readings.update((derivation, unit) for unit in plain)
         known = set(holders)
         for unit in units:
             holders.setdefault(unit, {}).setdefault(derivation, ingest_id)

@@ -312,3 +312,21 @@ def test_what_was_taken_in_under_another_definition_and_is_gone_can_be_taken_ove
     assert [(one.ingested_at, one.rows_new, one.rows_restated) for one in done.caught_up] == [(T3, 1, 1)]
     found = rows_of(suite, 'SELECT id, depot, n, known_at FROM sources."orders@1" WHERE ingest_id > 3 ORDER BY id')
     assert found == [("c", None, 1, T3), ("e", None, 7, datetime(2026, 1, 25, 10))]
+
+
+def test_a_file_that_was_read_again_once_its_time_had_come_is_read_again_then(tmp_path: Path) -> None:
+    early = ["a,north,1,2026-01-05 10:00:00", "x,east,2,2026-01-25 10:00:00"]
+    root, other = tmp_path / "edited", tmp_path / "fresh"
+    for each, edit in ((root, {}), (other, EDITS["a rule"])):
+        define(each, **edit)
+        deliver(each, "1.csv", early)
+        taken_in(each, T1)
+        assert taken_in(each, T2).ingestion is None
+        done = taken_in(each, T3).ingestion
+        assert done is not None
+        assert done.rows_new == 1
+    define(root, **EDITS["a rule"])
+    done_anew = taken_in(root, T3 + timedelta(days=1))
+    assert done_anew.derived is not None
+    assert (done_anew.derived.way, done_anew.derived.n_deliveries, done_anew.ingestion) == ("replay", 2, None)
+    assert facts(root) == facts(other)

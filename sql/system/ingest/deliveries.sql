@@ -1,5 +1,6 @@
--- What was taken in of a source, ingestion by ingestion. Parameter: source.
-SELECT ingest_id, coalesce(derivation, 1), ingested_at, run_id, files
+-- What was taken in of a source, ingestion by ingestion, and whether an earlier version of Almanac took it in.
+-- Parameter: source.
+SELECT ingest_id, coalesce(derivation, 1), ingested_at, run_id, files, derivation IS NULL
 FROM ledger.ingestions
 WHERE source = $1
 ORDER BY ingest_id, derivation
