@@ -64,8 +64,8 @@ def recorded_deliveries(connection: duckdb.DuckDBPyConnection, source: Source) -
         plain = [_as_one(files)] if is_whole else [_named(file) for file in files]
         units = plain * len(files) if is_whole else plain
         # The same bytes again are another delivery: where rows were turned away until their time had come, and where a
-        # delivery is complete, which tells that all is as it was then. An earlier version also read files again when the
-        # definition had changed, which is none.
+        # delivery is complete, which tells that all is as it was then. An earlier version also read files again when
+        # the definition had changed, which is none.
         units = [unit if is_landed else f"{unit} {readings[derivation, unit] or ''}".strip() for unit in units]
         readings.update((derivation, unit) for unit in plain)
         known = set(holders)

@@ -123,11 +123,11 @@ def test_two_checkouts_of_one_lake_take_turns(tmp_path: Path, suite: Path, fresh
     taken_in(other, T3)
     deliver(suite, "3.csv", THIRD)
     taken_in(suite, T3 + timedelta(days=1))
-    deliver(suite, "4.csv", ["f,west,2,2026-02-02 10:00:00", "a,north ,1,2026-01-01 10:00:00"])
+    deliver(suite, "4.csv", ["f,west,2,2026-01-31 10:00:00", "a,north ,1,2026-01-01 10:00:00"])
     done = taken_in(other, T3 + timedelta(days=2))
     assert (len(done.caught_up), done.caught_up[0].ingested_at) == (1, T3 + timedelta(days=1))
     taken_in(suite, T3 + timedelta(days=3))
-    last = ["f,west,2,2026-02-02 10:00:00", "a,north ,1,2026-01-01 10:00:00"]
+    last = ["f,west,2,2026-01-31 10:00:00", "a,north ,1,2026-01-01 10:00:00"]
     taken = ((T1, "1.csv", FIRST), (T2, "2.csv", SECOND), (T3 + timedelta(days=1), "3.csv", THIRD))
     same = (*taken, (T3 + timedelta(days=2), "4.csv", last))
     assert facts(suite, "orders", ids=False) == facts(fresh(*same, **edit), ids=False)
