@@ -217,6 +217,7 @@ def test_a_lake_from_before_there_were_rollbacks_can_do_it(made_wrong: tuple[Sui
     suite, first = made_wrong
     with suite.lake.commit("as it was before") as commit:
         commit.execute("DROP TABLE ledger.rollbacks")
+        commit.execute("UPDATE ledger.format SET version = 2")
     assert state_of(suite).rolled_back is None
     rollback(suite, PRODUCT, PAGE, first, WHY)
     assert state_of(suite).shown == "rolled back"

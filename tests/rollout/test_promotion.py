@@ -389,6 +389,7 @@ def test_a_lake_from_before_promotions_had_reasons_to_be_kept_still_opens(traine
                 commit.execute(f"ALTER TABLE ledger.{table} DROP COLUMN {column}")
         for table in ("decisions", "gates"):
             commit.execute(f"DROP TABLE ledger.{table}")
+        commit.execute("UPDATE ledger.format SET version = 1")
     suite = open_suite(trained.root, clock_at(NOW))
     assert states(suite) == {"v1": "live"}
     assert model_card(suite, PRODUCT, "v1").model.importance == {}
