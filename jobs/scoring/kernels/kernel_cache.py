@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from warehouse.errors import ScoringFailed
 from warehouse.private_cache import private_directory
 
 SOURCES = ("kernel.py", "vector_code.py", "walk_kernel.py", "link_kernels.py")
@@ -65,10 +66,20 @@ def _only_one_compiles() -> Iterator[None]:
     if directory is None:
         yield
         return
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
-    with FileLock(directory / "lock", timeout=LOCK_TIMEOUT_S):
+    lock = FileLock(directory / "lock", timeout=LOCK_TIMEOUT_S)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ScoringFailed(
+            f"another process has been compiling the scoring kernels for more than {LOCK_TIMEOUT_S:.0f} s (lock:"
+            f" {directory / 'lock'}). Run this again once it is done, or set NUMBA_CACHE_DIR to a directory of its own."
+        ) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def make_ready(kernel: Any, arguments: Sequence[Any]) -> None:
