@@ -108,7 +108,10 @@ class Source:
     @property
     def restated_at(self) -> str | None:
         """When a changed row became known: SQL over the columns of the SELECT; None: when it was taken in."""
-        return self.header.restated_at if self.header.product is None else "published_at"
+        if self.header.product is None:
+            return self.header.restated_at
+        # Where it is given, the first version of a fact is known then too: not so of pages as if they were on time.
+        return None if self.header.as_if_on_time else "published_at"
 
     @property
     def promises_watermark(self) -> bool:
