@@ -10,7 +10,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property, wraps
 from pathlib import Path
 from types import ModuleType
@@ -39,10 +39,16 @@ def private_directory(name: str, *, chosen: str | None = None) -> Path | None:
     return found
 
 
-def prune_private_directories(before: datetime) -> int:
-    """Remove what no process has used since an instant, naive UTC: kept answers and kernels of code that is gone."""
+def prune_private_directories(kept: timedelta) -> int:
+    """Remove what no process has used for so long: kept answers and kernels of code that is gone.
+
+    How old something is goes by the clock that dated it, the file system's: a suite's clock may be a simulated one, and
+    what it would remove here is in use.
+    """
     pruned = 0
     for place in [place for place in _places() if place.is_dir() and _is_ours(place)]:
+        with tempfile.NamedTemporaryFile(dir=place) as newest:
+            before = datetime.fromtimestamp(Path(newest.name).stat().st_mtime, UTC).replace(tzinfo=None) - kept
         for directory in [path for path in place.iterdir() if path.is_dir() and not path.is_symlink()]:
             used = datetime.fromtimestamp(directory.stat().st_mtime, UTC).replace(tzinfo=None)
             if used < before:

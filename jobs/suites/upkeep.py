@@ -102,7 +102,7 @@ def upkeep(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE) -> Up
         pass
     staged = [*_staging_directories(lake), *_unnamed_directories(lake, now - _NAMED_WITHIN)]
     abandoned = sum(_clear_if_abandoned(directory) for directory in staged)
-    prune_private_directories(now - _CACHES_KEPT)
+    prune_private_directories(_CACHES_KEPT)
     freed = _delete_retired(lake, now - grace)
     derivations = drop_unused_derivations(suite, now - keep)
     compaction = compact(lake)

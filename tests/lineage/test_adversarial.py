@@ -25,7 +25,7 @@ from jobs.training.train import train
 from tests.conftest import NOW, PRODUCT, clock_at
 from tests.lakes import rows
 from warehouse.batching.batch import ENTITIES
-from warehouse.errors import AlmanacError, ScoringFailed
+from warehouse.errors import AlmanacError, UsageError
 from warehouse.lineage.graph import Node
 from warehouse.pages.labels import compute_labels
 from warehouse.sandbox import Sandbox
@@ -275,7 +275,7 @@ def test_a_model_that_was_given_a_feature_cannot_score_without_it(original: Suit
     assert any("makes the facts anew without it" in note for note in answer.notes)
     group = root / "sql/features/depot_newest.sql"
     group.write_text(group.read_text().replace("EXCLUDE (", "EXCLUDE (colour, "))
-    with pytest.raises(ScoringFailed, match="colour"):
+    with pytest.raises(UsageError, match="colour"):
         run_page(opened(root), PRODUCT, PAGES[1])
 
 

@@ -36,8 +36,8 @@ def snapshots_of(suite: Suite) -> list[int]:
 def _made_again(_published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("made_again") / "shop"
     shutil.copytree(_published, root)
-    courier = root / "sql/features/courier_load.sql"
-    courier.write_text(courier.read_text().replace("sum(parcels)", "5 * sum(parcels)"))
+    depots = root / "sql/features/depot_history.sql"
+    depots.write_text(depots.read_text().replace("delivered_at > promised_at", "order_id[-1] < '7'"))
     entities = root / ENTITIES
     narrower = "WHERE promised_at > $as_of + INTERVAL 6 HOUR"
     wider = "UNION ALL BY NAME SELECT order_id || '-copy' AS order_id, depot, courier, parcels, 1 AS promised_hours,"

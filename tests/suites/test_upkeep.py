@@ -33,7 +33,7 @@ from warehouse.private_cache import private_directory
 from warehouse.reader import open_lake
 from warehouse.sandbox import Sandbox
 
-COURIER = "sql/features/courier_load.sql"
+DEPOT = "sql/features/depot_history.sql"
 DAY = timedelta(days=1)
 TABLES = [(schema, PRODUCT) for schema in ("features", "labels", "predictions")] + [
     ("ledger", name) for name in ("pages", "runs", "checks", "models", "promotions", "ingestions")
@@ -82,13 +82,13 @@ def nine_days(_nine_days: Path, tmp_path: Path) -> Suite:
 
 
 def made_again(suite: Suite, factor: int) -> Suite:
-    """Publish the page with other features."""
-    path = suite.root / COURIER
-    text = path.read_text().partition("SELECT courier,")[0]
-    path.write_text(
-        f"{text}SELECT courier, count(*) AS courier_open_orders, {factor} * sum(parcels) AS courier_open_parcels\n"
-        "FROM orders\nANTI JOIN deliveries USING (order_id)\nGROUP BY courier\n"
-    )
+    """Publish the page with other features, of those that move predictions."""
+    path = suite.root / DEPOT
+    first, second = "avg((delivered_at > promised_at)::INTEGER)", "avg((order_id[-1] < '{}')::INTEGER)"
+    text = path.read_text()
+    for earlier in (first, *(second.format(n) for n in range(10))):
+        text = text.replace(earlier, second.format(factor))
+    path.write_text(text)
     again = reopened(suite)
     run_page(again, PRODUCT, PAGE)
     return again
