@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import re
 import sqlite3
+from pathlib import Path
 
 #: The kinds, in the order in which they are looked for: words in a message, and what is said of it.
 _KINDS: tuple[tuple[str, re.Pattern[str], str], ...] = (
@@ -63,13 +64,19 @@ def explain(error: BaseException) -> str:
         text = f"permission denied: {text}"
     if isinstance(error, (OSError, MemoryError, sqlite3.Error)) or _is_of_duckdb(error):
         for what, words, to_do in _KINDS:
-            if words.search(text):
+            if words.search(text) and not ("backup" in to_do and _lies_elsewhere(error)):
                 return f"{what}: {text}. {kept} {to_do}"
         return f"{text}. {kept} --debug shows where that was; `almanac doctor` looks at the lake."
     return (
         f"this should not happen, and is a fault of Almanac: {type(error).__name__}: {text}. {kept} Run it again with"
         " --debug to see where, and report that."
     )
+
+
+def _lies_elsewhere(error: BaseException) -> bool:
+    """Whether an error of the operating system names a file, and none of a lake."""
+    name = error.filename if isinstance(error, OSError) else None
+    return isinstance(name, str) and "lake" not in Path(name).parts
 
 
 def _is_of_duckdb(error: BaseException) -> bool:

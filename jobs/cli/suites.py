@@ -123,8 +123,11 @@ def late(
         console.print_json([vars(one) for one in found])
         return
     console.print_table([vars(one) for one in found], "Published after the page's instant (UTC)")
-    n_late = sum(one.is_late is True for one in found)
-    typer.echo(f"{n_late} of {len(found)} pages were later than their product promises.")
+    promised = [one for one in found if one.is_late is not None]
+    n_late, n_missing = sum(one.is_late is True for one in promised), sum(one.published_at is None for one in found)
+    typer.echo(f"{n_late} of {len(promised)} pages whose product promises a time (fresh_within) were later than that.")
+    if n_missing:
+        typer.echo(f"{n_missing} of {len(found)} pages are due and were never published.")
 
 
 def upkeep(

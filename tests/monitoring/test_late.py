@@ -37,6 +37,9 @@ def test_without_a_promise_nothing_is_late(published: Suite) -> None:
     (one,) = late(published, PRODUCT, PAGE, PAGE + HOUR)
     assert (one.is_late, one.fresh_within) == (None, None)
     shown = said(published.root, "late", PRODUCT, "--from", "2026-03-10", "--to", "2026-03-11")
-    assert "0 of 1 pages were later than their product promises." in shown
+    assert "0 of 0 pages whose product promises a time (fresh_within) were later than that." in shown
+    assert "never published" not in shown
+    shown = said(published.root, "late", PRODUCT, "--from", "2026-03-10", "--to", "2026-03-12")
+    assert "1 of 2 pages are due and were never published." in shown
     (row,) = json.loads(said(published.root, "late", "--from", "2026-03-10", "--to", "2026-03-11", "--json"))
     assert (row["product"], row["is_late"]) == (PRODUCT, None)

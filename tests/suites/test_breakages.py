@@ -269,5 +269,7 @@ def test_a_fault_of_ours_is_said_to_be_one_and_shown_with_debug(shop: Path, monk
 def test_errors_of_the_system_are_told_by_their_kind() -> None:
     assert explain(OSError(28, "No space left on device", "x")).startswith("the disk is full: ")
     assert explain(PermissionError(13, "Permission denied", "x")).startswith("a file of the lake may not be read")
+    assert explain(FileNotFoundError(2, "No such file or directory", "/shop/lake/data/x")).startswith("a data file of")
+    assert "backup" not in explain(FileNotFoundError(2, "No such file or directory", "/home/us/.cache/almanac/x"))
     assert explain(MemoryError()).startswith("memory does not suffice")
     assert "fault of Almanac" in explain(ValueError("x"))
