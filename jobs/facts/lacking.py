@@ -104,7 +104,7 @@ def _edited(text: str, lacking: Sequence[str]) -> str:
             f"NULL{f'::{declared[2]}' if declared else ''} AS {quote(name)}" for name, declared in removed.items()
         )
         edits.append((token.start, token.start, f"(SELECT *, {nulls} FROM "))
-        edits += [(declared[0], declared[1], "") for declared in removed.values() if declared]
+        edits += _without(tokens, [(declared[0], declared[1]) for declared in removed.values() if declared])
         edits.append((tokens[end].end + 1, tokens[end].end + 1, ")"))
     for start, stop, put in sorted(edits, reverse=True):
         text = text[:start] + put + text[stop:]
@@ -123,17 +123,33 @@ def _closing(tokens: Sequence[object], opening: int) -> int:
 
 
 def _declared(tokens: Sequence[object], start: int, end: int, name: str) -> tuple[int, int, str] | None:
-    """Find `'name': 'TYPE'` among a reader's arguments: from where to where it stands, and the type."""
+    """Find `'name': 'TYPE'` among a reader's arguments: its first and last token, by number, and the type."""
     from sqlglot import TokenType
 
     texts = [token.text for token in tokens]  # type: ignore[attr-defined]
     for index in range(start, end - 2):
         is_type = tokens[index + 2].token_type is TokenType.STRING  # type: ignore[attr-defined]
         if texts[index].lower() == name.lower() and texts[index + 1] == ":" and is_type:
-            first, last = index, index + 2
-            if texts[last + 1] == ",":
-                last += 1
-            elif texts[first - 1] == ",":
-                first -= 1
-            return tokens[first].start, tokens[last].end + 1, texts[index + 2]  # type: ignore[attr-defined]
+            return index, index + 2, texts[index + 2]
     return None
+
+
+def _without(tokens: Sequence[object], entries: list[tuple[int, int]]) -> list[tuple[int, int, str]]:
+    """Give the edits that take entries out of a list, each with one of the commas beside it.
+
+    Entries that follow one another go as one: two edits that shared a comma would take it twice.
+    """
+    runs: list[list[int]] = []
+    for first, last in sorted(entries):
+        if runs and first == runs[-1][1] + 2:
+            runs[-1][1] = last
+        else:
+            runs.append([first, last])
+    edits = []
+    for first, last in runs:
+        if tokens[last + 1].text == ",":  # type: ignore[attr-defined]
+            last += 1
+        elif tokens[first - 1].text == ",":  # type: ignore[attr-defined]
+            first -= 1
+        edits.append((tokens[first].start, tokens[last].end + 1, ""))  # type: ignore[attr-defined]
+    return edits

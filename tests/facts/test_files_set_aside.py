@@ -230,3 +230,25 @@ def test_a_source_cannot_be_named_as_the_table_of_files_that_are_set_aside(start
     (starter / "sql/sources/stops.sql").rename(starter / "sql/sources/files.sql")
     with pytest.raises(DefinitionError, match=r"rejects\.files"):
         open_suite(starter, clock_at(NOW))
+
+
+def test_several_columns_that_a_file_lacks_are_null_too(starter: Path) -> None:
+    types = TYPES.replace("'INTEGER'}", "'INTEGER', 'note': 'VARCHAR'}")
+    suite = source(starter, "stop, zone, seen_at, people, note", types, rule="stop <> ''")
+    write(starter, "stops1.csv", "a,UTC,2026-01-01 12:00:00,1,x", header=b"stop,zone,seen_at,people,note\n")
+    ingest(suite, ["stops"])
+    write(starter, "stops2.csv", "b,UTC,2026-01-01 12:00:00", header=b"stop,zone,seen_at\n")
+    ingest(suite, ["stops"])
+    found = rows(suite, "SELECT stop, people, note FROM sources.stops ORDER BY 1")
+    assert found == [("a", 1, "x"), ("b", None, None)]
+
+
+def test_a_line_with_a_cell_too_few_is_not_told_as_columns_that_are_not_there(starter: Path) -> None:
+    suite = source(starter)
+    write(starter, "stops1.csv", "a,UTC,2026-01-01 12:00:00,1")
+    ingest(suite, ["stops"])
+    lines = [f"s{n},UTC,2026-01-01 10:0{n}:00,1" for n in range(6)]
+    write(starter, "stops2.csv", *lines[:3], "x,UTC,2026-01-01 10:00:00", *lines[3:])
+    (found,) = aside(suite).reading.aside
+    assert "do not exist" not in found.reason
+    assert "more or fewer cells" in found.reason

@@ -139,7 +139,12 @@ def _by_name(declared: dict[str, str] | list[str], names: Sequence[str]) -> dict
         return dict(zip((name.lower() for name in names), declared, strict=False))
     there = {name.lower() for name in names}
     if lacking := [name for name in declared if name.lower() not in there]:
-        listed = ", ".join(f'"{name}"' for name in lacking)
+        if len(lacking) == len(declared) > 1:
+            raise duckdb.BinderException(
+                f"it has none of the declared columns ({', '.join(declared)}) as DuckDB takes it apart: its first line"
+                " is another one, or some line has more or fewer cells than the first"
+            )
+        listed = ",".join(f'"{name}"' for name in lacking)
         # In the words of DuckDB 1.5, by which it is seen what a file lacks.
         raise duckdb.BinderException(f"Columns with names: {listed} do not exist in the CSV File")
     return {name.lower(): kind for name, kind in declared.items()}
