@@ -11,8 +11,9 @@ from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant
 from jobs.cli.output import console
 
 if TYPE_CHECKING:
-    from jobs.pages.diff import Diff, Side
+    from jobs.pages.diff import Diff
     from jobs.pages.diff_pages import PagesDiff
+    from warehouse.pages.side_by_side import Side
 
 PageOption = Annotated[
     str, typer.Option("--page", metavar="T", help="The page's as_of: 2013-10-01T22:00 (UTC) or with an offset.")

@@ -24,19 +24,8 @@ from warehouse.errors import UsageError
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord, PageRecord
 from warehouse.pages.history import PastPage, past_page
-from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
-
-#: How many entities of each fate are listed, unless told otherwise.
-LIMIT = 20
-
-
-@dataclass(frozen=True)
-class Side:
-    """One of the two states that are compared. `snapshot_id` is None for what a version would say."""
-
-    model_version: str | None
-    snapshot_id: int | None
-    recorded_at: datetime | None
+from warehouse.pages.side_by_side import LIMIT, Side, SideBySide, change_of_model
+from warehouse.system_sql import exact_path, literal
 
 
 @dataclass(frozen=True)
@@ -113,8 +102,7 @@ def diff(suite: Suite, product_name: str, as_of: datetime, against: str | None =
 
 
 def _state(page: PastPage) -> _State:
-    record = page.record
-    return _State(Side(record.model_version, record.snapshot_id, record.recorded_at), page.relation)
+    return _State(Side.of(page.record), page.relation)
 
 
 def _replaced_by_newest(connection: duckdb.DuckDBPyConnection, record: PageRecord) -> int:
@@ -151,9 +139,7 @@ def _scored(
 def _why_published(before: PageRecord, after: PageRecord) -> list[str]:
     if before.snapshot_id == after.snapshot_id:
         return [f"the page has not been published again since snapshot {before.snapshot_id}"]
-    why = []
-    if before.model_version != after.model_version:
-        why.append(f"the model: {before.model_version} before, {after.model_version} after")
+    why = change_of_model(before, after)
     if before.definitions != after.definitions:
         why.append("the definitions have changed")
     if before.ingest_id != after.ingest_id:
@@ -173,7 +159,7 @@ def _why_scored(connection: duckdb.DuckDBPyConnection, page: PageRecord, model: 
 
 @dataclass(frozen=True)
 class _Comparison:
-    """Two states of a page, compared in SQL; nothing but the counts and the rows listed comes to Python."""
+    """Two states of a page, to be compared."""
 
     connection: duckdb.DuckDBPyConnection
     product: Product
@@ -182,23 +168,14 @@ class _Comparison:
 
     def of(self, before: _State, after: _State, why: list[str]) -> Diff:
         """Compare them."""
-        product = self.product
-        compared = system_sql(
-            "diff/compared",
-            keys=quote_all(product.keys),
-            score=quote(product.score_column),
-            before=before.relation,
-            after=after.relation,
-        )
-        counts = self.connection.execute(system_sql("diff/counts", compared=compared)).fetchone()
-        assert counts is not None
-        names = ("n_same", "n_changed", "n_came", "n_went", "largest_change", "mean_change")
-        figures: dict[str, Any] = dict(zip(names, counts, strict=True))
-        figures |= {what: self._largest(compared, what) for what in ("changed", "came", "went")}
+        product, keys = self.product, self.product.keys
+        compared = SideBySide.of(self.connection, product, before.relation, after.relation, keys)
+        figures: dict[str, Any] = compared.figures()
+        figures |= {what: self._listed(compared, what) for what in ("changed", "came", "went")}
         return Diff(product.name, self.as_of, before.side, after.side, why=why, **figures)
 
-    def _largest(self, compared: str, what: str) -> list[dict[str, Any]]:
-        query = system_sql("diff/largest", compared=compared, keys=quote_all(self.product.keys))
-        names = (*self.product.keys, "before", "after", "change")
-        found = self.connection.execute(query, [what, self.limit]).fetchall()
-        return [dict(zip(names, row, strict=True)) for row in found]
+    def _listed(self, compared: SideBySide, what: str) -> list[dict[str, Any]]:
+        return [
+            {name.removeprefix("almanac: "): value for name, value in row.items() if name != "almanac: what"}
+            for row in compared.listed(what, self.limit)
+        ]

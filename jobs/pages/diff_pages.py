@@ -15,12 +15,12 @@ from typing import Any
 import duckdb
 
 from jobs.models.versions import model_history
-from jobs.pages.diff import LIMIT, Side
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.ledger.records import PageRecord
 from warehouse.pages.history import PastPage, past_page
+from warehouse.pages.side_by_side import LIMIT, Side, SideBySide, change_of_model
 from warehouse.system_sql import quote, quote_all, system_sql
 
 
@@ -106,21 +106,18 @@ def diff_pages(
         models = model_history(connection, product.name)
         used = models.version(version).features if version else []
         features = [name for name in used if name in known]
-        compared = _compared(product, matched, features, before, after)
-        counts = connection.execute(system_sql("diff/counts", compared=compared)).fetchone()
-        names = ("n_same", "n_changed", "n_came", "n_went", "largest_change", "mean_change")
-        figures: dict[str, Any] = dict(zip(names, counts or (), strict=True))
-        lists = {what: _listed(connection, compared, matched, what, limit) for what in ("changed", "came", "went")}
+        compared = SideBySide.of(connection, product, before.relation, after.relation, matched, features)
+        lists = {what: compared.listed(what, limit) for what in ("changed", "came", "went")}
         return PagesDiff(
             product.name,
             page,
             against_page,
             matched,
-            _side(before.record),
-            _side(after.record),
-            **figures,
+            Side.of(before.record),
+            Side.of(after.record),
+            **compared.figures(),
             why=_why(before.record, after.record),
-            features=_differing(connection, compared, features),
+            features=_differing(connection, compared.relation, features),
             changed=[_with_features(row, matched, features) for row in lists["changed"]],
             came=[_scored(row, matched, "after") for row in lists["came"]],
             went=[_scored(row, matched, "before") for row in lists["went"]],
@@ -165,22 +162,6 @@ class _Rows:
             )
 
 
-def _compared(product: Product, matched: Sequence[str], features: Sequence[str], before: _Rows, after: _Rows) -> str:
-    """Give SQL of the two pages side by side."""
-    return system_sql(
-        "diff/pages_compared",
-        match=" AND ".join(f"before.{quote(key)} IS NOT DISTINCT FROM after.{quote(key)}" for key in matched),
-        keys=", ".join(f"coalesce(after.{quote(key)}, before.{quote(key)}) AS {quote(key)}" for key in matched),
-        score=quote(product.score_column),
-        features="".join(
-            f", before.{quote(name)} AS {quote('before ' + name)}, after.{quote(name)} AS {quote('after ' + name)}"
-            for name in features
-        ),
-        before=before.relation,
-        after=after.relation,
-    )
-
-
 def _features_of(connection: duckdb.DuckDBPyConnection, product: Product, as_of: datetime) -> PastPage | None:
     try:
         return past_page(connection, product.name, "features", as_of)
@@ -188,27 +169,11 @@ def _features_of(connection: duckdb.DuckDBPyConnection, product: Product, as_of:
         return None
 
 
-def _side(record: PageRecord) -> Side:
-    return Side(record.model_version, record.snapshot_id, record.recorded_at)
-
-
 def _why(before: PageRecord, after: PageRecord) -> list[str]:
-    why = [f"time: {before.as_of} before, {after.as_of} after"]
-    if before.model_version != after.model_version:
-        why.append(f"the model: {before.model_version} before, {after.model_version} after")
+    why = [f"time: {before.as_of} before, {after.as_of} after", *change_of_model(before, after)]
     if before.definitions != after.definitions:
         why.append("the definitions are others")
     return why
-
-
-def _listed(
-    connection: duckdb.DuckDBPyConnection, compared: str, keys: Sequence[str], what: str, limit: int
-) -> list[dict[str, Any]]:
-    cursor = connection.execute(
-        system_sql("diff/pages_largest", compared=compared, keys=quote_all(keys)), [what, limit]
-    )
-    names = [column[0] for column in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _with_features(row: dict[str, Any], keys: Sequence[str], features: Sequence[str]) -> dict[str, Any]:

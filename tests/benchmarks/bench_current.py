@@ -23,6 +23,7 @@ import duckdb
 from jobs.suite import Suite, open_suite
 from jobs.suites.starter import make_starter
 from tests.benchmarks.timing import Contestant, machine, measure, table, versions
+from tests.pages.test_current import BY_THE_LEDGER
 from warehouse.ledger.records import PageRecord
 from warehouse.pages.publishing import StagedRows, publish
 
@@ -42,21 +43,6 @@ STAGE = (
     " FROM unnest($1::TIMESTAMP[]) AS pages (as_of), range({rows}) AS rows (row) ORDER BY as_of)"
     " TO '{file}' (FORMAT parquet)"
 )
-BY_THE_LEDGER = """
-CREATE OR REPLACE VIEW predictions.by_the_ledger AS
-WITH pages AS (
-    SELECT as_of, valid_until FROM ledger.published_pages WHERE product = 'late_order' AND kind = 'predictions'
-),
-newest AS (SELECT max(as_of) AS as_of FROM pages)
-SELECT *
-FROM predictions.late_order
-WHERE
-    as_of IN (
-        SELECT pages.as_of FROM pages, newest WHERE pages.as_of = newest.as_of OR pages.valid_until > newest.as_of
-    )
-    AND (valid_until > (SELECT as_of FROM newest) OR as_of = (SELECT as_of FROM newest))
-QUALIFY row_number() OVER (PARTITION BY order_id ORDER BY as_of DESC) = 1
-"""
 
 
 def publish_pages(suite: Suite, pages: list[datetime], n_rows: int) -> float:
@@ -109,7 +95,7 @@ def lake_of(root: Path, n_pages: int, n_rows: int) -> tuple[Suite, datetime]:
 def asked(suite: Suite, newest: datetime, n_rows: int, rounds: int) -> list[list[str]]:
     """Ask in turn; gives a row of figures for one entity and one for all."""
     with suite.lake.commit("the view of before") as commit:
-        commit.execute(BY_THE_LEDGER)
+        commit.execute(f"CREATE OR REPLACE VIEW predictions.by_the_ledger AS {BY_THE_LEDGER}")
     connection = suite.lake.connect()
     of_table = f"FROM predictions.late_order WHERE as_of = TIMESTAMP '{newest}'"
     relations = {

@@ -1,4 +1,5 @@
--- Two pages side by side, as a relation: of each row the score before and after, what became of it, and its features.
+-- Two pages, or two states of one, side by side, as a relation: of each row the score before and after, what became of
+-- it, and its features.
 (
     SELECT
         {keys},

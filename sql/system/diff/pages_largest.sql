@@ -1,6 +1,0 @@
--- The rows of one fate with their features, the largest change first. Parameters: what became of them, how many.
-SELECT *, "almanac: after" - "almanac: before" AS "almanac: change"
-FROM {compared}
-WHERE "almanac: what" = $1
-ORDER BY abs("almanac: change") DESC NULLS LAST, {keys}
-LIMIT $2
