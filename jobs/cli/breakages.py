@@ -26,7 +26,7 @@ _KINDS: tuple[tuple[str, re.Pattern[str], str], ...] = (
     (
         "the lake's catalogue is locked by another program",
         re.compile(r"database is locked|could not set lock|lock on file", re.I),
-        "Find it with `fuser lake/catalogue.sqlite lake/operations.sqlite`, let it end, and run this again.",
+        "Find it with `fuser lake/*.sqlite`, let it end, and run this again.",
     ),
     (
         "a data file of the lake is missing",

@@ -49,7 +49,7 @@ def next_publications(
     if not table_columns(connection, "predictions", product):
         return []
     taken = connection.execute(system_sql("ingest/known_files"), [source.name, derivation]).fetchall()
-    found = (_UP_TO.fullmatch(path) for _, path in taken)
+    found = (_UP_TO.fullmatch(file[1]) for file in taken)
     since = max((int(match[2]) for match in found if match and match[1] == product), default=0)
     records = list(_each_page_once(_published_since(connection, product, since)))
     if not records:

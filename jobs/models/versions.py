@@ -156,7 +156,10 @@ def _ready(lake: Lake, model: ModelRecord, sample: Callable[[], pa.Table] | None
     load = partial(read_artifact, model, lake.root.absolute(), suite_id)
     if file is None and sample is not None and model.scorer != "estimator":
         return ReadyScorer(*compile_late(model, load(), sample()))
-    digest = verify_file(model, lake.root, file) if file else verify_artifact(model, lake.root, suite_id)
+    # The estimator answers for what is compiled from it: neither scores where the other is gone or has changed.
+    digest = verify_artifact(model, lake.root, suite_id)
+    if file is not None:
+        digest = verify_file(model, lake.root, file)
     key = ((lake.root / model.artifact).absolute(), model.version, digest, model.scorer)
     with _scorers_lock:
         scorer = _scorers.pop(key, None) or _make_scorer(lake.root, model, file, load)

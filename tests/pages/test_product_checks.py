@@ -223,7 +223,7 @@ def test_a_check_that_fails_on_one_page_fails_that_page_alone(bench: Bench) -> N
 
 
 def test_a_check_that_does_not_bind_is_a_mistake_of_its_author(bench: Bench) -> None:
-    with pytest.raises(DefinitionError, match=r"(?s)checks/odd.sql: .*parcel\W.*Candidate bindings: .*\"parcels\""):
+    with pytest.raises(DefinitionError, match=r"(?s)checks/odd.sql:1: .*parcel\W.*Candidate bindings: .*\"parcels\""):
         bench.run({"odd": "SELECT parcel FROM page"}, SOME_ROWS, lift=True)
 
 

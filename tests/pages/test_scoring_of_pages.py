@@ -150,8 +150,8 @@ def with_own_estimator(suite: Suite, imports: str = "", more: str = "") -> Suite
     (suite.root / "nearest.py").write_text(NEAREST.format(imports=imports, more=more))
     file = suite.root / f"sql/products/{PRODUCT}/product.yaml"
     lines = file.read_text().splitlines()
-    place = next(number for number, line in enumerate(lines) if "estimator:" in line)
-    lines[place : place + 2] = ["  estimator: nearest:Nearest", "  parameters: {n: 7}"]
+    changed = {"  estimator:": "  estimator: nearest:Nearest", "  parameters:": "  parameters: {n: 7}"}
+    lines = [next((new for old, new in changed.items() if line.startswith(old)), line) for line in lines]
     file.write_text("\n".join(lines) + "\n")
     return reopened(suite)
 

@@ -47,7 +47,7 @@ class ByHand:
 
     def start(self, run: Run) -> None:
         self.going[run.run] = run
-        self.commands.append(command_of(run, Path("/suite"))[3:])
+        self.commands.append(command_of(run, Path("/suite"))[4:])
 
     def finished(self) -> list[Finished]:
         return list(self.ended.values())
@@ -311,11 +311,11 @@ def test_a_pause_skips_what_waits_and_lets_go_on_what_runs() -> None:
 @pytest.mark.parametrize(
     ("work", "command"),
     [
-        (Work("ingest"), "-m jobs --suite /suite ingest"),
-        (Work("ingest", ("landings", "schedule")), "-m jobs --suite /suite ingest landings schedule"),
-        (Work("train", ("sales",)), "-m jobs --suite /suite train sales --as-of 2024-01-01T18:00:00"),
-        (Work("upkeep"), "-m jobs --suite /suite upkeep"),
-        (Work("python", ("my.jobs:work",)), "-m jobs.schedule.processes.call my.jobs:work --as-of 2024-01-01T18:00:00"),
+        (Work("ingest"), "-P -m jobs --suite /suite ingest"),
+        (Work("ingest", ("landings", "schedule")), "-P -m jobs --suite /suite ingest landings schedule"),
+        (Work("train", ("sales",)), "-P -m jobs --suite /suite train sales --as-of 2024-01-01T18:00:00"),
+        (Work("upkeep"), "-P -m jobs --suite /suite upkeep"),
+        (Work("python", ("my.jobs:work",)), "-P -m jobs.schedule.processes.call my.jobs:work --as-of 2024-01-01T18:00:00"),
     ],
 )
 def test_each_kind_of_work_is_a_command(work: Work, command: str) -> None:

@@ -37,6 +37,7 @@ COMMANDS: dict[str, list[str]] = {
     "plan": [PRODUCT],
     "pages": [PRODUCT],
     "evaluate": [PRODUCT, "--from", "2026-03-01", "--to", "2026-04-01"],
+    "explain": [PRODUCT, "--page", AS_OF],
     "diff": [PRODUCT, "--page", AS_OF, "--against", "v1"],
     "diff --against-page": [PRODUCT, "--page", AS_OF, "--against-page", "2026-03-09T18:00"],
     "models": [],

@@ -7,7 +7,7 @@ second mistake would be told after the first is mended. Here all of them are run
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -30,16 +30,21 @@ def hidden_mistakes(model: type[BaseModel], data: Any, wrong: set[Path], path: P
         return
     hints = get_type_hints(model, include_extras=True)
     values: dict[str, Any] = {}
+    mistaken: list[str] = []
     for name in model.model_fields:
         if name not in data:
             continue
         here = (*path, name)
         if any(place[: len(here)] == here for place in wrong):
+            mistaken.append(name)
             for nested, value, at in _nested(hints[name], data[name], here):
                 yield from hidden_mistakes(nested, value, wrong, at)
         else:
             values[name] = _value(model, name, hints[name], data[name])
     partial = model.model_construct(None, **values)
+    for name in mistaken:
+        # Its default stands there, which nobody wrote: whoever asks for it has nothing to say.
+        vars(partial).pop(name, None)
     for name, decorator in model.__pydantic_decorators__.model_validators.items():
         if decorator.info.mode == "after":
             try:
@@ -68,8 +73,18 @@ def _nested(hint: Any, value: Any, path: Path) -> Iterator[tuple[type[BaseModel]
         return
     if isinstance(value, list):
         yield from ((models[0], item, (*path, index)) for index, item in enumerate(value))
+    elif isinstance(value, Mapping) and _is_of_names(hint):
+        yield from ((models[0], item, (*path, name)) for name, item in value.items())
     elif isinstance(value, Mapping):
         yield models[0], value, path
+
+
+def _is_of_names(annotation: Any) -> bool:
+    """Whether a field holds a model a name, and not one model."""
+    kind = get_origin(annotation)
+    if isinstance(kind, type) and issubclass(kind, Mapping):
+        return True
+    return any(_is_of_names(part) for part in get_args(annotation) if part is not annotation)
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
