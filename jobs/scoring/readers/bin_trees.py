@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from jobs.scoring.interface.scorer import NotUnderstood
 from jobs.scoring.kernels.codes import I64, SlotTable
 from jobs.scoring.kernels.ensemble import F64, Ensemble, Tree
 from jobs.scoring.kernels.links import Link
@@ -28,8 +29,10 @@ def bin_trees(ensemble: Ensemble, kinds: Sequence[str], link: Link | LibraryLink
     Raises
     ------
     NotUnderstood
-        A column is text where the model expects numbers.
+        A column is text where the model expects numbers, or the link is of one output and the trees have several.
     """
+    if isinstance(link, Link) and link.shape != "columns" and len(ensemble.base) != 1:
+        raise NotUnderstood(f"its link makes a {link.shape} of one output, and its trees have {len(ensemble.base)}")
     table = SlotTable(ensemble, kinds)
     # Trees of one output side by side, their order kept: that is the order of each output's sum.
     trees = sorted(ensemble.trees, key=lambda tree: tree.output)

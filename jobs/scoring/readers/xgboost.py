@@ -147,12 +147,15 @@ LINKS = {
 
 def xgboost_link(model: Any) -> Link | XGBoostLink:
     """Return the link of a fitted model of XGBoost: one that is computed here, or else XGBoost's own."""
-    objective = _description(model)["learner"]["objective"]["name"]
+    learner = _description(model)["learner"]
+    objective = learner["objective"]["name"]
     if objective not in LINKS:
         return XGBoostLink(model)
     if not hasattr(model, "predict_proba"):
         return Link(LINKS[objective], "value")
-    return Link(LINKS[objective], "columns" if objective == "multi:softprob" else "pair")
+    # Of several labels at once each has a probability of its own, beside those of the others.
+    is_wide = objective == "multi:softprob" or int(learner["learner_model_param"]["num_target"]) > 1
+    return Link(LINKS[objective], "columns" if is_wide else "pair")
 
 
 class XGBoostLink:
