@@ -315,7 +315,10 @@ def test_a_pause_skips_what_waits_and_lets_go_on_what_runs() -> None:
         (Work("ingest", ("landings", "schedule")), "-P -m jobs --suite /suite ingest landings schedule"),
         (Work("train", ("sales",)), "-P -m jobs --suite /suite train sales --as-of 2024-01-01T18:00:00"),
         (Work("upkeep"), "-P -m jobs --suite /suite upkeep"),
-        (Work("python", ("my.jobs:work",)), "-P -m jobs.schedule.processes.call my.jobs:work --as-of 2024-01-01T18:00:00"),
+        (
+            Work("python", ("my.jobs:work",)),
+            "-P -m jobs.schedule.processes.call my.jobs:work --as-of 2024-01-01T18:00:00",
+        ),
     ],
 )
 def test_each_kind_of_work_is_a_command(work: Work, command: str) -> None:
