@@ -19,8 +19,9 @@ from jobs.pages.predict import run_page
 from jobs.suite import Suite, open_suite
 from tests.conftest import NOW, PRODUCT, clock_at
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload([__name__, "pandas", "skops.io", "jobs.scoring.kernels.kernel"])
+#: Its processes are forked off one that has imported what they need.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload([__name__, "pandas", "skops.io", "jobs.scoring.kernels.kernel"])
 
 
 class PageMaker:
@@ -35,8 +36,8 @@ class PageMaker:
     """
 
     def __init__(self, suite: Suite, work: Callable[..., Any], *arguments: Any) -> None:
-        self._line, their_end = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(target=_work, args=(their_end, suite.root, work, arguments), daemon=True)
+        self._line, their_end = CONTEXT.Pipe()
+        self._process = CONTEXT.Process(target=_work, args=(their_end, suite.root, work, arguments), daemon=True)
         self._process.start()
         their_end.close()
         assert self._line.recv() == "ready"

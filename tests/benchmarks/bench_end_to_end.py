@@ -56,11 +56,11 @@ SHOWN = {
 KEYS = "SELECT count(*) - count(DISTINCT id) FROM lake.bench.facts"
 
 
-def trained(n_rows: int) -> Any:
+def trained(n_rows: int, n_trees: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     train = features(n_rows, 1)
-    model = HistGradientBoostingClassifier(max_iter=200, max_leaf_nodes=31, early_stopping=False, random_state=0)
+    model = HistGradientBoostingClassifier(max_iter=n_trees, max_leaf_nodes=31, early_stopping=False, random_state=0)
     return model.fit(train, label(train, 2))
 
 
@@ -259,6 +259,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--training-rows", type=int, default=TRAINING_ROWS)
+    parser.add_argument("--trees", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory-rows", type=int, nargs="*", default=[])
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
@@ -271,7 +272,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(machine())
     print(versions("duckdb", "duckdb-extension-ducklake", "pyarrow", "scikit-learn", "numba", "pandas", "polars"))
     with tempfile.TemporaryDirectory(dir=chosen.directory) as directory:
-        model = trained(chosen.training_rows)
+        model = trained(chosen.training_rows, chosen.trees)
         lake = make_lake(Path(directory) / "lake", chosen.rows)
         with lake.reading() as connection:
             sample = pa.Table.from_batches(list(reader(connection, 2000))).select(NAMES)

@@ -71,11 +71,11 @@ def check_bits(scorer: Scorer, batch: pa.RecordBatch, expected_raw: Any, expecte
     return f"equal bits on {batch.num_rows:,} rows"
 
 
-def hist_gradient_boosting(n_rows: int, n_training: int) -> tuple[list[Contestant], str, dict[str, str]]:
+def hist_gradient_boosting(n_rows: int, n_training: int, n_trees: int) -> tuple[list[Contestant], str, dict[str, str]]:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     train = features(n_training, 1)
-    model = HistGradientBoostingClassifier(max_iter=200, max_leaf_nodes=31, early_stopping=False, random_state=0)
+    model = HistGradientBoostingClassifier(max_iter=n_trees, max_leaf_nodes=31, early_stopping=False, random_state=0)
     model.fit(train, label(train, 2))
     scorer = compile_model(model, NAMES)
     rows = features(n_rows, 3)
@@ -86,7 +86,7 @@ def hist_gradient_boosting(n_rows: int, n_training: int) -> tuple[list[Contestan
         Contestant("scikit-learn predict_proba", len(few), lambda: model.predict_proba(few)),
         *ours(scorer, batch),
         *treelite_peers(model, few),
-        *boosting_peers(train, few),
+        *boosting_peers(train, few, n_trees),
     ]
     return contestants, "scikit-learn predict_proba", {contestants[2].name: bits}
 
@@ -113,27 +113,29 @@ def treelite_peers(model: Any, rows: Any) -> list[Contestant]:
     return found
 
 
-def boosting_peers(train: Any, rows: Any) -> list[Contestant]:
+def boosting_peers(train: Any, rows: Any, n_trees: int) -> list[Contestant]:
     """LightGBM's and XGBoost's own predictions of models of the same shape, trained on the same rows."""
     found = []
     if is_installed("lightgbm"):
         import lightgbm
 
-        light = lightgbm.LGBMClassifier(n_estimators=200, num_leaves=31, verbose=-1, n_jobs=2)
+        light = lightgbm.LGBMClassifier(n_estimators=n_trees, num_leaves=31, verbose=-1, n_jobs=2)
         light.fit(train, label(train, 2))
         booster = light.booster_
         found.append(Contestant("LightGBM, its own trees", len(rows), lambda: booster.predict(rows)))
     if is_installed("xgboost"):
         import xgboost
 
-        model = xgboost.XGBClassifier(n_estimators=200, max_leaves=31, max_depth=0, grow_policy="lossguide", n_jobs=2)
+        model = xgboost.XGBClassifier(
+            n_estimators=n_trees, max_leaves=31, max_depth=0, grow_policy="lossguide", n_jobs=2
+        )
         model.fit(train, label(train, 2))
         xgb = model.get_booster()
         found.append(Contestant("XGBoost inplace_predict, its own", len(rows), lambda: xgb.inplace_predict(rows)))
     return found
 
 
-def categorical_pipeline(n_rows: int, n_training: int) -> tuple[list[Contestant], str, dict[str, str]]:
+def categorical_pipeline(n_rows: int, n_training: int, n_trees: int) -> tuple[list[Contestant], str, dict[str, str]]:
     from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.pipeline import Pipeline
@@ -158,7 +160,7 @@ def categorical_pipeline(n_rows: int, n_training: int) -> tuple[list[Contestant]
     encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan)
     parts = ColumnTransformer([("categories", encoder, list(texts)), ("numbers", "passthrough", NAMES[:16])])
     boosting = HistGradientBoostingClassifier(
-        max_iter=200, max_leaf_nodes=31, early_stopping=False, categorical_features=[0, 1, 2, 3], random_state=0
+        max_iter=n_trees, max_leaf_nodes=31, early_stopping=False, categorical_features=[0, 1, 2, 3], random_state=0
     )
     model = Pipeline([("encode", parts), ("model", boosting)]).fit(estimator_input(train, names), target)
     scorer = compile_model(model, names)
@@ -172,14 +174,14 @@ def categorical_pipeline(n_rows: int, n_training: int) -> tuple[list[Contestant]
     return contestants, "pipeline.predict_proba", {contestants[2].name: bits}
 
 
-def xgboost_depth_6(n_rows: int, n_training: int) -> tuple[list[Contestant], str, dict[str, str]]:
+def xgboost_depth_6(n_rows: int, n_training: int, n_trees: int) -> tuple[list[Contestant], str, dict[str, str]]:
     if not is_installed("xgboost"):
         print("XGBoost is not installed, and left out (pip install 'almanac[xgboost]').")
         return [], "", {}
     import xgboost
 
     train = features(n_training, 1, dtype=np.float32)
-    model = xgboost.XGBClassifier(n_estimators=200, max_depth=6, n_jobs=2).fit(train, label(train, 2))
+    model = xgboost.XGBClassifier(n_estimators=n_trees, max_depth=6, n_jobs=2).fit(train, label(train, 2))
     scorer = compile_model(model, NAMES)
     rows = features(n_rows, 3, dtype=np.float32)
     few = rows[: max(1000, n_rows // SLOW)]
@@ -192,11 +194,15 @@ def xgboost_depth_6(n_rows: int, n_training: int) -> tuple[list[Contestant], str
     return contestants, "XGBoost inplace_predict", {contestants[2].name: bits}
 
 
-def _forest(n_rows: int, n_training: int, max_leaves: int | None) -> tuple[list[Contestant], str, dict[str, str]]:
+def _forest(
+    n_rows: int, n_training: int, n_trees: int, max_leaves: int | None
+) -> tuple[list[Contestant], str, dict[str, str]]:
     from sklearn.ensemble import RandomForestClassifier
 
     train = features(n_training, 1, missing=0.0)
-    model = RandomForestClassifier(300, max_leaf_nodes=max_leaves, random_state=0, n_jobs=2).fit(train, label(train, 2))
+    model = RandomForestClassifier(n_trees, max_leaf_nodes=max_leaves, random_state=0, n_jobs=2).fit(
+        train, label(train, 2)
+    )
     scorer = compile_model(model, NAMES)
     share = 1 if max_leaves else 10
     rows = features(n_rows // share, 3, missing=0.0)
@@ -213,12 +219,17 @@ def _forest(n_rows: int, n_training: int, max_leaves: int | None) -> tuple[list[
     return contestants, "scikit-learn predict_proba", {contestants[2].name: bits}
 
 
-SHAPES: dict[str, tuple[str, Callable[[int, int], tuple[list[Contestant], str, dict[str, str]]]]] = {
-    "hist": ("HistGradientBoosting, 200 trees x 31 leaves, 20 float64 features, 5% missing", hist_gradient_boosting),
-    "categories": ("The same with 16 numbers and 4 texts behind an OrdinalEncoder", categorical_pipeline),
-    "xgboost": ("XGBoost, 200 trees of depth 6, 20 float32 features, 5% missing", xgboost_depth_6),
-    "forest": ("RandomForest, 300 trees x 31 leaves", lambda n_rows, n_training: _forest(n_rows, n_training, 31)),
-    "unpruned": ("RandomForest, 300 trees, unpruned", lambda n_rows, n_training: _forest(n_rows, n_training, None)),
+#: By name: what it is, how many trees, and what makes it of so many rows, training rows and trees.
+SHAPES: dict[str, tuple[str, int, Callable[[int, int, int], tuple[list[Contestant], str, dict[str, str]]]]] = {
+    "hist": (
+        "HistGradientBoosting, {} trees x 31 leaves, 20 float64, 5% missing",
+        200,
+        hist_gradient_boosting,
+    ),
+    "categories": ("The same with 16 numbers and 4 texts behind an OrdinalEncoder", 200, categorical_pipeline),
+    "xgboost": ("XGBoost, {} trees of depth 6, 20 float32 features, 5% missing", 200, xgboost_depth_6),
+    "forest": ("RandomForest, {} trees x 31 leaves", 300, lambda *sizes: _forest(*sizes, 31)),
+    "unpruned": ("RandomForest, {} trees, unpruned", 300, lambda *sizes: _forest(*sizes, None)),
 }
 
 
@@ -226,17 +237,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--training-rows", type=int, default=TRAINING_ROWS)
+    parser.add_argument("--trees", type=int, help="instead of 200, and of 300 in forests")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--shape", nargs="+", choices=SHAPES, default=list(SHAPES))
     chosen = parser.parse_args(arguments)
     print(machine())
     print(versions("scikit-learn", "numba", "lightgbm", "xgboost-cpu", "treelite", "tl2cgen"))
     for name in chosen.shape:
-        title, prepare = SHAPES[name]
-        contestants, than, notes = prepare(chosen.rows, chosen.training_rows)
+        title, usual_trees, prepare = SHAPES[name]
+        n_trees = chosen.trees or usual_trees
+        contestants, than, notes = prepare(chosen.rows, chosen.training_rows, n_trees)
         if contestants:
             measure(contestants, chosen.rounds)
-            print(f"\n{title}; medians of {chosen.rounds} alternating runs\n")
+            print(f"\n{title.format(n_trees)}; medians of {chosen.rounds} alternating runs\n")
             print(report(contestants, than, notes), flush=True)
 
 

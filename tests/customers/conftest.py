@@ -23,15 +23,20 @@ TRAINED_AS_OF = datetime(1998, 2, 2)
 UNTIL = datetime(1998, 4, 1)
 
 
-def write_suite(root: Path, data: Path | None = None, since: str = "1997-09-01") -> None:
-    """Write the suite, with fewer training pages than the real one to save time; `data` is read instead of the file."""
+def write_suite(root: Path, data: Path | None = None, since: str = "1997-09-01", trees: int = 40) -> None:
+    """Write the suite, with fewer training pages and trees than the real one to save time.
+
+    `data` is read instead of the file.
+    """
     for folder, pattern in (("sources", "purchases.sql"), ("features", "customer_*.sql"), ("products", "customer_*")):
         (root / "sql" / folder).mkdir(parents=True)
         for path in (SQL / folder).glob(pattern):
             (shutil.copytree if path.is_dir() else shutil.copy)(path, root / "sql" / folder / path.name)
     for product in PRODUCTS:
         file = root / f"sql/products/{product}/product.yaml"
-        file.write_text(file.read_text().replace("since: 1997-01-13", f"since: {since}"))
+        text = file.read_text().replace("since: 1997-01-13", f"since: {since}")
+        assert "max_iter: 120" in text
+        file.write_text(text.replace("max_iter: 120", f"max_iter: {trees}"))
     if data is not None:
         source = root / "sql/sources/purchases.sql"
         text = source.read_text().replace("package:lifetimes/datasets/CDNOW_master.txt", str(data))

@@ -21,6 +21,7 @@ from jobs.pages.states import grid_pages, page_states
 from jobs.suite import Suite, open_suite
 from tests.command_line import said
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at, reopened
+from tests.effort import times
 from tests.lakes import page_rows, rows
 from tests.page_makers import PageMaker, backfills, runs
 from tests.versions import SECOND_FROM, train_and_promote_a_second_version
@@ -29,7 +30,7 @@ from warehouse.lake.lake import Commit
 
 CHECK = "sql/products/late_order/checks/not_this_day.sql"
 #: How often a backfill is killed before it may come to its end.
-KILLS = 6
+KILLS = times(4)
 
 
 def publications(suite: Suite) -> Counter[datetime]:

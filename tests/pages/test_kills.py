@@ -13,15 +13,16 @@ from jobs.pages.predict import run_page
 from jobs.suite import Suite
 from jobs.suites.upkeep import upkeep
 from tests.conftest import PAGE, PRODUCT
+from tests.effort import times
 from tests.lakes import page_rows, rows
 from tests.page_makers import PageMaker, runs_forever
 from warehouse.lake.lake import Commit
 
-KILLS = 20
+KILLS = times(8)
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_moments(trained: Suite) -> None:
+def test_kills_at_random_moments(trained: Suite) -> None:
     whole = run_page(trained, PRODUCT, PAGE).n_rows
     expected = page_rows(trained, PRODUCT)
     dice = random.Random(20131001)

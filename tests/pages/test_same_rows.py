@@ -22,10 +22,11 @@ from jobs.suite import Suite, open_suite
 from jobs.suites.starter import make_starter
 from jobs.training.train import train
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at
+from tests.effort import times
 from tests.lakes import compared_columns, rows
 from warehouse.lake.lake import table_columns
 
-N_PAGES = 9
+N_PAGES = 6
 #: How far into the first weeks of March the changes of facts reach.
 CHANGED_FROM, CHANGED_UNTIL = datetime(2026, 3, 2), datetime(2026, 3, 30)
 VOLUME = """/*
@@ -183,7 +184,7 @@ def of(pages: Iterable[datetime], expected: Rows) -> Rows:
     return {page: expected[page] for page in pages}
 
 
-@settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=times(3), deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(story=stories())
 def test_however_pages_are_made_their_rows_are_those_of_the_daily_runs(truth: Truth, story: Any) -> None:
     parts, moment, whole = story

@@ -14,33 +14,25 @@ from tests.command_line import said
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("shape", ["hist", "categories", "forest"])
 def test_kernels(shape: str, capsys: pytest.CaptureFixture[str]) -> None:
-    bench_kernel.main(["--rows", "2000", "--training-rows", "2000", "--rounds", "1", "--shape", shape])
+    bench_kernel.main(["--rows", "2000", "--training-rows", "2000", "--rounds", "1", "--shape", shape, "--trees", "30"])
     printed = capsys.readouterr().out
     assert "equal bits on 1,000 rows" in printed
     assert "this: bitvector-32, raw" in printed
 
 
 @pytest.mark.slow
-def test_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    few = ["--rows", "20000", "--training-rows", "2000", "--rounds", "1"]
-    bench_end_to_end.main([*few, "--peers", "--memory-rows", "10000", "--directory", str(tmp_path)])
-    printed = capsys.readouterr().out
-    assert "equal bits on 20,000 rows" in printed
-    assert "Of what the stages allow" in printed
-    assert "peak MiB" in printed
-
-
-@pytest.mark.slow
-def test_a_peer_that_cannot_be_installed_is_left_out_with_the_reason(
+def test_end_to_end_and_a_peer_that_cannot_be_installed_is_left_out_with_the_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALMANAC_PEERS", str(tmp_path / "peers"))
     monkeypatch.setattr(peers, "PEERS", {**peers.PEERS, "daft": (str(tmp_path / "no-such-package.whl"),)})
-    few = ["--rows", "2000", "--training-rows", "2000", "--rounds", "1", "--directory", str(tmp_path)]
-    bench_end_to_end.main([*few, "--peers", "daft"])
+    few = ["--rows", "20000", "--training-rows", "2000", "--rounds", "1", "--trees", "30"]
+    bench_end_to_end.main([*few, "--peers", "daft", "--memory-rows", "10000", "--directory", str(tmp_path)])
     printed = capsys.readouterr().out
-    assert "daft is left out: -m pip install failed: ERROR" in printed
+    assert "equal bits on 20,000 rows" in printed
     assert "Of what the stages allow" in printed
+    assert "peak MiB" in printed
+    assert "daft is left out: -m pip install failed: ERROR" in printed
 
 
 @pytest.mark.slow
@@ -52,11 +44,11 @@ def test_pages_at_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str], monke
         alone(root, *words) if words == ("ingest",) else said(root, *words)
 
     monkeypatch.setattr(bench_pages_at_rate, "almanac", almanac)
-    few = ["--entities", "20000", "--pages", "3", "--page-entities", "2000", "--trees", "5"]
+    few = ["--entities", "5000", "--pages", "2", "--page-entities", "1000", "--trees", "5"]
     bench_pages_at_rate.main([*few, "--directory", str(tmp_path)])
     printed = capsys.readouterr().out
-    assert "one page of 20,000 entities: predictions from them | 20,000" in printed
-    assert "3 pages of 2,000 entities: both in one go" in printed
+    assert "one page of 5,000 entities: predictions from them | 5,000" in printed
+    assert "2 pages of 1,000 entities: both in one go" in printed
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -22,13 +23,28 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
-from jobs.scoring import ProcessScorer, compile_model, estimator_input
+from jobs.scoring import ProcessScorer, compile_model, estimator_input, worker_pool
 from jobs.scoring.processes import PIECE_ROWS, TRIALS
+from tests.page_makers import CONTEXT
 from tests.scoring.models import fitted, load, outcome, random_rows
 from warehouse.errors import ScoringFailed
 
 ROWS = random_rows(3 * PIECE_ROWS + 100, 4, missing=0.0)
 FEW = ROWS.slice(0, 400)
+
+
+@pytest.fixture(autouse=True)
+def forked_off_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start processes by a fork of one that has imported everything: to spawn two takes eight seconds of a CPU.
+
+    Those of the last test are spawned, by a program that is one of its own.
+    """
+    context_of = multiprocessing.get_context
+
+    def context(method: str | None = None) -> Any:
+        return CONTEXT if method == "spawn" else context_of(method)
+
+    monkeypatch.setattr(worker_pool.multiprocessing, "get_context", context)
 
 
 def load_in_vain(path: Path) -> Any:

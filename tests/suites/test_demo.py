@@ -1,10 +1,11 @@
-"""The main job on real data: every flight from New York of 2013, from files to a table that applications query."""
+"""The main job on real data: every flight from New York of 2013, from files to a table that applications query.
+
+It trains on fewer pages, and fewer trees, than `almanac demo` does, to save time; `.ci/run` runs that as it stands.
+"""
 
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -16,12 +17,15 @@ from jobs.models.versions import load_scorer, model_history
 from jobs.pages.backfill import BackfillOrder, backfill
 from jobs.scoring import estimator_scorer
 from jobs.suite import Suite, open_suite
-from tests.command_line import almanac
+from jobs.suites.starter import make_flights
+from tests.command_line import almanac, said
 from tests.flights.by_hand import history, read_rows, work_out, zones_by_airport
 from tests.lakes import rows
 from warehouse.lake.lake import check_format
 
 PRODUCT = "flight_delay"
+YAML = f"sql/products/{PRODUCT}/product.yaml"
+SINCE = "2013-07-15"
 PAGE = datetime(2013, 10, 3, 22)
 
 pytestmark = pytest.mark.slow
@@ -30,11 +34,19 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Suite, str]:
     root = tmp_path_factory.mktemp("demo") / "suite"
-    done = subprocess.run(
-        [sys.executable, "-m", "jobs", "demo", str(root)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return open_suite(root, lambda: datetime(2026, 1, 1)), done.stdout
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jobs.suites.demo.make_flights", make_a_smaller_one)
+        printed = said(root.parent, "demo", str(root))
+    return open_suite(root, lambda: datetime(2026, 1, 1)), printed
+
+
+def make_a_smaller_one(directory: Path) -> None:
+    make_flights(directory)
+    file = directory / YAML
+    text = file.read_text()
+    assert "max_iter: 70" in text
+    assert "since: 2013-01-08" in text
+    file.write_text(text.replace("max_iter: 70", "max_iter: 40").replace("since: 2013-01-08", f"since: {SINCE}"))
 
 
 def test_it_publishes_october_pages_and_shows_what_applications_ask(demo: tuple[Suite, str]) -> None:
@@ -76,7 +88,7 @@ def test_features_of_a_page_are_those_worked_out_by_hand(demo: tuple[Suite, str]
 def test_the_model_beats_chance_on_pages_made_from_what_was_known(demo: tuple[Suite, str]) -> None:
     suite, _ = demo
     metrics = rows(suite, "SELECT metrics['validation_roc_auc'] FROM ledger.models")[0][0]
-    assert metrics > 0.68
+    assert metrics > 0.62  # and 0.68 of all of it: see `.ci/run`
 
 
 def test_every_flight_of_2013_is_scored_alike_by_the_kernel_and_the_estimator(demo: tuple[Suite, str]) -> None:
@@ -101,8 +113,8 @@ def test_every_flight_of_2013_is_scored_alike_by_the_kernel_and_the_estimator(de
 
 def with_a_page_for_each_day_of_2013(suite: Suite) -> Suite:
     """Make what feature pages the demo did not: of the first days, for which it has no history, and of the last."""
-    file = suite.root / f"sql/products/{PRODUCT}/product.yaml"
-    file.write_text(file.read_text().replace("since: 2013-01-08", "since: 2012-12-31"))
+    file = suite.root / YAML
+    file.write_text(file.read_text().replace(f"since: {SINCE}", "since: 2012-12-31"))
     suite = open_suite(suite.root, suite.clock)
     order = BackfillOrder(PRODUCT, datetime(2012, 12, 31), datetime(2013, 12, 31), features_only=True)
     made = backfill(suite, order)

@@ -67,17 +67,19 @@ def daily(suite: Suite, days: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def _nine_days(_trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("nine_days") / "shop"
+def _five_days(_trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("five_days") / "shop"
     shutil.copytree(_trained, root)
-    daily(open_suite(root, clock_at(NOW)), 9)
+    suite = open_suite(root, clock_at(NOW))
+    daily(suite, 1)
+    backfill(suite, BackfillOrder(PRODUCT, PAGE, PAGE + 5 * DAY, pages_per_commit=1))
     return root
 
 
 @pytest.fixture
-def nine_days(_nine_days: Path, tmp_path: Path) -> Suite:
-    """A suite with nine pages, each of a daily run of its own."""
-    shutil.copytree(_nine_days, tmp_path / "shop")
+def five_days(_five_days: Path, tmp_path: Path) -> Suite:
+    """A suite with five pages, each in a commit of its own, as daily runs leave them."""
+    shutil.copytree(_five_days, tmp_path / "shop")
     return open_suite(tmp_path / "shop", clock_at(NOW))
 
 
@@ -94,23 +96,23 @@ def made_again(suite: Suite, factor: int) -> Suite:
     return again
 
 
-def test_small_files_are_merged_and_every_snapshot_shows_what_it_did(nine_days: Suite) -> None:
+def test_small_files_are_merged_and_every_snapshot_shows_what_it_did(five_days: Suite) -> None:
     # The first page's predictions, and then its labels.
-    first = min(publications_of(nine_days).values()) + 1
-    shown = {number: everything(nine_days, number) for number in snapshots(nine_days) if number >= first}
-    now, before = everything(nine_days), files_on_disk(nine_days)
-    done = upkeep(later(nine_days))
+    first = min(publications_of(five_days).values()) + 1
+    shown = {number: everything(five_days, number) for number in snapshots(five_days) if number >= first}
+    now, before = everything(five_days), files_on_disk(five_days)
+    done = upkeep(later(five_days))
     assert done.files_before > done.files_after > 0
     assert done.freed_files == done.snapshots == 0
     assert done.waiting_files >= done.files_before
-    assert everything(nine_days) == now
-    assert {number: everything(nine_days, number) for number in shown} == shown
-    freed = upkeep(later(nine_days, timedelta(minutes=61)))
-    gone = before.keys() - files_on_disk(nine_days).keys()
+    assert everything(five_days) == now
+    assert {number: everything(five_days, number) for number in shown} == shown
+    freed = upkeep(later(five_days, timedelta(minutes=61)))
+    gone = before.keys() - files_on_disk(five_days).keys()
     assert (freed.freed_files, freed.freed_bytes) == (len(gone), sum(before[path] for path in gone))
     assert freed.freed_files == done.waiting_files
-    assert {number: everything(nine_days, number) for number in shown} == shown
-    assert everything(nine_days) == now
+    assert {number: everything(five_days, number) for number in shown} == shown
+    assert everything(five_days) == now
 
 
 def publications_of(suite: Suite) -> dict[datetime, int]:
@@ -118,14 +120,14 @@ def publications_of(suite: Suite) -> dict[datetime, int]:
     return dict(rows(suite, query))
 
 
-def test_files_are_left_to_readers_that_began_before(nine_days: Suite) -> None:
+def test_files_are_left_to_readers_that_began_before(five_days: Suite) -> None:
     """Whatever the hour: DuckLake would delete what was retired on the same day."""
-    waiting = upkeep(later(nine_days)).waiting_files
-    on_disk = files_on_disk(nine_days)
-    again = upkeep(later(nine_days, timedelta(minutes=50)))
+    waiting = upkeep(later(five_days)).waiting_files
+    on_disk = files_on_disk(five_days)
+    again = upkeep(later(five_days, timedelta(minutes=50)))
     assert (again.freed_files, again.waiting_files) == (0, waiting)
-    assert files_on_disk(nine_days) == on_disk
-    at_once = upkeep(later(nine_days, timedelta(minutes=1)), grace=timedelta())
+    assert files_on_disk(five_days) == on_disk
+    at_once = upkeep(later(five_days, timedelta(minutes=1)), grace=timedelta())
     assert at_once.freed_files == waiting
     assert at_once.waiting_files == 0
 
@@ -196,11 +198,11 @@ def test_what_a_model_was_trained_on_stays(trained: Suite) -> None:
     assert run_page(suite, PRODUCT, PAGE + DAY).published
 
 
-def test_a_run_under_way_keeps_the_state_that_it_reads(nine_days: Suite) -> None:
-    with nine_days.staging("under-way"), Sandbox(nine_days.lake) as sandbox:
+def test_a_run_under_way_keeps_the_state_that_it_reads(five_days: Suite) -> None:
+    with five_days.staging("under-way"), Sandbox(five_days.lake) as sandbox:
         query = f"SELECT * FROM {sandbox.catalogue}.predictions.late_order ORDER BY ALL"
         read = sandbox.cursor().execute(query).fetchall()
-        suite = made_again(nine_days, 3)
+        suite = made_again(five_days, 3)
         for hours in (2, 4):
             upkeep(later(suite, timedelta(hours=hours)), keep=timedelta(), grace=timedelta())
         assert sandbox.snapshot_id in snapshots(suite)
@@ -229,15 +231,15 @@ def test_which_snapshots_are_kept() -> None:
     assert snapshots_to_expire([], datetime(2027, 1, 1), needed=[]) == []
 
 
-def test_views_outcomes_and_later_pages_work_after_it(nine_days: Suite) -> None:
+def test_views_outcomes_and_later_pages_work_after_it(five_days: Suite) -> None:
     views = [f"predictions.late_order_{name}" for name in ("current", "page", "outcomes")]
-    before = [sorted(map(str, rows(nine_days, f"FROM {view}"))) for view in views]
+    before = [sorted(map(str, rows(five_days, f"FROM {view}"))) for view in views]
     assert all(before)
     for days in (100, 101):
-        upkeep(later(nine_days, days * DAY))
-    assert [sorted(map(str, rows(nine_days, f"FROM {view}"))) for view in views] == before
-    assert made_the_same_way_again(nine_days)
-    assert run_page(nine_days, PRODUCT, PAGE + 9 * DAY).published
+        upkeep(later(five_days, days * DAY))
+    assert [sorted(map(str, rows(five_days, f"FROM {view}"))) for view in views] == before
+    assert made_the_same_way_again(five_days)
+    assert run_page(five_days, PRODUCT, PAGE + 5 * DAY).published
 
 
 READS = """
@@ -255,7 +257,7 @@ while True:
 def test_a_reader_and_a_backfill_in_other_processes_go_on_undisturbed(trained: Suite) -> None:
     """Upkeep after upkeep, with nothing kept that need not be, while pages are made and read."""
     daily(trained, 2)
-    until = PAGE + 16 * DAY
+    until = PAGE + 10 * DAY
     with subprocess.Popen(
         [sys.executable, "-c", recipe() + READS],
         cwd=trained.root,
@@ -278,7 +280,7 @@ def test_a_reader_and_a_backfill_in_other_processes_go_on_undisturbed(trained: S
         reader.kill()
         collector.join()
         assert still_reading, reader.stderr.read() if reader.stderr else ""
-    assert maker.told() == (14, 0, 0)
+    assert maker.told() == (8, 0, 0)
     assert min(merged, expired, freed) > 0
     assert len(lines) > 10
     assert set(publications(trained)) == set(trained.definitions.product(PRODUCT).pages_between(PAGE, until))
