@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,17 @@ from jobs.scoring.kernels.tree_scorer import places_of
 from jobs.scoring.kernels.tree_structure import tree_structure
 from jobs.scoring.readers.bin_trees import bin_trees
 from jobs.scoring.reasons.players import Players, make_players
+from jobs.scoring.reasons.table_contributions import RUN_ROWS, TableContributions
+from jobs.scoring.reasons.table_kernel import pick_largest
 from jobs.scoring.reasons.tree_contributions import ROWS, TreeContributions
 from warehouse.errors import UsageError
 
+#: The three ways: quadrature in numpy, tables, and the kernel's quadrature where no table fits.
+WAYS: dict[str, Any] = {
+    "numpy": TreeContributions,
+    "tables": TableContributions,
+    "no tables": lambda model, players, output: TableContributions(model, players, output, budget_bytes=0),
+}
 N_COLUMNS = 5
 NAMES = list("abcde")
 
@@ -95,10 +104,13 @@ def expected_of(model: TreeModel, output: int, bins: list[int], known: frozenset
     return float(model.base[output] + sum(value(int(root)) for root in structure.start)) / model.divisor
 
 
-def shapley_of(model: TreeModel, output: int, bins: list[int], players: Players) -> list[float]:
-    n_players = len(players.names)
+def path_dependent_of(model: TreeModel, output: int, bins: list[int], players: Players) -> list[float]:
+    return shapley_of(lambda known: expected_of(model, output, bins, known, players), len(players.names))
+
+
+def shapley_of(worth_of: Callable[[frozenset[int]], float], n_players: int) -> list[float]:
     worth = {
-        frozenset(some): expected_of(model, output, bins, frozenset(some), players)
+        frozenset(some): worth_of(frozenset(some))
         for size in range(n_players + 1)
         for some in itertools.combinations(range(n_players), size)
     }
@@ -129,13 +141,13 @@ def test_contributions_are_the_average_over_all_orders(shape: dict[str, Any], gr
         model = random_model(seed, **shape)
         columns = columns_of(4, seed)
         for output in range(len(model.base)):
-            asked = TreeContributions(model, players, output)
-            given = asked.of(columns, 4)
             bins = np.array([places_of(columns[one.column], one) for one in model.columns]).reshape(-1, 4)
-            assert asked.base == pytest.approx(expected_of(model, output, [], frozenset(), players), abs=1e-12)
-            for row in range(4):
-                expected = shapley_of(model, output, bins[:, row].tolist(), players)
-                np.testing.assert_allclose(given[row], expected, rtol=0, atol=1e-13)
+            expected = [path_dependent_of(model, output, bins[:, row].tolist(), players) for row in range(4)]
+            base = expected_of(model, output, [], frozenset(), players)
+            for way, contributions in WAYS.items():
+                asked = contributions(model, players, output)
+                assert asked.base == pytest.approx(base, abs=1e-12), way
+                np.testing.assert_allclose(asked.of(columns, 4), expected, rtol=0, atol=1e-13, err_msg=way)
 
 
 def test_contributions_and_base_add_up_to_the_sum_of_the_leaves() -> None:
@@ -151,14 +163,96 @@ def test_contributions_and_base_add_up_to_the_sum_of_the_leaves() -> None:
     assert (np.abs(asked.base + given.sum(axis=1) - raw) <= 1e-12 * sizes).all()
 
 
-def test_the_bits_do_not_depend_on_the_batch() -> None:
-    asked = TreeContributions(random_model(3, n_trees=20, n_leaves=40), make_players(NAMES), 0)
+@pytest.mark.parametrize("way", WAYS)
+def test_the_bits_do_not_depend_on_the_batch(way: str) -> None:
+    asked = WAYS[way](random_model(3, n_trees=20, n_leaves=40), make_players(NAMES), 0)
     n_rows = 2 * ROWS + 5
     columns = columns_of(n_rows, 3)
     whole = asked.of(columns, n_rows)
     for first, size in ((0, 1), (7, 3), (ROWS - 1, 2), (40, 29)):
         part = asked.of([column.slice(first, size) for column in columns], size)
         assert np.array_equal(part, whole[first : first + size])
+
+
+def test_the_bits_do_not_depend_on_the_threads() -> None:
+    """Two runs of rows and a bit, which two threads work on, and the same rows one run at a time."""
+    asked = TableContributions(random_model(4, n_trees=9, n_leaves=30), make_players(NAMES), 0)
+    n_rows = 2 * RUN_ROWS + 77
+    columns = columns_of(n_rows, 4)
+    whole = asked.of(columns, n_rows)
+    for first in range(0, n_rows, 10_000):
+        size = min(10_000, n_rows - first)
+        assert np.array_equal(asked.of([c.slice(first, size) for c in columns], size), whole[first : first + size])
+
+
+def test_contributions_in_tables_and_beside_them_add_up() -> None:
+    """Half of the budget: some leaves are in tables, the others are worked out by quadrature."""
+    model, players = random_model(5, n_trees=12, n_leaves=30), make_players(NAMES, {"both": ["a", "c"]})
+    columns = columns_of(300, 5)
+    whole = TableContributions(model, players, 0)
+    half = TableContributions(model, players, 0, budget_bytes=whole.n_bytes // 2)
+    assert whole.n_table_leaves == whole.n_leaves
+    assert 0 < half.n_table_leaves < half.n_leaves
+    assert half.n_bytes <= whole.n_bytes // 2
+    np.testing.assert_allclose(half.of(columns, 300), whole.of(columns, 300), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        whole.of(columns, 300), TreeContributions(model, players, 0).of(columns, 300), atol=1e-12
+    )
+
+
+def interventional_of(model: TreeModel, output: int, row: list[int], background: Any, players: Players) -> list[float]:
+    """Return Shapley values where what is not known is taken from background rows, one after another."""
+    owner = [int(players.of_feature[one.column]) for one in model.columns]
+
+    def worth(known: frozenset[int]) -> float:
+        mixed = [
+            [row[place] if owner[place] in known else int(other[place]) for place in range(len(owner))]
+            for other in background.T
+        ]
+        everybody = frozenset(range(N_COLUMNS))
+        return float(np.mean([expected_of(model, output, bins, everybody, players) for bins in mixed]))
+
+    return shapley_of(worth, len(players.names))
+
+
+@pytest.mark.parametrize("groups", [{}, {"both": ["a", "c"]}], ids=str)
+def test_contributions_against_a_background_are_the_average_over_all_orders(groups: dict[str, list[str]]) -> None:
+    players = make_players(NAMES, groups)
+    for seed, n_background in ((0, 7), (1, 1)):
+        model = random_model(seed, n_leaves=12)
+        model.cover[:] = 0.0  # how training went is not asked
+        columns, others = columns_of(3, seed), columns_of(n_background, seed + 50)
+        bins = np.array([places_of(columns[one.column], one) for one in model.columns])
+        background = np.array([places_of(others[one.column], one) for one in model.columns])
+        asked = TableContributions(model, players, 0, background=(others, n_background))
+        given = asked.of(columns, 3)
+        for row in range(3):
+            expected = interventional_of(model, 0, bins[:, row].tolist(), background, players)
+            np.testing.assert_allclose(given[row], expected, rtol=0, atol=1e-13)
+            raw = expected_of(model, 0, bins[:, row].tolist(), frozenset(range(N_COLUMNS)), players)
+            assert asked.base + given[row].sum() == pytest.approx(raw, abs=1e-12)
+
+
+def test_a_background_for_which_the_budget_is_too_small_is_refused() -> None:
+    model, columns = random_model(1), columns_of(5, 1)
+    with pytest.raises(NotUnderstood, match="MiB of tables"):
+        TableContributions(model, make_players(NAMES), 0, background=(columns, 5), budget_bytes=0)
+    with pytest.raises(NotUnderstood, match="no rows"):
+        TableContributions(model, make_players(NAMES), 0, background=(columns_of(0, 1), 0))
+
+
+@pytest.mark.parametrize(("direction", "sign"), [(0, None), (1, 1.0), (-1, -1.0)])
+def test_the_largest_contributions_are_picked_ties_in_the_order_of_players(direction: int, sign: float | None) -> None:
+    rng = np.random.default_rng(0)
+    sums = rng.integers(-3, 4, (6, 700)).astype(float)
+    player, value = np.zeros((700, 4), np.int32), np.zeros((700, 4), np.float32)
+    count = np.zeros(700, np.int32)
+    pick_largest(sums, 700, direction, player, value, count)
+    for row in range(700):
+        wanted = [one for one in range(6) if (sums[one, row] != 0 if sign is None else sums[one, row] * sign > 0)]
+        wanted = sorted(wanted, key=lambda one: -abs(sums[one, row]))[:4]
+        assert player[row, : count[row]].tolist() == wanted
+        assert value[row, : count[row]].tolist() == sums[wanted, row].tolist()
 
 
 def test_a_model_of_which_the_training_rows_are_not_known_is_refused() -> None:

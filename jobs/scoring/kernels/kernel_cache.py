@@ -24,30 +24,39 @@ SOURCES = ("kernel.py", "vector_code.py", "walk_kernel.py", "link_kernels.py")
 LOCK_TIMEOUT_S = 300.0
 
 
-def _fingerprint() -> str:
-    """Return a name for these sources under this Python, numba and llvmlite."""
+def _fingerprint(more: tuple[Path, ...]) -> str:
+    """Return a name for these sources and more under this Python, numba and llvmlite."""
     import llvmlite
     import numba
 
     digest = hashlib.sha256()
     versions = (platform.python_version(), numba.__version__, llvmlite.__version__)
-    for text in (*versions, *((Path(__file__).parent / name).read_text() for name in SOURCES)):
+    sources = [*(Path(__file__).parent / name for name in SOURCES), *more]
+    for text in (*versions, *(path.read_text() for path in sources)):
         digest.update(text.encode() + b"\0")
     return digest.hexdigest()[:16]
 
 
-@lru_cache(maxsize=1)
-def kernel_directory() -> Path | None:
+@lru_cache(maxsize=8)
+def kernel_directory(more: tuple[Path, ...] = ()) -> Path | None:
     """Return the directory that compiled kernels are kept in, None if no place can be written."""
-    return private_directory(f"kernels-{_fingerprint()}", chosen=os.environ.get("NUMBA_CACHE_DIR"))
+    return private_directory(f"kernels-{_fingerprint(more)}", chosen=os.environ.get("NUMBA_CACHE_DIR"))
 
 
-def compile_cached(function: Callable[..., Any]) -> Any:
-    """Return numba's dispatcher of a function, its machine code kept in `kernel_directory`."""
+def compile_cached(function: Callable[..., Any], more: tuple[Path, ...] = ()) -> Any:
+    """Return numba's dispatcher of a function, its machine code kept in `kernel_directory`.
+
+    Parameters
+    ----------
+    function
+        The function.
+    more
+        Modules that it is made of beside `SOURCES`.
+    """
     import numba
     from numba.core import config
 
-    directory = kernel_directory()
+    directory = kernel_directory(more)
     if directory is None:
         return numba.njit(nogil=True)(function)
     settings: Any = config

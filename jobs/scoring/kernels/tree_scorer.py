@@ -149,7 +149,7 @@ class TreeProgram:
             The estimator would refuse a value.
         """
         out = np.empty((n_rows, len(self.base)), self.base.dtype)
-        rows, held = self._rows(columns)
+        rows, held = kernel_rows(columns, self.bins)
         if not self._is_ready:
             make_ready(self._kernel, self._arguments(rows, 0, out))
             self._is_ready = True
@@ -166,30 +166,6 @@ class TreeProgram:
     def _arguments(self, rows: Rows, first: int, out: npt.NDArray[Any]) -> tuple[Any, ...]:
         return rows, self._columns, self._slots, self._trees, self.base, self.divisor, first, out
 
-    def _rows(self, columns: Sequence[pa.Array]) -> tuple[Rows, list[Any]]:
-        """Return where the columns lie, and what has to be kept alive while they are read."""
-        from jobs.scoring.kernels.kernel import BINS, FLOAT32, FLOAT64, Rows
-
-        kind, address, validity, offset = [], [], [], []
-        held: list[Any] = []
-        for bins in self.bins:
-            column = columns[bins.column]
-            if bins.kind == "text":
-                ready = _text_bins(column, bins)
-                held.append(ready)
-                kind.append(BINS)
-                address.append(ready.ctypes.data)
-                validity.append(0)
-                offset.append(0)
-                continue
-            bitmap, values = column.buffers()
-            kind.append(FLOAT32 if bins.kind == "float32" else FLOAT64)
-            address.append(values.address if values is not None else 0)
-            validity.append(bitmap.address if bitmap is not None and column.null_count else 0)
-            offset.append(column.offset)
-        whole = (np.array(numbers, np.int64) for numbers in (kind, address, validity, offset))
-        return Rows(*whole), held
-
     def _refusal(self, columns: Sequence[pa.Array]) -> str:
         """Say which value the estimator refuses."""
         for bins in self.bins:
@@ -203,6 +179,31 @@ class TreeProgram:
                     " such values in the feature's SQL, or train the model on rows that have them."
                 )
         return "The model refuses a value."
+
+
+def kernel_rows(columns: Sequence[pa.Array], bins_of: Sequence[ColumnBins]) -> tuple[Rows, list[Any]]:
+    """Return where the columns lie, and what has to be kept alive while they are read."""
+    from jobs.scoring.kernels.kernel import BINS, FLOAT32, FLOAT64, Rows
+
+    kind, address, validity, offset = [], [], [], []
+    held: list[Any] = []
+    for bins in bins_of:
+        column = columns[bins.column]
+        if bins.kind == "text":
+            ready = _text_bins(column, bins)
+            held.append(ready)
+            kind.append(BINS)
+            address.append(ready.ctypes.data)
+            validity.append(0)
+            offset.append(0)
+            continue
+        bitmap, values = column.buffers()
+        kind.append(FLOAT32 if bins.kind == "float32" else FLOAT64)
+        address.append(values.address if values is not None else 0)
+        validity.append(bitmap.address if bitmap is not None and column.null_count else 0)
+        offset.append(column.offset)
+    whole = (np.array(numbers, np.int64) for numbers in (kind, address, validity, offset))
+    return Rows(*whole), held
 
 
 def places_of(column: pa.Array, bins: ColumnBins) -> npt.NDArray[Any]:

@@ -50,8 +50,15 @@ class LeafPaths:
     test_is_right: npt.NDArray[np.bool_]
 
 
-def leaf_paths(model: TreeModel, players: Players) -> LeafPaths:
+def leaf_paths(model: TreeModel, players: Players, needs_cover: bool = True) -> LeafPaths:
     """Work out the paths to a model's leaves.
+
+    Parameters
+    ----------
+    model, players
+        Whose paths, and who its columns belong to.
+    needs_cover
+        Whether weights are needed; without, they have no meaning where it is not known how training went.
 
     Raises
     ------
@@ -61,7 +68,8 @@ def leaf_paths(model: TreeModel, players: Players) -> LeafPaths:
     structure = tree_structure(model)
     leaf, node, child = _tests(structure)
     cover = model.cover
-    if model.cover_unit == "unknown" or not (cover[node] > 0).all():
+    is_known = model.cover_unit != "unknown" and bool((cover[node] > 0).all())
+    if needs_cover and not is_known:
         raise NotUnderstood("the library did not say how many training rows went through each node of its trees")
     feature_of = np.array([column.column for column in model.columns], np.int64)
     column_of = np.array([slot.bins for slot in model.slots], np.int64)
@@ -80,7 +88,7 @@ def leaf_paths(model: TreeModel, players: Players) -> LeafPaths:
     again = np.argsort(ranks[leaf], kind="stable")
     node, child, player = node[again], child[again], player[again]
     start = np.flatnonzero(is_first[again]).astype(np.int64)
-    shares = cover[child] / cover[node]
+    shares = cover[child] / cover[node] if is_known else np.ones(len(child))
     return LeafPaths(
         leaf=by_length,
         tree=structure.tree[places[by_length]],

@@ -53,10 +53,7 @@ class TreeContributions:
         self._model = model
         self._paths = leaf_paths(model, players)
         self._n_players = len(players.names)
-        part = output - model.output[self._paths.tree].astype(np.int64)
-        is_part = (part >= 0) & (part < model.leaves.shape[1])
-        held = model.leaves[self._paths.leaf, np.where(is_part, part, 0)].astype(np.float64)
-        self._values: F64 = np.where(is_part, held, 0.0) / model.divisor
+        self._values = leaf_values(model, self._paths, output)
         self._starts = np.cumsum(self._paths.n_conditions) - self._paths.n_conditions
         self.base = float(model.base[output]) / model.divisor + float(np.sum(self._values * self._reach()))
 
@@ -115,6 +112,14 @@ class TreeContributions:
         last = paths.test_start[end] if end < len(paths.test_start) else len(paths.test_node)
         tests = passes[paths.test_node[first:last]] != paths.test_is_right[first:last, np.newaxis]
         return np.asarray(np.logical_and.reduceat(tests, paths.test_start[begin:end] - first, axis=0))
+
+
+def leaf_values(model: TreeModel, paths: LeafPaths, output: int) -> F64:
+    """Return (n_leaves,) what each path's leaf adds to an output, 0 where its tree adds to others."""
+    part = output - model.output[paths.tree].astype(np.int64)
+    is_part = (part >= 0) & (part < model.leaves.shape[1])
+    held = model.leaves[paths.leaf, np.where(is_part, part, 0)].astype(np.float64)
+    return np.asarray(np.where(is_part, held, 0.0) / model.divisor)
 
 
 def _blocks(paths: LeafPaths) -> list[tuple[int, int]]:
