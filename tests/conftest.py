@@ -40,6 +40,7 @@ LONG_FILES = (
     "test_adversarial.py",
     "test_benchmarks.py",
     "test_clock_simulation.py",
+    "test_generated_queries.py",
     "test_processes.py",
     "test_kills.py",
 )

@@ -176,8 +176,14 @@ def _without_parentheses(query: exp.Query) -> set[str]:
 
 def _is_function(name: str) -> bool:
     """Tell whether DuckDB has a function of a name."""
+    return name in _functions()
+
+
+@cache
+def _functions() -> frozenset[str]:
     import duckdb
 
     with duckdb.connect(":memory:") as connection:
-        query = "SELECT 1 FROM duckdb_functions() WHERE lower(function_name) = $1 LIMIT 1"
-        return bool(connection.execute(query, [name]).fetchall())
+        return frozenset(
+            row[0] for row in connection.execute("SELECT lower(function_name) FROM duckdb_functions()").fetchall()
+        )
