@@ -46,6 +46,7 @@ class RunMeter:
             # Of work that is for no product, the schedule knows who answers for it.
             owner=(product.header.owner if product else None) or os.environ.get("ALMANAC_OWNER"),
             team=(product.header.team if product else None) or os.environ.get("ALMANAC_TEAM"),
+            lease=os.environ.get("ALMANAC_LEASE"),
             **figures,
         )
 

@@ -1,7 +1,8 @@
 """What runs cost, added up by owner, team, product or job.
 
 The lake's ledger has the runs of Almanac's own commands (the view `ledger.costs`), and the clock's book those of
-Python functions and shell commands; no run is in both.
+Python functions and shell commands, and of commands that were cut short. Of these only what the ledger does not have is
+counted: a backfill that is killed has written down the batches that it committed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from jobs.schedule.tick_store import TickStore
 from warehouse.errors import UsageError
-from warehouse.lake.lake import Lake
+from warehouse.lake.lake import Lake, table_columns
 from warehouse.system_sql import quote, system_sql
 
 BY = ("owner", "team", "product", "job")
@@ -35,7 +36,7 @@ def costs(
 
     text = pa.string()
     schema = pa.schema(
-        [(name, text) for name in ("run_id", "job", "product", "owner", "team", "state")]
+        [(name, text) for name in ("run_id", "lease", "job", "product", "owner", "team", "state")]
         + [(name, pa.timestamp("us")) for name in ("started_at", "finished_at")]
         + [(name, pa.float64()) for name in ("cpu_s", "wall_s")]
         + [(name, pa.int64()) for name in ("peak_memory_bytes", "n_rows", "bytes_written")]
@@ -44,7 +45,9 @@ def costs(
     there = lake.exists()
     with lake.reading() if there else contextlib.closing(duckdb.connect()) as connection:
         connection.register("other_costs", others)
-        ledger = "FROM ledger.costs" if there else "FROM other_costs LIMIT 0"
-        query = connection.execute(system_sql("costs/by", by=quote(by), costs=f"({ledger})"), [start, end])
+        runs = "ledger.runs" if there else "(FROM other_costs LIMIT 0)"
+        # A lake of an earlier version that cannot be written to has no such column.
+        lease = "lease" if not there or "lease" in table_columns(connection, "ledger", "runs") else "NULL::VARCHAR"
+        query = connection.execute(system_sql("costs/by", by=quote(by), runs=runs, lease=lease), [start, end])
         names = [column[0] for column in query.description or []]
         return [dict(zip(names, row, strict=True)) for row in query.fetchall()]

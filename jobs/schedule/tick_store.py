@@ -316,7 +316,7 @@ class TickStore:
         ]
 
     def costs_outside_the_ledger(self) -> list[dict[str, Any]]:
-        """List what runs of Python functions and shell commands cost, with the columns of the view ledger.costs."""
+        """List what runs cost that may not be in the ledger, or not all of them: see operations/costs.sql."""
         rows = self.db.execute(system_sql("operations/costs")).fetchall()
         return [dict(row) | {key: _time(row[key]) for key in ("started_at", "finished_at")} for row in rows]
 

@@ -38,6 +38,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/create_csv_formats", "how a source's CSV files are read"),
     Migration("ledger/what_versions_read", "the columns and the label of versions, and the columns of pages"),
     Migration("ledger/create_compiled_models", "compiled files that versions got after they were registered"),
+    Migration("ledger/leases_of_runs", "which run of the clock a run is part of"),
 )
 
 

@@ -159,7 +159,7 @@ _LEDGER = (
               n_pages BIGINT; n_rows BIGINT; bytes_written BIGINT; wall_s DOUBLE; cpu_s DOUBLE
               peak_memory_bytes BIGINT; definitions VARCHAR; ingest_id BIGINT; model_version VARCHAR
               snapshot_id BIGINT; owner VARCHAR; team VARCHAR; host VARCHAR; almanac_version VARCHAR
-              error VARCHAR"""), product="product", person=("owner", "error")),
+              error VARCHAR; lease VARCHAR"""), product="product", person=("owner", "error")),
     Table("ledger", "costs", "what a run cost", "the run's", Kept.DERIVED,
           _columns("""run_id VARCHAR; job VARCHAR; product VARCHAR; owner VARCHAR; team VARCHAR; state VARCHAR
               started_at TIMESTAMP; finished_at TIMESTAMP; cpu_s DOUBLE; wall_s DOUBLE; peak_memory_bytes BIGINT

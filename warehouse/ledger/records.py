@@ -98,6 +98,7 @@ class RunRecord:
     owner: str | None = None
     team: str | None = None
     error: str | None = None
+    lease: str | None = None
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def environment_of(run: Run, suite: Path, secrets: Iterable[str]) -> dict[str, s
         "ALMANAC_SUITE": str(suite),
         "ALMANAC_JOB": run.job.name,
         "ALMANAC_RUN": str(run.run),
+        "ALMANAC_LEASE": run.lease,
         "ALMANAC_AS_OF": _instant(run.first_page),
         "ALMANAC_TICK": _instant(run.ticks[-1].at),
         "ALMANAC_ATTEMPT": str(run.ticks[-1].attempts + 1),
