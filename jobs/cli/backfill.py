@@ -16,12 +16,13 @@ from jobs.cli.interrupts import Interrupts
 from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
 from jobs.cli.output import console
 from warehouse.errors import Dropped
+from warehouse.wording import counted
 
 if TYPE_CHECKING:
     from jobs.pages.backfill import BackfillOrder, BackfillPlan
     from jobs.pages.costs import Cost
     from jobs.pages.make import PagesResult
-    from jobs.pages.plan import Group, Plan
+    from jobs.pages.plan import CheckWay, Group, Plan, Way
     from jobs.pages.states import PageState
 
 #: How many stretches of pages are shown for people; --json gives all.
@@ -81,14 +82,14 @@ def plan(
 
 
 def _print_plan(plan: Plan) -> None:
-    title = f"{plan.product}: {plan.n_pages:,} pages from {plan.first} to {plan.last} (UTC)"
+    title = f"{plan.product}: {counted(plan.n_pages, 'page')} from {plan.first} to {plan.last} (UTC)"
     _print_groups(plan.groups, title)
-    console.print_table([asdict(way) for way in plan.ways], "How feature groups are made where there are many pages")
+    _print_ways(plan.ways, "How feature groups are made where there are many pages")
     if plan.check_ways:
-        console.print_table([asdict(way) for way in plan.check_ways], "How its own checks are run there")
+        _print_ways(plan.check_ways, "How its own checks are run there")
     typer.echo(
         f"almanac backfill {plan.product} would make {_cost(plan.n_wanted, plan.cost)}; up to"
-        f" {plan.pages_per_commit} pages a commit."
+        f" {counted(plan.pages_per_commit, 'page')} a commit."
     )
     if plan.n_without_model:
         typer.echo(f"No version was in effect at {plan.n_without_model:,} more; see --model and --hindsight.")
@@ -97,7 +98,16 @@ def _print_plan(plan: Plan) -> None:
     if plan.n_stale:
         typer.echo(f"With --only stale it would make {_cost(plan.n_stale, plan.cost_of_stale)}.")
     if plan.n_rolled_back:
-        typer.echo(f"{plan.n_rolled_back:,} pages were rolled back and stay so; --only rolled-back makes them again.")
+        typer.echo(
+            f"{counted(plan.n_rolled_back, 'page was', 'pages were')} rolled back, which stays so;"
+            " --only rolled-back undoes that."
+        )
+
+
+def _print_ways(ways: Sequence[Way | CheckWay], title: str) -> None:
+    """Print ways. That there is no quicker one is no fault, so the column says what it is about."""
+    rows = [{**asdict(way), "no quicker way, since": way.why} for way in ways]
+    console.print_table([{name: value for name, value in row.items() if name != "why"} for row in rows], title)
 
 
 def _print_groups(groups: Sequence[Group], title: str) -> None:
@@ -114,9 +124,15 @@ def _print_groups(groups: Sequence[Group], title: str) -> None:
 def _cost(n_pages: int, cost: Cost) -> str:
     if not n_pages:
         return "no page"
-    if cost.seconds is None or cost.rows is None:
-        return f"{n_pages:,} pages; what they cost is not known before the first run"
-    return f"{n_pages:,} pages, about {cost.rows:,} rows, in about {cost.seconds:,.1f} s (by {cost.n_runs} past runs)"
+    pages, by = counted(n_pages, "page"), f"by {counted(cost.n_runs, 'past run')}"
+    if cost.rows is None:
+        return f"{pages}; what that costs is not known before the first run"
+    if cost.seconds is None:
+        return (
+            f"{pages}, about {counted(cost.rows, 'row')}, in {cost.at_least:,.0f} to {cost.at_most:,.0f} s ({by}, of"
+            " another size: what of it is fixed, and what each page takes, is known once larger ones were made)"
+        )
+    return f"{pages}, about {counted(cost.rows, 'row')}, in about {cost.seconds:,.1f} s ({by})"
 
 
 def backfill(
@@ -204,7 +220,9 @@ def _report_prepared(prepared: BackfillPlan, as_json: bool) -> None:
         console.print_json(shown)
         return
     name = prepared.product.name
-    _print_groups(prepared.groups, f"{name}: of {prepared.n_pages:,} pages it would make {len(prepared.pages):,}")
+    _print_groups(
+        prepared.groups, f"{name}: of {counted(prepared.n_pages, 'page')} it would make {len(prepared.pages):,}"
+    )
     console.print_table([{"version": name, "pages": count} for name, count in prepared.models.items()], "Written by")
     typer.echo(f"That is {_cost(len(prepared.pages), prepared.cost)}. Nothing was changed.")
 
@@ -232,10 +250,11 @@ def _report(order: BackfillOrder, prepared: BackfillPlan, result: PagesResult, a
     for check in result.audit.complaints()[:_SPANS_SHOWN]:
         typer.echo(f"{check.severity}: {check.as_of} {check.name}: {check.message}", err=True)
     if result.left:
-        _say_how_to_go_on(f"{len(result.left):,} pages are left.")
+        _say_how_to_go_on(f"{counted(len(result.left), 'page is', 'pages are')} left.")
         raise typer.Exit(130)
     if result.rejected or result.failed:
-        say = f"almanac: {len(result.rejected)} pages were kept back by a check and {len(result.failed)} failed;"
+        kept_back = counted(len(result.rejected), "page was", "pages were")
+        say = f"almanac: {kept_back} kept back by a check, {len(result.failed)} failed;"
         typer.echo(
             f"{say} what was published for them before is still there. See: almanac plan {order.product}", err=True
         )

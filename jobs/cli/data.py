@@ -12,6 +12,7 @@ import typer
 
 from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, parse_span, the_suite
 from jobs.cli.output import console
+from warehouse.wording import counted
 
 if TYPE_CHECKING:
     from jobs.suites.query import Answer
@@ -100,7 +101,7 @@ def _print_ingested(results: Sequence[IngestResult], *, as_json: bool, dry_run: 
                 "withdrawn": done.rows_withdrawn if done else 0,
                 "unchanged": done.rows_unchanged if done else 0,
                 "rejected": done.rows_rejected if done else 0,
-                "known_until": done.max_known_at if done else None,
+                "known_until": result.newest_fact,
                 "seconds": round(result.wall_s, 2),
                 "passed_over": result.passed_over,
                 "set_aside": {one.file.path: one.reason for one in result.reading.aside},
@@ -122,14 +123,15 @@ def _print_ingested(results: Sequence[IngestResult], *, as_json: bool, dry_run: 
         if result.derived:
             typer.echo(result.derived.said(dry_run=dry_run))
         if result.caught_up:
-            n_deliveries = len(result.caught_up)
-            typer.echo(f"{result.source}: {n_deliveries} deliveries that only other definitions had were taken in.")
+            n_deliveries = counted(len(result.caught_up), "delivery", "deliveries")
+            typer.echo(f"{result.source}: {n_deliveries} that only other definitions had: taken in now.")
         for path, names in result.reading.lacking.items():
             typer.echo(f"{result.source}: {path} lacks {', '.join(names)}; its rows have NULL there")
-    for row in rows:
-        if row["rejected"]:
-            hint = f'almanac query "SELECT reason, count(*) FROM rejects.{row["source"]} GROUP BY reason"'
-            typer.echo(f"{row['source']}: {row['rejected']} rows were rejected; see why with: {hint}")
+    for result in results:
+        if result.ingestion and result.ingestion.rows_rejected:
+            hint = f'almanac query "SELECT reason, count(*) FROM rejects.{result.source} GROUP BY reason"'
+            rejected = counted(result.ingestion.rows_rejected, "row was", "rows were")
+            typer.echo(f"{result.source}: {rejected} rejected; see why with: {hint}")
 
 
 def query(

@@ -8,6 +8,7 @@ import typer
 
 from jobs.cli.options import AsOfOption, DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
 from jobs.cli.output import console
+from warehouse.wording import counted
 
 if TYPE_CHECKING:
     from jobs.pages.make import PagesResult
@@ -109,9 +110,9 @@ def evaluate(
     console.lines_of(f"note: {note}" for note in result.notes)
     unlabelled = result.n_predictions - result.n_labelled
     typer.echo(
-        f"{result.n_pages} pages, {result.n_predictions:,} predictions; {unlabelled:,} have no label (not known yet,"
-        f" or none by definition, see label.sql) and are left out; {result.n_hindsight:,} made with hindsight are"
-        " left out too."
+        f"{counted(result.n_pages, 'page')}, {counted(result.n_predictions, 'prediction')};"
+        f" {unlabelled:,} have no label (not known yet, or none by definition, see label.sql) and are left out;"
+        f" {result.n_hindsight:,} made with hindsight are left out too."
     )
 
 

@@ -9,6 +9,7 @@ import typer
 
 from jobs.cli.options import DebugOption, JsonOption, State, SuiteOption, now, parse_instant, parse_span, the_suite
 from jobs.cli.output import console
+from warehouse.wording import counted
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -125,9 +126,12 @@ def late(
     console.print_table([vars(one) for one in found], "Published after the page's instant (UTC)")
     promised = [one for one in found if one.is_late is not None]
     n_late, n_missing = sum(one.is_late is True for one in promised), sum(one.published_at is None for one in found)
-    typer.echo(f"{n_late} of {len(promised)} pages whose product promises a time (fresh_within) were later than that.")
+    typer.echo(
+        f"{n_late} of {counted(len(promised), 'page')} whose product promises a time (fresh_within)"
+        " were later than that."
+    )
     if n_missing:
-        typer.echo(f"{n_missing} of {len(found)} pages are due and were never published.")
+        typer.echo(f"{n_missing} of {counted(len(found), 'page')} are due and were never published.")
 
 
 def upkeep(
@@ -154,17 +158,19 @@ def upkeep(
         console.print_json(vars(result))
         return
     typer.echo(
-        f"Freed {result.freed_files:,} files ({result.freed_bytes:,} bytes), {result.orphaned_files:,} of them orphans"
-        f" ({result.orphaned_bytes:,} bytes), and {result.abandoned_runs:,} leftovers of runs that are gone;"
+        f"Freed {counted(result.freed_files, 'file')} ({counted(result.freed_bytes, 'byte')}),"
+        f" {result.orphaned_files:,} of them orphans ({result.orphaned_bytes:,} bytes),"
+        f" and {result.abandoned_runs:,} leftovers of runs that are gone;"
         f" forgot {result.forgotten_ticks:,} old ticks."
     )
     typer.echo(
-        f"Merged {result.files_before:,} files into {result.files_after:,}; let go of {result.snapshots:,} snapshots."
+        f"Merged {counted(result.files_before, 'file')} into {result.files_after:,};"
+        f" let go of {counted(result.snapshots, 'snapshot')}."
     )
     if result.waiting_files:
         typer.echo(
-            f"{result.waiting_files:,} files are needed by nobody any more; the next upkeep deletes them, once {grace}"
-            " has passed for readers that began before."
+            f"{counted(result.waiting_files, 'file is', 'files are')} needed by nobody any more;"
+            f" the next upkeep deletes them, once {grace} has passed for readers that began before."
         )
     if result.derivations:
         typer.echo(f"Dropped facts under definitions that nobody used: {', '.join(result.derivations)}.")

@@ -17,6 +17,7 @@ from jobs.facts.deliveries import DeliveredFile
 from jobs.facts.reading import Reading
 from warehouse.definitions import Source
 from warehouse.system_sql import quote, quote_all, system_sql
+from warehouse.wording import counted
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,13 @@ def why_refused(source: Source, reading: Reading, found: Lacking, allowed: int |
     elif not found.rows and found.held:
         why = "it has no rows"
     elif found.without_key and found.lacking:
-        why = f"the key of {found.without_key:,} rows is NULL, so that nobody can tell which facts they are"
+        why = f"the key of {counted(found.without_key, 'row')} is NULL, so that nobody can tell which facts they are"
     elif share > settings.at_most:
         why = f"that is more than `at_most` allows, {settings.at_most:.0%} of them"
     if not why:
         return ""
     return (
         f"{source.name}: the delivery of {', '.join(file.path for file in reading.taken) or 'no file'} would withdraw"
-        f" {found.lacking:,} of {found.held:,} facts, and {why}. Nothing of it was taken in. If it is right:"
+        f" {found.lacking:,} of {counted(found.held, 'fact')}, and {why}. Nothing of it was taken in. If it is right:"
         f" almanac ingest {source.name} --withdraw {found.lacking}"
     )

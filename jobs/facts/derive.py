@@ -29,6 +29,7 @@ from jobs.facts.fact_tables import (
     refuse_unread,
 )
 from jobs.facts.from_facts import Made, made_of_facts, stage_derived
+from jobs.facts.memory import bound_memory
 from jobs.facts.reading import Reading, read_delivery
 from jobs.facts.recorded import FoundDeliveries, RecordedDelivery, find_deliveries
 from jobs.facts.source_columns import find_columns
@@ -37,13 +38,14 @@ from jobs.suite import Suite
 from warehouse.definitions import Source
 from warehouse.errors import IngestFailed
 from warehouse.facts.current import ensure_current
-from warehouse.lake.lake import Commit, table_columns, use_all_cores
+from warehouse.lake.lake import Commit, table_columns
 from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
 from warehouse.lake.tables import ensure_table, widen_table
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import HeldFacts, first_derivation, held_facts, older_table
 from warehouse.ledger.records import Ingestion
-from warehouse.system_sql import literal, quote, quote_all, system_sql
+from warehouse.system_sql import quote, quote_all, system_sql
+from warehouse.wording import counted
 
 
 @dataclass(frozen=True)
@@ -76,18 +78,20 @@ class Derived:
     def said(self, *, dry_run: bool = False) -> str:
         """Say it in a sentence or two."""
         how = {
-            "replay": f"by taking in {self.n_deliveries} recorded deliveries again",
+            "replay": f"by taking in {counted(self.n_deliveries, 'recorded delivery', 'recorded deliveries')} again",
             "facts": "from the facts that are held; no file was opened",
         }[self.way]
         verb = "would be made" if dry_run else "were made"
         text = (
-            f"{self.source}: its definition has changed; its facts {verb} anew, {how}: {self.n_facts:,} facts,"
-            f" {self.n_rejects:,} rejects (derivation {self.derivation})."
+            f"{self.source}: its definition has changed; its facts {verb} anew, {how}:"
+            f" {counted(self.n_facts, 'fact')}, {counted(self.n_rejects, 'reject')} (derivation {self.derivation})."
         )
         if self.n_gone:
-            text += f" {self.n_gone} deliveries are gone; their facts are kept with the columns that they have."
+            gone = "1 delivery is" if self.n_gone == 1 else f"{self.n_gone:,} deliveries are"
+            text += f" {gone} gone; the facts are kept with the columns that they have."
         if self.n_pages:
-            text += f" {self.n_pages:,} published pages were made under other definitions: see `almanac plan`."
+            were = "page was" if self.n_pages == 1 else "pages were"
+            text += f" {self.n_pages:,} published {were} made under other definitions: see `almanac plan`."
         return text
 
 
@@ -123,8 +127,7 @@ def derive(
     """
     meter = RunMeter(suite, "ingest")
     held = held_facts(connection)[source.name]
-    use_all_cores(connection)
-    connection.execute(f"SET temp_directory = {literal(str(directory / 'spill'))}")
+    bound_memory(connection, directory)
     made = made_of_facts(source, deliveries, connection, held, directory)
     if made is None:
         found = find_deliveries(suite, source, deliveries, directory)
@@ -168,12 +171,13 @@ def _refusal(
     columns = [name for name in table_columns(connection, "sources", source.name) if name not in FACT_COLUMNS]
     why = next(iter(found.gone.values()))
     return (
-        f"{source.file.where}: its definition has changed, and {len(found.gone)} of its {len(deliveries)} deliveries"
-        f" cannot be read again ({why}). They brought {n_facts:,} facts with the columns {', '.join(columns)}. Put"
-        " the files back where `files` looks, or where they were; or take the definition back; or run `almanac ingest"
-        f" {source.name} --keep-gone`: these facts are then kept with the columns that they have, and what is new of"
-        " columns stays NULL for them. `keep: true` in the header keeps copies of what comes from now on. Nothing was"
-        " changed."
+        f"{source.file.where}: its definition has changed, and {len(found.gone)} of its"
+        f" {len(deliveries)} deliveries cannot be read again ({why})."
+        f" They brought {counted(n_facts, 'fact')} with the columns {', '.join(columns)}."
+        " Put the files back where `files` looks, or where they were; or take the definition back; or run"
+        f" `almanac ingest {source.name} --keep-gone`: these facts are then kept with the columns that they have;"
+        " what is new of columns stays NULL for them. `keep: true` in the header keeps copies from now on."
+        " Nothing was changed."
     )
 
 
@@ -199,7 +203,8 @@ class _Replay:
             drop_parts(self.connection)
         staged = stage_derived(self.connection, self.source, "sources", "temp.derived", self.directory)
         staged |= stage_derived(self.connection, self.source, "rejects", "temp.derived_rejects", self.directory)
-        for table in ("derived", "derived_rejects", "delivered_again", "fresh", "judged"):
+        self.connection.execute("DROP VIEW IF EXISTS temp.judged")
+        for table in ("derived", "derived_rejects", "delivered_again", "fresh", "compared", "apart", "ambiguous"):
             self.connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
         return Made("replay", self.columns, staged, ingestions, len(found.gone), self.formats)
 

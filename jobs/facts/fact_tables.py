@@ -53,7 +53,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many rows of a delivery met which fate, and from when to when the accepted ones were known."""
+    """How many rows of a delivery met which fate, and from when to when the accepted ones were known.
+
+    `newest_fact` leaves out what is known from its ingestion on, such as a change.
+    """
 
     rows_read: int
     rows_new: int
@@ -62,6 +65,7 @@ class Counts:
     rows_rejected: int
     min_known_at: datetime | None
     max_known_at: datetime | None
+    newest_fact: datetime | None = None
     n_lacking: int = 0
 
     @property
@@ -73,7 +77,7 @@ class Counts:
     def of_ledger(self) -> dict[str, int | datetime | None]:
         """Give them as the fields of an `Ingestion`."""
         found = {**vars(self), "rows_unchanged": self.rows_unchanged}
-        del found["n_lacking"]
+        del found["n_lacking"], found["newest_fact"]
         return found
 
 
@@ -143,7 +147,7 @@ def read_and_judge(
                 lacking = Lacking()
                 if source.header.delivery is not None and columns:
                     lacking = withdraw_lacking(connection, source, columns, ingested_at)
-                    counts = _counted(connection, lacking.lacking)
+                    counts = _counted(connection, ingested_at, lacking.lacking)
                 judged = Judged(reading, columns, counts, lacking)
                 break
             except duckdb.Error as error:
@@ -214,26 +218,47 @@ def content_columns(connection: duckdb.DuckDBPyConnection, source: Source) -> di
     return columns
 
 
-def _find_fresh(
+def _show_held(
     connection: duckdb.DuckDBPyConnection, source: Source, columns: Mapping[str, str], held: Held, horizon: str
-) -> str:
-    """Make the table `fresh` of the rows that are not held; give the relation of the rows turned away before."""
-    header, listed = source.header, quote_all(columns)
-    for view, statement in (("stored", "ingest/stored"), ("newest", "ingest/newest")):
-        if held.facts:
-            known = ", ".join(
-                quote(c) if c in held.columns else f"NULL::{kind} AS {quote(c)}" for c, kind in columns.items()
-            )
-            extra = {"key": quote_all(source.key), "horizon": horizon} if view == "newest" else {}
-            connection.execute(system_sql(statement, columns=known, facts=held.facts, **extra))
-        else:
-            connection.execute(system_sql("ingest/nothing", view=view, columns=listed))
+) -> tuple[str, str]:
+    """Make `stored` and `newest` of what a delivery is compared with; give that, and the relation of earlier rejects.
+
+    Of a complete delivery that is all that is held. Otherwise it is what is held of the facts of which it has rows.
+    """
+    key, near = quote_all(source.key), "near"
+    known = ", ".join(quote(c) if c in held.columns else f"NULL::{kind} AS {quote(c)}" for c, kind in columns.items())
+    if not held.facts:
+        connection.execute(system_sql("ingest/nothing", columns=quote_all(columns)))
+    elif source.header.delivery:
+        near = f"(SELECT {known}, withdrawn, known_at, ingest_id FROM {held.facts})"
+    else:
+        connection.execute(system_sql("ingest/near", columns=known, facts=held.facts, key=key))
+    connection.execute(system_sql("ingest/stored", columns=quote_all(columns), near=near))
+    connection.execute(system_sql("ingest/newest", key=key, horizon=horizon, near=near))
     comparable = held.rejects and all(held.reject_columns.get(column) == kind for column, kind in columns.items())
-    rejected = held.rejects if comparable else "(SELECT *, NULL::VARCHAR AS reason FROM newest LIMIT 0)"
+    return near, held.rejects if comparable else "(SELECT *, NULL::VARCHAR AS reason FROM newest LIMIT 0)"
+
+
+def _compare(
+    connection: duckdb.DuckDBPyConnection,
+    source: Source,
+    columns: Mapping[str, str],
+    near: str,
+    rejected: str,
+    horizon: str,
+) -> str:
+    """Make the table `compared` of the rows that are compared with others; give the relation of the rest.
+
+    Most rows of most deliveries are the only ones of their keys, in the delivery and in the lake.
+    """
+    header, key = source.header, quote_all(source.key)
+    same_type = ", ".join(f"TRY_CAST({quote(name)} AS {columns[name]})" for name in source.key)
+    connection.execute(system_sql("ingest/ambiguous", key=key, same_type=same_type, near=near, rejected=rejected))
     connection.execute(
         system_sql(
             "ingest/fresh",
-            columns=listed,
+            columns=quote_all(columns),
+            key=key,
             withdrawn=header.withdrawn or "false",
             stored="stored" if source.restated_at and not source.header.delivery else "newest",
             rejected=rejected,
@@ -244,7 +269,11 @@ def _find_fresh(
             horizon=horizon,
         )
     )
-    return rejected
+    same_key = " AND ".join(f"numbered.{quote(name)} = newest.{quote(name)}" for name in source.key)
+    fragments = {"key": key, "restated_at": source.restated_at or "NULL", "same_key": same_key}
+    connection.execute(system_sql("ingest/compared", **fragments))
+    some = connection.execute("SELECT 1 FROM ambiguous LIMIT 1").fetchone()
+    return system_sql("ingest/alone", key=key) if some else "FROM delivery"
 
 
 def judge_delivery(
@@ -254,7 +283,7 @@ def judge_delivery(
     held: Held,
     ingested_at: datetime,
 ) -> Counts:
-    """Make the table `judged`: every row of `delivery` that is not held, dated, and rejected with a reason or not.
+    """Make the view `judged`: every row of `delivery` that is not held, dated, and rejected with a reason or not.
 
     Parameters
     ----------
@@ -267,33 +296,39 @@ def judge_delivery(
     """
     header, listed = source.header, quote_all(columns)
     horizon = timestamp_literal(later(ingested_at, header.clock_skew))
-    rejected = _find_fresh(connection, source, columns, held, horizon)
-    rules = [f"CASE WHEN NOT ({rule}) THEN {literal(title)} END" for title, rule in header.rules.items()]
+    near, rejected = _show_held(connection, source, columns, held, horizon)
+    alone = _compare(connection, source, columns, near, rejected, horizon)
+    rules = {
+        quote(f"almanac: rule {n}"): f"CASE WHEN NOT ({rule}) THEN {literal(title)} END"
+        for n, (title, rule) in enumerate(header.rules.items())
+    }
+    connection.execute(system_sql("ingest/apart", columns=listed))
     connection.execute(
         system_sql(
             "ingest/judge",
+            columns=listed,
+            alone=alone,
+            withdrawn=header.withdrawn or "false",
             known_at=source.known_at,
             restated_at=source.restated_at or "NULL",
-            broken_rules=f"nullif(concat_ws('; ', {', '.join(rules)}), '')" if rules else "NULL",
-            key=quote_all(source.key),
-            same_key=" AND ".join(f"numbered.{quote(key)} = newest.{quote(key)}" for key in source.key),
+            rules=", ".join(f"{broken} AS {name}" for name, broken in rules.items()),
+            broken="".join(f"{name}, " for name in rules),
             horizon=horizon,
             later=literal(LATER),
             key_is_null=" OR ".join(f"{quote(key)} IS NULL" for key in source.key),
-            returns="newest.withdrawn" if header.delivery else "false",
-        ),
-        {"ingested_at": ingested_at},
+            returns="true" if header.delivery else "false",
+            ingested_at=timestamp_literal(ingested_at),
+        )
     )
     withdrawn_by = header.withdrawn or "false"
     connection.execute(system_sql("ingest/judge_refused", columns=listed, withdrawn=withdrawn_by, rejected=rejected))
-    return _counted(connection)
+    return _counted(connection, ingested_at)
 
 
-def _counted(connection: duckdb.DuckDBPyConnection, n_lacking: int = 0) -> Counts:
-    read, new, restated, withdrawn, rejected, first, last = (
-        connection.execute(system_sql("ingest/counts")).fetchone() or ()
-    )
-    return Counts(read, new, restated, withdrawn, rejected, first, last, n_lacking)
+def _counted(connection: duckdb.DuckDBPyConnection, ingested_at: datetime, n_lacking: int = 0) -> Counts:
+    query = system_sql("ingest/counts", ingested_at=timestamp_literal(ingested_at))
+    read, new, restated, withdrawn, rejected, first, last, newest = connection.execute(query).fetchone() or ()
+    return Counts(read, new, restated, withdrawn, rejected, first, last, newest, n_lacking)
 
 
 def due_ingestions(
@@ -310,14 +345,23 @@ def due_ingestions(
 
 
 def stage_judged(
-    connection: duckdb.DuckDBPyConnection, source: Source, columns: Mapping[str, str], ingest_id: int, directory: Path
+    connection: duckdb.DuckDBPyConnection, source: Source, judged: Judged, ingest_id: int, directory: Path
 ) -> dict[str, Path]:
     """Write the judged rows to Parquet files; give those that have rows, by the schema of the lake that they go to."""
+    counts = judged.counts
+    n_accepted = counts.rows_new + counts.rows_restated + counts.rows_withdrawn
     staged = {}
-    for schema, statement in (("sources", "ingest/stage_facts"), ("rejects", "ingest/stage_rejects")):
-        path = directory / f"{schema}.parquet"
-        fragments = {"columns": quote_all(columns), "key": quote_all(source.key), "ingest_id": str(ingest_id)}
-        row = connection.execute(system_sql(statement, file=literal(str(path)), **fragments)).fetchone()
-        if row and row[0]:
+    for schema, statement, n_rows in (
+        ("sources", "ingest/stage_facts", n_accepted),
+        ("rejects", "ingest/stage_rejects", counts.rows_rejected),
+    ):
+        if n_rows:
+            path = directory / f"{schema}.parquet"
+            fragments = {
+                "columns": quote_all(judged.columns),
+                "key": quote_all(source.key),
+                "ingest_id": str(ingest_id),
+            }
+            connection.execute(system_sql(statement, file=literal(str(path)), **fragments))
             staged[schema] = path
     return staged

@@ -35,10 +35,11 @@ from jobs.facts.fact_tables import (
     refuse_unread,
     stage_judged,
 )
+from jobs.facts.memory import bound_memory
 from jobs.facts.publications import next_publications
 from jobs.facts.reading import Reading
 from jobs.facts.recorded import RecordedDelivery, find_deliveries, keep_copies, recorded_deliveries
-from jobs.facts.set_aside import record_files_aside
+from jobs.facts.set_aside import leave_out_deleted, record_files_aside
 from jobs.metering import RunMeter
 from jobs.progress import Progress, Silent
 from jobs.suite import Suite, almanac_version
@@ -46,13 +47,13 @@ from warehouse.definitions import Source
 from warehouse.errors import DeliveryRefused, FileRefused, FilesSetAside, IngestFailed, NotInstalled, RunFailed
 from warehouse.facts.current import ensure_all_current, ensure_current
 from warehouse.facts.files_aside import files_aside
-from warehouse.lake.lake import use_all_cores
 from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
 from warehouse.lake.tables import ensure_table
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import HeldFacts, adopt_landed_facts, first_derivation, held_facts
 from warehouse.ledger.records import Ingestion, SourceFacts, SourceFile
-from warehouse.system_sql import literal, system_sql
+from warehouse.system_sql import system_sql
+from warehouse.wording import counted, to_the_second
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class IngestResult:
     """What became of one source. `ingestion` is None if every file had been taken in before.
 
     `passed_over` says why, if the source was not looked at; `reading`, which files were set aside or lack columns;
-    `refused`, why nothing of a complete delivery was taken in. `derived` is the derivation that was made because the
+    `refused`, why nothing of a complete delivery was taken in. `newest_fact` is when the newest of its facts was known
+    that is not known from its ingestion on. `derived` is the derivation that was made because the
     definition has changed, if it has. `caught_up` are deliveries that only other derivations had taken in.
     """
 
@@ -91,6 +93,7 @@ class IngestResult:
     derived: Derived | None = None
     caught_up: list[Ingestion] = field(default_factory=list)
     refused: str = ""
+    newest_fact: datetime | None = None
 
 
 def ingest(
@@ -193,14 +196,15 @@ class _SourceIngestion:
             recorded = recorded_deliveries(self.connection, self.source)
         facts = self._facts() or SourceFacts(table=self.source.name)
         # The lake stays in use as `lake`; a delivery is compared in the instance's own memory.
-        use_all_cores(self.connection)
-        self.connection.execute(f"SET temp_directory = {literal(str(self.directory / 'spill'))}")
+        bound_memory(self.connection, self.directory)
         self.formats = kept_formats(self.connection, self.source)
         self._catch_up([one for one in recorded if facts.derivation not in one.held_by], facts)
         if self.source.header.product is not None:
             there = files = next_publications(self.connection, self.source, facts.derivation, self.directory)
         else:
             there = find_files(self.source, self.suite.root, self.directory)
+            if not self.way.dry_run and self.source.header.loader is None:
+                leave_out_deleted(self.suite, self.source, there, files_aside(self.connection, self.source.name))
             files = self._pending(there, facts)
         if files:
             self._look_at([file for file in there if file not in files])
@@ -228,7 +232,11 @@ class _SourceIngestion:
                 {"path": file.path, "sha256": file.sha256, "bytes": file.bytes} for file in reading.taken
             ]
             ingestion = self._take_in(judged, taken, facts, meter, meter.started_at, place)
-        self.results.append(IngestResult(self.source.name, ingestion, meter.wall_s, reading=reading, refused=refused))
+        newest = judged.counts.newest_fact if ingestion is not None else None
+        done = IngestResult(
+            self.source.name, ingestion, meter.wall_s, reading=reading, refused=refused, newest_fact=newest
+        )
+        self.results.append(done)
 
     def _look_at(self, before: Sequence[DeliveredFile]) -> None:
         """Find out how CSV files were read before, where an earlier version did not keep that."""
@@ -255,8 +263,9 @@ class _SourceIngestion:
     def _catch_up(self, missing: Sequence[RecordedDelivery], facts: SourceFacts) -> None:
         """Take in what only other derivations have, at the instants at which it first reached us."""
         if missing and self.source.header.delivery is not None:
+            n_missing = counted(len(missing), "complete delivery was", "complete deliveries were")
             raise IngestFailed(
-                f"{self.source.file.where}: {len(missing)} complete deliveries were taken in under another definition"
+                f"{self.source.file.where}: {n_missing} taken in under another definition"
                 " of this source. What each of them lacked depends on their order, so they are not taken in behind"
                 " later ones. Ingest under one definition only."
             )
@@ -265,10 +274,11 @@ class _SourceIngestion:
             why_gone = found.gone.get(delivery.ingest_id)
             if why_gone is not None and not self.way.keep_gone:
                 raise IngestFailed(
-                    f"{self.source.file.where}: a delivery of {delivery.ingested_at}, which was taken in under another"
-                    f" definition of this source, cannot be read again ({why_gone}). Put its files back where `files`"
-                    f" looks, or where they were; or run `almanac ingest {self.source.name} --keep-gone`: its facts are"
-                    " then taken over as they are held under that definition. Nothing of it was taken in."
+                    f"{self.source.file.where}: a delivery of {to_the_second(delivery.ingested_at)},"
+                    f" which was taken in under another definition of this source, cannot be read again ({why_gone})."
+                    f" Put its files back where `files` looks, or where they were; or run"
+                    f" `almanac ingest {self.source.name} --keep-gone`: its facts are then taken over as they are held"
+                    " under that definition. Nothing of it was taken in."
                 )
             meter = RunMeter(self.suite, "ingest")
             place = self._place(f"recorded-{number}")
@@ -339,7 +349,7 @@ class _SourceIngestion:
         )
         if self.way.dry_run:
             return ingestion
-        staged = stage_judged(self.connection, self.source, columns, ingest_id, place) if columns else {}
+        staged = stage_judged(self.connection, self.source, judged, ingest_id, place) if columns else {}
         # What upkeep lets go of of a product's publications cannot be written again.
         if self.source.header.keep or self.source.header.product is not None:
             keep_copies(self.suite.lake, judged.reading.taken)

@@ -26,6 +26,7 @@ from warehouse.errors import IngestFailed, NotInstalled
 from warehouse.lake.lake import Lake
 from warehouse.ledger.records import SourceFile
 from warehouse.system_sql import system_sql
+from warehouse.wording import counted
 
 #: What a SELECT reads that looks at its files' names or folders, which a copy elsewhere does not have.
 _READS_NAMES = re.compile(r"\b(filename|hive_\w+)\b", re.IGNORECASE)
@@ -128,7 +129,7 @@ def _why_gone(
         return f"{missing[0]} is not there {where}"
     patterns = source.header.files
     if isinstance(patterns, list) and not any(map(glob.has_magic, patterns)) and len(patterns) != len(delivery.files):
-        return f"it had {len(delivery.files)} files, and the definition lists {len(patterns)}"
+        return f"it had {counted(len(delivery.files), 'file')}, and the definition lists {len(patterns)}"
     return None
 
 

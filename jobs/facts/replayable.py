@@ -44,8 +44,9 @@ def what_is_gone(suite: Suite, source: Source, connection: duckdb.DuckDBPyConnec
         return None
     first = next(iter(gone.values()))
     return (
-        f"{len(gone)} of its {len(deliveries)} deliveries cannot be read again ({first}): a definition that is changed"
-        f" may be refused. {'' if source.header.keep else '`keep: true` in its header keeps copies from now on.'}"
+        f"{len(gone)} of its {len(deliveries)} deliveries cannot be read again"
+        f" ({first}): a definition that is changed may be refused."
+        f" {'' if source.header.keep else '`keep: true` in its header keeps copies from now on.'}"
     ).strip()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from jobs.facts.deliveries import DeliveredFile
 from jobs.facts.reading import Reading
 from jobs.suite import Suite
 from warehouse.definitions import Source
@@ -38,6 +39,19 @@ def record_files_aside(
             found = one.file
             row = [source.name, found.path, found.sha256, found.bytes, one.reason, source.fingerprint, now, run_id]
             commit.execute("INSERT INTO rejects.files VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL)", row)
+
+
+def leave_out_deleted(
+    suite: Suite, source: Source, there: Sequence[DeliveredFile], before: Sequence[AsideFile]
+) -> None:
+    """Take out files that were set aside and that are not delivered any more: deleted, moved, or of another pattern."""
+    found = {file.path for file in there} | {file.sha256 for file in there}
+    gone = [file for file in before if file.forgotten_at is None and not {file.path, file.sha256} & found]
+    if gone:
+        with suite.lake.commit(f"leave out deleted files of {source.name}") as commit:
+            for file in gone:
+                values = [source.name, file.path, file.sha256]
+                commit.execute("DELETE FROM rejects.files WHERE source = $1 AND path = $2 AND sha256 = $3", values)
 
 
 def forget_file(suite: Suite, name: str) -> AsideFile:

@@ -22,6 +22,7 @@ from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.ledger.derivations import facts_needed
 from warehouse.ledger.records import ModelRecord
+from warehouse.wording import counted
 
 Only = Literal["missing", "failed", "stale", "rolled-back", "all"]
 
@@ -189,9 +190,13 @@ def run_backfill(
     progress = progress or Silent()
     progress.start("features" if order.features_only else "backfill", len(prepared.pages))
     if prepared.n_rolled_back:
-        progress.warn(f"{prepared.n_rolled_back} pages that were rolled back are made again, which undoes that.")
+        progress.warn(
+            f"{counted(prepared.n_rolled_back, 'page')} that had been rolled back: made again, which undoes that."
+        )
     if prepared.n_left_rolled_back:
-        progress.warn(f"{prepared.n_left_rolled_back} pages that were rolled back are left as they are.")
+        progress.warn(
+            f"{counted(prepared.n_left_rolled_back, 'page')} that had been rolled back: left as it was put back."
+        )
     wanted = PagesWanted(
         prepared.product,
         prepared.pages,

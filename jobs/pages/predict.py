@@ -19,6 +19,7 @@ from warehouse.errors import UsageError
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import facts_needed
 from warehouse.ledger.records import ModelRecord, Rollback, SourceFacts
+from warehouse.wording import to_the_second
 
 
 def page_for(suite: Suite, product: Product, as_of: datetime | None) -> datetime:
@@ -35,10 +36,14 @@ def page_for(suite: Suite, product: Product, as_of: datetime | None) -> datetime
     if as_of is None:
         newest = product.page_at(now)
         if newest is None:
-            raise UsageError(f"{product.name} has no page yet: its grid is {shown}, and it is {now} UTC.")
+            raise UsageError(
+                f"{product.name} has no page yet: its grid is {shown}, and it is {to_the_second(now)} UTC."
+            )
         return newest
     if as_of > now:
-        raise UsageError(f"the page {as_of} lies in the future (it is {now} UTC): its facts are not all known yet.")
+        raise UsageError(
+            f"the page {as_of} lies in the future (it is {to_the_second(now)} UTC): its facts are not all known yet."
+        )
     if product.page_at(as_of) != as_of:
         before, after = product.page_at(as_of), product.grid.next(max(as_of, grid.since))
         near = f"the nearest are {before} and {after}" if before else f"the first is {after}"

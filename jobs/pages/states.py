@@ -23,6 +23,7 @@ from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import source_facts
 from warehouse.ledger.records import PageRecord, Rollback
 from warehouse.operations.leases import pages_held
+from warehouse.wording import to_the_second
 
 Kind = Literal["predictions", "features"]
 #: What `--only` takes, and the states that it means. Stale pages are published ones.
@@ -117,8 +118,8 @@ def grid_pages(product: Product, start: datetime | None, end: datetime | None, n
     pages = product.pages_between(first, until) if first < until else []
     if not pages:
         raise UsageError(
-            f"{product.name} has no page from {first} to {end or now} (UTC, the end excluded) that is due at {now}:"
-            f" its grid is {grid.cron} in {grid.zone}, since {grid.since}."
+            f"{product.name} has no page from {first} to {end or now} (UTC, the end excluded) that is due at"
+            f" {to_the_second(now)}: its grid is {grid.cron} in {grid.zone}, since {grid.since}."
         )
     return pages
 

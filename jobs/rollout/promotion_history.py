@@ -14,6 +14,7 @@ from datetime import datetime
 from warehouse.errors import UsageError
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import Promotion
+from warehouse.wording import to_the_second
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def stretch(promotions: Sequence[Promotion], start: datetime, version: str) -> S
     """
     deciding = ledger.deciding_promotion(promotions, start)
     if deciding is None or deciding.version != version:
-        by = f"{deciding.version}, promoted at {deciding.promoted_at}" if deciding else "nothing"
+        by = f"{deciding.version}, promoted at {to_the_second(deciding.promoted_at)}" if deciding else "nothing"
         raise UsageError(
             f"{version} would not write the page of {start}: {by}, decides there, and counts as the newer decision."
             " Nothing was decided. If this machine's clock was set back, set it right; otherwise choose another"

@@ -20,6 +20,7 @@ from jobs.schedule.files.schedule import Schedule
 from jobs.schedule.scheduler import Step
 from jobs.schedule.tick_store import TickStore
 from warehouse.system_sql import system_sql
+from warehouse.wording import to_the_second
 
 #: After so many failed tries, with this rest in between, an alert is given up.
 TRIES = 5
@@ -88,7 +89,7 @@ def alert_of_freshness(
         if product not in watched:
             continue
         title, what = f"{product} is fresh again", f"fresh {product} {now}"
-        body = f"It was known to be stale since {known[product]} (UTC)."
+        body = f"It was known to be stale since {to_the_second(datetime.fromisoformat(known[product]))} (UTC)."
         raise_alert(tick_store, what, title, body, _channels_of(schedule, product), now)
 
 
@@ -110,7 +111,7 @@ def alert_of_promises(
             raise_alert(tick_store, f"broken {name} {now}", title, sentence, _channels_of_source(schedule, source), now)
     for name in known.keys() - now_broken.keys():
         source = name.partition(" ")[0]
-        body = f"It was known since {known[name]} (UTC): {name}."
+        body = f"It was known since {to_the_second(datetime.fromisoformat(known[name]))} (UTC): {name}."
         channels = _channels_of_source(schedule, source)
         raise_alert(tick_store, f"kept {name} {now}", f"{source} delivers again", body, channels, now)
     if known.keys() != now_broken.keys():

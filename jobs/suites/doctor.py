@@ -15,7 +15,7 @@ import duckdb
 from jobs.facts.replayable import what_is_gone
 from jobs.facts.source_columns import find_columns
 from jobs.models.columns.findings import findings_of
-from jobs.models.columns.requirements import versions_unfit, what_to_do
+from jobs.models.columns.requirements import versions_unfit, with_advice
 from jobs.models.libraries import LIBRARIES
 from jobs.models.versions import model_history
 from jobs.suite import Clock, Suite, almanac_version
@@ -32,6 +32,7 @@ from warehouse.ledger.derivations import derivation_column, held_facts, why_no_f
 from warehouse.lineage.binding import Bound, bind_product, bind_suite
 from warehouse.sandbox import Sandbox
 from warehouse.system_sql import literal, system_sql
+from warehouse.wording import counted, to_the_second
 
 _PACKAGES = ("duckdb", "polars", "pyarrow", "numba", "sqlglot", "skops")
 #: What may be lacking: libraries of models that come with an extra each.
@@ -62,10 +63,17 @@ def doctor(root: Path, clock: Clock) -> list[Finding]:
         return findings + [Finding("definitions", "error", problem) for problem in error.problems]
     except AlmanacError as error:
         return [*findings, Finding("definitions", "error", str(error))]
-    counts = f"{len(definitions.sources)} sources, {len(definitions.groups)} feature groups"
-    findings.append(Finding("definitions", "ok", f"{counts}, {len(definitions.products)} products"))
+    counts = f"{counted(len(definitions.sources), 'source')}, {counted(len(definitions.groups), 'feature group')}"
+    findings.append(Finding("definitions", "ok", f"{counts}, {counted(len(definitions.products), 'product')}"))
     suite = Suite(root.resolve(), definitions, Lake(root.resolve() / "lake"), clock)
-    return findings + _lake(suite) + _queries(suite)
+    queries = _queries(suite)
+    return findings + _not_told_already(_lake(suite), queries) + queries
+
+
+def _not_told_already(findings: list[Finding], queries: list[Finding]) -> list[Finding]:
+    """Leave out what only repeats that a query does not bind: of a product, and of each live version."""
+    told = [query.detail.rstrip(".") for query in queries if query.state == "error"]
+    return [one for one in findings if one.state != "error" or not any(words in one.detail for words in told)]
 
 
 def _queries(suite: Suite) -> list[Finding]:
@@ -138,7 +146,11 @@ def _lake(suite: Suite) -> list[Finding]:
             deliveries = _deliveries(connection, definitions, suite.clock)
             statistics = _statistics(connection)
         with Sandbox(lake) as sandbox:
-            findings = [Finding("lake", "ok", f"snapshot {sandbox.snapshot_id}, {len(sandbox.held)} sources ingested")]
+            findings = [
+                Finding(
+                    "lake", "ok", f"snapshot {sandbox.snapshot_id}, {counted(len(sandbox.held), 'source')} ingested"
+                )
+            ]
             findings += _bindings(sandbox, definitions, suite.clock) + again + models
     except AlmanacError as error:
         return [Finding("lake", "error", str(error))]
@@ -157,7 +169,11 @@ def _deliveries(connection: duckdb.DuckDBPyConnection, definitions: Definitions,
     """Warn of what sources promised and did not keep, and of files that could not be read."""
     broken = broken_promises(connection, definitions.sources.values(), clock())
     return [Finding(f"source {each.source}", "warning", each.sentence) for each in broken] + [
-        Finding(f"source {file.source}", "warning", f"{file.path} is set aside since {file.since}: {file.reason}")
+        Finding(
+            f"source {file.source}",
+            "warning",
+            f"{file.path} is set aside since {to_the_second(file.since)}: {file.reason}",
+        )
         for file in files_aside(connection)
     ]
 
@@ -189,7 +205,7 @@ def _models(connection: duckdb.DuckDBPyConnection, definitions: Definitions, clo
         if live is None:
             continue
         unfit = versions_unfit(connection, definitions, product, [live])
-        detail = f"{unfit[live.version]}. {what_to_do(product)}" if unfit else "reads what its definitions give"
+        detail = with_advice(product, unfit[live.version]) if unfit else "reads what its definitions give"
         subject, kind = f"model {product.name} {live.version}", product.header.label.kind
         findings.append(Finding(subject, "error" if unfit else "ok", detail))
         findings += [Finding(subject, "warning", words) for words in findings_of(live).in_words(kind)]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jobs.models.columns.requirements import versions_unfit, what_to_do
+from jobs.models.columns.requirements import versions_unfit, with_advice
 from jobs.models.versions import model_history
 from jobs.suite import Suite
 from warehouse.facts.files_aside import files_aside
-from warehouse.facts.promises import broken_promises
+from warehouse.facts.promises import broken_promises, newest_fact
 from warehouse.ledger.derivations import derivation_column
 from warehouse.system_sql import system_sql
 
@@ -34,7 +34,7 @@ def status(suite: Suite) -> Status:
     snapshot_id = suite.lake.newest_snapshot()
     with suite.lake.reading(snapshot_id) as connection:
         products = [_product_row(connection, suite, name, now) for name in suite.definitions.products]
-        sources = connection.execute(system_sql("status/sources", derivation=derivation_column(connection))).fetchall()
+        sources = _source_rows(connection)
         troubles = connection.execute(system_sql("status/troubles")).fetchall()
         failed = connection.execute(system_sql("status/failed_runs")).fetchall()
         aside = files_aside(connection)
@@ -42,7 +42,7 @@ def status(suite: Suite) -> Status:
     return Status(
         snapshot_id,
         products,
-        _named(sources, "source", "facts", "rejected", "known_until", "ingested_at"),
+        sources,
         _named(troubles, "product", "as_of", "state", "note", "run_id"),
         _named(failed, "run_id", "job", "product", "finished_at", "error"),
         [{"source": f.source, "file": f.path, "since": f.since, "reason": f.reason} for f in aside],
@@ -52,6 +52,17 @@ def status(suite: Suite) -> Status:
 
 def _named(rows: list[tuple[Any, ...]], *names: str) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _source_rows(connection: Any) -> list[dict[str, Any]]:
+    query = system_sql("status/sources", derivation=derivation_column(connection))
+    names = ("source", "facts", "rejected", "known_until", "ingested_at", "is_changed")
+    rows = _named(connection.execute(query).fetchall(), *names)
+    for row in rows:
+        if row.pop("is_changed"):
+            # The table of the newest derivation bears the source's name.
+            row["known_until"] = newest_fact(connection, row["source"])
+    return rows
 
 
 def _product_row(connection: Any, suite: Suite, name: str, now: datetime) -> dict[str, Any]:
@@ -70,5 +81,5 @@ def _product_row(connection: Any, suite: Suite, name: str, now: datetime) -> dic
         "published_at": row[2],
         "rows": row[3] or 0,
         "due": product.page_at(now),
-        "cannot_write": f"{unfit[live.version]}. {what_to_do(product)}" if live and unfit else None,
+        "cannot_write": with_advice(product, unfit[live.version]) if live and unfit else None,
     }

@@ -1,9 +1,9 @@
 """Ingestion beside DuckDB's own CREATE TABLE AS: CPU and memory of a first delivery, of one row more, of daily files.
 
-    python -m tests.benchmarks.bench_ingest [--rows 2000000] [--days 365]
+    python -m tests.benchmarks.bench_ingest [--rows 2000000] [--days 365] [--shuffled] [--skip-days]
 
-Each measurement is a process of its own, so that CPU and the highest memory are what that process took; what a process
-that does nothing takes is measured too, and taken off the CPU of the others.
+Each measurement is a process of its own, so that CPU and the highest memory are what that process took. What a process
+takes that imports the same and ingests a delivery of one row into a lake of its own is measured too, and taken off.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ ROWS = (
     " TIMESTAMP '2025-01-01' + to_seconds(range % 31536000) AS ended FROM range({first}, {last})"
 )
 INGEST = (
-    "from datetime import datetime; from pathlib import Path; from jobs.facts.ingest import ingest;"
+    "from warehouse.lake.without_pandas import keep_pandas_out; keep_pandas_out();"  # as the command does
+    " from datetime import datetime; from pathlib import Path; from jobs.facts.ingest import ingest;"
     " from jobs.suite import open_suite; ingest(open_suite(Path({root!r}), lambda: datetime(2026, 4, 1)))"
 )
 CREATE = (
     "import duckdb; duckdb.connect({file!r}).execute('CREATE TABLE trips AS ' + {select!r}, {{'files': {files!r}}})"
 )
-NOTHING = "import jobs.facts.ingest, jobs.suite"
+NOTHING = "import duckdb; duckdb.execute('SELECT 1')"
 
 
 def cost(script: str) -> tuple[float, float]:
@@ -50,8 +51,8 @@ def cost(script: str) -> tuple[float, float]:
     return float(cpu_s), float(memory)
 
 
-def write(file: Path, first: int, last: int) -> None:
-    duckdb.execute(f"COPY ({ROWS.format(first=first, last=last)}) TO '{file}' (HEADER)")
+def write(file: Path, first: int, last: int, order: str = "") -> None:
+    duckdb.execute(f"COPY ({ROWS.format(first=first, last=last)} {order}) TO '{file}' (HEADER)")
 
 
 def make_suite(root: Path, files: str) -> None:
@@ -64,36 +65,50 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--days", type=int, default=365)
+    parser.add_argument("--shuffled", action="store_true", help="keys in no order, instead of rising ones")
+    parser.add_argument("--skip-days", action="store_true")
     options = parser.parse_args()
     print(f"{options.rows:,} rows; {machine()}; {datetime.now():%Y-%m-%d %H:%M}", flush=True)
     with tempfile.TemporaryDirectory() as place:
-        root, daily = Path(place) / "one", Path(place) / "daily"
-        make_suite(root, "data/*.csv")
-        make_suite(daily, "data/*.csv")
-        write(root / "data/trips.csv", 0, options.rows)
+        measure(Path(place), options)
+
+
+def measure(place: Path, options: argparse.Namespace) -> None:
+    """Make the deliveries, take them in, and print what that took."""
+    root, daily, tiny = place / "one", place / "daily", place / "tiny"
+    order = "ORDER BY hash(trip)" if options.shuffled else ""
+    for suite in (root, daily, tiny):
+        make_suite(suite, "data/*.csv")
+    write(tiny / "data/trips.csv", 0, 1)
+    write(root / "data/trips.csv", 0, options.rows, order)
+    nothing, _ = cost(NOTHING)
+    start, memory = cost(INGEST.format(root=str(tiny)))
+    print(f"a first delivery of one row: {start:.2f} s of CPU, {memory:.2f} GiB", flush=True)
+    files = [str(root / "data/trips.csv")]
+    beside, memory = cost(CREATE.format(file=str(place / "beside.duckdb"), select=SELECT, files=files))
+    base = beside - nothing
+    print(f"CREATE TABLE AS: {base:.2f} s of CPU, {memory:.2f} GiB", flush=True)
+    (place / "beside.duckdb").unlink()
+
+    def tell(name: str, suite: Path) -> None:
+        cpu_s, memory = cost(INGEST.format(root=str(suite)))
+        times = f"{(cpu_s - start) / base:.1f} times"
+        more = f"{cpu_s - start:.2f} beyond that of one row ({times})"
+        print(f"{name}: {cpu_s:.2f} s of CPU, {more}, {memory:.2f} GiB", flush=True)
+
+    tell("a first delivery in one file", root)
+    (root / "data/trips.csv").unlink()
+    write(root / "data/more.csv", options.rows, options.rows + 1)
+    tell("one row more", root)
+    changed = "SELECT trip, zone, fare + 1 AS fare, ended FROM ({rows})"
+    rows = changed.format(rows=ROWS.format(first=options.rows // 2, last=options.rows // 2 + 1))
+    duckdb.execute(f"COPY ({rows}) TO '{root / 'data/changed.csv'}' (HEADER)")
+    tell("one row restated", root)
+    if not options.skip_days:
         step = options.rows // options.days
         for day in range(options.days):
             write(daily / f"data/{day:03}.csv", day * step, (day + 1) * step)
-        start, memory = cost(NOTHING)
-        print(f"a process that does nothing: {start:.2f} s of CPU, {memory:.2f} GiB", flush=True)
-        files = [str(root / "data/trips.csv")]
-        beside = CREATE.format(file=str(Path(place) / "beside.duckdb"), select=SELECT, files=files)
-        scripts = {
-            "CREATE TABLE AS": beside,
-            "a first delivery in one file": INGEST.format(root=str(root)),
-            f"the same in {options.days} files": INGEST.format(root=str(daily)),
-        }
-        base = 0.0
-        for name, script in scripts.items():
-            cpu_s, memory = cost(script)
-            base = base or cpu_s - start
-            print(
-                f"{name}: {cpu_s - start:.2f} s of CPU ({(cpu_s - start) / base:.1f} times), {memory:.2f} GiB",
-                flush=True,
-            )
-        write(root / "data/more.csv", options.rows, options.rows + 1)
-        cpu_s, memory = cost(INGEST.format(root=str(root)))
-        print(f"one row more: {cpu_s - start:.2f} s of CPU, {memory:.2f} GiB", flush=True)
+        tell(f"the same in {options.days} files", daily)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def test_a_delivery_without_rows_or_with_a_bad_file_or_a_lost_key_is_refused(sta
     assert known(suite, 1) == ALL
     (starter / "data/shelves3.csv").unlink()
     deliver(starter, "2", ALL[:-1], odd=",1,2026-01-01")
-    assert "the key of 1 rows is NULL" in refused(suite)
+    assert "the key of 1 row is NULL" in refused(suite)
     (starter / "data/shelves2.csv").write_text("")
     ingest(suite, ["shelves"], way=Way(withdraw=20))
     assert known(suite, 1) == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,30 @@ def test_a_file_that_is_forgotten_is_left_alone_until_it_changes(starter: Path) 
     assert status(suite).files_aside == []
     write(starter, "stops2.csv", "b,elsewhere,2026-01-01 12:00:00,1")
     aside(suite)
+
+
+def test_a_file_that_was_deleted_is_set_aside_no_longer(starter: Path) -> None:
+    write(starter, "stops1.csv", "a,Europe/Paris,2026-01-01 12:00:00,1")
+    bad = write(starter, "stops2.csv", "b,unknown,2026-01-01 12:00:00,2")
+    suite = source(starter)
+    aside(suite)
+    assert len(status(suite).files_aside) == 1
+    bad.unlink()
+    ingest(suite, ["stops"])
+    assert status(suite).files_aside == []
+
+
+def test_status_and_ingest_say_how_new_the_newest_fact_is_and_not_when_a_change_came_in(starter: Path) -> None:
+    write(starter, "stops1.csv", "a,Europe/Paris,2026-01-01 12:00:00,1", "b,Europe/Paris,2026-01-03 12:00:00,1")
+    suite = source(starter)
+    ingest(suite, ["stops"])
+    write(starter, "stops2.csv", "a,Europe/Paris,2026-01-01 12:00:00,9", "c,Europe/Paris,2026-01-02 12:00:00,1")
+    (done,) = ingest(suite, ["stops"])
+    assert done.ingestion is not None
+    assert (done.ingestion.rows_restated, done.ingestion.max_known_at) == (1, NOW)
+    assert done.newest_fact == datetime(2026, 1, 2, 11)
+    (found,) = [row for row in status(suite).sources if row["source"] == "stops"]
+    assert found["known_until"] == datetime(2026, 1, 3, 11)
 
 
 def test_a_select_that_is_wrong_sets_nothing_aside(starter: Path) -> None:

@@ -12,6 +12,7 @@ from jobs.pages.plan import Plan, plan
 from jobs.pages.predict import predict_pages, run_page
 from jobs.pages.states import PageState, grid_pages, page_states
 from jobs.suite import Suite
+from tests.command_line import almanac
 from tests.conftest import NOW, PAGE, PRODUCT, reopened
 from tests.versions import SECOND_FROM, train_and_promote_a_second_version
 from warehouse.errors import RunFailed, UsageError
@@ -157,6 +158,23 @@ def test_the_cost_is_estimated_by_past_runs_of_like_size(trained: Suite) -> None
     assert cost.rows == result.n_rows
     assert cost.seconds is not None
     assert cost.seconds > 0
+
+
+def test_what_is_fixed_and_what_each_page_takes_is_told_apart_before_many_are_promised(trained: Suite) -> None:
+    until = FIRST + timedelta(days=24)
+    run_page(trained, PRODUCT, FIRST - timedelta(days=1))
+    planned = plan(trained, PRODUCT, FIRST, until)
+    of_one_size = planned.cost
+    assert of_one_size.seconds is None
+    assert of_one_size.at_least is not None
+    assert of_one_size.at_most == pytest.approx(planned.n_wanted * of_one_size.at_least)
+    said = almanac(trained.root, "plan", PRODUCT, "--from", f"{FIRST}", "--to", f"{until}").stdout
+    assert "by 1 past run, of another size" in " ".join(said.split())
+    backfill(trained, BackfillOrder(PRODUCT, FIRST, UNTIL))
+    of_two_sizes = plan(trained, PRODUCT, UNTIL, UNTIL + timedelta(days=20)).cost
+    assert of_two_sizes.seconds is not None
+    assert of_two_sizes.n_runs == 2
+    assert of_two_sizes.seconds < of_one_size.at_most
 
 
 def test_a_plan_changes_nothing(trained: Suite) -> None:

@@ -108,7 +108,7 @@ def test_the_plan_calls_it_rolled_back_and_no_backfill_undoes_it_unasked(made_wr
     for only in (None, "missing", "failed", "stale"):
         backfill(suite, BackfillOrder(PRODUCT, PAGE, UNTIL, only=only), told)  # type: ignore[arg-type]
     assert page_of(suite) == then
-    assert told.warnings == ["1 pages that were rolled back are left as they are."] * 4
+    assert told.warnings == ["1 page that had been rolled back: left as it was put back."] * 4
 
 
 @pytest.mark.parametrize("only", ["rolled-back", "all"])
@@ -120,7 +120,7 @@ def test_a_backfill_that_is_told_to_makes_it_again_and_says_so(made_wrong: tuple
     assert prepare_backfill(suite, order).n_rolled_back == 1
     told = Told()
     assert backfill(suite, order, told).published
-    assert told.warnings == ["1 pages that were rolled back are made again, which undoes that."]
+    assert told.warnings == ["1 page that had been rolled back: made again, which undoes that."]
     assert page_of(suite, "features") == wrong
     assert state_of(suite).shown == "published"
 

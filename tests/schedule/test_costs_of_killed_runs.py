@@ -16,7 +16,8 @@ from tests.schedule.clock_suites import run
 
 #: A source that comes after all others, whose files kill whoever asks for them, after some work.
 KILLER = "import os\ndef load(into):\n    sum(i * i for i in range(3_000_000))\n    os.kill(os.getpid(), 9)\n"
-SOURCE = "/*\ndescription: Trouble.\nkey: [n]\nloader: killer:load\nknown_at: TIMESTAMP '2026-01-01'\n*/\nSELECT 1 AS n\n"
+HEADER = "description: Trouble.\nkey: [n]\nloader: killer:load\nknown_at: TIMESTAMP '2026-01-01'"
+SOURCE = f"/*\n{HEADER}\n*/\nSELECT 1 AS n\n"
 JOBS = {
     "almanac": "ingest",
     "shell": f'{{shell: "{sys.executable} -m jobs ingest orders zz_trouble; kill -9 $$"}}',

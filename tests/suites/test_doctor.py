@@ -77,3 +77,13 @@ def test_what_is_added_up_as_double_is_what_the_binder_says(query: str) -> None:
         )
         checked = check_query(query, "here.sql", tables=["t"], parameters=["as_of"])
         assert [found.column for found in inexact_sums(connection, checked)] == SUMS[query]
+
+
+def test_a_query_that_does_not_bind_is_told_once_and_no_training_is_advised(published: Suite) -> None:
+    group = published.root / "sql/features/courier_load.sql"
+    group.write_text(group.read_text().replace("courier,", "courrier,", 1))
+    told = [finding for finding in doctor(published.root, clock_at(NOW)) if "courrier" in finding.detail]
+    assert [(finding.subject, finding.state) for finding in told] == [("definitions", "error")]
+    done = almanac(published.root, "status")
+    assert "courrier" in done.stdout
+    assert "almanac train" not in done.stdout

@@ -291,7 +291,7 @@ def test_a_reader_and_a_backfill_in_other_processes_go_on_undisturbed(trained: S
 def test_the_command_says_what_it_freed(trained: Suite) -> None:
     daily(trained, 3)
     (trained.lake.data / "stray.parquet").write_bytes(b"12345")
-    assert "Freed 1 files (5 bytes), 1 of them orphans (5 bytes)" in said(trained.root, "upkeep")
+    assert "Freed 1 file (5 bytes), 1 of them orphans (5 bytes)" in said(trained.root, "upkeep")
     figures = json.loads(said(trained.root, "upkeep", "--keep", "0d", "--grace", "0h", "--json"))
     assert figures["snapshots"] > 0
     assert figures["orphaned_files"] == 0

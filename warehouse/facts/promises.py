@@ -17,6 +17,7 @@ from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import derivation_column, source_facts
 from warehouse.system_sql import quote, system_sql
+from warehouse.wording import counted
 
 #: Of fewer deliveries nobody can tell what is usual.
 _FEWEST = 3
@@ -88,7 +89,7 @@ def _volume(source: Source, rows: list[float]) -> list[Broken]:
         if newest < wanted if key == "at_least" else newest > wanted:
             said = f"{key.replace('_', ' ')} {bound.text}"
             is_usual = f", and {usual:,.0f} are usual" if bound.of_usual else ""
-            sentence = f"{source.name}: its newest delivery has {newest:,.0f} rows, not {said}{is_usual}"
+            sentence = f"{source.name}: its newest delivery has {counted(newest, 'row')}, not {said}{is_usual}"
             found.append(Broken(source.name, "rows", sentence))
     return found
 
@@ -98,16 +99,21 @@ def _age(connection: duckdb.DuckDBPyConnection, source: Source, now: datetime) -
     within = expect.newest if expect else None
     if within is None:
         return []
-    newest: datetime | None = None
     held = source_facts(connection, [source]).get(source.name)
-    if held is not None and table_columns(connection, "sources", held.table):
-        statement = system_sql("ingest/newest_fact", source=f"sources.{quote(held.table)}")
-        newest = (connection.execute(statement).fetchone() or (None,))[0]
+    newest = newest_fact(connection, held.table) if held is not None else None
     if newest is not None and now - newest <= within:
         return []
     said = f"of {_shown(newest)}" if newest else "not there"
     sentence = f"{source.name}: its newest fact is {said}, and should be no older than {duration_text(within)}"
     return [Broken(source.name, "newest", sentence)]
+
+
+def newest_fact(connection: duckdb.DuckDBPyConnection, table: str) -> datetime | None:
+    """Tell when the newest fact of a table of facts was known that is not known from its ingestion on."""
+    if not table_columns(connection, "sources", table):
+        return None
+    row = connection.execute(system_sql("ingest/newest_fact", source=f"sources.{quote(table)}")).fetchone()
+    return row[0] if row else None
 
 
 def unready_watermarks(

@@ -23,6 +23,7 @@ from warehouse.definitions import Product
 from warehouse.ledger.records import CheckRecord, WrongRow
 from warehouse.pages.product_checks import WRONG_ROWS_KEPT, OwnChecks
 from warehouse.system_sql import quote, quote_all, system_sql
+from warehouse.wording import counted
 
 #: The built-in checks, each with what its query has a place for.
 _BUILT_IN = {
@@ -172,7 +173,11 @@ def _note_built_in(
 ) -> None:
     for as_of in features.n_rows:
         wrong, shown = found.get(as_of, (0, []))
-        message = "passed" if not wrong else f"{wrong} rows break the check {name.replace('_', ' ')}"
+        message = (
+            "passed"
+            if not wrong
+            else f"{counted(wrong, 'row breaks', 'rows break')} the check {name.replace('_', ' ')}"
+        )
         auditor.note(name, "error", as_of, wrong, shown, message)
 
 
@@ -181,7 +186,7 @@ def _note_own(auditor: _Auditor, own: OwnChecks, features: FeaturePages) -> None
         for as_of in features.n_rows:
             if (check.name, as_of) in own.found:
                 wrong, shown = own.found[check.name, as_of]
-                message = "passed" if not wrong else f"{wrong} rows: {check.header.description.strip()}"
+                message = "passed" if not wrong else f"{counted(wrong, 'row')}: {check.header.description.strip()}"
                 auditor.note(check.name, check.header.severity, as_of, wrong, shown, message)
 
 
@@ -202,5 +207,7 @@ def _check_sizes(auditor: _Auditor, features: FeaturePages, sizes: Sequence[tupl
             continue
         usual = sum(before) / len(before)
         off = abs(n_rows - usual) > band.within * usual
-        message = f"{n_rows} rows; the last {len(before)} pages had {usual:.0f} on average" if off else "passed"
+        message = (
+            f"{counted(n_rows, 'row')}; the last {len(before)} pages had {usual:.0f} on average" if off else "passed"
+        )
         auditor.note("row_count_band", "warning", as_of, int(off), [], message)

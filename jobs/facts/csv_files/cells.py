@@ -81,17 +81,23 @@ def cast(column: str, kind: str, notation: Notation) -> str:
 
 
 def stands_for(column: str, value: str, kind: str, notation: Notation) -> str:
-    """Give SQL that tells whether a cell's text, which is not NULL, stands for `value`, the SQL of its cast.
+    """Give SQL that tells whether a cell's text, which is not NULL, stands for `value`, the SQL of its cast."""
+    return f"coalesce({' OR '.join(f'({each})' for each in ways_to_stand(column, value, kind, notation))}, false)"
 
-    The first comparison is the cheap one, and holds for nearly all cells.
+
+def ways_to_stand(column: str, value: str, kind: str, notation: Notation) -> list[str]:
+    """Give the conditions, as SQL, any of which shows that a cell's text stands for `value`; NULL where it has none.
+
+    The first one is cheap, and holds for nearly all cells. As the branches of one CASE, the later ones are looked at
+    for the other cells alone; DuckDB evaluates both sides of an OR for every row.
     """
     text, plain = _plain_text(column, kind, notation), plain_type(kind)
     if _format_of(plain, notation) is not None:
         exact = f"{value} = try_strptime({text}, {literal(str(_format_of(plain, notation)))})"
         # Whatever the format, strptime also reads words such as `epoch`.
-        return f"coalesce({exact} AND regexp_matches({text}, '[0-9]'), false)"
+        return [f"{exact} AND regexp_matches({text}, '[0-9]')"]
     looks = _looks_right(f"trim({text}, ' \t')", value, plain, column in notation.by_guess)
-    return f"coalesce({value}::VARCHAR = {text} OR ({value} IS NOT NULL AND {looks}), false)"
+    return [f"{value}::VARCHAR = {text}", f"{value} IS NOT NULL AND {looks}"]
 
 
 def _format_of(plain: str, notation: Notation) -> str | None:

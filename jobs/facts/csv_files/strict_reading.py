@@ -21,7 +21,7 @@ from typing import Any
 import duckdb
 
 from jobs.facts.csv_files.calls import CsvCall, csv_calls, in_place_of_calls
-from jobs.facts.csv_files.cells import cast, may_differ, stands_for
+from jobs.facts.csv_files.cells import cast, may_differ, stands_for, ways_to_stand
 from jobs.facts.csv_files.formats import CsvFormat, Found, format_of, reader
 from warehouse.definitions import Source
 from warehouse.errors import FileRefused
@@ -164,10 +164,11 @@ class _Reading:
             elif name in wrong:
                 listed.append(f"{_value(name)} AS {quote(name)}")
             else:
-                stands = stands_for(name, _value(name), kind, form.notation)
+                ways = ways_to_stand(name, _value(name), kind, form.notation)
+                branches = " ".join(f"WHEN {way} THEN {_value(name)}" for way in ways)
                 told = literal(_MARK + json.dumps([number, name]))
                 listed.append(
-                    f"CASE WHEN {quote(name)} IS NULL THEN NULL WHEN {stands} THEN {_value(name)}"
+                    f"CASE WHEN {quote(name)} IS NULL THEN NULL {branches}"
                     f" ELSE error({told})::{kind} END AS {quote(name)}"
                 )
         others = self._other_columns(form, paths)

@@ -32,6 +32,7 @@ _OWN_CODE = hashlib.sha256(Path(binding.__file__).read_bytes()).hexdigest()
 _bound_well = Stamps("bindings")
 #: So many columns are named in a message.
 _SHOWN = 5
+_NOT_BOUND = "no page can be made"
 #: Figures that only versions of one kind of label have: how the kind is told of versions that do not record it.
 _TELLING = {"validation_log_loss": "binary", "validation_rmse": "regression"}
 
@@ -163,7 +164,7 @@ def versions_unfit(
     try:
         columns = given_columns(connection, definitions, product) if listed else None
     except DefinitionError as error:
-        return dict.fromkeys((model.version for model in listed), f"no page can be made: {str(error).rstrip('.')}")
+        return dict.fromkeys((model.version for model in listed), f"{_NOT_BOUND}: {str(error).rstrip('.')}")
     if columns is None:
         return {}
     return {model.version: why for model in listed if (why := unmet(product, model, columns))}
@@ -179,6 +180,11 @@ def require_met(product: Product, model: ModelRecord, columns: Mapping[str, str]
     """
     if why := unmet(product, model, columns):
         raise UsageError(f"{why}. {what_to_do(product)}")
+
+
+def with_advice(product: Product, why: str) -> str:
+    """Say why no version, or none that is live, can write pages, and what to do: no training mends a query."""
+    return f"{why}." if why.startswith(_NOT_BOUND) else f"{why}. {what_to_do(product)}"
 
 
 def what_to_do(product: Product) -> str:

@@ -3,8 +3,10 @@
 CREATE OR REPLACE TEMP VIEW newest AS
 SELECT *
 FROM (
-    SELECT {columns}, withdrawn, known_at, lead(known_at) OVER (PARTITION BY {key} ORDER BY known_at, ingest_id) AS "almanac: next"
-    FROM {facts}
+    SELECT
+        * EXCLUDE (ingest_id),
+        lead(known_at) OVER (PARTITION BY {key} ORDER BY known_at, ingest_id) AS "almanac: next"
+    FROM {near}
     WHERE known_at <= {horizon}
 )
 WHERE "almanac: next" IS NULL

@@ -3,4 +3,4 @@ COPY (
     SELECT *
     FROM {table}
     ORDER BY {order}
-) TO {file} (FORMAT parquet, COMPRESSION zstd)
+) TO {file} (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2)

@@ -4,4 +4,4 @@ COPY (
     FROM judged
     WHERE "almanac: reason" IS NULL
     ORDER BY "almanac: known_at", {key}
-) TO {file} (FORMAT parquet, COMPRESSION zstd)
+) TO {file} (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2)

@@ -1,6 +1,6 @@
 -- The facts that a complete delivery lacks, as rows that withdraw them, known from its ingestion on. A key of which the
 -- delivery has a row is not lacking, whatever became of the row.
-INSERT INTO judged BY NAME
+INSERT INTO apart BY NAME
 SELECT
     {columns},
     true AS "almanac: withdrawn",
