@@ -29,7 +29,7 @@ from warehouse.definitions.product import (
     RowCountBand,
     ValidationSettings,
 )
-from warehouse.definitions.source import SourceHeader
+from warehouse.definitions.source import DeliveryEntry, SourceHeader
 
 ROOT = Path(__file__).parent.parent
 TEXT = "\n".join(path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
@@ -46,6 +46,7 @@ def commands(group: Any, before: str = "") -> dict[str, Any]:
 COMMANDS = commands(typer.main.get_command(app))
 MODELS: list[type[BaseModel]] = [
     SourceHeader,
+    DeliveryEntry,
     DeliverySettings,
     Expectation,
     ExpectedRows,

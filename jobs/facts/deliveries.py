@@ -14,8 +14,8 @@ import importlib.util
 import sys
 import zipfile
 import zlib
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath, PurePosixPath
 
 from warehouse.definitions import Source
 from warehouse.errors import DefinitionError, IngestFailed, NotInstalled
@@ -23,12 +23,16 @@ from warehouse.errors import DefinitionError, IngestFailed, NotInstalled
 
 @dataclass(frozen=True)
 class DeliveredFile:
-    """One file as found: `path` as shown to people, what it hashes to, and what to read (a .zip's members)."""
+    """One file as found: `path` as shown to people, what it hashes to, and what to read (a .zip's members).
+
+    `entry` is its place among the source's formats (`Source.parts`).
+    """
 
     path: str
     sha256: str
     bytes: int
     found: Path
+    entry: int = 0
 
     def readable(self, directory: Path) -> list[Path]:
         """Give the files to read, unpacking a .zip into `directory`.
@@ -69,8 +73,37 @@ def find_files(source: Source, root: Path, directory: Path) -> list[DeliveredFil
     """
     if source.header.loader is not None:
         return [described_file(path, str(path)) for path in _load(source, source.header.loader, root, directory)]
+    if source.entries:
+        return _files_of_entries(source, root)
     patterns = [source.header.files] if isinstance(source.header.files, str) else source.header.files or []
     return [file for pattern in patterns for file in _matches(source, pattern, root)]
+
+
+def _files_of_entries(source: Source, root: Path) -> list[DeliveredFile]:
+    """Find the files of each format; a file that two patterns match is of the first one's."""
+    found: dict[Path, DeliveredFile] = {}
+    lacking: list[IngestFailed] = []
+    for number, part in enumerate(source.entries):
+        try:
+            for file in _matches(part, str(part.header.files), root):
+                found.setdefault(file.found, replace(file, entry=number))
+        except NotInstalled:
+            raise
+        except IngestFailed as error:
+            lacking.append(error)
+    if not found:
+        raise lacking[0]
+    return list(found.values())
+
+
+def entry_of(source: Source, path: str, root: Path) -> int:
+    """Tell of which format a file was that was delivered under a path, whether it is still there or not."""
+    for number, part in enumerate(source.entries):
+        pattern = str(part.header.files)
+        if path == pattern or PurePath(path).match(pattern) or Path(path) in root.glob(pattern):
+            return number
+    endings = [PurePath(str(part.header.files)).suffix for part in source.entries]
+    return endings.index(PurePath(path).suffix) if PurePath(path).suffix in endings else 0
 
 
 def _matches(source: Source, pattern: str, root: Path) -> list[DeliveredFile]:

@@ -48,6 +48,8 @@ def made_of_facts(
     directory: Path,
 ) -> Made | None:
     """Make the derivation of a source from the facts of another one; None if they do not tell it."""
+    if source.entries:
+        return None  # what each file was read by is not told by the facts
     if any(one.definition == source.facts_fingerprint for one in held.derivations.values()):
         return None  # it was dropped, and its facts are to stand under the ingestions that they had
     for number in sorted(held.derivations, reverse=True):

@@ -240,7 +240,7 @@ class _SourceIngestion:
 
     def _look_at(self, before: Sequence[DeliveredFile]) -> None:
         """Find out how CSV files were read before, where an earlier version did not keep that."""
-        if self.formats or isinstance(self.source.header.files, list):
+        if self.formats or isinstance(self.source.header.files, list) or self.source.entries:
             return
         place = self._place("before")
         paths = [path for file in before for path in file.readable(place) if not is_empty(path)]

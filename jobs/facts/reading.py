@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from jobs.facts.csv_files.calls import csv_calls
 from jobs.facts.csv_files.culprits import located, reason_of
 from jobs.facts.csv_files.formats import Found
 from jobs.facts.csv_files.heads import head_of, is_empty
@@ -22,6 +23,7 @@ from jobs.facts.deliveries import DeliveredFile
 from jobs.facts.lacking import columns_not_found, without_columns
 from warehouse.definitions import Source
 from warehouse.errors import FileRefused, IngestFailed
+from warehouse.lake.extensions import load_excel
 from warehouse.lake.tables import is_related
 from warehouse.queries.running import running
 from warehouse.system_sql import quote, system_sql
@@ -75,7 +77,10 @@ class Reading:
 
 @dataclass
 class _Part:
-    """Files that were read together, as a table. `assumed` are columns that are NULL because a file lacks others."""
+    """Files that were read together, as a table. `assumed` are columns that are NULL because a file lacks others.
+
+    `entry` is the place of their format among the source's.
+    """
 
     files: list[DeliveredFile]
     paths: list[Path]
@@ -83,6 +88,7 @@ class _Part:
     refused: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
     assumed: frozenset[str] = frozenset()
+    entry: int = 0
 
 
 def is_of_a_file(error: Exception) -> bool:
@@ -179,23 +185,25 @@ class _Reader:
             return [self._part(list(files), [path for _, paths in unpacked for path in paths])]
         kinds: dict[tuple[object, ...], _Part] = {}
         for file, paths in unpacked:
+            has_header = self._has_header(self.source.parts[file.entry])
             full = [path for path in paths if not is_empty(path)]
             if not full:
                 self.result.taken.append(file)
                 continue
-            heads = {head_of(self.connection, path, has_header=self._has_header()) for path in full}
+            heads = {head_of(self.connection, path, has_header=has_header) for path in full}
             alone = self.one_by_one or len(heads) > 1
-            part = kinds.setdefault((file.path,) if alone else heads.pop(), self._part([], []))
+            kind = (file.entry, file.path) if alone else (file.entry, *heads.pop())
+            part = kinds.setdefault(kind, self._part([], [], file.entry))
             part.files.append(file)
             part.paths.extend(full)
         return list(kinds.values())
 
-    def _part(self, files: list[DeliveredFile], paths: Sequence[Path]) -> _Part:
-        return _Part(files, list(paths), quote(f"part {next(_numbers)}"))
+    def _part(self, files: list[DeliveredFile], paths: Sequence[Path], entry: int = 0) -> _Part:
+        return _Part(files, list(paths), quote(f"part {next(_numbers)}"), entry=entry)
 
-    def _has_header(self) -> bool:
+    def _has_header(self, source: Source) -> bool:
         """Tell whether the SELECT reads texts whose first line is one of names, without parsing it where it may be."""
-        return "header=false" not in "".join(self.source.query.text.lower().split())
+        return "header=false" not in "".join(source.query.text.lower().split())
 
     def _try(self, part: _Part) -> None:
         """Read some files; where they fail together, each alone."""
@@ -206,18 +214,25 @@ class _Reader:
             self.failed.append((part, error))
         else:
             for file in part.files:
-                self._try(self._part([file], file.readable(self.directory)))
+                self._try(self._part([file], file.readable(self.directory), part.entry))
 
     def _attempt(self, part: _Part, paths: Sequence[Path], text: str | None = None) -> duckdb.Error | None:
         """Read paths into the part's table; give the error if that does not go for what is in the files."""
+        source = self.source.parts[part.entry]
+        if "read_xlsx" in source.query.text.lower():
+            load_excel(self.connection)
+        # What was found of the readers of each SELECT stands one after the other.
+        before = sum(len(csv_calls(one, one.query.text)) for one in self.source.parts[: part.entry])
 
         def run(query: str, parameters: dict[str, object]) -> None:
-            with running(self.connection, self.source.file.where, self.source.header.query_timeout):
+            with running(self.connection, source.file.where, source.header.query_timeout):
                 self.connection.execute(system_sql("ingest/part", part=part.table, query=query), parameters or None)
 
         try:
-            reading = read_strictly(self.connection, self.source, paths, self.found, run, text)
-            part.refused, self.found = reading.refused, reading.found
+            reading = read_strictly(self.connection, source, paths, self.found[before:], run, text)
+            part.refused = reading.refused
+            here = [*self.found[:before], *[Found()] * (before - len(self.found)), *reading.found]
+            self.found = here if not self.source.entries else [*here, *self.found[len(here) :]]
             described = self.connection.execute(f"DESCRIBE {part.table}").fetchall()
             part.columns = {str(row[0]): str(row[1]) for row in described}
             if self.one_by_one:
@@ -246,7 +261,7 @@ class _Reader:
             found: duckdb.Error | None = error
             while found is not None and (names := [n for n in columns_not_found(found) if n not in lacking]):
                 lacking += names
-                without = without_columns(self.source, lacking)
+                without = without_columns(self.source.parts[part.entry], lacking)
                 if without.why_not:
                     self._set_aside(part, without.why_not)
                     break
@@ -264,15 +279,16 @@ class _Reader:
         if all(isinstance(error, _OF_THE_SELECT) for _, error in self.failed):
             files = [file.path for part, _ in self.failed for file in part.files]
             names = ", ".join(files[:3]) + (" ..." if len(files) > 3 else "")
+            where = self.source.parts[self.failed[0][0].entry].file.where
             raise IngestFailed(
-                f"{self.source.file.where}: {names} cannot be read as the source declares it: {self.failed[0][1]}\n"
+                f"{where}: {names} cannot be read as the source declares it: {self.failed[0][1]}\n"
                 "Correct the file or the SELECT. Nothing of this delivery was taken in."
             ) from self.failed[0][1]
 
     def _why(self, part: _Part, error: duckdb.Error) -> str:
         if len(part.paths) != 1:
             return reason_of(error)
-        trial, found = self._part(part.files, part.paths), self.found
+        trial, found = self._part(part.files, part.paths, part.entry), self.found
         try:
             return located(error, part.paths[0], self.directory, lambda path: self._attempt(trial, [path]))
         finally:
@@ -302,7 +318,7 @@ class _Reader:
                 return f"`{name}` is read as {kind}, and elsewhere as {wanted}; declare its type in the SELECT"
         missing = [name for name in self.wanted if name not in part.columns]
         if missing and len(self.parts) > 1:
-            without = without_columns(self.source, missing)
+            without = without_columns(self.source.parts[part.entry], missing)
             if without.why_not:
                 return without.why_not
             self.result.lacking.update({file.path: missing for file in part.files})

@@ -13,13 +13,13 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
-from jobs.facts.deliveries import DeliveredFile, described_file, find_files
+from jobs.facts.deliveries import DeliveredFile, described_file, entry_of, find_files
 from jobs.suite import Suite
 from warehouse.definitions import Source
 from warehouse.errors import IngestFailed, NotInstalled
@@ -107,7 +107,7 @@ def find_deliveries(
     """Look for the bytes of recorded deliveries, by their hashes. A loader is not called for this."""
     deliveries = list(deliveries)
     wanted = {file["sha256"]: file for delivery in deliveries for file in delivery.files}
-    by_name = _READS_NAMES.search(source.query.text) is not None
+    by_name = any(_READS_NAMES.search(part.query.text) for part in source.parts)
     found = {sha: at for sha, file in wanted.items() if (at := _at_recorded_path(file)) is not None}
     if not by_name and wanted.keys() - found.keys():
         found = _where_files_looks(source, suite.root, directory) | found
@@ -117,6 +117,8 @@ def find_deliveries(
         why = _why_gone(source, delivery, found, by_name=by_name)
         if why is not None:
             gone[delivery.ingest_id] = why
+    if source.entries:
+        found = {sha: replace(file, entry=entry_of(source, file.path, suite.root)) for sha, file in found.items()}
     return FoundDeliveries(found, gone)
 
 

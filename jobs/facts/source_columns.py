@@ -35,7 +35,25 @@ class FoundColumns:
 
 
 def find_columns(suite: Suite, source: Source) -> FoundColumns:
-    """Find out the columns of a source. Where nothing tells them, there are none, and `doubt` says why."""
+    """Find out the columns of a source. Where nothing tells them, there are none, and `doubt` says why.
+
+    Of a source of several formats, `files` and what was observed are by the path or glob of each.
+    """
+    if not source.entries:
+        return _find_columns(suite, source)
+    found = {str(part.header.files): _find_columns(suite, part) for part in source.entries}
+    told = [each for each in found.values() if each.columns.selected]
+    if not told:
+        return next(iter(found.values()))
+    files = {files: next(iter(each.files.values()), {}) for files, each in found.items()}
+    observed = {files: next(iter(each.columns.observed.values()), []) for files, each in found.items()}
+    # All formats give the source's columns: one that lacks some has NULL there.
+    selected = {name: kind for each in reversed(told) for name, kind in each.columns.selected.items()}
+    columns = SourceColumns(selected, told[0].columns.kept, {name: seen for name, seen in observed.items() if seen})
+    return FoundColumns(columns, files)
+
+
+def _find_columns(suite: Suite, source: Source) -> FoundColumns:
     readers = readers_of(source)
     in_lake = _lake_columns(suite, source)
     declared = {reader.files: reader.declared for reader in readers}

@@ -221,6 +221,8 @@ def _of_file_column(lineage: SuiteLineage, node: Node) -> Impact:
 def _rebound(lineage: SuiteLineage, name: str, without: Mapping[str, Mapping[str, str]]) -> dict[str, str] | None:
     """Bind a source's SELECT over files without a column; None if made-up files do not do even with it."""
     source, found = lineage.suite.definitions.sources[name], lineage.found[name]
+    if source.entries:
+        return None  # its formats' columns are told by the path of each, and not by their readers
     with tempfile.TemporaryDirectory() as directory:
         try:
             if describe_over_samples(source, found.files, Path(directory)) is None:

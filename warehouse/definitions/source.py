@@ -20,6 +20,13 @@ from warehouse.queries.running import QUERY_TIMEOUT
 SYSTEM_COLUMNS = tuple(FACT_COLUMNS)
 
 
+class DeliveryEntry(Strict):
+    """One kind of files of a source: `sql/sources/SOURCE.NAME.sql` reads `files`, a path or a glob."""
+
+    name: str = Field(pattern="^[a-z_][a-z0-9_]*$")
+    files: str
+
+
 class SourceHeader(Strict):
     """The header of `sql/sources/NAME.sql`. Expressions are SQL over the columns of the file's SELECT."""
 
@@ -28,6 +35,7 @@ class SourceHeader(Strict):
     known_at: str = ""
     owner: str | None = None
     files: str | list[str] | None = None
+    deliveries: list[DeliveryEntry] | None = Field(default=None, min_length=1)
     loader: str | None = None
     product: str | None = None
     as_if_on_time: bool = False
@@ -45,9 +53,21 @@ class SourceHeader(Strict):
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
-        if sum(origin is not None for origin in (self.files, self.loader, self.product)) != 1:
+        if sum(origin is not None for origin in (self.files, self.deliveries, self.loader, self.product)) != 1:
             raise ValueError(
-                "give one of `files` (paths, globs or package:NAME/PATH), `loader` and `product`, and no other"
+                "give one of `files` (paths, globs or package:NAME/PATH), `deliveries`, `loader` and `product`, and no"
+                " other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _names_deliveries_once(self) -> Self:
+        names = [entry.name for entry in self.deliveries or ()]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"`deliveries` names {', '.join(twice)} twice; give each a name of its own")
+        if names and self.delivery is not None:
+            raise ValueError(
+                "`delivery` is for a source of `files`: deliveries of several formats are none by themselves"
             )
         return self
 
@@ -86,12 +106,22 @@ class SourceHeader(Strict):
 
 @dataclass(frozen=True)
 class Source:
-    """One source. `query.text` is the author's SELECT over `$files`; `fingerprint` changes when it matters."""
+    """One source. `query.text` is the author's SELECT over `$files`; `fingerprint` changes when it matters.
+
+    Where files come in several formats, `entries` has a source of the same name for each, with the files and the
+    SELECT of that format, and `query` is the first one's.
+    """
 
     name: str
     file: SqlFile
     header: SourceHeader
     query: CheckedQuery
+    entries: tuple[Source, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Source, ...]:
+        """The source by formats: its entries, or else itself."""
+        return self.entries or (self,)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -142,8 +172,9 @@ class Source:
         from warehouse.queries.checked_query import fingerprint_of
 
         header = self.header
+        queries = [entry.query.fingerprint for entry in self.entries]
         return fingerprint_of(
-            self.query.fingerprint,
+            queries or self.query.fingerprint,
             header.key,
             self.known_at,
             self.restated_at,

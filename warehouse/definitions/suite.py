@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from warehouse.definitions.entries import is_of_an_entry, read_entries, stray_entries
 from warehouse.definitions.features import FeatureGroup, FeatureHeader
 from warehouse.definitions.product import (
     Check,
@@ -120,7 +121,8 @@ class Definitions:
         """Give the text of every file that bears on a product's pages, by its path in the suite."""
         texts = dict(product.files)
         texts |= {group.file.where: group.file.text for group in self.groups_of(product)}
-        texts |= {source.file.where: source.file.text for source in self.sources_behind(product)}
+        behind = self.sources_behind(product)
+        texts |= {one.file.where: one.file.text for source in behind for one in (source, *source.entries)}
         return texts
 
     def sources_behind(self, product: Product) -> list[Source]:
@@ -152,7 +154,8 @@ def load_definitions(root: Path) -> Definitions:
             f"{root} is not a suite: it has no `sql/` directory. Name one with --suite, or make one: almanac init DIR."
         )
     problems: list[str] = []
-    sources = _load_each(root, "sql/sources/[!.]*.sql", problems, _read_source)
+    read_source = functools.partial(_read_source, root=root)
+    sources = _load_each(root, "sql/sources/[!.]*.sql", problems, read_source)
     files = sorted((root / "sql/features").glob("[!.]*.sql"))
     names = {path.stem for path in files} | sources.keys()
     groups = _load_each(root, "sql/features/[!.]*.sql", problems, functools.partial(_read_group, names=names))
@@ -162,6 +165,7 @@ def load_definitions(root: Path) -> Definitions:
         product = _read_product(path, root, problems, set(sources), {p.stem for p in files})
         if product is not None:
             products[product.name] = product
+    problems += stray_entries(root, sources)
     problems += _taken_names(root, {path.parent.name for path in paths})
     problems += _uses(products, groups)
     problems += _products_of_sources(sources, {path.parent.name for path in paths})
@@ -209,6 +213,8 @@ def _load_each(
     found: dict[str, T] = {}
     for path in sorted(root.glob(pattern)):
         name = path.stem
+        if is_of_an_entry(path) and path.parent.name == "sources":
+            continue  # read with its source
         if not _is_plain(name, path.relative_to(root).as_posix(), problems):
             continue
         file = read_sql_file(path, root, problems)
@@ -234,9 +240,13 @@ def _query(problems: list[str], text: str, where: str, **allowed: object) -> Che
         return None
 
 
-def _read_source(name: str, file: SqlFile, problems: list[str]) -> Source | None:
-    header = read_header(SourceHeader, file, problems)
-    query = _query(problems, file.statement, file.where, tables=(), parameters={"files"}, reads_files=True)
+def _read_source(name: str, file: SqlFile, problems: list[str], root: Path | None = None) -> Source | None:
+    header, entries = read_header(SourceHeader, file, problems), []
+    if header is not None and header.deliveries:
+        entries = read_entries(name, file, header, root, problems) if root is not None else []
+        query = entries[0].query if entries else None
+    else:
+        query = _query(problems, file.statement, file.where, tables=(), parameters={"files"}, reads_files=True)
     if header is None or query is None:
         return None
     named = {
@@ -255,7 +265,7 @@ def _read_source(name: str, file: SqlFile, problems: list[str]) -> Source | None
     taken = [column for column in header.key if column in SYSTEM_COLUMNS]
     if taken:
         problems.append(f"{file.at('key')}: the key has {taken}, which the suite adds itself; choose other columns.")
-    return Source(name, file, header, query)
+    return Source(name, file, header, query, tuple(entries))
 
 
 def source_from_text(name: str, text: str) -> Source | None:

@@ -75,6 +75,17 @@ def open_instance() -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def load_excel(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let an instance read Excel's files, where the optional wheel is installed that carries the extension.
+
+    Raises
+    ------
+    UsageError
+        If it is not.
+    """
+    connection.execute(f"LOAD {literal(str(extension_file('excel')))}")
+
+
 def _state_of(files: Sequence[Path]) -> str:
     """Name files and the state they are in. To touch one changes its `st_ctime_ns`, which nobody can set back."""
     seen = [(str(file), file.stat()) for file in files]

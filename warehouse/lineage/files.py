@@ -14,7 +14,7 @@ from warehouse.lineage.uses import Relation, table
 _DECLARE_SOME = ("types", "dtypes", "column_types")
 _SEPARATORS = ("delim", "sep", "delimiter")
 _READERS = (exp.ReadCSV, exp.ReadParquet)
-_READER_NAMES = ("read_csv", "read_csv_auto", "read_parquet", "read_json", "read_json_auto", "read_ndjson")
+_READER_NAMES = ("read_csv", "read_csv_auto", "read_parquet", "read_json", "read_json_auto", "read_ndjson", "read_xlsx")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def file_reader(node: exp.Expr) -> FileReader | None:
     }
     separator = next((options[name].name for name in _SEPARATORS if name in options), ",")
     name = node.name.lower() if isinstance(node, exp.Anonymous) else node.key.lower()
-    form = next((form for form in ("parquet", "json") if form in name.replace("ndjson", "json")), "csv")
+    form = next((form for form in ("parquet", "json", "xlsx") if form in name.replace("ndjson", "json")), "csv")
     header = options.get("header")
     has_header = header is None or header.sql().upper() != "FALSE"
     declares_all = "columns" in options

@@ -16,6 +16,7 @@ from sqlglot import exp
 
 from warehouse.definitions import Source
 from warehouse.errors import DefinitionError
+from warehouse.lake.extensions import load_excel
 from warehouse.lineage.files import FileReader, file_reader
 from warehouse.system_sql import literal, quote
 
@@ -55,6 +56,8 @@ def describe(text: str, files: list[str], where: str) -> dict[str, str]:
     """
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        if "read_xlsx" in text.lower():
+            load_excel(connection)
         try:
             parameters = {"files": files} if "$files" in text else None
             rows = connection.execute(f"DESCRIBE {text}", parameters).fetchall()
@@ -96,6 +99,8 @@ def describe_over_samples(
 
 def _write(path: Path, reader: FileReader, columns: Mapping[str, str]) -> bool:
     values = {name: _VALUES.get(kind.partition("(")[0].upper(), "text") for name, kind in columns.items()}
+    if reader.form == "xlsx":
+        return False
     if reader.form == "parquet":
         listed = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in columns.items())
         with duckdb.connect(":memory:") as connection:

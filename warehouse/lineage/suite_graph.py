@@ -16,6 +16,7 @@ from warehouse.lineage.binding import Bound, header_expressions
 from warehouse.lineage.files import label_of
 from warehouse.lineage.graph import Graph, Node
 from warehouse.lineage.product_graph import ModelUse, draw_product
+from warehouse.lineage.sample_files import readers_of
 from warehouse.lineage.selects import trace_expression, trace_query
 from warehouse.lineage.uses import ROWS, Relation, Use, table
 from warehouse.queries.checked_query import CheckedQuery
@@ -78,9 +79,18 @@ class _Drawing:
     graph: Graph
 
     def source(self, source: Source, columns: SourceColumns) -> None:
-        """Draw a source: its SELECT over files, and what its header makes of the rows."""
+        """Draw a source: its SELECT over files, or that of each format, and what its header makes of the rows."""
+        for part in source.parts:
+            names, observed = list(columns.selected), columns.observed
+            if source.entries:
+                seen = observed.get(str(part.header.files))
+                names, observed = [], {reader.files: seen for reader in readers_of(part)} if seen else {}
+            self._source_part(part, trace_query(part.query.text, {}, names=names or None, observed=observed))
+        for name in columns.kept:
+            self.graph.add_node(Node("source", source.name, name))
+
+    def _source_part(self, source: Source, found: Relation) -> None:
         header, where = source.header, source.file.where
-        found = trace_query(source.query.text, {}, names=list(columns.selected) or None, observed=columns.observed)
 
         def node_of(use: Use) -> Node:
             if use.relation == source.name:
@@ -96,8 +106,6 @@ class _Drawing:
                     self.graph.add(node_of(use), known_at, use.role, f"{where}: {key}", use.doubt)
         for key in source.key:
             self.graph.add(Node("source", source.name, key), rows, "group", f"{where}: key")
-        for name in columns.kept:
-            self.graph.add_node(Node("source", source.name, name))
 
     def query(self, kind: str, owner: str, query: CheckedQuery) -> None:
         """Draw a query over sources and feature groups."""

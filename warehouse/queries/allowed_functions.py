@@ -80,7 +80,9 @@ WINDOW_FUNCTIONS = frozenset(
 TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest"})
 
 #: In the SQL files of sources, which read the files that they are given.
-FILE_READERS = frozenset({"read_csv", "read_csv_auto", "read_parquet", "read_json", "read_json_auto", "read_ndjson"})
+FILE_READERS = frozenset(
+    {"read_csv", "read_csv_auto", "read_parquet", "read_json", "read_json_auto", "read_ndjson", "read_xlsx"}
+)
 
 #: Names that DuckDB reads as functions without parentheses, if no column bears them.
 CLOCK_AND_SESSION_NAMES = frozenset(
