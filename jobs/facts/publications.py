@@ -83,7 +83,8 @@ def _each_page_once(records: Sequence[PageRecord]) -> Iterable[PageRecord]:
 def _rows_of(connection: duckdb.DuckDBPyConnection, product: str, records: Sequence[PageRecord]) -> str:
     """Give SQL of the rows of publications as each put them there, marked with when that was."""
     newest = ledger.published_pages(connection, product, "predictions", [record.as_of for record in records])
-    standing = [one for one in records if newest[one.as_of].snapshot_id == one.snapshot_id]
+    # Of a page whose data file was lost none stands.
+    standing = [one for one in records if one.as_of in newest and newest[one.as_of].snapshot_id == one.snapshot_id]
     table = quote(product)
     parts = [system_sql("publications/rows", relation=f"predictions.{table}", publications=_values(standing))]
     for record in records:

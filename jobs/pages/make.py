@@ -33,9 +33,11 @@ from warehouse.lake.warm_up import open_ahead
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord, PageRecord, RunRecord
 from warehouse.pages.audits import Audit, audit_pages
+from warehouse.pages.lost_files import give_up, lost_files_of
 from warehouse.pages.publishing import StagedRows, publish, record_definitions
 from warehouse.sandbox import Sandbox, timestamp_literal
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
+from warehouse.wording import counted
 
 #: So much of an error or of a check's messages stands beside a page in the ledger.
 _NOTE_CHARACTERS = 500
@@ -174,6 +176,8 @@ class _BatchOfPages:
         self.bytes_staged = 0
         self.failed: dict[datetime, str] = {}
         self.late: LateFile | None = None
+        with suite.lake.reading() as reading:
+            self.lost = lost_files_of(reading, self.product.name)
         # The sandbox's own cursor: it sees the same snapshot, and is open already.
         with contextlib.closing(self.sandbox.cursor()) as connection:
             connection.execute(f"USE {self.sandbox.catalogue}")
@@ -241,7 +245,8 @@ class _BatchOfPages:
 
     def _is_fresh(self, page: datetime) -> bool:
         record = self.feature_pages.get(page)
-        return record is not None and self.staleness.why(record) is None
+        is_lost = any(file.kind == "features" and file.spans([page]) for file in self.lost)
+        return record is not None and not is_lost and self.staleness.why(record) is None
 
     def _score(self, model: ModelRecord, features: FeaturePages, relation: str) -> Audit:
         file = self.directory / "predictions.parquet"
@@ -314,6 +319,11 @@ class _BatchOfPages:
 
     def _commit(self, result: PagesResult, features: FeaturePages, passed: set[datetime]) -> None:
         """Publish the pages that passed, and mark the others, in one commit with all of the ledger's rows."""
+        if self.lost and passed:
+            gone = give_up(self.suite.lake, self.product, passed, self.meter.run_id, self.suite.clock())
+            others = sorted({page.as_of for page in gone if page.kind == "predictions"} - passed)
+            if others:
+                self.progress.warn(f"{counted(len(others), 'other page')} of the lost file: missing from now on.")
         product, run = self.product, f"run {self.meter.run_id}"
         what = f"{len(passed)} pages of {product.name}" if len(passed) != 1 else f"{product.name} {min(passed)}"
         with self.suite.lake.commit(f"{what}, {run}") as commit:

@@ -197,6 +197,8 @@ class _Judge:
         if record is None:
             none = self.kind == "predictions" and version is None
             return "missing", "no model was in effect" if none else unfit, False
+        if record.state == "lost":
+            return "missing", record.note, False
         if record.state != "published":
             return record.state, record.note, False
         why = self.staleness.why(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -21,14 +22,25 @@ def lost_files(connection: duckdb.DuckDBPyConnection, paths: Iterable[str]) -> l
 
 
 def _sentence(path: str, schema: str | None, table: str | None, first: str | None, last: str | None) -> str:
-    what = "rows of a table that is not known"
+    what, again = "rows of a table that is not known", ""
     if schema == "sources":
         what = f"facts of the source {table}"
     elif schema is not None and first is not None:
         what = f"{schema} of {table}, of pages from {first} to {last}"
+        again = _command(schema, str(table), first, str(last))
     elif schema is not None:
         what = f"rows of {schema}.{table}"
     return (
-        f"{path} is missing; it held {what}. Put it back from a backup, under that name: whatever reads these rows"
-        " fails until then"
+        f"{path} is missing; it held {what}. Put it back from a backup, under that name{again}: whatever reads these"
+        " rows fails until then"
     )
+
+
+def _command(schema: str, product: str, first: str, last: str) -> str:
+    """Give the command that makes a lost file's pages again; labels are made by themselves."""
+    if schema not in ("features", "predictions"):
+        return ""
+    start, end = datetime.fromisoformat(first), datetime.fromisoformat(last) + timedelta(minutes=1)
+    more = " --features-only" if schema == "features" else ""
+    span = f"--from {start:%Y-%m-%dT%H:%M} --to {end:%Y-%m-%dT%H:%M}"
+    return f", or make them again: `almanac backfill {product} {span} --only all{more}`"

@@ -2,8 +2,8 @@
 -- Parameter: product.
 WITH newest AS (
     SELECT max(as_of) AS as_of
-    FROM ledger.pages
-    WHERE product = $1 AND kind = 'predictions' AND state = 'published'
+    FROM ledger.published_pages
+    WHERE product = $1 AND kind = 'predictions'
 )
 SELECT min(pages.as_of), max(newest.as_of)
 FROM ledger.published_pages AS pages, newest
