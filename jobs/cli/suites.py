@@ -167,6 +167,8 @@ def upkeep(
         f"Merged {counted(result.files_before, 'file')} into {result.files_after:,};"
         f" let go of {counted(result.snapshots, 'snapshot')}."
     )
+    if result.copies:
+        typer.echo(f"Deleted {counted(result.copies, 'copy', 'copies')} of deliveries that nothing can need any more.")
     if result.waiting_files:
         typer.echo(
             f"{counted(result.waiting_files, 'file is', 'files are')} needed by nobody any more;"

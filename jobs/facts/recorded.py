@@ -12,9 +12,9 @@ import re
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -164,6 +164,34 @@ def _kept(lake: Lake, files: Iterable[SourceFile]) -> dict[str, DeliveredFile]:
 def kept_deliveries(lake: Lake) -> Path:
     """Say where the copies of delivered files are: one directory for each, named by its hash."""
     return lake.root / "deliveries"
+
+
+def prune_copies(
+    lake: Lake, connection: duckdb.DuckDBPyConnection, sources: Collection[str], since: datetime, before: datetime
+) -> list[Path]:
+    """Delete the copies that no derivation can need any more; give them.
+
+    Kept are those of every delivery that the ledger has of a source of the suite, and of other sources those that were
+    taken in since an instant. What no ingestion names was left by one that was killed.
+
+    Parameters
+    ----------
+    sources
+        Those that the suite has.
+    since
+        From when on the deliveries of sources that it has no more are kept (naive UTC).
+    before
+        Copies that were made later are left: an ingestion under way may be about to be committed.
+    """
+    query = system_sql("ingest/needed_copies")
+    needed = {row[0] for row in connection.execute(query, [list(sources), since]).fetchall()}
+    gone = []
+    for copy in kept_deliveries(lake).glob("*"):
+        made = datetime.fromtimestamp(copy.stat().st_mtime, UTC).replace(tzinfo=None)
+        if copy.name not in needed and made < before:
+            shutil.rmtree(copy)
+            gone.append(copy)
+    return gone
 
 
 def keep_copies(lake: Lake, files: Iterable[DeliveredFile]) -> None:

@@ -19,6 +19,7 @@ from typing import Self
 
 import filelock
 
+from jobs.facts.recorded import prune_copies
 from jobs.facts.replayable import drop_unused_derivations
 from jobs.suite import Suite
 from warehouse.lake.compaction import compact
@@ -35,6 +36,8 @@ KEEP_TICKS = timedelta(days=400)
 
 #: A run names its staging directory at once; one without a name that is older belongs to no run.
 _NAMED_WITHIN = timedelta(hours=1)
+#: An ingestion copies what it takes in before it is committed.
+_COMMITTED_WITHIN = timedelta(days=1)
 #: What this user's caches hold that no code has used for so long was left by code that is gone.
 _CACHES_KEPT = timedelta(days=30)
 
@@ -59,6 +62,9 @@ class UpkeepResult:
         Staging directories and model artifacts of runs that are gone.
     forgotten_ticks
         Ticks that the clock's book no longer has.
+    copies
+        Copies of delivered files that were deleted: of deliveries that were never taken in, and of sources that the
+        suite has no more.
     derivations
         Tables of facts under definitions of long ago, which can be made again, that were dropped.
     left
@@ -75,6 +81,7 @@ class UpkeepResult:
     waiting_files: int
     abandoned_runs: int
     forgotten_ticks: int
+    copies: int
     derivations: list[str]
     left: dict[str, str]
 
@@ -123,9 +130,16 @@ def upkeep(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE) -> Up
         waiting,
         abandoned + artifacts,
         _forget_what_is_long_over(suite),
+        _prune_copies(suite, now, now - keep),
         derivations,
         compaction.left,
     )
+
+
+def _prune_copies(suite: Suite, now: datetime, since: datetime) -> int:
+    """Delete copies of delivered files that no derivation can need; those of the last hours are left alone."""
+    with suite.lake.reading() as connection:
+        return len(prune_copies(suite.lake, connection, suite.definitions.sources, since, now - _COMMITTED_WITHIN))
 
 
 def _forget_what_is_long_over(suite: Suite) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from jobs.facts.ingest import ingest
 from jobs.pages.backfill import BackfillOrder, backfill
 from jobs.pages.diff import diff
 from jobs.pages.predict import run_page
@@ -329,3 +330,27 @@ def test_what_older_code_kept_for_itself_is_pruned(
     assert private_directory("kernels-used") == used
     upkeep(ingested)
     assert (old.exists(), used.exists()) == (False, True)
+
+
+def test_copies_of_deliveries_stay_while_a_derivation_may_need_them(ingested: Suite) -> None:
+    """Those of sources that the suite has stay; of one that it has no more they go, and so do those of no delivery."""
+    root = ingested.root
+    for name in ("trips", "stops"):
+        (root / f"data/{name}.csv").write_text(f"name,n,seen\n{name},1,2026-01-01 10:00:00\n")
+        header = f"description: {name}.\nkey: [n]\nfiles: data/{name}.csv\nknown_at: seen\nkeep: true"
+        (root / f"sql/sources/{name}.sql").write_text(f"/*\n{header}\n*/\nSELECT n, seen FROM read_csv($files)\n")
+    ingest(reopened(ingested), ["trips", "stops"])
+    copies = root / "lake/deliveries"
+    assert len(list(copies.iterdir())) == 2
+    left = copies / ("0" * 64)
+    left.mkdir()
+    for copy in copies.iterdir():
+        os.utime(copy, (NOW.replace(tzinfo=UTC).timestamp(),) * 2)
+    assert upkeep(reopened(ingested, NOW + timedelta(hours=1))).copies == 0, "an ingestion may be under way"
+    assert upkeep(reopened(ingested, NOW + 2 * DAY)).copies == 1
+    assert not left.exists()
+    (root / "sql/sources/stops.sql").unlink()
+    assert upkeep(reopened(ingested, NOW + 2 * DAY)).copies == 0, "it may come back"
+    assert upkeep(reopened(ingested, NOW + 200 * DAY)).copies == 1
+    (kept,) = copies.iterdir()
+    assert "trips" in next(kept.iterdir()).read_text()

@@ -50,11 +50,26 @@ def _queries(commit: Commit, product: Product, columns: Mapping[str, str], span:
     if span.oldest == span.newest:
         yield "current", page
     else:
-        yield "current", system_sql("publish/current", keys=keys, oldest=timestamp_literal(span.oldest), **newest)
+        literals = {"oldest": timestamp_literal(span.oldest), "newest": newest["newest"]}
+        picked = ", ".join(_picked(name, product) for name in columns)
+        yield "current", system_sql("publish/current", picked=picked, table=table, keys=_qualified(product), **literals)
     yield "page", page
     if "as_of" in table_columns(commit.connection, "labels", product.name):
         of_predictions = quote_all(columns, "predictions.")
         yield "outcomes", system_sql("publish/outcomes", columns=of_predictions, table=table, keys=keys)
+
+
+def _qualified(product: Product) -> str:
+    return quote_all(product.keys, "predictions.")
+
+
+def _picked(column: str, product: Product) -> str:
+    """Give SQL of a column of an entity's newest row, NULL where that has NULL."""
+    if column in product.keys:
+        return f"predictions.{quote(column)}"
+    if column == "as_of":
+        return "max(predictions.as_of) AS as_of"
+    return f"arg_max_null(predictions.{quote(column)}, predictions.as_of) AS {quote(column)}"
 
 
 def _current_span(commit: Commit, product: Product) -> _Span | None:
