@@ -184,6 +184,8 @@ def readable(source: Source, files: Sequence[DeliveredFile]) -> Iterator[None]:
     """Name the files where DuckDB says that they cannot be read."""
     try:
         yield
+    except duckdb.OutOfMemoryException:
+        raise  # that is no matter of the files
     except duckdb.Error as error:
         names = ", ".join(file.path for file in files[:3]) + (" ..." if len(files) > 3 else "")
         raise IngestFailed(

@@ -35,7 +35,7 @@ from jobs.facts.fact_tables import (
     refuse_unread,
     stage_judged,
 )
-from jobs.facts.memory import bound_memory
+from jobs.facts.memory import bound_memory, what_to_set
 from jobs.facts.publications import next_publications
 from jobs.facts.reading import Reading
 from jobs.facts.recorded import RecordedDelivery, find_deliveries, keep_copies, recorded_deliveries
@@ -165,6 +165,8 @@ def _ingest_deliveries(suite: Suite, source: Source, way: Way, *, may_pass: bool
             return [
                 IngestResult(source.name, None, meter.wall_s, str(error), derived=job.derived, caught_up=job.caught_up)
             ]
+        except duckdb.OutOfMemoryException as error:
+            raise IngestFailed(f"{source.file.where}: {what_to_set(error)}") from error
         except OSError as error:
             raise IngestFailed(f"{source.file.where}: {error}. Nothing of this delivery was taken in.") from error
     first, *more = job.results or [IngestResult(source.name, None, meter.wall_s)]
