@@ -169,7 +169,7 @@ def kept_deliveries(lake: Lake) -> Path:
 def prune_copies(
     lake: Lake, connection: duckdb.DuckDBPyConnection, sources: Collection[str], since: datetime, before: datetime
 ) -> list[Path]:
-    """Delete the copies that no derivation can need any more; give them.
+    """Clear away the copies that no derivation can need any more; give them.
 
     Kept are those of every delivery that the ledger has of a source of the suite, and of other sources those that were
     taken in since an instant. What no ingestion names was left by one that was killed.
