@@ -26,6 +26,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.pages",
     "jobs.facts",
     "jobs.facts.csv_files",
+    "jobs.models.reasons",
     "jobs.models",
     "jobs.models.columns",
     "jobs.models.libraries",

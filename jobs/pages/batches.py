@@ -15,6 +15,7 @@ from datetime import datetime
 
 import duckdb
 
+from jobs.models.reasons.records import WantedReasons
 from jobs.pages.batch_size import MAX_PAGES, batch_size
 from jobs.pages.make import PageOrder, PagesResult, make_pages
 from jobs.pages.staleness import Staleness
@@ -202,6 +203,8 @@ class _Worklist:
             return False
         if record.state == "failed":
             return True
+        if record.kind == "predictions" and WantedReasons(self.connection, self.product).why(record.run_id):
+            return False
         return record.model_version == self.wanted.version_of(record.as_of) and staleness.why(record) is None
 
     def _note_others(self, done: Mapping[datetime, PageRecord]) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from jobs.metering import RunMeter
 from jobs.models.columns.requirements import recorded_columns, require_met
 from jobs.models.compiled_files import LateFile
+from jobs.models.reasons.explaining import Reasons, ready_reasons
 from jobs.models.versions import ready_to_score
 from jobs.pages.batch_size import BatchSize
 from jobs.pages.score import sample_rows, score_pages
@@ -178,6 +179,7 @@ class _BatchOfPages:
         self.late: LateFile | None = None
         with suite.lake.reading() as reading:
             self.lost = lost_files_of(reading, self.product.name)
+        self.reasons: Reasons | None = None
         # The sandbox's own cursor: it sees the same snapshot, and is open already.
         with contextlib.closing(self.sandbox.cursor()) as connection:
             connection.execute(f"USE {self.sandbox.catalogue}")
@@ -275,8 +277,13 @@ class _BatchOfPages:
         sample = functools.partial(sample_rows, self.batch.cursor, model, relation)
         ready = ready_to_score(self.suite.lake, model, sample)
         self.late = ready.late
+        self.reasons = ready_reasons(self.suite.lake, self.product, model, ready.scorer, sample)
+        if self.reasons is not None and self.reasons.is_new and self.reasons.record.refused is not None:
+            self.progress.warn(f"{model.version} gives no reasons: {self.reasons.record.refused}")
         told = functools.partial(self.progress.advance, 0)
-        return score_pages(self.batch.cursor, self.product, model, ready.scorer, relation, file, constants, told)
+        return score_pages(
+            self.batch.cursor, self.product, model, ready.scorer, relation, file, constants, told, self.reasons
+        )
 
     def _take_out_refused(self, model: ModelRecord, features: FeaturePages, relation: str, error: ScoringFailed) -> str:
         """Find the pages that the model refuses, each by itself; give SQL of the rows of the others.
@@ -333,6 +340,9 @@ class _BatchOfPages:
                 result.published = publish(commit, product, self.staged, passed, self.sandbox.snapshot_id)
             if self.late is not None:
                 self.late.commit(commit, self.suite.lake.root, self.meter.run_id, self.suite.clock())
+            if self.reasons is not None and self.order.model is not None:
+                artifact, now = self.order.model.artifact, self.suite.clock()
+                self.reasons.commit(commit, self.suite.lake, artifact, self.meter.run_id, now)
             marked = [*self._rejected(result, features), *self._failed()]
             ledger.append(commit, [replace(record, snapshot_id=commit.snapshot_id) for record in marked])
             ledger.append(commit, result.audit.checks)

@@ -24,6 +24,7 @@ from warehouse.system_sql import exact_path, quote_all, system_sql
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from jobs.models.reasons.explaining import Reasons
     from jobs.scoring import Scorer
     from jobs.scoring.interface.scorer import Floats
 
@@ -42,6 +43,7 @@ def score_pages(
     file: Path,
     constants: dict[str, Any],
     done: Callable[[int], None],
+    reasons: Reasons | None = None,
 ) -> dict[str, str]:
     """Score every row of a relation and stage the predictions; give the columns of the file with their types.
 
@@ -59,6 +61,8 @@ def score_pages(
         Columns that are the same on every row: run_id, published_at.
     done
         Told how many rows have been scored and written, batch by batch.
+    reasons
+        What explains them, if the product wants reasons.
 
     Raises
     ------
@@ -73,11 +77,12 @@ def score_pages(
     looked_up_by = [*product.keys, "as_of", "valid_until"]
     wanted = list(dict.fromkeys([*looked_up_by, *model.features]))
     reader = _query(cursor, model, wanted, features).to_arrow_reader(BATCH_ROWS)
-    rows = _PredictionRows(product, model, looked_up_by, constants)
+    rows = _PredictionRows(product, model, looked_up_by, constants, reasons)
     nothing = pa.RecordBatch.from_pylist([], reader.schema)
     schema = rows.of(nothing, scorer.predict(nothing)).schema
     # Dictionaries make text small; numbers they make slower to write, and larger.
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    texts += ["reasons.list.element.feature"] if reasons is not None else []
     with (
         contextlib.closing(score_stream(reader, scorer, rows.of, done)) as batches,
         pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=texts) as writer,
@@ -113,6 +118,7 @@ class _PredictionRows:
     model: ModelRecord
     looked_up_by: list[str]
     constants: dict[str, Any]
+    reasons: Reasons | None
 
     def of(self, batch: pa.RecordBatch, predictions: Floats) -> pa.RecordBatch:
         """Put the rows together: what they are looked up by, the score, and what they come from."""
@@ -127,5 +133,7 @@ class _PredictionRows:
             values[name] = pa.repeat(scalar, batch.num_rows)
         cutoff = pa.scalar(self.model.label_cutoff, pa.timestamp("us"))
         values["hindsight"] = pc.less(batch.column("as_of"), cutoff)
-        names = [*self.product.keys, *prediction_columns(self.product.score_column)]
+        if self.reasons is not None:
+            values["reasons"] = self.reasons.column(batch, score)
+        names = [*self.product.keys, *prediction_columns(self.product.score_column, self.reasons is not None)]
         return pa.record_batch({name: values[name] for name in names})

@@ -14,6 +14,7 @@ from typing import Literal
 import duckdb
 
 from jobs.models.columns.requirements import versions_unfit
+from jobs.models.reasons.records import WantedReasons
 from jobs.models.versions import ModelHistory, model_history
 from jobs.pages.staleness import Staleness, versions_in_effect
 from jobs.suite import Suite
@@ -152,7 +153,8 @@ def page_states(
     named = {promotion.version for promotion in history.promotions} if kind == "predictions" else set[str]()
     promoted = [model for model in history.models if model.version in named]
     unfit = versions_unfit(connection, suite.definitions, product, promoted)
-    judge = _Judge(history, staleness, kind, unfit)
+    wanted = WantedReasons(connection, product) if kind == "predictions" else None
+    judge = _Judge(history, staleness, kind, unfit, wanted)
     states = []
     for page, version in _with_versions(history, pages, kind):
         record, published = attempts.get(page, (None, None))
@@ -190,6 +192,7 @@ class _Judge:
     staleness: Staleness
     kind: Kind
     unfit: Mapping[str, str]
+    reasons: WantedReasons | None
 
     def judge(self, page: datetime, record: PageRecord | None, version: str | None) -> tuple[str, str | None, bool]:
         """Give a page's state, why, and whether it is stale, by its newest attempt."""
@@ -204,6 +207,8 @@ class _Judge:
         why = self.staleness.why(record)
         if why is None and version is not None and record.model_version != version:
             why = f"made by {record.model_version}; {version} is in effect"
+        if why is None and self.reasons is not None:
+            why = self.reasons.why(record.run_id)
         if why is not None and unfit is not None:
             why = f"{why}; {unfit}"
         return "published", why, why is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from jobs.metering import RunMeter
 from jobs.models import environment
 from jobs.models.artifacts import write_manifest, write_model
 from jobs.models.columns.findings import FeatureFindings
+from jobs.models.reasons.explaining import CHECKED_ROWS, Reasons, Version, first_reasons
 from jobs.models.versions import ModelHistory, model_history
 from jobs.pages.labelled import LabelledPages, TrainingRows
 from jobs.rollout.judge import Verdict
@@ -80,6 +81,7 @@ def register(
     compiled = getattr(trained.scorer, "filed", None)
     write_model(trained.estimator, staged, settings.estimator, steps, trained.validation.held_out, compiled)
     definitions = model_definitions(suite, product)
+    reasons = _reasons(suite, labelled, trained)
     with suite.lake.commit(f"train {product.name}, run {meter.run_id}") as commit:
         history = model_history(commit.connection, product.name)
         version = history.next_version(trained.parent)
@@ -95,7 +97,23 @@ def register(
         figures = {"n_pages": model.n_pages, "n_rows": model.n_rows, "model_version": version}
         run = meter.record("succeeded", definitions=definitions, snapshot_id=commit.snapshot_id, **figures)
         ledger.append(commit, [run])
+        if reasons is not None:
+            named = replace(reasons, record=replace(reasons.record, version=version))
+            named.commit(commit, suite.lake, where, meter.run_id, suite.clock(), wrote=False)
     return model, goes_live, why
+
+
+def _reasons(suite: Suite, labelled: LabelledPages, trained: Trained) -> Reasons | None:
+    """Check how the version is explained, if its product wants reasons."""
+    product, features = labelled.product, list(trained.feature_types)
+    settings = product.header.reasons
+    if settings is None:
+        return None
+    pages = labelled.pages if trained.parent is None else trained.rows.distinct_pages()
+    version = Version(product, "the version", features, trained.cutoff, pages[0], pages[-1])
+    sample = trained.rows.features.select(features).slice(0, CHECKED_ROWS)
+    with suite.lake.reading() as connection:
+        return first_reasons(connection, settings, version, trained.scorer, sample)
 
 
 def _moved(staged: Path, target: Path) -> Path:

@@ -108,7 +108,7 @@ def test_columns_that_are_named_are_among_the_columns() -> None:
         f"{each.schema}.{each.name}: {name}"
         for each in TABLES
         for name in (each.product, *each.person)
-        if name not in (None, AUTHORS, "label", *each.columns, *registry.SCORE_COLUMNS.values())
+        if name not in (None, AUTHORS, "label", *each.columns, *each.optional, *registry.SCORE_COLUMNS.values())
     ]
     assert odd == []
     assert len({(each.schema, each.name) for each in TABLES}) == len(TABLES)
@@ -146,7 +146,7 @@ def title(each: Table) -> str:
 
 
 def test_the_documentation_has_every_table_and_column() -> None:
-    assert documented() == {title(each): dict(each.columns) for each in TABLES}
+    assert documented() == {title(each): {**each.columns, **each.optional} for each in TABLES}
 
 
 def test_the_documentation_says_how_long_rows_are_kept_and_where_persons_may_be() -> None:

@@ -13,6 +13,7 @@ from warehouse.definitions.cron import Grid
 from warehouse.definitions.durations import Duration
 from warehouse.definitions.gates import GateSettings
 from warehouse.definitions.pipeline import PipelineSettings
+from warehouse.definitions.reasons import ReasonSettings
 from warehouse.definitions.sql_file import SqlFile, Strict
 from warehouse.errors import DefinitionError
 from warehouse.lake.registry import SCORE_COLUMNS
@@ -121,6 +122,7 @@ class ProductHeader(Strict):
     query_timeout: Duration = QUERY_TIMEOUT
     checks: CheckSettings = Field(default_factory=CheckSettings)
     gates: GateSettings | None = None
+    reasons: ReasonSettings | None = None
 
     @field_validator("features", mode="before")
     @classmethod
@@ -138,6 +140,13 @@ class ProductHeader(Strict):
     @model_validator(mode="after")
     def _gates_go_with_the_label(self) -> Self:
         problems = self.gates.problems(self.label.kind) if self.gates else []
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _reasons_go_with_the_score(self) -> Self:
+        problems = self.reasons.problems(SCORE_COLUMNS[self.label.kind], self.keys) if self.reasons else []
         if problems:
             raise ValueError("; ".join(problems))
         return self

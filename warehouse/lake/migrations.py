@@ -40,6 +40,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/create_compiled_models", "compiled files that versions got after they were registered"),
     Migration("ledger/leases_of_runs", "which run of the clock a run is part of"),
     Migration("ledger/lost_pages", "pages whose data files were lost are published no more"),
+    Migration("ledger/create_reasons", "how predictions are explained, and which runs wrote reasons"),
 )
 
 

@@ -52,6 +52,8 @@ class Table:
         column that the suite's authors name.
     is_view
         Whether it only shows what other tables hold.
+    optional
+        Columns that are there only where a definition has asked for them.
     """
 
     schema: str
@@ -63,6 +65,7 @@ class Table:
     product: str | None = None
     person: tuple[str, ...] = ()
     is_view: bool = False
+    optional: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_of_a_product(self) -> bool:
@@ -94,9 +97,13 @@ PREDICTION_COLUMNS = {**_LOOKED_UP_BY, **_COMES_FROM}
 SCORE_COLUMNS = {"binary": "probability", "regression": "prediction"}
 
 
-def prediction_columns(score: str) -> dict[str, str]:
+#: The column of a product that wants reasons; of one that does not any more it stays, and is NULL.
+REASON_COLUMN = _columns("reasons STRUCT(feature VARCHAR, contribution FLOAT)[]")
+
+
+def prediction_columns(score: str, with_reasons: bool = False) -> dict[str, str]:
     """Give the columns of a row of predictions behind its keys, in order, with the score's name."""
-    return {**_LOOKED_UP_BY, score: "DOUBLE", **_COMES_FROM}
+    return {**_LOOKED_UP_BY, score: "DOUBLE", **_COMES_FROM, **(REASON_COLUMN if with_reasons else {})}
 
 
 _OF_FACTS = (
@@ -117,13 +124,15 @@ _OF_PRODUCTS = (
     Table("labels", "PRODUCT", "what came of one entity of one page", "that of labels, with its ledger rows",
           Kept.AS_PAGES, _columns("as_of TIMESTAMP"), person=(AUTHORS, "label")),
     Table("predictions", "PRODUCT", "the prediction of one entity on one page", _A_PAGE, Kept.AS_PAGES,
-          PREDICTION_COLUMNS, person=(AUTHORS, *SCORE_COLUMNS.values())),
+          PREDICTION_COLUMNS, person=(AUTHORS, *SCORE_COLUMNS.values(), "reasons"), optional=REASON_COLUMN),
     Table("predictions", "PRODUCT_current", "of each entity the newest prediction that is still valid", _A_PAGE,
-          Kept.DERIVED, PREDICTION_COLUMNS, person=(AUTHORS, *SCORE_COLUMNS.values()), is_view=True),
+          Kept.DERIVED, PREDICTION_COLUMNS, person=(AUTHORS, *SCORE_COLUMNS.values(), "reasons"), is_view=True,
+          optional=REASON_COLUMN),
     Table("predictions", "PRODUCT_page", "a prediction of the newest page", _A_PAGE, Kept.DERIVED, PREDICTION_COLUMNS,
-          person=(AUTHORS, *SCORE_COLUMNS.values()), is_view=True),
+          person=(AUTHORS, *SCORE_COLUMNS.values(), "reasons"), is_view=True, optional=REASON_COLUMN),
     Table("predictions", "PRODUCT_outcomes", "a prediction beside its label", "that of labels", Kept.DERIVED,
-          PREDICTION_COLUMNS, person=(AUTHORS, "label", *SCORE_COLUMNS.values()), is_view=True),
+          PREDICTION_COLUMNS, person=(AUTHORS, "label", *SCORE_COLUMNS.values(), "reasons"), is_view=True,
+          optional=REASON_COLUMN),
 )  # fmt: skip
 
 _PAGES = _columns("""product VARCHAR; kind VARCHAR; as_of TIMESTAMP; state VARCHAR; run_id VARCHAR
@@ -208,6 +217,15 @@ _LEDGER = (
     Table("ledger", "compiled_models", "a compiled file that a version got after it was registered", _A_PAGE,
           Kept.FOR_GOOD, _columns("""product VARCHAR; version VARCHAR; file VARCHAR; sha256 VARCHAR; format BIGINT
               n_rows BIGINT; run_id VARCHAR; written_at TIMESTAMP; snapshot_id BIGINT"""), product="product"),
+    Table("ledger", "reasons", "how a version's predictions are explained, or why they are not",
+          "the registration's, or that of the first page with such reasons", Kept.FOR_GOOD,
+          _columns("""product VARCHAR; version VARCHAR; basis VARCHAR; settings VARCHAR; refused VARCHAR; base DOUBLE
+              method VARCHAR; players VARCHAR[]; background VARCHAR; background_file VARCHAR; background_sha256 VARCHAR
+              background_rows BIGINT; n_checked BIGINT; largest_miss DOUBLE; run_id VARCHAR; written_at TIMESTAMP
+              snapshot_id BIGINT"""), product="product"),
+    Table("ledger", "reason_runs", "a run that wrote reasons, and which were wanted", _A_PAGE, Kept.FOR_GOOD,
+          _columns("product VARCHAR; run_id VARCHAR; wanted VARCHAR; basis VARCHAR; settings VARCHAR"),
+          product="product"),
 )  # fmt: skip
 
 _ITS_OWN = "a change of its own, in lake/operations.sqlite"

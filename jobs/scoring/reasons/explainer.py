@@ -1,13 +1,14 @@
 """Explains a compiled model's raw predictions: a base value, and what each player adds to it.
 
-Trees are explained by exact path-dependent Shapley values, linear models by their formula against the mean of some
-rows. A calibrated model is explained below its calibration, which changes no order: the mean of its classifiers' raw
-predictions. What a row's contributions and the base come to is compared with the raw prediction.
+Trees are explained by exact Shapley values, path-dependent or against background rows, linear models by their formula
+against the mean of some rows. A calibrated model is explained below its calibration, which changes no order: the mean
+of its classifiers' raw predictions. What contributions and base come to is compared with the raw prediction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -19,12 +20,18 @@ from jobs.scoring.interface.scorer import Floats, NotUnderstood, Scorer
 from jobs.scoring.kernels.ensemble import F64
 from jobs.scoring.kernels.model_data import CalibratedModel, CompiledModel, LinearModel, TreeModel
 from jobs.scoring.reasons.players import Players
+from jobs.scoring.reasons.table_contributions import BUDGET_BYTES, TableContributions
 from jobs.scoring.reasons.tree_contributions import TreeContributions
+from jobs.scoring.steps.calibrated import CalibratedProgram
 from jobs.scoring.steps.column_values import ColumnValues
 from warehouse.errors import ScoringFailed, UsageError
 
 TOLERANCE = 1e-9
 """By how much base and contributions may miss the raw prediction, as a share of the sum of their sizes."""
+FEW_ROWS = 50
+"""So many rows are explained without any preparation, which takes as long as a few hundred of them."""
+Rows = tuple[list[pa.Array], int]
+"""Feature columns, each in one piece, and their length."""
 
 
 class Contributions(Protocol):
@@ -47,7 +54,7 @@ class LinearContributions:
         players: Players,
         output: int,
         names: Sequence[str],
-        background: tuple[list[pa.Array], int],
+        background: Rows,
     ) -> None:
         self._values = ColumnValues(model, names)
         self._coefficients = model.coefficients[output].astype(np.float64)
@@ -87,8 +94,13 @@ class Explainer:
         A compiled one.
     players
         Who the contributions go to.
+    rows
+        Rows whose types are those to come. A linear model's contributions are counted from their mean, unless there is
+        a background.
     background
-        Rows whose mean a linear model's contributions are counted from, and whose types are those to come.
+        Rows that unknown values are taken from. None: of trees, path-dependent.
+    at_rate
+        Whether many rows are to come, so that tables are worth their making.
 
     Raises
     ------
@@ -96,25 +108,38 @@ class Explainer:
         The model cannot be explained exactly, with the reason.
     """
 
-    def __init__(self, scorer: Scorer, players: Players, background: pa.Table) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        players: Players,
+        rows: pa.Table,
+        background: pa.Table | None = None,
+        at_rate: bool = False,
+    ) -> None:
         if not isinstance(scorer, CompiledScorer):
             raise UsageError(f"the model's predictions cannot be explained exactly: it is not compiled. {scorer.why}")
-        program, columns = scorer.program_for(background)
+        program, _ = scorer.program_for(rows)
         if program is None:
             raise UsageError("the model's predictions cannot be explained exactly: the estimator scores these columns.")
         self.players = players
         self._scorer = scorer
         self._output = _explained_output(program.model)
-        whole = pa.table(columns, names=list(scorer.feature_names)).combine_chunks()
-        [(pieces, n_rows)] = in_pieces(whole.to_batches()[0].columns if whole.num_rows else [], whole.num_rows)
+        kind = _Kind(players, self._output, scorer.feature_names, rows.num_rows, at_rate)
+        given = None if background is None else self._in_one_piece(background)
+        if background is not None and scorer.program_for(background)[0] is not program:
+            raise UsageError("the background has columns of other types than the rows that are explained.")
         try:
-            self._contributions = _contributions(
-                program.model, players, self._output, scorer.feature_names, (pieces, n_rows)
-            )
+            self._contributions = kind.contributions(program.model, given, self._in_one_piece(rows))
         except NotUnderstood as reason:
             raise UsageError(f"the model's predictions cannot be explained exactly: {reason}.") from reason
         self.is_below_calibration = isinstance(program.model, CalibratedModel)
-        self.method = _method(program.model)
+        self.method = _method(program.model, background)
+
+    def _in_one_piece(self, rows: pa.Table) -> Rows:
+        _, columns = self._scorer.program_for(rows)
+        whole = pa.table(columns, names=list(self._scorer.feature_names)).combine_chunks()
+        [(pieces, n_rows)] = in_pieces(whole.to_batches()[0].columns if whole.num_rows else [], whole.num_rows)
+        return pieces, n_rows
 
     @property
     def base(self) -> float:
@@ -145,27 +170,56 @@ class Explainer:
         ScoringFailed
             They do not add up to the raw prediction.
         """
+        contributions = np.ascontiguousarray(self.by_player(batch).T)
+        self._largest_miss(batch, contributions)
+        return contributions
+
+    def by_player(self, batch: Batch) -> F64:
+        """Return the contributions (n_players, n_rows) of a batch's rows, as they are: sums are not looked at."""
         program, columns = self._scorer.program_for(batch)
         if program is None:
             raise ScoringFailed("the columns are of other types than those that the model was explained for.")
-        found = [self._contributions.of(part, n_rows) for part, n_rows in in_pieces(columns, batch.num_rows)]
-        contributions = np.concatenate(found)
-        if not self.is_below_calibration:
-            raw = self._scorer.raw(batch)
-            self._require_sum(contributions, raw if raw.ndim == 1 else raw[:, self._output])
-        return contributions
+        found = [self._contributions.of(part, n_rows).T for part, n_rows in in_pieces(columns, batch.num_rows)]
+        return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
 
-    def _require_sum(self, contributions: F64, raw: Floats) -> None:
+    def check(self, tables: Sequence[pa.Table]) -> tuple[int, float]:
+        """Add up the contributions of some rows; return how many rows, and the largest miss as a share of the sizes.
+
+        Raises
+        ------
+        ScoringFailed
+            They do not add up to the raw prediction.
+        """
+        misses = [self._largest_miss(rows, self.by_player(rows).T) for rows in tables]
+        return sum(rows.num_rows for rows in tables), max(misses, default=0.0)
+
+    def _largest_miss(self, batch: Batch, contributions: F64) -> float:
+        if not len(contributions):
+            return 0.0
+        raw = self._raw_below_calibration(batch) if self.is_below_calibration else self._scorer.raw(batch)
+        return self._require_sum(contributions, raw if raw.ndim == 1 else raw[:, self._output])
+
+    def _raw_below_calibration(self, batch: Batch) -> Floats:
+        """Return (n_rows, n_outputs) the mean of the classifiers' raw predictions."""
+        program, columns = self._scorer.program_for(batch)
+        assert isinstance(program, CalibratedProgram)
+        found = []
+        for part, n_rows in in_pieces(columns, batch.num_rows):
+            found.append(np.mean([one.raw(part, n_rows) for one in program.programs], axis=0))
+        return np.concatenate(found)
+
+    def _require_sum(self, contributions: F64, raw: Floats) -> float:
         sizes = abs(self.base) + np.abs(contributions).sum(axis=1)
         # A sum in float32 is that uncertain itself.
         share = TOLERANCE if raw.dtype == np.float64 else 1e-4
         off = np.abs(self.base + contributions.sum(axis=1) - raw)
-        if (off > share * sizes).any():
-            row = int(np.argmax(off - share * sizes))
+        if not (off <= share * sizes).all():
+            row = int(np.argmax(np.where(np.isnan(off), np.inf, off - share * sizes)))
             raise ScoringFailed(
                 f"the contributions of row {row} of the batch miss its raw prediction by {off[row]:.3g}: this is a"
                 " fault of the explanation, and none is given."
             )
+        return float(np.max(np.divide(off, sizes, out=np.zeros_like(off), where=sizes > 0)))
 
 
 def _explained_output(model: CompiledModel) -> int:
@@ -178,27 +232,52 @@ def _explained_output(model: CompiledModel) -> int:
     return n_outputs - 1
 
 
-def _contributions(
-    model: CompiledModel,
-    players: Players,
-    output: int,
-    names: Sequence[str],
-    background: tuple[list[pa.Array], int],
-) -> Contributions:
-    if isinstance(model, CalibratedModel):
-        return MeanContributions(
-            [_contributions(part.model, players, output, names, background) for part in model.parts]
-        )
-    if isinstance(model, LinearModel):
-        if not background[1]:
-            raise NotUnderstood("there are no rows whose mean a linear model's contributions could be counted from")
-        return LinearContributions(model, players, output, names, background)
-    return TreeContributions(model, players, output)
+@dataclass(frozen=True)
+class _Kind:
+    """Whose contributions of which output are asked for, and for how many rows."""
+
+    players: Players
+    output: int
+    names: Sequence[str]
+    n_rows: int
+    at_rate: bool
+
+    def contributions(self, model: CompiledModel, background: Rows | None, rows: Rows) -> Contributions:
+        """Return what divides a model's predictions."""
+        if isinstance(model, CalibratedModel):
+            budget = BUDGET_BYTES // len(model.parts)
+            return MeanContributions([self._plain(part.model, background, rows, budget) for part in model.parts])
+        return self._plain(model, background, rows, BUDGET_BYTES)
+
+    def _plain(self, model: CompiledModel, background: Rows | None, rows: Rows, budget: int) -> Contributions:
+        if isinstance(model, LinearModel):
+            mean_of = background or rows
+            if not mean_of[1]:
+                raise NotUnderstood("there are no rows whose mean a linear model's contributions could be counted from")
+            return LinearContributions(model, self.players, self.output, self.names, mean_of)
+        assert isinstance(model, TreeModel)
+        if self.at_rate or background is not None:
+            return TableContributions(model, self.players, self.output, background, budget)
+        if self.n_rows > FEW_ROWS:
+            return TableContributions(model, self.players, self.output, budget_bytes=0)
+        return TreeContributions(model, self.players, self.output)
 
 
-def _method(model: CompiledModel) -> str:
+def is_linear_scorer(scorer: Scorer) -> bool:
+    """Tell whether a scorer's contributions are counted from the mean of some rows."""
+    if not isinstance(scorer, CompiledScorer):
+        return False
+    model = scorer.model
+    return isinstance(model.parts[0].model if isinstance(model, CalibratedModel) else model, LinearModel)
+
+
+def _method(model: CompiledModel, background: pa.Table | None) -> str:
     if isinstance(model, CalibratedModel):
-        return f"{_method(model.parts[0].model)}; the mean of {len(model.parts)} classifiers, below their calibration"
+        below = _method(model.parts[0].model, background)
+        return f"{below}; the mean of {len(model.parts)} classifiers, below their calibration"
     if isinstance(model, LinearModel):
-        return "coefficients times the distance from the mean of the page's rows"
+        whose = "the page's rows" if background is None else f"{background.num_rows} background rows"
+        return f"coefficients times the distance from the mean of {whose}"
+    if background is not None:
+        return f"Shapley values, against {background.num_rows} background rows"
     return f"Shapley values, path-dependent, weighted by {model.cover_unit}"

@@ -100,23 +100,23 @@ class CalibratedProgram:
 
     def __init__(self, model: CalibratedModel, programs: Sequence[Program]) -> None:
         self.model = model
-        self._programs = tuple(programs)
+        self.programs = tuple(programs)
         self.tolerance_ulp = max(program.tolerance_ulp for program in programs)
         self.kind = programs[0].kind
         self.why = f"{programs[0].why} {len(programs)} such models are calibrated, and their mean is taken."
 
     def probes(self, place: int) -> list[float | str]:
         """Return the values of a column at which some classifier changes its answer."""
-        return [value for program in self._programs for value in program.probes(place)]
+        return [value for program in self.programs for value in program.probes(place)]
 
     def raw(self, columns: Sequence[pa.Array], n_rows: int) -> Floats:
         """Return the calibrated probabilities (n_rows, n_classes); there is nothing before them."""
         mean = np.zeros((n_rows, self.model.n_classes))
         if not n_rows:
             return mean
-        for place, program in enumerate(self._programs):
+        for place, program in enumerate(self.programs):
             mean += self._through(place, program.raw(columns, n_rows))
-        mean /= len(self._programs)
+        mean /= len(self.programs)
         return mean
 
     def _through(self, place: int, raw: Floats) -> Floats:
@@ -124,7 +124,7 @@ class CalibratedProgram:
         part = self.model.parts[place]
         responses = raw
         if part.asks_probabilities:
-            responses = self._programs[place].predict(raw)
+            responses = self.programs[place].predict(raw)
             responses = responses[:, 1:] if responses.shape[1] == 2 else responses
         if part.calibrators[0].method == "temperature":
             return _not_above_one(self._at_temperature(part, responses))
@@ -152,7 +152,7 @@ class CalibratedProgram:
         throughout, then change by is the most that they can.
         """
         sizes = np.ones((n_rows, self.model.n_classes))
-        for place, program in enumerate(self._programs):
+        for place, program in enumerate(self.programs):
             raw, step = program.raw(columns, n_rows), np.spacing(program.magnitude(columns, n_rows))
             before = self._through(place, raw)
             for output in range(raw.shape[1]):
