@@ -142,14 +142,22 @@ def rollback(
     Raises
     ------
     UsageError
-        If there is nothing to go back to, the version to go back to is retired, or another promotion decides from
-        `effective_from` on.
+        If there is nothing to go back to, the version to go back to is retired or reads what the definitions do not
+        give any more, or another promotion decides from `effective_from` on.
+    RunFailed
+        If another decision was made meanwhile.
     """
     product = suite.definitions.product(product_name)
     now = suite.clock()
+    with suite.lake.reading() as connection:
+        judged = model_history(connection, product.name)
+        _, before = to_undo(product.name, judged.promotions, now)
+        columns = given_columns(connection, suite.definitions, product)
+    if columns is not None:
+        require_met(product, judged.version(before.version), columns)
     with suite.lake.commit(f"roll back the model of {product.name}") as commit:
         history = model_history(commit.connection, product.name)
-        _, before = to_undo(product.name, history.promotions, now)
+        _require_unchanged(judged, history)
         if _is_retired(decisions(commit.connection, product.name), before.version):
             raise UsageError(
                 f"{product.name} would go back to {before.version}, which is retired. Promote the version that you"
@@ -221,6 +229,6 @@ def _is_retired(made: Sequence[Decision], version: str) -> bool:
 def _require_unchanged(judged: ModelHistory, now: ModelHistory) -> None:
     if len(judged.promotions) != len(now.promotions):
         raise RunFailed(
-            f"{judged.product}: another promotion was made while the gates were judged. Nothing was promoted; look at"
-            f" `almanac live {judged.product}`, and promote again."
+            f"{judged.product}: another promotion was made meanwhile. Nothing was decided; look at"
+            f" `almanac live {judged.product}`, and decide again."
         )

@@ -16,6 +16,7 @@ from jobs.pages.states import page_states
 from jobs.progress import Silent
 from jobs.rollout.compare import compare
 from jobs.rollout.promotion import promote
+from jobs.rollout.promotion import rollback as go_back
 from jobs.suite import Suite
 from jobs.suites.doctor import doctor
 from jobs.suites.status import status
@@ -101,6 +102,11 @@ def test_once_another_version_is_live_pages_are_made_again(published: Suite) -> 
     assert states[0].stale
     with pytest.raises(UsageError, match=LACKS):
         promote(suite, PRODUCT, "v1", force=True, reason="back", effective_from=page)
+    with pytest.raises(UsageError, match=LACKS):
+        go_back(suite, PRODUCT, reason="v2 is worse")
+    # Once the definitions are what they were, it does.
+    suite = edited(suite, GROUP, "AS depot_deliveries_week", "AS depot_deliveries_7d")
+    assert go_back(suite, PRODUCT, reason="v2 is worse").decision.version == "v1"
 
 
 def test_measuring_and_comparing_refuse_what_cannot_be_scored(published: Suite) -> None:
