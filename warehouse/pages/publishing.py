@@ -101,8 +101,9 @@ def record_definitions(
     under these definitions, with their types, where they are known.
     """
     records: list[Record] = []
-    known = commit.execute("SELECT 1 FROM ledger.definitions WHERE definitions = $1 LIMIT 1", [fingerprint])
-    if known.fetchone() is None:
+    # Two products whose pages mean the same have one fingerprint, and texts of their own.
+    query = "SELECT 1 FROM ledger.definitions WHERE definitions = $1 AND product = $2 LIMIT 1"
+    if commit.execute(query, [fingerprint, product.name]).fetchone() is None:
         facts = source_facts(commit.connection, definitions.sources_behind(product))
         read = {name: found.derivation for name, found in facts.items()}
         texts, columns = definitions.texts_of(product), dict(page_columns or {})
