@@ -35,7 +35,8 @@ def ensure_views(commit: Commit, product: Product) -> None:
     """
     columns = table_columns(commit.connection, "predictions", product.name)
     span = _current_span(commit, product)
-    if not columns or span is None:
+    # Where keys were changed, and no page has the new ones yet, views stay what they were.
+    if not columns.keys() >= {*product.keys} or span is None:
         return
     wanted = {f"{product.name}_{name}": query for name, query in _queries(commit, product, columns, span)}
     for view, query in wanted.items():
@@ -54,7 +55,7 @@ def _queries(commit: Commit, product: Product, columns: Mapping[str, str], span:
         picked = ", ".join(_picked(name, product) for name in columns)
         yield "current", system_sql("publish/current", picked=picked, table=table, keys=_qualified(product), **literals)
     yield "page", page
-    if "as_of" in table_columns(commit.connection, "labels", product.name):
+    if table_columns(commit.connection, "labels", product.name).keys() >= {"as_of", *product.keys}:
         of_predictions = quote_all(columns, "predictions.")
         yield "outcomes", system_sql("publish/outcomes", columns=of_predictions, table=table, keys=keys)
 
