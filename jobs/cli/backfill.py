@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jobs.pages.make import PagesResult
     from jobs.pages.plan import CheckWay, Group, Plan, Way
     from jobs.pages.states import PageState
+    from jobs.suite import Suite
 
 #: How many stretches of pages are shown for people; --json gives all.
 _SPANS_SHOWN = 40
@@ -136,7 +137,7 @@ def _cost(n_pages: int, cost: Cost) -> str:
 
 
 def backfill(
-    product: Annotated[str, typer.Argument(help="A product.")],
+    products: Annotated[list[str], typer.Argument(help="Products; several share what they ask alike.")],
     first: Annotated[str, typer.Option("--from", metavar="A", help="The first instant, inclusive.")],
     until: Annotated[str, typer.Option("--to", metavar="B", help="The last instant, exclusive.")],
     only: Annotated[Only | None, typer.Option("--only", help="Which pages.", show_default="missing and failed")] = None,
@@ -161,40 +162,72 @@ def backfill(
 ) -> None:
     """Make a range of pages: only what is left of it, batch by batch, each in one commit.
 
-    Run it again after an interruption, or once what failed has been put right: what is published stays.
+    Run it again after an interruption, or once what failed has been put right: what is published stays. Of several
+    products, each feature group that they share is computed once.
 
     Examples:  almanac backfill flight_delay --from 2013-10-01 --to 2014-01-01   |   ... --only stale --dry-run
     """
-    from jobs.pages.backfill import BackfillOrder, prepare_backfill, run_backfill
+    from jobs.pages.backfill import BackfillOrder, prepare_backfill
 
     opened = the_suite(runs_python=False, makes_pages=not dry_run)
-    order = BackfillOrder(
-        product=product,
-        start=_instant(first, "--from"),
-        end=_instant(until, "--to"),
-        only=only.value if only else None,
-        version=None if model == "live-then" else model,
-        hindsight=hindsight,
-        features_only=features_only,
-        reverse=reverse,
-        pages_per_commit=pages_per_commit,
-        **({"workers": workers} if workers else {}),
-    )
-    prepared = prepare_backfill(opened, order)
+    orders = [
+        BackfillOrder(
+            product=product,
+            start=_instant(first, "--from"),
+            end=_instant(until, "--to"),
+            only=only.value if only else None,
+            version=None if model == "live-then" else model,
+            hindsight=hindsight,
+            features_only=features_only,
+            reverse=reverse,
+            pages_per_commit=pages_per_commit,
+            **({"workers": workers} if workers else {}),
+        )
+        for product in dict.fromkeys(products)
+    ]
+    prepared = [prepare_backfill(opened, order) for order in orders]
     if dry_run:
-        _report_prepared(prepared, as_json)
+        if as_json:
+            _print_json([_prepared_json(one) for one in prepared])
+        else:
+            for one in prepared:
+                _print_prepared(one)
         return
+    results = _make(opened, orders, prepared)
+    if as_json:
+        _print_json([_result_json(*one) for one in zip(orders, prepared, results, strict=True)])
+    codes = [_report(*one, as_json) for one in zip(orders, prepared, results, strict=True)]
+    if n_left := sum(len(result.left) for result in results):
+        _say_how_to_go_on(f"{counted(n_left, 'page is', 'pages are')} left.")
+    if max(codes):
+        raise typer.Exit(max(codes))
+
+
+def _print_json(found: list[dict[str, Any]]) -> None:
+    """Print one product's figures, or a list of several products'."""
+    console.print_json(found[0] if len(found) == 1 else found)
+
+
+def _make(opened: Suite, orders: Sequence[BackfillOrder], prepared: Sequence[BackfillPlan]) -> list[PagesResult]:
+    """Make the pages of each product in turn, until asked to stop."""
+    from jobs.pages.backfill import run_backfill
+    from jobs.pages.batches import sharing_rows
+
+    names = [order.product for order in orders]
     with Interrupts("the batch in hand", _say_it_was_dropped) as interrupts:
         try:
-            result = run_backfill(
-                opened, order, prepared, console.listener(prepared.cost.seconds), interrupts.asked_to_stop
-            )
+            with sharing_rows(opened, names) as shared:
+                return [
+                    run_backfill(
+                        opened, order, one, console.listener(one.cost.seconds), interrupts.asked_to_stop, shared
+                    )
+                    for order, one in zip(orders, prepared, strict=True)
+                ]
         except (KeyboardInterrupt, Dropped, RuntimeError) as error:
             if not interrupts.asked_to_stop():
                 raise
             _say_it_was_dropped()
             raise typer.Exit(130) from error
-    _report(order, prepared, result, as_json)
 
 
 def _say_it_was_dropped() -> None:
@@ -205,20 +238,20 @@ def _instant(text: str | None, option: str) -> datetime | None:
     return parse_instant(text, option) if text else None
 
 
-def _report_prepared(prepared: BackfillPlan, as_json: bool) -> None:
-    if as_json:
-        shown = {
-            "product": prepared.product.name,
-            "pages": prepared.pages,
-            "groups": [asdict(group) for group in prepared.groups],
-            "rolled_back": prepared.n_rolled_back,
-            "left_rolled_back": prepared.n_left_rolled_back,
-            "models": prepared.models,
-            "pages_per_commit": prepared.pages_per_commit,
-            "cost": asdict(prepared.cost),
-        }
-        console.print_json(shown)
-        return
+def _prepared_json(prepared: BackfillPlan) -> dict[str, Any]:
+    return {
+        "product": prepared.product.name,
+        "pages": prepared.pages,
+        "groups": [asdict(group) for group in prepared.groups],
+        "rolled_back": prepared.n_rolled_back,
+        "left_rolled_back": prepared.n_left_rolled_back,
+        "models": prepared.models,
+        "pages_per_commit": prepared.pages_per_commit,
+        "cost": asdict(prepared.cost),
+    }
+
+
+def _print_prepared(prepared: BackfillPlan) -> None:
     name = prepared.product.name
     _print_groups(
         prepared.groups, f"{name}: of {counted(prepared.n_pages, 'page')} it would make {len(prepared.pages):,}"
@@ -227,9 +260,9 @@ def _report_prepared(prepared: BackfillPlan, as_json: bool) -> None:
     typer.echo(f"That is {_cost(len(prepared.pages), prepared.cost)}. Nothing was changed.")
 
 
-def _report(order: BackfillOrder, prepared: BackfillPlan, result: PagesResult, as_json: bool) -> None:
+def _figures(order: BackfillOrder, prepared: BackfillPlan, result: PagesResult) -> dict[str, Any]:
     made = [record for record in result.published if record.kind == order.kind]
-    figures: dict[str, Any] = {
+    return {
         "product": order.product,
         "pages_in_range": prepared.n_pages,
         "wanted": len(prepared.pages),
@@ -241,24 +274,30 @@ def _report(order: BackfillOrder, prepared: BackfillPlan, result: PagesResult, a
         "failed": len(result.failed),
         "left": len(result.left),
     }
-    if as_json:
-        lists = {"rejected_pages": sorted(result.rejected), "failed_pages": result.failed, "run_ids": result.run_ids}
-        errors = {page.isoformat(): error for page, error in sorted(result.failed.items())}
-        console.print_json({**figures, **lists, "failed_pages": errors})
-    else:
-        console.print_table([figures], "Backfilled")
+
+
+def _result_json(order: BackfillOrder, prepared: BackfillPlan, result: PagesResult) -> dict[str, Any]:
+    lists = {"rejected_pages": sorted(result.rejected), "failed_pages": result.failed, "run_ids": result.run_ids}
+    errors = {page.isoformat(): error for page, error in sorted(result.failed.items())}
+    return {**_figures(order, prepared, result), **lists, "failed_pages": errors}
+
+
+def _report(order: BackfillOrder, prepared: BackfillPlan, result: PagesResult, as_json: bool) -> int:
+    """Say what became of one product's pages; give the exit code that this comes to."""
+    if not as_json:
+        console.print_table([_figures(order, prepared, result)], "Backfilled")
     for check in result.audit.complaints()[:_SPANS_SHOWN]:
         typer.echo(f"{check.severity}: {check.as_of} {check.name}: {check.message}", err=True)
     if result.left:
-        _say_how_to_go_on(f"{counted(len(result.left), 'page is', 'pages are')} left.")
-        raise typer.Exit(130)
+        return 130
     if result.rejected or result.failed:
         kept_back = counted(len(result.rejected), "page was", "pages were")
         say = f"almanac: {kept_back} kept back by a check, {len(result.failed)} failed;"
         typer.echo(
             f"{say} what was published for them before is still there. See: almanac plan {order.product}", err=True
         )
-        raise typer.Exit(1)
+        return 1
+    return 0
 
 
 def _say_how_to_go_on(what: str) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from jobs.cli.options import AsOfOption, DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
 from jobs.cli.output import console
+from warehouse.errors import AlmanacError
 from warehouse.wording import counted
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def run(
-    product: Annotated[str, typer.Argument(help="A product.")],
+    products: Annotated[list[str], typer.Argument(help="Products; several share what they ask alike.")],
     as_of: AsOfOption = None,
     hindsight: Annotated[
         bool, typer.Option("--hindsight", help="Let a version write a page before its label cut-off; marked.")
@@ -33,32 +34,53 @@ def run(
 ) -> None:
     """Make one page: features, scores, checks, one commit. Default: the newest page that is due.
 
-    Making a page again replaces it with the same rows.
+    Making a page again replaces it with the same rows. Of several products, each feature group that they share is
+    computed once; if one fails, the others' pages are made all the same.
 
     Examples:  almanac run flight_delay   |   almanac run flight_delay --as-of 2013-10-05T18:00-04:00
     """
+    from jobs.pages.batches import sharing_rows
     from jobs.pages.predict import run_page
 
     instant = parse_instant(as_of, "--as-of") if as_of else None
     opened = the_suite(runs_python=False, makes_pages=True)
-    result = run_page(opened, product, instant, hindsight=hindsight, progress=console.listener())
-    report_pages(result, as_json)
+    names = list(dict.fromkeys(products))
+    results: dict[str, PagesResult] = {}
+    failures: list[AlmanacError] = []
+    with sharing_rows(opened, names) as shared:
+        for name in names:
+            try:
+                found = run_page(opened, name, instant, hindsight=hindsight, progress=console.listener(), shared=shared)
+                results[name] = found
+            except AlmanacError as error:  # the other products' pages are made all the same
+                if len(names) == 1:
+                    raise
+                failures.append(error)
+    if as_json:
+        shown = [_json_of_pages(result) for result in results.values()]
+        console.print_json(shown[0] if len(names) == 1 else shown)
+    several = len(names) > 1
+    rejected = [report_pages(one, as_json, f" of {name}" if several else "") for name, one in results.items()]
+    for failure in failures:
+        typer.echo(f"almanac: {failure}", err=True)
+    if failures or any(rejected):
+        raise typer.Exit(max([1, *(failure.exit_code for failure in failures)]))
 
 
-def report_pages(result: PagesResult, as_json: bool) -> None:
-    """Print what became of some pages; exit 1 if a check kept any back."""
+def _json_of_pages(result: PagesResult) -> dict[str, Any]:
+    return {
+        "published": [vars(record) for record in result.published if record.kind == "predictions"],
+        "rejected": sorted(result.rejected),
+        "complaints": [vars(check) for check in result.audit.complaints()],
+        "run_ids": result.run_ids,
+    }
+
+
+def report_pages(result: PagesResult, as_json: bool, of: str = "") -> bool:
+    """Print what became of some pages (`of` says of which product); give whether a check kept any back."""
     predictions = [record for record in result.published if record.kind == "predictions"]
     complaints = result.audit.complaints()
-    if as_json:
-        console.print_json(
-            {
-                "published": [vars(record) for record in predictions],
-                "rejected": sorted(result.rejected),
-                "complaints": [vars(check) for check in complaints],
-                "run_ids": result.run_ids,
-            }
-        )
-    else:
+    if not as_json:
         rows: list[dict[str, Any]] = [
             {
                 "page (UTC)": record.as_of,
@@ -70,7 +92,7 @@ def report_pages(result: PagesResult, as_json: bool) -> None:
             }
             for record in predictions
         ]
-        console.print_table(rows, "Published")
+        console.print_table(rows, f"Published{of}")
         for check in complaints:
             typer.echo(f"{check.severity}: {check.as_of} {check.name}: {check.message}", err=True)
     if result.rejected:
@@ -80,7 +102,7 @@ def report_pages(result: PagesResult, as_json: bool) -> None:
             f" almanac query \"FROM ledger.wrong_rows WHERE run_id = '{result.run_ids[-1]}'\"",
             err=True,
         )
-        raise typer.Exit(1)
+    return bool(result.rejected)
 
 
 def evaluate(

@@ -19,6 +19,7 @@ from jobs.pages.predict import refuse_before_all_data, writers
 from jobs.pages.states import Kind, grid_pages, page_states
 from jobs.progress import Progress, Silent
 from jobs.suite import Suite
+from warehouse.batching.shared_rows import SharedRows
 from warehouse.definitions import Product
 from warehouse.ledger.derivations import facts_needed
 from warehouse.ledger.records import ModelRecord
@@ -185,8 +186,9 @@ def run_backfill(
     prepared: BackfillPlan,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
+    shared: SharedRows | None = None,
 ) -> PagesResult:
-    """Make the pages of a prepared order; see `backfill`."""
+    """Make the pages of a prepared order; see `backfill`. `shared` are rows that the products of a run share."""
     progress = progress or Silent()
     progress.start("features" if order.features_only else "backfill", len(prepared.pages))
     if prepared.n_rolled_back:
@@ -205,6 +207,7 @@ def run_backfill(
         pages_per_commit=order.pages_per_commit,
         keep_going=True,
         stop=stop,
+        shared=shared,
     )
     result = make_in_batches(suite, wanted, progress) if prepared.pages else PagesResult()
     if result.published and not order.features_only:

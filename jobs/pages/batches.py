@@ -7,9 +7,11 @@ was killed, it is made here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +23,7 @@ from jobs.pages.make import PageOrder, PagesResult, make_pages
 from jobs.pages.staleness import Staleness
 from jobs.progress import Progress
 from jobs.suite import Suite
+from warehouse.batching.shared_rows import SharedRows
 from warehouse.definitions import Product
 from warehouse.errors import RunFailed
 from warehouse.ledger import records as ledger
@@ -48,6 +51,8 @@ class PagesWanted:
         After a batch that failed, go on with the next one; otherwise the error is raised at once.
     stop
         Asked before each batch; once true, what is left is left.
+    shared
+        Rows that the products of a run share; None where pages of one product are made.
     """
 
     product: Product
@@ -57,6 +62,7 @@ class PagesWanted:
     pages_per_commit: int | None = None
     keep_going: bool = False
     stop: Callable[[], bool] = lambda: False
+    shared: SharedRows | None = None
 
     @property
     def kind(self) -> str:
@@ -66,6 +72,17 @@ class PagesWanted:
     def version_of(self, page: datetime) -> str | None:
         """Give the version that writes a page."""
         return self.models[page].version if self.models is not None else None
+
+
+@contextlib.contextmanager
+def sharing_rows(suite: Suite, products: Sequence[str]) -> Iterator[SharedRows | None]:
+    """Let products of one run share what they ask alike, for as long as it takes; one product has nothing to share."""
+    if len(products) < 2:
+        yield None
+        return
+    named = [suite.definitions.product(name) for name in products]
+    with suite.staging(f"shared-{uuid.uuid4().hex[:12]}") as directory:
+        yield SharedRows(directory, suite.definitions, named)
 
 
 def make_in_batches(suite: Suite, wanted: PagesWanted, progress: Progress) -> PagesResult:
@@ -162,7 +179,7 @@ class _Worklist:
     def _make(self, pages: Sequence[datetime]) -> list[datetime]:
         """Make pages; give those that did not fit into one batch."""
         model = self.wanted.models[pages[0]] if self.wanted.models is not None else None
-        order = PageOrder(self.product, pages, model, self.wanted.workers, self.size)
+        order = PageOrder(self.product, pages, model, self.wanted.workers, self.size, shared=self.wanted.shared)
         try:
             made = make_pages(self.suite, order, self.progress)
         except RunFailed as error:

@@ -3,7 +3,7 @@
 Outside any transaction the pages of a batch are computed in the sandbox, scored in one stream, staged and
 audited; then they are published together. A page that fails an error-check, or on which a query or the model fails,
 is taken out of its batch, and what was published for it before stays. Feature pages made from equal definitions and
-facts are used again.
+facts are used again, those of another product too, where they hold this one's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -28,12 +28,14 @@ from jobs.progress import Progress
 from jobs.suite import Suite
 from warehouse.batching.batch import Batch, FeaturePages
 from warehouse.batching.engines import DuckDBHere, Engine, Wanted, compute
+from warehouse.batching.shared_rows import SharedRows
 from warehouse.definitions import Product
 from warehouse.errors import RunFailed, ScoringFailed
 from warehouse.lake.warm_up import open_ahead
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord, PageRecord, RunRecord
 from warehouse.pages.audits import Audit, audit_pages
+from warehouse.pages.lent_pages import pages_lent, stage_lent
 from warehouse.pages.lost_files import give_up, lost_files_of
 from warehouse.pages.publishing import StagedRows, publish, record_definitions
 from warehouse.sandbox import Sandbox, timestamp_literal
@@ -49,7 +51,7 @@ class PageOrder:
     """What is wanted: these pages of a product, scored by a version (None: features only).
 
     With a `size` that is not known yet it is looked for first, and only so many of the pages are made as fit. The
-    `engine` computes the features; scores, checks and the commit are made here.
+    `engine` computes the features; scores, checks and the commit are made here. `shared` is of a run of products.
     """
 
     product: Product
@@ -58,6 +60,7 @@ class PageOrder:
     workers: int = os.cpu_count() or 1
     size: BatchSize | None = None
     engine: Engine = field(default_factory=DuckDBHere)
+    shared: SharedRows | None = None
 
 
 @dataclass
@@ -107,7 +110,7 @@ def make_pages(suite: Suite, order: PageOrder, progress: Progress) -> PagesResul
         with (
             suite.staging(meter.run_id) as directory,
             Sandbox(suite.lake, spill=directory / "spill") as sandbox,
-            Batch(sandbox, suite.definitions, order.product) as batch,
+            Batch(sandbox, suite.definitions, order.product, order.shared) as batch,
         ):
             fitting = _fitting(order, batch)
             made = _BatchOfPages(suite, fitting, batch, directory, meter, progress).make()
@@ -127,7 +130,7 @@ def _fitting(order: PageOrder, batch: Batch) -> PageOrder:
     if order.size is None or order.size.is_known or len(order.pages) <= order.size.pages():
         return order
     # There is no page yet whose features could be read instead.
-    batch.begin(len(order.pages))
+    batch.begin(len(order.pages), order.pages)
     order.size.look_ahead(batch, order.pages)
     return replace(order, pages=order.pages[: order.size.pages()])
 
@@ -168,10 +171,7 @@ class _BatchOfPages:
         self.suite, self.order, self.product = suite, order, order.product
         self.batch, self.sandbox = batch, batch.sandbox
         self.directory, self.meter, self.progress = directory, meter, progress
-        facts = self.sandbox.facts_of(suite.definitions.sources)
-        self.staleness = Staleness(
-            suite.definitions, order.product, facts, self.sandbox.cursor(), self.sandbox.relation
-        )
+        self.staleness = self._staleness_of(order.product)
         self.definitions = self.staleness.fingerprint
         self.staged: list[StagedRows] = []
         self.bytes_staged = 0
@@ -184,8 +184,20 @@ class _BatchOfPages:
         with contextlib.closing(self.sandbox.cursor()) as connection:
             connection.execute(f"USE {self.sandbox.catalogue}")
             self.feature_pages = ledger.published_pages(connection, self.product.name, "features", order.pages)
+            lacking = [page for page in order.pages if not self._is_fresh(page)]
+            self.lent = pages_lent(connection, suite.definitions, self.product, lacking, self._judge_of)
             self.recorded_columns = recorded_columns(connection, self.definitions, self.sandbox.lake_name)
             self.sizes = ledger.published_sizes(connection, self.product.name, "predictions", max(order.pages))
+
+    def _staleness_of(self, product: Product) -> Staleness:
+        facts = self.sandbox.facts_of(self.suite.definitions.sources)
+        return Staleness(self.suite.definitions, product, facts, self.sandbox.cursor(), self.sandbox.relation)
+
+    def _judge_of(self, product: Product) -> Callable[[PageRecord], bool]:
+        staleness = self._staleness_of(product)
+        with self.suite.lake.reading() as reading:
+            is_whole = not lost_files_of(reading, product.name)
+        return lambda record: is_whole and staleness.why(record) is None
 
     def make(self) -> PagesResult:
         """Compute, score, audit and publish."""
@@ -205,25 +217,24 @@ class _BatchOfPages:
     def _features(self) -> tuple[FeaturePages, str]:
         """Compute what has to be; give all pages' sizes, and SQL of a relation that holds their rows."""
         reused = [page for page in self.order.pages if self._is_fresh(page)]
-        fresh = [page for page in self.order.pages if page not in set(reused)]
+        fresh = [page for page in self.order.pages if page not in {*reused, *self.lent}]
         if fresh:
-            self.batch.begin(len(fresh))
+            self.batch.begin(len(fresh), fresh)
         if self.order.model is not None:
             require_met(self.product, self.order.model, self._columns())
-        self.progress.advance(len(reused))
+        self.progress.advance(len(reused) + len(self.lent))
         n_rows = {page: self.feature_pages[page].n_rows for page in reused}
-        relations = []
+        relations: list[str] = []
+        if self.lent:
+            taken = stage_lent(self.batch.cursor, self.sandbox.catalogue, self.lent, self._columns(), self.directory)
+            relations.append(self._stage_features(taken, n_rows))
         if fresh:
-            file = self.directory / "features.parquet"
-            wanted = Wanted(fresh, file, self.order.workers, self.progress.advance, needs_lake=bool(reused))
+            file, told = self.directory / "features.parquet", self.progress.advance
+            wanted = Wanted(fresh, file, self.order.workers, told, needs_lake=bool(reused))
             computed = compute(self.order.engine, self.batch, wanted)
-            made = computed.pages
-            n_rows |= made.n_rows
             self.failed |= computed.failed
             self._warn_of(computed.warnings)
-            relations.append(f"(FROM read_parquet({literal(exact_path(file))}))")
-            records = [self._record("features", page, made.n_rows[page]) for page in made.n_rows]
-            self._stage(StagedRows("features", file, made.columns, records))
+            relations.append(self._stage_features(computed.pages, n_rows))
         if reused:
             listed = ", ".join(timestamp_literal(page) for page in reused)
             relations.append(
@@ -231,6 +242,14 @@ class _BatchOfPages:
             )
         relation = relations[0] if len(relations) == 1 else f"({' UNION ALL BY NAME '.join(relations)})"
         return FeaturePages(self.directory / "features.parquet", n_rows, {}), relation
+
+    def _stage_features(self, made: FeaturePages, n_rows: dict[datetime, int]) -> str:
+        """Stage the feature pages of a file, and note their sizes; give SQL of their rows."""
+        n_rows |= made.n_rows
+        notes = {page: f"as on the page of {record.product}" for page, record in self.lent.items()}
+        records = [replace(self._record("features", page, n), note=notes.get(page)) for page, n in made.n_rows.items()]
+        self._stage(StagedRows("features", made.file, made.columns, records))
+        return f"(FROM read_parquet({literal(exact_path(made.file))}))"
 
     def _columns(self) -> dict[str, str]:
         """Give the columns that feature pages have by the definitions as they are, with their types."""
@@ -305,8 +324,7 @@ class _BatchOfPages:
         self.failed |= refused
         for page in refused:
             del features.n_rows[page]
-        listed = ", ".join(timestamp_literal(page) for page in features.n_rows)
-        return f"(FROM {relation} WHERE as_of IN ({listed}))"
+        return f"(FROM {relation} WHERE as_of IN ({', '.join(timestamp_literal(page) for page in features.n_rows)}))"
 
     def _record(self, kind: str, page: datetime, n_rows: int, model: ModelRecord | None = None) -> PageRecord:
         return PageRecord(

@@ -14,6 +14,7 @@ from jobs.pages.outcomes import settle_labels
 from jobs.pages.staleness import versions_in_effect
 from jobs.progress import Progress, Silent
 from jobs.suite import Suite
+from warehouse.batching.shared_rows import SharedRows
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.ledger import records as ledger
@@ -59,6 +60,7 @@ def run_page(
     version: str | None = None,
     hindsight: bool = False,
     progress: Progress | None = None,
+    shared: SharedRows | None = None,
 ) -> PagesResult:
     """Make one page: a daily run. See `predict_pages`.
 
@@ -71,7 +73,7 @@ def run_page(
         told = f"the page {page} of {product.name} was {standing[0].said}. It is left so; to make it again, name it"
         (progress or Silent()).warn(f"{told} with --as-of.")
         return PagesResult()
-    return predict_pages(suite, product, [page], version=version, hindsight=hindsight, progress=progress)
+    return predict_pages(suite, product, [page], version=version, hindsight=hindsight, progress=progress, shared=shared)
 
 
 def predict_pages(
@@ -83,8 +85,11 @@ def predict_pages(
     hindsight: bool = False,
     progress: Progress | None = None,
     pages_per_commit: int | None = None,
+    shared: SharedRows | None = None,
 ) -> PagesResult:
     """Make and publish pages, each by the version in effect at its as_of, or by the one named.
+
+    `shared` are rows that the products of a run share.
 
     Raises
     ------
@@ -99,9 +104,8 @@ def predict_pages(
     progress.start("predict", len(pages))
     for rollback in rolled_back_pages(suite, product, pages):
         progress.warn(f"the page {rollback.as_of} was {rollback.said}. It is made again, which undoes that.")
-    result = make_in_batches(
-        suite, PagesWanted(product, sorted(pages), models, pages_per_commit=pages_per_commit), progress
-    )
+    wanted = PagesWanted(product, sorted(pages), models, pages_per_commit=pages_per_commit, shared=shared)
+    result = make_in_batches(suite, wanted, progress)
     settle_labels(suite, product)
     progress.finish()
     return result

@@ -20,7 +20,7 @@ from jobs.models.libraries import LIBRARIES
 from jobs.models.versions import model_history
 from jobs.suite import Clock, Suite, almanac_version
 from jobs.suites.lost_files import lost_files
-from warehouse.batching.many_pages import ENTITIES
+from warehouse.batching.shared_rows import ENTITIES
 from warehouse.definitions import Definitions, load_definitions
 from warehouse.errors import AlmanacError, DefinitionError
 from warehouse.facts.files_aside import files_aside

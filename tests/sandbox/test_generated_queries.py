@@ -18,7 +18,7 @@ from tests.sandbox.generated_world import DELIVERED, PAGES, PRODUCT, World, writ
 from tests.sandbox.query_generator import queries
 from warehouse.batching import many_pages
 from warehouse.batching.batch import Batch
-from warehouse.batching.many_pages import PAGE_COLUMN
+from warehouse.batching.shared_rows import PAGE_COLUMN
 from warehouse.errors import QueryRefused
 from warehouse.queries.checked_query import check_query
 from warehouse.sandbox import Sandbox

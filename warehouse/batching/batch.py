@@ -17,8 +17,9 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.batching.many_pages import ENTITIES, PAGE_COLUMN, ManyPages
+from warehouse.batching.many_pages import ManyPages
 from warehouse.batching.page_columns import PageColumn, joined_on, page_columns
+from warehouse.batching.shared_rows import ENTITIES, PAGE_COLUMN, SharedRows
 from warehouse.definitions import Definitions, FeatureUse, Product
 from warehouse.definitions.durations import duration_text
 from warehouse.errors import RunFailed
@@ -43,8 +44,10 @@ class FeaturePages:
 class Batch:
     """The tables of one batch, in a schema of its own inside a sandbox's memory."""
 
-    def __init__(self, sandbox: Sandbox, definitions: Definitions, product: Product) -> None:
-        self.sandbox, self.definitions, self.product = sandbox, definitions, product
+    def __init__(
+        self, sandbox: Sandbox, definitions: Definitions, product: Product, shared: SharedRows | None = None
+    ) -> None:
+        self.sandbox, self.definitions, self.product, self.shared = sandbox, definitions, product, shared
         self.schema = f"batch_{next(_numbers)}"
         self.cursor = sandbox.cursor()
         sandbox.query_timeout = product.header.query_timeout
@@ -77,13 +80,16 @@ class Batch:
         """Give the full name of one of the batch's tables."""
         return f"memory.{self.schema}.{quote(name)}"
 
-    def begin(self, n_pages: int) -> None:
+    def begin(self, n_pages: int, pages: Sequence[datetime] = ()) -> None:
         """Begin in the background with what many pages take and no page is needed for, unless that was done.
 
-        The sandbox can be asked other things meanwhile.
+        The sandbox can be asked other things meanwhile. What another product of the run has worked out for all of these
+        pages takes nothing.
         """
-        if self._held is None and n_pages >= HOLD_FROM_PAGES:
-            self._held = self._background.submit(self.sandbox.hold, self._sources)
+        if self._held is not None or n_pages < HOLD_FROM_PAGES:
+            return
+        if queries := self._many_pages.not_shared(pages):
+            self._held = self._background.submit(self.sandbox.hold, self.definitions.sources_read(queries))
             self._many_pages.begin(n_pages, self._background)
 
     def compute(
@@ -115,7 +121,7 @@ class Batch:
         DefinitionError
             If a query does not bind, or two of its columns have the same name.
         """
-        self.begin(len(pages))
+        self.begin(len(pages), pages)
         if self._held is not None:
             self._held.result()
             if not needs_lake:
@@ -123,11 +129,13 @@ class Batch:
                 checked = self.definitions.sources_read(check.query for check in self.product.checks)
                 self.sandbox.detach_lake([*self._sources, *checked])
         self._prepare(pages[0])
+        self._many_pages.take_shared(pages)
         if len(pages) >= TOGETHER_FROM_PAGES:
             self._many_pages.fill(pages, workers)
         with ThreadPoolExecutor(max_workers=max(1, min(workers, len(pages)))) as pool:
             for _ in pool.map(self._fill, pages):
                 done(1)
+        self._keep_shared([page for page in pages if page not in self.failed])
         self._take_out(self.failed)
         counts = self._counts()
         n_joined = self._stage(file, [page for page in pages if page not in self.failed])
@@ -202,6 +210,17 @@ class Batch:
                 if name in self.read_by_others:
                     page.show_rows_of(name, self.table(name))
         self._is_prepared = True
+
+    def _keep_shared(self, pages: Sequence[datetime]) -> None:
+        """Leave what was worked out to those products of the run that come later and ask the same."""
+        if self.shared is None or not pages:
+            return
+        made = self._many_pages
+        for name, query in self.queries():
+            key = self.product.keys if name == ENTITIES else self.definitions.groups[name].key
+            if name not in made.taken and self.shared.is_asked_after(self.product, query, key):
+                wanted = made.made_for.get(name) if name in made.done else None
+                self.shared.keep(self.sandbox, query, key, self.table(name), pages, wanted)
 
     def _counts(self) -> dict[datetime, int]:
         """Count the entities of each page that has any."""

@@ -1,8 +1,9 @@
 """Pages made together: the ways that fill a batch's tables for many pages at once, each held to the plain way.
 
-In turn: the entities, lifted; the feature groups that one pass over time can make, for those entities; all other
-queries that can be lifted. After each, one page is made the plain way too. A query whose rows differ, or that
-fails, is left to the plain way, and so is what reads it.
+In turn: what another product of the same run has worked out; the entities, lifted; the feature groups that one pass
+over time can make, for those entities; all other queries that can be lifted. After each, some pages are made the plain
+way too; rows of another product were compared when they were made. A query whose rows differ, or that fails, is left to
+the plain way, and so is what reads it.
 """
 
 from __future__ import annotations
@@ -19,16 +20,13 @@ from warehouse.batching.compared_pages import compared_pages
 from warehouse.batching.comparison import differing_rows
 from warehouse.batching.lifted_pass import LiftedPass
 from warehouse.batching.range_pass import RangePass
+from warehouse.batching.shared_rows import ENTITIES, PAGE_COLUMN, KeptRows, SharedRows, missing_keys
 from warehouse.batching.trials import Left, Trials
 from warehouse.definitions import Definitions, FeatureGroup, Product
 from warehouse.queries.checked_query import CheckedQuery
 from warehouse.sandbox import Sandbox, SandboxPage, timestamp_literal
 from warehouse.system_sql import quote, system_sql
 
-#: How the entities' table is called beside those of the feature groups; no group can bear this name.
-ENTITIES = "almanac: entities"
-#: The page of a row of a batch's tables.
-PAGE_COLUMN = "almanac: as_of"
 #: From how many pages on the range way is the cheaper of the two: its one query is long, and takes a while to plan.
 RANGE_FROM_PAGES = 32
 
@@ -44,6 +42,8 @@ class PageTables(Protocol):
     groups: list[FeatureGroup]
     #: The queries whose rows another query reads.
     read_by_others: set[str]
+    #: What the run's products share; None where it makes pages of one product.
+    shared: SharedRows | None
 
     @property
     def features_choose_entities(self) -> bool:
@@ -72,6 +72,44 @@ class ManyPages(Trials):
         self._compared: list[datetime] = []
         self._columns: dict[str, list[str]] = {}
         self._ranges: Future[RangePass] | None = None
+        #: By group, SQL of the pages and keys that its rows were made for; of others, all were.
+        self.made_for: dict[str, str] = {}
+        #: The queries whose rows are all another product's.
+        self.taken: set[str] = set()
+        self._kept: dict[str, KeptRows] = {}
+
+    def not_shared(self, pages: Sequence[datetime]) -> list[CheckedQuery]:
+        """Give the queries that no other product of the run has worked out for all of these pages."""
+        batch = self.batch
+        return [
+            query
+            for name, query in batch.queries()
+            if not pages
+            or batch.shared is None
+            or batch.shared.find(batch.sandbox, query, self._key(name), pages) is None
+        ]
+
+    def take_shared(self, pages: Sequence[datetime]) -> None:
+        """Fill the tables of queries that another product of the run has worked out for all of these pages."""
+        batch = self.batch
+        if batch.shared is None:
+            return
+        for name, query in batch.queries():
+            kept = batch.shared.find(batch.sandbox, query, self._key(name), pages)
+            if kept is not None and kept.wanted is None:
+                batch.shared.take(batch.cursor, kept, batch.table(name), pages)
+                self._have_taken(name)
+            elif kept is not None:
+                self._kept[name] = kept
+
+    def _have_taken(self, name: str) -> None:
+        self._tried.add(name)
+        self.done.add(name)
+        self.taken.add(name)
+
+    def _key(self, name: str) -> Sequence[str]:
+        batch = self.batch
+        return batch.product.keys if name == ENTITIES else batch.definitions.groups[name].key
 
     def begin(self, n_pages: int, background: Executor) -> None:
         """Begin to recognise what one pass over time can make; that takes no time of DuckDB's."""
@@ -85,16 +123,54 @@ class ManyPages(Trials):
         """Fill what can be filled."""
         batch = self.batch
         # So many pages were wanted; it may be that only few fit.
-        if self._ranges is not None and len(pages) >= RANGE_FROM_PAGES:
-            if not batch.features_choose_entities:
-                self._lift([(ENTITIES, batch.product.entities)], pages, workers)
-            self._pass_over_time(self._ranges.result(), pages, workers)
+        ranges = self._ranges.result() if self._ranges is not None and len(pages) >= RANGE_FROM_PAGES else None
+        by_keys = ranges is not None or bool(self._kept)
+        if by_keys and not batch.features_choose_entities and ENTITIES not in self._tried:
+            self._lift([(ENTITIES, batch.product.entities)], pages, workers)
+        remaining = self._take_looked_up(pages)
+        if ranges is not None:
+            ranges.leave_out(self.done)
+            self._pass_over_time(ranges, pages, workers, remaining)
         self._lift([query for query in batch.queries() if query[0] not in self._tried], pages, workers)
 
-    def _pass_over_time(self, ranges: RangePass, pages: Sequence[datetime], workers: int) -> None:
+    def _take_looked_up(self, pages: Sequence[datetime]) -> dict[str, str]:
+        """Take the rows of groups whose every key another product has looked up; of others, give the keys that remain.
+
+        Theirs are taken too once the rest is made.
+        """
+        remaining = {}
+        for name, kept in self._kept.items():
+            if not self._may_choose(name, self._key(name)):
+                continue
+            missing = missing_keys(kept, self._wanted(name), self._key(name))
+            if self.batch.cursor.execute(f"SELECT count(*) FROM {missing} AS missing").fetchone() == (0,):
+                self._take(name, pages)
+                self._have_taken(name)
+            else:
+                remaining[name] = missing
+        return remaining
+
+    def _take(self, name: str, pages: Sequence[datetime]) -> None:
+        assert self.batch.shared is not None
+        wanted = self._wanted(name)
+        looked_up = (wanted, self._key(name))
+        self.batch.shared.take(self.batch.cursor, self._kept[name], self.batch.table(name), pages, looked_up)
+        self.made_for[name] = wanted
+
+    def _pass_over_time(
+        self, ranges: RangePass, pages: Sequence[datetime], workers: int, remaining: Mapping[str, str]
+    ) -> None:
         approximate = {name: ranges.approximate(name) for name in ranges.forms}
         wanted = {name: self._wanted(name) for name, form in ranges.forms.items() if self._may_choose(name, form.keys)}
-        self._try("range", approximate, pages, lambda: ranges.fill(pages, wanted, workers), workers, wanted)
+        self.made_for |= wanted
+
+        def fill() -> Left:
+            left = ranges.fill(pages, {name: remaining.get(name, keys) for name, keys in wanted.items()}, workers)
+            for name in remaining.keys() & wanted.keys():
+                self._take(name, pages)
+            return left
+
+        self._try("range", approximate, pages, fill, workers, wanted)
 
     def _lift(self, queries: Sequence[tuple[str, CheckedQuery]], pages: Sequence[datetime], workers: int) -> None:
         batch = self.batch
@@ -109,7 +185,9 @@ class ManyPages(Trials):
 
     def _may_choose(self, name: str, keys: Sequence[str]) -> bool:
         """Tell whether a group may be made for the keys of the entities alone."""
-        is_read_by_the_join_alone = name not in self.batch.read_by_others and ENTITIES in self.done
+        # Of pages whose entities are left to the plain way nobody knows yet which keys they look up.
+        entities_known = ENTITIES in self.done and not any(left == ENTITIES for left, _ in self.left)
+        is_read_by_the_join_alone = name not in self.batch.read_by_others and entities_known
         return is_read_by_the_join_alone and set(keys) == set(self.batch.definitions.groups[name].key)
 
     def _wanted(self, name: str) -> str:
@@ -210,7 +288,7 @@ class ManyPages(Trials):
         page.run_wrapped("pages/made", query, plain, page.instant)
         columns = self._columns[name]
         at = timestamp_literal(page.instant)
-        key = batch.product.keys if name == ENTITIES else batch.definitions.groups[name].key
+        key = self._key(name)
         if wanted is not None:
             same_key = " AND ".join(f"plain.{quote(column)} = wanted.{quote(column)}" for column in key)
             plain = system_sql("pages/wanted_rows", plain=plain, wanted=wanted, same_key=same_key, as_of=at)

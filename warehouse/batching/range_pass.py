@@ -8,7 +8,7 @@ made the plain way.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -86,6 +86,10 @@ class RangePass:
         self.forms = {name: form for name, form in found.items() if isinstance(form, RangeForm)}
         self._sandbox, self._definitions, self._cursor = sandbox, definitions, cursor
         self._schema = f"memory.{schema}"
+
+    def leave_out(self, made: Collection[str]) -> None:
+        """Leave out groups whose rows are there already."""
+        self.forms = {name: form for name, form in self.forms.items() if name not in made}
 
     def fill(self, pages: Sequence[datetime], wanted: Mapping[str, str], workers: int) -> dict[str, list[datetime]]:
         """Fill the batch's tables of the recognised groups for all pages; it leaves none to the plain way.

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import filelock
 
 from warehouse.batching.batch import Batch
-from warehouse.batching.many_pages import PAGE_COLUMN
 from warehouse.batching.page_columns import PageColumn
+from warehouse.batching.shared_rows import PAGE_COLUMN
 from warehouse.definitions import Definitions, FeatureGroup, Product
 from warehouse.errors import RunFailed, UsageError
 from warehouse.lake.lake import Lake
