@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 from jobs.suite import Suite
-from tests.changes.editing import GROUP, LABEL, edited
+from tests.changes.editing import GROUP, LABEL, YAML, edited
 from tests.command_line import said
+from tests.conftest import PAGE, PRODUCT
+from tests.lakes import rows
 
 TEXT = (Path(__file__).parent.parent.parent / "docs/changes.md").read_text()
 
@@ -38,3 +41,40 @@ def test_after_a_label_was_mended(published: Suite) -> None:
     assert "note: v1 learnt another label" in printed(found, "evaluate")
     assert "not compared" in printed(found, "compare")
     assert "v2 is live" in printed(found, "promote")
+
+
+def test_after_a_product_was_added_that_shares_with_another(published: Suite) -> None:
+    products = published.root / "sql/products"
+    shutil.copytree(products / PRODUCT, products / "late_order_east")
+    entities = "sql/products/late_order_east/entities.sql"
+    suite = edited(published, entities, "WHERE promised_at", "WHERE depot = 'east' AND promised_at")
+    run_recipe(suite, "After a product was added")
+    assert rows(suite, "SELECT count(DISTINCT as_of) FROM predictions.late_order_east") == [(3,)]
+    columns = "order_id, courier_open_orders, depot_late_share_7d"
+    found, wanted = (
+        rows(suite, f"SELECT {columns} FROM features.{name} WHERE depot = 'east' AND as_of > $1 ORDER BY ALL", [PAGE])
+        for name in ("late_order_east", PRODUCT)
+    )
+    assert found == wanted != []
+
+
+def test_after_keys_were_changed(published: Suite) -> None:
+    suite = edited(published, LABEL, "SELECT order_id,", "SELECT order_id, depot,")
+    suite = edited(suite, YAML, "keys: [order_id] ", "keys: [order_id, depot] ")
+    before = rows(suite, "SELECT order_id, probability FROM predictions.late_order ORDER BY ALL")
+    found = run_recipe(suite, "After the keys of a product were changed")
+    assert "the definitions have changed" in printed(found, "plan")
+    # The depot was a feature that v1 learnt: it reads it still, and says the same.
+    assert rows(suite, "SELECT order_id, probability FROM predictions.late_order ORDER BY ALL") == before
+    assert rows(suite, "SELECT count(*) FROM predictions.late_order WHERE depot IS NULL") == [(0,)]
+    assert "north" in printed(found, "late_order_current")
+    assert "1 pages" in printed(found, "evaluate")
+
+
+def test_predictions_as_a_source(published: Suite) -> None:
+    source = re.search(r"## A product's predictions as a source\n\n```sql\n(.*?)```", TEXT, re.DOTALL)
+    assert source
+    (published.root / "sql/sources/said.sql").write_text(source[1])
+    found = run_recipe(published, "Kept as sql/sources/said.sql")
+    assert f"{PAGE:%Y-%m-%d %H:%M}" in printed(found, "count")
+    assert "0:00:00" in printed(found, "max(known_at - published_at)") or "00:00:00" in printed(found, "max(known_at")
