@@ -1,4 +1,4 @@
-"""What a run cost: seconds of the clock and of all cores, peak memory, rows and bytes."""
+"""What a run cost: seconds of the clock and of all cores, peak memory, rows and bytes; and whether it failed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ import resource
 import socket
 import time
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from jobs.suite import Suite, almanac_version
-from warehouse.ledger.records import RunRecord
+from warehouse.definitions import Product
+from warehouse.errors import RunFailed
+from warehouse.ledger import records as ledger
+from warehouse.ledger.records import PageRecord, RunRecord
+
+#: So much of an error or of a check's messages stands beside a page in the ledger.
+NOTE_CHARACTERS = 500
 
 
 class RunMeter:
@@ -49,6 +56,35 @@ class RunMeter:
             lease=os.environ.get("ALMANAC_LEASE"),
             **figures,
         )
+
+    def record_failed_pages(self, product: Product, job: str, pages: Sequence[datetime], error: RunFailed) -> None:
+        """Note in the ledger that a run failed for all of its pages; if even that cannot be written, the error counts.
+
+        `job` is predict, or features where only these were to be made.
+        """
+        suite = self._suite
+        try:
+            with suite.lake.commit(f"failed run {self.run_id}") as commit:
+                failed = [
+                    PageRecord(
+                        product=product.name,
+                        kind="predictions" if job == "predict" else "features",
+                        as_of=as_of,
+                        state="failed",
+                        run_id=self.run_id,
+                        definitions=suite.definitions.page_fingerprint(product),
+                        ingest_id=0,
+                        recorded_at=suite.clock(),
+                        snapshot_id=commit.snapshot_id,
+                        note=str(error)[:NOTE_CHARACTERS],
+                    )
+                    for as_of in pages
+                ]
+                ledger.append(commit, failed)
+                figures = {"first_as_of": pages[0], "last_as_of": pages[-1], "n_pages": len(pages)}
+                ledger.append(commit, [self.record("failed", error=str(error), **figures)])
+        except (RunFailed, OSError):
+            return
 
 
 def _cpu_seconds() -> float:

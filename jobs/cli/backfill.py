@@ -193,7 +193,12 @@ def backfill(
             for one in prepared:
                 _print_prepared(one)
         return
-    results = _make(opened, orders, prepared)
+    _report_all(orders, prepared, _make(opened, orders, prepared), as_json)
+
+
+def _report_all(
+    orders: Sequence[BackfillOrder], prepared: Sequence[BackfillPlan], results: Sequence[PagesResult], as_json: bool
+) -> None:
     if as_json:
         _print_json([_result_json(*one) for one in zip(orders, prepared, results, strict=True)])
     codes = [_report(*one, as_json) for one in zip(orders, prepared, results, strict=True)]

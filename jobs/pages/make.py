@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from jobs.metering import RunMeter
+from jobs.metering import NOTE_CHARACTERS, RunMeter
 from jobs.models.columns.requirements import recorded_columns, require_met
 from jobs.models.compiled_files import LateFile
 from jobs.models.reasons.explaining import Reasons, ready_reasons
@@ -41,9 +41,6 @@ from warehouse.pages.publishing import StagedRows, publish, record_definitions
 from warehouse.sandbox import Sandbox, timestamp_literal
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 from warehouse.wording import counted
-
-#: So much of an error or of a check's messages stands beside a page in the ledger.
-_NOTE_CHARACTERS = 500
 
 
 @dataclass(frozen=True)
@@ -118,10 +115,10 @@ def make_pages(suite: Suite, order: PageOrder, progress: Progress) -> PagesResul
             return made
     except OSError as error:
         failure = RunFailed(f"{order.product.name}: {error}. Nothing was published by this run.")
-        _record_failure(suite, order, meter, failure)
+        meter.record_failed_pages(order.product, job, order.pages, failure)
         raise failure from error
     except RunFailed as error:
-        _record_failure(suite, order, meter, error)
+        meter.record_failed_pages(order.product, job, order.pages, error)
         raise
 
 
@@ -133,33 +130,6 @@ def _fitting(order: PageOrder, batch: Batch) -> PageOrder:
     batch.begin(len(order.pages), order.pages)
     order.size.look_ahead(batch, order.pages)
     return replace(order, pages=order.pages[: order.size.pages()])
-
-
-def _record_failure(suite: Suite, order: PageOrder, meter: RunMeter, error: RunFailed) -> None:
-    """Note in the ledger that the run failed; if even that cannot be written, the error itself is what counts."""
-    kind = "predictions" if order.model else "features"
-    try:
-        with suite.lake.commit(f"failed run {meter.run_id}") as commit:
-            pages = [
-                PageRecord(
-                    product=order.product.name,
-                    kind=kind,
-                    as_of=as_of,
-                    state="failed",
-                    run_id=meter.run_id,
-                    definitions=suite.definitions.page_fingerprint(order.product),
-                    ingest_id=0,
-                    recorded_at=suite.clock(),
-                    snapshot_id=commit.snapshot_id,
-                    note=str(error)[:_NOTE_CHARACTERS],
-                )
-                for as_of in order.pages
-            ]
-            ledger.append(commit, pages)
-            figures = {"first_as_of": order.pages[0], "last_as_of": order.pages[-1], "n_pages": len(order.pages)}
-            ledger.append(commit, [meter.record("failed", error=str(error), **figures)])
-    except (RunFailed, OSError):
-        return
 
 
 class _BatchOfPages:
@@ -376,7 +346,7 @@ class _BatchOfPages:
             replace(
                 self._record("predictions", page, features.n_rows[page], self.order.model),
                 state="rejected",
-                note="; ".join(messages)[:_NOTE_CHARACTERS],
+                note="; ".join(messages)[:NOTE_CHARACTERS],
             )
             for page, messages in broken.items()
         ]
@@ -384,7 +354,7 @@ class _BatchOfPages:
     def _failed(self) -> list[PageRecord]:
         kind = "predictions" if self.order.model else "features"
         return [
-            replace(self._record(kind, page, 0, self.order.model), state="failed", note=error[:_NOTE_CHARACTERS])
+            replace(self._record(kind, page, 0, self.order.model), state="failed", note=error[:NOTE_CHARACTERS])
             for page, error in sorted(self.failed.items())
         ]
 
