@@ -22,7 +22,7 @@ ORDERS = {
     "known_at": "time",
 }
 COURIERS = {"courier": "text", "zone": "text", "capacity": "int", "hired_at": "time", "known_at": "time"}
-_TOTAL = {"o": "o.order_id", "c": "c.courier"}
+_TOTAL = {"o": "o.order_id", "c": "c.courier", "v": "v.n"}
 
 
 class Generator:
@@ -176,9 +176,9 @@ class Generator:
                 (f"couriers AS c LEFT JOIN orders AS o ON {on}{more}", "oc"),
                 (f"orders AS o SEMI JOIN couriers AS c ON {on}", "o"),
                 (f"orders AS o ANTI JOIN couriers AS c ON {on}", "o"),
-                ("orders AS o, (VALUES (1), (2)) AS v(n)", "o"),
+                ("orders AS o, (VALUES (1), (2)) AS v(n)", "ov"),
                 ("(SELECT * FROM orders WHERE parcels > 1) AS o", "o"),
-                ("orders AS o, range(2) AS r(n)", "o"),
+                ("orders AS o, range(2) AS v(n)", "ov"),
             ]
         )
 
