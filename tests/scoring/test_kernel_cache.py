@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +63,32 @@ def test_the_fingerprint_covers_every_module_that_is_compiled() -> None:
         if "compile_cached(" in path.read_text() or "intrinsic(" in path.read_text()
     }
     assert compiled - {"kernel_cache.py"} == set(kernel_cache.SOURCES)
+
+
+@pytest.mark.parametrize("what", ["the lock", "the file"])
+def test_a_directory_that_fails_costs_the_time_to_compile_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(kernel_cache, "_dispatchers", [])
+    kernel_cache.kernel_directory.cache_clear()
+    try:
+        kernel = kernel_cache.compile_cached(twice)
+        directory = kernel_cache.kernel_directory()
+        assert directory is not None
+        shutil.rmtree(directory)
+        if what == "the lock":
+            directory.write_text("a file where the directory was")
+        else:
+            monkeypatch.setattr(kernel_cache, "_only_one_compiles", contextlib.nullcontext)
+            directory.write_text("a file where the directory was")
+        kernel_cache.make_ready(kernel, [2.0])
+        assert kernel(2.0) == 4.0
+        assert [*kernel.overloads]
+    finally:
+        kernel_cache.kernel_directory.cache_clear()
+
+
+def twice(x: float) -> float:
+    return 2 * x

@@ -15,11 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from warehouse.errors import ScoringFailed
 from warehouse.private_cache import private_directory
 
+#: All that `compile_cached` made.
+_dispatchers: list[Any] = []
 SOURCES = ("kernel.py", "vector_code.py", "walk_kernel.py", "link_kernels.py")
 LOCK_TIMEOUT_S = 300.0
 
@@ -64,9 +67,20 @@ def compile_cached(function: Callable[..., Any], more: tuple[Path, ...] = ()) ->
     # numba reads the setting once, when a function is decorated; other packages' functions keep theirs.
     settings.CACHE_DIR = str(directory)
     try:
-        return numba.njit(nogil=True, cache=True)(function)
+        dispatcher = numba.njit(nogil=True, cache=True)(function)
     finally:
         settings.CACHE_DIR = before
+    _dispatchers.append(dispatcher)
+    return dispatcher
+
+
+def _keep_nothing() -> None:
+    """Let this process compile for itself from now on, and keep nothing, as where a disk is full."""
+    from numba.core.caching import NullCache
+
+    for dispatcher in _dispatchers:
+        # numba 0.6x has no public way to take a cache from a function.
+        dispatcher._cache = NullCache()
 
 
 @contextmanager
@@ -92,12 +106,19 @@ def _only_one_compiles() -> Iterator[None]:
 
 
 def make_ready(kernel: Any, arguments: Sequence[Any]) -> None:
-    """Compile a kernel for arguments like these, or load it; returns at once if that was done before."""
+    """Compile a kernel for arguments like these, or load it; returns at once if that was done before.
+
+    What is kept is a gain of time. Where it cannot be read or written, the kernel is compiled.
+    """
     import numba
 
     typeof: Any = vars(numba)["typeof"]
     signature = tuple(typeof(argument) for argument in arguments)
     if signature in kernel.overloads:
         return
-    with _only_one_compiles():
+    try:
+        with _only_one_compiles():
+            kernel.compile(signature)
+    except (OSError, EOFError, UnpicklingError):
+        _keep_nothing()
         kernel.compile(signature)
