@@ -31,6 +31,7 @@ from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import HeldFacts, facts_table, held_facts, why_no_facts
 from warehouse.ledger.records import SourceFacts
 from warehouse.queries.bound_plans import Scan, check_plan
+from warehouse.queries.bounded_functions import bound_functions
 from warehouse.queries.checked_query import CheckedQuery
 from warehouse.queries.error_lines import in_file
 from warehouse.queries.running import QUERY_TIMEOUT, running
@@ -95,7 +96,7 @@ class Sandbox:
         self._instance.execute(f"CREATE SCHEMA {self._schema_of_held}")
         self._schema_of_bounded = f"memory.bounded_{secrets.token_hex(16)}"
         self._instance.execute(f"CREATE SCHEMA {self._schema_of_bounded}")
-        self._instance.execute(system_sql("sandbox/bounded", schema=self._schema_of_bounded))
+        bound_functions(self._instance, self._schema_of_bounded)
         #: How long an author's query may take.
         self.query_timeout = QUERY_TIMEOUT
         self._vouched_for: set[str] = set()

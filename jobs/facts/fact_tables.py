@@ -25,6 +25,7 @@ from warehouse.definitions import Source
 from warehouse.errors import DefinitionError, IngestFailed
 from warehouse.facts.watermarks import later
 from warehouse.lake.lake import table_columns
+from warehouse.queries.running import running
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 
@@ -296,6 +297,17 @@ def judge_delivery(
     ingested_at
         When it reached us (naive UTC): a changed row is known from then on, unless the source says otherwise.
     """
+    with running(connection, source.file.where, source.header.query_timeout):
+        return _judge(connection, source, columns, held, ingested_at)
+
+
+def _judge(
+    connection: duckdb.DuckDBPyConnection,
+    source: Source,
+    columns: Mapping[str, str],
+    held: Held,
+    ingested_at: datetime,
+) -> Counts:
     header, listed = source.header, quote_all(columns)
     horizon = timestamp_literal(later(ingested_at, header.clock_skew))
     near, rejected = _show_held(connection, source, columns, held, horizon)

@@ -52,6 +52,7 @@ from warehouse.lake.tables import ensure_table
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import HeldFacts, adopt_landed_facts, first_derivation, held_facts
 from warehouse.ledger.records import Ingestion, SourceFacts, SourceFile
+from warehouse.queries.bounded_functions import bound_functions
 from warehouse.system_sql import system_sql
 from warehouse.wording import counted, to_the_second
 
@@ -156,6 +157,7 @@ def _ingest_deliveries(suite: Suite, source: Source, way: Way, *, may_pass: bool
     """Take in one delivery, or each file as one, until one of them is refused or set aside."""
     meter = RunMeter(suite, "ingest")
     with suite.staging(meter.run_id) as directory, contextlib.closing(suite.lake.connect()) as connection:
+        bound_functions(connection)
         job = _SourceIngestion(suite, source, way, connection, directory)
         try:
             job.run(meter)

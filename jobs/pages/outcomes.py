@@ -146,7 +146,9 @@ def _settle(suite: Suite, product: Product, pages: Sequence[datetime], now: date
 def _publish_labels(suite: Suite, product: Product, pages: Sequence[datetime], now: datetime) -> None:
     meter = RunMeter(suite, "labels", product.name)
     with suite.staging(meter.run_id) as directory, Sandbox(suite.lake, spill=directory) as sandbox:
-        labels = compute_labels(sandbox, suite.definitions, product, pages, now, directory / "labels.parquet")
+        labels = compute_labels(
+            sandbox, suite.definitions, product, pages, now, directory / "labels.parquet", needs_lake=False
+        )
         records = [
             PageRecord(
                 product=product.name,

@@ -6,18 +6,22 @@ import contextlib
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
 from jobs.facts.ingest import ingest
+from jobs.pages import outcomes
 from jobs.pages.backfill import BackfillOrder, backfill
 from jobs.pages.make import PageOrder, make_pages
 from jobs.progress import Silent
-from jobs.suite import Suite
-from tests.conftest import PAGE, PRODUCT, reopened
+from jobs.suite import Suite, open_suite
+from tests.conftest import NOW, PAGE, PRODUCT, clock_at, reopened
 from warehouse.batching.batch import Batch
-from warehouse.errors import AlmanacError, QueryRefused, RunFailed
+from warehouse.errors import AlmanacError, FilesSetAside, QueryRefused, RunFailed
+from warehouse.pages import labels
+from warehouse.pages.labels import compute_labels
 from warehouse.queries.checked_query import CheckedQuery, check_query
 from warehouse.queries.running import running
 from warehouse.sandbox import Sandbox, SandboxPage
@@ -54,6 +58,44 @@ def test_a_query_that_scans_more_than_the_views_show_is_not_run(ingested: Suite,
             assert page.answer(passed("SELECT count(*) FROM orders"), 1)
             with pytest.raises(AlmanacError, match=r"reads more|does not exist|not found"):
                 page.answer(passed(text), 1)
+
+
+@pytest.mark.parametrize("what", [name for name, text in REACHING.items() if "{held}" not in text])
+def test_labels_and_pages_beside_reused_ones_scan_no_more_either(ingested: Suite, tmp_path: Path, what: str) -> None:
+    """There the lake may be attached while authors' SQL runs."""
+    definitions, product = ingested.definitions, ingested.definitions.product(PRODUCT)
+    pages = product.pages_between(PAGE - timedelta(days=5), PAGE)
+    with Sandbox(ingested.lake) as sandbox:
+        with contextlib.closing(sandbox.cursor()) as cursor:
+            cursor.execute("CREATE SCHEMA memory.other")
+            cursor.execute('CREATE TABLE memory.other."rows" AS SELECT 1 AS a')
+        text = passed(REACHING[what].format(lake=sandbox.catalogue, held=""))
+        with pytest.raises(AlmanacError, match=r"reads more|does not exist|not found"):
+            compute_labels(sandbox, definitions, replace(product, label=text), pages, PAGE, tmp_path / "labels.parquet")
+        with (
+            pytest.raises(AlmanacError, match=r"reads more|does not exist|not found"),
+            Batch(sandbox, definitions, replace(product, entities=text)) as batch,
+        ):
+            batch.compute(pages, tmp_path / "features.parquet", 2, lambda _: None, needs_lake=True)
+
+
+def test_the_lake_is_detached_while_labels_are_made(ingested: Suite) -> None:
+    seen: list[int] = []
+    collect = labels._collect
+
+    def look(sandbox: Sandbox, *rest: Any) -> None:
+        with contextlib.closing(sandbox.cursor()) as cursor:
+            found = cursor.execute("SELECT count(*) FROM duckdb_databases() WHERE database_name LIKE 'lake%'")
+            seen.append(found.fetchall()[0][0])
+        collect(sandbox, *rest)
+
+    product = ingested.definitions.product(PRODUCT)
+    pages = product.pages_between(PAGE - timedelta(days=5), PAGE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labels, "_collect", look)
+        outcomes._publish_labels(ingested, product, pages, NOW)
+    assert seen
+    assert set(seen) == {0}
 
 
 def test_the_lake_has_another_name_in_every_sandbox_and_is_detached_while_pages_are_made(ingested: Suite) -> None:
@@ -133,6 +175,28 @@ def test_what_makes_texts_and_lists_out_of_nothing_is_bounded(ingested: Suite, e
         assert page.answer(check_query(BOUNDED_WELL, "q.sql", tables=(), parameters=()), 1) == [
             ("xxx", "00x", [0, 1], [1, 3], 3, "+1.50")
         ]
+
+
+def test_the_functions_of_a_source_are_bounded_too(starter: Path) -> None:
+    """In its SELECT, and in the expressions of its header."""
+    file = starter / "sql/sources/orders.sql"
+    text = file.read_text()
+    suite = open_suite(starter, clock_at(NOW))
+    file.write_text(text.replace("SELECT order_id", "SELECT length(repeat(depot, 300000000)) AS long, order_id", 1))
+    with pytest.raises(FilesSetAside, match="makes at most"):
+        ingest(reopened(suite), ["orders"])
+    file.write_text(text.replace("rules:", "rules:\n  short: length(repeat(depot, 300000000)) > 0", 1))
+    with pytest.raises(FilesSetAside, match="makes at most"):
+        ingest(reopened(suite), ["orders"])
+
+
+def test_the_expressions_of_a_source_are_ended_after_its_time(starter: Path) -> None:
+    file = starter / "sql/sources/orders.sql"
+    endless = "(SELECT sum(a.range * b.range) FROM range(1000000) AS a, range(1000000) AS b) > parcels"
+    text = file.read_text().replace("rules:", f"query_timeout: 1 second\nrules:\n  slow: {endless}", 1)
+    file.write_text(text)
+    with pytest.raises(RunFailed, match="took longer than 1 s"):
+        ingest(open_suite(starter, clock_at(NOW)), ["orders"])
 
 
 BOUNDED_WELL = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -46,17 +47,17 @@ def test_what_drops_the_batch_in_hand_ends_pages_within_seconds(ingested: Suite,
             time.sleep(0.05)
         time.sleep(1)
         for number in signals:
+            began = time.monotonic()
             worker.send_signal(number)
             time.sleep(0.5)
-        began = time.monotonic()
         _, errors = worker.communicate(timeout=60)
     finally:
         worker.kill()
     assert worker.returncode == 130
     assert "what was committed" in errors.splitlines()[-1] or "what was committed" in errors.splitlines()[-2]
     assert "Traceback" not in errors, errors
-    # Two seconds on a machine that has nothing else to do.
-    assert time.monotonic() - began < 15
+    # From the second signal on: two seconds, and what a machine with more to do takes besides.
+    assert time.monotonic() - began < float(os.environ.get("ALMANAC_DROPPED_WITHIN_S", "5"))
 
 
 def test_ctrl_c_in_a_query_says_so_without_a_traceback(starter: Path) -> None:

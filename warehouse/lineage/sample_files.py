@@ -18,6 +18,7 @@ from warehouse.definitions import Source
 from warehouse.errors import DefinitionError
 from warehouse.lake.extensions import load_excel
 from warehouse.lineage.files import FileReader, file_reader
+from warehouse.queries.bounded_functions import bound_functions
 from warehouse.system_sql import literal, quote
 
 #: A value of each type that DuckDB's sniffer takes for that type again; text otherwise.
@@ -58,6 +59,8 @@ def describe(text: str, files: list[str], where: str) -> dict[str, str]:
         connection.execute("SET TimeZone = 'UTC'")
         if "read_xlsx" in text.lower():
             load_excel(connection)
+        # To describe a query is to work out its constants.
+        bound_functions(connection)
         try:
             parameters = {"files": files} if "$files" in text else None
             rows = connection.execute(f"DESCRIBE {text}", parameters).fetchall()

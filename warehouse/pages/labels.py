@@ -44,11 +44,18 @@ def compute_labels(
     known_by: datetime,
     file: Path,
     workers: int = 2,
+    *,
+    needs_lake: bool = True,
 ) -> LabelPages:
     """Compute the labels of some pages as known by an instant, and stage them in `file`.
 
     Where a source that label.sql reads had not delivered all that was known by then, they are those of the earlier
     instant up to which it had (`warehouse.watermarks`).
+
+    Parameters
+    ----------
+    needs_lake
+        Whether the sandbox has to read the lake afterwards. If not, and the sources are held, it is detached.
 
     Raises
     ------
@@ -61,9 +68,13 @@ def compute_labels(
     cursor = sandbox.cursor()
     sandbox.query_timeout = product.header.query_timeout
     try:
-        _collect(
-            sandbox, definitions, product, pages, settled_by(sandbox, definitions, product, known_by), table, workers
-        )
+        known_by = settled_by(sandbox, definitions, product, known_by)
+        if len(pages) >= HOLD_FROM_PAGES:
+            sources = definitions.sources_read([product.label])
+            sandbox.hold(sources)
+            if not needs_lake:
+                sandbox.detach_lake(sources)
+        _collect(sandbox, definitions, product, pages, known_by, table, workers)
         found = {str(row[0]): str(row[1]) for row in cursor.execute(f"DESCRIBE {table}").fetchall()}
         missing = [name for name in (*product.keys, "label") if name not in found]
         if missing:
@@ -110,8 +121,6 @@ def _collect(
             for as_of in part:
                 view.run_wrapped(statement, product.label, table, as_of, known_by=known_by)
 
-    if len(pages) >= HOLD_FROM_PAGES:
-        sandbox.hold(sources)
     fill(pages[:1], "pages/prepare")
     count = max(1, min(workers, len(pages)))
     with ThreadPoolExecutor(max_workers=count) as pool:
