@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from jobs.facts.csv_files.calls import csv_calls
+from jobs.facts.csv_files.calls import reader_calls
 from jobs.facts.csv_files.culprits import located, reason_of
 from jobs.facts.csv_files.formats import Found
 from jobs.facts.csv_files.heads import head_of, is_empty
@@ -222,7 +222,7 @@ class _Reader:
         if "read_xlsx" in source.query.text.lower():
             load_excel(self.connection)
         # What was found of the readers of each SELECT stands one after the other.
-        before = sum(len(csv_calls(one, one.query.text)) for one in self.source.parts[: part.entry])
+        before = sum(len(reader_calls(one, one.query.text)) for one in self.source.parts[: part.entry])
 
         def run(query: str, parameters: dict[str, object]) -> None:
             with running(self.connection, source.file.where, source.header.query_timeout):
@@ -249,7 +249,8 @@ class _Reader:
         from warehouse.lineage.binding import header_expressions
 
         expressions = ", ".join(f"max(hash({text}))" for text in header_expressions(self.source).values())
-        self.connection.execute(system_sql("ingest/probe", expressions=expressions, part=part.table)).fetchall()
+        with running(self.connection, self.source.file.where, self.source.header.query_timeout):
+            self.connection.execute(system_sql("ingest/probe", expressions=expressions, part=part.table)).fetchall()
 
     def _look_for_lacking_columns(self) -> None:
         """Read files once more without columns that they lack, if any file had them."""

@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
+
+from jobs.facts.csv_files.calls import reader_calls
+from jobs.facts.csv_files.formats import Found, kept_formats
+from jobs.facts.csv_files.strict_reading import described
 from jobs.facts.deliveries import find_files
 from jobs.suite import Suite
 from warehouse.definitions import Source
 from warehouse.errors import AlmanacError, DefinitionError
+from warehouse.lake.extensions import load_excel
 from warehouse.lake.lake import table_columns
 from warehouse.lake.registry import FACT_COLUMNS
 from warehouse.ledger.derivations import held_facts
 from warehouse.lineage.sample_files import describe, describe_over_samples, readers_of
 from warehouse.lineage.selects import trace_query
 from warehouse.lineage.suite_graph import SourceColumns
+from warehouse.queries.bounded_functions import bound_functions
 from warehouse.system_sql import exact_path
 
 
@@ -39,9 +46,14 @@ def find_columns(suite: Suite, source: Source) -> FoundColumns:
 
     Of a source of several formats, `files` and what was observed are by the path or glob of each.
     """
+    kept = _kept(suite, source)
     if not source.entries:
-        return _find_columns(suite, source)
-    found = {str(part.header.files): _find_columns(suite, part) for part in source.entries}
+        return _find_columns(suite, source, kept)
+    found = {}
+    for part in source.entries:
+        found[str(part.header.files)] = _find_columns(suite, part, kept)
+        # What was found of the readers of each SELECT stands one after the other.
+        kept = kept[len(reader_calls(part, part.query.text)) :]
     told = [each for each in found.values() if each.columns.selected]
     if not told:
         return next(iter(found.values()))
@@ -53,7 +65,7 @@ def find_columns(suite: Suite, source: Source) -> FoundColumns:
     return FoundColumns(columns, files)
 
 
-def _find_columns(suite: Suite, source: Source) -> FoundColumns:
+def _find_columns(suite: Suite, source: Source, kept: Sequence[Found]) -> FoundColumns:
     readers = readers_of(source)
     in_lake = _lake_columns(suite, source)
     declared = {reader.files: reader.declared for reader in readers}
@@ -67,7 +79,7 @@ def _find_columns(suite: Suite, source: Source) -> FoundColumns:
         why = "it takes in what a product publishes"
     elif source.header.loader is None:
         try:
-            selected, files = _look_at_files(suite, source)
+            selected, files = _look_at_files(suite, source, kept)
             observed = {name: list(columns) for name, columns in files.items()}
             return FoundColumns(_columns(selected, in_lake, observed), files)
         except AlmanacError as error:
@@ -96,10 +108,30 @@ def _lake_columns(suite: Suite, source: Source) -> dict[str, str]:
     return {name: kind for name, kind in found.items() if name not in FACT_COLUMNS}
 
 
-def _look_at_files(suite: Suite, source: Source) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+def _kept(suite: Suite, source: Source) -> list[Found]:
+    if not suite.lake.exists():
+        return []
+    with suite.lake.reading() as connection:
+        return kept_formats(connection, source)
+
+
+def _look_at_files(
+    suite: Suite, source: Source, kept: Sequence[Found]
+) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
     with tempfile.TemporaryDirectory() as directory:
         found = find_files(source, suite.root, Path(directory))
-        paths = [exact_path(path) for file in found for path in file.readable(Path(directory))]
+        read = [path for file in found for path in file.readable(Path(directory))]
+        paths = [exact_path(path) for path in read]
         where = source.file.where
         files = {reader.files: describe(f"SELECT * FROM {reader.call}", paths, where) for reader in readers_of(source)}
-        return describe(source.query.text, paths, where), files
+        with duckdb.connect(":memory:") as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            bound_functions(connection)
+            if "read_xlsx" in source.query.text.lower():
+                load_excel(connection)
+            try:
+                # What DuckDB finds in a file is not always what an ingestion takes its cells for.
+                selected, of_texts = described(connection, source, read, kept)
+            except duckdb.Error as error:
+                raise DefinitionError(f"{where}: {str(error).splitlines()[0]}") from error
+        return selected, files | of_texts

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import json
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
 
 from jobs.facts.ingest import IngestResult, ingest
+from jobs.facts.source_columns import find_columns
 from jobs.suite import Suite, open_suite
 from tests.conftest import NOW, clock_at, reopened
 from tests.lakes import rows
-from warehouse.errors import DefinitionError, FilesSetAside
+from warehouse.errors import DefinitionError, FilesSetAside, IngestFailed
 
 HEADER = "/*\ndescription: Readings.\nkey: [k]\nfiles: data/r*.csv\nknown_at: known\n*/\n"
 
@@ -103,6 +105,75 @@ def test_a_cell_that_its_type_does_not_stand_for_is_a_reject(root: Path) -> None
     assert (again.rows_new, again.rows_restated, again.rows_rejected) == (0, 0, 0)
 
 
+JSON_HEADER = HEADER.replace(".csv", ".json")
+
+
+def test_a_value_in_json_that_its_type_does_not_stand_for_is_a_reject(root: Path) -> None:
+    """Also inside lists and structs."""
+    types = "{'k': 'INTEGER', 'known': 'TIMESTAMP', 'n': 'INTEGER', 'l': 'INTEGER[]', 's': 'STRUCT(a DATE)'}"
+    suite = make(root, f"SELECT * FROM read_json($files, columns = {types})", JSON_HEADER)
+    good: list[dict[str, object]] = [
+        {"n": 7},
+        {"n": "7"},
+        {"n": 1e3},
+        {"l": [1, None, 2.0]},
+        {"s": {"a": "2026-01-03"}},
+        {},
+    ]
+    bad: list[dict[str, object]] = [
+        {"n": 2.6}, {"n": "1_000"}, {"n": True}, {"l": [1, 2.6]}, {"l": 5}, {"s": {"a": "2026-01-03 17:30:00"}}
+    ]  # fmt: skip
+    lines = [json.dumps({"k": n, "known": "2026-01-01", **row}) for n, row in enumerate([*good, *bad])]
+    (root / "data/r1.json").write_text("\n".join(lines))
+    done = taken(suite).ingestion
+    assert done is not None
+    assert (done.rows_new, done.rows_rejected) == (len(good), len(bad))
+    assert rows(suite, "SELECT n, l, s FROM sources.readings ORDER BY k")[:5] == [
+        (7, None, None),
+        (7, None, None),
+        (1000, None, None),
+        (None, [1, None, 2], None),
+        (None, None, {"a": date(2026, 1, 3)}),
+    ]
+    reasons = dict(rows(suite, "SELECT k, reason FROM rejects.readings"))
+    assert all("does not stand for" in reason for reason in reasons.values())
+
+
+def test_types_found_in_json_hold_for_all_of_a_file_and_for_later_ones(root: Path) -> None:
+    suite = make(root, "SELECT * FROM read_json($files)", JSON_HEADER)
+    line = '{{"k": {}, "known": "2026-01-01", "n": {}}}'
+    late = [line.format(n, 1) for n in range(30_000)] + [line.format(30_000, 2.6)]
+    (root / "data/r1.json").write_text("\n".join(late))
+    assert taken(suite).ingestion is not None
+    assert rows(suite, "SELECT n FROM sources.readings WHERE k = 30000") == [(2.6,)]
+    first = make(root / "other", "SELECT * FROM read_json($files)", JSON_HEADER)
+    (root / "other/data/r1.json").write_text(line.format(1, 1))
+    assert taken(first).ingestion is not None
+    (root / "other/data/r2.json").write_text(line.format(2, 2.6) + "\n" + line.format(3, 3))
+    again = taken(first).ingestion
+    assert again is not None
+    assert (again.rows_new, again.rows_rejected) == (1, 1)
+
+
+def test_a_list_in_a_csv_file_is_not_rounded_either(root: Path) -> None:
+    suite = make(root, declared("'k': 'INTEGER', 'known': 'TIMESTAMP', 'l': 'INTEGER[]'"))
+    (root / "data/r1.csv").write_text('k,known,l\n1,2026-01-01,"[1, 2]"\n2,2026-01-01,"[1, 2.6]"\n')
+    done = taken(suite).ingestion
+    assert done is not None
+    assert (done.rows_new, done.rows_rejected) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "options", ["", ", types = {'n': 'INTEGER'}", ", delim = ',', header = true", ", columns = {COLUMNS}"]
+)
+def test_a_line_with_a_cell_too_few_is_named(root: Path, options: str) -> None:
+    columns = "{'k': 'INTEGER', 'known': 'TIMESTAMP', 'n': 'INTEGER'}"
+    suite = make(root, f"SELECT k, known, n FROM read_csv($files{options.replace('{COLUMNS}', columns)})")
+    (root / "data/r1.csv").write_text("k,known,n\n1,2026-01-01,2\n2,2026-01-01\n3,2026-01-01,4\n")
+    with pytest.raises((FilesSetAside, IngestFailed), match=r"line 3: Expected Number of Columns: 3 Found: 2"):
+        taken(suite)
+
+
 def test_a_column_that_the_select_does_not_read_refuses_no_row(root: Path) -> None:
     suite = make(root, declared("'k': 'INTEGER', 'n': 'INTEGER'").replace("*", "k, known"))
     (root / "data/r1.csv").write_text("k,known,n\n1,2026-01-01,many\n2,2026-01-01,2\n")
@@ -188,3 +259,15 @@ def test_a_type_that_files_do_not_keep_is_refused(root: Path, expression: str) -
     (root / "data/r1.csv").write_text("k,known,n\n1,2026-01-01,2\n")
     with pytest.raises(DefinitionError, match="the lake cannot hold"):
         taken(suite)
+
+
+def test_lineage_names_the_types_that_an_ingestion_finds(root: Path) -> None:
+    """Of columns that nobody declared: those that were kept, whatever DuckDB takes a later file for."""
+    suite = make(root, "SELECT k, day AS known, code FROM read_csv($files, header = true)")
+    (root / "data/r1.csv").write_text("k,day,code\n1,2026-01-01,5\n")
+    assert taken(suite).ingestion is not None
+    in_lake = {name: kind for name, kind, *_ in rows(suite, "DESCRIBE sources.readings")}
+    (root / "data/r1.csv").write_text("k,day,code\n2,2026-01-01,5.5\n")
+    found = find_columns(reopened(suite), suite.definitions.source("readings"))
+    assert found.columns.selected["code"] == in_lake["code"] == "BIGINT"
+    assert found.files["$files"]["code"] == "BIGINT"

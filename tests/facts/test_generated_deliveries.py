@@ -6,8 +6,10 @@ ALMANAC_DELIVERIES says how many (50 by default), ALMANAC_SEED from which one on
 from __future__ import annotations
 
 import csv
+import json
 import os
 import random
+import re
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -28,6 +30,8 @@ FIRST = int(os.environ.get("ALMANAC_SEED", "0"))
 #: A cell: its text, and the value that it stands for; WRONG if it stands for none.
 WRONG = object()
 Cell = tuple[str, Any]
+#: What JSON takes for a number, and no reader rounds before it can be looked at.
+NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,15})([.][0-9]{1,4})?")
 
 
 def whole(r: random.Random) -> Cell:
@@ -119,31 +123,51 @@ def test_what_is_read_is_what_the_files_said(source: Callable[[str], Source], tm
             deliver_and_compare(random.Random(seed), seed, source, connection, tmp_path)
 
 
+def write_csv(r: random.Random, path: Path, order: list[str], rows: dict[int, dict[str, Cell]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, quoting=r.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), lineterminator="\n")
+        writer.writerow(["row", *order])
+        for row, cells in rows.items():
+            writer.writerow([row, *(cells[name][0] for name in order)])
+
+
+def write_json(r: random.Random, path: Path, order: list[str], rows: dict[int, dict[str, Cell]]) -> None:
+    """A cell without a text is null, or its key is not there; a text that is a number may stand there as one."""
+    found = []
+    for row, cells in rows.items():
+        values = {name: r.choice([f'"{text}"', text]) if NUMBER.fullmatch(text := cells[name][0]) else json.dumps(text)
+                  for name in order if cells[name][0] or r.random() < 0.5}  # fmt: skip
+        values = {name: value if cells[name][0] else "null" for name, value in values.items()}
+        listed = ", ".join(f'"{name}": {value}' for name, value in values.items())
+        found.append(f'{{"row": {row}{", " if listed else ""}{listed}}}')
+    path.write_text("\n".join(found) if r.random() < 0.5 else f"[{', '.join(found)}]", encoding="utf-8")
+
+
 def deliver_and_compare(
     r: random.Random, seed: int, source: Callable[[str], Source], connection: duckdb.DuckDBPyConnection, place: Path
 ) -> None:
     kinds = [r.choice(list(KINDS)) for _ in range(r.randint(1, 5))]
     names = [f"c{n}" for n in range(len(kinds))]
-    files, wanted = [], {}
+    files: list[Path] = []
+    wanted: dict[int, dict[str, Any]] = {}
+    is_json = r.random() < 0.3
     for number in range(r.randint(1, 3)):
         order = r.sample(names, len(names)) if r.random() < 0.3 else names
-        path = place / f"{seed}-{number}{r.choice(['', '[1]', ' (2)'])}.csv"
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream, quoting=r.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), lineterminator="\n")
-            writer.writerow(["row", *order])
-            for line in range(r.randint(1, 30)):
-                row = number * 100 + line
-                cells = {name: cell(KINDS[kind], r) for name, kind in zip(names, kinds, strict=True)}
-                writer.writerow([row, *(cells[name][0] for name in order)])
-                wanted[row] = {name: value for name, (_, value) in cells.items()}
+        path = place / f"{seed}-{number}{r.choice(['', '[1]', ' (2)'])}.{'json' if is_json else 'csv'}"
+        rows = {
+            number * 100 + line: {name: cell(KINDS[kind], r) for name, kind in zip(names, kinds, strict=True)}
+            for line in range(r.randint(1, 30))
+        }
+        (write_json if is_json else write_csv)(r, path, order, rows)
+        wanted |= {row: {name: value for name, (_, value) in cells.items()} for row, cells in rows.items()}
         files.append(path)
     declared = ", ".join(f"'{name}': '{kind}'" for name, kind in zip(names, kinds, strict=True))
     unread = r.choice([None, *names]) if len(names) > 1 else None
     read = [name for name in names if name != unread]
-    made = source(
-        f"SELECT row, {', '.join(read)} FROM read_csv($files, header = true, delim = ',', quote = '\"',"
-        f" types = {{'row': 'INTEGER', {declared}}})"
-    )
+    types = f"{{'row': 'INTEGER', {declared}}}"
+    as_csv = f"read_csv($files, header = true, delim = ',', quote = '\"', types = {types})"
+    reader = f"read_json($files, columns = {types})" if is_json else as_csv
+    made = source(f"SELECT row, {', '.join(read)} FROM {reader}")
 
     def run(text: str, parameters: dict[str, object]) -> None:
         connection.execute(f"CREATE OR REPLACE TEMP TABLE delivery AS {text}", parameters or None)

@@ -1,4 +1,4 @@
-"""The calls of CSV readers in a source's SELECT: where they stand in the author's text, and with which options.
+"""The calls of readers of CSV and JSON files in a source's SELECT: where they stand in the text, and their options.
 
 The text is never written anew, since that could change what it means: a call is found by its tokens, and another
 relation is put in its place.
@@ -18,14 +18,18 @@ from warehouse.definitions import Source
 from warehouse.errors import DefinitionError
 
 CSV_READERS = frozenset({"read_csv", "read_csv_auto"})
+JSON_READERS = frozenset({"read_json", "read_json_auto", "read_ndjson"})
+_READERS = CSV_READERS | JSON_READERS
 _OPEN = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
 _CLOSE = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
 _EQUALS = {TokenType.EQ, TokenType.COLON_EQ}
 
 
 @dataclass(frozen=True)
-class CsvCall:
+class ReaderCall:
     """One call. `files` and the values of `options` are SQL as written; `begin` and `end` bound it in the text."""
+
+    function: str
 
     begin: int
     end: int
@@ -33,8 +37,8 @@ class CsvCall:
     options: dict[str, str]
 
 
-def csv_calls(source: Source, text: str) -> list[CsvCall]:
-    """Find the calls of CSV readers in a source's SELECT, or in a text made from it, in the order in which they stand.
+def reader_calls(source: Source, text: str) -> list[ReaderCall]:
+    """Find the calls of such readers in a source's SELECT, or in a text made from it, in the order in which they stand.
 
     Raises
     ------
@@ -45,16 +49,18 @@ def csv_calls(source: Source, text: str) -> list[CsvCall]:
     found = [
         _call(text, tokens, place)
         for place, token in enumerate(tokens[:-1])
-        if token.text.lower() in CSV_READERS
+        if token.text.lower() in _READERS
         and token.token_type != TokenType.STRING
         and tokens[place + 1].token_type == TokenType.L_PAREN
     ]
     if len(found) != _count(json.loads(source.query.tree)):
-        raise DefinitionError(f"{source.file.where}: its calls of read_csv cannot be told apart; write them plainly.")
+        raise DefinitionError(
+            f"{source.file.where}: its calls of read_csv or read_json cannot be told apart; write them plainly."
+        )
     return found
 
 
-def in_place_of_calls(text: str, calls: Sequence[CsvCall], relations: Sequence[str]) -> str:
+def in_place_of_calls(text: str, calls: Sequence[ReaderCall], relations: Sequence[str]) -> str:
     """Give the text with a relation in place of each call."""
     for call, relation in sorted(zip(calls, relations, strict=True), key=lambda pair: -pair[0].begin):
         text = text[: call.begin] + relation + text[call.end :]
@@ -66,11 +72,11 @@ def _count(node: Any) -> int:
         return sum(map(_count, node))
     if not isinstance(node, dict):
         return 0
-    is_call = node.get("type") == "FUNCTION" and str(node.get("function_name", "")).lower() in CSV_READERS
+    is_call = node.get("type") == "FUNCTION" and str(node.get("function_name", "")).lower() in _READERS
     return is_call + sum(map(_count, node.values()))
 
 
-def _call(text: str, tokens: Sequence[Token], place: int) -> CsvCall:
+def _call(text: str, tokens: Sequence[Token], place: int) -> ReaderCall:
     arguments: list[list[Token]] = [[]]
     depth = 0
     for last in tokens[place + 1 :]:
@@ -86,4 +92,4 @@ def _call(text: str, tokens: Sequence[Token], place: int) -> CsvCall:
         if len(argument) > 2 and argument[1].token_type in _EQUALS:
             options[argument[0].text.lower()] = text[argument[2].start : argument[-1].end + 1]
     files = text[arguments[0][0].start : arguments[0][-1].end + 1] if arguments[0] else ""
-    return CsvCall(tokens[place].start, last.end + 1, files, options)
+    return ReaderCall(tokens[place].text.lower(), tokens[place].start, last.end + 1, files, options)

@@ -1,4 +1,4 @@
-"""Cells of a text file as typed values: SQL that casts a cell, and that tells whether its text stands for the value.
+"""Cells of CSV and JSON files as typed values: SQL that casts a cell, and that tells whether it stands for the value.
 
 DuckDB's casts are generous: as INTEGER `2.6` is 3 and `1_000` is 1000, as DATE `2026-01-03 17:30:00` is midnight, as
 TIMESTAMP `10:00+02:00` is 10:00, as DOUBLE twenty digits are rounded to sixteen. What a file said is what is stored; so
@@ -8,8 +8,12 @@ instant make no difference.
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 from dataclasses import dataclass
+
+import duckdb
 
 from warehouse.system_sql import literal, quote
 
@@ -17,6 +21,7 @@ _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 _INTEGERS = frozenset({*_WHOLE, *(f"U{kind}" for kind in _WHOLE)})
 #: So many digits of a whole number every DOUBLE, or FLOAT, holds.
 _SAFE_DIGITS = {"DOUBLE": 15, "FLOAT": 7}
+_numbers = itertools.count()
 _DATE = r"[0-9]{1,6}[-/\\ ][0-9]{1,2}[-/\\ ][0-9]{1,2}"
 _MIDNIGHT = r"([T ]0{1,2}:00(:00([.]0*)?)?(Z|[+-]00(:?00)?)?)?"
 _NO_OFFSET, _ANY_OFFSET = r" ?(Z|UTC|[+-]00(:?00)?)?", r" ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)?"
@@ -57,10 +62,13 @@ class Notation:
     decimal_separator: str = "."
     thousands: str = ""
     by_guess: frozenset[str] = frozenset()
+    is_json: bool = False
 
 
 def plain_type(kind: str) -> str:
-    """Write a type by DuckDB's own name for it."""
+    """Write a type by DuckDB's own name for it; one with others inside it stays as it is, with its fields' names."""
+    if is_nested(kind):
+        return kind
     name, bracket, rest = " ".join(kind.upper().split()).partition("(")
     name = _NAMES.get(name.strip(), name.strip())
     return f"{name}({rest}" if bracket and name != "VARCHAR" else name
@@ -73,7 +81,13 @@ def may_differ(kind: str) -> bool:
 
 def cast(column: str, kind: str, notation: Notation) -> str:
     """Give SQL for the value of a text column's cell, NULL where it has none."""
-    text, plain = _plain_text(column, kind, notation), plain_type(kind)
+    if notation.is_json and is_nested(kind):
+        return f"json_transform({quote(column)}, {literal(json.dumps(kind))})"
+    return _cast(quote(column), kind, notation)
+
+
+def _cast(cell: str, kind: str, notation: Notation) -> str:
+    text, plain = _plain_text(cell, kind, notation), plain_type(kind)
     form = _format_of(plain, notation)
     if form is not None:
         return f"try_strptime({text}, {literal(form)})::{kind}"
@@ -91,12 +105,58 @@ def ways_to_stand(column: str, value: str, kind: str, notation: Notation) -> lis
     The first one is cheap, and holds for nearly all cells. As the branches of one CASE, the later ones are looked at
     for the other cells alone; DuckDB evaluates both sides of an OR for every row.
     """
-    text, plain = _plain_text(column, kind, notation), plain_type(kind)
+    if is_nested(kind):
+        return [_holds(quote(column), kind, notation) if notation.is_json else _looks_alike(quote(column), value)]
+    return _ways(quote(column), value, kind, notation, column in notation.by_guess)
+
+
+def is_nested(kind: str) -> bool:
+    """Tell whether a type is a list, a struct or a map."""
+    return kind.rstrip().endswith("]") or kind.lstrip().upper().startswith(("STRUCT", "MAP"))
+
+
+def _looks_alike(text: str, value: str) -> str:
+    """A list as DuckDB writes it, whatever stands around its values."""
+    bare = [f"regexp_replace({each}, '[\\s''\"]', '', 'g')" for each in (text, f"{value}::VARCHAR")]
+    return f"coalesce({bare[0]} = {bare[1]}, false)"
+
+
+def _holds(cell: str, kind: str, notation: Notation) -> str:
+    """Give SQL that tells whether each value inside a cell of JSON stands for the one that it becomes."""
+    found = duckdb.type(kind)
+    if str(found) == "JSON":
+        return "true"
+    if found.id == "struct":
+        inner = [
+            _holds(f"json_extract({cell}, {literal('$.' + json.dumps(name))})", str(each), notation)
+            for name, each in found.children
+        ]
+        return _if_there(cell, "OBJECT", " AND ".join(inner))
+    if found.id in ("list", "array", "map"):
+        one = f"cell_{next(_numbers)}"
+        is_map = found.id == "map"
+        kinds = dict(found.children)
+        each = _holds(one, str(kinds["value" if is_map else "child"]), notation)
+        items = f"json_extract({cell}, {literal('$.*' if is_map else '$[*]')})"
+        all_hold = f"coalesce(list_bool_and(list_transform({items}, lambda {one}: {each})), true)"
+        return _if_there(cell, "OBJECT" if is_map else "ARRAY", all_hold)
+    text = f"({cell} ->> '$')"
+    ways = _ways(text, f"({_cast(text, kind, notation)})", kind, notation, by_guess=False)
+    stands = " OR ".join(f"({each})" for each in ways)
+    return f"({text} IS NULL OR coalesce({stands}, false))" if may_differ(kind) else "true"
+
+
+def _if_there(cell: str, shape: str, holds: str) -> str:
+    return f"({cell} IS NULL OR json_type({cell}) = 'NULL' OR (json_type({cell}) = '{shape}' AND {holds}))"
+
+
+def _ways(cell: str, value: str, kind: str, notation: Notation, by_guess: bool) -> list[str]:
+    text, plain = _plain_text(cell, kind, notation), plain_type(kind)
     if _format_of(plain, notation) is not None:
         exact = f"{value} = try_strptime({text}, {literal(str(_format_of(plain, notation)))})"
         # Whatever the format, strptime also reads words such as `epoch`.
         return [f"{exact} AND regexp_matches({text}, '[0-9]')"]
-    looks = _looks_right(f"trim({text}, ' \t')", value, plain, column in notation.by_guess)
+    looks = _looks_right(f"trim({text}, ' \t')", value, plain, by_guess)
     return [f"{value}::VARCHAR = {text}", f"{value} IS NOT NULL AND {looks}"]
 
 
@@ -106,9 +166,9 @@ def _format_of(plain: str, notation: Notation) -> str | None:
     return notation.timestamp if plain in _SECOND_DIGITS else None
 
 
-def _plain_text(column: str, kind: str, notation: Notation) -> str:
+def _plain_text(cell: str, kind: str, notation: Notation) -> str:
     """Give SQL for a number's text in DuckDB's notation; for other values it is the text."""
-    text, plain = quote(column), plain_type(kind)
+    text, plain = cell, plain_type(kind)
     if plain not in _INTEGERS and plain not in _SAFE_DIGITS and not plain.startswith("DECIMAL"):
         return text
     if notation.thousands:

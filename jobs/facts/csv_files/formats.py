@@ -1,4 +1,4 @@
-"""How a CSV file is read: what its reader's call declares, and for the rest what DuckDB finds in the file.
+"""How a CSV or JSON file is read: what its reader's call declares, and for the rest what DuckDB finds in the file.
 
 What was found for a source is kept with it. A later file is read as the first ones were, whatever it looks like by
 itself: of `02/06/2026` alone nobody can tell the day from the month. Where its dates look otherwise it is refused.
@@ -13,8 +13,8 @@ from typing import Any
 
 import duckdb
 
-from jobs.facts.csv_files.calls import CsvCall
-from jobs.facts.csv_files.cells import Notation, plain_type
+from jobs.facts.csv_files.calls import ReaderCall
+from jobs.facts.csv_files.cells import Notation, is_nested, may_differ, plain_type
 from warehouse.definitions import Source
 from warehouse.errors import FileRefused
 from warehouse.lake.lake import Commit
@@ -28,6 +28,12 @@ _OURS = frozenset(
     | {"thousands", "normalize_names", "delim", "sep", "delimiter", "quote", "escape", "comment", "skip", "header"}
     | {"new_line"}
 )
+#: Options of JSON readers that say how to look at a file, and those and others that do not hold for a file's text.
+_LOOKING = frozenset(
+    "sample_size maximum_sample_files maximum_depth field_appearance_threshold map_inference_threshold"
+    " convert_strings_to_integers dateformat timestampformat date_format timestamp_format".split()
+)
+_OURS_OF_JSON = _LOOKING | {"columns", "auto_detect", "records"}
 #: So many rows are looked at to tell the day from the month.
 _LOOKED_AT = 200_000
 
@@ -45,7 +51,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class CsvFormat:
+class FileFormat:
     """How one file is read: `columns` with their types in the file's order, `options` of a reader of its text."""
 
     columns: dict[str, str]
@@ -53,8 +59,16 @@ class CsvFormat:
     notation: Notation
     found: Found
 
+    def reader(self, paths: list[str]) -> str:
+        """Give SQL of a reader that gives the files' cells as text; what is nested in JSON, as JSON."""
+        return (json_reader if self.notation.is_json else csv_reader)(paths, self.options, self.columns)
 
-def format_of(connection: duckdb.DuckDBPyConnection, call: CsvCall, path: str, kept: Found) -> CsvFormat:
+    def is_cast(self, name: str) -> bool:
+        """Tell whether a column's cells are cast: a text is what it is, and so is JSON in JSON."""
+        return may_differ(self.columns[name]) and not (self.notation.is_json and self.columns[name] == "JSON")
+
+
+def format_of(connection: duckdb.DuckDBPyConnection, call: ReaderCall, path: str, kept: Found) -> FileFormat:
     """Find out how a file is read.
 
     Parameters
@@ -93,15 +107,84 @@ def format_of(connection: duckdb.DuckDBPyConnection, call: CsvCall, path: str, k
         by_guess=frozenset(guessed),
     )
     found = Found({**kept.types, **guessed}, date if date is not None else kept.date, timestamp or kept.timestamp)
-    return CsvFormat(types, _options(connection, call, dialect), notation, found)
+    return FileFormat(types, _options(connection, call, dialect), notation, found)
 
 
-def reader(paths: list[str], options: Mapping[str, str], columns: Mapping[str, str]) -> str:
+def csv_reader(paths: list[str], options: Mapping[str, str], columns: Mapping[str, str]) -> str:
     """Give SQL of a reader that gives the files' cells as text."""
     listed = "[" + ", ".join(map(literal, paths)) + "]"
     struct = "{" + ", ".join(f"{literal(name)}: 'VARCHAR'" for name in columns) + "}"
     given = "".join(f", {name} = {value}" for name, value in options.items())
     return f"read_csv({listed}, auto_detect = false, columns = {struct}{given})"
+
+
+def json_reader(paths: list[str], options: Mapping[str, str], columns: Mapping[str, str]) -> str:
+    """Give SQL of a reader that gives the values of JSON objects as text, and what is nested as JSON."""
+    listed = "[" + ", ".join(map(literal, paths)) + "]"
+    struct = "{" + ", ".join(f"{literal(name)}: 'JSON'" for name in columns) + "}"
+    given = "".join(f", {name} = {value}" for name, value in options.items())
+    texts = ", ".join(
+        f"{quote(name)} ->> '$' AS {quote(name)}"
+        for name, kind in columns.items()
+        if not is_nested(kind) and kind != "JSON"
+    )
+    replaced = f" REPLACE ({texts})" if texts else ""
+    return f"(SELECT *{replaced} FROM read_json({listed}, columns = {struct}{given}))"
+
+
+def json_format_of(
+    connection: duckdb.DuckDBPyConnection, call: ReaderCall, paths: list[str], kept: Found
+) -> FileFormat:
+    """Find out how JSON files are read together.
+
+    Parameters
+    ----------
+    connection, call
+        Where DuckDB looks at the files, and the reader's call.
+    paths
+        The files, as patterns. They are looked at whole: a number beyond the first thousands may be no integer.
+    kept
+        What was found before for this source.
+
+    Raises
+    ------
+    FileRefused
+        If the call wants each object as one value.
+    duckdb.Error
+        If DuckDB cannot read them.
+    """
+    if "records" in call.options and str(_value(connection, call.options["records"])).lower() not in ("true", "auto"):
+        raise FileRefused("read_json with `records` gives objects as they are; leave it out, and name their keys.")
+    declared = _declared(connection, call) if "columns" in call.options else {}
+    options = {name: value for name, value in call.options.items() if name not in _OURS_OF_JSON}
+    if "ndjson" in call.function:
+        options.setdefault("format", "'newline_delimited'")
+    if isinstance(declared, dict) and declared:
+        types, guessed = {name: plain_type(kind) for name, kind in declared.items()}, dict[str, str]()
+    else:
+        types = _types_in_json(connection, call, paths, options)
+        plain = {name for name, kind in types.items() if not is_nested(kind)}
+        types |= {name: kind for name, kind in kept.types.items() if name in plain}
+        guessed = {name: types[name] for name in plain}
+    notation = Notation(
+        date=_given(connection, call, "dateformat", "date_format") or None,
+        timestamp=_given(connection, call, "timestampformat", "timestamp_format") or None,
+        by_guess=frozenset(guessed),
+        is_json=True,
+    )
+    return FileFormat(types, options, notation, Found({**kept.types, **guessed}, kept.date, kept.timestamp))
+
+
+def _types_in_json(
+    connection: duckdb.DuckDBPyConnection, call: ReaderCall, paths: list[str], options: Mapping[str, str]
+) -> dict[str, str]:
+    looking = {name: value for name, value in call.options.items() if name in _LOOKING and name not in options}
+    looking = {"sample_size": "-1", "maximum_sample_files": "1000000000"} | looking
+    own = {name: value for name, value in options.items() if name not in ("filename", "hive_partitioning")}
+    given = "".join(f", {name} = {value}" for name, value in {**own, **looking}.items())
+    listed = "[" + ", ".join(map(literal, paths)) + "]"
+    query = f"DESCRIBE FROM read_json({listed}, hive_partitioning = false{given})"
+    return {str(row[0]): str(row[1]) for row in connection.execute(query).fetchall()}
 
 
 def kept_formats(connection: duckdb.DuckDBPyConnection, source: Source) -> list[Found]:
@@ -124,7 +207,7 @@ def keep_formats(commit: Commit, source: Source, ingest_id: int, found: Sequence
         commit.execute("INSERT INTO ledger.csv_formats VALUES ($1, $2, $3, $4)", values)
 
 
-def _declared(connection: duckdb.DuckDBPyConnection, call: CsvCall) -> dict[str, str] | list[str]:
+def _declared(connection: duckdb.DuckDBPyConnection, call: ReaderCall) -> dict[str, str] | list[str]:
     """Give the types that a call declares, by name or by place."""
     for option in ("columns", *_TYPES):
         if option in call.options:
@@ -151,7 +234,7 @@ def _by_name(declared: dict[str, str] | list[str], names: Sequence[str]) -> dict
 
 
 def _sniffed(
-    connection: duckdb.DuckDBPyConnection, call: CsvCall, path: str, declared: dict[str, str] | list[str]
+    connection: duckdb.DuckDBPyConnection, call: ReaderCall, path: str, declared: dict[str, str] | list[str]
 ) -> dict[str, Any]:
     """Let DuckDB look at a file, or take its defaults where the call forbids that."""
     if "auto_detect" in call.options and not _value(connection, call.options["auto_detect"]):
@@ -162,15 +245,34 @@ def _sniffed(
         return {"Columns": columns, "Delimiter": ",", "HasHeader": bool(header), "SkipRows": 0}
     options = {name: value for name, value in call.options.items() if name != "auto_detect"}
     try:
-        return _look(connection, path, options)
+        found = _look(connection, path, options)
+        is_whole = len(found["Columns"]) > 1 or (isinstance(declared, dict) and len(declared) == 1)
+        return found if is_whole else _looked_at_whole_lines(connection, path, options)
     except (duckdb.InvalidInputException, duckdb.BinderException):
         # A cell that a declared type does not hold ends it, or a column that is not there: then without those.
         plain = {name: value for name, value in options.items() if name not in ("columns", *_TYPES)}
         if "columns" in options:
             plain["names"] = "[" + ", ".join(map(literal, declared)) + "]"
-        if plain == options:
+        return _looked_at_whole_lines(connection, path, plain)
+
+
+def _looked_at_whole_lines(
+    connection: duckdb.DuckDBPyConnection, path: str, options: Mapping[str, str]
+) -> dict[str, Any]:
+    """Let DuckDB look at a file in which a line may have a cell too few; whoever reads it is told which.
+
+    DuckDB 1.5 takes such a file for one of a single column, whose name is the whole first line, or refuses to look.
+    """
+    found: dict[str, Any] | None = None
+    try:
+        found = _look(connection, path, options)
+        if len(found["Columns"]) > 1 or "null_padding" in options:
+            return found
+    except duckdb.InvalidInputException:
+        if "null_padding" in options:
             raise
-        return _look(connection, path, plain)
+    padded = _look(connection, path, {**options, "null_padding": "true"})
+    return padded if found is None or len(padded["Columns"]) > 1 else found
 
 
 def _look(connection: duckdb.DuckDBPyConnection, path: str, options: Mapping[str, str]) -> dict[str, Any]:
@@ -180,7 +282,7 @@ def _look(connection: duckdb.DuckDBPyConnection, path: str, options: Mapping[str
     return dict(zip(names, cursor.fetchone() or (), strict=False))
 
 
-def _options(connection: duckdb.DuckDBPyConnection, call: CsvCall, dialect: Mapping[str, Any]) -> dict[str, str]:
+def _options(connection: duckdb.DuckDBPyConnection, call: ReaderCall, dialect: Mapping[str, Any]) -> dict[str, str]:
     """Give the options of a reader of text: those of the call that do not bear on types, and the dialect."""
     kept = {name: value for name, value in call.options.items() if name not in _OURS}
 
@@ -209,7 +311,7 @@ def _options(connection: duckdb.DuckDBPyConnection, call: CsvCall, dialect: Mapp
 
 def _formats(
     connection: duckdb.DuckDBPyConnection,
-    call: CsvCall,
+    call: ReaderCall,
     dialect: Mapping[str, Any],
     types: Mapping[str, str],
     kept: Found,
@@ -254,7 +356,7 @@ def _shown(form: str) -> str:
 
 def _other_way(
     connection: duckdb.DuckDBPyConnection,
-    call: CsvCall,
+    call: ReaderCall,
     dialect: Mapping[str, Any],
     names: list[str],
     form: str,
@@ -265,7 +367,7 @@ def _other_way(
         return ""
     other = form.replace("%d", "%\0").replace("%m", "%d").replace("%\0", "%m")
     columns = {str(column["name"]): "VARCHAR" for column in dialect["Columns"]}
-    cells = reader([path], _options(connection, call, dialect), columns)
+    cells = csv_reader([path], _options(connection, call, dialect), columns)
     for name in names:
         query = system_sql("ingest/day_or_month", column=quote(name), cells=cells, limit=str(_LOOKED_AT))
         row = connection.execute(query, {"form": form, "other": other}).fetchone()
@@ -274,7 +376,7 @@ def _other_way(
     return other
 
 
-def _given(connection: duckdb.DuckDBPyConnection, call: CsvCall, *names: str) -> str:
+def _given(connection: duckdb.DuckDBPyConnection, call: ReaderCall, *names: str) -> str:
     value = next((_value(connection, call.options[name]) for name in names if name in call.options), None)
     return "" if value is None or value in ("auto", "iso") else str(value)
 

@@ -1,9 +1,10 @@
 """A source's SELECT over delivered files, with no cell read as a value that its text does not stand for.
 
-The author's text runs as it stands, but for its calls of read_csv: in the place of each stands a relation of ours,
-which reads the files' text and casts it. Of columns that the SELECT does not read, nothing is cast. Where a cell does
-not stand for its value the query ends and names the column; it is run again without the rows in which that column is
-wrong, and these rows are then read by the same SELECT, with NULL for the cell, and refused with the reason.
+The author's text runs as it stands, but for its calls of read_csv and read_json: in the place of each stands a
+relation of ours, which reads the files' text and casts it. Of columns that the SELECT does not read, nothing is cast.
+Where a cell does not stand for its value the query ends and names the column; it is run again without the rows in which
+that column is wrong, and these rows are then read by the same SELECT, with NULL for the cell, and refused with the
+reason.
 
 That is done only where a row of the file makes a row of the source by itself. Where rows are joined, counted or
 numbered the others would come out wrong without it: there the whole delivery is refused.
@@ -20,9 +21,9 @@ from typing import Any
 
 import duckdb
 
-from jobs.facts.csv_files.calls import CsvCall, csv_calls, in_place_of_calls
-from jobs.facts.csv_files.cells import cast, may_differ, stands_for, ways_to_stand
-from jobs.facts.csv_files.formats import CsvFormat, Found, format_of, reader
+from jobs.facts.csv_files.calls import JSON_READERS, ReaderCall, in_place_of_calls, reader_calls
+from jobs.facts.csv_files.cells import cast, stands_for, ways_to_stand
+from jobs.facts.csv_files.formats import FileFormat, Found, format_of, json_format_of
 from warehouse.definitions import Source
 from warehouse.errors import FileRefused
 from warehouse.queries.allowed_functions import AGGREGATES, ORDERED_AGGREGATES
@@ -60,7 +61,7 @@ class _Relation:
     """What stands in a call's place: files in groups, each with how it is read; columns in which cells were wrong."""
 
     name: str
-    groups: list[tuple[CsvFormat, list[str]]]
+    groups: list[tuple[FileFormat, list[str]]]
     wrong: list[str]
 
 
@@ -105,6 +106,24 @@ def found_in(connection: duckdb.DuckDBPyConnection, source: Source, paths: Seque
     return _Reading(connection, source, paths, [], source.query.text).found
 
 
+def described(
+    connection: duckdb.DuckDBPyConnection, source: Source, paths: Sequence[Path], kept: Sequence[Found]
+) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """Give the columns and types of a source's SELECT over files, and those of the files by their readers' arguments.
+
+    Parameters as `read_strictly` has them, and what is raised too.
+    """
+    reading = _Reading(connection, source, paths, kept, source.query.text)
+    files: dict[str, dict[str, str]] = {}
+    for number, relation in enumerate(reading.relations):
+        reading._show(number, relation)
+        for form, _ in relation.groups:
+            files[reading.calls[number].files] = {**form.columns, **files.get(reading.calls[number].files, {})}
+    text, parameters = reading._query([relation.name for relation in reading.relations])
+    rows = connection.execute(f"DESCRIBE {text}", parameters or None).fetchall()
+    return {str(row[0]): str(row[1]) for row in rows}, files
+
+
 class _Reading:
     def __init__(
         self,
@@ -116,7 +135,7 @@ class _Reading:
     ) -> None:
         self.connection, self.source, self.text = connection, source, text
         self.patterns = [exact_path(path) for path in paths]
-        self.calls = csv_calls(source, text)
+        self.calls = reader_calls(source, text)
         self.found = [kept[n] if n < len(kept) else Found() for n in range(len(self.calls))]
         self.relations = [self._relation(number, call) for number, call in enumerate(self.calls)]
 
@@ -137,7 +156,7 @@ class _Reading:
         text = in_place_of_calls(self.text, self.calls, names)
         return text, {"files": self.patterns} if "files" in self.source.query.parameters and "$files" in text else {}
 
-    def _relation(self, number: int, call: CsvCall) -> _Relation:
+    def _relation(self, number: int, call: ReaderCall) -> _Relation:
         parameters = {"files": self.patterns} if "$files" in call.files else None
         row = self.connection.execute(f"SELECT {call.files}", parameters).fetchone()
         value = row[0] if row else None
@@ -145,7 +164,10 @@ class _Reading:
         groups = []
         # What stands in one line of names has one form; what has no such line is read as its first file is.
         for of_one_form in _grouped(paths, call):
-            form = format_of(self.connection, call, of_one_form[0], self.found[number])
+            if call.function in JSON_READERS:
+                form = json_format_of(self.connection, call, of_one_form, self.found[number])
+            else:
+                form = format_of(self.connection, call, of_one_form[0], self.found[number])
             self.found[number] = form.found
             groups.append((form, of_one_form))
         return _Relation(quote(f"almanac: read {next(_numbers)}"), groups, [])
@@ -156,10 +178,10 @@ class _Reading:
         query = " UNION ALL BY NAME ".join(parts)
         self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {relation.name} AS {query}")
 
-    def _values(self, number: int, form: CsvFormat, paths: list[str], wrong: list[str]) -> str:
+    def _values(self, number: int, form: FileFormat, paths: list[str], wrong: list[str]) -> str:
         listed = []
         for name, kind in form.columns.items():
-            if not may_differ(kind):
+            if not form.is_cast(name):
                 listed.append(quote(name))
             elif name in wrong:
                 listed.append(f"{_value(name)} AS {quote(name)}")
@@ -179,9 +201,9 @@ class _Reading:
         )
         return f"SELECT {', '.join([*listed, *others])} FROM {_cells(form, paths)} WHERE {kept or 'true'}"
 
-    def _other_columns(self, form: CsvFormat, paths: list[str]) -> list[str]:
+    def _other_columns(self, form: FileFormat, paths: list[str]) -> list[str]:
         """Give the columns that a reader adds to those of the file, such as its name."""
-        query = f"DESCRIBE FROM {reader(paths[:1], form.options, form.columns)}"
+        query = f"DESCRIBE FROM {form.reader(paths[:1])}"
         return [quote(row[0]) for row in self.connection.execute(query).fetchall() if row[0] not in form.columns]
 
     def _note(self, error: duckdb.Error) -> None:
@@ -228,9 +250,9 @@ class _Reading:
                 continue
             columns = ", ".join(
                 f"CASE WHEN {_stands(name, form)} THEN {_value(name)} END AS {quote(name)}"
-                if may_differ(kind)
+                if form.is_cast(name)
                 else quote(name)
-                for name, kind in form.columns.items()
+                for name in form.columns
             )
             others = ", ".join(["", *self._other_columns(form, paths)])
             parts.append(
@@ -257,7 +279,7 @@ class _Reading:
         statement = "ingest/refused_by_place" if counts[0] == counts[1] else "ingest/refused_in_general"
         self.connection.execute(system_sql(statement, refused=refused, rows=rows))
 
-    def _require_some_right(self, wrong: list[str], form: CsvFormat, paths: list[str]) -> None:
+    def _require_some_right(self, wrong: list[str], form: FileFormat, paths: list[str]) -> None:
         """Refuse files in which no cell of a column stands for a value of the type that was found in those before."""
         for name in wrong:
             query = system_sql(
@@ -267,37 +289,38 @@ class _Reading:
             if row and not row[0]:
                 raise FileRefused(
                     f"no cell of the column {name} is a"
-                    f" {form.columns[name]}, such as {row[2]!r}; declare its type in read_csv, or correct the file."
+                    f" {form.columns[name]}, such as {row[2]!r}; declare its type in the reader's call, or correct the"
+                    " file."
                 )
 
 
-def _cells(form: CsvFormat, paths: list[str]) -> str:
+def _cells(form: FileFormat, paths: list[str]) -> str:
     """Give SQL of the files' cells, with the value of each as `almanac: NAME`."""
     values = ", ".join(
         f"{cast(name, kind, form.notation)} AS {_value(name)}"
         for name, kind in form.columns.items()
-        if may_differ(kind)
+        if form.is_cast(name)
     )
-    return f"(SELECT *{', ' + values if values else ''} FROM {reader(paths, form.options, form.columns)})"
+    return f"(SELECT *{', ' + values if values else ''} FROM {form.reader(paths)})"
 
 
 def _value(name: str) -> str:
     return quote(f"almanac: {name}")
 
 
-def _stands(name: str, form: CsvFormat) -> str:
+def _stands(name: str, form: FileFormat) -> str:
     return stands_for(name, _value(name), form.columns[name], form.notation)
 
 
-def _wrong(names: list[str], form: CsvFormat) -> str:
+def _wrong(names: list[str], form: FileFormat) -> str:
     return " OR ".join(f"({quote(name)} IS NOT NULL AND NOT {_stands(name, form)})" for name in names)
 
 
-def _reason(names: list[str], form: CsvFormat) -> str:
+def _reason(names: list[str], form: FileFormat) -> str:
     """Give SQL of the reason for which a row is refused."""
     told = [
         f"CASE WHEN {_wrong([name], form)} THEN {literal(f'{name}: the text ')} || chr(39) ||"
-        f" {quote(name)}[:{_SHOWN}] || chr(39) || {literal(f' {NOT_THE_VALUE} {form.columns[name]}')} END"
+        f" left({quote(name)}::VARCHAR, {_SHOWN}) || chr(39) || {literal(f' {NOT_THE_VALUE} {form.columns[name]}')} END"
         for name in names
     ]
     return f"concat_ws('; ', {', '.join(told)})"
@@ -325,9 +348,9 @@ def _is_by_row(tree: Mapping[str, Any]) -> bool:
     return by_row(tree)
 
 
-def _grouped(paths: list[str], call: CsvCall) -> list[list[str]]:
+def _grouped(paths: list[str], call: ReaderCall) -> list[list[str]]:
     """Sort files by their first line, where that bears the names of columns."""
-    if call.options.get("header", "true").lower() == "false" or len(paths) == 1:
+    if call.function in JSON_READERS or call.options.get("header", "true").lower() == "false" or len(paths) == 1:
         return [paths]
     groups: dict[bytes, list[str]] = {}
     for path in paths:
