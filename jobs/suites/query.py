@@ -21,6 +21,7 @@ from warehouse.errors import NotFoundError, UsageError
 from warehouse.lake.lake import Lake
 from warehouse.queries.reading_only import ReadingQuery, require_reading
 from warehouse.queries.running import QUERY_TIMEOUT, running
+from warehouse.queries.wrong_answers import switch_off_wrong_optimizers
 from warehouse.reader import LakeReader
 from warehouse.system_sql import literal
 
@@ -71,7 +72,7 @@ def query_rows(
         If it does not only read, or DuckDB refuses it; the message is DuckDB's own.
     """
     with _asking(suite, at_snapshot, at_time, timeout) as connection:
-        query = require_reading(connection, sql)
+        query = _checked(connection, sql)
         if query.explains:
             found = connection.execute(query.text)
             return Answer([column[0] for column in found.description or ()], found.fetchall(), frozenset())
@@ -97,7 +98,7 @@ def query_to_file(
     JSON has no infinities: there `Infinity`, `-Infinity` and `NaN` are strings.
     """
     with _asking(suite, at_snapshot, at_time, timeout) as connection:
-        query = require_reading(connection, sql)
+        query = _checked(connection, sql)
         rows = _as_rows(connection, query)
         try:
             with _first_written_to(target, form) as file:
@@ -106,6 +107,13 @@ def query_to_file(
                     _quote_what_is_no_number(file, target)
         except (duckdb.IOException, OSError) as error:
             raise UsageError(f"the rows cannot be written to {target}: {error}") from error
+
+
+def _checked(connection: duckdb.DuckDBPyConnection, sql: str) -> ReadingQuery:
+    query = require_reading(connection, sql)
+    if query.reads_the_past:
+        switch_off_wrong_optimizers(connection, reads_the_past=True)
+    return query
 
 
 def _as_rows(connection: duckdb.DuckDBPyConnection, query: ReadingQuery) -> str:

@@ -29,6 +29,7 @@ from warehouse.lake.catalogues import WRITER_LOCK_TIMEOUT_S, Catalogue, catalogu
 from warehouse.lake.connections import First, Instances
 from warehouse.lake.migrations import migrate, newest_format
 from warehouse.lake.staged_files import require_columns
+from warehouse.queries.wrong_answers import switch_off_wrong_optimizers
 from warehouse.system_sql import exact_path, quote
 
 
@@ -149,6 +150,8 @@ class Lake:
         if snapshot_id is not None or all_cores:
             connection = self.connect(snapshot_id=snapshot_id)
             check_format(connection, self.root)
+            if snapshot_id is not None:
+                switch_off_wrong_optimizers(connection, reads_the_past=True)
             use_all_cores(connection)
         else:
             connection = _kept_instance(self, read_only=True).cursor()

@@ -16,6 +16,7 @@ from warehouse.errors import NotFoundError, PublishFailed
 from warehouse.lake.lake import Commit
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import PageRecord
+from warehouse.queries.wrong_answers import switch_off_wrong_optimizers
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import quote, system_sql
 
@@ -55,6 +56,7 @@ def past_page(
     NotFoundError
         If the page was not published by then, or upkeep has let go of what it was.
     """
+    switch_off_wrong_optimizers(connection, reads_the_past=True)
     all_of_it = ledger.publications(connection, product, kind, as_of)
     by_then = [record for record in all_of_it if snapshot_id is None or record.snapshot_id <= snapshot_id]
     if not by_then:

@@ -53,11 +53,15 @@ _ONLY = "one SELECT (or DESCRIBE, SHOW, SUMMARIZE, or EXPLAIN of a SELECT) is al
 
 @dataclass(frozen=True)
 class ReadingQuery:
-    """A query that only reads. `is_plain` ones stand inside COPY as they are, `explains` ones nowhere."""
+    """A query that only reads.
+
+    `is_plain` ones stand inside COPY as they are, `explains` ones nowhere; `reads_the_past` if it names a snapshot.
+    """
 
     text: str
     is_plain: bool
     explains: bool
+    reads_the_past: bool = False
 
 
 def require_reading(connection: duckdb.DuckDBPyConnection, sql: str) -> ReadingQuery:
@@ -84,7 +88,8 @@ def require_reading(connection: duckdb.DuckDBPyConnection, sql: str) -> ReadingQ
     _require_reading_functions(connection, tree)
     first = re.match(r"\W*(\w+)", re.sub(r"--[^\n]*|/\*.*?\*/", " ", text, flags=re.DOTALL))
     is_plain = first is not None and first[1].upper() in ("SELECT", "FROM", "WITH", "VALUES", "TABLE")
-    return ReadingQuery(text, is_plain, explains)
+    reads_the_past = any(node.get("at_clause") is not None for node in _nodes(tree))
+    return ReadingQuery(text, is_plain, explains, reads_the_past)
 
 
 def _tree(connection: duckdb.DuckDBPyConnection, text: str) -> Any:

@@ -61,9 +61,21 @@ WRONG_ANSWERS = (
 )
 
 
-def switch_off_wrong_optimizers(connection: duckdb.DuckDBPyConnection) -> None:
-    """Switch off, in a whole instance, the optimizers that make wrong answers."""
-    listed = ",".join(sorted(wrong.optimizer for wrong in WRONG_ANSWERS if wrong.optimizer))
+#: DuckLake 1.0 hands the statistics of the newest snapshot to who reads an older one (ducklake#1377). Where a column
+#: has grown wider since, DuckDB then ends in an internal error.
+_OF_OLDER_SNAPSHOTS = "statistics_propagation"
+
+
+def switch_off_wrong_optimizers(connection: duckdb.DuckDBPyConnection, *, reads_the_past: bool = False) -> None:
+    """Switch off, in a whole instance, the optimizers that make wrong answers.
+
+    Parameters
+    ----------
+    reads_the_past
+        Whether it reads a lake as it was at an older snapshot. What others ask of the instance then takes longer.
+    """
+    wrong = {each.optimizer for each in WRONG_ANSWERS if each.optimizer}
+    listed = ",".join(sorted(wrong | ({_OF_OLDER_SNAPSHOTS} if reads_the_past else set())))
     connection.execute(f"SET GLOBAL disabled_optimizers = {literal(listed)}")
 
 
