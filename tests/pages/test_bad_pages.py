@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,10 @@ from jobs.suite import Suite
 from jobs.training.train import train
 from tests.conftest import PAGE, PRODUCT, TRAINED_AS_OF, reopened
 from tests.lakes import rows
-from warehouse.errors import RunFailed
+from warehouse.batching.batch import Batch
+from warehouse.errors import DefinitionError, RunFailed
+from warehouse.reader import open_lake
+from warehouse.sandbox import Sandbox
 
 COURIER = "sql/features/courier_load.sql"
 ENTITIES = "sql/products/late_order/entities.sql"
@@ -140,3 +144,33 @@ def test_a_daily_run_publishes_what_it_can_and_says_what_failed(trained: Suite) 
     with pytest.raises(RunFailed, match=rf"the page {pages[3]} of late_order failed: .*courier_load.sql: the query"):
         predict_pages(suite, suite.definitions.product(PRODUCT), pages)
     assert published(suite) == {*pages} - {pages[3]}
+
+
+def test_a_group_that_lacks_its_key_is_a_mistake_in_its_definition(ingested: Suite, tmp_path: Path) -> None:
+    """It is told before anything is computed, however many pages are wanted."""
+    path = ingested.root / COURIER
+    header, _, _ = path.read_text().partition("SELECT courier")
+    path.write_text(f"{header}SELECT * EXCLUDE (courier) FROM orders\n")
+    suite = reopened(ingested)
+    with pytest.raises(DefinitionError, match=r"courier_load\.sql:4: the key columns \['courier'\] are not in its"):
+        backfill(suite, BackfillOrder(PRODUCT, PAGE, UNTIL, features_only=True))
+    with (
+        Sandbox(suite.lake) as sandbox,
+        Batch(sandbox, suite.definitions, suite.definitions.product(PRODUCT)) as batch,
+        pytest.raises(DefinitionError, match=r"courier_load\.sql: the key \['courier'\] is not among its columns"),
+    ):
+        batch.compute(pages_of(suite), tmp_path / "pages.parquet", 1, lambda _: None)
+
+
+def test_a_wide_sum_that_is_cast_is_kept_digit_for_digit(ingested: Suite) -> None:
+    """In files, in the lake, and for its reader."""
+    path = ingested.root / COURIER
+    wide = "(9223372036854775807::HUGEINT * 1000000000 + sum(parcels))::DECIMAL(38, 0)"
+    path.write_text(path.read_text().replace("sum(parcels)", wide))
+    suite = reopened(ingested)
+    backfill(suite, BackfillOrder(PRODUCT, PAGE, UNTIL, features_only=True))
+    (name,) = [n for n, kind, *_ in rows(suite, f"DESCRIBE features.{PRODUCT}") if kind == "DECIMAL(38,0)"]
+    read = open_lake(suite.root).features(PRODUCT, page=PAGE).to_polars()
+    sums = [value for value in read[name].to_list() if value is not None]
+    assert sums
+    assert all(10**9 * (2**63 - 1) < value < 10**9 * (2**63 - 1) + 10**6 for value in sums)

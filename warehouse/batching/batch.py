@@ -129,6 +129,8 @@ class Batch:
                 checked = self.definitions.sources_read(check.query for check in self.product.checks)
                 self.sandbox.detach_lake([*self._sources, *checked])
         self._prepare(pages[0])
+        # What the join could not be made of is told before anything is computed.
+        self._feature_columns()
         self._many_pages.take_shared(pages)
         if len(pages) >= TOGETHER_FROM_PAGES:
             self._many_pages.fill(pages, workers)

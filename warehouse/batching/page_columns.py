@@ -86,6 +86,8 @@ def lay_out(
         group = definitions.groups[use.group]
         found = columns_of(use.group)
         all_known = all_known and found is not None
+        if found is not None and (lacking := [key for key in group.key if key not in found]):
+            problems.append(f"{group.file.where}: the key {lacking} is not among its columns: {', '.join(found)}.")
         for name, kind in (found or {}).items():
             if name in group.key:
                 continue
