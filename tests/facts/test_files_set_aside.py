@@ -11,6 +11,8 @@ import pytest
 
 from jobs.facts.ingest import IngestResult, ingest
 from jobs.facts.set_aside import forget_file
+from jobs.schedule.suite_clock import SuiteClock
+from jobs.schedule.tick_store import TickStore
 from jobs.suite import Suite, open_suite
 from jobs.suites.status import status
 from tests.command_line import almanac
@@ -100,6 +102,23 @@ def test_a_file_that_is_forgotten_is_left_alone_until_it_changes(starter: Path) 
     assert status(suite).files_aside == []
     write(starter, "stops2.csv", "b,elsewhere,2026-01-01 12:00:00,1")
     aside(suite)
+
+
+def test_the_clock_tells_of_a_file_that_is_set_aside_until_it_is_mended(starter: Path) -> None:
+    bad = write(starter, "stops1.csv", "a,unknown,2026-01-01 12:00:00,1")
+    write(starter, "stops2.csv", "b,Europe/Paris,2026-01-01 12:00:00,1")
+    suite = source(starter)
+    aside(suite)
+    clock = SuiteClock(starter, TickStore.open(suite.lake.root), clock_at(NOW))
+    told = clock.broken_promises(NOW)
+    assert told is not None
+    ((key, sentence),) = told.items()
+    assert key[0] == "stops"
+    assert str(bad) in sentence
+    assert "unknown" in sentence
+    write(starter, "stops1.csv", "a,Europe/Paris,2026-01-01 12:00:00,1")
+    ingest(suite, ["stops"])
+    assert clock.broken_promises(NOW) == {}
 
 
 def test_a_file_that_was_deleted_is_set_aside_no_longer(starter: Path) -> None:
