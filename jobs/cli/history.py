@@ -97,7 +97,8 @@ def _print_diff(found: Diff) -> None:
     }
     console.print_table([figures], f"{found.product}, the page {found.as_of} (UTC)")
     console.lines_of(found.why)
-    console.print_table(found.changed, _heading("changed", found.n_changed, len(found.changed)), as_is=True)
+    changed = [_contributions_in_words(row) for row in found.changed]
+    console.print_table(changed, _heading("changed", found.n_changed, len(changed)), as_is=True)
     console.print_table(found.came, _heading("came", found.n_came, len(found.came)), as_is=True)
     console.print_table(found.went, _heading("went", found.n_went, len(found.went)), as_is=True)
 
@@ -116,16 +117,20 @@ def _print_pages(found: PagesDiff) -> None:
     console.print_table([figures], f"{found.product}, two pages by {', '.join(found.keys)} (UTC)")
     console.lines_of(found.why)
     console.print_table(found.features[:20], "Features that differ")
-    rows = [{**row, "features": _in_words(row["features"])} for row in found.changed]
+    rows = [_contributions_in_words({**row, "features": _in_words(row["features"])}) for row in found.changed]
     console.print_table(rows, _heading("changed", found.n_changed, len(rows)), as_is=True)
     console.print_table(found.came, _heading("came", found.n_came, len(found.came)), as_is=True)
     console.print_table(found.went, _heading("went", found.n_went, len(found.went)), as_is=True)
 
 
-def _in_words(features: dict[str, list[Any]]) -> str:
+def _in_words(pairs: dict[str, list[Any]]) -> str:
     return "; ".join(
-        f"{name} {console.show(before)} -> {console.show(after)}" for name, (before, after) in features.items()
+        f"{name} {console.show(before)} -> {console.show(after)}" for name, (before, after) in pairs.items()
     )
+
+
+def _contributions_in_words(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "contributions": _in_words(row["contributions"])} if "contributions" in row else row
 
 
 def _named(side: Side) -> str:

@@ -7,6 +7,7 @@ Against a snapshot, `before` is the page as it was then and `after` the page as 
 from __future__ import annotations
 
 import contextlib
+import functools
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,15 +17,23 @@ from typing import Any
 import duckdb
 
 from jobs.models.columns.requirements import given_columns, recorded_columns, require_met
+from jobs.models.reasons.explaining import ready_reasons
 from jobs.models.versions import load_scorer, model_history
-from jobs.pages.score import score_pages
+from jobs.pages.score import sample_rows, score_pages
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord, PageRecord
 from warehouse.pages.history import PastPage, past_page
-from warehouse.pages.side_by_side import LIMIT, Side, SideBySide, change_of_model
+from warehouse.pages.side_by_side import (
+    LIMIT,
+    Side,
+    SideBySide,
+    change_of_model,
+    common_reasons,
+    moved_contributions,
+)
 from warehouse.system_sql import exact_path, literal
 
 
@@ -49,7 +58,8 @@ class Diff:
     why
         What may have brought it about: another version, definitions, facts.
     changed, came, went
-        The first of each: keys, before, after, change (after - before). The largest change first.
+        The first of each: keys, before, after, change (after - before). The largest change first. Where both have
+        reasons, of each that changed also `contributions`: those that differ, before and after.
     """
 
     product: str
@@ -132,7 +142,10 @@ def _scored(
         file = directory / "predictions.parquet"
         constants = {"run_id": run_id, "published_at": suite.clock()}
         scorer = load_scorer(suite.lake, model)
-        score_pages(connection, product, model, scorer, features.relation, file, constants, lambda rows: None)
+        sample = functools.partial(sample_rows, connection, model, features.relation)
+        reasons = ready_reasons(suite.lake, product, model, scorer, sample)
+        relation = features.relation
+        score_pages(connection, product, model, scorer, relation, file, constants, lambda rows: None, reasons)
         yield _State(Side(model.version, None, None), f"(FROM read_parquet({literal(exact_path(file))}))")
 
 
@@ -169,13 +182,16 @@ class _Comparison:
     def of(self, before: _State, after: _State, why: list[str]) -> Diff:
         """Compare them."""
         product, keys = self.product, self.product.keys
-        compared = SideBySide.of(self.connection, product, before.relation, after.relation, keys)
+        reasons = common_reasons(self.connection, before.relation, after.relation)
+        compared = SideBySide.of(self.connection, product, before.relation, after.relation, keys, reasons)
         figures: dict[str, Any] = compared.figures()
         figures |= {what: self._listed(compared, what) for what in ("changed", "came", "went")}
         return Diff(product.name, self.as_of, before.side, after.side, why=why, **figures)
 
     def _listed(self, compared: SideBySide, what: str) -> list[dict[str, Any]]:
-        return [
-            {name.removeprefix("almanac: "): value for name, value in row.items() if name != "almanac: what"}
-            for row in compared.listed(what, self.limit)
-        ]
+        found = []
+        for row in compared.listed(what, self.limit):
+            moved = {"contributions": moved_contributions(row)} if "before reasons" in row else {}
+            named = {name.removeprefix("almanac: "): value for name, value in row.items() if name != "almanac: what"}
+            found.append(named | (moved if what == "changed" else {}))
+        return found

@@ -20,7 +20,14 @@ from warehouse.definitions import Product
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.ledger.records import PageRecord
 from warehouse.pages.history import PastPage, past_page
-from warehouse.pages.side_by_side import LIMIT, Side, SideBySide, change_of_model
+from warehouse.pages.side_by_side import (
+    LIMIT,
+    Side,
+    SideBySide,
+    change_of_model,
+    common_reasons,
+    moved_contributions,
+)
 from warehouse.system_sql import quote, quote_all, system_sql
 
 
@@ -42,7 +49,8 @@ class PagesDiff:
         Of each feature in how many of the rows that changed it differs, the most first.
     changed
         The first of those, the largest change first: keys, before, after, change (after - before), and `features`,
-        each that differs with what it was before and is after.
+        each that differs with what it was before and is after; where both pages have reasons also `contributions`,
+        likewise.
     came, went
         The first of those: keys, and the score that there is.
     """
@@ -106,7 +114,9 @@ def diff_pages(
         models = model_history(connection, product.name)
         used = models.version(version).features if version else []
         features = [name for name in used if name in known]
-        compared = SideBySide.of(connection, product, before.relation, after.relation, matched, features)
+        reasons = common_reasons(connection, before.relation, after.relation)
+        columns = [*features, *(name for name in reasons if name not in features)]
+        compared = SideBySide.of(connection, product, before.relation, after.relation, matched, columns)
         lists = {what: compared.listed(what, limit) for what in ("changed", "came", "went")}
         return PagesDiff(
             product.name,
@@ -138,9 +148,12 @@ class _Rows:
         features = _features_of(connection, product, as_of)
         relation = page.relation
         if features is not None:
+            reasons = common_reasons(connection, page.relation)
+            taken = {row[0] for row in connection.execute(f"DESCRIBE FROM {features.relation}").fetchall()}
             relation = system_sql(
                 "diff/with_features",
                 score=quote(product.score_column),
+                reasons="".join(f", predictions.{quote(name)}" for name in reasons if name not in taken),
                 keys=quote_all(product.keys),
                 predictions=page.relation,
                 features=features.relation,
@@ -181,7 +194,8 @@ def _with_features(row: dict[str, Any], keys: Sequence[str], features: Sequence[
     pairs = {name: [row[f"before {name}"], row[f"after {name}"]] for name in features}
     differing = {name: pair for name, pair in pairs.items() if _differ(*pair)}
     figures = {"before": before, "after": after, "change": row["almanac: change"], "features": differing}
-    return {key: row[key] for key in keys} | figures
+    moved = {"contributions": moved_contributions(row)} if "before reasons" in row else {}
+    return {key: row[key] for key in keys} | figures | moved
 
 
 def _differ(before: Any, after: Any) -> bool:

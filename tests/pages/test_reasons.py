@@ -12,11 +12,14 @@ import yaml
 from jobs.models.reasons import explaining
 from jobs.models.versions import load_scorer, model_history
 from jobs.pages.backfill import BackfillOrder, backfill
+from jobs.pages.diff import diff
+from jobs.pages.diff_pages import diff_pages
 from jobs.pages.explain import explain_row
 from jobs.pages.predict import run_page
 from jobs.pages.states import page_states
 from jobs.suite import Suite
 from jobs.training.train import train
+from tests.command_line import said
 from tests.conftest import PAGE, PRODUCT, TRAINED_AS_OF, reopened
 from tests.lakes import rows
 from warehouse.errors import DefinitionError, RunFailed
@@ -189,3 +192,25 @@ def test_mistakes_in_reasons_are_reported(trained: Suite, reasons: str, words: s
     with pytest.raises(DefinitionError, match="product") as caught:
         wanting(trained, reasons)
     assert words in str(caught.value)
+
+
+def test_a_diff_shows_which_contributions_moved_a_prediction(trained: Suite) -> None:
+    suite = wanting(trained, "{top: all}")
+    for page in (PAGE, NEXT):
+        run_page(suite, PRODUCT, page)
+    of_page = {order_id: reasons for order_id, _, reasons in column(suite)}
+    of_next = {order_id: reasons for order_id, _, reasons in column(suite, NEXT)}
+    found = diff_pages(suite, PRODUCT, NEXT, PAGE)
+    assert found.changed
+    for row in found.changed:
+        then, now = (
+            {one["feature"]: one["contribution"] for one in side[row["order_id"]]} for side in (of_page, of_next)
+        )
+        differing = {name for name in {*then, *now} if then.get(name) != now.get(name)}
+        assert row["contributions"] == {name: [then.get(name), now.get(name)] for name in differing}
+        sizes = [abs((after or 0) - (before or 0)) for before, after in row["contributions"].values()]
+        assert sizes == sorted(sizes, reverse=True)
+    same = diff(suite, PRODUCT, PAGE, "v1")
+    assert (same.n_changed, same.changed) == (0, [])
+    printed = said(suite.root, "diff", PRODUCT, "--page", NEXT.isoformat(), "--against-page", PAGE.isoformat())
+    assert "contributions" in printed

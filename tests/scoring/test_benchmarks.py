@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import bench_end_to_end, bench_kernel, bench_pages_at_rate, bench_scaling, peers
+from tests.benchmarks import bench_end_to_end, bench_kernel, bench_pages_at_rate, bench_reasons, bench_scaling, peers
 from tests.command_line import said
 
 
@@ -18,6 +19,18 @@ def test_kernels(shape: str, capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert "equal bits on 1,000 rows" in printed
     assert "this: bitvector-32, raw" in printed
+
+
+@pytest.mark.slow
+def test_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where shap is not installed beside us it is left out; to install it takes minutes."""
+    monkeypatch.setenv("ALMANAC_SHAP_PYTHON", sys.executable)
+    few = ["--rows", "2000", "--training-rows", "2000", "--rounds", "1", "--shape", "100 x 8", "--page-rows", "3000"]
+    bench_reasons.main([*few, "--directory", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert "leaves in 0 MiB of tables" in printed
+    assert "this: the four largest, written" in printed
+    assert "With four reasons:" in printed
 
 
 @pytest.mark.slow

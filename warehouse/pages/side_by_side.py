@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 
 from warehouse.definitions import Product
+from warehouse.lake.registry import REASON_COLUMN
 from warehouse.ledger.records import PageRecord
 from warehouse.system_sql import quote, quote_all, system_sql
 
@@ -90,6 +91,36 @@ class SideBySide:
         cursor = self.connection.execute(query, [what, limit])
         names = [column[0] for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def common_reasons(connection: duckdb.DuckDBPyConnection, *relations: str) -> list[str]:
+    """Give the column of reasons, for `SideBySide.of`, if all of some relations have it."""
+    described = [connection.execute(f"DESCRIBE FROM {relation}").fetchall() for relation in relations]
+    columns = [{str(row[0]): str(row[1]) for row in rows} for rows in described]
+    # A feature may bear the name, and is of another type.
+    return [name for name, kind in REASON_COLUMN.items() if all(one.get(name) == kind for one in columns)]
+
+
+def moved_contributions(row: dict[str, Any]) -> dict[str, list[float | None]]:
+    """Give the contributions that differ between before and after in a listed row, the largest change first.
+
+    Parameters
+    ----------
+    row
+        With its reasons before and after, which are taken out of it.
+
+    Returns
+    -------
+    dict
+        Of each feature what it contributed before and after; None where it is not among the reasons.
+    """
+    sides = [
+        {one["feature"]: one["contribution"] for one in row.pop(f"{side} reasons") or []}
+        for side in ("before", "after")
+    ]
+    names = dict.fromkeys([*sides[0], *sides[1]])
+    pairs = {name: [side.get(name) for side in sides] for name in names if sides[0].get(name) != sides[1].get(name)}
+    return dict(sorted(pairs.items(), key=lambda pair: -abs((pair[1][1] or 0.0) - (pair[1][0] or 0.0))))
 
 
 def change_of_model(before: PageRecord, after: PageRecord) -> list[str]:

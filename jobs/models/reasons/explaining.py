@@ -19,7 +19,6 @@ import duckdb
 
 from jobs.models.artifacts import artifact_bytes
 from jobs.models.reasons.records import ReasonRun, ReasonsRecord, recorded_reasons
-from jobs.scoring.interface.scorer import Floats, Scorer
 from warehouse.definitions import Product
 from warehouse.definitions.reasons import BackgroundSettings, ReasonSettings
 from warehouse.errors import ScoringFailed, UsageError
@@ -31,6 +30,7 @@ from warehouse.system_sql import quote, quote_all, system_sql
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from jobs.scoring.interface.scorer import Floats, Scorer
     from jobs.scoring.reasons.explainer import Explainer
 
 #: So many real rows are explained before a version has reasons; as many made ones at most.
