@@ -23,8 +23,9 @@ from warehouse.queries.running import running
 from warehouse.sandbox import Sandbox, timestamp_literal
 from warehouse.system_sql import quote, quote_all, system_sql
 
-#: A source of up to this many rows may be read whole on every page.
-_SMALL_ROWS = 50_000
+#: A source of up to this many rows may be read whole on every page: of 70,000, 64 pages took two thirds of the CPU that
+#: they take one by one.
+_SMALL_ROWS = 100_000
 
 
 def lifted_forms(

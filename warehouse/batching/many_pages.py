@@ -1,9 +1,9 @@
-"""Pages made together: the ways that fill a batch's tables for many pages at once, each held to the plain way.
+"""The ways that fill a batch's tables for many pages at once, each compared with pages made one by one.
 
 In turn: what another product of the same run has worked out; the entities, lifted; the feature groups that one pass
-over time can make, for those entities; all other queries that can be lifted. After each, some pages are made the plain
-way too; rows of another product were compared when they were made. A query whose rows differ, or that fails, is left to
-the plain way, and so is what reads it.
+over time makes cheaper than lifting does, for those entities; all other queries that can be lifted. After each, some
+pages are made one by one too; rows of another product were compared when they were made. A query whose rows differ, or
+that fails, is made page by page, and so is what reads it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from warehouse.queries.checked_query import CheckedQuery
 from warehouse.sandbox import Sandbox, SandboxPage, timestamp_literal
 from warehouse.system_sql import quote, system_sql
 
-#: From how many pages on the range way is the cheaper of the two: its one query is long, and takes a while to plan.
+#: From how many pages on the range way can be the cheaper of the two: its one query is long, and takes a while to plan.
 RANGE_FROM_PAGES = 32
 
 
@@ -160,17 +160,36 @@ class ManyPages(Trials):
     def _pass_over_time(
         self, ranges: RangePass, pages: Sequence[datetime], workers: int, remaining: Mapping[str, str]
     ) -> None:
+        ranges.show(pages)
+        ranges.leave_out([name for name in ranges.forms if self._is_better_lifted(ranges, name, len(pages))])
+        if not ranges.forms:
+            return
         approximate = {name: ranges.approximate(name) for name in ranges.forms}
         wanted = {name: self._wanted(name) for name, form in ranges.forms.items() if self._may_choose(name, form.keys)}
         self.made_for |= wanted
 
         def fill() -> Left:
-            left = ranges.fill(pages, {name: remaining.get(name, keys) for name, keys in wanted.items()}, workers)
+            left = ranges.fill({name: remaining.get(name, keys) for name, keys in wanted.items()}, workers)
             for name in remaining.keys() & wanted.keys():
                 self._take(name, pages)
             return left
 
         self._try("range", approximate, pages, fill, workers, wanted)
+
+    def _is_better_lifted(self, ranges: RangePass, name: str, n_pages: int) -> bool:
+        """Tell whether a group that one pass over time can make is made by lifting all the same."""
+        batch, n_wanted = self.batch, None
+        if self._may_choose(name, ranges.forms[name].keys):
+            n_uses = sum(use.group == name for use in batch.product.header.features)
+            row = batch.cursor.execute(f"SELECT count(*) FROM {batch.table(ENTITIES)}").fetchone()
+            n_wanted = n_uses * int(row[0]) if row else None
+        try:
+            if ranges.is_cheaper(name, n_pages, n_wanted):
+                return False
+        except duckdb.Error:
+            pass  # Filling would meet the same error, and lifting may not.
+        query = batch.definitions.groups[name].query
+        return bool(LiftedPass(batch.sandbox, batch.definitions, [(name, query)], self.done, batch.table).forms)
 
     def _lift(self, queries: Sequence[tuple[str, CheckedQuery]], pages: Sequence[datetime], workers: int) -> None:
         batch = self.batch

@@ -71,6 +71,13 @@ def _recognised(
     return recognise(query, {name: SourceShape(dict(columns), late, again) for name, columns, late, again in shapes})
 
 
+#: What a fact, and a row of a key and a page, takes on the range way, and a row on the lifted way, where a fact that a
+#: lifted query reads on a page takes 1. Measured in CPU seconds on six groups of flights, whose facts are read on 26
+#: pages each (2 to 4 times as quick on the range way), and on one of customers, read on two for each row that they make
+#: (1 to 2 times as quick when lifted).
+FACT_COST, ROW_COST, LIFTED_ROW_COST = 4.5, 7.0, 3.5
+
+
 class RangePass:
     """The recognised groups of one batch, with the relations that their queries read."""
 
@@ -86,13 +93,40 @@ class RangePass:
         self.forms = {name: form for name, form in found.items() if isinstance(form, RangeForm)}
         self._sandbox, self._definitions, self._cursor = sandbox, definitions, cursor
         self._schema = f"memory.{schema}"
+        self._pages = f"{self._schema}.{quote('almanac: pages')}"
+
+    def show(self, pages: Sequence[datetime]) -> None:
+        """Make the relations that the queries read: the pages, and of each source what the last of them sees."""
+        listed = ", ".join(f"({timestamp_literal(page)})" for page in pages)
+        self._cursor.execute(f"CREATE TABLE {self._pages} AS SELECT * FROM (VALUES {listed}) AS pages (as_of)")
+        for source in sorted({form.source for form in self.forms.values()}):
+            self._cursor.execute(self._facts_view(source, self._facts(source), max(pages)))
+
+    def is_cheaper(self, name: str, n_pages: int, n_wanted: int | None) -> bool:
+        """Tell whether a group costs less this way than lifted, by a look at how many facts its pages read.
+
+        Lifted, each fact is read on each page whose window holds it. This way it is read once, and each key has totals
+        on each page: of many keys with few facts each, those are what costs.
+
+        Parameters
+        ----------
+        n_wanted
+            How many rows are made, where only some are.
+        """
+        form = self.forms[name]
+        query = form.look(self._pages, self._facts(form.source))
+        row = self._cursor.execute(query).fetchone()
+        n_read, n_facts, n_keys = (int(count or 0) for count in row or (0, 0, 0))
+        n_rows = min(n_keys * n_pages, n_read)
+        n_made = n_rows if n_wanted is None else min(n_rows, n_wanted)
+        return FACT_COST * n_facts + ROW_COST * n_made < n_read + LIFTED_ROW_COST * n_rows
 
     def leave_out(self, made: Collection[str]) -> None:
-        """Leave out groups whose rows are there already."""
+        """Leave out groups whose rows are there already, or that are left to another way."""
         self.forms = {name: form for name, form in self.forms.items() if name not in made}
 
-    def fill(self, pages: Sequence[datetime], wanted: Mapping[str, str], workers: int) -> dict[str, list[datetime]]:
-        """Fill the batch's tables of the recognised groups for all pages; it leaves none to the plain way.
+    def fill(self, wanted: Mapping[str, str], workers: int) -> dict[str, list[datetime]]:
+        """Fill the batch's tables of the groups for the pages that are shown; it leaves none of them to the plain way.
 
         Parameters
         ----------
@@ -102,18 +136,13 @@ class RangePass:
         workers
             How many groups are worked on at a time: one query leaves cores idle between its steps.
         """
-        listed = ", ".join(f"({timestamp_literal(page)})" for page in pages)
-        table = f"{self._schema}.{quote('almanac: pages')}"
-        self._cursor.execute(f"CREATE TABLE {table} AS SELECT * FROM (VALUES {listed}) AS pages (as_of)")
-        for source in sorted({form.source for form in self.forms.values()}):
-            self._cursor.execute(self._facts_view(source, self._facts(source), max(pages)))
         with ThreadPoolExecutor(max_workers=max(1, min(workers, len(self.forms)))) as pool:
-            list(pool.map(lambda name: self._fill_group(name, table, wanted.get(name)), self.forms))
+            list(pool.map(lambda name: self._fill_group(name, wanted.get(name)), self.forms))
         return {}
 
-    def _fill_group(self, name: str, pages: str, wanted: str | None) -> None:
+    def _fill_group(self, name: str, wanted: str | None) -> None:
         form = self.forms[name]
-        query = form.sql(pages, self._facts(form.source), wanted)
+        query = form.sql(self._pages, self._facts(form.source), wanted)
         limit = self._sandbox.query_timeout
         with contextlib.closing(self._sandbox.cursor()) as cursor, running(cursor, name, limit):
             cursor.execute(system_sql("ranges/collect", target=f"{self._schema}.{quote(name)}", query=query))

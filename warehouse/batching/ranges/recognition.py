@@ -27,7 +27,7 @@ from warehouse.batching.ranges.plans import Plan
 from warehouse.batching.ranges.windows import BoundBook, of_pages, split
 from warehouse.batching.syntax.parsing import Node, Workbench, children, column, rebuilt, signature, walk
 from warehouse.batching.syntax.shapes import AS_OF, KNOWN_AT, Column, NotUnderstood, Reason, SourceShape
-from warehouse.system_sql import quote
+from warehouse.system_sql import quote, system_sql
 
 SOME_INSTANT = datetime(2001, 1, 1)
 
@@ -63,6 +63,19 @@ class RangeForm:
             if relation.strip().strip('"').lower().startswith("range_"):
                 raise ValueError(f"{relation}: names that begin with range_ are taken by the query itself")
         return compose(self.plan, pages_relation, facts_relation, wanted if self.keys else None)
+
+    def look(self, pages_relation: str, facts_relation: str) -> str:
+        """Write the query that counts what the pages read: (facts read by all pages, facts, keys); see `sql`."""
+        listed = ", ".join(self.plan.keys)
+        return system_sql(
+            "ranges/look",
+            pages=pages_relation,
+            facts=facts_relation,
+            bounds=", ".join(f"{expression} AS bound_{n}" for n, expression in enumerate(self.plan.bounds)),
+            lower=self.plan.window.lower_sql,
+            upper=self.plan.window.upper_sql,
+            keys=f"approx_count_distinct(hash({listed}))" if listed else "1",
+        )
 
     @property
     def keys(self) -> tuple[str, ...]:
