@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -12,7 +12,7 @@ from tests.conftest import NOW, PRODUCT
 from tests.lakes import rows
 from warehouse.errors import PublishFailed
 from warehouse.ledger import records as ledger
-from warehouse.ledger.records import DefinitionsRecord, ModelRecord, PageRecord, Record, WrongRow
+from warehouse.ledger.records import DefinitionsRecord, ModelRecord, PageRecord, Record, SourceFacts, WrongRow
 
 ODD_TEXT = 'a\1b "quoted" \\ \'single\' \N{OLD PERSONAL COMPUTER} \N{LINE SEPARATOR} {"a": null}'
 MICROSECONDS = datetime(1969, 12, 31, 23, 59, 59, 999_999)
@@ -67,3 +67,12 @@ def test_what_a_column_cannot_hold_is_refused(ingested: Suite) -> None:
         with pytest.raises(PublishFailed, match="the commit «odd records» did not take place"):
             append(ingested, model(**unfit))
     assert ingested.lake.newest_snapshot() == before
+
+
+def test_facts_bear_on_what_is_made_after_them_and_not_on_what_is_made_at_their_own_instant() -> None:
+    tick = timedelta(microseconds=1)
+    facts = SourceFacts(ingestions=[(3, NOW - tick), (4, NOW), (5, None), (7, NOW - tick)])
+    assert facts.newer_than(2, NOW) == 3
+    assert facts.newer_than(3, NOW) == 7, "what became known at that instant does not exist for it"
+    assert facts.newer_than(3, NOW + tick) == 4
+    assert facts.newer_than(7, NOW) is None

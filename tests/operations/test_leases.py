@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from warehouse.lake.lake import Lake
-from warehouse.operations.leases import Leases, pages_held
+from warehouse.operations.leases import Leases, pages_held, sweep_owners
 
 PAGES = [datetime(2026, 3, 1, 18) + timedelta(days=day) for day in range(6)]
 TAKES = """
@@ -105,7 +105,7 @@ def test_many_processes_at_once_share_the_pages_out(lake: Lake) -> None:
     """Each takes one page after another; whatever the timing, each page has exactly one owner."""
     shares = """
 import sys
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from warehouse.lake.lake import Lake
 from warehouse.operations.leases import Leases
@@ -131,3 +131,17 @@ with Leases(Lake(Path(sys.argv[1]))) as leases:
     finally:
         for process in processes:
             process.communicate("end\n")
+
+
+def test_what_gone_owners_left_is_swept_unless_it_is_young_and_may_be_about_to_be_locked(lake: Lake) -> None:
+    with Leases(lake) as living:
+        assert living.take("p", PAGES) == set(PAGES)
+        (own,) = lake.catalogue.owners.iterdir()
+        gone = own.with_name("gone")
+        gone.touch()
+        now = datetime.now(UTC).replace(tzinfo=None)
+        sweep_owners(lake.root, now - timedelta(hours=1))
+        assert gone.exists()
+        sweep_owners(lake.root, now + timedelta(hours=1))
+        assert not gone.exists()
+        assert own.exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pytest
@@ -27,6 +28,14 @@ def test_all_is_well_in_a_new_suite(trained: Suite) -> None:
     found = doctor(trained.root, clock_at(NOW))
     assert {finding.state for finding in found if finding.subject != "disk"} == {"ok"}
     assert {"lake", "definitions", "sums", "product late_order"} <= {finding.subject for finding in found}
+
+
+@pytest.mark.parametrize(("free", "state"), [(1 << 30, "ok"), ((1 << 30) - 1, "warning")])
+def test_a_disk_that_is_nearly_full_is_a_warning(
+    starter: Path, monkeypatch: pytest.MonkeyPatch, free: int, state: str
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(total=1 << 40, used=0, free=free))
+    assert [finding.state for finding in findings(starter, "disk")] == [state]
 
 
 @pytest.mark.parametrize("root", [ROOT, ROOT / "sql/system/starter"], ids=["flights and customers", "starter"])

@@ -1,0 +1,26 @@
+"""Tables of the lake grow as their definitions do: columns are added and widened, never narrowed."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobs.suite import Suite
+from warehouse.errors import UsageError
+from warehouse.lake.lake import table_columns
+from warehouse.lake.tables import ensure_table
+
+
+def grown(suite: Suite, columns: dict[str, str]) -> tuple[bool, dict[str, str]]:
+    """Ask for a table of such columns; tells whether it has just these, and what it has."""
+    with suite.lake.commit("a table that grows") as commit:
+        is_just_so = ensure_table(commit, "features", "grown", columns)
+        return is_just_so, dict(table_columns(commit.connection, "features", "grown"))
+
+
+def test_a_column_is_widened_kept_wide_and_never_turned_into_another_type(ingested: Suite) -> None:
+    assert grown(ingested, {"a": "INTEGER"}) == (True, {"a": "INTEGER"})
+    assert grown(ingested, {"a": "BIGINT", "b": "VARCHAR"}) == (True, {"a": "BIGINT", "b": "VARCHAR"})
+    assert grown(ingested, {"a": "SMALLINT", "b": "VARCHAR"}) == (False, {"a": "BIGINT", "b": "VARCHAR"})
+    assert grown(ingested, {"a": "BIGINT"}) == (False, {"a": "BIGINT", "b": "VARCHAR"})
+    with pytest.raises(UsageError, match=r"the column a is BIGINT in the lake and DOUBLE in the definition"):
+        grown(ingested, {"a": "DOUBLE", "b": "VARCHAR"})

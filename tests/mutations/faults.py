@@ -1,0 +1,563 @@
+"""Faults to put into the code one at a time: what each would mean, where it is, and the tests of its room.
+
+A fault replaces a text that stands in a file once. Some test of its room has to fail under it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault.
+
+    Parameters
+    ----------
+    name
+        What would then be so.
+    file
+        Where it is put.
+    before, after
+        The text that is replaced, and by what.
+    tests
+        What pytest is given.
+    """
+
+    name: str
+    file: str
+    before: str
+    after: str
+    tests: tuple[str, ...]
+
+
+_LIMITS = "tests/suites/test_upkeep.py::test_which_snapshots_are_kept"
+_PROMOTIONS = "tests/rollout/test_promotion.py::test_what_a_decision_says_of_the_pages_is_what_the_ledger_says"
+_TRAINING = "tests/training/test_training.py"
+
+OF_THE_LAKE = (
+    Fault(
+        "the newest state of before is forgotten too",
+        "warehouse/lake/retention.py",
+        "for number in before[:-1] if",
+        "for number in before if",
+        (_LIMITS,),
+    ),
+    Fault(
+        "a lake that is behind takes its last step again",
+        "warehouse/lake/migrations.py",
+        "for migration in MIGRATIONS[since:]:\n        connection.execute(system_sql",
+        "for migration in MIGRATIONS[max(0, since - 1) :]:\n        connection.execute(system_sql",
+        ("tests/lake/test_migrations.py",),
+    ),
+    Fault(
+        "what reads is given the instance that writes",
+        "warehouse/lake/connections.py",
+        "key = (catalogue.identity(), read_only)",
+        "key = (catalogue.identity(), False)",
+        ("tests/lake/test_connections.py",),
+    ),
+    Fault(
+        "a column is narrowed in place of widened",
+        "warehouse/lake/tables.py",
+        "row.index(kind) > row.index(than)",
+        "row.index(kind) < row.index(than)",
+        ("tests/lake/test_tables.py",),
+    ),
+    Fault(
+        "a fact known at the page's own instant makes it stale",
+        "warehouse/ledger/records.py",
+        "known is not None and known < before)",
+        "known is not None and known <= before)",
+        ("tests/ledger/test_ledger.py",),
+    ),
+    Fault(
+        "a promotion does not count on the page at which it takes effect",
+        "warehouse/ledger/records.py",
+        "if promotion.effective_from <= as_of]",
+        "if promotion.effective_from < as_of]",
+        (_PROMOTIONS,),
+    ),
+    Fault(
+        "facts under an older definition are read from the newest one's table",
+        "warehouse/ledger/derivations.py",
+        "return self.source if number == self.newest else older_table(self.source, number)",
+        "return self.source",
+        (
+            "tests/facts/test_derivations.py::test_going_back_opens_no_file",
+            "tests/facts/test_derivations_kept.py::test_upkeep_drops_what_nobody_uses_and_what_is_made_again_is_equal",
+        ),
+    ),
+    Fault(
+        "a derivation that was dropped is read",
+        "warehouse/ledger/derivations.py",
+        'if derivation.state == "made" and derivation.definition',
+        "if derivation.definition",
+        ("tests/facts/test_derivations_kept.py::test_upkeep_drops_what_nobody_uses_and_what_is_made_again_is_equal",),
+    ),
+    Fault(
+        "an owner cannot take again what it holds",
+        "warehouse/operations/leases.py",
+        "{None, self.owner.name, *dead}",
+        "{None, *dead}",
+        ("tests/operations",),
+    ),
+    Fault(
+        "an owner that is about to be locked is swept away",
+        "warehouse/operations/leases.py",
+        "if came_at < before and _is_free(path):",
+        "if _is_free(path):",
+        ("tests/operations",),
+    ),
+    Fault(
+        "operations of a newer version are worked on",
+        "warehouse/operations/state.py",
+        "if format_of(connection) > newest:",
+        "if format_of(connection) > newest + 100:",
+        ("tests/lake/test_migrations.py",),
+    ),
+)
+
+OF_FACTS = (
+    Fault(
+        "a source is late one delivery after it is",
+        "warehouse/facts/promises.py",
+        "    if now > due:",
+        "    if now > due + expect.every:",
+        ("tests/facts/test_watermarks.py::test_what_is_unusual_is_told_by_every_command_that_looks",),
+    ),
+    Fault(
+        "as many rows as are allowed are too many",
+        "warehouse/facts/promises.py",
+        "newest > wanted:",
+        "newest >= wanted:",
+        ("tests/facts/test_promises.py",),
+    ),
+    Fault(
+        "stretches just as far apart as is allowed are taken for a gap",
+        "warehouse/facts/watermarks.py",
+        "first - found[-1][1] <= every:",
+        "first - found[-1][1] < every:",
+        ("tests/facts/test_promises.py",),
+    ),
+    Fault(
+        "labels are settled as of the source that is furthest",
+        "warehouse/facts/watermarks.py",
+        "return min([at, *found])",
+        "return max(found, default=at)",
+        ("tests/facts/test_promises.py",),
+    ),
+    Fault(
+        "any number that somebody gives lets a delivery withdraw facts",
+        "jobs/facts/complete.py",
+        "allowed == found.lacking",
+        "allowed is not None",
+        ("tests/facts/test_complete_deliveries.py::test_more_than_a_tenth_is_refused_until_somebody_names_the_number",),
+    ),
+    Fault(
+        "a delivery that lacks just what is allowed is refused",
+        "jobs/facts/complete.py",
+        "share > settings.at_most",
+        "share >= settings.at_most",
+        (
+            "tests/facts/test_complete_deliveries.py::test_more_than_a_tenth_is_refused_until_somebody_names_the_number",
+            "tests/facts/test_promises.py",
+        ),
+    ),
+    Fault(
+        "two types taken out of a list side by side share a comma",
+        "jobs/facts/lacking.py",
+        "first == runs[-1][1] + 2",
+        "first == runs[-1][1] + 1",
+        ("tests/facts/test_files_set_aside.py::test_several_columns_that_a_file_lacks_are_null_too",),
+    ),
+    Fault(
+        "a page sees what becomes known at its own instant",
+        "sql/system/sandbox/source.sql",
+        "WHERE known_at < {horizon}",
+        "WHERE known_at <= {horizon}",
+        (
+            "tests/sandbox/test_sandbox_time.py::test_a_fact_counts_only_once_it_can_have_arrived",
+            "tests/sandbox/test_sandbox_time.py::test_facts_known_later_change_nothing",
+        ),
+    ),
+    Fault(
+        "a fact that was withdrawn is still there",
+        "sql/system/sandbox/versioned_source.sql",
+        "IS NULL AND NOT withdrawn",
+        "IS NULL",
+        ("tests/sandbox/test_sandbox_time.py::test_a_correction_is_seen_from_its_own_time_on",),
+    ),
+)
+
+OF_QUERIES = (
+    Fault(
+        "one scan more than the query names passes",
+        "warehouse/queries/bound_plans.py",
+        "left.items() if count > 0)",
+        "left.items() if count > 1)",
+        ("tests/sandbox/test_second_line.py::test_a_query_that_scans_more_than_the_views_show_is_not_run",),
+    ),
+    Fault(
+        "plans are not looked at",
+        "warehouse/sandbox.py",
+        "if query.fingerprint not in self._vouched_for:",
+        "if not query.fingerprint:",
+        ("tests/sandbox/test_second_line.py::test_a_query_that_scans_more_than_the_views_show_is_not_run",),
+    ),
+    Fault(
+        "a function of another schema is taken for one on the list",
+        "warehouse/queries/checked_query.py",
+        '!= "main" or (node.get("catalog")',
+        '!= "main" and (node.get("catalog")',
+        ("tests/sandbox/test_sandbox_queries.py",),
+    ),
+    Fault(
+        "rows are joined by their places",
+        "warehouse/queries/checked_query.py",
+        'node["type"] == "JOIN" and node["ref_type"] not in _JOIN_KINDS',
+        'node["type"] == "JOIN" and not node["ref_type"]',
+        ("tests/sandbox/test_sandbox_queries.py",),
+    ),
+    Fault(
+        "an order by a constant passes for an order",
+        "warehouse/queries/orders.py",
+        "return (names[-2], names[-1]) not in scope.constants",
+        "return True",
+        ("tests/sandbox/test_sandbox_queries.py",),
+    ),
+)
+
+OF_BATCHES = (
+    Fault(
+        "bool_and is computed as bool_or",
+        "warehouse/batching/ranges/aggregates.py",
+        'total = "{1} = {0}" if',
+        'total = "{1} > 0" if',
+        ("tests/batching/ranges/test_each_aggregate.py",),
+    ),
+    Fault(
+        "count_if is 0 where it is NULL",
+        "warehouse/batching/ranges/aggregates.py",
+        '(PRESENT, TRUE), "CASE WHEN {0} > 0 THEN {1} END")\n    if call.condition',
+        '(PRESENT, TRUE), "{1}")\n    if call.condition',
+        ("tests/batching/ranges/test_each_aggregate.py",),
+    ),
+    Fault(
+        "var_pop divides by one less",
+        "warehouse/batching/ranges/aggregates.py",
+        '"var_pop": 0',
+        '"var_pop": 1',
+        ("tests/batching/ranges/test_each_aggregate.py",),
+    ),
+    Fault(
+        "a window that begins after an instant holds that instant",
+        "warehouse/batching/ranges/windows.py",
+        '"COMPARE_GREATERTHAN": (True, True)',
+        '"COMPARE_GREATERTHAN": (True, False)',
+        ("tests/batching/ranges/test_understood.py",),
+    ),
+    Fault(
+        "a lifted query reads facts that were withdrawn",
+        "sql/system/lifting/versioned_source.sql",
+        "WHERE NOT withdrawn",
+        "",
+        ("tests/batching/lifting/test_equals_plain_way.py",),
+    ),
+    Fault(
+        "what reads a query whose rows differ is kept",
+        "warehouse/batching/many_pages.py",
+        "                if query.tables & wrong:\n",
+        "                if not query.text:\n",
+        ("tests/sandbox/test_wrong_answers.py",),
+    ),
+)
+
+OF_DEFINITIONS = (
+    Fault(
+        "a week is a day",
+        "warehouse/definitions/durations.py",
+        '"week": "weeks"',
+        '"week": "days"',
+        ("tests/definitions/test_durations.py",),
+    ),
+    Fault(
+        "a time that the clocks skip at the range's first instant is lost",
+        "warehouse/definitions/cron.py",
+        "stretch.start >= start and",
+        "stretch.start > start and",
+        ("tests/definitions/test_cron.py",),
+    ),
+    Fault(
+        "what decides on rows does not reach the columns",
+        "warehouse/lineage/graph.py",
+        "for reached in found if reached.column == ROWS]",
+        "for reached in found if not reached.column]",
+        (
+            "tests/lineage/test_queries.py",
+            "tests/lineage/test_flights.py",
+        ),
+    ),
+)
+
+OF_SCORING = (
+    Fault(
+        "the probabilities of the two classes change places",
+        "jobs/scoring/kernels/links.py",
+        "(1 - out[:, 0], out[:, 0])",
+        "(out[:, 0], 1 - out[:, 0])",
+        ("tests/scoring/test_hist_gradient_boosting.py::test_classifiers",),
+    ),
+    Fault(
+        "what only one of them refuses counts as agreed",
+        "jobs/scoring/parity.py",
+        "if (expected is None) != (found is None):",
+        "if not sets:",
+        ("tests/scoring/test_parity.py",),
+    ),
+    Fault(
+        "a batch that fails ends the stream as if it were the last",
+        "jobs/scoring/stream.py",
+        "link.put(_Failed(error))",
+        "link.put(_END)",
+        ("tests/scoring/test_stream.py",),
+    ),
+    Fault(
+        "reasons begin at the model's own base",
+        "jobs/scoring/reasons/tree_contributions.py",
+        " + float(np.sum(self._values * self._reach()))",
+        "",
+        ("tests/scoring/test_reasons.py",),
+    ),
+)
+
+OF_MODELS = (
+    Fault(
+        "the last fold ends with the last page, which is left out",
+        "jobs/models/folds.py",
+        "[*starts[1:], until]",
+        "[*starts[1:], pages[-1]]",
+        (f"{_TRAINING}::test_folds_are_in_order_of_time_apart_and_together_hold_out_the_newest_pages",),
+    ),
+    Fault(
+        "a version is not worse if its figure is not, whatever the interval says",
+        "jobs/models/gates.py",
+        "passed = bool(worst >= -settings.margin)",
+        "passed = bool(abs(found.value) >= -settings.margin)",
+        ("tests/models/test_gates.py",),
+    ),
+    Fault(
+        "a gate is judged on fewer pages than are wanted",
+        "jobs/models/gates.py",
+        '    if n_pages < min_pages:\n        words = f"{n_pages} labelled pages made',
+        '    if n_pages < 0:\n        words = f"{n_pages} labelled pages made',
+        ("tests/models/test_gates.py",),
+    ),
+    Fault(
+        "two equal columns are not named",
+        "jobs/models/columns/findings.py",
+        "if len(group) > 1]",
+        "if len(group) > 2]",
+        ("tests/training/test_feature_findings.py",),
+    ),
+    Fault(
+        "a version is continued under another pipeline",
+        "jobs/training/fit.py",
+        "if parent.pipeline != pipeline_text(settings.pipeline):",
+        "if not parent.estimator:",
+        (f"{_TRAINING}::test_what_has_changed_needs_a_stateless_version",),
+    ),
+    Fault(
+        "a window is not heeded",
+        "jobs/training/fit.py",
+        "max(since, cutoff - window) if window else since",
+        "since",
+        (f"{_TRAINING}::test_a_window_takes_the_newest_pages_only",),
+    ),
+)
+
+OF_ROLLOUT = (
+    Fault(
+        "one rollback takes back a promotion for each page that it reaches",
+        "jobs/rollout/promotion_history.py",
+        "elif promotion.snapshot_id not in seen:",
+        "elif True:",
+        (
+            "tests/rollout/test_promotion.py::test_what_a_decision_says_of_the_pages_is_what_the_ledger_says",
+            "tests/rollout/test_promotion.py::test_going_back_twice_goes_two_promotions_back",
+        ),
+    ),
+    Fault(
+        "a smaller loss is worse",
+        "jobs/rollout/compare.py",
+        "better = difference.low > 0 if higher else difference.high < 0",
+        "better = difference.low > 0",
+        ("tests/rollout/test_verdicts.py",),
+    ),
+    Fault(
+        "pages that a candidate has seen the labels of count in its favour",
+        "jobs/rollout/judge.py",
+        "if page >= candidate.label_cutoff or page in honest]",
+        "if page]",
+        ("tests/rollout/test_promotion.py::test_a_version_that_cannot_be_compared_is_not_promoted",),
+    ),
+    Fault(
+        "what is on time is late, and what is late on time",
+        "jobs/monitoring/late.py",
+        "late_by > within",
+        "late_by < within",
+        ("tests/monitoring/test_late.py",),
+    ),
+    Fault(
+        "the latest page stands last",
+        "jobs/monitoring/late.py",
+        "-one.late_by",
+        "one.late_by",
+        ("tests/monitoring/test_late.py",),
+    ),
+    Fault(
+        "a column of the features cannot group an evaluation",
+        "jobs/monitoring/evaluate.py",
+        "by not in own and by not in features:",
+        "by not in own:",
+        ("tests/monitoring/test_evaluate.py",),
+    ),
+)
+
+OF_PAGES = (
+    Fault(
+        "a run that began before a rollback undoes it",
+        "warehouse/pages/publishing.py",
+        "rollback.snapshot_id > made_at}",
+        "rollback.snapshot_id < made_at}",
+        ("tests/pages/test_rollback.py::test_a_run_that_began_before_the_rollback_does_not_undo_it",),
+    ),
+    Fault(
+        "a run with older facts overwrites newer ones",
+        "warehouse/pages/publishing.py",
+        "present.ingest_id > staged.ingest_id",
+        "present.ingest_id < 0",
+        ("tests/pages/test_publishing.py::test_a_run_with_older_facts_does_not_overwrite_newer_ones",),
+    ),
+    Fault(
+        "a page of far too many rows is not told of",
+        "warehouse/pages/audits.py",
+        "off = abs(n_rows - usual) >",
+        "off = usual - n_rows >",
+        ("tests/pages/test_built_in_checks.py",),
+    ),
+    Fault(
+        "what a page was at its own snapshot is not found",
+        "warehouse/pages/history.py",
+        "record.snapshot_id <= snapshot_id]",
+        "record.snapshot_id < snapshot_id]",
+        ("tests/pages/test_rollback.py::test_the_page_is_what_it_was_to_the_last_column_and_so_are_its_features",),
+    ),
+    Fault(
+        "labels of another definition are kept",
+        "warehouse/pages/labels.py",
+        "if record is None or record.definitions != fingerprint:",
+        "if record is None:",
+        ("tests/changes/test_changed_labels.py::test_a_product_goes_on_after_its_kind_changed",),
+    ),
+    Fault(
+        "a rollback of a page that was made again still stands",
+        "jobs/pages/states.py",
+        "published.snapshot_id != rollback.snapshot_id:",
+        "published.snapshot_id < 0:",
+        ("tests/pages/test_rollback.py::test_a_backfill_that_is_told_to_makes_it_again_and_says_so",),
+    ),
+    Fault(
+        "a page is not due at its own instant",
+        "jobs/pages/states.py",
+        "due = now + timedelta(microseconds=1)",
+        "due = now",
+        ("tests/pages/test_due_pages.py",),
+    ),
+    Fault(
+        "larger pages than before count by half",
+        "jobs/pages/batch_size.py",
+        "before is None or found > before else",
+        "before is None else",
+        (
+            "tests/pages/test_backfill.py::test_batches_follow_the_memory_budget",
+            "tests/pages/test_due_pages.py",
+        ),
+    ),
+)
+
+OF_THE_CLOCK = (
+    Fault(
+        "the newest missed tick is coalesced into itself",
+        "jobs/schedule/decisions/decide.py",
+        "and fresh and newest.at > tick.at:",
+        "and fresh and newest.at >= tick.at:",
+        ("tests/schedule/test_clock_decisions.py",),
+    ),
+    Fault(
+        "a tick rests for ever where the clock was set back",
+        "jobs/schedule/decisions/decide.py",
+        "if tick.not_before > now + longest:",
+        "if tick.not_before < now:",
+        ("tests/schedule/test_clock_decisions.py",),
+    ),
+    Fault(
+        "a job overlaps itself",
+        "jobs/schedule/decisions/decide.py",
+        "if tick.job_id in board.busy:\n        return Hold",
+        "if not board.schedule:\n        return Hold",
+        ("tests/schedule/test_clock_decisions.py",),
+    ),
+    Fault(
+        "a job that comes after one that failed runs",
+        "jobs/schedule/decisions/decide.py",
+        "if upstream is None or upstream.outcome in SUCCEEDED:",
+        "if upstream is None or upstream.outcome is not None:",
+        ("tests/schedule/test_clock_decisions.py",),
+    ),
+)
+
+OF_THE_SUITE = (
+    Fault(
+        "retired files are deleted while readers may read them",
+        "jobs/suites/upkeep.py",
+        "freed = _delete_retired(lake, now - grace)",
+        "freed = _delete_retired(lake, now)",
+        ("tests/suites/test_upkeep.py::test_files_are_left_to_readers_that_began_before",),
+    ),
+    Fault(
+        "a disk that is nearly full is well",
+        "jobs/suites/doctor.py",
+        "free < _LOW_DISK_BYTES",
+        "free < 0",
+        ("tests/suites/test_doctor.py::test_a_disk_that_is_nearly_full_is_a_warning",),
+    ),
+    Fault(
+        "the infinities change places",
+        "jobs/cli/output/console.py",
+        '"Infinity" if value > 0 else "-Infinity"',
+        '"-Infinity" if value > 0 else "Infinity"',
+        ("tests/suites/test_query.py::test_a_value_is_shown_as_it_is",),
+    ),
+    Fault(
+        "a clock that was set back is no failure of a tick",
+        "jobs/cli/clock.py",
+        "if is_set_back or any(",
+        "if any(",
+        ("tests/docs/test_docs_operating.py::test_a_recipe_helps",),
+    ),
+)
+
+FAULTS = (
+    *OF_THE_LAKE,
+    *OF_FACTS,
+    *OF_QUERIES,
+    *OF_BATCHES,
+    *OF_DEFINITIONS,
+    *OF_SCORING,
+    *OF_MODELS,
+    *OF_ROLLOUT,
+    *OF_PAGES,
+    *OF_THE_CLOCK,
+    *OF_THE_SUITE,
+)
