@@ -83,7 +83,8 @@ def _watch(told: socket.socket, _: socket.socket) -> None:
             try:
                 _drop_and_end()
             except Exception:  # noqa: BLE001 - whatever it is, the process is to end
-                # While the process ends by itself modules are gone, and nothing may be said; end it all the same.
+                # As while the process ends by itself, and modules are gone. It is said in the plainest way.
+                os.write(2, f"almanac: {STOPPED}\n".encode())
                 os._exit(130)
 
 

@@ -51,13 +51,14 @@ def test_what_drops_the_batch_in_hand_ends_pages_within_seconds(ingested: Suite,
             worker.send_signal(number)
             time.sleep(0.5)
         _, errors = worker.communicate(timeout=60)
+        took = time.monotonic() - began
     finally:
         worker.kill()
     assert worker.returncode == 130
     assert "what was committed" in errors.splitlines()[-1] or "what was committed" in errors.splitlines()[-2]
     assert "Traceback" not in errors, errors
     # From the second signal on: two seconds, and what a machine with more to do takes besides.
-    assert time.monotonic() - began < float(os.environ.get("ALMANAC_DROPPED_WITHIN_S", "5"))
+    assert took < float(os.environ.get("ALMANAC_DROPPED_WITHIN_S", "5")), took
 
 
 def test_ctrl_c_in_a_query_says_so_without_a_traceback(starter: Path) -> None:

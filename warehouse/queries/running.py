@@ -102,7 +102,8 @@ def _keep_watch() -> None:
             late = [query for query in _queries.values() if query.deadline <= now]
             for query in late:
                 query.is_over = True
-                query.connection.interrupt()
+                with contextlib.suppress(duckdb.Error):
+                    query.connection.interrupt()
             wait = _ASK_AGAIN_S if late else min((q.deadline - now for q in _queries.values()), default=60.0)
             wait = min(wait, 60.0)
             _woken_at = now + wait
@@ -118,7 +119,9 @@ def drop_everything() -> None:
     while time.monotonic() < until:
         with _changed:
             for query in _queries.values():
-                query.connection.interrupt()
+                # One that is over may be closed by now.
+                with contextlib.suppress(duckdb.Error):
+                    query.connection.interrupt()
         time.sleep(_ASK_AGAIN_S)
 
 
