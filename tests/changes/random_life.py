@@ -21,7 +21,8 @@ import duckdb
 from jobs.facts.ingest import ingest
 from jobs.models.columns.requirements import given_columns, unmet
 from jobs.models.versions import load_scorer, model_history
-from jobs.pages.backfill import BackfillOrder, backfill
+from jobs.pages.backfill import BackfillOrder, Only, backfill, prepare_backfill, run_backfill
+from jobs.pages.batches import sharing_rows
 from jobs.pages.predict import run_page
 from jobs.pages.rollback import rollback
 from jobs.pages.states import page_states
@@ -191,16 +192,25 @@ class Life:
     def _backfill(self, suite: Suite) -> None:
         product = suite.definitions.product(TRAINED)
         pages = product.pages_between(product.header.pages.since, self.now)[-4:]
-        only = self.rng.choice((None, "stale", "stale", "all"))
+        choices: tuple[Only | None, ...] = (None, "stale", "stale", "all")
+        only = self.rng.choice(choices)
         end = self.now + timedelta(microseconds=1)
-        backfill(suite, BackfillOrder(OTHER, pages[0], end, only, features_only=True))
+        self._backfill_features(suite, pages[0], end, only)
         with suite.lake.reading() as connection:
             history = model_history(connection, TRAINED)
         live = [page for page in pages if history.live(page) is not None]
         lacking = {page for page in live if self._lacks(suite, history.in_effect(page))}
         if live and not lacking:
             backfill(suite, BackfillOrder(TRAINED, live[0], end, only))
-        backfill(suite, BackfillOrder(TRAINED, pages[0], end, only, features_only=True))
+
+    def _backfill_features(self, suite: Suite, start: datetime, end: datetime, only: Only | None) -> None:
+        """Make the feature pages of both products in one run, which share what they ask alike."""
+        with sharing_rows(suite, [OTHER, TRAINED]) as shared:
+            for name in (OTHER, TRAINED):
+                order = BackfillOrder(name, start, end, only, features_only=True)
+                run_backfill(suite, order, prepare_backfill(suite, order), shared=shared)
+            assert shared is not None
+            self.met["rows shared"] += shared.n_taken
 
     def _roll_page_back(self, suite: Suite) -> None:
         with suite.lake.reading() as connection:
