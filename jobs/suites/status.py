@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import duckdb
 
 from jobs.models.columns.requirements import versions_unfit, with_advice
 from jobs.models.versions import model_history
@@ -60,8 +63,10 @@ def _source_rows(connection: Any) -> list[dict[str, Any]]:
     rows = _named(connection.execute(query).fetchall(), *names)
     for row in rows:
         if row.pop("is_changed"):
-            # The table of the newest derivation bears the source's name.
-            row["known_until"] = newest_fact(connection, row["source"])
+            # The table of the newest derivation bears the source's name. `doctor` tells of a file of it that is lost.
+            row["known_until"] = None
+            with contextlib.suppress(duckdb.IOException):
+                row["known_until"] = newest_fact(connection, row["source"])
     return rows
 
 

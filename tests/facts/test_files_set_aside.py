@@ -143,6 +143,9 @@ def test_status_and_ingest_say_how_new_the_newest_fact_is_and_not_when_a_change_
     assert done.newest_fact == datetime(2026, 1, 2, 11)
     (found,) = [row for row in status(suite).sources if row["source"] == "stops"]
     assert found["known_until"] == datetime(2026, 1, 3, 11)
+    for path in (starter / "lake/data/sources/stops").iterdir():
+        path.unlink()
+    assert almanac(starter, "status").returncode == 0, "it can be asked where facts are lost"
 
 
 def test_a_select_that_is_wrong_sets_nothing_aside(starter: Path) -> None:

@@ -68,19 +68,20 @@ def daily(suite: Suite, days: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def _five_days(_trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("five_days") / "shop"
+def _eight_days(_trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("eight_days") / "shop"
     shutil.copytree(_trained, root)
     suite = open_suite(root, clock_at(NOW))
     daily(suite, 1)
-    backfill(suite, BackfillOrder(PRODUCT, PAGE, PAGE + 5 * DAY, pages_per_commit=1))
+    # Files are merged from eight on (MERGE_FROM_FILES).
+    backfill(suite, BackfillOrder(PRODUCT, PAGE - 3 * DAY, PAGE + 5 * DAY, pages_per_commit=1))
     return root
 
 
 @pytest.fixture
-def five_days(_five_days: Path, tmp_path: Path) -> Suite:
-    """A suite with five pages, each in a commit of its own, as daily runs leave them."""
-    shutil.copytree(_five_days, tmp_path / "shop")
+def eight_days(_eight_days: Path, tmp_path: Path) -> Suite:
+    """A suite with eight pages, each in a commit of its own, as daily runs leave them."""
+    shutil.copytree(_eight_days, tmp_path / "shop")
     return open_suite(tmp_path / "shop", clock_at(NOW))
 
 
@@ -97,23 +98,23 @@ def made_again(suite: Suite, factor: int) -> Suite:
     return again
 
 
-def test_small_files_are_merged_and_every_snapshot_shows_what_it_did(five_days: Suite) -> None:
+def test_small_files_are_merged_and_every_snapshot_shows_what_it_did(eight_days: Suite) -> None:
     # The first page's predictions, and then its labels.
-    first = min(publications_of(five_days).values()) + 1
-    shown = {number: everything(five_days, number) for number in snapshots(five_days) if number >= first}
-    now, before = everything(five_days), files_on_disk(five_days)
-    done = upkeep(later(five_days))
+    first = min(publications_of(eight_days).values()) + 1
+    shown = {number: everything(eight_days, number) for number in snapshots(eight_days) if number >= first}
+    now, before = everything(eight_days), files_on_disk(eight_days)
+    done = upkeep(later(eight_days))
     assert done.files_before > done.files_after > 0
     assert done.freed_files == done.snapshots == 0
     assert done.waiting_files >= done.files_before
-    assert everything(five_days) == now
-    assert {number: everything(five_days, number) for number in shown} == shown
-    freed = upkeep(later(five_days, timedelta(minutes=61)))
-    gone = before.keys() - files_on_disk(five_days).keys()
+    assert everything(eight_days) == now
+    assert {number: everything(eight_days, number) for number in shown} == shown
+    freed = upkeep(later(eight_days, timedelta(minutes=61)))
+    gone = before.keys() - files_on_disk(eight_days).keys()
     assert (freed.freed_files, freed.freed_bytes) == (len(gone), sum(before[path] for path in gone))
     assert freed.freed_files == done.waiting_files
-    assert {number: everything(five_days, number) for number in shown} == shown
-    assert everything(five_days) == now
+    assert {number: everything(eight_days, number) for number in shown} == shown
+    assert everything(eight_days) == now
 
 
 def publications_of(suite: Suite) -> dict[datetime, int]:
@@ -121,14 +122,14 @@ def publications_of(suite: Suite) -> dict[datetime, int]:
     return dict(rows(suite, query))
 
 
-def test_files_are_left_to_readers_that_began_before(five_days: Suite) -> None:
+def test_files_are_left_to_readers_that_began_before(eight_days: Suite) -> None:
     """Whatever the hour: DuckLake would delete what was retired on the same day."""
-    waiting = upkeep(later(five_days)).waiting_files
-    on_disk = files_on_disk(five_days)
-    again = upkeep(later(five_days, timedelta(minutes=50)))
+    waiting = upkeep(later(eight_days)).waiting_files
+    on_disk = files_on_disk(eight_days)
+    again = upkeep(later(eight_days, timedelta(minutes=50)))
     assert (again.freed_files, again.waiting_files) == (0, waiting)
-    assert files_on_disk(five_days) == on_disk
-    at_once = upkeep(later(five_days, timedelta(minutes=1)), grace=timedelta())
+    assert files_on_disk(eight_days) == on_disk
+    at_once = upkeep(later(eight_days, timedelta(minutes=1)), grace=timedelta())
     assert at_once.freed_files == waiting
     assert at_once.waiting_files == 0
 
@@ -199,11 +200,11 @@ def test_what_a_model_was_trained_on_stays(trained: Suite) -> None:
     assert run_page(suite, PRODUCT, PAGE + DAY).published
 
 
-def test_a_run_under_way_keeps_the_state_that_it_reads(five_days: Suite) -> None:
-    with five_days.staging("under-way"), Sandbox(five_days.lake) as sandbox:
+def test_a_run_under_way_keeps_the_state_that_it_reads(eight_days: Suite) -> None:
+    with eight_days.staging("under-way"), Sandbox(eight_days.lake) as sandbox:
         query = f"SELECT * FROM {sandbox.catalogue}.predictions.late_order ORDER BY ALL"
         read = sandbox.cursor().execute(query).fetchall()
-        suite = made_again(five_days, 3)
+        suite = made_again(eight_days, 3)
         for hours in (2, 4):
             upkeep(later(suite, timedelta(hours=hours)), keep=timedelta(), grace=timedelta())
         assert sandbox.snapshot_id in snapshots(suite)
@@ -232,15 +233,15 @@ def test_which_snapshots_are_kept() -> None:
     assert snapshots_to_expire([], datetime(2027, 1, 1), needed=[]) == []
 
 
-def test_views_outcomes_and_later_pages_work_after_it(five_days: Suite) -> None:
+def test_views_outcomes_and_later_pages_work_after_it(eight_days: Suite) -> None:
     views = [f"predictions.late_order_{name}" for name in ("current", "page", "outcomes")]
-    before = [sorted(map(str, rows(five_days, f"FROM {view}"))) for view in views]
+    before = [sorted(map(str, rows(eight_days, f"FROM {view}"))) for view in views]
     assert all(before)
     for days in (100, 101):
-        upkeep(later(five_days, days * DAY))
-    assert [sorted(map(str, rows(five_days, f"FROM {view}"))) for view in views] == before
-    assert made_the_same_way_again(five_days)
-    assert run_page(five_days, PRODUCT, PAGE + 5 * DAY).published
+        upkeep(later(eight_days, days * DAY))
+    assert [sorted(map(str, rows(eight_days, f"FROM {view}"))) for view in views] == before
+    assert made_the_same_way_again(eight_days)
+    assert run_page(eight_days, PRODUCT, PAGE + 5 * DAY).published
 
 
 READS = """
