@@ -388,3 +388,10 @@ def test_every_change_in_the_database_is_a_border_between_stretches(zone: str) -
     assert (found[0].start, found[-1].end) == (start, end)
     assert all(a.end == b.start for a, b in itertools.pairwise(found))
     assert [(s.start, s.offset) for s in found[1:]][: len(listed)] == listed
+
+
+def test_a_time_that_the_clocks_skip_happens_in_a_range_that_begins_at_the_change() -> None:
+    change = datetime(2013, 3, 10, 7)
+    grid = Grid.parse("30 2 * * *", "America/New_York")
+    assert list(grid.between(change, change + timedelta(hours=1))) == [change]
+    assert list(grid.between(change + timedelta(microseconds=1), change + timedelta(hours=1))) == []
