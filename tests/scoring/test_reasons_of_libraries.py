@@ -1,0 +1,73 @@
+"""Contributions are those that the libraries give themselves, and shap's where it is installed (`pip install shap`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from jobs.scoring import compile_model
+from jobs.scoring.reasons.explainer import Explainer
+from jobs.scoring.reasons.players import make_players
+
+NAMES = list("abcdef")
+
+
+def rows_and_target(missing: float = 0.1) -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(600, 6))
+    target = (rows[:, 0] + rows[:, 1] * rows[:, 2] + rng.normal(size=600) > 0).astype(int)
+    rows[rng.random(rows.shape) < missing] = np.nan
+    return rows, target
+
+
+def explained(model: Any, rows: Any) -> tuple[Explainer, Any]:
+    batch = pa.table([pa.array(np.ascontiguousarray(column)) for column in rows.T], names=NAMES)
+    explainer = Explainer(compile_model(model, NAMES), make_players(NAMES), batch, at_rate=True)
+    return explainer, explainer.explain(batch)
+
+
+def test_those_of_lightgbm_are_its_own() -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    rows, target = rows_and_target()
+    model = lightgbm.LGBMClassifier(n_estimators=30, num_leaves=15, verbose=-1, n_jobs=1).fit(rows, target)
+    expected = model.booster_.predict(rows, pred_contrib=True)
+    explainer, given = explained(model, rows)
+    np.testing.assert_allclose(given, expected[:, :-1], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(explainer.base, expected[:, -1], rtol=0, atol=1e-10)
+
+
+def test_those_of_xgboost_are_its_own_as_far_as_float32_goes() -> None:
+    xgboost = pytest.importorskip("xgboost")
+    rows, target = rows_and_target()
+    model = xgboost.XGBClassifier(n_estimators=30, max_depth=4, n_jobs=1).fit(rows, target)
+    expected = model.get_booster().predict(xgboost.DMatrix(rows), pred_contribs=True)
+    explainer, given = explained(model, rows)
+    np.testing.assert_allclose(given, expected[:, :-1], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(explainer.base, expected[:, -1], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "HistGradientBoostingClassifier",
+        "GradientBoostingClassifier",
+        "RandomForestClassifier",
+        "ExtraTreesClassifier",
+        "RandomForestRegressor",
+        "HistGradientBoostingRegressor",
+    ],
+)
+def test_those_of_scikit_learn_are_shaps(name: str) -> None:
+    shap = pytest.importorskip("shap")
+    import sklearn.ensemble
+
+    rows, target = rows_and_target(missing=0.1 if name.startswith("Hist") else 0.0)
+    settings = {"max_iter": 20} if name.startswith("Hist") else {"n_estimators": 10, "max_depth": 6}
+    model = getattr(sklearn.ensemble, name)(random_state=0, **settings).fit(rows, target)
+    expected = np.asarray(shap.TreeExplainer(model).shap_values(rows, check_additivity=False))
+    expected = expected[..., 1] if expected.ndim == 3 else expected
+    _, given = explained(model, rows)
+    np.testing.assert_allclose(given, expected, rtol=0, atol=1e-10)
