@@ -201,7 +201,7 @@ class _Worklist:
         return made.later
 
     def _done_by_others(self, pages: set[datetime]) -> dict[datetime, PageRecord]:
-        """Give the pages that another process has made since we began, just as we would, or tried to in vain."""
+        """Give the pages that another process has made since we began just as we would, or has failed to make."""
         tried = ledger.attempts_since(self.connection, self.product.name, self.wanted.kind, self.began_at)
         if not any(page in tried for page in pages):
             return {}

@@ -178,7 +178,7 @@ class _Rows:
 def _features_of(connection: duckdb.DuckDBPyConnection, product: Product, as_of: datetime) -> PastPage | None:
     try:
         return past_page(connection, product.name, "features", as_of)
-    except NotFoundError:  # an upkeep of old may have let go of them
+    except NotFoundError:  # an earlier version's upkeep may have expired them
         return None
 
 

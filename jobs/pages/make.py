@@ -226,7 +226,7 @@ class _BatchOfPages:
         return self.recorded_columns or self.batch.page_types(self.order.pages[0])
 
     def _warn_of(self, differing: Sequence[str]) -> None:
-        """Say what was made for many pages at once in vain."""
+        """Warn about queries whose rows for many pages at once differed, and that were run page by page instead."""
         for difference in differing:
             self.progress.warn(f"{difference}; the plain way was taken for it.")
 

@@ -31,7 +31,7 @@ class Executor(Protocol):
         """Start a run, and return at once."""
 
     def finished(self) -> list[Finished]:
-        """Give the runs that ended and were not let go yet."""
+        """Give the runs that ended and whose leases are still held."""
 
     def let_go(self, run: int) -> None:
         """Forget a run whose end is written down; its lease ends now."""

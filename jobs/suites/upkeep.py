@@ -1,4 +1,4 @@
-"""Upkeep: keeps the lake small. Merges files, lets go of what was superseded long ago, clears what killed runs left,
+"""Upkeep: keeps the lake small. Merges files, expires what was superseded long ago, clears what killed runs left,
 and forgets what the clock did long ago.
 
 Safe while jobs and readers are at work. Every change is made under the writer lock, in steps of seconds at most. What
@@ -55,7 +55,7 @@ class UpkeepResult:
     files_before, files_after
         How many files were merged or written anew, and how many came of them.
     snapshots
-        How many were let go of.
+        How many were expired.
     waiting_files
         Files that nothing refers to any more, and that the next upkeep deletes.
     abandoned_runs
@@ -87,7 +87,7 @@ class UpkeepResult:
 
 
 def upkeep(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE) -> UpkeepResult:
-    """Merge small files, let go of snapshots, delete retired and orphaned files, clear leftovers of killed runs.
+    """Merge small files, expire snapshots, delete retired and orphaned files, clear leftovers of killed runs.
 
     Parameters
     ----------

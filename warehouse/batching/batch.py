@@ -73,7 +73,7 @@ class Batch:
 
     @property
     def differing(self) -> list[str]:
-        """What is to be said of queries that were made together in vain."""
+        """Warnings about queries whose rows for many pages at once differed or failed."""
         return self._many_pages.differing
 
     def table(self, name: str) -> str:

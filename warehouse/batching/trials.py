@@ -38,7 +38,7 @@ class Trials:
     left
         Queries and pages that the plain way still has to make.
     differing
-        What is to be said of queries that were tried in vain.
+        Warnings about queries whose rows for many pages at once differed or failed.
     """
 
     def __init__(self, product: str) -> None:

@@ -24,7 +24,7 @@ GRACE = timedelta(hours=1)
 def snapshots_to_expire(
     snapshots: Sequence[tuple[int, datetime]], since: datetime, needed: Collection[int]
 ) -> list[int]:
-    """Choose the snapshots to let go of.
+    """Choose the snapshots to expire.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def snapshots_to_expire(
 
 
 def expire_snapshots(connection: duckdb.DuckDBPyConnection, since: datetime) -> int:
-    """Let go of the snapshots that are not kept; give how many. The caller holds the writer lock.
+    """Expire the snapshots that are not kept; give how many. The caller holds the writer lock.
 
     Parameters
     ----------

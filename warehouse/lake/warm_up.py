@@ -1,7 +1,7 @@
 """The lake, opened in the background while a command does something else: reads its definitions, computes pages.
 
 To open one takes up to a tenth of a second, and lets other threads of Python go on meanwhile. Whoever needs it before
-it is there waits for it, and whoever needs it in vain gets the error: here nothing is said of one.
+it is there waits for it. Errors are not reported here: whoever needs the lake meets them again.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A process takes a lease on the pages of a batch before it makes them, and gives it back once they are committed. The
 clock takes one on each run that it starts. What holds a lease is an *owner*: it holds a lock (flock) on a file of its
 own under `lake/owners/` for as long as it lives, and child processes that inherit the file live for it. The kernel
-lets go of the lock with the last of them, however that ends, and a lease whose owner's lock is free is nobody's and
+releases the lock with the last of them, however that ends, and a lease whose owner's lock is free is nobody's and
 can be taken over at once. Whoever finds a page taken goes on with others, and waits only when it holds nothing:
 nothing can deadlock.
 

@@ -41,8 +41,8 @@ _HASHES_AT_A_TIME = 4_000_000
 class Audit:
     """What the checks of one run found.
 
-    `failed` are the pages on which a check itself failed, with its error; `differing` is what is to be said of checks
-    that were run for many pages at once in vain.
+    `failed` are the pages on which a check itself failed, with its error; `differing` are warnings about
+    checks that found something else for many pages at once than page by page.
     """
 
     checks: list[CheckRecord] = field(default_factory=list)

@@ -1,7 +1,7 @@
 """Past pages: what a page was at an earlier snapshot, for as long as upkeep keeps what has been superseded.
 
 The ledger says between which two publications a snapshot lies. What the page was then can be read at any snapshot
-of that stretch, so that it can be had even where upkeep has let go of the very one that was named.
+of that stretch, so that it can be had even where upkeep has expired the very one that was named.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def past_page(
     Raises
     ------
     NotFoundError
-        If the page was not published by then, or upkeep has let go of what it was.
+        If the page was not published by then, or upkeep has expired what it was.
     """
     switch_off_wrong_optimizers(connection, reads_the_past=True)
     all_of_it = ledger.publications(connection, product, kind, as_of)

@@ -59,7 +59,7 @@ class OwnChecks:
 
     @property
     def differing(self) -> list[str]:
-        """What is to be said of checks that were tried for many pages at once in vain."""
+        """Warnings about checks that found something else for many pages at once."""
         return self._trials.differing
 
     def run(self) -> None:

@@ -1,7 +1,7 @@
 """Runs as child processes, each under a supervisor, with leases that end when nothing of a run is left.
 
 A run's lease (`warehouse.operations.leases`) is held by the scheduler until the end of the run is written down, and
-by every process of the run's tree. The kernel lets go of it when the last of them is gone, however that came about,
+by every process of the run's tree. The kernel releases it when the last of them is gone, however that came about,
 so that a run whose lease is free and whose end is not in the tick store was abandoned.
 
 What a run prints goes to `lake/logs/`.
@@ -166,7 +166,7 @@ class Children:
         self.on_end()
 
     def finished(self) -> list[Finished]:
-        """Give the runs that ended and were not let go yet."""
+        """Give the runs that ended and whose leases are still held."""
         with self._lock:
             return list(self._ended.values())
 
