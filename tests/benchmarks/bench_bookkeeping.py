@@ -62,7 +62,7 @@ def publish_batch(suite: Suite, pages: list[datetime]) -> None:
             for page in pages
         ]
         with suite.lake.commit(f"{len(pages)} pages") as commit:
-            record_definitions(commit, product, fingerprint, suite.definitions.texts_of(product), NOW)
+            record_definitions(commit, product, fingerprint, suite.definitions, NOW)
             publish(commit, product, [StagedRows("predictions", file, dict(zip(names, types, strict=True)), records)])
             ledger.append(commit, [meter.record("succeeded", n_pages=len(pages), n_rows=2 * len(pages))])
 
