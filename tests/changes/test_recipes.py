@@ -68,7 +68,7 @@ def test_after_keys_were_changed(published: Suite) -> None:
     assert rows(suite, "SELECT order_id, probability FROM predictions.late_order ORDER BY ALL") == before
     assert rows(suite, "SELECT count(*) FROM predictions.late_order WHERE depot IS NULL") == [(0,)]
     assert "north" in printed(found, "late_order_current")
-    assert "1 pages" in printed(found, "evaluate")
+    assert "1 page, " in printed(found, "evaluate")
 
 
 def test_predictions_as_a_source(published: Suite) -> None:
