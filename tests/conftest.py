@@ -31,16 +31,21 @@ TRAINED_LATER = datetime(2026, 3, 20)
 
 #: The files that take longest, longest first: one of them begun last would leave the other worker without work.
 LONG_FILES = (
-    "test_demo.py",
     "test_training.py",
     "test_upkeep.py",
+    "test_demo.py",
     "test_customers.py",
-    "test_same_rows.py",
+    "test_generated_queries.py",
+    "test_derivations_search.py",
+    "test_breakages.py",
+    "test_docs_sessions.py",
     "test_backfill.py",
     "test_adversarial.py",
+    "test_same_rows.py",
     "test_benchmarks.py",
+    "test_clock_processes.py",
     "test_clock_simulation.py",
-    "test_generated_queries.py",
+    "test_docs_operating.py",
     "test_processes.py",
     "test_kills.py",
 )
