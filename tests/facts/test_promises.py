@@ -13,7 +13,7 @@ from jobs.facts.reading import Reading
 from jobs.suite import open_suite
 from tests.conftest import NOW, clock_at
 from warehouse.definitions import Source
-from warehouse.facts.promises import _volume
+from warehouse.facts.promises import _deliveries, _volume
 from warehouse.facts.watermarks import Watermarks, merged
 from warehouse.ledger.records import newest_ingest_id
 
@@ -71,3 +71,16 @@ def test_labels_are_settled_as_of_the_source_that_has_delivered_least(starter: P
         assert alone[1] < alone[0] <= NOW
         assert watermarks.known_until(both, NOW) == alone[1]
         assert watermarks.known_until([], NOW) == NOW
+
+
+def test_a_source_is_late_a_microsecond_after_the_next_fact_had_to_be_here(starter: Path) -> None:
+    source = source_with(starter, "expect: {every: 2 days}")
+    suite = open_suite(starter, clock_at(NOW))
+    ingest(suite, ["orders"])
+    with suite.lake.reading() as connection:
+        watermarks = Watermarks(connection, newest_ingest_id(connection))
+        due = watermarks.runs(source)[-1][1] + timedelta(days=2) + source.header.arrives_within
+        before = _deliveries(source, watermarks, due)
+        after = _deliveries(source, watermarks, due + timedelta(microseconds=1))
+    assert len(after) == len(before) + 1
+    assert "late" in after[-1].sentence

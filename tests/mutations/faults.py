@@ -124,7 +124,7 @@ OF_FACTS = (
         "warehouse/facts/promises.py",
         "    if now > due:",
         "    if now > due + expect.every:",
-        ("tests/facts/test_watermarks.py::test_what_is_unusual_is_told_by_every_command_that_looks",),
+        ("tests/facts/test_promises.py",),
     ),
     Fault(
         "as many rows as are allowed are too many",
