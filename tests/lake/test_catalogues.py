@@ -95,12 +95,18 @@ def test_a_suite_works_with_a_catalogue_that_is_elsewhere(elsewhere: Suite) -> N
 
 def test_whoever_waits_for_a_lock_in_vain_is_told_what_to_do(tmp_path: Path) -> None:
     catalogue = SqliteCatalogue(tmp_path)
-    with catalogue.writer_lock(), pytest.raises(PublishFailed, match=r"writer\.lock for 0 s; see which one with `fuser`"):
-        with SqliteCatalogue(tmp_path).writer_lock(timeout_s=0):
-            pass
-    with catalogue.ingest_lock(), pytest.raises(RunFailed, match="another ingest of this lake"):
-        with SqliteCatalogue(tmp_path).ingest_lock(timeout_s=0):
-            pass
+    with (
+        catalogue.writer_lock(),
+        pytest.raises(PublishFailed, match=r"writer\.lock for 0 s; see which one with `fuser`"),
+        SqliteCatalogue(tmp_path).writer_lock(timeout_s=0),
+    ):
+        pass
+    with (
+        catalogue.ingest_lock(),
+        pytest.raises(RunFailed, match="another ingest of this lake"),
+        SqliteCatalogue(tmp_path).ingest_lock(timeout_s=0),
+    ):
+        pass
 
 
 def test_a_catalogue_that_was_made_anew_is_another(tmp_path: Path) -> None:

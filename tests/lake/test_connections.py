@@ -11,10 +11,10 @@ import pytest
 
 from jobs.suite import Suite
 from tests.command_line import said
-from warehouse.lake import lake as lake_module
 from warehouse.errors import LakeFormatError
-from warehouse.lake.connections import Instances
+from warehouse.lake import lake as lake_module
 from warehouse.lake.catalogues import SqliteCatalogue
+from warehouse.lake.connections import Instances
 from warehouse.lake.lake import Lake
 
 

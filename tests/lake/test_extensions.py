@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from warehouse.lake import extensions
 from warehouse.errors import UsageError
+from warehouse.lake import extensions
 from warehouse.lake.extensions import REQUIRED, extension_file, open_instance
 from warehouse.private_cache import Stamps
 

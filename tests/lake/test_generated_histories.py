@@ -1,10 +1,9 @@
 """Histories of a table made up at random: every snapshot shows, and counts, what was there when it was committed.
 
-Rows come in files and, where they are few, in the catalogue; they are deleted, many or few, and come back under the same
-keys; a column grows wider in the commit that brings rows; files are merged and written anew. This would find what is
-known of DuckLake 1.0, were we touched by it: ducklake#917, #1074, #1084, #1266, #1308, #1329, #1364, #1377, #1406.
-
-`ALMANAC_HISTORIES=300` makes more of them.
+Rows come in files and, where they are few, in the catalogue; they are deleted, many or few, and come back under the
+same keys; a column grows wider in the commit that brings rows; files are merged and written anew. This would find
+what is known of DuckLake 1.0, were we touched by it: ducklake#917, #1074, #1084, #1266, #1308, #1329, #1364, #1377,
+#1406. `ALMANAC_HISTORIES=300` makes more of them.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ QUESTIONS: dict[str, Callable[[list[Row]], Any]] = {
     "count(*) FILTER (s IS NULL)": lambda rows: sum(s is None for _, _, s in rows),
     "min(n)": lambda rows: min((n for _, n, _ in rows if n is not None), default=None),
     "max(n)": lambda rows: max((n for _, n, _ in rows if n is not None), default=None),
-    "list([k, n] ORDER BY k, n)": lambda rows: [
-        [k, n] for k, n, _ in sorted(rows, key=lambda r: (r[0], r[1] is None, r[1] or 0))
-    ] or None,
+    "list([k, n] ORDER BY k, n)": lambda rows: (
+        [[k, n] for k, n, _ in sorted(rows, key=lambda r: (r[0], r[1] is None, r[1] or 0))] or None
+    ),
 }
 FILTERS: dict[str, Callable[[Row], bool]] = {
     "true": lambda _: True,

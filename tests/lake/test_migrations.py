@@ -1,4 +1,4 @@
-"""Lakes that earlier versions made: each format is opened, gets what it lacks in one commit, and works like a new one."""
+"""Lakes of earlier versions: each format is opened, gets what it lacks in one commit, and works as a new one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ LEDGER = (
     " WHERE database_name = 'lake' AND schema_name = 'ledger' ORDER BY ALL"
 )
 #: Formats with what their lakes say. Earlier versions took the later steps when they needed them, and still said 1.
-FORMATS = [*((steps, steps) for steps in range(1, newest_format() + 1)), *((n, 1) for n in range(2, newest_format() + 1))]
+FORMATS = [
+    *((steps, steps) for steps in range(1, newest_format() + 1)),
+    *((n, 1) for n in range(2, newest_format() + 1)),
+]
 
 
 @pytest.fixture
@@ -74,9 +77,9 @@ def test_the_next_commit_brings_a_lake_up_to_date_with_what_it_is_for_and_not_wi
     lake = lake_of_format(1, 1)
     with contextlib.closing(lake.connect()) as connection:
         before = ledger.newest_snapshot(connection)
+    refused = "INSERT INTO ledger.rollbacks (product) VALUES ('there is such a table'); FROM nothing"
     with pytest.raises(PublishFailed), lake.commit("refused") as commit:
-        commit.execute("INSERT INTO ledger.rollbacks (product) VALUES ('there is such a table')")
-        commit.execute("FROM nothing")
+        commit.execute(refused)
     with contextlib.closing(lake.connect()) as connection:
         assert ledger.newest_snapshot(connection) == before
         assert connection.execute("SELECT version FROM ledger.format").fetchall() == [(1,)]

@@ -11,8 +11,8 @@ import pytest
 
 from jobs.suite import Suite, open_suite
 from tests.conftest import NOW, clock_at
-from warehouse.lake import warm_up
 from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError
+from warehouse.lake import warm_up
 from warehouse.lake.catalogues import SqliteCatalogue
 from warehouse.lake.lake import Lake
 from warehouse.sandbox import Sandbox

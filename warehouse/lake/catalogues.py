@@ -65,7 +65,7 @@ class Catalogue(Protocol):
         """Tell whether an error of `attach` means that what is there is no catalogue that this DuckLake can read."""
 
     def hold(self, instance: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection | None:
-        """Keep the catalogue open from now on, where that spares others from waiting; gives what to close at the end."""
+        """Keep the catalogue open from now on, where that spares others waiting; give what to close at the end."""
 
     def writer_lock(self, timeout_s: float = WRITER_LOCK_TIMEOUT_S) -> AbstractContextManager[None]:
         """Hold the lock that every commit is made under. It goes with the process, however that ends.
@@ -176,9 +176,7 @@ class SqliteCatalogue:
             with filelock.FileLock(self.root / "ingest.lock", timeout=timeout_s):
                 yield
         except filelock.Timeout as error:
-            raise RunFailed(
-                f"another ingest of this lake has been running for {timeout_s:g} s; try later."
-            ) from error
+            raise RunFailed(f"another ingest of this lake has been running for {timeout_s:g} s; try later.") from error
 
     @property
     def operations(self) -> Path:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from warehouse.errors import UsageError
 from warehouse.lake.catalogues import SqliteCatalogue
 from warehouse.private_cache import Stamps
-from warehouse.system_sql import literal
 from warehouse.queries.wrong_answers import switch_off_wrong_optimizers
+from warehouse.system_sql import literal
 
 if TYPE_CHECKING:
     import duckdb

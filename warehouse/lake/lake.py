@@ -24,9 +24,9 @@ from typing import Any
 import duckdb
 
 from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError, PublishFailed, RunFailed, UsageError
-from warehouse.lake.extensions import open_instance
 from warehouse.lake.catalogues import WRITER_LOCK_TIMEOUT_S, Catalogue, catalogue_of
 from warehouse.lake.connections import First, Instances
+from warehouse.lake.extensions import open_instance
 from warehouse.lake.migrations import migrate, newest_format
 from warehouse.lake.staged_files import require_columns
 from warehouse.queries.wrong_answers import switch_off_wrong_optimizers
@@ -313,7 +313,9 @@ def _bring_up_to_date(lake: Lake) -> None:
         lake_format, _ = _format_and_suite(connection, lake.root)
         connection.execute("BEGIN")
         migrate(connection, lake_format)
-        connection.execute("CALL lake.set_commit_message('almanac', 'the ledger of an earlier version, brought up to date')")
+        connection.execute(
+            "CALL lake.set_commit_message('almanac', 'the ledger of an earlier version, brought up to date')"
+        )
         connection.execute("COMMIT")
 
 
@@ -352,7 +354,8 @@ def _format_and_suite(connection: duckdb.DuckDBPyConnection, root: Path) -> tupl
     if row is None or row[0] > newest_format():
         said = "none" if row is None else f"{row[0]}, made by Almanac {row[2]}"
         raise LakeFormatError(
-            f"the lake {root} has the format {said}; this version reads up to {newest_format()}. Install a newer Almanac."
+            f"the lake {root} has the format {said}; this version reads up to {newest_format()}. Install a newer"
+            " Almanac."
         )
     return int(row[0]), str(row[1])
 

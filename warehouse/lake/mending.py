@@ -106,5 +106,7 @@ def _count_nulls(connection: duckdb.DuckDBPyConnection, schema: str, table: str)
 
 def _is_looked_through(connection: duckdb.DuckDBPyConnection) -> bool:
     """Tell whether a lake was looked through, or made, by a version that leaves no wrong statistics."""
-    query = "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ledger' AND table_name = 'mends'"
+    query = (
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ledger' AND table_name = 'mends'"
+    )
     return connection.execute(query).fetchone() is not None

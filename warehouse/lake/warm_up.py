@@ -11,7 +11,6 @@ import secrets
 import threading
 from collections.abc import Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import duckdb
 
