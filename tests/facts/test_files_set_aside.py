@@ -298,4 +298,4 @@ def test_a_line_with_a_cell_too_few_is_not_told_as_columns_that_are_not_there(st
     write(starter, "stops2.csv", *lines[:3], "x,UTC,2026-01-01 10:00:00", *lines[3:])
     (found,) = aside(suite).reading.aside
     assert "do not exist" not in found.reason
-    assert "more or fewer cells" in found.reason
+    assert "line 5: Expected Number of Columns: 4 Found: 3" in found.reason
