@@ -328,8 +328,8 @@ class Meanwhile(Silent):
 
 Act = Callable[[Suite], object]
 MEANWHILE: dict[str, tuple[Act, str]] = {
-    "another is promoted": (lambda s: promote(s, PRODUCT, "v1"), "another promotion was made while"),
-    "one is taken back": (lambda s: rollback(s, PRODUCT), "another promotion was made while"),
+    "another is promoted": (lambda s: promote(s, PRODUCT, "v1"), "another promotion was made meanwhile"),
+    "one is taken back": (lambda s: rollback(s, PRODUCT), "another promotion was made meanwhile"),
     "it is retired": (lambda s: retire(s, PRODUCT, "v3"), "v3 was retired while its gates were judged"),
 }
 
