@@ -297,46 +297,36 @@ def judge_delivery(
     ingested_at
         When it reached us (naive UTC): a changed row is known from then on, unless the source says otherwise.
     """
-    with running(connection, source.file.where, source.header.query_timeout):
-        return _judge(connection, source, columns, held, ingested_at)
-
-
-def _judge(
-    connection: duckdb.DuckDBPyConnection,
-    source: Source,
-    columns: Mapping[str, str],
-    held: Held,
-    ingested_at: datetime,
-) -> Counts:
     header, listed = source.header, quote_all(columns)
+    withdrawn = header.withdrawn or "false"
     horizon = timestamp_literal(later(ingested_at, header.clock_skew))
-    near, rejected = _show_held(connection, source, columns, held, horizon)
-    alone = _compare(connection, source, columns, near, rejected, horizon)
     rules = {
         quote(f"almanac: rule {n}"): f"CASE WHEN NOT ({rule}) THEN {literal(title)} END"
         for n, (title, rule) in enumerate(header.rules.items())
     }
-    connection.execute(system_sql("ingest/apart", columns=listed))
-    connection.execute(
-        system_sql(
-            "ingest/judge",
-            columns=listed,
-            alone=alone,
-            withdrawn=header.withdrawn or "false",
-            known_at=source.known_at,
-            restated_at=source.restated_at or "NULL",
-            rules=", ".join(f"{broken} AS {name}" for name, broken in rules.items()),
-            broken="".join(f"{name}, " for name in rules),
-            horizon=horizon,
-            later=literal(LATER),
-            key_is_null=" OR ".join(f"{quote(key)} IS NULL" for key in source.key),
-            returns="true" if header.delivery else "false",
-            ingested_at=timestamp_literal(ingested_at),
+    with running(connection, source.file.where, header.query_timeout):
+        near, rejected = _show_held(connection, source, columns, held, horizon)
+        alone = _compare(connection, source, columns, near, rejected, horizon)
+        connection.execute(system_sql("ingest/apart", columns=listed))
+        connection.execute(
+            system_sql(
+                "ingest/judge",
+                columns=listed,
+                alone=alone,
+                withdrawn=withdrawn,
+                known_at=source.known_at,
+                restated_at=source.restated_at or "NULL",
+                rules=", ".join(f"{broken} AS {name}" for name, broken in rules.items()),
+                broken="".join(f"{name}, " for name in rules),
+                horizon=horizon,
+                later=literal(LATER),
+                key_is_null=" OR ".join(f"{quote(key)} IS NULL" for key in source.key),
+                returns="true" if header.delivery else "false",
+                ingested_at=timestamp_literal(ingested_at),
+            )
         )
-    )
-    withdrawn_by = header.withdrawn or "false"
-    connection.execute(system_sql("ingest/judge_refused", columns=listed, withdrawn=withdrawn_by, rejected=rejected))
-    return _counted(connection, ingested_at)
+        connection.execute(system_sql("ingest/judge_refused", columns=listed, withdrawn=withdrawn, rejected=rejected))
+        return _counted(connection, ingested_at)
 
 
 def _counted(connection: duckdb.DuckDBPyConnection, ingested_at: datetime, n_lacking: int = 0) -> Counts:

@@ -33,6 +33,11 @@ class _Query:
     deadline: float
     is_over: bool = False
 
+    def interrupt(self) -> None:
+        """Ask it to end; one that has ended may have its connection closed by now."""
+        with contextlib.suppress(duckdb.Error):
+            self.connection.interrupt()
+
 
 _queries: dict[int, _Query] = {}
 _changed = threading.Condition()
@@ -102,8 +107,7 @@ def _keep_watch() -> None:
             late = [query for query in _queries.values() if query.deadline <= now]
             for query in late:
                 query.is_over = True
-                with contextlib.suppress(duckdb.Error):
-                    query.connection.interrupt()
+                query.interrupt()
             wait = _ASK_AGAIN_S if late else min((q.deadline - now for q in _queries.values()), default=60.0)
             wait = min(wait, 60.0)
             _woken_at = now + wait
@@ -119,9 +123,7 @@ def drop_everything() -> None:
     while time.monotonic() < until:
         with _changed:
             for query in _queries.values():
-                # One that is over may be closed by now.
-                with contextlib.suppress(duckdb.Error):
-                    query.connection.interrupt()
+                query.interrupt()
         time.sleep(_ASK_AGAIN_S)
 
 
