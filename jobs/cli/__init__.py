@@ -7,11 +7,14 @@ traceback; `--debug` shows it. `--suite` and `--debug` may stand before or after
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import io
 import os
 import signal
 import sys
+import threading
+from typing import NoReturn
 
 import typer
 
@@ -67,16 +70,36 @@ def main() -> None:
         # Here a command ends, whatever it was: a person is told in words, and `--debug` shows where.
         if State.debug:
             raise
-        # What DuckDB 1.5 makes of Ctrl-C while a query of the main thread runs.
-        if isinstance(error, RuntimeError) and str(error) == "Query interrupted":
+        if _comes_of_a_signal(error):
             _stop()
         typer.echo(f"almanac: {explain(error)}", err=True)
         sys.exit(1)
 
 
-def _stop() -> None:
+def _comes_of_a_signal(error: BaseException | None) -> bool:
+    """Tell whether an error is what others made of `Dropped`, as a library does whose import was broken off."""
+    while error is not None:
+        # The text is what DuckDB 1.5 makes of Ctrl-C while a query of the main thread runs.
+        if isinstance(error, Dropped) or (isinstance(error, RuntimeError) and str(error) == "Query interrupted"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _stop() -> NoReturn:
     # A second signal would break off the waiting for what goes on in the background, in the middle of DuckDB's work.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     typer.echo(f"almanac: {STOPPED}", err=True)
-    sys.exit(130)
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            # One that the signal met on its start cannot be joined.
+            with contextlib.suppress(RuntimeError):
+                thread.join()
+    atexit._run_exitfuncs()
+    # Not by way of Python's own end: where an import was broken off it takes down modules that are half made, and
+    # the process dies of a segmentation fault.
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(130)
