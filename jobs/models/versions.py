@@ -12,15 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from jobs.models.artifacts import read_artifact, read_held_out, verify_artifact
-from jobs.models.compiled_files import (
-    CompiledFile,
-    LateFile,
-    compile_late,
-    compiled_file,
-    read_compiled,
-    verify_file,
-)
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.lake.lake import Lake, check_format
 from warehouse.ledger import records as ledger
@@ -29,6 +20,7 @@ from warehouse.ledger.records import ModelRecord, Promotion
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from jobs.models.compiled_files import CompiledFile, LateFile
     from jobs.scoring import Scorer
 
 
@@ -150,6 +142,10 @@ def ready_to_score(lake: Lake, model: ModelRecord, sample: Callable[[], pa.Table
 
 
 def _ready(lake: Lake, model: ModelRecord, sample: Callable[[], pa.Table] | None) -> ReadyScorer:
+    # Most commands ask which versions there are, and load none; so what loads them is imported here.
+    from jobs.models.artifacts import read_artifact, verify_artifact
+    from jobs.models.compiled_files import compile_late, compiled_file, verify_file
+
     with lake.reading() as connection:
         suite_id = check_format(connection, lake.root)
         file = compiled_file(connection, model, lake.root, suite_id)
@@ -170,6 +166,7 @@ def _ready(lake: Lake, model: ModelRecord, sample: Callable[[], pa.Table] | None
 
 
 def _make_scorer(root: Path, model: ModelRecord, file: CompiledFile | None, load: Callable[[], Any]) -> Scorer:
+    from jobs.models.compiled_files import read_compiled
     from jobs.scoring import ProcessScorer, compile_model
 
     if file is not None:
@@ -181,11 +178,15 @@ def _make_scorer(root: Path, model: ModelRecord, file: CompiledFile | None, load
 
 def load_estimator(lake: Lake, model: ModelRecord) -> Any:
     """Load a version's estimator, or pipeline, after every check; see `read_artifact` for what it raises."""
+    from jobs.models.artifacts import read_artifact
+
     return read_artifact(model, lake.root, _suite_id(lake))
 
 
 def load_held_out(lake: Lake, model: ModelRecord) -> pa.Table | None:
     """Load what a version's validation held out: keys, as_of, label and score."""
+    from jobs.models.artifacts import read_held_out
+
     return read_held_out(model, lake.root, _suite_id(lake))
 
 

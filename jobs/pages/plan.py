@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,10 +21,11 @@ from jobs.suite import Suite
 from warehouse.batching.lifted_pass import lifted_forms
 from warehouse.batching.lifting import LiftedForm
 from warehouse.batching.range_pass import range_forms
-from warehouse.batching.ranges import RangeForm, Reason
+from warehouse.batching.ranges.recognition import RangeForm
+from warehouse.batching.syntax.shapes import Reason
 from warehouse.definitions import Definitions, Product
 from warehouse.lake.lake import table_columns
-from warehouse.ledger.derivations import held_facts, source_facts
+from warehouse.ledger.derivations import HeldFacts, facts_among, held_facts
 from warehouse.pages.lifted_checks import lifted_checks
 from warehouse.sandbox import source_columns
 
@@ -150,8 +151,9 @@ def plan(
         per_commit = batch_size(connection, product).pages()
         job = "features" if features_only else "predict"
         costs = [estimate_cost(connection, product.name, job, n, per_commit) for n in (wanted, stale)]
-        ways = ways_of(suite.definitions, product, connection)
-        check_ways = [] if features_only else check_ways_of(suite.definitions, product, connection)
+        held = held_facts(connection)
+        ways = ways_of(suite.definitions, product, connection, held)
+        check_ways = [] if features_only else check_ways_of(suite.definitions, product, connection, held)
     return Plan(
         product.name,
         pages[0],
@@ -188,10 +190,12 @@ def _span(states: Iterable[PageState]) -> Span:
     return Span(pages[0], pages[-1], len(pages))
 
 
-def ways_of(definitions: Definitions, product: Product, connection: duckdb.DuckDBPyConnection) -> list[Way]:
+def ways_of(
+    definitions: Definitions, product: Product, connection: duckdb.DuckDBPyConnection, held: Mapping[str, HeldFacts]
+) -> list[Way]:
     """Say which way each feature group of a product goes where many pages are made; `connection` reads the lake."""
-    columns_of = functools.partial(source_columns, connection, held_facts(connection))
-    facts = source_facts(connection, definitions.sources.values())
+    columns_of = functools.partial(source_columns, connection, held)
+    facts = facts_among(held, definitions.sources.values())
     groups = definitions.groups_of(product)
     ranges = range_forms(definitions, groups, facts, columns_of)
     made = {name for name, form in ranges.items() if not isinstance(form, Reason)}
@@ -208,14 +212,16 @@ def _way(name: str, ranged: RangeForm | Reason, lifted: LiftedForm | Reason | No
     return Way(name, "lifted", str(ranged))
 
 
-def check_ways_of(definitions: Definitions, product: Product, connection: duckdb.DuckDBPyConnection) -> list[CheckWay]:
+def check_ways_of(
+    definitions: Definitions, product: Product, connection: duckdb.DuckDBPyConnection, held: Mapping[str, HeldFacts]
+) -> list[CheckWay]:
     """Say which way each of a product's own checks goes where many pages are checked; `connection` reads the lake."""
     features = table_columns(connection, "features", product.name)
     if not features:
         return []
     page = {**features, product.score_column: "DOUBLE", "model_version": "VARCHAR"}
-    columns_of = functools.partial(source_columns, connection, held_facts(connection))
-    facts = source_facts(connection, definitions.sources.values())
+    columns_of = functools.partial(source_columns, connection, held)
+    facts = facts_among(held, definitions.sources.values())
     found = lifted_checks(definitions, product, page, facts, columns_of)
     return [
         CheckWay(name, "plain", str(form)) if isinstance(form, Reason) else CheckWay(name, "lifted", None)

@@ -24,7 +24,8 @@ import duckdb
 import pyarrow as pa
 import sqlglot
 
-from warehouse.batching.ranges import RangeForm, SourceShape, recognise
+from warehouse.batching.ranges.recognition import RangeForm, recognise
+from warehouse.batching.syntax.shapes import SourceShape
 
 LANDINGS = SourceShape(
     {

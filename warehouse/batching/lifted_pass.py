@@ -13,7 +13,7 @@ from datetime import datetime
 from warehouse.batching import lifting, ranges, syntax
 from warehouse.batching.lifted_slice import WORTH_IT, pages_at_once, slice_of_pages, slices_of
 from warehouse.batching.lifting import PAGES, LiftedForm, TableShape, lift
-from warehouse.batching.ranges import Reason
+from warehouse.batching.syntax.shapes import Reason
 from warehouse.definitions import Definitions, Source
 from warehouse.ledger.records import SourceFacts
 from warehouse.private_cache import kept

@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 import duckdb
 
 from warehouse.batching import ranges, syntax
-from warehouse.batching.ranges import RangeForm, Reason, SourceShape, recognise
+from warehouse.batching.ranges.recognition import RangeForm, recognise
+from warehouse.batching.syntax.shapes import Reason, SourceShape
 from warehouse.definitions import Definitions, FeatureGroup, Source
 from warehouse.ledger.records import SourceFacts
 from warehouse.private_cache import kept

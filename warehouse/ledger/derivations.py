@@ -153,7 +153,11 @@ def source_facts(connection: duckdb.DuckDBPyConnection, sources: Iterable[Source
 
     A source that has none under its definition is left out.
     """
-    held = held_facts(connection)
+    return facts_among(held_facts(connection), sources)
+
+
+def facts_among(held: Mapping[str, HeldFacts], sources: Iterable[Source]) -> dict[str, SourceFacts]:
+    """Give the same from what `held_facts` has read."""
     found = {source.name: held[source.name].of(source) for source in sources if source.name in held}
     return {name: facts for name, facts in found.items() if facts is not None}
 

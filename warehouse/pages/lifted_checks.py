@@ -12,7 +12,7 @@ import duckdb
 from warehouse.batching.lifted_pass import lifted_forms
 from warehouse.batching.lifted_slice import slice_of_pages, slices_of
 from warehouse.batching.lifting import AS_OF_COLUMN, LiftedForm
-from warehouse.batching.ranges import Reason
+from warehouse.batching.syntax.shapes import Reason
 from warehouse.definitions import Definitions, Product, Source
 from warehouse.definitions.product import Check
 from warehouse.definitions.suite import PAGE

@@ -1,6 +1,8 @@
 -- The page grid of a product as last recorded. Parameter: product.
-SELECT cron, zone, since
-FROM ledger.grids
-WHERE product = $1
-ORDER BY recorded_at DESC
-LIMIT 1
+-- Not by ORDER BY and LIMIT, for which DuckDB reads the table twice.
+SELECT newest.cron, newest.zone, newest.since
+FROM (
+    SELECT max_by(struct_pack(cron, zone, since), recorded_at) AS newest
+    FROM ledger.grids
+    WHERE product = $1
+)

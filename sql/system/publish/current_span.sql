@@ -1,13 +1,22 @@
 -- The oldest page that can hold a row that is still valid at the newest page's as_of, and the newest page.
--- Parameter: product.
-WITH newest AS (
+-- Parameter: product. As `ledger.published_pages`, which would be read twice, with all of its columns.
+WITH last_states AS MATERIALIZED (
+    SELECT
+        as_of,
+        max_by(struct_pack(state, valid_until), (snapshot_id, recorded_at)) AS last_state
+    FROM ledger.pages
+    WHERE product = $1 AND kind = 'predictions' AND state IN ('published', 'lost')
+    GROUP BY as_of
+),
+published AS (
+    SELECT as_of, last_state.valid_until AS valid_until
+    FROM last_states
+    WHERE last_state.state = 'published'
+),
+newest AS (
     SELECT max(as_of) AS as_of
-    FROM ledger.published_pages
-    WHERE product = $1 AND kind = 'predictions'
+    FROM published
 )
-SELECT min(pages.as_of), max(newest.as_of)
-FROM ledger.published_pages AS pages, newest
-WHERE
-    pages.product = $1
-    AND pages.kind = 'predictions'
-    AND (pages.as_of = newest.as_of OR pages.valid_until > newest.as_of)
+SELECT min(published.as_of), max(newest.as_of)
+FROM published, newest
+WHERE published.as_of = newest.as_of OR published.valid_until > newest.as_of

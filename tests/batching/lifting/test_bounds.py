@@ -8,7 +8,7 @@ from jobs.suite import Suite
 from tests.conftest import PRODUCT
 from warehouse.batching.lifted_pass import lifted_forms
 from warehouse.batching.lifted_slice import PAGES_AT_ONCE, pages_at_once
-from warehouse.batching.ranges import Reason
+from warehouse.batching.syntax.shapes import Reason
 from warehouse.sandbox import Sandbox
 
 

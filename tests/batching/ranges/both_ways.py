@@ -10,7 +10,8 @@ from typing import Any
 
 import duckdb
 
-from warehouse.batching.ranges import RangeForm, Reason, SourceShape, recognise
+from warehouse.batching.ranges.recognition import RangeForm, recognise
+from warehouse.batching.syntax.shapes import Reason, SourceShape
 
 
 @dataclass

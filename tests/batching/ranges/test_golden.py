@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from warehouse.batching.ranges import RangeForm, SourceShape, recognise
+from warehouse.batching.ranges.recognition import RangeForm, recognise
+from warehouse.batching.syntax.shapes import SourceShape
 
 GOLDEN = Path(__file__).parent / "golden"
 QUERIES = sorted(path for path in GOLDEN.glob("*.sql") if not path.name.endswith(".range.sql"))

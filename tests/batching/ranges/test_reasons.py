@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from warehouse.batching.ranges import RangeForm, Reason, SourceShape, recognise
+from warehouse.batching.ranges.recognition import RangeForm, recognise
+from warehouse.batching.syntax.shapes import Reason, SourceShape
 
 SOURCES = {
     "landings": SourceShape(
