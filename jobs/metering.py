@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import socket
+import sys
 import time
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from jobs.suite import Suite, almanac_version
@@ -47,7 +50,7 @@ class RunMeter:
             finished_at=self._suite.clock(),
             wall_s=self.wall_s,
             cpu_s=_cpu_seconds() - self._cpu,
-            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            peak_memory_bytes=peak_memory_bytes(),
             host=socket.gethostname(),
             almanac_version=almanac_version(),
             # Of work that is for no product, the schedule knows who answers for it.
@@ -85,6 +88,15 @@ class RunMeter:
                 ledger.append(commit, [self.record("failed", error=str(error), **figures)])
         except (RunFailed, OSError):
             return
+
+
+def peak_memory_bytes() -> int:
+    """Give the most memory that this process has held."""
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        # On Linux ru_maxrss begins with that of whoever started the process, which may be much larger.
+        return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used * 1024
 
 
 def _cpu_seconds() -> float:

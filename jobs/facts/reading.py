@@ -79,7 +79,8 @@ class Reading:
 class _Part:
     """Files that were read together, as a table. `assumed` are columns that are NULL because a file lacks others.
 
-    `entry` is the place of their format among the source's.
+    `entry` is the place of their format among the source's. `respelled` tells whether the files write the names of
+    `columns` otherwise (`TRIP` for `trip`).
     """
 
     files: list[DeliveredFile]
@@ -89,6 +90,7 @@ class _Part:
     columns: dict[str, str] = field(default_factory=dict)
     assumed: frozenset[str] = frozenset()
     entry: int = 0
+    respelled: bool = False
 
 
 def is_of_a_file(error: Exception) -> bool:
@@ -151,6 +153,8 @@ class _Reader:
         self.connection, self.source, self.directory = connection, source, directory
         self.held, self.one_by_one = held, one_by_one
         self.found = list(kept)
+        #: How the names of columns are written, by the names in small letters, as DuckDB compares them.
+        self.names = {name.lower(): name for name in [*(held or {}), *source.key]}
         self.is_one_delivery = isinstance(source.header.files, list)
         self.result = Reading()
         self.parts: list[_Part] = []
@@ -234,7 +238,8 @@ class _Reader:
             here = [*self.found[:before], *[Found()] * (before - len(self.found)), *reading.found]
             self.found = here if not self.source.entries else [*here, *self.found[len(here) :]]
             described = self.connection.execute(f"DESCRIBE {part.table}").fetchall()
-            part.columns = {str(row[0]): str(row[1]) for row in described}
+            part.columns = {self.names.setdefault(str(row[0]).lower(), str(row[0])): str(row[1]) for row in described}
+            part.respelled = [*part.columns] != [str(row[0]) for row in described]
             if self.one_by_one:
                 self._probe(part)
         except FileRefused as error:
@@ -340,11 +345,11 @@ class _Reader:
 
     def _select(self, part: _Part, table: str, more: str = "") -> str:
         """Give SQL of a part's rows with the columns and types that all parts have."""
-        if len(self.parts) == 1 and not part.assumed:
+        if len(self.parts) == 1 and not part.assumed and not part.respelled:
             return f"FROM {table}"
         return f"SELECT {', '.join(self._column(part, *wanted) for wanted in self.wanted.items())}{more} FROM {table}"
 
     def _column(self, part: _Part, name: str, kind: str) -> str:
         if name not in part.columns:
             return f"NULL::{kind} AS {quote(name)}"
-        return f"{quote(name)}::{kind} AS {quote(name)}" if name in part.assumed else quote(name)
+        return f"{quote(name)}{f'::{kind}' if name in part.assumed else ''} AS {quote(name)}"

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Protocol
 
 from jobs.schedule.decisions.decide import Again, Hold, Settle, Start, after_abandonment, after_failure, decide
-from jobs.schedule.decisions.ticks import Finished, Run, Tick
+from jobs.schedule.decisions.ticks import Cost, Finished, Run, Tick
 from jobs.schedule.files.schedule import Job, Schedule
 from jobs.schedule.tick_store import PageOf, TickStore
 
@@ -38,6 +38,9 @@ class Executor(Protocol):
 
     def is_alive(self, lease: str) -> bool:
         """Tell whether anything that holds this lease is left, on this host."""
+
+    def cost_of(self, lease: str) -> Cost | None:
+        """Give what is known of the cost of a run whose runner is gone."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class Scheduler:
             if run not in ended and not self.executor.is_alive(lease):
                 ticks = self.tick_store.ticks_of(run)
                 reason = "abandoned: whoever ran it is gone"
-                self.tick_store.end(run, "abandoned", reason, now)
+                self.tick_store.end(run, "abandoned", reason, now, self.executor.cost_of(lease))
                 self._apply((after_abandonment(tick, now, reason) for tick in ticks), now, done)
 
     def _note_end(self, schedule: Schedule, finished: Finished, now: datetime, done: Step) -> None:

@@ -13,7 +13,6 @@ many rows in a process of its own, and the peak memory of each is shown.
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.metering import peak_memory_bytes
 from jobs.scoring import Scorer, ready_scorer, score_stream
 from jobs.scoring.interface.scorer import Floats
 from tests.benchmarks.bench_kernel import NAMES, TRAINING_ROWS, batch_of, features, label
@@ -203,7 +203,7 @@ def agree(lake: Lake, model: Any, name: str, n_rows: int) -> str:
 
 
 def peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_memory_bytes() / 2**20
 
 
 def only_publish(directory: Path, artifact: Path) -> None:

@@ -27,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.metering import peak_memory_bytes
 from jobs.models.reasons.column import reasons_column
 from jobs.scoring import compile_model, score_stream
 from jobs.scoring.reasons.explainer import Explainer
@@ -247,7 +248,6 @@ def report(contestants: list[Timed], notes: dict[str, str]) -> str:
 
 def write_page(n_rows: int, with_reasons: bool, model: Path, file: Path) -> None:
     """Score made rows in a stream and write them, as a page is; print wall and CPU seconds, and peak MiB."""
-    import resource
 
     import skops.io
 
@@ -274,7 +274,7 @@ def write_page(n_rows: int, with_reasons: bool, model: Path, file: Path) -> None
     with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=texts) as writer:
         for batch in score_stream(batches(), scorer, to_rows):
             writer.write_batch(batch)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory_bytes() / 2**20
     print(time.perf_counter() - wall, time.process_time() - cpu, peak, file.stat().st_size)
 
 

@@ -14,6 +14,8 @@ from jobs.pages.predict import run_page
 from jobs.suite import Suite, open_suite
 from jobs.training.train import train
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at
+from tests.facts.orders_suite import T1, T2, define, facts, rows_of, taken_in
+from tests.facts.orders_suite import deliver as deliver_orders
 from tests.lakes import page_rows, rows
 from warehouse.errors import IngestFailed
 
@@ -100,3 +102,23 @@ def test_a_suite_may_lie_in_a_directory_whose_name_looks_like_a_pattern(publishe
     deliver(home, "orders2.csv", "X1")
     ingest(suite, ["orders"])
     assert rows(suite, ORDERS) == [("X1",)]
+
+
+def test_names_of_columns_are_the_same_in_capital_and_small_letters(tmp_path: Path) -> None:
+    define(tmp_path)
+    capitals = "ID,Depot,N,PLACED\n"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/0.csv").write_text(capitals + "a,north,1,2026-01-01 10:00:00\nx,north,none,2026-01-01 10:00:00\n")
+    taken_in(tmp_path, T1)
+    assert facts(tmp_path, ids=False)[0][:3] == ("a", "north", 1)
+    deliver_orders(tmp_path, "1.csv", ["b,south,2,2026-01-02 10:00:00"])
+    (tmp_path / "data/2.csv").write_text(capitals + "c,east,3,2026-01-03 10:00:00\ny,east,many,2026-01-03 10:00:00\n")
+    assert not taken_in(tmp_path, T2).reading.lacking
+    assert rows_of(tmp_path, "SELECT id, depot, n FROM sources.orders ORDER BY ALL") == [
+        ("a", "north", 1),
+        ("b", "south", 2),
+        ("c", "east", 3),
+    ]
+    wrong = rows_of(tmp_path, "SELECT id, depot, reason FROM rejects.orders ORDER BY ALL")
+    assert [row[:2] for row in wrong] == [("x", "north"), ("y", "east")]
+    assert all("does not stand for a INTEGER" in reason for _, _, reason in wrong)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +20,8 @@ from jobs.suites.doctor import doctor
 from jobs.suites.upkeep import upkeep
 from tests.conftest import NOW, PAGE, PRODUCT, clock_at
 from tests.lakes import rows
+from tests.page_makers import PageMaker
+from warehouse.lake.lake import Commit, Lake
 from warehouse.pages.lost_files import lost_files_of
 
 DAY = timedelta(days=1)
@@ -86,3 +91,39 @@ def test_pages_are_made_where_their_features_were_lost(trained: Suite) -> None:
     assert rows(trained, BY_PAGE) == before
     made = rows(trained, f"SELECT DISTINCT as_of FROM features.{PRODUCT} WHERE as_of >= TIMESTAMP '{PAGE}'")
     assert len(made) == len(before)
+
+
+def _dies_at(suite: Suite, kind: type, step: str) -> None:
+    setattr(kind, step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    run_page(suite, PRODUCT, PAGE + DAY)
+
+
+def dies_before_the_file_is_taken_out(suite: Suite) -> None:
+    _dies_at(suite, Lake, "maintaining")
+
+
+def dies_before_the_page_is_published(suite: Suite) -> None:
+    _dies_at(suite, Commit, "add_file")
+
+
+@pytest.mark.parametrize("dies", [dies_before_the_file_is_taken_out, dies_before_the_page_is_published])
+def test_a_run_that_is_killed_while_it_replaces_a_lost_file_leaves_its_pages_missing(
+    trained: Suite, dies: Callable[[Suite], None]
+) -> None:
+    backfill(trained, BackfillOrder(PRODUCT, PAGE, PAGE + 3 * DAY))
+    before, current = rows(trained, BY_PAGE), rows(trained, CURRENT)
+    lost = lose(trained, "predictions")
+    maker = PageMaker(trained, dies)
+    maker.let_go()
+    assert maker.ended() == -signal.SIGKILL
+    assert states(trained)[:3] == ["missing"] * 3, "no page counts as published whose rows are gone"
+    told = [one.detail for one in doctor(trained.root, clock_at(NOW)) if one.subject == "lake files"]
+    if dies is dies_before_the_file_is_taken_out:
+        assert lost.name in told[0]
+    else:
+        assert (told, rows(trained, BY_PAGE)) == ([], [])
+
+    backfill(trained, BackfillOrder(PRODUCT, PAGE, PAGE + 3 * DAY))
+    assert rows(trained, BY_PAGE) == before
+    assert rows(trained, CURRENT) == current
+    assert not [one for one in doctor(trained.root, clock_at(NOW)) if one.subject == "lake files"]

@@ -94,6 +94,9 @@ class SimulatedProcesses:
     def let_go(self, run: int) -> None:
         del self.world.live[run]
 
+    def cost_of(self, lease: str) -> None:
+        pass
+
     def is_alive(self, lease: str) -> bool:
         owner = self.world.lease_owners.get(lease)
         if owner is not None and not owner.dead:

@@ -325,6 +325,7 @@ def test_of_two_daemons_one_runs_each_tick_and_the_other_takes_over_when_it_is_k
     first, second = ([int(pid) for pid in line.split()] for line in (suite / "ran").read_text().splitlines())
     assert not any(is_running(pid) for pid in (*first, *second)), "what ignores SIGTERM is gone with its children"
     assert book_rows(suite, "SELECT outcome, abandoned, attempts FROM ticks") == [("caught up", 1, 0)]
+    assert book_rows(suite, "SELECT wall_s > 0 FROM runs WHERE result = 'abandoned'") == [(1,)], "its cost is known"
     # It looks every few seconds, and nothing of a run outlives its scheduler by more than the supervisor's patience.
     assert LOOK_EVERY_S + PATIENCE_S < 60
 

@@ -158,7 +158,35 @@ def test_when_a_scheduler_or_keeper_is_killed_its_runs_end_and_so_do_their_lease
             finally:
                 scheduler.kill()
         wait_for(lambda: not Children(suite).is_alive(lease), "the end of the lease")
+        cost = Children(suite).cost_of(lease)
+        assert cost is not None, "the supervisor wrote down what it all had cost"
+        assert cost.wall_s > 0
     wait_for(lambda: not is_named_one_running(suite / "child"), "the end of the child")
+
+
+BUSY = "import time, sys\nn = 0\nwhile True:\n n += 1"
+
+
+def test_what_a_run_has_cost_so_far_is_known_when_its_supervisor_is_killed(suite: Path) -> None:
+    children = Children(suite)
+    run = run_of(children, f"echo $$ > child; {sys.executable} -I -c '{BUSY}' & wait")
+    children.start(run)
+
+    def measured() -> float:
+        cost = children.cost_of(run.lease)
+        return cost.cpu_s if cost is not None else 0.0
+
+    wait_for(lambda: measured() > 0.2, "the second measurement")
+    stat = Path(f"/proc/{(suite / 'child').read_text().strip()}/stat").read_text()
+    os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+    wait_for(children.finished, "the end of the run")
+    (finished,) = children.finished()
+    assert finished.reason == "its supervisor was killed"
+    assert finished.cost is not None
+    assert finished.cost.cpu_s >= 0.2
+    assert finished.cost.peak_memory_bytes > 2**20
+    children.let_go(1)
+    assert children.cost_of(run.lease) is None
 
 
 def test_a_run_that_cannot_be_started_has_failed(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:

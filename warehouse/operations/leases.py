@@ -53,7 +53,7 @@ class OwnerLock:
         unnamed = owners / f".{self.owner.name}"
         self.descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         fcntl.flock(self.descriptor, fcntl.LOCK_EX)
-        os.write(self.descriptor, json.dumps(asdict(self.owner)).encode())
+        os.write(self.descriptor, json.dumps(asdict(self.owner)).encode() + b"\n")
         # Locked before it bears the name by which others look at it.
         self._file = unnamed.rename(_file_of(lake, self.owner.name))
 
@@ -135,6 +135,14 @@ def is_alive(lake: Path, name: str) -> bool:
     return not _is_free(_file_of(lake, name))
 
 
+def note_of(lake: Path, name: str) -> str:
+    """Give what was written behind an owner's line in its file by those who work under its lease; empty if nothing."""
+    try:
+        return _file_of(lake, name).read_text(errors="replace").partition("\n")[2].strip()
+    except FileNotFoundError:
+        return ""
+
+
 def sweep_owners(lake: Path, before: datetime) -> None:
     """Clear away what owners left behind that are gone, and came before an instant (naive UTC)."""
     for path in _owners(lake).glob("*"):
@@ -164,7 +172,7 @@ def _file_of(lake: Path, name: str) -> Path:
 
 def _owner(lake: Path, name: str) -> Owner | None:
     try:
-        return Owner(**json.loads(_file_of(lake, name).read_text()))
+        return Owner(**json.loads(_file_of(lake, name).read_text().partition("\n")[0]))
     except FileNotFoundError:  # it has ended since
         return None
 

@@ -23,6 +23,11 @@ Attempt = Callable[[Path], duckdb.Error | None]
 def reason_of(error: duckdb.Error) -> str:
     """Say in a line why a file could not be read, with the line and column where DuckDB gives them."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if "Error when sniffing file" in lines[0]:
+        return (
+            "DuckDB cannot tell its columns apart: no separator, quote and kind of line ends (LF or CRLF, not both)"
+            " fits all of its lines"
+        )
     place = _BY_THE_READER.search(lines[0])
     if place is None:
         return lines[0]

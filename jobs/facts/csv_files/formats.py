@@ -93,10 +93,9 @@ def format_of(connection: duckdb.DuckDBPyConnection, call: ReaderCall, path: str
     dialect = _sniffed(connection, call, path, declared)
     names = [str(column["name"]) for column in dialect["Columns"]]
     by_name = _by_name(declared, names)
+    declared_or_kept = {name.lower(): kind for name, kind in kept.types.items()} | by_name
     sniffed = {str(column["name"]): str(column["type"]) for column in dialect["Columns"]}
-    types = {
-        name: plain_type(by_name.get(name.lower()) or kept.types.get(name) or kind) for name, kind in sniffed.items()
-    }
+    types = {name: plain_type(declared_or_kept.get(name.lower(), kind)) for name, kind in sniffed.items()}
     guessed = {name: types[name] for name in names if name.lower() not in by_name}
     date, timestamp = _formats(connection, call, dialect, types, kept, path)
     notation = Notation(

@@ -27,7 +27,7 @@ from jobs.schedule.decisions.ticks import Cost, Finished, Run
 from jobs.schedule.files.redaction import redacted
 from jobs.schedule.processes import supervisor
 from jobs.schedule.processes.commands import command_of, environment_of
-from warehouse.operations.leases import OwnerLock, is_alive, sweep_owners
+from warehouse.operations.leases import OwnerLock, is_alive, note_of, sweep_owners
 
 #: Between being asked to stop and being made to.
 PATIENCE_S = 5.0
@@ -86,6 +86,12 @@ class Children:
         """Tell whether a lease is held, by this process or any other on this host."""
         return lease in self._leases or is_alive(self.lake, lease)
 
+    def cost_of(self, lease: str) -> Cost | None:
+        """Give what a run had cost when its supervisor last measured it; None if it never did."""
+        with contextlib.suppress(ValueError, TypeError):  # whoever wrote it was killed at that
+            return Cost(**json.loads(note_of(self.lake, lease)))
+        return None
+
     def start(self, run: Run) -> None:
         """Start a run under a supervisor. One that cannot be started has failed."""
         self._leases_of_runs[run.run] = run.lease
@@ -136,7 +142,7 @@ class Children:
         if child.process.stdin:
             child.process.stdin.close()
         report = json.loads(said) if said else {}
-        cost = Cost(**report["cost"]) if "cost" in report else None
+        cost = Cost(**report["cost"]) if "cost" in report else self.cost_of(child.run.lease)
         self._note(replace(self._ending(child, report), cost=cost))
 
     def _ending(self, child: _Child, said: dict[str, Any]) -> Finished:

@@ -8,7 +8,8 @@ can be read from standard input, and when standard input ends, because whoever s
 processes that left the session are found as well (PR_SET_CHILD_SUBREAPER makes them the supervisor's children).
 
 The lease, an open locked file, is inherited by the whole tree, so that it ends with its last process. How the
-command ended is written to REPORT_FD as a line of JSON.
+command ended is written to REPORT_FD as a line of JSON. What it has cost so far is written behind the first line of the
+lease's file, again and again, so that it is known even if the supervisor, or whoever started it, is killed.
 
 It imports nothing but the standard library, so as to start in some milliseconds.
 """
@@ -25,8 +26,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 _PR_SET_CHILD_SUBREAPER = 36
+#: The cost is measured after one second, then after twice the time each, at last so often.
+_MEASURED_EVERY_S = 30.0
 
 
 def main(arguments: list[str]) -> None:
@@ -47,26 +51,38 @@ def main(arguments: list[str]) -> None:
     except OSError as error:
         _report(report_fd, {"ended": "not started", "error": str(error)})
         return
-    ended, status = _watch(command.pid, woken, timeout_s)
+    tree, place = _Tree(command.pid, on_linux), os.fstat(lease_fd).st_size
+
+    def measure() -> dict[str, float]:
+        cost = {"wall_s": time.monotonic() - began, **tree.cost()}
+        # Of one length, so that a shorter line leaves nothing of a longer one.
+        with contextlib.suppress(OSError):
+            os.pwrite(lease_fd, json.dumps(cost).ljust(150).encode(), place)
+        return cost
+
+    ended, status = _watch(command.pid, woken, timeout_s, measure)
     command.returncode = 0  # it is reaped here, not there
-    stopped = _Tree(command.pid, on_linux).stop(patience_s)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cost = {
-        "cpu_s": used.ru_utime + used.ru_stime,
-        "wall_s": time.monotonic() - began,
-        "peak_memory_bytes": used.ru_maxrss * (1024 if on_linux else 1),
-    }
+    stopped = tree.stop(patience_s)
+    cost = measure()
     _report(report_fd, {"ended": ended, "status": stopped if status is None else status, "cost": cost})
 
 
-def _watch(pid: int, woken: int, timeout_s: float) -> tuple[str, int | None]:
-    """Wait until the command ends, its time is up, or nobody wants it any more."""
-    deadline = time.monotonic() + timeout_s if timeout_s else None
+def _watch(pid: int, woken: int, timeout_s: float, measure: Callable[[], object]) -> tuple[str, int | None]:
+    """Wait until the command ends, its time is up, or nobody wants it any more; measure now and then."""
+    began = time.monotonic()
+    deadline = began + timeout_s if timeout_s else None
+    measured_at, rest_s = began, 1.0
     while True:
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
+        now = time.monotonic()
+        if deadline is not None and now >= deadline:
             return "timeout", None
-        readable, _, _ = select.select([0, woken], [], [], left)
+        if now >= measured_at + rest_s:
+            measure()
+            measured_at, rest_s = now, min(2 * rest_s, _MEASURED_EVERY_S)
+        until = measured_at + rest_s
+        if deadline is not None:
+            until = min(until, deadline)
+        readable, _, _ = select.select([0, woken], [], [], max(0.0, until - time.monotonic()))
         if 0 in readable:
             return "stopped", None
         if woken in readable:
@@ -118,6 +134,19 @@ class _Tree:
             found += children
             waiting += children
         return found
+
+    def cost(self) -> dict[str, float]:
+        """Add up what it has used: processes that were waited for, and on Linux those that go on."""
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_s, peak = used.ru_utime + used.ru_stime, used.ru_maxrss * (1024 if self._on_linux else 1)
+        for pid in self.pids() if self._on_linux else ():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+                    ticks = file.read().rpartition(b")")[2].split()[11:15]  # its own, and of children it waited for
+                cpu_s += sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+                with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123
+                    peak = max(peak, int(file.read().partition(b"VmHWM:")[2].split()[0]) * 1024)
+        return {"cpu_s": cpu_s, "peak_memory_bytes": peak}
 
     def stop(self, patience_s: float) -> int | None:
         """Ask all of them to stop, wait, then make them; gives the command's status, if it ended only now."""

@@ -7,6 +7,6 @@ SELECT
 FROM runs
 WHERE cpu_s IS NOT NULL
   AND (
-      work LIKE 'python %' OR work LIKE 'shell %' OR result = 'interrupted'
-      OR reason LIKE 'killed by signal %' OR reason LIKE 'took longer than its timeout%' OR reason LIKE 'exit 130%'
+      work LIKE 'python %' OR work LIKE 'shell %' OR result IN ('interrupted', 'abandoned')
+      OR reason LIKE 'its supervisor was killed%' OR reason LIKE 'killed by signal %' OR reason LIKE 'took longer than its timeout%' OR reason LIKE 'exit 130%'
   )
