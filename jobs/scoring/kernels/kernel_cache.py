@@ -105,6 +105,33 @@ def _only_one_compiles() -> Iterator[None]:
         lock.release()
 
 
+def _load(kernel: Any, signature: tuple[Any, ...]) -> bool:
+    """Load what was compiled for a signature, if it is kept; tell whether it was.
+
+    As numba 0.6x's `Dispatcher.compile` does, but for its refresh: before it looks whether there is anything to load,
+    that imports all that a compilation may need, scipy's linear algebra too. What was compiled needs numba's allocator
+    alone.
+    """
+    from numba.core.caching import FunctionCache
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.runtime.nrt import rtsys
+
+    if not isinstance(kernel._cache, FunctionCache):
+        return False
+    load, context = getattr(kernel._cache, "_load_overload"), kernel.targetctx  # noqa: B009 - it has no types
+    with global_compiler_lock:
+        if signature in kernel.overloads:
+            return True
+        rtsys.initialize(context)
+        loaded = load(signature, context)
+        if loaded is None or loaded.objectmode:
+            return False
+        context.insert_user_function(loaded.entry_point, loaded.fndesc, [loaded.library])
+        kernel.add_overload(loaded)
+        kernel._cache_hits[signature] += 1
+    return True
+
+
 def make_ready(kernel: Any, arguments: Sequence[Any]) -> None:
     """Compile a kernel for arguments like these, or load it; returns at once if that was done before.
 
@@ -118,7 +145,8 @@ def make_ready(kernel: Any, arguments: Sequence[Any]) -> None:
         return
     try:
         with _only_one_compiles():
-            kernel.compile(signature)
+            if not _load(kernel, signature):
+                kernel.compile(signature)
     except (OSError, EOFError, UnpicklingError):
         _keep_nothing()
         kernel.compile(signature)

@@ -20,21 +20,26 @@ SHAPES = ("value", "pair", "columns")
 """A link's answer: one number a row; the probabilities of the two classes; one column for each output."""
 
 
-def _cell_by_cell(kernel: str, raw: Floats, *settings: float) -> Floats:
+def _run(kernel: str, *arguments: Any) -> None:
     from jobs.scoring.kernels import link_kernels
+    from jobs.scoring.kernels.kernel_cache import make_ready
 
+    loop = vars(link_kernels)[kernel]
+    make_ready(loop, arguments)
+    loop(*arguments)
+
+
+def _cell_by_cell(kernel: str, raw: Floats, *settings: float) -> Floats:
     raw = np.ascontiguousarray(raw)
     out = np.empty_like(raw)
-    vars(link_kernels)[kernel](raw.reshape(-1), *settings, out.reshape(-1))
+    _run(kernel, raw.reshape(-1), *settings, out.reshape(-1))
     return out
 
 
 def _row_by_row(kernel: str, raw: Floats) -> Floats:
-    from jobs.scoring.kernels import link_kernels
-
     raw = np.ascontiguousarray(raw)
     out = np.empty_like(raw)
-    vars(link_kernels)[kernel](raw, out)
+    _run(kernel, raw, out)
     return out
 
 
