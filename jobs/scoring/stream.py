@@ -35,19 +35,27 @@ _END = object()
 
 
 class _Link:
-    """A short queue between two stages that either side can give up."""
+    """A short queue between two stages that either side can give up.
+
+    Made of two simple queues, the items and the places for them, since these are locked in C: Ctrl-C in the middle of
+    `queue.Queue` leaves its lock taken, and the stage before would wait for it for ever.
+    """
 
     def __init__(self, abandoned: threading.Event) -> None:
-        self._items: queue.Queue[Any] = queue.Queue(DEPTH)
+        self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._places: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(DEPTH):
+            self._places.put(None)
         self._abandoned = abandoned
 
     def put(self, item: Any) -> bool:
         """Hand an item on; False if nobody will take it any more."""
         while not self._abandoned.is_set():
             try:
-                self._items.put(item, timeout=POLL_S)
-            except queue.Full:
+                self._places.get(timeout=POLL_S)
+            except queue.Empty:
                 continue
+            self._items.put(item)
             return True
         return False
 
@@ -58,6 +66,7 @@ class _Link:
                 item = self._items.get(timeout=POLL_S)
             except queue.Empty:
                 continue
+            self._places.put(None)
             if item is _END:
                 return
             if isinstance(item, _Failed):

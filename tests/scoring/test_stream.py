@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -100,3 +104,43 @@ def test_a_reader_that_fails_is_raised_to_the_taker(scorer: Scorer) -> None:
     with pytest.raises(OSError, match="the disk is gone"):
         list(score_stream(batches(), scorer, numbered))
     assert scoring_threads() == []
+
+
+#: Ctrl-C comes at a random moment of a stream that has no end, many times over.
+INTERRUPTED = """
+import contextlib, random, signal
+import numpy as np
+import pyarrow as pa
+from jobs.scoring.stream import score_stream
+
+BATCH = pa.record_batch({"x": [1.0]})
+CHANCE = random.Random(0)
+
+
+class Zeros:
+    def predict(self, batch):
+        return np.zeros(batch.num_rows)
+
+
+def forever():
+    while True:
+        yield BATCH
+
+
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+for _ in range(400):
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, CHANCE.uniform(0.002, 0.01))
+        with contextlib.closing(score_stream(forever(), Zeros(), lambda batch, _: batch)) as scored:
+            for _ in scored:
+                pass
+print("all ended")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_ends_a_stream_wherever_it_is() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", INTERRUPTED]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.stdout == "all ended\n", done.stderr

@@ -272,8 +272,10 @@ def test_a_reader_and_a_backfill_in_other_processes_go_on_undisturbed(trained: S
         collector.start()
         maker = PageMaker(trained, backfills, PAGE, until, 1)
         maker.let_go()
-        merged = expired = freed = 0
-        while maker.is_working():
+        merged = expired = freed = turns = 0
+        # However quick the pages are made, each of the three is to be seen beside the reader.
+        while maker.is_working() or (min(merged, expired, freed) == 0 and turns < 20):
+            turns += 1
             done = upkeep(later(trained, 2 * DAY), keep=timedelta())
             merged, expired, freed = merged + done.files_before, expired + done.snapshots, freed + done.freed_files
             # What this one retired the next one deletes: a query has a second, in place of an hour.
