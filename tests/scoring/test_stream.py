@@ -128,7 +128,7 @@ def forever():
 
 
 signal.signal(signal.SIGALRM, signal.default_int_handler)
-for _ in range(400):
+for _ in range(120):
     with contextlib.suppress(KeyboardInterrupt):
         signal.setitimer(signal.ITIMER_REAL, CHANCE.uniform(0.002, 0.01))
         with contextlib.closing(score_stream(forever(), Zeros(), lambda batch, _: batch)) as scored:
