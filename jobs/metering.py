@@ -31,7 +31,7 @@ class RunMeter:
         self._suite, self._job, self._product = suite, job, product
         self.started_at: datetime = suite.clock()
         self.run_id = f"{self.started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-        self._wall, self._cpu = time.monotonic(), _cpu_seconds()
+        self._wall, self._cpu = time.monotonic(), cpu_seconds()
 
     @property
     def wall_s(self) -> float:
@@ -49,7 +49,7 @@ class RunMeter:
             started_at=self.started_at,
             finished_at=self._suite.clock(),
             wall_s=self.wall_s,
-            cpu_s=_cpu_seconds() - self._cpu,
+            cpu_s=cpu_seconds() - self._cpu,
             peak_memory_bytes=peak_memory_bytes(),
             host=socket.gethostname(),
             almanac_version=almanac_version(),
@@ -99,6 +99,7 @@ def peak_memory_bytes() -> int:
     return used if sys.platform == "darwin" else used * 1024
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
+    """Give the CPU seconds of this process, and of its children that have ended."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime

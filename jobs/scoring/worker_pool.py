@@ -81,7 +81,8 @@ class Crew:
         self._names = list(feature_names)
         self._processes: list[SpawnProcess] = []
         self._starting: list[Connection] = []
-        self._free: queue.Queue[Connection] = queue.Queue()
+        #: Not a `queue.Queue`, whose lock stays taken where Ctrl-C comes in the middle.
+        self._free: queue.SimpleQueue[Connection] = queue.SimpleQueue()
         self._failed = False
         self._threads = ThreadPoolExecutor(size, "almanac-crew")
         for _ in range(size):

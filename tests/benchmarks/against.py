@@ -12,55 +12,41 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tarfile
 import tempfile
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.benchmarks.timing import machine, table
+from tests.benchmarks.timing import Contestant, machine, measure, table
 
 HERE = Path(__file__).resolve().parents[2]
 
 
-@dataclass
-class Checkout:
-    """One of the two: its directory, and what each run took."""
+def contestant(name: str, root: Path, command: list[str]) -> Contestant:
+    """Run a command in a checkout; its first run shows what it prints, and compiles what is to be compiled."""
+    environment, shown = {**os.environ, "PYTHONPATH": str(root)}, False
 
-    name: str
-    root: Path
-    cpu: list[float] = field(default_factory=list)
-    wall: list[float] = field(default_factory=list)
-
-    def run(self, command: list[str]) -> str:
-        """Run once, and give what was printed."""
-        environment = {**os.environ, "PYTHONPATH": str(self.root)}
-        before, began = _cpu_of_children(), time.perf_counter()
-        done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
-        self.wall.append(time.perf_counter() - began)
-        self.cpu.append(_cpu_of_children() - before)
+    def run() -> None:
+        nonlocal shown
+        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
         if done.returncode:
-            raise SystemExit(f"{self.name} failed:\n{done.stderr}")
-        return done.stdout
+            raise SystemExit(f"{name} failed:\n{done.stderr}")
+        if not shown:
+            print(f"--- {name}\n{done.stdout}")
+            shown = True
+
+    return Contestant(name, 1, run)
 
 
-def _cpu_of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def unpack(commit: str, directory: Path) -> Checkout:
+def unpack(commit: str, directory: Path) -> None:
     """Put the files of a commit into a directory."""
     packed = subprocess.run(["git", "archive", commit], cwd=HERE, capture_output=True)
     if packed.returncode:
         raise SystemExit(f"{commit} cannot be had: {packed.stderr.decode().strip()}")
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as files:
         files.extractall(directory, filter="data")
-    return Checkout(commit, directory)
 
 
 def main() -> None:
@@ -73,20 +59,14 @@ def main() -> None:
     command = [sys.executable, "-m", f"tests.benchmarks.{chosen.benchmark}", *chosen.arguments]
     print(machine())
     with tempfile.TemporaryDirectory() as directory:
-        both = [unpack(chosen.commit, Path(directory)), Checkout("here", HERE)]
-        for one in both:
-            # Compiles what is to be compiled; not counted.
-            print(f"--- {one.name}\n{one.run(command)}")
-            one.cpu.clear()
-            one.wall.clear()
-        for _ in range(chosen.rounds):
-            for one in both:
-                one.run(command)
+        unpack(chosen.commit, Path(directory))
+        both = [contestant(chosen.commit, Path(directory), command), contestant("here", HERE, command)]
+        measure(both, chosen.rounds)
     earlier, here = both
     rows = [
-        [one.name, f"{statistics.median(one.cpu):.2f}", f"{statistics.median(one.wall):.2f}"] for one in (earlier, here)
+        [one.name, *(f"{statistics.median(taken):.2f}" for taken in (one.cpu_seconds, one.seconds))] for one in both
     ]
-    ratios = [_ratio(earlier.cpu, here.cpu), _ratio(earlier.wall, here.wall)]
+    ratios = [_ratio(earlier.cpu_seconds, here.cpu_seconds), _ratio(earlier.seconds, here.seconds)]
     print(f"{chosen.benchmark} {' '.join(chosen.arguments)}, medians of {chosen.rounds} runs in turn\n")
     print(table(["", "s CPU", "s by the clock"], [*rows, ["here, times the earlier", *ratios]]))
 

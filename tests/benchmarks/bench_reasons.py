@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ from jobs.scoring.reasons.players import make_players
 from jobs.scoring.reasons.table_contributions import TableContributions
 from tests.benchmarks.bench_kernel import batch_of, features, is_installed, label
 from tests.benchmarks.peers import PeerMissing, environment
-from tests.benchmarks.timing import machine, table, versions
+from tests.benchmarks.timing import Contestant, Elsewhere, machine, measure, table, versions
 from warehouse.definitions.reasons import ReasonSettings
 
 AGREES = 1e-10
@@ -82,28 +81,6 @@ SHAPES: dict[str, tuple[Callable[[Any, Any], Any], int, bool]] = {
 }
 
 
-@dataclass
-class Timed:
-    """Something that explains `rows` rows; `run` gives the CPU seconds if it took them elsewhere."""
-
-    name: str
-    rows: int
-    run: Callable[[], Any]
-    cpu_s: list[float] = field(default_factory=list)
-    wall_s: list[float] = field(default_factory=list)
-
-    def once(self) -> None:
-        wall, cpu = time.perf_counter(), time.process_time()
-        elsewhere = self.run()
-        cpu = elsewhere if isinstance(elsewhere, float) else time.process_time() - cpu
-        self.cpu_s.append(cpu)
-        self.wall_s.append(time.perf_counter() - wall)
-
-    @property
-    def us(self) -> float:
-        return statistics.median(self.cpu_s) / self.rows * 1e6
-
-
 class Shap:
     """shap in a process of its own."""
 
@@ -136,10 +113,10 @@ class Shap:
             raise PeerMissing(f"its process ended: {said[-1]}")
         return line
 
-    def run(self) -> float:
+    def run(self) -> Elsewhere:
         assert self.process.stdin is not None
         print(file=self.process.stdin, flush=True)
-        return float(self._line())
+        return Elsewhere(float(self._line()))
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -149,7 +126,7 @@ class Shap:
         self.process.stdout.close()
 
 
-def boosting_peers(train: Any, target: Any, rows: Any) -> list[Timed]:
+def boosting_peers(train: Any, target: Any, rows: Any) -> list[Contestant]:
     """LightGBM's and XGBoost's own contributions, of models of their own of 200 x 31."""
     found = []
     if is_installed("lightgbm"):
@@ -158,7 +135,7 @@ def boosting_peers(train: Any, target: Any, rows: Any) -> list[Timed]:
         light = lightgbm.LGBMClassifier(n_estimators=200, num_leaves=31, verbose=-1, n_jobs=2).fit(train, target)
         booster = light.booster_
         found.append(
-            Timed("LightGBM pred_contrib, its own", len(rows), lambda: booster.predict(rows, pred_contrib=True))
+            Contestant("LightGBM pred_contrib, its own", len(rows), lambda: booster.predict(rows, pred_contrib=True))
         )
     if is_installed("xgboost"):
         import xgboost
@@ -166,7 +143,7 @@ def boosting_peers(train: Any, target: Any, rows: Any) -> list[Timed]:
         model = xgboost.XGBClassifier(n_estimators=200, max_leaves=31, max_depth=0, grow_policy="lossguide", n_jobs=2)
         own, matrix = model.fit(train, target).get_booster(), xgboost.DMatrix(rows)
         found.append(
-            Timed("XGBoost pred_contribs, its own", len(rows), lambda: own.predict(matrix, pred_contribs=True))
+            Contestant("XGBoost pred_contribs, its own", len(rows), lambda: own.predict(matrix, pred_contribs=True))
         )
     return found
 
@@ -197,24 +174,20 @@ def run_shape(name: str, n_rows: int, n_training: int, rounds: int, directory: P
     prepared = time.process_time() - begin
     own = explainer._contributions
     assert isinstance(own, TableContributions)
-    ours = Timed("this: contributions", len(rows), lambda: explainer.by_player(batch))
-    top = Timed("this: the four largest, written", len(rows), lambda: written(explainer, batch, directory / "r"))
+    ours = Contestant("this: contributions", len(rows), lambda: explainer.by_player(batch))
+    top = Contestant("this: the four largest, written", len(rows), lambda: written(explainer, batch, directory / "r"))
     contestants = [ours, top]
     notes = {ours.name: f"{own.n_table_leaves:,} of {own.n_leaves:,} leaves in {own.n_bytes >> 20} MiB of tables,"
                         f" made in {prepared:.1f} CPU s"}  # fmt: skip
     try:
         shap = Shap(model, few, directory)
-        contestants.append(Timed(f"{shap.version} TreeExplainer", len(few), shap.run))
+        contestants.append(Contestant(f"{shap.version} TreeExplainer", len(few), shap.run))
     except PeerMissing as error:
         print(f"shap is left out: {error}")
         shap = None
     if name == "200 x 31":
         contestants += boosting_peers(train, label(train, 2), few)
-    for _ in range(rounds + 1):
-        for contestant in contestants:
-            contestant.once()
-    for contestant in contestants:
-        del contestant.cpu_s[0], contestant.wall_s[0]
+    measure(contestants, rounds)
     if shap is not None:
         shap.close()
         off = float(np.abs(np.load(shap.out) - explainer.by_player(batch.slice(0, len(few))).T).max())
@@ -229,16 +202,21 @@ def wide(n_rows: int, seed: int, n_columns: int) -> Any:
     return np.concatenate(parts, axis=1)[:, :n_columns]
 
 
-def report(contestants: list[Timed], notes: dict[str, str]) -> str:
-    shap = next((one.us for one in contestants if one.name.startswith("shap")), None)
+def us_a_row(contestant: Contestant) -> float:
+    """Give the CPU microseconds a row, by the median."""
+    return statistics.median(contestant.cpu_seconds) / contestant.rows * 1e6
+
+
+def report(contestants: list[Contestant], notes: dict[str, str]) -> str:
+    shap = next((us_a_row(one) for one in contestants if one.name.startswith("shap")), None)
     lines = [
         [
             one.name,
             f"{one.rows:,}",
-            f"{one.us:,.2f}",
-            f"{1e6 / one.us:,.0f}",
-            f"{one.rows / statistics.median(one.wall_s):,.0f}",
-            f"{shap / one.us:,.1f}" if shap else "",
+            f"{us_a_row(one):,.2f}",
+            f"{1e6 / us_a_row(one):,.0f}",
+            f"{one.rows / statistics.median(one.seconds):,.0f}",
+            f"{shap / us_a_row(one):,.1f}" if shap else "",
             notes.get(one.name, ""),
         ]
         for one in contestants

@@ -12,15 +12,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jobs.metering import cpu_seconds
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What a run gives whose work another process has done, which was there before: the CPU seconds that it took."""
+
+    cpu_s: float
+
 
 @dataclass
 class Contestant:
-    """Something to time: `run()` handles `rows` rows. If it gives a number of seconds, those are what counts."""
+    """Something to time: `run()` handles `rows` rows. If it gives a number of seconds, those are what counts.
+
+    `cpu_seconds` are those of this process and of children that have ended, or what a run tells of `Elsewhere`.
+    """
 
     name: str
     rows: int
     run: Callable[[], object]
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
 
     @property
     def million_rows_per_s(self) -> float:
@@ -34,9 +47,10 @@ def measure(contestants: Sequence[Contestant], rounds: int) -> None:
     for _ in range(rounds):
         for contestant in contestants:
             gc.collect()
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), cpu_seconds()
             own = contestant.run()
             contestant.seconds.append(own if isinstance(own, float) else time.perf_counter() - start)
+            contestant.cpu_seconds.append(own.cpu_s if isinstance(own, Elsewhere) else cpu_seconds() - cpu)
 
 
 def cpu_model() -> str:

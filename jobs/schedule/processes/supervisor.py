@@ -122,8 +122,7 @@ class _Tree:
         parents: dict[int, list[int]] = {}
         for name in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 - pathlib would be a slow import
             try:
-                with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
-                    fields = file.read().rpartition(b")")[2].split()
+                fields = _stat_of(name)
             except OSError:
                 continue
             if fields[0] != b"Z":
@@ -141,8 +140,7 @@ class _Tree:
         cpu_s, peak = used.ru_utime + used.ru_stime, used.ru_maxrss * (1024 if self._on_linux else 1)
         for pid in self.pids() if self._on_linux else ():
             with contextlib.suppress(OSError, IndexError, ValueError):
-                with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
-                    ticks = file.read().rpartition(b")")[2].split()[11:15]  # its own, and of children it waited for
+                ticks = _stat_of(pid)[11:15]  # its own, and of children it waited for
                 cpu_s += sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
                 with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123
                     peak = max(peak, int(file.read().partition(b"VmHWM:")[2].split()[0]) * 1024)
@@ -162,6 +160,12 @@ class _Tree:
             time.sleep(0.02)
             status = _reap().get(self._pid, status)
         return _reap().get(self._pid, status)
+
+
+def _stat_of(pid: int | str) -> list[bytes]:
+    """Give the fields of a process's /proc/PID/stat from its state on: a name may hold spaces and brackets."""
+    with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - pathlib would be a slow import
+        return file.read().rpartition(b")")[2].split()
 
 
 def _signal(pid: int, number: int) -> None:
