@@ -87,7 +87,7 @@ def test_a_sandbox_shows_what_was_committed_since_one_was_opened_ahead(
     ingested: Suite, opened: list[int | None]
 ) -> None:
     warm_up.connect_ahead(ingested.lake)
-    spare = next(iter(warm_up._spares.values()))
+    spare = warm_up._spares[ingested.lake.catalogue.identity()]
     spare.result()
     with ingested.lake.commit("more") as commit:
         commit.execute("CREATE TABLE sources.more AS SELECT 1 AS n")
