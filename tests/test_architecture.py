@@ -30,6 +30,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.models",
     "jobs.models.columns",
     "jobs.models.libraries",
+    "jobs.models.kinds",
     "jobs.schedule",
     "jobs.schedule.processes",
     "jobs.schedule.decisions",

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from jobs.models.metrics import calibration_error
-from jobs.models.page_metrics import Scored, figure, paired_difference
-from warehouse.definitions.gates import HIGHER_IS_BETTER, Bound, GateSettings, NotWorse, SegmentBound
+from jobs.models.kinds.metrics import calibration_error
+from jobs.models.kinds.page_metrics import Scored, figure, paired_difference
+from warehouse.definitions.gates import Bound, GateSettings, NotWorse, SegmentBound
+from warehouse.label_kinds import KINDS
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _not_worse(settings: NotWorse, kind: str, judged: Judged, min_pages: int, se
         )
         return GateResult(gate, False, None, bound, words, n_rows=n_rows, n_pages=n_pages)
     found = paired_difference(settings.metric, ours, theirs, settings.confidence, seed)
-    worst = found.low if HIGHER_IS_BETTER[kind][settings.metric] else -found.high
+    worst = found.low if KINDS[kind].metrics[settings.metric] else -found.high
     words = f"{found.value:+.6g} against {judged.live}, between {found.low:+.6g} and {found.high:+.6g}"
     passed = bool(worst >= -settings.margin)
     return GateResult(gate, passed, found.value, bound, words, found.low, found.high, n_rows, n_pages)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jobs.models.page_metrics import Floats, Scored, figure
+from jobs.models.kinds.figures import FIGURES
+from jobs.models.kinds.page_metrics import Floats, Scored, figure
+from warehouse.label_kinds import KINDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 #: How many rows are scored in all, for each kind of label's metric.
 _ROWS_IN_ALL = 200_000
 _MOST_ROWS = 4_000
-#: What grows as predictions become worse.
-LOSSES = {"binary": "log_loss", "regression": "rmse"}
 
 
 def permutation_importance(
@@ -52,7 +52,7 @@ def permutation_importance(
 
     def loss(table: pa.Table) -> float:
         scores = score_of(scorer, table, kind)
-        return figure(LOSSES[kind], Scored(known, scores, np.zeros(n_rows, np.int64), 1))
+        return figure(KINDS[kind].loss, Scored(known, scores, np.zeros(n_rows, np.int64), 1))
 
     before = loss(rows)
     importance = {}
@@ -64,5 +64,4 @@ def permutation_importance(
 
 def score_of(scorer: Scorer, table: pa.Table, kind: str) -> Floats:
     """Give one number a row: the probability of a 1, or the predicted value."""
-    scores = scorer.predict(table)
-    return np.asarray(scores[:, 1] if kind == "binary" else scores, np.float64)
+    return FIGURES[kind].scores(scorer.predict(table))

@@ -79,7 +79,7 @@ def evaluate(suite: Suite, product_name: str, first: datetime, until: datetime, 
         figures = system_sql(f"evaluate/{product.header.label.kind}", by=quote(by) if by else "'all'", rows=rows)
         groups = _records(connection, figures)
         calibration = []
-        if product.header.label.kind == "binary":
+        if product.kind.is_calibrated:
             calibration = _records(connection, system_sql("evaluate/calibration", rows=rows, keys=keys))
         versions = row[4] or []
         models = [model for model in ledger.models(connection, product.name) if model.version in versions]

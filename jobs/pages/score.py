@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from jobs.models.kinds.figures import FIGURES
 from warehouse.definitions import Product
 from warehouse.errors import ScoringFailed
 from warehouse.lake.registry import prediction_columns
@@ -126,7 +127,7 @@ class _PredictionRows:
         import pyarrow.compute as pc
 
         values: dict[str, pa.Array] = {name: batch.column(name) for name in self.looked_up_by}
-        score = predictions[:, 1] if self.product.header.label.kind == "binary" else predictions
+        score = FIGURES[self.product.kind.name].scores(predictions)
         values[self.product.score_column] = pa.array(score, pa.float64())
         for name, value in {"model_version": self.model.version, **self.constants}.items():
             scalar = pa.scalar(value, pa.timestamp("us") if isinstance(value, datetime) else pa.string())
@@ -135,5 +136,5 @@ class _PredictionRows:
         values["hindsight"] = pc.less(batch.column("as_of"), cutoff)
         if self.reasons is not None:
             values["reasons"] = self.reasons.column(batch, score)
-        names = [*self.product.keys, *prediction_columns(self.product.score_column, self.reasons is not None)]
+        names = [*self.product.keys, *prediction_columns(self.product.kind.columns, self.reasons is not None)]
         return pa.record_batch({name: values[name] for name in names})

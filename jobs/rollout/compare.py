@@ -11,15 +11,15 @@ import numpy as np
 
 from jobs.metering import RunMeter
 from jobs.models.columns.requirements import given_columns, label_notes, require_met
-from jobs.models.page_metrics import Scored, figure, paired_difference
+from jobs.models.kinds.page_metrics import Scored, figure, paired_difference
 from jobs.models.versions import model_history
 from jobs.pages.labelled import LabelledPages, ensure_feature_pages
 from jobs.progress import Progress, Silent
 from jobs.rollout.evidence import contender, gather, matured_pages, require_columns
 from jobs.suite import Suite
 from warehouse.definitions import Product
-from warehouse.definitions.gates import HIGHER_IS_BETTER
 from warehouse.errors import UsageError
+from warehouse.label_kinds import KINDS
 from warehouse.ledger.records import ModelRecord
 
 CONFIDENCE = 0.95
@@ -121,7 +121,7 @@ def _rows(
     versions: tuple[str, str], sides: Sequence[Scored], kind: str, seed: int, segment: str
 ) -> list[dict[str, Any]]:
     found = []
-    for metric, higher in HIGHER_IS_BETTER[kind].items():
+    for metric, higher in KINDS[kind].metrics.items():
         difference = paired_difference(metric, sides[1], sides[0], CONFIDENCE, seed)
         better = difference.low > 0 if higher else difference.high < 0
         worse = difference.high < 0 if higher else difference.low > 0

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs.models.importance import score_of
-from jobs.models.page_metrics import Floats, Scored
+from jobs.models.kinds.page_metrics import Floats, Scored
 from jobs.models.versions import load_held_out, load_scorer
 from jobs.pages.labelled import LabelledPages
 from jobs.suite import Suite

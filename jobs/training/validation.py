@@ -16,11 +16,13 @@ import numpy as np
 from jobs.models.columns.findings import empty_columns
 from jobs.models.folds import Fold
 from jobs.models.importance import permutation_importance, score_of
-from jobs.models.metrics import METRICS, calibration_table
+from jobs.models.kinds.figures import FIGURES
+from jobs.models.kinds.metrics import calibration_table
 from jobs.pages.labelled import TrainingRows
 from jobs.scoring import compile_model
 from jobs.training.fit import Way
 from warehouse.definitions import Product
+from warehouse.label_kinds import KINDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -112,7 +114,7 @@ def figures_of(validation: Validation) -> dict[str, Any]:
 
 def can_be_learnt(rows: TrainingRows, kind: str) -> bool:
     """Tell whether there are labels, and of a binary label both kinds."""
-    return rows.n_rows > 0 and (kind != "binary" or len(np.unique(rows.labels)) == 2)
+    return rows.n_rows > 0 and (not FIGURES[kind].needs_two_classes or len(np.unique(rows.labels)) == 2)
 
 
 def _predicted(keys: Sequence[str], rows: TrainingRows, scores: Any) -> pa.Table:
@@ -132,10 +134,10 @@ def _summed_up(
     held_out = pa.concat_tables(parts)
     labels, scores = (held_out.column(name).to_numpy() for name in ("label", "score"))
     pages = held_out.column("as_of").to_numpy()
-    metrics = {f"validation_{name}": value for name, value in METRICS[kind](labels, scores).items()}
+    metrics = {f"validation_{name}": value for name, value in FIGURES[kind].metrics(labels, scores).items()}
     found = np.unique(pages)
     newest = pages >= found[-min(LAST_PAGES, (len(found) + 1) // 2)]
-    metrics |= {f"last_{name}": value for name, value in METRICS[kind](labels[newest], scores[newest]).items()}
+    metrics |= {f"last_{name}": value for name, value in FIGURES[kind].metrics(labels[newest], scores[newest]).items()}
     metrics["last_pages"] = float(len(np.unique(pages[newest])))
-    calibration = calibration_table(labels, scores) if kind == "binary" else []
+    calibration = calibration_table(labels, scores) if KINDS[kind].is_calibrated else []
     return Validation(metrics, folds, calibration, importance, held_out)

@@ -21,7 +21,7 @@ import numpy as np
 
 from jobs.cli.output.console import Lines, print_table
 from jobs.facts.ingest import ingest
-from jobs.models.metrics import METRICS
+from jobs.models.kinds.figures import FIGURES
 from jobs.pages.backfill import BackfillOrder, backfill
 from jobs.pages.outcomes import settle_labels
 from jobs.suite import Suite, open_suite
@@ -79,7 +79,7 @@ def compare(suite: Suite, product: str) -> list[dict[str, Any]]:
     names = {"score": "Almanac", "alike": "mean of customers alike", "mean": "mean of all"}
     if product == "customer_value":
         names["last"] = "what was spent in the last 12 weeks"
-    metrics = METRICS[header.header.label.kind]
+    metrics = FIGURES[header.header.label.kind].metrics
     found = []
     for column, title in names.items():
         figures = metrics(columns["label"], columns[column])

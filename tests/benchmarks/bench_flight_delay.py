@@ -18,7 +18,7 @@ import numpy as np
 
 from jobs.cli.options import now
 from jobs.cli.output.console import Lines, print_table
-from jobs.models.metrics import binary_metrics, calibration_table
+from jobs.models.kinds.metrics import binary_metrics, calibration_table
 from jobs.pages.predict import predict_pages
 from jobs.suite import open_suite
 from jobs.suites.demo import PRODUCT, TRAINED_AS_OF, run_demo

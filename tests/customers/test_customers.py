@@ -185,7 +185,7 @@ BASELINE = """
 def test_churn_is_predicted_better_than_by_recency(customers: Suite) -> None:
     found = evaluate(customers, "customer_churn", TRAINED_AS_OF, UNTIL)
     (figures,) = found.groups
-    from jobs.models.metrics import binary_metrics
+    from jobs.models.kinds.metrics import binary_metrics
 
     listed = rows(
         customers,

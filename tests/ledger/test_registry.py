@@ -14,6 +14,7 @@ from jobs.pages.rollback import rollback
 from jobs.suite import Suite
 from tests.conftest import PAGE, PRODUCT
 from tests.lakes import rows
+from warehouse.label_kinds import COLUMNS_OF_KINDS, KINDS
 from warehouse.lake import registry
 from warehouse.lake.registry import AUTHORS, OPERATIONS, TABLES, Table
 from warehouse.ledger import decisions, derivations, records
@@ -80,7 +81,7 @@ def test_a_table_or_column_that_nobody_registered_is_found(published: Suite) -> 
 
 def test_predictions_have_the_registered_columns_in_order(published: Suite) -> None:
     columns = rows(published, "SELECT column_name, column_type FROM (DESCRIBE predictions.late_order)")
-    assert columns == [("order_id", "VARCHAR"), *registry.prediction_columns("probability").items()]
+    assert columns == [("order_id", "VARCHAR"), *registry.prediction_columns(KINDS["binary"].columns).items()]
 
 
 def test_every_table_of_the_operational_state_is_registered_with_its_columns(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_columns_that_are_named_are_among_the_columns() -> None:
         f"{each.schema}.{each.name}: {name}"
         for each in TABLES
         for name in (each.product, *each.person)
-        if name not in (None, AUTHORS, "label", *each.columns, *each.optional, *registry.SCORE_COLUMNS.values())
+        if name not in (None, AUTHORS, "label", *each.columns, *each.optional, *COLUMNS_OF_KINDS)
     ]
     assert odd == []
     assert len({(each.schema, each.name) for each in TABLES}) == len(TABLES)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jobs.models.gates import GateResult, Judged, judge
-from jobs.models.page_metrics import Scored
+from jobs.models.kinds.page_metrics import Scored
 from warehouse.definitions.gates import Bound, GateSettings, NotWorse
 
 PAGES, ROWS = 12, 50

@@ -7,7 +7,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from jobs.models.metrics import binary_metrics
+from jobs.models.kinds.metrics import binary_metrics
 from jobs.monitoring.evaluate import evaluate
 from jobs.pages.predict import predict_pages, run_page
 from jobs.suite import Suite

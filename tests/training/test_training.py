@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from jobs.facts.ingest import ingest
 from jobs.models.bench import bench
 from jobs.models.folds import time_ordered_folds
-from jobs.models.metrics import binary_metrics
+from jobs.models.kinds.metrics import binary_metrics
 from jobs.models.model_table import model_card
 from jobs.models.versions import load_estimator, load_held_out, model_history
 from jobs.pages.labelled import LabelledPages

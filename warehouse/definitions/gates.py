@@ -7,12 +7,7 @@ from typing import Self
 from pydantic import Field, FiniteFloat, model_validator
 
 from warehouse.definitions.sql_file import Strict
-
-#: The figures that a gate can ask for, by the kind of label, and whether more of it is better.
-HIGHER_IS_BETTER: dict[str, dict[str, bool]] = {
-    "binary": {"roc_auc": True, "log_loss": False, "brier": False},
-    "regression": {"mae": False, "rmse": False, "r2": True},
-}
+from warehouse.label_kinds import KINDS
 
 
 class Bound(Strict):
@@ -68,7 +63,7 @@ class GateSettings(Strict):
 
     def problems(self, kind: str) -> list[str]:
         """Say what does not go with a label of this kind."""
-        known = HIGHER_IS_BETTER[kind]
+        known = KINDS[kind].metrics
         named = [*self.metrics, *(segment.metric for segment in self.segments)]
         if self.not_worse:
             named.append(self.not_worse.metric)
@@ -77,6 +72,6 @@ class GateSettings(Strict):
             for name in dict.fromkeys(named)
             if name not in known
         ]
-        if self.calibration_error and kind != "binary":
+        if self.calibration_error and not KINDS[kind].is_calibrated:
             found.append("`gates.calibration_error` is for binary labels")
         return found

@@ -16,7 +16,7 @@ from warehouse.definitions.pipeline import PipelineSettings
 from warehouse.definitions.reasons import ReasonSettings
 from warehouse.definitions.sql_file import SqlFile, Strict
 from warehouse.errors import DefinitionError
-from warehouse.lake.registry import SCORE_COLUMNS
+from warehouse.label_kinds import KINDS, KindName, LabelKind
 from warehouse.queries.checked_query import CheckedQuery
 from warehouse.queries.running import QUERY_TIMEOUT
 
@@ -32,7 +32,7 @@ class FeatureUse(Strict):
 class LabelSettings(Strict):
     """What the label is, and how long after a page's `as_of` the last of its labels is expected."""
 
-    kind: Literal["binary", "regression"]
+    kind: KindName
     matures_within: Duration
 
 
@@ -146,7 +146,7 @@ class ProductHeader(Strict):
 
     @model_validator(mode="after")
     def _reasons_go_with_the_score(self) -> Self:
-        problems = self.reasons.problems(SCORE_COLUMNS[self.label.kind], self.keys) if self.reasons else []
+        problems = self.reasons.problems(KINDS[self.label.kind].score, self.keys) if self.reasons else []
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -205,9 +205,14 @@ class Product:
         return Grid.parse(self.header.pages.cron, self.header.pages.zone)
 
     @property
+    def kind(self) -> LabelKind:
+        """The kind of its label, and what that means for its pages."""
+        return KINDS[self.header.label.kind]
+
+    @property
     def score_column(self) -> str:
         """`probability` for a binary label, `prediction` for a regression."""
-        return SCORE_COLUMNS[self.header.label.kind]
+        return self.kind.score
 
     def pages_between(self, start: datetime, end: datetime) -> list[datetime]:
         """Give every page's `as_of` (naive UTC) with start <= as_of < end, none before `since`."""

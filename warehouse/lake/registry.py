@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from warehouse.label_kinds import COLUMNS_OF_KINDS
+
 
 class Kept(Enum):
     """How long rows are kept."""
@@ -93,17 +95,13 @@ REJECT_COLUMNS = _columns("withdrawn BOOLEAN; ingest_id BIGINT; reason VARCHAR")
 _LOOKED_UP_BY = _columns("as_of TIMESTAMP; valid_until TIMESTAMP")
 _COMES_FROM = _columns("model_version VARCHAR; run_id VARCHAR; published_at TIMESTAMP; hindsight BOOLEAN")
 PREDICTION_COLUMNS = {**_LOOKED_UP_BY, **_COMES_FROM}
-#: The score's column by the kind of label.
-SCORE_COLUMNS = {"binary": "probability", "regression": "prediction"}
-
-
 #: The column of a product that wants reasons; of one that does not any more it stays, and is NULL.
 REASON_COLUMN = _columns("reasons STRUCT(feature VARCHAR, contribution FLOAT)[]")
 
 
-def prediction_columns(score: str, with_reasons: bool = False) -> dict[str, str]:
-    """Give the columns of a row of predictions behind its keys, in order, with the score's name."""
-    return {**_LOOKED_UP_BY, score: "DOUBLE", **_COMES_FROM, **(REASON_COLUMN if with_reasons else {})}
+def prediction_columns(of_kind: Mapping[str, str], with_reasons: bool = False) -> dict[str, str]:
+    """Give the columns of a row of predictions behind its keys, in order, with those that the kind of label brings."""
+    return {**_LOOKED_UP_BY, **of_kind, **_COMES_FROM, **(REASON_COLUMN if with_reasons else {})}
 
 
 _OF_FACTS = (
@@ -124,14 +122,14 @@ _OF_PRODUCTS = (
     Table("labels", "PRODUCT", "what came of one entity of one page", "that of labels, with its ledger rows",
           Kept.AS_PAGES, _columns("as_of TIMESTAMP"), person=(AUTHORS, "label")),
     Table("predictions", "PRODUCT", "the prediction of one entity on one page", _A_PAGE, Kept.AS_PAGES,
-          PREDICTION_COLUMNS, person=(AUTHORS, *SCORE_COLUMNS.values(), "reasons"), optional=REASON_COLUMN),
+          PREDICTION_COLUMNS, person=(AUTHORS, *COLUMNS_OF_KINDS, "reasons"), optional=REASON_COLUMN),
     Table("predictions", "PRODUCT_current", "of each entity the newest prediction that is still valid", _A_PAGE,
-          Kept.DERIVED, PREDICTION_COLUMNS, person=(AUTHORS, *SCORE_COLUMNS.values(), "reasons"), is_view=True,
+          Kept.DERIVED, PREDICTION_COLUMNS, person=(AUTHORS, *COLUMNS_OF_KINDS, "reasons"), is_view=True,
           optional=REASON_COLUMN),
     Table("predictions", "PRODUCT_page", "a prediction of the newest page", _A_PAGE, Kept.DERIVED, PREDICTION_COLUMNS,
-          person=(AUTHORS, *SCORE_COLUMNS.values(), "reasons"), is_view=True, optional=REASON_COLUMN),
+          person=(AUTHORS, *COLUMNS_OF_KINDS, "reasons"), is_view=True, optional=REASON_COLUMN),
     Table("predictions", "PRODUCT_outcomes", "a prediction beside its label", "that of labels", Kept.DERIVED,
-          PREDICTION_COLUMNS, person=(AUTHORS, "label", *SCORE_COLUMNS.values(), "reasons"), is_view=True,
+          PREDICTION_COLUMNS, person=(AUTHORS, "label", *COLUMNS_OF_KINDS, "reasons"), is_view=True,
           optional=REASON_COLUMN),
 )  # fmt: skip
 
@@ -278,4 +276,4 @@ def views_of_products() -> tuple[str, ...]:
 
 def columns_of_pages() -> tuple[str, ...]:
     """Give the columns that we add to pages, which are not an author's to name."""
-    return tuple(dict.fromkeys([*_LOOKED_UP_BY, *SCORE_COLUMNS.values(), *_COMES_FROM]))
+    return tuple(dict.fromkeys([*_LOOKED_UP_BY, *COLUMNS_OF_KINDS, *_COMES_FROM]))

@@ -19,7 +19,6 @@ from warehouse.definitions import Definitions, FeatureGroup, Product, Source
 from warehouse.definitions.product import Check
 from warehouse.errors import DefinitionError
 from warehouse.lake.registry import columns_of_pages
-from warehouse.pages.labels import LABEL_TYPES
 from warehouse.queries.checked_query import CheckedQuery
 from warehouse.queries.error_lines import in_file
 from warehouse.queries.inexact import inexact_sums
@@ -197,8 +196,7 @@ class _Binder:
         columns |= {"as_of": "TIMESTAMP", "valid_until": "TIMESTAMP"}
         columns |= {column.name: column.stored_kind for column in listed}
         self.bound.columns["page", product.name] = columns
-        score = "DOUBLE" if product.header.label.kind == "binary" else LABEL_TYPES["regression"]
-        self._create("page", {**columns, product.score_column: score, "model_version": "VARCHAR"})
+        self._create("page", {**columns, **product.kind.columns, "model_version": "VARCHAR"})
 
     def _create(self, name: str, columns: Mapping[str, str]) -> None:
         listed = ", ".join(f"{quote(column)} {kind}" for column, kind in columns.items())

@@ -20,6 +20,7 @@ import duckdb
 
 from warehouse.batching.batch import Batch, FeaturePages
 from warehouse.definitions import Product
+from warehouse.label_kinds import KINDS
 from warehouse.ledger.records import CheckRecord, WrongRow
 from warehouse.pages.product_checks import WRONG_ROWS_KEPT, OwnChecks
 from warehouse.system_sql import quote, quote_all, system_sql
@@ -33,6 +34,8 @@ _BUILT_IN = {
     "scores_in_range": ("predictions", "score"),
     "entities_covered": ("features", "predictions", "keys"),
 }
+#: Those of them that look at what a kind of label brings; a page is asked those of its own kind.
+_OF_KINDS = frozenset(name for kind in KINDS.values() for name in kind.checks)
 #: About how many hashes are compared at a time: some 50 bytes of memory each.
 _HASHES_AT_A_TIME = 4_000_000
 
@@ -117,7 +120,7 @@ def audit_pages(
     for name in _BUILT_IN:
         if name in settled:
             _note_built_in(auditor, name, features, {})
-        elif name != "scores_in_range" or batch.product.header.label.kind == "binary":
+        elif name not in _OF_KINDS or name in batch.product.kind.checks:
             _check_built_in(auditor, batch.cursor, name, features, relations)
     if batch.product.checks and features.n_rows:
         own = OwnChecks(batch, relations["page"], features.n_rows, workers)

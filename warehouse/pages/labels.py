@@ -22,8 +22,6 @@ from warehouse.ledger.records import PageRecord, SourceFacts
 from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox
 from warehouse.system_sql import exact_path, literal, quote_all, system_sql
 
-#: The type in which each kind of label is kept.
-LABEL_TYPES = {"binary": "INTEGER", "regression": "DOUBLE"}
 _numbers = itertools.count()
 
 
@@ -79,7 +77,7 @@ def compute_labels(
         missing = [name for name in (*product.keys, "label") if name not in found]
         if missing:
             raise DefinitionError(f"{product.label.where}: it must select the keys and `label`; {missing} are missing.")
-        kind = LABEL_TYPES[product.header.label.kind]
+        kind = product.kind.label_type
         statement = system_sql(
             "labels/stage", keys=quote_all(product.keys), kind=kind, labels=table, file=literal(str(file))
         )
@@ -134,11 +132,11 @@ def _check(cursor: duckdb.DuckDBPyConnection, product: Product, file: Path) -> N
         raise RunFailed(
             f"{product.label.where}: more than one label for one entity of the page {repeated[0]}: {repeated[1:]}."
         )
-    if product.header.label.kind == "binary":
-        odd = "SELECT DISTINCT label FROM read_parquet($1) WHERE label NOT IN (0, 1) LIMIT 3"
+    if product.kind.wrong_label is not None:
+        odd = f"SELECT DISTINCT label FROM read_parquet($1) WHERE {product.kind.wrong_label} LIMIT 3"
         values = [row[0] for row in cursor.execute(odd, [staged]).fetchall()]
         if values:
-            raise RunFailed(f"{product.label.where}: a binary label is 0 or 1; found {values}.")
+            raise RunFailed(f"{product.label.where}: {product.kind.label_rule}; found {values}.")
 
 
 #: Gives the instant as of which all facts that a label reads had been delivered, as known at an instant and with the

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from jobs.models.kinds.figures import FIGURES
 from jobs.scoring import estimator_input
+from warehouse.label_kinds import KINDS
 from warehouse.ledger.records import ModelRecord
 
 if TYPE_CHECKING:
@@ -27,14 +29,10 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 #: From which ROC AUC, or R2, of one column alone on it is called too good.
 TOO_GOOD = 0.95
-#: The measure, by the kind of label.
-MEASURES = {"binary": "ROC AUC", "regression": "R2"}
 #: So many rows are looked at, chosen evenly.
 _MOST_ROWS = 100_000
 _BINS = 32
 _MOST_CATEGORIES = 1_000
-#: Fewer labels of one kind than this tell nothing.
-_FEWEST = 20
 #: A bin's mean counts as if it had so many more rows of the overall mean.
 _PRIOR_ROWS = 10
 _SHOWN = 10
@@ -70,8 +68,8 @@ class FeatureFindings:
             said.append(f"{_listed(self.constant)} had one and the same value in all training rows")
         said += [f"{_listed(group)} had the same values in every training row" for group in self.duplicates]
         said += [
-            f"`{name}` alone foretells the label ({MEASURES[kind]} {value:.3f}): see that it is known before the page"
-            " is made (known_at, arrives_within), and is no part of what came of it"
+            f"`{name}` alone foretells the label ({KINDS[kind].alone} {value:.3f}): see that it is known before the"
+            " page is made (known_at, arrives_within), and is no part of what came of it"
             for name, value in self.leaks.items()
         ]
         return said
@@ -139,22 +137,14 @@ def _alone(column: pl.Series, labels: Floats, kind: str) -> float | None:
     """Give the ROC AUC or R2, on the newer half, of the label's mean by the column's value in the older half."""
     half = len(labels) // 2
     older, newer = labels[:half], labels[half:]
-    if any(_tells_nothing(part, kind) for part in (older, newer)):
+    if any(FIGURES[kind].tells_nothing(part) for part in (older, newer)):
         return None
     codes = _codes(column, half)
     mean = older.mean()
     counts = np.bincount(codes[:half], minlength=codes.max() + 1)
     sums = np.bincount(codes[:half], weights=older, minlength=codes.max() + 1)
     said = ((sums + _PRIOR_ROWS * mean) / (counts + _PRIOR_ROWS))[codes[half:]]
-    if kind == "binary":
-        return _roc_auc(newer, said)
-    return float(1 - np.sum((newer - said) ** 2) / np.sum((newer - newer.mean()) ** 2))
-
-
-def _tells_nothing(labels: Floats, kind: str) -> bool:
-    if kind == "binary":
-        return bool(min(labels.sum(), len(labels) - labels.sum()) < _FEWEST)
-    return len(labels) < _FEWEST or bool(np.ptp(labels) == 0)
+    return FIGURES[kind].alone(newer, said)
 
 
 def _codes(column: pl.Series, half: int) -> npt.NDArray[np.int64]:
@@ -170,12 +160,6 @@ def _codes(column: pl.Series, half: int) -> npt.NDArray[np.int64]:
     known = numbers_[:half][~np.isnan(numbers_[:half])]
     edges = np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1])) if len(known) else np.zeros(0)
     return np.where(np.isnan(numbers_), 0, 1 + np.searchsorted(edges, numbers_, side="left"))
-
-
-def _roc_auc(labels: Floats, scores: Floats) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(labels, scores))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ import duckdb
 
 from warehouse.definitions import Definitions, Product
 from warehouse.errors import DefinitionError, UsageError
+from warehouse.label_kinds import KINDS
 from warehouse.lake.lake import table_columns
 from warehouse.ledger.derivations import held_facts
 from warehouse.ledger.records import ModelRecord
@@ -33,8 +34,6 @@ _bound_well = Stamps("bindings")
 #: So many columns are named in a message.
 _SHOWN = 5
 _NOT_BOUND = "no page can be made"
-#: Figures that only versions of one kind of label have: how the kind is told of versions that do not record it.
-_TELLING = {"validation_log_loss": "binary", "validation_rmse": "regression"}
 
 
 def given_columns(
@@ -199,7 +198,7 @@ def label_kind_of(model: ModelRecord) -> str | None:
     """Give the kind of label that a version learnt, recorded or told by its figures; None if nothing tells it."""
     if model.label_kind is not None:
         return model.label_kind
-    return next((kind for name, kind in _TELLING.items() if name in model.metrics), None)
+    return next((name for name, kind in KINDS.items() if kind.told_by in model.metrics), None)
 
 
 def learnt_another_label(model: ModelRecord, fingerprint: str) -> bool:

@@ -53,9 +53,6 @@ def regression_metrics(labels: Floats, predictions: Floats) -> dict[str, float]:
     }
 
 
-METRICS = {"binary": binary_metrics, "regression": regression_metrics}
-
-
 def calibration_table(labels: Floats, probabilities: Floats, groups: int = 10) -> list[dict[str, Any]]:
     """Cut the rows into equally large groups by probability: what was predicted, and what came."""
     order = np.argsort(probabilities, kind="stable")

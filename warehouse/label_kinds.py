@@ -1,0 +1,96 @@
+"""The kinds of label, one record each: what a product's pages, labels, gates and checks are for a label of that kind.
+
+Whatever depends on the kind is asked of here, or of `jobs.models.kinds`, which has what is worked out in numbers. A new
+kind is a record in `KINDS`, its figures in `jobs.models.kinds.figures.FIGURES`, and `sql/system/evaluate/NAME.sql`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+KindName = Literal["binary", "regression"]
+
+
+@dataclass(frozen=True)
+class LabelKind:
+    """One kind of label.
+
+    Attributes
+    ----------
+    name
+        As `label.kind` of product.yaml says it.
+    label_type
+        The DuckDB type in which labels are kept.
+    wrong_label
+        A condition of SQL that a label does not meet; None where the type says it all. `label_rule` says it in words.
+    columns
+        The columns of a page that the kind brings, in order, with their types.
+    score
+        The one among them that is looked at where one column stands for the prediction.
+    metrics
+        The figures that gates and comparisons can ask for, and whether more of it is better.
+    loss
+        The metric among them by whose growth importance is measured.
+    baseline
+        The figure that says how good a constant would have been, by that metric.
+    checks
+        The built-in checks of the kind's columns (`sql/system/audit/`).
+    is_calibrated
+        Whether its predictions are probabilities whose calibration is asked for.
+    alone
+        How well a single column foretells the label, by name: what a column that is too good is told by.
+    told_by
+        A figure that only versions of this kind have, for those that do not record their kind.
+    """
+
+    name: KindName
+    label_type: str
+    wrong_label: str | None
+    label_rule: str
+    columns: Mapping[str, str]
+    score: str
+    metrics: Mapping[str, bool]
+    loss: str
+    baseline: str
+    checks: tuple[str, ...]
+    is_calibrated: bool
+    alone: str
+    told_by: str
+
+
+_BINARY = LabelKind(
+    name="binary",
+    label_type="INTEGER",
+    wrong_label="label NOT IN (0, 1)",
+    label_rule="a binary label is 0 or 1",
+    columns={"probability": "DOUBLE"},
+    score="probability",
+    metrics={"roc_auc": True, "log_loss": False, "brier": False},
+    loss="log_loss",
+    baseline="log_loss_of_base_rate",
+    checks=("no_null_scores", "scores_in_range"),
+    is_calibrated=True,
+    alone="ROC AUC",
+    told_by="validation_log_loss",
+)
+_REGRESSION = LabelKind(
+    name="regression",
+    label_type="DOUBLE",
+    wrong_label=None,
+    label_rule="a label of a regression is a number",
+    columns={"prediction": "DOUBLE"},
+    score="prediction",
+    metrics={"mae": False, "rmse": False, "r2": True},
+    loss="rmse",
+    baseline="rmse_of_mean",
+    checks=("no_null_scores",),
+    is_calibrated=False,
+    alone="R2",
+    told_by="validation_rmse",
+)
+#: Every kind of label, by its name.
+KINDS: Mapping[str, LabelKind] = {kind.name: kind for kind in (_BINARY, _REGRESSION)}
+#: The columns of pages that kinds bring. A page has those of its own kind only.
+COLUMNS_OF_KINDS: tuple[str, ...] = tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.columns))
