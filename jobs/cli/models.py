@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jobs.models.model_table import ModelCard
     from jobs.rollout.promotion_history import Stretch
     from warehouse.ledger.decisions import Decision
-    from warehouse.ledger.records import Promotion
+    from warehouse.ledger.records import ModelRecord, Promotion
 
 ProductArgument = Annotated[str, typer.Argument(help="A product.")]
 VersionArgument = Annotated[str, typer.Argument(help="A version, such as v2.")]
@@ -105,18 +105,18 @@ def _print_card(card: ModelCard) -> None:
         "state": card.state,
         "continues": model.parent,
         "label cut-off": model.label_cutoff,
-        "pages": f"{labelled_pages(model):,} with labels, of {model.n_pages:,}",
-        "from, to": f"{model.first_page}, {model.last_page}",
-        "rows": model.n_rows,
+        "pages": None if model.is_rule else f"{labelled_pages(model):,} with labels, of {model.n_pages:,}",
+        "from, to": None if model.is_rule else f"{model.first_page}, {model.last_page}",
+        "rows": None if model.is_rule else model.n_rows,
         "ingest_id": model.ingest_id,
         "definitions": model.definitions,
-        "label": f"{model.label_kind}, definition {model.label_definition}" if model.label_kind else None,
+        "label": _label(model),
         "estimator": f"{model.estimator} {model.parameters}",
         "pipeline": model.pipeline,
         "features": f"{len(model.features)}: {', '.join(model.features)}",
         "scorer": f"{model.scorer}. {model.scorer_reason}",
         "compiled file": card.compiled,
-        "seed, threads": f"{model.seed}, {model.threads}",
+        "seed, threads": None if model.is_rule else f"{model.seed}, {model.threads}",
         "platform": model.platform,
         "libraries": ", ".join(f"{name} {version}" for name, version in model.libraries.items()),
         "cost": ", ".join(
@@ -150,6 +150,13 @@ def _print_card(card: ModelCard) -> None:
     _print_decisions(card.decisions)
     gates = [{n: v for n, v in vars(gate).items() if n in ("gate", "passed", "message")} for gate in card.gates]
     console.print_table(gates, "Gates")
+
+
+def _label(model: ModelRecord) -> str | None:
+    """Say which label a version learnt; a rule learnt none, and says something of one kind."""
+    if model.is_rule:
+        return f"{model.label_kind}, learnt from none"
+    return f"{model.label_kind}, definition {model.label_definition}" if model.label_kind else None
 
 
 def _without(metrics: dict[str, float], prefix: str) -> dict[str, float]:

@@ -39,7 +39,7 @@ def train(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Train a model version on the labels known before an instant (default: now).
+    """Train a model version on the labels known before an instant (default: now), or register a rule in SQL.
 
     The newest fifth of the pages is held out for validation. The version goes live if the product's gates pass; of a
     product without gates the first version does, and later ones are promoted by a person.
@@ -65,15 +65,17 @@ def train(
     model = result.model
     if as_json:
         gates = [vars(gate) for gate in result.verdict.gates]
-        console.print_json(
-            {**vars(model), "went_live": result.went_live, "why": result.why, "gates": gates, "beside": result.beside}
-        )
+        told = {name: getattr(result, name) for name in ("went_live", "is_new", "why", "beside")}
+        console.print_json({**vars(model), **told, "gates": gates})
         return
     _print_result(result)
 
 
 def _print_result(result: TrainResult) -> None:
     model = result.model
+    if not result.is_new:
+        typer.echo(f"{model.product}: {result.why}; nothing was registered.")
+        return
     figures = {
         "version": model.version,
         "live": result.went_live,
@@ -84,7 +86,7 @@ def _print_result(result: TrainResult) -> None:
         "scorer": model.scorer,
         "seconds": result.wall_s,
     }
-    console.print_table([figures], f"Trained {model.product}")
+    console.print_table([figures], f"{'Registered' if model.is_rule else 'Trained'} {model.product}")
     prefix = "validation_"
     validation = {n.removeprefix(prefix): value for n, value in model.metrics.items() if n.startswith(prefix)}
     if validation:
@@ -94,7 +96,7 @@ def _print_result(result: TrainResult) -> None:
         [{"gate": gate.gate, "passed": gate.passed, "found": gate.message} for gate in result.verdict.gates], "Gates"
     )
     if result.went_live:
-        typer.echo(f"{model.version} is live for the pages from {model.label_cutoff} on: {result.why}.")
+        typer.echo(f"{model.version} is live for the pages from {result.live_from} on: {result.why}.")
     else:
         typer.echo(f"{model.version} is registered and not live: {result.why}. What was live stays.")
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MODEL_FILE, HELD_OUT_FILE, MANIFEST_FILE = "model.skops", "held_out.parquet", "manifest.json"
 #: What scores without scikit-learn, see docs/compiled_model.md. Models that cannot be compiled have none.
 COMPILED_FILE = "compiled.safetensors"
+#: The text of a version that is a rule in SQL; such a version has none of the others.
+RULE_FILE = "rule.sql"
 
 #: What registered estimators and steps hold besides the types that skops trusts of itself. Fixed: a file cannot add
 #: to it.
@@ -101,9 +103,20 @@ def write_model(
         (directory / COMPILED_FILE).write_bytes(compiled)
 
 
+def write_rule(text: str, directory: Path) -> None:
+    """Write the text of a version that is a rule into `directory`, which is made if it is not there."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / RULE_FILE).write_text(text, encoding="utf-8")
+
+
+def read_rule(record: ModelRecord, lake_root: Path, suite_id: str) -> str:
+    """Read the text of a version that is a rule; see `read_artifact` for what is looked at, and what it raises."""
+    return _verified(record, lake_root, suite_id, RULE_FILE).decode()
+
+
 def write_manifest(directory: Path, suite_id: str, product: str, version: str) -> str:
-    """Write the manifest of a model that `write_model` has written; give its own SHA-256."""
-    names = [name for name in (MODEL_FILE, COMPILED_FILE, HELD_OUT_FILE) if (directory / name).exists()]
+    """Write the manifest of what `write_model` or `write_rule` has written; give its own SHA-256."""
+    names = [name for name in (MODEL_FILE, COMPILED_FILE, HELD_OUT_FILE, RULE_FILE) if (directory / name).exists()]
     files = {name: _sha256((directory / name).read_bytes()) for name in names}
     manifest = {"suite": suite_id, "product": product, "version": version, "files": files}
     text = json.dumps(manifest, indent=2, sort_keys=True)

@@ -151,7 +151,7 @@ def _one_page(
     began = time.perf_counter()
     with Batch(sandbox, suite.definitions, product) as batch:
         made = batch.compute([page], file, 1, lambda _: None)
-        wanted = quote_all([*product.keys, *scorer.feature_names])
+        wanted = quote_all(list(dict.fromkeys([*product.keys, *scorer.feature_names])))
         relation = f"read_parquet({literal(exact_path(file))})"
         reader = batch.cursor.execute(system_sql("pages/scored", columns=wanted, features=relation)).to_arrow_reader(
             _BATCH_ROWS

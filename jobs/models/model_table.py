@@ -192,6 +192,8 @@ def _compiled(connection: duckdb.DuckDBPyConnection, suite: Suite, model: ModelR
         return str(error)
     if file is not None:
         return f"{file.name}, SHA-256 {file.sha256}"
+    if model.is_rule:
+        return "none: it is a text of SQL"
     if model.scorer == "estimator":
         return "none: the model cannot be compiled, and is read through skops"
     return "none: the model is read through skops; it is compiled at its next scoring, if a file can hold it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from warehouse.errors import NotFoundError, UsageError
+from warehouse.label_kinds import KINDS
 from warehouse.lake.lake import Lake, check_format
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord, Promotion
@@ -65,8 +67,9 @@ class ModelHistory:
         return self.version(name) if name is not None else None
 
     def newest(self) -> ModelRecord:
-        """Give the version that knows the latest labels; of several the one trained last. There must be one."""
-        return max(reversed(self.models), key=lambda model: (model.label_cutoff, model.trained_at))
+        """Give the trained version that knows the latest labels; of several the one trained last. There must be one."""
+        trained = [model for model in self.models if not model.is_rule]
+        return max(reversed(trained), key=lambda model: (model.writes_from, model.trained_at))
 
     def next_version(self, parent: ModelRecord | None = None) -> str:
         """Name the next stateless version, v1, v2, ...; or the next that continues v1, v1.1, v1.2, ..."""
@@ -98,7 +101,7 @@ def refuse_hindsight(model: ModelRecord, pages: Sequence[datetime], *, allowed: 
     UsageError
         Unless `allowed`; such pages are then marked, and left out of every metric.
     """
-    early = [page for page in pages if page < model.label_cutoff]
+    early = [page for page in pages if model.has_seen(page)]
     if early and not allowed:
         raise UsageError(
             f"{model.product} {model.version} has seen labels up to {model.label_cutoff}, and may not write the page"
@@ -149,6 +152,8 @@ def _ready(lake: Lake, model: ModelRecord, sample: Callable[[], pa.Table] | None
     with lake.reading() as connection:
         suite_id = check_format(connection, lake.root)
         file = compiled_file(connection, model, lake.root, suite_id)
+    if model.is_rule:
+        return ReadyScorer(_rule_of(model, lake.root, suite_id))
     load = partial(read_artifact, model, lake.root.absolute(), suite_id)
     if file is None and sample is not None and model.scorer != "estimator":
         return ReadyScorer(*compile_late(model, load(), sample()))
@@ -163,6 +168,17 @@ def _ready(lake: Lake, model: ModelRecord, sample: Callable[[], pa.Table] | None
         while len(_scorers) > SCORERS_KEPT:
             _scorers.pop(next(iter(_scorers)))
         return ReadyScorer(scorer)
+
+
+def _rule_of(model: ModelRecord, root: Path, suite_id: str) -> Scorer:
+    """Make the scorer of a version that is a text of SQL, by the keys and the kind of label that it was written for."""
+    from jobs.models.artifacts import read_rule
+    from jobs.scoring.rules import RuleScorer
+
+    told, kind = json.loads(model.parameters), KINDS[model.label_kind or "binary"]
+    text, where = read_rule(model, root, suite_id), f"{told['file']} of {model.product} {model.version}"
+    is_probability = kind.name == "binary"
+    return RuleScorer(text, where, model.features, told["keys"], kind.score, is_probability=is_probability)
 
 
 def _make_scorer(root: Path, model: ModelRecord, file: CompiledFile | None, load: Callable[[], Any]) -> Scorer:

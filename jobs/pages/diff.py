@@ -165,7 +165,7 @@ def _why_scored(connection: duckdb.DuckDBPyConnection, page: PageRecord, model: 
     features = ledger.publications(connection, page.product, "features", page.as_of)[-1]
     if features.snapshot_id > page.snapshot_id:
         why.append(f"the page's features were made again at snapshot {features.snapshot_id}, after its scores")
-    if page.as_of < model.label_cutoff:
+    if model.has_seen(page.as_of):
         why.append(f"{model.version} has seen labels up to {model.label_cutoff}, after this page: hindsight")
     return why
 

@@ -28,6 +28,8 @@ from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import facts_needed
 from warehouse.pages.labels import compute_labels
+from warehouse.queries.checked_query import CheckedQuery
+from warehouse.queries.row_wise import columns_read
 from warehouse.sandbox import Sandbox
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 
@@ -128,11 +130,15 @@ def model_features(suite: Suite, product: Product, made: Collection[str]) -> dic
 def choose_features(product: Product, columns: Mapping[str, str]) -> dict[str, str]:
     """Choose, among the columns of a feature table, those that a model is given; categories come first.
 
+    A rule is given the keys and the columns that it names.
+
     Raises
     ------
     UsageError
-        If `leave_out` names a column that is not there, or none remains.
+        If `leave_out` or a rule names a column that is not there, or none remains.
     """
+    if product.rule is not None:
+        return _columns_of_rule(product, product.rule, columns)
     left_out = {*product.keys, "as_of", "valid_until", *product.header.model.leave_out}
     unknown = sorted(set(product.header.model.leave_out) - columns.keys())
     if unknown:
@@ -143,6 +149,15 @@ def choose_features(product: Product, columns: Mapping[str, str]) -> dict[str, s
     if not texts and not numbers:
         raise UsageError(f"{product.yaml_where}: the feature pages have no column that a model can use: {columns}.")
     return texts | numbers
+
+
+def _columns_of_rule(product: Product, rule: CheckedQuery, columns: Mapping[str, str]) -> dict[str, str]:
+    # Names of columns do not depend on their case in DuckDB.
+    known = {name.lower(): name for name in columns if name not in ("as_of", "valid_until")}
+    named = [*product.keys, *columns_read(rule)]
+    if unknown := [name for name in named if name.lower() not in known]:
+        raise UsageError(f"{rule.where} reads {unknown}, which are no features. There is: {', '.join(known.values())}.")
+    return {known[name.lower()]: columns[known[name.lower()]] for name in named}
 
 
 class LabelledPages:

@@ -309,7 +309,7 @@ class _BatchOfPages:
             snapshot_id=0,
             n_rows=n_rows,
             model_version=model.version if model else None,
-            hindsight=model is not None and page < model.label_cutoff,
+            hindsight=model is not None and model.has_seen(page),
         )
 
     def _commit(self, result: PagesResult, features: FeaturePages, passed: set[datetime]) -> None:

@@ -132,7 +132,7 @@ class _PredictionRows:
         for name, value in {"model_version": self.model.version, **self.constants}.items():
             scalar = pa.scalar(value, pa.timestamp("us") if isinstance(value, datetime) else pa.string())
             values[name] = pa.repeat(scalar, batch.num_rows)
-        cutoff = pa.scalar(self.model.label_cutoff, pa.timestamp("us"))
+        cutoff = pa.scalar(self.model.writes_from, pa.timestamp("us"))
         values["hindsight"] = pc.less(batch.column("as_of"), cutoff)
         if self.reasons is not None:
             values["reasons"] = self.reasons.column(batch, score)

@@ -81,8 +81,8 @@ def compare(
     if not pages:
         raise UsageError(
             f"{product.name}: there is no page whose labels have matured and of which neither {versions[0]} nor"
-            f" {versions[1]} has seen any: they know labels up to {models[0].label_cutoff} and"
-            f" {models[1].label_cutoff}. Choose another range, or versions trained earlier."
+            f" {versions[1]} has seen any: they know labels up to {models[0].label_cutoff or 'no instant'} and"
+            f" {models[1].label_cutoff or 'no instant'}. Choose another range, or versions trained earlier."
         )
     require_columns(suite, product, [by] if by else [], "--by")
     ensure_feature_pages(suite, product, pages, progress or Silent())

@@ -55,7 +55,7 @@ class Contender:
 def contender(suite: Suite, model: ModelRecord) -> Contender:
     """Load a registered version as a contender."""
     held_out = load_held_out(suite.lake, model)
-    return Contender(model.version, model.label_cutoff, model.features, load_scorer(suite.lake, model), held_out)
+    return Contender(model.version, model.writes_from, model.features, load_scorer(suite.lake, model), held_out)
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def judge_version(
     now = suite.clock()
     candidate = contender(suite, model)
     before = sorted(candidate.held_out_pages)
-    after = product.pages_between(model.label_cutoff, now)
+    after = product.pages_between(model.writes_from, now)
     pages = (
         matured_pages(suite, product, [*before, *after], now)[-gates.pages :]
         or product.pages_between(model.first_page, now)[-1:]
@@ -123,7 +123,7 @@ def judge_version(
         LabelledPages(suite, product, pages, directory) as labelled,
     ):
         report = None
-        if gates.parity and candidate.scorer.kind != "estimator":
+        if gates.parity and candidate.scorer.kind not in ("estimator", "sql"):
             estimator = load_estimator(suite.lake, model)
             report = check_parity(candidate.scorer, estimator, _any_rows(labelled, candidate, now))
         return judge_contender(suite, labelled, candidate, live, now, report)

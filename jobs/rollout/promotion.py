@@ -75,7 +75,7 @@ def promote(
     model = history.version(version)
     if columns is not None:
         require_met(product, model, columns)
-    start = _start(history, model, effective_from)
+    start = _start(history, model, effective_from, product.header.pages.since)
     if retired and not force:
         raise UsageError(
             f"{product.name} {version} is retired. Promote another version, or give --force and a --reason."
@@ -164,7 +164,7 @@ def rollback(
                 " want instead."
             )
         model = history.version(before.version)
-        found = undoing(product.name, history.promotions, now, effective_from, model.label_cutoff)
+        found = undoing(product.name, history.promotions, now, effective_from, model.writes_from)
         verdict = Verdict([], found.undone.version)
         decision = record_decision(
             commit, suite, model, verdict, "rollback", taken=True, starts=found.starts, reason=reason
@@ -210,10 +210,10 @@ def record_decision(
     return decision
 
 
-def _start(history: ModelHistory, model: ModelRecord, effective_from: datetime | None) -> datetime:
+def _start(history: ModelHistory, model: ModelRecord, effective_from: datetime | None, since: datetime) -> datetime:
     if effective_from is None:
-        return max([model.label_cutoff, *(promotion.effective_from for promotion in history.promotions)])
-    if effective_from < model.label_cutoff:
+        return max([model.label_cutoff or since, *(promotion.effective_from for promotion in history.promotions)])
+    if effective_from < model.writes_from:
         raise UsageError(
             f"{model.product} {model.version} has seen labels up to {model.label_cutoff}, and cannot be live before"
             f" (--effective-from {effective_from}). Choose a later instant, or a version that was trained earlier."

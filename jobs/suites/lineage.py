@@ -67,13 +67,17 @@ def _models(suite: Suite, product: Product, bound: Bound) -> list[ModelUse]:
         with suite.lake.reading() as connection:
             history = model_history(connection, product.name)
         live = ledger.model_in_effect(history.promotions, suite.clock())
-        versions = [ModelUse(model.version, model.features, model.version == live) for model in history.models]
+        versions = [
+            ModelUse(model.version, model.features, model.version == live, learns=not model.is_rule)
+            for model in history.models
+        ]
     page = bound.columns.get(("page", product.name), {})
     try:
         chosen = list(choose_features(product, page))
     except UsageError:
         chosen = []
-    return [*versions, ModelUse(NEXT, chosen, is_live=not any(version.is_live for version in versions))]
+    is_first = not any(version.is_live for version in versions)
+    return [*versions, ModelUse(NEXT, chosen, is_live=is_first, learns=product.rule is None)]
 
 
 def product_column(lineage: SuiteLineage, name: str) -> Node:

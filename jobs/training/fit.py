@@ -104,7 +104,7 @@ class Stateful:
 
     def rows(self, known_by: datetime) -> TrainingRows:
         """Give the rows of later pages, and those of earlier pages whose label was not known to the parent."""
-        keys, cutoff = list(self.product.keys), self.parent.label_cutoff
+        keys, cutoff = list(self.product.keys), self.parent.writes_from
         first = self.labelled.pages[0]
         rows = self.labelled.rows([*self.features, *keys], known_by, first, known_by)
         seen = self.labelled.rows(keys, cutoff, first, min(cutoff, known_by))
@@ -201,8 +201,10 @@ def pipeline_text(settings: PipelineSettings | str | None) -> str | None:
 
 def model_definitions(suite: Suite, product: Product) -> str:
     """Hash what a version of this product is made from: its pages, its labels and its model's settings."""
+    if product.rule is not None:
+        return fingerprint_of(suite.definitions.page_fingerprint(product), product.rule.fingerprint)
     return fingerprint_of(
         suite.definitions.page_fingerprint(product),
         suite.definitions.label_fingerprint(product),
-        product.header.model.model_dump(mode="json"),
+        product.header.model.model_dump(mode="json", exclude={"sql"}),
     )

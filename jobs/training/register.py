@@ -86,21 +86,20 @@ def register(
         history = model_history(commit.connection, product.name)
         version = history.next_version(trained.parent)
         sha256 = write_manifest(staged, labelled.sandbox.suite_id, product.name, version)
-        artifact = _moved(staged, suite.lake.artifacts / product.name / f"{version}-{meter.run_id}")
-        where = artifact.relative_to(suite.lake.root).as_posix()
+        where = artifact_in_place(suite, product, staged, version, meter.run_id)
         model = _record(suite, labelled, meter, trained, (version, definitions, where, sha256), order.reason)
         record_definitions(commit, product, definitions, suite.definitions, suite.clock())
         ledger.append(commit, [model])
-        goes_live, why = _goes_live(product, history, judged, model, verdict, order.may_promote)
-        starts = [model.label_cutoff] if goes_live else []
-        record_decision(commit, suite, model, verdict, "train", taken=goes_live, starts=starts, reason=why)
+        live, why = goes_live(product, history, judged, model, verdict, order.may_promote)
+        starts = [trained.cutoff] if live else []
+        record_decision(commit, suite, model, verdict, "train", taken=live, starts=starts, reason=why)
         figures = {"n_pages": model.n_pages, "n_rows": model.n_rows, "model_version": version}
         run = meter.record("succeeded", definitions=definitions, snapshot_id=commit.snapshot_id, **figures)
         ledger.append(commit, [run])
         if reasons is not None:
             named = replace(reasons, record=replace(reasons.record, version=version))
             named.commit(commit, suite.lake, where, meter.run_id, suite.clock(), wrote=False)
-    return model, goes_live, why
+    return model, live, why
 
 
 def _reasons(suite: Suite, labelled: LabelledPages, trained: Trained) -> Reasons | None:
@@ -116,9 +115,11 @@ def _reasons(suite: Suite, labelled: LabelledPages, trained: Trained) -> Reasons
         return first_reasons(connection, settings, version, trained.scorer, sample)
 
 
-def _moved(staged: Path, target: Path) -> Path:
+def artifact_in_place(suite: Suite, product: Product, staged: Path, version: str, run_id: str) -> str:
+    """Move a staged artifact to where artifacts lie; give its place as the ledger keeps it."""
+    target = suite.lake.artifacts / product.name / f"{version}-{run_id}"
     target.parent.mkdir(parents=True, exist_ok=True)
-    return staged.rename(target)
+    return staged.rename(target).relative_to(suite.lake.root).as_posix()
 
 
 def _record(
@@ -182,7 +183,7 @@ def _record(
     )
 
 
-def _goes_live(
+def goes_live(
     product: Product,
     history: ModelHistory,
     judged: ModelHistory,
@@ -190,7 +191,7 @@ def _goes_live(
     verdict: Verdict,
     may_promote: bool,
 ) -> tuple[bool, str]:
-    """Tell whether a version that has just been trained goes live, and why."""
+    """Tell whether a version that has just been trained, or written, goes live, and why."""
     if not verdict.passed:
         return False, f"gates did not pass: {verdict.failures()}"
     if not may_promote:
@@ -202,6 +203,6 @@ def _goes_live(
     if len(history.promotions) != len(judged.promotions):
         return False, "another version was promoted while this one was judged"
     newest = max(promotion.effective_from for promotion in history.promotions)
-    if model.label_cutoff < newest:
+    if model.label_cutoff is not None and model.label_cutoff < newest:
         return False, f"it was trained as of an instant before {newest}, where the newest promotion takes effect"
     return True, "its gates passed"

@@ -20,6 +20,7 @@ from jobs.scoring import estimator_scorer
 from jobs.suite import Suite
 from jobs.training.fit import Stateful, Stateless, Way, model_definitions
 from warehouse.definitions import Product
+from warehouse.errors import UsageError
 from warehouse.ledger.records import ModelRecord
 
 #: Rows on which raw predictions are compared: spread evenly over the training rows.
@@ -60,12 +61,19 @@ def reproduce(suite: Suite, product_name: str, version: str, progress: Progress 
     ------
     NotFoundError
         If there is no such version, or the one that it continues is gone.
+    UsageError
+        If it was not trained.
     """
     progress = progress or Silent()
     product = suite.definitions.product(product_name)
     with suite.lake.reading() as connection:
         history = model_history(connection, product.name)
     model = history.version(version)
+    if model.is_rule:
+        raise UsageError(
+            f"{product.name} {version} is a text of SQL, which was not trained: there is nothing to train again. Its"
+            f" text lies in {model.artifact}."
+        )
     parent = history.version(model.parent) if model.parent else None
     differences = _differences(suite, product, model)
     pages = _pages(product, model, parent)
@@ -83,7 +91,7 @@ def reproduce(suite: Suite, product_name: str, version: str, progress: Progress 
         way: Way = Stateless(suite, labelled, features)
         if parent is not None:
             way = Stateful(suite, labelled, features, parent)
-        rows = way.rows(model.label_cutoff)
+        rows = way.rows(model.writes_from)
         progress.advance(1, rows.n_rows)
         again = estimator_scorer(way.fit(rows).estimator, model.features)
         progress.advance(1)
@@ -102,7 +110,7 @@ def reproduce(suite: Suite, product_name: str, version: str, progress: Progress 
 
 def _pages(product: Product, model: ModelRecord, parent: ModelRecord | None) -> list[datetime] | None:
     """Give the pages of the training, or None if the grid has others now."""
-    pages = product.pages_between(model.first_page, model.label_cutoff)
+    pages = product.pages_between(model.first_page, model.writes_from)
     return pages if parent is not None or len(pages) == model.n_pages else None
 
 

@@ -27,10 +27,12 @@ from jobs.scoring import ready_scorer
 from jobs.suite import Suite
 from jobs.training.fit import Stateful, Stateless, Way, pages_to_train_on, require_continuable
 from jobs.training.register import Order, Trained, register
+from jobs.training.rules import register_rule
 from jobs.training.validation import Validation, can_be_learnt, figures_of, validate
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.ledger.records import ModelRecord
+from warehouse.queries.checked_query import CheckedQuery
 
 _PARITY_ROWS = 2_000
 
@@ -40,6 +42,8 @@ class TrainResult:
     """A registered version; `went_live` tells whether it writes pages now, `why` why it does or does not.
 
     `beside` compares the ways of training where it was stateful: cost and figures on the same held-out rows.
+    `live_from` is the first instant whose page it writes, where it went live. `is_new` is false of a rule whose very
+    text is a version already, which is then `model`.
     """
 
     model: ModelRecord
@@ -49,6 +53,8 @@ class TrainResult:
     validation: Validation
     beside: list[dict[str, Any]]
     wall_s: float
+    live_from: datetime | None = None
+    is_new: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,8 @@ def train(
     cutoff = suite.clock() if as_of is None else as_of
     if cutoff > suite.clock():
         raise UsageError(f"--as-of {cutoff} lies in the future; labels are known up to now ({suite.clock()} UTC).")
+    if product.rule is not None:
+        return _register_rule(suite, product, product.rule, cutoff, progress, window, stateful, order or Order())
     meter = RunMeter(suite, "train", product.name)
     parent = _parent(suite, product, stateful, cutoff) if stateful else None
     pages = pages_to_train_on(product, cutoff, window or product.header.model.train_on)
@@ -115,15 +123,40 @@ def train(
         return training.run(meter, order or Order())
 
 
+def _register_rule(
+    suite: Suite,
+    product: Product,
+    rule: CheckedQuery,
+    known_by: datetime,
+    progress: Progress,
+    window: timedelta | None,
+    stateful: Continuing | None,
+    order: Order,
+) -> TrainResult:
+    """Register a rule, which learns nothing, so that nothing can be said of how."""
+    if window is not None or stateful is not None:
+        raise UsageError(f"{rule.where} is not trained: --window, --stateful and --from have nothing to say to it.")
+    began = time.monotonic()
+    with suite.lake.reading() as connection:
+        require_bound(connection, suite.definitions, product)
+    found = register_rule(suite, product, rule, known_by, order, progress)
+    wall_s, nothing = time.monotonic() - began, Validation()
+    return TrainResult(
+        found.model, found.went_live, found.why, found.verdict, nothing, [], wall_s, found.live_from, found.is_new
+    )
+
+
 def _parent(suite: Suite, product: Product, stateful: Continuing, cutoff: datetime) -> ModelRecord:
     """Give the version to continue, if its kind can be, and there is anything new to learn."""
     with suite.lake.reading() as connection:
         history = model_history(connection, product.name)
-    if not history.models:
+    if all(model.is_rule for model in history.models):
         raise UsageError(f"{product.name} has no version to continue; train one: almanac train {product.name}")
     parent = history.version(stateful.version) if stateful.version else history.newest()
+    if parent.is_rule:
+        raise UsageError(f"{product.name} {parent.version} is a text of SQL, which was not trained and learns nothing.")
     require_sound(product.header.model.estimator)
-    if parent.label_cutoff >= cutoff:
+    if parent.writes_from >= cutoff:
         raise UsageError(
             f"{product.name} {parent.version} has seen the labels up to {parent.label_cutoff}; there is nothing new as"
             f" of {cutoff}. Give a later --as-of."
@@ -172,7 +205,8 @@ class _Training:
         how = (self.way.parent, validation, beside, fit_s, findings)
         trained = Trained(learnt.estimator, scorer, report, rows, learnt.features, self.cutoff, *how)
         model, live_now, why = register(self.suite, self.labelled, meter, trained, verdict, history, order)
-        return TrainResult(model, live_now, why, verdict, validation, beside, meter.wall_s)
+        live_from = self.cutoff if live_now else None
+        return TrainResult(model, live_now, why, verdict, validation, beside, meter.wall_s, live_from)
 
     def _require_labels(self, rows: TrainingRows) -> None:
         since = f" since {self.way.parent.label_cutoff}" if self.way.parent else ""
@@ -198,7 +232,7 @@ class _Training:
 
     def _validate(self, rows: TrainingRows) -> tuple[Validation, list[dict[str, Any]]]:
         settings = self.product.header.model.validation
-        known = self.way.parent.label_cutoff if self.way.parent else self.labelled.pages[0]
+        known = self.way.parent.writes_from if self.way.parent else self.labelled.pages[0]
         # Pages whose labels are not known yet, as the last 12 weeks' of a label that takes 12, are none to hold out.
         pages = [page for page in rows.distinct_pages() if page >= known]
         folds = time_ordered_folds(pages, self.cutoff, settings.folds, settings.share)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -14,11 +16,17 @@ from warehouse.definitions.durations import Duration
 from warehouse.definitions.gates import GateSettings
 from warehouse.definitions.pipeline import PipelineSettings
 from warehouse.definitions.reasons import ReasonSettings
-from warehouse.definitions.sql_file import SqlFile, Strict
+from warehouse.definitions.sql_file import SqlFile, Strict, checked, read_header, read_sql_file
 from warehouse.errors import DefinitionError
 from warehouse.label_kinds import KINDS, KindName, LabelKind
 from warehouse.queries.checked_query import CheckedQuery
+from warehouse.queries.row_wise import faults_of_rows
 from warehouse.queries.running import QUERY_TIMEOUT
+
+#: The name by which a check reads the page that is being made.
+PAGE = "page"
+#: Files of a product that are something else than its rule.
+_OTHER_FILES = ("entities.sql", "label.sql")
 
 
 class FeatureUse(Strict):
@@ -44,9 +52,10 @@ class ValidationSettings(Strict):
 
 
 class ModelSettings(Strict):
-    """Which estimator is trained, by a registered name or an import path `package.module:factory`."""
+    """Which estimator is trained, by a registered name or an import path `package.module:factory`; or a rule in SQL."""
 
-    estimator: str
+    estimator: str = ""
+    sql: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     seed: int = 0
     leave_out: list[str] = Field(default_factory=list)
@@ -60,6 +69,22 @@ class ModelSettings(Strict):
         if isinstance(value, str) and ":" not in value:
             raise ValueError(f"`{value}` is no import path `package.module:factory`; or give the steps themselves")
         return value
+
+    @field_validator("sql")
+    @classmethod
+    def _is_a_file_beside(cls, value: str | None) -> str | None:
+        if value is not None and (re.fullmatch(r"[a-z_][a-z0-9_]*\.sql", value) is None or value in _OTHER_FILES):
+            raise ValueError(f"`{value}` is no file of its own beside product.yaml, such as score.sql")
+        return value
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> Self:
+        if (self.sql is None) == (not self.estimator):
+            raise ValueError("give either `estimator`, which is trained, or `sql`, a file such as score.sql")
+        others = sorted(self.model_fields_set - {"sql", "estimator"})
+        if self.sql is not None and others:
+            raise ValueError(f"`sql` is not trained, so there is nothing for {others} to say")
+        return self
 
 
 class PageSettings(Strict):
@@ -147,6 +172,8 @@ class ProductHeader(Strict):
     @model_validator(mode="after")
     def _reasons_go_with_the_score(self) -> Self:
         problems = self.reasons.problems(KINDS[self.label.kind].score, self.keys) if self.reasons else []
+        if self.reasons and self.model.sql is not None:
+            problems.append("`reasons` are of models that are trained; those of `model.sql` stand in its text")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -177,7 +204,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Product:
-    """One product with its queries. `yaml_where` is its product.yaml as shown to people; `lines` those of its keys."""
+    """One product with its queries. `yaml_where` is its product.yaml as shown to people; `lines` those of its keys.
+
+    `rule` is the file that `model.sql` names, where one is named.
+    """
 
     name: str
     yaml_where: str
@@ -187,6 +217,7 @@ class Product:
     files: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False)
+    rule: CheckedQuery | None = None
 
     def at(self, *path: str | int) -> str:
         """Give the place of a key of product.yaml as it is shown to people: file and line, where it has one."""
@@ -227,3 +258,25 @@ class Product:
     def maturity(self) -> timedelta:
         """How long after a page's `as_of` its last label is expected."""
         return self.header.label.matures_within
+
+
+def read_rule(path: Path, root: Path, problems: list[str], files: dict[str, str]) -> CheckedQuery | None:
+    """Read a product's rule, which looks at each row of its page by itself."""
+    if not path.exists():
+        problems.append(f"{path.parent.relative_to(root)}: the file {path.name}, which `model.sql` names, is missing.")
+        return None
+    file = read_sql_file(path, root, problems)
+    if file is None or read_header(PlainHeader, file, problems) is None:
+        return None
+    files[file.where] = file.text
+    query = checked(problems, file.statement, file.where, tables={PAGE}, parameters=())
+    faults = faults_of_rows(query, PAGE) if query else []
+    problems += faults
+    return query if not faults else None
+
+
+def read_check(name: str, file: SqlFile, problems: list[str], sources: set[str]) -> Check | None:
+    """Read one of a product's own checks."""
+    header = read_header(CheckHeader, file, problems)
+    query = checked(problems, file.statement, file.where, tables={*sources, PAGE}, parameters={"as_of"})
+    return Check(name, file, header, query) if header and query else None

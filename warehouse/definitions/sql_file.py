@@ -19,6 +19,8 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from warehouse.definitions.yaml_text import read_yaml, validate
+from warehouse.errors import QueryRefused
+from warehouse.queries.checked_query import CheckedQuery, check_query
 
 HeaderT = TypeVar("HeaderT", bound=BaseModel)
 
@@ -79,3 +81,12 @@ def split_header(text: str, where: str, problems: list[str]) -> SqlFile | None:
 def read_header(model: type[HeaderT], file: SqlFile, problems: list[str]) -> HeaderT | None:
     """Read the header of a SQL file as `model`; mistakes are added to `problems`."""
     return validate(model, file.header, file.where, problems, file.header_line)
+
+
+def checked(problems: list[str], text: str, where: str, **allowed: object) -> CheckedQuery | None:
+    """Check an author's query; give None where it is refused, with the reasons among the problems."""
+    try:
+        return check_query(text, where, **allowed)  # type: ignore[arg-type]
+    except QueryRefused as error:
+        problems.extend(error.problems)
+        return None

@@ -12,24 +12,16 @@ from typing import TypeVar
 
 from warehouse.definitions.entries import is_of_an_entry, read_entries, stray_entries
 from warehouse.definitions.features import FeatureGroup, FeatureHeader
-from warehouse.definitions.product import (
-    Check,
-    CheckHeader,
-    PlainHeader,
-    Product,
-    ProductHeader,
-)
+from warehouse.definitions.product import PAGE, PlainHeader, Product, ProductHeader, read_check, read_rule
 from warehouse.definitions.source import SYSTEM_COLUMNS, Source, SourceHeader
-from warehouse.definitions.sql_file import SqlFile, read_header, read_sql_file, split_header
+from warehouse.definitions.sql_file import SqlFile, checked, read_header, read_sql_file, split_header
 from warehouse.definitions.yaml_text import YamlText, read_yaml, validate
 from warehouse.errors import DefinitionError, NotFoundError, QueryRefused
 from warehouse.lake.registry import columns_of_pages, views_of_products
-from warehouse.queries.checked_query import CheckedQuery, check_expression, check_query, fingerprint_of
+from warehouse.queries.checked_query import CheckedQuery, check_expression, fingerprint_of
 
 T = TypeVar("T")
 
-#: The name by which a check reads the page that is being made.
-PAGE = "page"
 #: Beside the sources' rejects stands the table of files that could not be read.
 ASIDE = "files"
 
@@ -232,21 +224,13 @@ def _is_plain(name: str, where: str, problems: list[str]) -> bool:
     return plain
 
 
-def _query(problems: list[str], text: str, where: str, **allowed: object) -> CheckedQuery | None:
-    try:
-        return check_query(text, where, **allowed)  # type: ignore[arg-type]
-    except QueryRefused as error:
-        problems.extend(error.problems)
-        return None
-
-
 def _read_source(name: str, file: SqlFile, problems: list[str], root: Path | None = None) -> Source | None:
     header, entries = read_header(SourceHeader, file, problems), []
     if header is not None and header.deliveries:
         entries = read_entries(name, file, header, root, problems) if root is not None else []
         query = entries[0].query if entries else None
     else:
-        query = _query(problems, file.statement, file.where, tables=(), parameters={"files"}, reads_files=True)
+        query = checked(problems, file.statement, file.where, tables=(), parameters={"files"}, reads_files=True)
     if header is None or query is None:
         return None
     named = {
@@ -279,7 +263,7 @@ def source_from_text(name: str, text: str) -> Source | None:
 def _read_group(name: str, file: SqlFile, problems: list[str], *, names: set[str]) -> FeatureGroup | None:
     header = read_header(FeatureHeader, file, problems)
     allowed = names - {name}
-    query = _query(problems, file.statement, file.where, tables=allowed, parameters={"as_of"})
+    query = checked(problems, file.statement, file.where, tables=allowed, parameters={"as_of"})
     return FeatureGroup(name, file, header, query) if header and query else None
 
 
@@ -304,26 +288,25 @@ def _read_product(path: Path, root: Path, problems: list[str], sources: set[str]
         file = read_sql_file(directory / f"{stem}.sql", root, problems)
         if file is not None and read_header(PlainHeader, file, problems):
             files[file.where] = file.text
-            queries[stem] = _query(problems, file.statement, file.where, tables=tables, parameters=parameters)
+            queries[stem] = checked(problems, file.statement, file.where, tables=tables, parameters=parameters)
     checks = _load_each(
         root,
         f"{directory.relative_to(root)}/checks/[!.]*.sql",
         problems,
-        lambda name, file, found: _read_check(name, file, found, sources),
+        lambda name, file, found: read_check(name, file, found, sources),
     )
     files |= {check.file.where: check.file.text for check in checks.values()}
+    rule = None
+    if header is not None and header.model.sql is not None:
+        rule = read_rule(directory / header.model.sql, root, problems, files)
+        if rule is None:
+            return None
     if header is None or queries.get("entities") is None or queries.get("label") is None:
         return None
     entities, label = queries["entities"], queries["label"]
     assert entities is not None
     assert label is not None
-    return Product(directory.name, where, header, entities, label, files, tuple(checks.values()), yaml.lines)
-
-
-def _read_check(name: str, file: SqlFile, problems: list[str], sources: set[str]) -> Check | None:
-    header = read_header(CheckHeader, file, problems)
-    query = _query(problems, file.statement, file.where, tables={*sources, PAGE}, parameters={"as_of"})
-    return Check(name, file, header, query) if header and query else None
+    return Product(directory.name, where, header, entities, label, files, tuple(checks.values()), yaml.lines, rule)
 
 
 def _product_problems(yaml: YamlText, where: str, groups: set[str]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, TypedDict, TypeVar
 import duckdb
 
 from warehouse.lake.lake import Commit, table_columns
+from warehouse.ledger.model_record import ModelRecord as ModelRecord  # they are read here
 from warehouse.system_sql import literal, system_sql
 
 
@@ -151,47 +152,6 @@ class GridRecord:
     zone: str
     since: datetime
     recorded_at: datetime
-
-
-@dataclass(frozen=True)
-class ModelRecord:
-    """One model version: what it was trained on and how it did. It may write pages from `label_cutoff` on."""
-
-    TABLE: ClassVar[str] = "models"
-    product: str
-    version: str
-    label_cutoff: datetime
-    trained_at: datetime
-    run_id: str
-    first_page: datetime
-    last_page: datetime
-    n_pages: int
-    n_rows: int
-    definitions: str
-    ingest_id: int
-    estimator: str
-    parameters: str
-    seed: int
-    features: list[str]
-    metrics: dict[str, float]
-    libraries: dict[str, str]
-    artifact: str
-    sha256: str
-    scorer: str
-    scorer_reason: str
-    trained_by: str
-    reason: str | None = None
-    parent: str | None = None
-    pipeline: str | None = None
-    threads: int | None = None
-    platform: str | None = None
-    rows_hash: str | None = None
-    validation: str | None = None
-    importance: dict[str, float] = field(default_factory=dict)
-    cost: dict[str, float] = field(default_factory=dict)
-    feature_types: dict[str, str] = field(default_factory=dict)
-    label_kind: str | None = None
-    label_definition: str | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from warehouse.queries.error_lines import in_file
 from warehouse.queries.inexact import inexact_sums
 from warehouse.system_sql import quote, system_sql
 
-#: A part of a suite: its kind (source, group, entities, label, page, check) and its name.
+#: A part of a suite: its kind (source, group, entities, label, page, rule, check) and its name.
 Part = tuple[str, str]
 #: Any instant will do: nothing is read.
 _INSTANT = datetime(2000, 1, 1)
@@ -148,6 +148,9 @@ class _Binder:
             self._note_inexact(product.entities)
         with self._noting(("page", product.name)):
             self._page(product)
+        if product.rule is not None and ("page", product.name) not in self.bound.problems:
+            with self._noting(("rule", product.name)):
+                self._rule(product, product.rule)
 
     def product(self, product: Product) -> None:
         """Bind all of a product's queries, and put its page together."""
@@ -197,6 +200,25 @@ class _Binder:
         columns |= {column.name: column.stored_kind for column in listed}
         self.bound.columns["page", product.name] = columns
         self._create("page", {**columns, **product.kind.columns, "model_version": "VARCHAR"})
+
+    def _rule(self, product: Product, rule: CheckedQuery) -> None:
+        """Bind a product's rule over the keys and features of its page: it is what gives the page its score."""
+        page = self.bound.columns["page", product.name]
+        given = {name: kind for name, kind in page.items() if name not in ("as_of", "valid_until")}
+        self.connection.execute('ALTER TABLE page RENAME TO "almanac: page"')
+        try:
+            self._create("page", given)
+            found = self._bind("almanac: rule", rule)
+        finally:
+            self.connection.execute("DROP TABLE IF EXISTS page")
+            self.connection.execute('ALTER TABLE "almanac: page" RENAME TO page')
+            self.connection.execute('DROP TABLE IF EXISTS "almanac: rule"')
+        wanted = [*product.keys, *product.kind.columns]
+        if set(found) != set(wanted):
+            raise DefinitionError(
+                f"{rule.where}: it must select the keys and what a page of a {product.kind.name} label has,"
+                f" {', '.join(wanted)}; it selects {', '.join(found)}"
+            )
 
     def _create(self, name: str, columns: Mapping[str, str]) -> None:
         listed = ", ".join(f"{quote(column)} {kind}" for column, kind in columns.items())

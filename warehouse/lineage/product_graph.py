@@ -18,11 +18,15 @@ NEXT = "next"
 
 @dataclass(frozen=True)
 class ModelUse:
-    """A model version, or the one that would be trained next, and the feature columns that it is given."""
+    """A model version, or the one that would be trained next, and the feature columns that it is given.
+
+    `learns` is false of a rule in SQL, which no label has a part in.
+    """
 
     version: str
     features: Sequence[str]
     is_live: bool = False
+    learns: bool = True
 
 
 def draw_product(
@@ -82,6 +86,8 @@ class _Product:
         target = self._node("model", model.version)
         for name in model.features:
             self._add(self._node("page", name), target, "value")
+        if not model.learns:
+            return
         for key in self.product.keys:
             for kind in ("page", "label"):
                 self._add(self._node(kind, key), target, "join")

@@ -14,8 +14,7 @@ from warehouse.batching.lifted_slice import slice_of_pages, slices_of
 from warehouse.batching.lifting import AS_OF_COLUMN, LiftedForm
 from warehouse.batching.syntax.shapes import Reason
 from warehouse.definitions import Definitions, Product, Source
-from warehouse.definitions.product import Check
-from warehouse.definitions.suite import PAGE
+from warehouse.definitions.product import PAGE, Check
 from warehouse.errors import DefinitionError
 from warehouse.ledger.records import SourceFacts
 from warehouse.queries.inexact import inexact_sums

@@ -81,6 +81,7 @@ def require_bound(connection: duckdb.DuckDBPyConnection, definitions: Definition
     """
     columns = _source_columns(connection, definitions, product)
     queries = [product.entities, product.label, *(check.query for check in product.checks)]
+    queries += [product.rule] if product.rule is not None else []
     parts = [query.fingerprint for query in queries] + [definitions.page_fingerprint(product)]
     known = hashlib.sha256(json.dumps([_OWN_CODE, duckdb.__version__, parts, columns, repr(product.header)]).encode())
     if known.hexdigest() in _bound_well:

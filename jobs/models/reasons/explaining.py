@@ -53,7 +53,7 @@ class Version:
     @classmethod
     def of(cls, product: Product, model: ModelRecord) -> Version:
         """Give a registered version."""
-        names = (model.version, model.features, model.label_cutoff, model.first_page, model.last_page)
+        names = (model.version, model.features, model.writes_from, model.first_page, model.last_page)
         return cls(product, *names)
 
 
