@@ -13,6 +13,7 @@ from datetime import datetime
 from jobs.metering import RunMeter
 from jobs.models import environment
 from jobs.models.artifacts import write_manifest, write_rule
+from jobs.models.columns.requirements import unmet
 from jobs.models.versions import ModelHistory, model_history
 from jobs.pages.labelled import LabelledPages, choose_features, ensure_feature_pages
 from jobs.progress import Progress
@@ -59,9 +60,6 @@ def register_rule(
     meter = RunMeter(suite, "train", product.name)
     with suite.lake.reading() as connection:
         judged = model_history(connection, product.name)
-    if (known := _version_of(judged, product, rule)) is not None:
-        why = f"{rule.where} is {known.version} already"
-        return Registered(known, False, None, why, Verdict([], None), is_new=False)
     pages = product.pages_between(product.header.pages.since, known_by)
     if not pages:
         raise UsageError(
@@ -69,6 +67,9 @@ def register_rule(
         )
     registering = _Registering(suite, product, rule, pages, known_by, meter)
     features = registering.features()
+    if (known := _version_of(judged, product, rule, features)) is not None:
+        why = f"{rule.where} is {known.version} already"
+        return Registered(known, False, None, why, Verdict([], None), is_new=False)
     verdict = registering.judge(features, judged.live(known_by), progress)
     with suite.staging(meter.run_id) as directory, suite.lake.commit(f"register {rule.where}") as commit:
         suite_id = check_format(commit.connection, suite.lake.root)
@@ -87,11 +88,13 @@ def register_rule(
     return Registered(model, live, start if live else None, why, verdict)
 
 
-def _version_of(history: ModelHistory, product: Product, rule: CheckedQuery) -> ModelRecord | None:
-    """Find the version that has a rule's text, for the kind of label and the keys that the product has."""
+def _version_of(
+    history: ModelHistory, product: Product, rule: CheckedQuery, features: dict[str, str]
+) -> ModelRecord | None:
+    """Find the version that has a rule's text, for the kind of label, the keys and the columns that the product has."""
     wanted = {"fingerprint": rule.fingerprint, "keys": list(product.keys)}
     for model in history.models:
-        if model.is_rule and model.label_kind == product.kind.name:
+        if model.is_rule and unmet(product, model, features) is None:
             told = json.loads(model.parameters)
             if wanted == {name: told[name] for name in wanted}:
                 return model

@@ -89,6 +89,19 @@ def test_another_text_is_another_version_and_the_same_is_registered_once(paged: 
     assert registered(with_rule(paged)).model.version == "v1"
 
 
+def test_a_column_that_became_a_text_makes_the_same_rule_another_version(paged: Suite) -> None:
+    rule = RULE.replace("depot_late_share_28d", "TRY_CAST(depot_late_share_28d AS DOUBLE)")
+    registered(with_rule(paged, rule))
+    group = paged.root / "sql/features/depot_history.sql"
+    average = "avg((delivered_at > promised_at)::INTEGER)"
+    group.write_text(group.read_text().replace(f"{average} AS", f"({average})::VARCHAR AS"))
+    suite = with_rule(paged, rule)
+    with pytest.raises(UsageError, match="changed between text and number"):
+        run_page(suite, PRODUCT, PAGE)
+    again = registered(suite)
+    assert (again.is_new, again.model.version) == (True, "v2")
+
+
 def test_a_rule_stands_beside_a_trained_version(trained: Suite) -> None:
     suite = with_rule(trained)
     made = registered(suite)
@@ -137,6 +150,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "an aggregate": ("SELECT order_id, avg(depot_late_share_28d) AS probability FROM page", "takes several rows"),
     "a window": ("SELECT order_id, 1 / rank() OVER (ORDER BY order_id) AS probability FROM page", "a window looks"),
     "a filter": ("SELECT order_id, 0.5 AS probability FROM page WHERE parcels > 1", "WHERE leaves rows out"),
+    "groups of all": ("SELECT order_id, 0.5 AS probability FROM page GROUP BY ALL", "GROUP BY ALL puts rows together"),
     "a query within": ("SELECT order_id, (SELECT 0.5) AS probability FROM page", "a query within it"),
     "two rows of one": ("SELECT order_id, unnest([0.1, 0.2]) AS probability FROM page", "several rows of one"),
     "a star": ("SELECT * FROM page", "name the columns"),

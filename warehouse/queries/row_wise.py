@@ -42,6 +42,8 @@ def faults_of_rows(query: CheckedQuery, table: str) -> list[str]:
     if source.get("type") != "BASE_TABLE" or source.get("column_name_alias"):
         return [f"{query.where}: it reads FROM {table} alone, without joins and without other names for its columns."]
     whys = [why for clause, why in _CLAUSES.items() if tree.get(clause)]
+    if tree.get("aggregate_handling") not in (None, "STANDARD_HANDLING"):
+        whys.append("GROUP BY ALL puts rows together")
     for node in _nodes(tree["select_list"]):
         kind, name = node.get("class"), str(node.get("function_name", "")).lower()
         if kind in _CLASSES:
