@@ -30,6 +30,7 @@ from jobs.scoring.files.model_file import read_model_file
 from jobs.scoring.files.tensors import DamagedModel, read_tensors, write_tensors
 from jobs.scoring.kernels.links import Link
 from jobs.scoring.readers.xgboost import XGBoostLink, xgboost_link
+from tests.scoring import file_reader
 from warehouse.errors import ScoringFailed
 
 NUMBERS, TEXT = ["a", "b", "c"], "city"
@@ -144,6 +145,41 @@ def test_a_file_scores_as_the_estimator_does_and_never_asks_for_it(
         warnings.simplefilter("ignore")
         report = check_parity(scorer, estimator, rows(300, seed=7))
     assert report.equal, report.difference
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_reader_written_from_the_document_alone_gives_what_the_estimator_gives(
+    filed: dict[str, tuple[Any, bytes]], name: str
+) -> None:
+    estimator, data = filed[name]
+    batch = rows(80, seed=7)
+    strange = pa.array(["Rom", *batch.column(TEXT).to_pylist()[1:]])
+    _hold_reader_to(estimator, data, batch.set_column(3, TEXT, strange))
+
+
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_same_reader_reads_models_of_other_libraries(library: str, n_classes: int) -> None:
+    module = pytest.importorskip(library)
+    kind = module.LGBMClassifier if library == "lightgbm" else module.XGBClassifier
+    quiet = {"verbose": -1} if library == "lightgbm" else {}
+    numbers = rows().select(NUMBERS)
+    estimator = kind(n_estimators=6, n_jobs=1, **quiet).fit(estimator_input(numbers, NUMBERS), outcome(n_classes))
+    scorer, _ = ready_scorer(estimator, NUMBERS, numbers)
+    assert isinstance(scorer, CompiledScorer)
+    assert scorer.filed is not None
+    _hold_reader_to(estimator, scorer.filed, rows(80, seed=7).select(NUMBERS))
+
+
+def _hold_reader_to(estimator: Any, data: bytes, batch: pa.Table) -> None:
+    given = estimator_input(batch, batch.column_names)
+    asked = estimator.predict_proba if hasattr(estimator, "predict_proba") else estimator.predict
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = np.asarray(asked(given)).reshape(batch.num_rows, -1)
+    found = np.asarray(file_reader.predict(data, batch.to_pylist()))
+    closeness = 1e-6 if expected.dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(found, expected, rtol=closeness, atol=1e-12)
 
 
 def test_a_file_is_written_with_the_same_bytes_again(filed: dict[str, tuple[Any, bytes]]) -> None:
