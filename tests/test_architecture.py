@@ -24,6 +24,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.rollout",
     "jobs.monitoring",
     "jobs.pages",
+    "jobs.export",
     "jobs.facts",
     "jobs.facts.csv_files",
     "jobs.models.reasons",

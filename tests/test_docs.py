@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from jobs.cli import app
 from jobs.models.libraries import ESTIMATORS
 from jobs.models.pipelines import STEPS
-from warehouse.definitions.delivery import DeliverySettings
-from warehouse.definitions.expect import Expectation, ExpectedRows, Quiet
+from warehouse.definitions.expect import DeliverySettings, Expectation, ExpectedRows, Quiet
+from warehouse.definitions.export import TargetSettings
 from warehouse.definitions.features import FeatureHeader
 from warehouse.definitions.gates import Bound, GateSettings, NotWorse, SegmentBound
 from warehouse.definitions.pipeline import PipelineSettings, StepSettings
@@ -53,6 +53,7 @@ MODELS: list[type[BaseModel]] = [
     Quiet,
     FeatureHeader,
     ProductHeader,
+    TargetSettings,
     FeatureUse,
     LabelSettings,
     ModelSettings,

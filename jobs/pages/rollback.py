@@ -15,6 +15,7 @@ from jobs.suite import Suite
 from warehouse.errors import NotFoundError, RunFailed, UsageError
 from warehouse.lake.lake import Commit
 from warehouse.ledger import records as ledger
+from warehouse.ledger.exports import announce
 from warehouse.ledger.records import PageRecord, Rollback
 from warehouse.operations.leases import Leases, pages_held
 from warehouse.pages.history import PastPage, past_page, put_back
@@ -77,6 +78,7 @@ def rollback(
         with suite.lake.commit(f"roll {product} {as_of} back to snapshot {to_snapshot}, run {meter.run_id}") as commit:
             done = _roll_back(suite, commit, product, as_of, to_snapshot, reason, meter)
             ensure_views(commit, defined)
+            announce(commit, defined, [done.page])
             return done
 
 

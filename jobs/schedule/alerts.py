@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from jobs.schedule.decisions.ticks import Tick
 from jobs.schedule.files.redaction import redacted
 from jobs.schedule.files.schedule import Schedule
 from jobs.schedule.scheduler import Step
@@ -46,11 +47,20 @@ def alert_of_step(tick_store: TickStore, schedule: Schedule, step: Step, now: da
         if not (end.outcome == "failed" or end.alarming):
             continue
         job = schedule.jobs.get(name)
+        if job is not None and job.work.kind == "export" and _failed_before(tick_store, end.tick):
+            continue  # The target that is down has been told of; `almanac exports` says since when.
         title = f"{name}: the tick of {end.tick.at} (UTC) {'failed' if end.outcome == 'failed' else 'was skipped'}"
         owner = f"\nOwner: {job.owner}" if job and job.owner else ""
         body = f"Page {end.tick.page} (UTC): {end.reason}{owner}"
         what = f"{end.outcome} {end.tick.job_id} {end.tick.at}"
         raise_alert(tick_store, what, title, body, job.alerts if job else schedule.alerts, now)
+
+
+def _failed_before(tick_store: TickStore, tick: Tick) -> bool:
+    """Tell whether the tick of the same job that was run before this one failed too."""
+    values = (tick.job_id, str(tick.at))
+    row = tick_store.db.execute(system_sql("operations/outcome_before"), values).fetchone()
+    return row is not None and row["outcome"] == "failed"
 
 
 def alert_of_refusal(

@@ -201,7 +201,9 @@ def read_text(root: Path) -> str:
 
 def known_names(suite: Suite) -> Known:
     """Give the names that the suite's schedule may refer to."""
-    return Known(list(suite.definitions.products), list(suite.definitions.sources), readiness_names(suite.root))
+    products = suite.definitions.products
+    exported = [name for name, product in products.items() if product.header.export]
+    return Known(list(products), list(suite.definitions.sources), readiness_names(suite.root), exported)
 
 
 def alert_variables(schedule: Schedule) -> list[str]:

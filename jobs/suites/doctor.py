@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 
+from jobs.export.listing import targets_in_trouble
 from jobs.facts.replayable import what_is_gone
 from jobs.facts.source_columns import find_columns
 from jobs.models.columns.findings import findings_of
@@ -157,6 +158,8 @@ def _lake(suite: Suite) -> list[Finding]:
     findings += deliveries
     findings += [Finding("lake files", "error", sentence) for sentence in lost]
     findings += statistics
+    troubles = targets_in_trouble(suite).items()
+    findings += [Finding(f"target {product} {name}", "warning", f"waits: {why}") for (product, name), why in troubles]
     for name, observed_s in late:
         source = definitions.sources.get(name)
         if source is not None and timedelta(seconds=observed_s) > source.header.arrives_within:

@@ -17,7 +17,7 @@ from tests.lakes import rows
 from warehouse.label_kinds import COLUMNS_OF_KINDS, KINDS
 from warehouse.lake import registry
 from warehouse.lake.registry import AUTHORS, OPERATIONS, TABLES, Table
-from warehouse.ledger import decisions, derivations, records
+from warehouse.ledger import decisions, derivations, exports, records
 from warehouse.ledger.records import Record
 from warehouse.operations.state import open_operations
 
@@ -36,6 +36,8 @@ RECORDS: list[type[Record]] = [
     decisions.Decision,
     derivations.Derivation,
     decisions.GateRecord,
+    exports.OutboxRecord,
+    exports.ExportRecord,
 ]
 OF_A_LAKE = (
     "SELECT schema_name, table_name, list(column_name ORDER BY column_index), list(data_type ORDER BY column_index)"

@@ -54,6 +54,7 @@ COMMANDS: dict[str, list[str]] = {
     "resume": ["pages", "--why", "a test"],
     "tick": [],
     "late": [],
+    "exports": [],
     "promote": [PRODUCT, "v1", "--effective-from", "2026-03-20"],
     "retire": [PRODUCT, "v1"],
     "models rollback": [PRODUCT],
@@ -61,6 +62,7 @@ COMMANDS: dict[str, list[str]] = {
     "backfill": [PRODUCT, "--from", "2026-03-12", "--to", "2026-03-13"],
     "rollback": [PRODUCT, "--page", AS_OF, "--to-snapshot", "1", "--reason", "a test"],
     "train": [PRODUCT, "--as-of", f"{TRAINED_AS_OF:%Y-%m-%d}"],
+    "export": [PRODUCT],
     "ingest": [],
     "upkeep": [],
 }

@@ -1,11 +1,11 @@
-"""What a source promises: how often it delivers, how much, how new (`expect:` in the header of a source)."""
+"""What a source promises: how often it delivers, how much, how new (`expect:`), and what a delivery is."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -104,3 +104,25 @@ class Expectation(Strict):
     rows: ExpectedRows | None = None
     newest: Annotated[timedelta, BeforeValidator(_within)] | None = None
     quiet: list[Quiet] = Field(default_factory=list)
+
+
+def _share(value: Any) -> float:
+    """Read a share: `a tenth`, `20%`, or a number up to 1."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    try:
+        return parse_amount(f"{value} of usual").value
+    except ValueError as error:
+        raise ValueError(f"{value!r} is no share; write for example `a tenth`, `20%` or 0.2") from error
+
+
+class DeliverySettings(Strict):
+    """`kind`: all new files of one ingest are complete together, or each is by itself. `at_most`: what may go."""
+
+    kind: Literal["complete", "complete by file"]
+    at_most: Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)] = 0.1
+
+
+def short_form(value: Any) -> Any:
+    """Take `delivery: complete` for a mapping."""
+    return {"kind": value} if isinstance(value, str) else value

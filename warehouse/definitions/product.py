@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from warehouse.definitions.cron import Grid
 from warehouse.definitions.durations import Duration
+from warehouse.definitions.export import Targets
 from warehouse.definitions.gates import GateSettings
 from warehouse.definitions.pipeline import PipelineSettings
 from warehouse.definitions.reasons import ReasonSettings
@@ -148,6 +149,7 @@ class ProductHeader(Strict):
     checks: CheckSettings = Field(default_factory=CheckSettings)
     gates: GateSettings | None = None
     reasons: ReasonSettings | None = None
+    export: Targets = Field(default_factory=dict)
 
     @field_validator("features", mode="before")
     @classmethod
@@ -165,6 +167,13 @@ class ProductHeader(Strict):
     @model_validator(mode="after")
     def _gates_go_with_the_label(self) -> Self:
         problems = self.gates.problems(self.label.kind) if self.gates else []
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _targets_can_tell_rows_apart(self) -> Self:
+        problems = [each for name, target in self.export.items() for each in target.problems(name, self.keys)]
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -8,9 +8,8 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from warehouse.definitions.delivery import DeliverySettings, short_form
 from warehouse.definitions.durations import Duration
-from warehouse.definitions.expect import Expectation
+from warehouse.definitions.expect import DeliverySettings, Expectation, short_form
 from warehouse.definitions.sql_file import SqlFile, Strict
 from warehouse.lake.registry import FACT_COLUMNS
 from warehouse.queries.checked_query import CheckedQuery

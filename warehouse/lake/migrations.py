@@ -41,6 +41,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/leases_of_runs", "which run of the clock a run is part of"),
     Migration("ledger/lost_pages", "pages whose data files were lost are published no more"),
     Migration("ledger/create_reasons", "how predictions are explained, and which runs wrote reasons"),
+    Migration("ledger/create_exports", "which publications targets are to hold, and what became of them"),
 )
 
 

@@ -224,6 +224,14 @@ _LEDGER = (
     Table("ledger", "reason_runs", "a run that wrote reasons, and which were wanted", _A_PAGE, Kept.FOR_GOOD,
           _columns("product VARCHAR; run_id VARCHAR; wanted VARCHAR; basis VARCHAR; settings VARCHAR"),
           product="product"),
+    Table("ledger", "outbox", "a publication that a target is to hold, or has no need of", _A_PAGE, Kept.FOR_GOOD,
+          _columns("""product VARCHAR; target VARCHAR; as_of TIMESTAMP; snapshot_id BIGINT; state VARCHAR
+              run_id VARCHAR; recorded_at TIMESTAMP"""), product="product"),
+    Table("ledger", "exports", "what became of a publication at a target", "the export's, after the target has it",
+          Kept.FOR_GOOD,
+          _columns("""product VARCHAR; target VARCHAR; as_of TIMESTAMP; snapshot_id BIGINT; state VARCHAR
+              place VARCHAR; n_rows BIGINT; run_id VARCHAR; recorded_at TIMESTAMP; note VARCHAR"""),
+          product="product", person=("place", "note")),
 )  # fmt: skip
 
 _ITS_OWN = "a change of its own, in lake/operations.sqlite"

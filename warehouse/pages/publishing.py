@@ -17,6 +17,7 @@ from warehouse.lake.lake import Commit
 from warehouse.lake.tables import ensure_table
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import source_facts
+from warehouse.ledger.exports import announce
 from warehouse.ledger.records import DefinitionsRecord, GridRecord, PageRecord, Record
 from warehouse.pages.views import ensure_views
 from warehouse.system_sql import exact_path, quote, system_sql
@@ -65,6 +66,7 @@ def publish(
         _replace(commit, product, rows, [page.as_of for page in kept], earlier, as_it_is)
         published += [replace(page, snapshot_id=commit.snapshot_id) for page in kept]
     ledger.append(commit, published)
+    announce(commit, product, published)
     if any(page.kind == "predictions" for page in published):
         ensure_views(commit, product)
     return published

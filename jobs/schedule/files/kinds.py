@@ -76,6 +76,13 @@ KINDS: tuple[Kind, ...] = (
         "Train a model of this product.",
         ("{almanac}", "train", "{name}", "--as-of", "{tick}"),
     ),
+    # What waits is what goes out, so that of several missed ticks one does the work of all.
+    Kind(
+        "export",
+        Takes.PRODUCT,
+        "Hand this product's publications to its targets.",
+        ("{almanac}", "export", "{name}"),
+    ),
     Kind(
         "upkeep",
         Takes.NOTHING,

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from jobs.schedule.files.definitions import JobSettings, RetrySettings, ScheduleFile, Settings
+from jobs.schedule.files.followers import exports_that_follow
 from jobs.schedule.files.kinds import KINDS, Takes, kind_of
 from jobs.schedule.files.readiness_names import WATERMARKS, watermarks_of
 from jobs.schedule.files.redaction import redacted
@@ -24,11 +25,12 @@ from warehouse.errors import DefinitionError
 
 @dataclass(frozen=True)
 class Known:
-    """The names in the suite that a schedule may refer to."""
+    """The names in the suite that a schedule may refer to; `exported`: the products that have targets."""
 
     products: Collection[str]
     sources: Collection[str]
     readiness: Collection[str]
+    exported: Collection[str] = ()
 
 
 #: How many runs the default pool allows at once, unless the file says otherwise.
@@ -62,6 +64,7 @@ def read_schedule(text: str, known: Known, where: str = "schedules.yaml") -> Sch
         # What was found is shown, and a command may hold a password.
         raise DefinitionError([redacted(problem) for problem in problems])
     jobs = {name: _job(name, settings, file.defaults) for name, settings in file.jobs.items()}
+    jobs |= {job.name: job for job in exports_that_follow(jobs, known.exported)}
     pools = {"default": DEFAULT_POOL_SIZE, **file.pools}
     return Schedule(MappingProxyType(jobs), MappingProxyType(pools), tuple(file.defaults.alerts))
 

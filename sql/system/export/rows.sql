@@ -1,0 +1,3 @@
+-- The rows that a target gets.
+SELECT {columns}
+FROM {relation}
