@@ -53,7 +53,7 @@ class Group:
 class Way:
     """How the pages of a feature group would be made, and why not a quicker way.
 
-    `range`: many in one pass over time; `lifted`: its query once for some dozens of pages; `plain`: page by page.
+    `range`: many in one pass over time; `lifted`: its query once for some dozens of pages; `page by page`: once a page.
     """
 
     feature_group: str
@@ -63,7 +63,7 @@ class Way:
 
 @dataclass(frozen=True)
 class CheckWay:
-    """How one of the product's own checks would be run, `lifted` or `plain`, and why not the quicker way."""
+    """How one of the product's own checks would be run, `lifted` or `page by page`, and why not the quicker way."""
 
     check: str
     way: str
@@ -208,7 +208,7 @@ def _way(name: str, ranged: RangeForm | Reason, lifted: LiftedForm | Reason | No
     if not isinstance(ranged, Reason):
         return Way(name, "range", None)
     if isinstance(lifted, Reason):
-        return Way(name, "plain", f"{lifted}; and {ranged}")
+        return Way(name, "page by page", f"{lifted}; and {ranged}")
     return Way(name, "lifted", str(ranged))
 
 
@@ -224,6 +224,6 @@ def check_ways_of(
     facts = facts_among(held, definitions.sources.values())
     found = lifted_checks(definitions, product, page, facts, columns_of)
     return [
-        CheckWay(name, "plain", str(form)) if isinstance(form, Reason) else CheckWay(name, "lifted", None)
+        CheckWay(name, "page by page", str(form)) if isinstance(form, Reason) else CheckWay(name, "lifted", None)
         for name, form in found.items()
     ]

@@ -4,7 +4,7 @@
 
 365 daily pages, 329,778 rows of 13 feature groups, or of those that are named. Contestants, each as a whole command
 in a process of its own, in
-turns, from the same ingested sources: Almanac; Almanac with every query on the plain way; a loop of one DuckDB
+turns, from the same ingested sources: Almanac; Almanac with every query page by page; a loop of one DuckDB
 query a page into a table; dbt-duckdb's microbatch; SQLMesh by day. At the end their rows are compared. dbt and
 SQLMesh are installed into environments of their own, and left out, with the reason, where that fails.
 """
@@ -135,7 +135,7 @@ def contestants(root: Path, n_pages: int, without: list[str], groups: list[str])
     found = [
         Contestant("almanac", [sys.executable, "-m", "jobs", *words], fresh_lake, in_lake, None, root,
                    "checks, ledger, leases, resume, one page made twice"),
-        Contestant("almanac, plain way", [sys.executable, "-c", PLAIN, *words], fresh_lake, in_lake, None, root,
+        Contestant("almanac, page by page", [sys.executable, "-c", PLAIN, *words], fresh_lake, in_lake, None, root,
                    "the same, but for the page made twice"),
     ]  # fmt: skip
     query = page_query(suite.definitions, product, columns, "$as_of", "facts")

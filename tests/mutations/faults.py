@@ -262,7 +262,7 @@ OF_BATCHES = (
         "sql/system/lifting/versioned_source.sql",
         "WHERE NOT withdrawn",
         "",
-        ("tests/batching/lifting/test_equals_plain_way.py",),
+        ("tests/batching/lifting/test_equals_page_by_page.py",),
     ),
     Fault(
         "what reads a query whose rows differ is kept",

@@ -130,7 +130,7 @@ def test_the_plan_says_which_way_each_feature_group_goes(trained: Suite) -> None
         "SELECT DISTINCT courier, (SELECT max(parcels) FROM orders) AS courier_orders FROM orders\n"
     )
     plain = next(way for way in plan(reopened(trained), PRODUCT).ways if way.feature_group == "courier_load")
-    assert plain.way == "plain"
+    assert plain.way == "page by page"
     assert plain.why is not None
     assert plain.why.startswith("it has a subquery within an expression; and ")
 
@@ -141,7 +141,7 @@ def test_the_plan_says_which_way_each_check_goes(trained: Suite) -> None:
     found = plan(reopened(trained), PRODUCT)
     assert {way.check: (way.way, way.why) for way in found.check_ways} == {
         "not_all_alike": ("lifted", None),
-        "not_this_day": ("plain", "it has a LIMIT"),
+        "not_this_day": ("page by page", "it has a LIMIT"),
     }
     assert plan(reopened(trained), PRODUCT, features_only=True).check_ways == []
 

@@ -204,7 +204,7 @@ def test_a_wrong_row_is_shown_by_the_names_that_the_author_gave(
     assert ours not in found[0]
 
 
-def test_a_page_of_no_rows_is_left_to_the_plain_way_where_everything_is_aggregated(bench: Bench) -> None:
+def test_a_page_of_no_rows_is_made_by_itself_where_everything_is_aggregated(bench: Bench) -> None:
     own = bench.run({"few": "SELECT count(*) AS n FROM page HAVING count(*) < 100"}, SOME_ROWS[:4], lift=True)
     assert own.found["few", PAGES[4]] == (1, ['{"n":0}'])
     assert own.found["few", PAGES[0]] == (1, ['{"n":1}'])
@@ -227,7 +227,7 @@ def test_a_check_that_does_not_bind_is_a_mistake_of_its_author(bench: Bench) -> 
         bench.run({"odd": "SELECT parcel FROM page"}, SOME_ROWS, lift=True)
 
 
-def test_a_difference_is_said_and_the_plain_way_taken(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_is_said_and_pages_are_checked_one_by_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     of_lifting = lifted_checks.LiftedChecks.find
 
     def wrongly(*arguments: Any) -> Any:
@@ -330,5 +330,5 @@ def test_a_backfill_warns_of_a_check_that_was_lifted_in_vain(trained: Suite) -> 
     told = Told()
     result = backfill(reopened(trained), BackfillOrder(PRODUCT, PAGES[0], UNTIL), told)
     assert result.failed.keys() == {*PAGES}
-    (said,) = [said for said in told.warnings if said.endswith("; the plain way was taken for it.")]
+    (said,) = [said for said in told.warnings if said.endswith("; it was made page by page instead.")]
     assert said.startswith(f"{CHECKS}/numbers.sql: the lifted way failed (Conversion Error")

@@ -65,7 +65,7 @@ def rows_of(batch: Batch, pages: Sequence[datetime]) -> dict[str, Rows]:
 
 
 def page_by_page(batch: Batch, pages: Sequence[datetime]) -> dict[str, Rows]:
-    """Make pages the plain way, and give their rows."""
+    """Make pages one by one, and give their rows."""
     batch._prepare(pages[0])
     for page in pages:
         batch._fill(page)

@@ -231,11 +231,11 @@ class Batch:
     def _fill(self, as_of: datetime) -> None:
         """Compute what is left of a page; if it fails on the data, that is this page's matter alone."""
         try:
-            self._fill_the_plain_way(as_of)
+            self._fill_one_page(as_of)
         except RunFailed as error:
             self.failed[as_of] = str(error)
 
-    def _fill_the_plain_way(self, as_of: datetime) -> None:
+    def _fill_one_page(self, as_of: datetime) -> None:
         if all(self._many_pages.is_complete(name, as_of) for name, _ in self.queries()):
             return
         with self.page(as_of) as page:

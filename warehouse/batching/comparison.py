@@ -1,4 +1,4 @@
-"""Comparison of one page's rows, made many pages at a time, with the same page's rows made the plain way."""
+"""Comparison of one page's rows, made many pages at a time, with the rows of the same page made by itself."""
 
 from __future__ import annotations
 

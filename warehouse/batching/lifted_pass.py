@@ -1,7 +1,7 @@
 """The lifted pass: queries of a product run once for many pages, where `warehouse.batching.lifting` allows it.
 
 Pages are taken some dozens at a time, so that what a query holds of them stays bounded, and several such slices
-are worked on at once. What is compared with the plain way, and what follows from a difference, is the batch's.
+are worked on at once. What is compared page by page, and what follows from a difference, is the batch's.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def lifted_forms(
             continue
         groups = query.tables - definitions.sources.keys()
         if missing := sorted(groups - ready):
-            found[name] = Reason(f"it reads the feature group {missing[0]}, which goes the plain way")
+            found[name] = Reason(f"it reads the feature group {missing[0]}, which is made page by page")
             continue
         read = tuple((table, shape) for table, shape in shapes.items() if table in query.tables)
         if large := [table for table, _ in read if pages_at_once([table], facts) < WORTH_IT]:
@@ -116,7 +116,7 @@ class LiftedPass:
     def fill(
         self, pages: Sequence[datetime], columns: Mapping[str, Sequence[str]], workers: int
     ) -> dict[str, list[datetime]]:
-        """Run the lifted queries for all pages; give the pages, by query, that the plain way has to make after all.
+        """Run the lifted queries for all pages; give the pages, by query, that have to be made one by one.
 
         Parameters
         ----------

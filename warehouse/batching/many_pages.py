@@ -204,7 +204,7 @@ class ManyPages(Trials):
 
     def _may_choose(self, name: str, keys: Sequence[str]) -> bool:
         """Tell whether a group may be made for the keys of the entities alone."""
-        # Of pages whose entities are left to the plain way nobody knows yet which keys they look up.
+        # Of pages whose entities are still to be made one by one nobody knows yet which keys they look up.
         entities_known = ENTITIES in self.done and not any(left == ENTITIES for left, _ in self.left)
         is_read_by_the_join_alone = name not in self.batch.read_by_others and entities_known
         return is_read_by_the_join_alone and set(keys) == set(self.batch.definitions.groups[name].key)
@@ -230,14 +230,14 @@ class ManyPages(Trials):
         workers: int,
         wanted: Mapping[str, str] | None = None,
     ) -> None:
-        """Fill tables by another way than the plain one, and compare some pages; what differs is emptied again.
+        """Fill tables for many pages at once, and compare some pages; what differs is emptied again.
 
         Parameters
         ----------
         approximate
             By query, the columns where equal means within 1e-9.
         fill
-            Gives the pages, by query, that it leaves to the plain way.
+            Gives the pages, by query, that it leaves to be made one by one.
         workers
             How many pages are compared at a time.
         wanted
@@ -279,7 +279,7 @@ class ManyPages(Trials):
         known: frozenset[str],
         wanted: Mapping[str, str],
     ) -> set[str]:
-        """Make one page the plain way too; give the queries whose rows differ, and those that read them."""
+        """Make one page by itself too; give the queries whose rows differ, and those that read them."""
         batch = self.batch
         wrong = set(known)
         with batch.page(chosen) as page:
@@ -293,7 +293,8 @@ class ManyPages(Trials):
                 elif count := self._differing_rows(page, name, query, approximate[name], wanted.get(name)):
                     wrong.add(name)
                     self.differing.append(
-                        f"{query.where}: {count} rows of the page {chosen} differ from the plain way's on the {way} way"
+                        f"{query.where}: {count} rows of the page {chosen} differ on the {way} way from those of"
+                        " the page made by itself"
                     )
                 if name in batch.read_by_others:
                     page.show_rows_of(name, batch.table(name))

@@ -1,8 +1,7 @@
 """The range pass: feature groups of many pages made in one query each, where `warehouse.batching.ranges` allows it.
 
 A pass recognises which groups of a product can go that way, fills their tables for a whole batch, and makes
-one page again the plain way to compare. A difference is an error of ours: it is reported, and the batch is
-made the plain way.
+one page by itself to compare. A difference is an error of ours: it is reported, and the batch is made page by page.
 """
 
 from __future__ import annotations
@@ -127,7 +126,7 @@ class RangePass:
         self.forms = {name: form for name, form in self.forms.items() if name not in made}
 
     def fill(self, wanted: Mapping[str, str], workers: int) -> dict[str, list[datetime]]:
-        """Fill the batch's tables of the groups for the pages that are shown; it leaves none of them to the plain way.
+        """Fill the batch's tables of the groups for the pages that are shown; it leaves none of them out.
 
         Parameters
         ----------
@@ -163,5 +162,5 @@ class RangePass:
         )
 
     def approximate(self, name: str) -> frozenset[str]:
-        """Give the columns of a group that may differ from the plain way's in the last bits."""
+        """Give the columns of a group that may differ in the last bits from those made page by page."""
         return frozenset(column.name for column in self.forms[name].columns if column.is_approximate)

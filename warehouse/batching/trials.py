@@ -1,6 +1,6 @@
-"""Trials of a quicker way: many pages made at once, and some of them (`compared_pages`) made the plain way too.
+"""Trials of a quicker way: many pages made at once, and some of them (`compared_pages`) made by themselves too.
 
-What differs, fails, or cannot be compared is taken back, said, and left to the plain way. What is made, and how it is
+What differs, fails, or cannot be compared is taken back, said, and made page by page. What is made, and how it is
 compared, is the caller's: a batch's tables (`warehouse.batching.many_pages`), or what checks find
 (`warehouse.pages.product_checks`).
 """
@@ -17,12 +17,12 @@ import duckdb
 
 from warehouse.errors import RunFailed
 
-#: The pages, by query, that a quicker way leaves to the plain one.
+#: The pages, by query, that a quicker way leaves to be made one by one.
 Left = Mapping[str, Sequence[datetime]]
 
 
 class Comparison(Protocol):
-    """Does one page the plain way too; gives the queries that differ there, those that are known to included."""
+    """Does one page by itself too; gives the queries that differ there, those that are known to included."""
 
     def __call__(self, page: datetime, left: Left, known: frozenset[str]) -> set[str]:
         """Compare one page."""
@@ -36,7 +36,7 @@ class Trials:
     done
         The queries that are done for all pages, but for those in `left`.
     left
-        Queries and pages that the plain way still has to make.
+        Queries and pages that still have to be made one by one.
     differing
         Warnings about queries whose rows for many pages at once differed or failed.
     """
@@ -48,7 +48,7 @@ class Trials:
         self.differing: list[str] = []
 
     def is_complete(self, name: str, page: datetime) -> bool:
-        """Tell whether nothing of a query is left to the plain way on a page."""
+        """Tell whether nothing of a query is left to be done on a page."""
         return name in self.done and (name, page) not in self.left
 
     def try_out(
@@ -62,16 +62,16 @@ class Trials:
         take_back: Callable[[Iterable[str]], None],
         at_a_time: int = 1,
     ) -> None:
-        """Do some queries by another way than the plain one, and compare some pages; what differs is taken back.
+        """Do some queries for many pages at once, and compare some pages; what differs is taken back.
 
         Parameters
         ----------
         fill
-            Does them for all pages; gives the pages, by query, that it leaves to the plain way.
+            Does them for all pages; gives the pages, by query, that it leaves to be made one by one.
         choose
             Gives the pages to compare.
         compare
-            Does one page the plain way too, but for the queries that are known to differ; gives those that differ
+            Does one page by itself too, but for the queries that are known to differ; gives those that differ
             there, and says so in `differing`.
         at_a_time
             How many pages are compared at a time, each in a thread; whether a query is known to differ is told between
@@ -98,7 +98,7 @@ class Trials:
                     for found in pool.map(functools.partial(compare, left=left, known=known), together):
                         wrong |= found
         except RunFailed as error:
-            # The page fails the plain way, which will say so of each that does.
+            # The page fails by itself too; page by page, each that does is told of.
             self.differing.append(f"{self._product}: the {way} way could not be compared ({error})")
             wrong = set(names)
         take_back(wrong)

@@ -59,7 +59,7 @@ def _named(check: Check) -> str:
 
 
 def _as_plain(connection: duckdb.DuckDBPyConnection, check: Check, form: LiftedForm | Reason) -> LiftedForm | Reason:
-    """Give a check's form with its columns named as on the plain way, or say why it may find something else.
+    """Give a check's form with its columns named as page by page, or say why it may find something else.
 
     `connection` holds the tables that the check reads, empty.
     """

@@ -82,7 +82,7 @@ class OwnChecks:
                         self.failed |= {page: error} if error else {}
 
     def _left_on(self, page: datetime) -> list[Check]:
-        """Give the checks that the plain way has to run on a page."""
+        """Give the checks that have to be run on a page by itself."""
         return [check for name, check in self._checks.items() if not self._trials.is_complete(name, page)]
 
     def _check(self, rows: str, as_of: datetime) -> str | None:
@@ -122,7 +122,7 @@ class OwnChecks:
         )
 
     def _fill(self, forms: Mapping[str, LiftedForm]) -> Left:
-        """Run the lifted checks; one that fails, on whichever page, is left to the plain way on all of them."""
+        """Run the lifted checks; one that fails, on whichever page, is run page by page on all of them."""
         lifted = LiftedChecks(self._batch.sandbox, self._batch.definitions, WRONG_ROWS_KEPT, self._workers)
         left: dict[str, list[datetime]] = {name: [] for name in forms}
         failed: set[str] = set()
@@ -145,7 +145,7 @@ class OwnChecks:
         return left
 
     def _compare(self, forms: Iterable[str], chosen: datetime, left: Left) -> set[str]:
-        """Run the checks on one page the plain way too; give those that find something else."""
+        """Run the checks on one page by itself too; give those that find something else."""
         wrong = set()
         names = [name for name in forms if chosen not in left.get(name, ())]
         rows = self._rows.of(self._rows.part_of(chosen))
@@ -153,12 +153,12 @@ class OwnChecks:
             page.show_page(rows)
             for name in names:
                 query = self._checks[name].query
-                plain, lifted = page.wrong_rows(query, WRONG_ROWS_KEPT), self.found[name, chosen]
-                if plain != lifted:
+                alone, lifted = page.wrong_rows(query, WRONG_ROWS_KEPT), self.found[name, chosen]
+                if alone != lifted:
                     wrong.add(name)
                     self.differing.append(
                         f"{query.where}: of the page {chosen} it finds {lifted[0]} rows wrong on the lifted way, and"
-                        f" {plain[0]} on the plain way{'' if plain[0] != lifted[0] else ', and they differ'}"
+                        f" {alone[0]} page by page{'' if alone[0] != lifted[0] else ', and they differ'}"
                     )
         return wrong
 

@@ -1,4 +1,4 @@
--- How many rows of each page a lifted check found wrong, and the first few of them as JSON, as the plain way gives them:
+-- How many rows of each page a lifted check found wrong, and the first few of them as JSON, as they are given page by page:
 -- without the page that lifting added.
 SELECT as_of, count(*), min(wrong_row, {limit})
 FROM (

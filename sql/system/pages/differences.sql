@@ -1,4 +1,4 @@
--- How many rows of one page differ between a way that makes many pages at once and the plain way.
+-- How many rows of one page differ between a way that makes many pages at once and page by page.
 -- What was summed in floating point depends on the order of summing: there, equal means within 1e-9.
 SELECT
     (

@@ -1,4 +1,4 @@
-"""Run a query the plain way, page by page against what was known, and lifted; hold the rows side by side."""
+"""Run a query page by page against what was known, and lifted; hold the rows side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run a query the plain way, page by page against a sandbox, and the range way; hold them side by side."""
+"""Run a query page by page against a sandbox, and the range way; hold them side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queries that are understood, one for each thing that could go wrong, against the plain way."""
+"""Queries that are understood, one for each thing that could go wrong, against the rows made page by page."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ UNDERSTOOD = [
 
 @pytest.mark.parametrize("query", UNDERSTOOD)
 @pytest.mark.parametrize("minutes", [0, 15])
-def test_an_understood_query_gives_the_rows_of_the_plain_way(query: str, minutes: int) -> None:
+def test_an_understood_query_gives_the_rows_made_page_by_page(query: str, minutes: int) -> None:
     case(COLUMNS, rows(), PAGES, timedelta(minutes=minutes)).check(query)
 
 
@@ -109,7 +109,7 @@ def test_without_facts_or_without_pages_both_ways_agree(query: str) -> None:
     case(COLUMNS, rows(), []).check(query)
 
 
-def test_infinite_instants_are_seen_as_the_plain_way_sees_them() -> None:
+def test_infinite_instants_are_seen_as_they_are_page_by_page() -> None:
     facts = [("a", 1, 1, 1, True, 1, NOON, NOON, NOON)]
     made = case(COLUMNS, facts, PAGES)
     made.connection.execute("INSERT INTO facts SELECT * REPLACE ('-infinity' AS known_at) FROM facts")

@@ -8,7 +8,7 @@ By part of a SELECT:
     GROUP BY     gains the page, PARTITION BY of every window and DISTINCT ON likewise
     USING        becomes ON, so that conditions can be added
 
-Refused, and made the plain way: LIMIT, recursion, subqueries within expressions, columns named by their place, RIGHT
+Refused, and made page by page: LIMIT, recursion, subqueries within expressions, columns named by their place, RIGHT
 and FULL joins, subqueries on the right of a join, grouping sets, aggregates over everything inside a CTE, and
 sources of some size that are read whole on every page.
 """

@@ -51,7 +51,7 @@ DEVIATIONS = {"var_samp": 1, "var_pop": 0, "stddev_samp": 1, "stddev_pop": 0}
 SPREAD_OVER_FACTS = frozenset({"quantile_disc", "quantile_cont", "median"})
 SPREAD_OVER_PARTS = frozenset({"min", "max", "bit_and", "bit_or", "bit_xor"})
 
-# Any sum of 2^31 values of these fits BIGINT; what does not is an error, and the query then goes the plain way.
+# Any sum of 2^31 values of these fits BIGINT; what does not is an error, and the query is then made page by page.
 _SUMMED_IN_BIGINT = SMALL_INTEGERS | {"BOOLEAN"}
 
 # Measures: how many values are not NULL, how many are TRUE.
@@ -69,7 +69,7 @@ class Call:
 
     `argument` is SQL over the source's columns (None for count(*)), `argument_type` its DuckDB type,
     `options` the further arguments, `condition` the part of its FILTER that is free of `$as_of`, `type` the
-    type that the plain way returns, `written` the author's text.
+    type that the author's query returns, `written` the author's text.
     """
 
     function: str
@@ -102,7 +102,7 @@ class Recipe:
     of_list
         Spread: SQL of the same over the list `{x}` of a window's inputs.
     is_approximate
-        Whether the plain way's own last bits depend on the order of rows.
+        Whether the last bits of the author's query itself depend on the order of rows.
     """
 
     way: Way
@@ -127,7 +127,7 @@ def recipe(call: Call, divides_twice: bool) -> Recipe:
     Raises
     ------
     NotUnderstood
-        If no way gives exactly what the plain way gives.
+        If no way gives exactly what the author's query gives.
     """
     name = ALIASES.get(call.function, call.function)
     if call.is_distinct:
@@ -159,7 +159,7 @@ def is_key_type(kind: str) -> bool:
 
 
 def _is_comparable(kind: str) -> bool:
-    # -0.0 and 0.0 are equal, and which of them the plain way answers depends on its threads.
+    # -0.0 and 0.0 are equal, and which of them the author's query answers depends on its threads.
     return is_key_type(kind) or kind in FLOATS
 
 

@@ -3,7 +3,7 @@
 Understood is a SELECT from a single source, with a WHERE of conditions that are either free of `$as_of` or
 bounds on `known_at`, grouped by expressions of the source's columns (or not at all), whose items are made of
 group keys, aggregates and `$as_of`. What is not on a list is refused with a `Reason`.
-At the end DuckDB binds the written query over empty tables: its columns must be those of the plain way.
+At the end DuckDB binds the written query over empty tables: its columns must be those of the author's query.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SOME_INSTANT = datetime(2001, 1, 1)
 
 @dataclass(frozen=True)
 class RangeForm:
-    """A recognised query. `columns` are the plain way's; the range way's rows have `as_of` before them."""
+    """A recognised query. `columns` are the author's; the range way's rows have `as_of` before them."""
 
     source: str
     columns: tuple[Column, ...]
@@ -102,7 +102,7 @@ def recognise(query: str, sources: Mapping[str, SourceShape]) -> RangeForm | Rea
     Returns
     -------
     RangeForm | Reason
-        The form, whose SQL gives exactly the plain way's rows; or one sentence.
+        The form, whose SQL gives exactly the rows of the author's query, page by page; or one sentence.
     """
     with Workbench() as bench:
         try:
@@ -326,7 +326,7 @@ class _Recognition:
         return text
 
     def _checked(self, form: RangeForm) -> RangeForm:
-        """Bind the written query: its columns must be the plain way's."""
+        """Bind the written query: its columns must be those of the author's query."""
         found = self.bench.columns(compose(form.plan, self.pages, quote(self.source)))
         wanted = [(AS_OF, "TIMESTAMP"), *((column.name, column.type) for column in form.columns)]
         if found != wanted:

@@ -38,7 +38,7 @@ class SourceShape:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a query is computed the plain way: one sentence, without a full stop."""
+    """Why a query is computed page by page: one sentence, without a full stop."""
 
     sentence: str
 

@@ -98,7 +98,7 @@ def test_a_lifted_query_gives_the_rows_of_the_plain_one(name: str, trips: Any, p
     World.of(trips, placed, pages).check(QUERIES[name])
 
 
-def test_a_page_without_any_fact_is_left_to_the_plain_way() -> None:
+def test_a_page_without_any_fact_is_left_to_be_made_by_itself() -> None:
     world = World.of([], [], PAGES)
     form = world.check("SELECT count(*) AS n FROM trips")
     assert form.may_lack_pages

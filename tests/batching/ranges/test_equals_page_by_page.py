@@ -1,4 +1,4 @@
-"""The range way gives exactly the rows of the plain way: names, types, and every bit that is not exempt."""
+"""The range way gives exactly the rows that are made page by page: names, types, and every bit that is not exempt."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def queries(draw: st.DrawFn) -> str:
     st.sampled_from([timedelta(0), timedelta(minutes=15), timedelta(hours=30)]),
     st.sampled_from([0, 3, segments.LISTED_FACTS]),
 )
-def test_a_random_query_over_random_facts_gives_the_rows_of_the_plain_way(
+def test_a_random_query_over_random_facts_gives_the_rows_made_page_by_page(
     rows: list[tuple[Any, ...]], as_ofs: list[datetime], query: str, arrives_within: timedelta, listed_facts: int
 ) -> None:
     with patch.object(segments, "LISTED_FACTS", listed_facts):
