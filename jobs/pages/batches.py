@@ -14,18 +14,23 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 import duckdb
 
+from jobs.models.pipelines import imported
 from jobs.models.reasons.records import WantedReasons
 from jobs.pages.batch_size import MAX_PAGES, batch_size
 from jobs.pages.make import PageOrder, PagesResult, make_pages
 from jobs.pages.staleness import Staleness
 from jobs.progress import Progress
 from jobs.suite import Suite
+from warehouse.batching.engines import DuckDBHere, Engine
 from warehouse.batching.shared_rows import SharedRows
 from warehouse.definitions import Product
-from warehouse.errors import RunFailed
+from warehouse.definitions.product import HERE
+from warehouse.errors import DefinitionError, RunFailed
+from warehouse.lake.lake import one_transaction
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import source_facts
 from warehouse.ledger.records import ModelRecord, PageRecord
@@ -96,8 +101,28 @@ def make_in_batches(suite: Suite, wanted: PagesWanted, progress: Progress) -> Pa
         If a page fails, and it was not said to keep going; its batch's other pages and the batches before it stay
         published.
     """
-    with suite.lake.reading() as connection, Leases(suite.lake) as leases:
+    with suite.lake.reading(follow=True) as connection, Leases(suite.lake) as leases:
         return _Worklist(suite, wanted, connection, leases, progress).work_off()
+
+
+def engine_of(suite: Suite, product: Product) -> Engine:
+    """Give the engine that computes a product's feature pages: DuckDB here, unless product.yaml names another.
+
+    Raises
+    ------
+    DefinitionError
+        If the one that it names cannot be imported, or is none.
+    """
+    path = product.header.engine
+    if path == HERE:
+        return DuckDBHere()
+    engine = imported(path, product.at("engine"), suite.root)()
+    if not callable(getattr(engine, "compute", None)) or not isinstance(getattr(engine, "name", None), str):
+        raise DefinitionError(
+            f"{product.at('engine')}: what `{path}` makes is no engine: it needs a `name`, a text, and a method"
+            " `compute(batch, wanted)`; see `Engine` in warehouse/batching/engines.py."
+        )
+    return cast(Engine, engine)
 
 
 class _Worklist:
@@ -112,11 +137,13 @@ class _Worklist:
         progress: Progress,
     ) -> None:
         self.suite, self.wanted, self.product = suite, wanted, wanted.product
+        self.engine = engine_of(suite, wanted.product)
         # It sees each commit as it comes; opening one for every look would take longer than the look.
         self.connection, self.leases, self.progress = connection, leases, progress
-        self.began_at = ledger.newest_snapshot(connection)
-        self.size = batch_size(connection, wanted.product, wanted.pages_per_commit)
-        self.with_features = self._pages_with_features()
+        with one_transaction(connection):
+            self.began_at = ledger.newest_snapshot(connection)
+            self.size = batch_size(connection, wanted.product, wanted.pages_per_commit)
+            self.with_features = self._pages_with_features()
         self.result = PagesResult()
 
     def work_off(self) -> PagesResult:
@@ -179,7 +206,8 @@ class _Worklist:
     def _make(self, pages: Sequence[datetime]) -> list[datetime]:
         """Make pages; give those that did not fit into one batch."""
         model = self.wanted.models[pages[0]] if self.wanted.models is not None else None
-        order = PageOrder(self.product, pages, model, self.wanted.workers, self.size, shared=self.wanted.shared)
+        engine, workers, shared = self.engine, self.wanted.workers, self.wanted.shared
+        order = PageOrder(self.product, pages, model, workers, self.size, engine=engine, shared=shared)
         try:
             made = make_pages(self.suite, order, self.progress)
         except RunFailed as error:

@@ -11,14 +11,15 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from jobs.pages.batches import PagesWanted, make_in_batches
 from jobs.pages.make import PageOrder, make_pages
 from jobs.progress import Silent
 from jobs.suite import Suite
-from tests.conftest import PAGE, PRODUCT
+from tests.conftest import PAGE, PRODUCT, reopened
 from tests.lakes import page_rows, rows
 from warehouse.batching.batch import Batch, FeaturePages
 from warehouse.batching.engines import Computed, DuckDBHere, Wanted
-from warehouse.errors import RunFailed
+from warehouse.errors import DefinitionError, RunFailed
 from warehouse.sandbox import Sandbox
 
 PAGES = [PAGE + timedelta(days=day) for day in range(3)]
@@ -79,6 +80,62 @@ def make(suite: Suite, engine: Elsewhere | DuckDBHere) -> list[datetime]:
     product = suite.definitions.product(PRODUCT)
     made = make_pages(suite, PageOrder(product, PAGES, None, engine=engine), Silent())
     return sorted(record.as_of for record in made.published)
+
+
+MODULE = """
+from warehouse.batching.batch import Batch
+from warehouse.batching.engines import DuckDBHere
+from warehouse.sandbox import Sandbox
+
+
+class Elsewhere:
+    name = "the suite's own engine"
+
+    def compute(self, batch, wanted):
+        lake = batch.sandbox.lake
+        (lake.root / "computed").write_text(str(len(wanted.pages)))
+        with Sandbox(lake, snapshot_id=batch.sandbox.snapshot_id) as sandbox:
+            with Batch(sandbox, batch.definitions, batch.product) as own:
+                return DuckDBHere().compute(own, wanted)
+
+
+class Nothing:
+    pass
+"""
+
+
+def with_engine(suite: Suite, path: str) -> Suite:
+    (suite.root / "engine_of_a_test.py").write_text(MODULE)
+    file = suite.root / f"sql/products/{PRODUCT}/product.yaml"
+    file.write_text(f"{file.read_text()}engine: {path}\n")
+    return reopened(suite)
+
+
+def test_a_product_chooses_its_engine_and_its_pages_are_the_same(ingested: Suite) -> None:
+    before = ingested.definitions.page_fingerprint(ingested.definitions.product(PRODUCT))
+    suite = with_engine(ingested, "engine_of_a_test:Elsewhere")
+    product = suite.definitions.product(PRODUCT)
+    assert suite.definitions.page_fingerprint(product) == before
+    make_in_batches(suite, PagesWanted(product, PAGES, None), Silent())
+    assert (suite.lake.root / "computed").read_text() == str(len(PAGES))
+    assert rows(suite, "SELECT count(DISTINCT as_of) FROM features.late_order") == [(len(PAGES),)]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("spark", r"product\.yaml:\d+: `engine`: `spark` is neither `duckdb` nor an import path"),
+        ("engine_of_a_test:Missing", r"product\.yaml:\d+: `engine_of_a_test:Missing` cannot be imported"),
+        ("engine_of_a_test:Nothing", r"product\.yaml:\d+: what `engine_of_a_test:Nothing` makes is no engine"),
+    ],
+)
+def test_an_engine_that_is_none_is_refused(ingested: Suite, path: str, message: str) -> None:
+    def make_pages_by_it() -> None:
+        suite = with_engine(ingested, path)
+        make_in_batches(suite, PagesWanted(suite.definitions.product(PRODUCT), PAGES, None), Silent())
+
+    with pytest.raises(DefinitionError, match=message):
+        make_pages_by_it()
 
 
 def test_what_another_engine_makes_is_published_as_it_were_made_here(ingested: Suite) -> None:

@@ -58,7 +58,7 @@ def is_held(lake: Lake) -> bool:
 
 def test_a_lake_that_is_held_is_not_given_up_between_questions(lake: Lake) -> None:
     lake.open()
-    with lake.reading() as connection:
+    with lake.reading(follow=True) as connection:
         assert not is_held(lake)
         connection.execute("FROM ledger.format").fetchall()
     assert not is_held(lake), "given up after each question, under a lock that others may have to wait for"

@@ -28,6 +28,8 @@ from warehouse.queries.running import QUERY_TIMEOUT
 PAGE = "page"
 #: Files of a product that are something else than its rule.
 _OTHER_FILES = ("entities.sql", "label.sql")
+#: The engine that computes feature pages where product.yaml names no other: see `warehouse.batching.engines`.
+HERE = "duckdb"
 
 
 class FeatureUse(Strict):
@@ -146,10 +148,18 @@ class ProductHeader(Strict):
     valid_for: Duration | None = None
     fresh_within: Duration | None = None
     query_timeout: Duration = QUERY_TIMEOUT
+    engine: str = HERE
     checks: CheckSettings = Field(default_factory=CheckSettings)
     gates: GateSettings | None = None
     reasons: ReasonSettings | None = None
     export: Targets = Field(default_factory=dict)
+
+    @field_validator("engine")
+    @classmethod
+    def _is_an_engine(cls, value: str) -> str:
+        if value != HERE and ":" not in value:
+            raise ValueError(f"`{value}` is neither `{HERE}` nor an import path `package.module:factory`")
+        return value
 
     @field_validator("features", mode="before")
     @classmethod

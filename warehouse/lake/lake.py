@@ -139,11 +139,12 @@ class Lake:
 
     @contextlib.contextmanager
     def reading(
-        self, snapshot_id: int | None = None, *, all_cores: bool = False
+        self, snapshot_id: int | None = None, *, all_cores: bool = False, follow: bool = False
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the lake for reading, after a look at its format, and close it at the end.
 
-        Without a snapshot, every statement sees the newest commit. What is given then, unless `all_cores` are to
+        Without a snapshot it is shown as of the first statement, in one transaction, or, with `follow`, each statement
+        sees the newest commit. What is given then, unless `all_cores` are to
         answer, is a cursor on one instance that the process keeps: attaching a lake and reading its catalogue takes
         ten times as long as a question.
         """
@@ -155,6 +156,8 @@ class Lake:
             use_all_cores(connection)
         else:
             connection = _kept_instance(self, read_only=True).cursor()
+            if not follow:
+                connection.execute("BEGIN")
             connection.execute("USE lake")
         try:
             yield connection
@@ -175,10 +178,10 @@ class Lake:
             If the catalogue or the disk refuses; what was there before is still there.
         """
         with self.writer_lock(), _writing(self) as connection:
+            connection.execute("BEGIN")
             lake_format, _ = _format_and_suite(connection, self.root)
             commit = Commit(self, connection, _newest_snapshot(connection) + 1)
             try:
-                connection.execute("BEGIN")
                 migrate(connection, lake_format)
                 yield commit
                 connection.execute("CALL lake.set_commit_message('almanac', $1)", [message])
@@ -317,6 +320,19 @@ def _bring_up_to_date(lake: Lake) -> None:
             "CALL lake.set_commit_message('almanac', 'the ledger of an earlier version, brought up to date')"
         )
         connection.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def one_transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let statements see one state of the lake, and take effect together; see `Lake.reading` for what that spares."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(duckdb.Error):  # what went wrong is told, and not that this could not be undone
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
 
 
 def use_all_cores(connection: duckdb.DuckDBPyConnection) -> None:
