@@ -228,7 +228,7 @@ class _BatchOfPages:
     def _warn_of(self, differing: Sequence[str]) -> None:
         """Warn about queries whose rows for many pages at once differed, and that were run page by page instead."""
         for difference in differing:
-            self.progress.warn(f"{difference}; the plain way was taken for it.")
+            self.progress.warn(f"{difference}; it was made page by page instead.")
 
     def _stage(self, rows: StagedRows) -> None:
         self.staged.append(rows)
