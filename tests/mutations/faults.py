@@ -394,11 +394,11 @@ OF_ROLLOUT = (
         ("tests/rollout/test_verdicts.py",),
     ),
     Fault(
-        "pages that a candidate has seen the labels of count in its favour",
+        "pages that a candidate has seen the labels of take the place of those that it has not",
         "jobs/rollout/judge.py",
         "if page >= candidate.label_cutoff or page in honest]",
         "if page]",
-        ("tests/rollout/test_promotion.py::test_a_version_that_cannot_be_compared_is_not_promoted",),
+        ("tests/rollout/test_promotion.py::test_a_version_is_judged_by_the_newest_pages_that_it_had_not_seen",),
     ),
     Fault(
         "what is on time is late, and what is late on time",
@@ -536,7 +536,7 @@ OF_THE_SUITE = (
         "jobs/cli/output/console.py",
         '"Infinity" if value > 0 else "-Infinity"',
         '"-Infinity" if value > 0 else "Infinity"',
-        ("tests/suites/test_query.py::test_a_value_is_shown_as_it_is",),
+        ("tests/suites/test_query.py::test_tables_and_json_of_other_commands_show_values_as_they_are",),
     ),
     Fault(
         "a clock that was set back is no failure of a tick",

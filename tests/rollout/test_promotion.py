@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.models.model_table import live, model_card, model_rows
+from jobs.pages.labelled import LabelledPages
 from jobs.pages.predict import predict_pages
 from jobs.pages.states import page_states
 from jobs.progress import Silent
+from jobs.rollout.evidence import contender
+from jobs.rollout.judge import judge_contender
 from jobs.rollout.promotion import promote, retire, rollback
 from jobs.rollout.promotion_history import stretch, undoing
 from jobs.suite import Suite, open_suite
@@ -297,6 +303,24 @@ def test_a_version_that_cannot_be_compared_is_not_promoted(trained: Suite) -> No
     assert not result.went_live
     assert "4 labelled pages on which neither this version nor the live v1 had hindsight" in result.why
     assert states(suite)["v2"] == "refused"
+
+
+def test_a_version_is_judged_by_the_newest_pages_that_it_had_not_seen(trained: Suite) -> None:
+    suite = with_gates(trained.root, "{metrics: {log_loss: {at_most: 9}}, pages: 3, min_pages: 3}")
+    product = suite.definitions.product(PRODUCT)
+    version = contender(suite, model_card(suite, PRODUCT, "v1").model)
+    assert version.held_out is not None
+    oldest = sorted(version.held_out_pages)[:3]
+    # Pages after these are taken for such as it was fitted on: of their labels it would say what it has seen.
+    held_out = version.held_out.filter(pc.is_in(version.held_out["as_of"], pa.array(oldest, pa.timestamp("us"))))
+    candidate = replace(version, held_out=held_out)
+    pages = product.pages_between(oldest[0], TRAINED_AS_OF)
+    with suite.staging("judged") as directory, LabelledPages(suite, product, pages, directory) as labelled:
+        verdict = judge_contender(suite, labelled, candidate, None, NOW, None)
+    gate = next(gate for gate in verdict.gates if gate.gate == "log_loss")
+    assert len(pages) > 3
+    assert gate.n_pages == 3
+    assert gate.passed
 
 
 def test_training_promotes_a_later_version_if_its_gates_pass(trained: Suite) -> None:

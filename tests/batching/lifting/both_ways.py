@@ -11,7 +11,8 @@ from typing import Any
 
 import duckdb
 
-from warehouse.batching.lifting import AS_OF_COLUMN, KNOWN, PAGE, PAGES, SUPERSEDED, LiftedForm, TableShape, lift
+from warehouse.batching.lifting import AS_OF_COLUMN, PAGE, PAGES, LiftedForm, TableShape, lift
+from warehouse.system_sql import system_sql
 
 #: A fact of `trips`: trip, driver, minutes, known_at, withdrawn. Versions of a trip follow one another.
 Trip = tuple[str, str | None, int | None, datetime, bool]
@@ -72,16 +73,11 @@ class World:
         """Give the rows of the one query for all pages, the page last."""
         listed = ", ".join(f"(TIMESTAMP '{page}')" for page in self.pages)
         self.connection.execute(f'CREATE OR REPLACE TEMP TABLE "{PAGES}" AS FROM (VALUES {listed}) AS pages ("{PAGE}")')
-        versions = f'SELECT *, {_SUPERSEDED_AT} AS "{SUPERSEDED}" FROM all_trips'
-        self._view(
-            "trips",
-            f'SELECT trip, driver, minutes, known_at, known_at AS "{KNOWN}", "{SUPERSEDED}"'
-            f" FROM ({versions}) WHERE NOT withdrawn",
-        )
-        self._view(
-            "drivers",
-            f'SELECT * EXCLUDE (place), known_at AS "{KNOWN}", NULL::TIMESTAMP AS "{SUPERSEDED}" FROM all_drivers',
-        )
+        self._view("ingested_trips", "SELECT *, place AS ingest_id FROM all_trips")
+        self._view("ingested_drivers", "SELECT *, place AS ingest_id FROM all_drivers")
+        last = max(self.pages)
+        self._source("lifting/versioned_source", "trips", "trip, driver, minutes, known_at", last - LATE, key="trip")
+        self._source("lifting/source", "drivers", "driver, depot, known_at", last)
         found = self.connection.execute(form.text)
         assert found.description is not None
         assert found.description[-1][0] == AS_OF_COLUMN
@@ -98,5 +94,11 @@ class World:
         assert lifted == plain, f"{form.text}\nonly lifted: {lifted - plain}\nonly plain: {plain - lifted}"
         return form
 
+    def _source(self, statement: str, name: str, columns: str, horizon: datetime, **more: str) -> None:
+        """Show a source as the statement does that shows it to a lifted query of ours."""
+        self.connection.execute(f"DROP VIEW IF EXISTS {name}")
+        fragments = {"source": f"ingested_{name}", "horizon": f"TIMESTAMP '{horizon}'", "ingest_id": "1000"}
+        self.connection.execute(system_sql(statement, view=name, columns=columns, **fragments, **more))
+
     def _view(self, name: str, query: str) -> None:
-        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {query}")
+        self.connection.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
