@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +49,7 @@ def _put_back(command: list[str]) -> Iterator[None]:
     """Let this process have another's arguments, and then what a command leaves to the end of its process."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     collecting = gc.get_threshold()
+    signal.set_wakeup_fd(woken := signal.set_wakeup_fd(-1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", command)
         for name in ("suite", "owns_process", "debug"):
@@ -55,3 +58,7 @@ def _put_back(command: list[str]) -> Iterator[None]:
     gc.set_threshold(*collecting)
     for number, handler in handlers.items():
         signal.signal(number, handler)
+    # The thread that watches for signals ends when nobody can tell it of any.
+    if (told := signal.set_wakeup_fd(woken)) not in (-1, woken):
+        with socket.socket(fileno=os.dup(told)) as teller:
+            teller.shutdown(socket.SHUT_RDWR)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
+import duckdb
+import filelock
 import pytest
 
 from jobs.facts.ingest import ingest
@@ -17,6 +21,10 @@ from jobs.progress import Silent
 from jobs.suite import Suite, open_suite
 from jobs.suites.starter import make_starter
 from jobs.training.train import train
+from warehouse.errors import AlmanacError
+from warehouse.lake import lake as lake_module
+from warehouse.lake import warm_up
+from warehouse.lake.lake import Lake
 
 # As the command line does, and before anything loads OpenMP.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -61,40 +69,98 @@ def clock_at(now: datetime) -> Callable[[], datetime]:
     return lambda: now
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave nothing of a test to the next one in its process: no variable, no directory, no lake that is open."""
+    variables, directory = dict(os.environ), Path.cwd()
+    yield
+    os.chdir(directory)
+    os.environ.update({name: value for name, value in variables.items() if name != "PYTEST_CURRENT_TEST"})
+    for name in [name for name in os.environ if name.startswith("ALMANAC_") and name not in variables]:
+        del os.environ[name]
+    _close_what_is_on_its_way()
+    own = request.node.funcargs.get("tmp_path")
+    for _, file, _ in {identity for identity, _ in lake_module._instances._kept}:  # type: ignore[misc]
+        if not file.exists() or own in file.parents:
+            _close(file)
+
+
+def _close_what_is_on_its_way() -> None:
+    """Wait for threads that open lakes, and close what they opened for commands that never asked for it."""
+    for thread in threading.enumerate():
+        if thread.name == "opening the lake":
+            thread.join()
+    while warm_up._spares:
+        _, spare = warm_up._spares.popitem()
+        with contextlib.suppress(AlmanacError, OSError, duckdb.Error):
+            spare.result()[1].close()
+
+
+def _close(file: Path) -> None:
+    """Close the instances of a catalogue, whether or not its file is still there."""
+    instances = lake_module._instances
+    for key in [key for key in instances._kept if key[0][1] == file]:  # type: ignore[index]
+        instances._kept.pop(key).close()
+
+
+def _made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Make a suite in one of the processes that share the tests; gives this process's own copy of it."""
+    root = factory.mktemp(name) / "shop"
+    is_shared = "PYTEST_XDIST_WORKER" in os.environ
+    common = factory.getbasetemp().parent if is_shared else factory.getbasetemp()
+    kept = common / f"made-{name}"
+    with filelock.FileLock(common / f"made-{name}.lock"):
+        if not kept.exists():
+            make(root)
+            # A catalogue that is open has a log beside it, which must not change while another process copies it.
+            _close_what_is_on_its_way()
+            Lake(root / "lake").close()
+            shutil.copytree(root, kept.with_suffix(".part"))
+            kept.with_suffix(".part").rename(kept)
+            return root
+    shutil.copytree(kept, root)
+    return root
+
+
 @pytest.fixture(scope="session")
 def _ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("ingested") / "shop"
-    make_starter(root)
-    ingest(open_suite(root, clock_at(NOW)))
-    return root
+    def make(root: Path) -> None:
+        make_starter(root)
+        ingest(open_suite(root, clock_at(NOW)))
+
+    return _made_once(tmp_path_factory, "ingested", make)
 
 
 @pytest.fixture(scope="session")
 def _paged(_ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("paged") / "shop"
-    shutil.copytree(_ingested, root)
-    header = root / f"sql/products/{PRODUCT}/product.yaml"
-    header.write_text(header.read_text().replace("since: 2026-01-15", "since: 2026-02-01"))
-    suite = open_suite(root, clock_at(NOW))
-    product = suite.definitions.product(PRODUCT)
-    ensure_feature_pages(suite, product, product.pages_between(product.header.pages.since, TRAINED_LATER), Silent())
-    return root
+    def make(root: Path) -> None:
+        shutil.copytree(_ingested, root)
+        header = root / f"sql/products/{PRODUCT}/product.yaml"
+        header.write_text(header.read_text().replace("since: 2026-01-15", "since: 2026-02-01"))
+        suite = open_suite(root, clock_at(NOW))
+        product = suite.definitions.product(PRODUCT)
+        pages = product.pages_between(product.header.pages.since, TRAINED_LATER)
+        ensure_feature_pages(suite, product, pages, Silent())
+
+    return _made_once(tmp_path_factory, "paged", make)
 
 
 @pytest.fixture(scope="session")
 def _trained(_ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("trained") / "shop"
-    shutil.copytree(_ingested, root)
-    train(open_suite(root, clock_at(NOW)), PRODUCT, TRAINED_AS_OF)
-    return root
+    def make(root: Path) -> None:
+        shutil.copytree(_ingested, root)
+        train(open_suite(root, clock_at(NOW)), PRODUCT, TRAINED_AS_OF)
+
+    return _made_once(tmp_path_factory, "trained", make)
 
 
 @pytest.fixture(scope="session")
 def _published(_trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("published") / "shop"
-    shutil.copytree(_trained, root)
-    run_page(open_suite(root, clock_at(NOW)), PRODUCT, PAGE)
-    return root
+    def make(root: Path) -> None:
+        shutil.copytree(_trained, root)
+        run_page(open_suite(root, clock_at(NOW)), PRODUCT, PAGE)
+
+    return _made_once(tmp_path_factory, "published", make)
 
 
 @pytest.fixture

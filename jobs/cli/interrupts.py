@@ -77,15 +77,21 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise Dropped
 
 
-def _watch(told: socket.socket, _: socket.socket) -> None:
-    while numbers := told.recv(64):
-        if any(_drops(number) for number in numbers):
-            try:
-                _drop_and_end()
-            except Exception:  # noqa: BLE001 - whatever it is, the process is to end
-                # As while the process ends by itself, and modules are gone. It is said in the plainest way.
-                os.write(2, f"almanac: {STOPPED}\n".encode())
-                os._exit(130)
+def _watch(told: socket.socket, teller: socket.socket) -> None:
+    with told, teller:
+        # It ends when nobody can tell it anything any more.
+        while numbers := told.recv(64):
+            if any(_drops(number) for number in numbers):
+                _drop_and_end_whatever_happens()
+
+
+def _drop_and_end_whatever_happens() -> None:
+    try:
+        _drop_and_end()
+    except Exception:  # noqa: BLE001 - whatever it is, the process is to end
+        # As while the process ends by itself, and modules are gone. It is said in the plainest way.
+        os.write(2, f"almanac: {STOPPED}\n".encode())
+        os._exit(130)
 
 
 def _drop_and_end() -> None:

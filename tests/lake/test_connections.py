@@ -77,3 +77,13 @@ def test_commands_hold_their_lake(ingested: Suite, tmp_path: Path, instances: In
     ingested.root.rename(tmp_path / "another")
     said(tmp_path / "another", "status")
     assert is_held(Lake(tmp_path / "another" / "lake"))
+
+
+def test_a_lake_that_is_closed_is_opened_again_by_whoever_asks(lake: Lake, instances: Instances) -> None:
+    lake.open(hold=True)
+    lake.open(writing=True)
+    assert is_held(lake)
+    lake.close()
+    assert not instances._kept
+    assert not is_held(lake)
+    assert lake.newest_snapshot() > 0

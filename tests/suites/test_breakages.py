@@ -181,8 +181,11 @@ BREAKAGES: dict[str, tuple[Breakage, str]] = {
 
 
 @pytest.fixture
-def shop(_published: Path) -> Iterator[Path]:
-    """A copy that others may look into; pytest's own directories are closed to them."""
+def shop(_published: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy that others may look into; pytest's own directories are closed to them. Nobody waits long for a lock."""
+    # Before the first command: what it opens is kept open, and waits as long as it was told to then.
+    monkeypatch.setattr("warehouse.lake.catalogues.SqliteCatalogue._BUSY_TIMEOUT_MS", 100)
+    monkeypatch.setattr("warehouse.operations.state._BUSY_TIMEOUT_S", 0.1)
     with tempfile.TemporaryDirectory(prefix="almanac-shop-") as directory:
         Path(directory).chmod(0o755)
         root = Path(directory) / "shop"
@@ -193,9 +196,7 @@ def shop(_published: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("breakage", BREAKAGES)
-def test_every_command_says_what_is_broken(shop: Path, breakage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("warehouse.lake.catalogues.SqliteCatalogue._BUSY_TIMEOUT_MS", 100)
-    monkeypatch.setattr("warehouse.operations.state._BUSY_TIMEOUT_S", 0.1)
+def test_every_command_says_what_is_broken(shop: Path, breakage: str) -> None:
     begin, words = BREAKAGES[breakage]
     wrong, failed = [], 0
     with begin(shop):

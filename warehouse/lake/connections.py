@@ -90,6 +90,13 @@ class Instances:
                 kept.hold(kept.instance)
             return kept.instance
 
+    def close(self, catalogue: Catalogue) -> None:
+        """Close the instances of a catalogue, if there are any."""
+        with self._lock:
+            for read_only in (True, False):
+                if (kept := self._kept.pop((catalogue.identity(), read_only), None)) is not None:
+                    kept.close()
+
     def drop(self, instance: duckdb.DuckDBPyConnection) -> None:
         """Close an instance, and open another one when it is asked for again."""
         with self._lock:

@@ -132,6 +132,10 @@ class Lake:
         if self.exists():
             _kept_instance(self, read_only=not writing, hold=hold)
 
+    def close(self) -> None:
+        """Close what this process keeps open of the lake; it is opened again by whoever asks for it."""
+        _instances.close(self.catalogue)
+
     def newest_snapshot(self) -> int:
         """Give the id of the newest committed state."""
         with self.reading() as connection:
