@@ -39,6 +39,39 @@ def test_those_of_lightgbm_are_its_own() -> None:
     np.testing.assert_allclose(explainer.base, expected[:, -1], rtol=0, atol=1e-10)
 
 
+def test_those_of_categorical_splits_and_of_infinities_are_lightgbms() -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    rows, target = rows_and_target()
+    rng = np.random.default_rng(1)
+    rows[:, 4], rows[:, 5] = rng.integers(0, 3, len(rows)), rng.integers(0, 12, len(rows))
+    rows[::7, 5], rows[::11, 0], rows[1::11, 1] = np.nan, np.inf, -np.inf
+    target = target ^ (np.nan_to_num(rows[:, 5]) % 3 == 1)
+    model = lightgbm.LGBMClassifier(n_estimators=30, num_leaves=15, min_child_samples=3, verbose=-1, n_jobs=1)
+    model.fit(rows, target, categorical_feature=[4, 5])
+    assert model.booster_.trees_to_dataframe()["decision_type"].eq("==").any(), "no split by categories"
+    rows[:5, 5] = 99
+    expected = model.booster_.predict(rows, pred_contrib=True)
+    explainer, given = explained(model, rows)
+    np.testing.assert_allclose(given, expected[:, :-1], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(explainer.base, expected[:, -1], rtol=0, atol=1e-10)
+    assert explainer.explain(pa.table({name: pa.array([], pa.float64()) for name in NAMES})).shape == (0, 6)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_calibrated_model_has_the_mean_of_its_classifiers_contributions() -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    from sklearn.calibration import CalibratedClassifierCV
+
+    rows, target = rows_and_target()
+    model = lightgbm.LGBMClassifier(n_estimators=20, num_leaves=7, verbose=-1, n_jobs=1)
+    calibrated = CalibratedClassifierCV(model, method="isotonic", cv=3).fit(rows, target)
+    parts = [part.estimator.booster_.predict(rows, pred_contrib=True) for part in calibrated.calibrated_classifiers_]
+    expected = np.mean(parts, axis=0)
+    explainer, given = explained(calibrated, rows)
+    np.testing.assert_allclose(given, expected[:, :-1], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(explainer.base, expected[:, -1], rtol=0, atol=1e-10)
+
+
 def test_those_of_xgboost_are_its_own_as_far_as_float32_goes() -> None:
     xgboost = pytest.importorskip("xgboost")
     rows, target = rows_and_target()
