@@ -17,7 +17,6 @@ from pathlib import Path
 import duckdb
 
 from jobs.facts.csv_files.formats import Found, keep_formats
-from jobs.facts.deliver_again import deliver_again, holder_of
 from jobs.facts.fact_tables import (
     Held,
     Judged,
@@ -28,7 +27,7 @@ from jobs.facts.fact_tables import (
     readable,
     refuse_unread,
 )
-from jobs.facts.from_facts import Made, made_of_facts, stage_derived
+from jobs.facts.from_facts import Made, deliver_again, holder_of, made_of_facts, stage_derived
 from jobs.facts.memory import bound_memory
 from jobs.facts.reading import Reading, read_delivery
 from jobs.facts.recorded import FoundDeliveries, RecordedDelivery, find_deliveries

@@ -22,9 +22,10 @@ from jobs.facts.csv_files.strict_reading import NOT_THE_VALUE
 from jobs.facts.deliveries import DeliveredFile
 from jobs.facts.reading import Reading, is_of_a_file, read_delivery
 from warehouse.definitions import Source
-from warehouse.errors import DefinitionError, IngestFailed
+from warehouse.errors import DefinitionError, IngestFailed, RunFailed
 from warehouse.facts.watermarks import later
 from warehouse.lake.lake import table_columns
+from warehouse.ledger.derivations import HeldFacts
 from warehouse.queries.running import running
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import literal, quote, quote_all, system_sql
@@ -333,6 +334,16 @@ def _counted(connection: duckdb.DuckDBPyConnection, ingested_at: datetime, n_lac
     query = system_sql("ingest/counts", ingested_at=timestamp_literal(ingested_at))
     read, new, restated, withdrawn, rejected, first, last, newest = connection.execute(query).fetchone() or ()
     return Counts(read, new, restated, withdrawn, rejected, first, last, newest, n_lacking)
+
+
+def require_facts_are_there(source: Source, held: HeldFacts | None, table: str) -> None:
+    """See that the facts to which rows are added are still those: upkeep may have dropped them meanwhile."""
+    facts = held.of(source) if held is not None else None
+    if held is not None and (facts is None or facts.table != table):
+        raise RunFailed(
+            f"the facts of {source.name} were made anew or dropped while a delivery was read; nothing of it was taken"
+            " in. Run this again."
+        )
 
 
 def due_ingestions(

@@ -22,7 +22,7 @@ from jobs.facts.complete import of_newest_delivery, why_refused
 from jobs.facts.csv_files.formats import Found, keep_formats, kept_formats
 from jobs.facts.csv_files.heads import is_empty
 from jobs.facts.csv_files.strict_reading import found_in
-from jobs.facts.deliver_again import deliver_again
+from jobs.facts.database_rows import next_rows, refuse_rows_aside
 from jobs.facts.deliveries import DeliveredFile, find_files
 from jobs.facts.derive import Derived, derive
 from jobs.facts.fact_tables import (
@@ -33,8 +33,10 @@ from jobs.facts.fact_tables import (
     read_and_judge,
     readable,
     refuse_unread,
+    require_facts_are_there,
     stage_judged,
 )
+from jobs.facts.from_facts import deliver_again
 from jobs.facts.memory import bound_memory, what_to_set
 from jobs.facts.publications import next_publications
 from jobs.facts.reading import Reading
@@ -44,13 +46,13 @@ from jobs.metering import RunMeter
 from jobs.progress import Progress, Silent
 from jobs.suite import Suite, almanac_version
 from warehouse.definitions import Source
-from warehouse.errors import DeliveryRefused, FileRefused, FilesSetAside, IngestFailed, NotInstalled, RunFailed
+from warehouse.errors import DeliveryRefused, FileRefused, FilesSetAside, IngestFailed, NotInstalled
 from warehouse.facts.current import ensure_all_current, ensure_current
 from warehouse.facts.files_aside import files_aside
 from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
 from warehouse.lake.tables import ensure_table
 from warehouse.ledger import records as ledger
-from warehouse.ledger.derivations import HeldFacts, adopt_landed_facts, first_derivation, held_facts
+from warehouse.ledger.derivations import adopt_landed_facts, first_derivation, held_facts
 from warehouse.ledger.records import Ingestion, SourceFacts, SourceFile
 from warehouse.queries.bounded_functions import bound_functions
 from warehouse.system_sql import system_sql
@@ -205,6 +207,8 @@ class _SourceIngestion:
         self._catch_up([one for one in recorded if facts.derivation not in one.held_by], facts)
         if self.source.header.product is not None:
             there = files = next_publications(self.connection, self.source, facts.derivation, self.directory)
+        elif self.source.header.database is not None:
+            there = files = next_rows(self.connection, self.suite, self.source, facts, self.directory)
         else:
             there = find_files(self.source, self.suite.root, self.directory)
             if not self.way.dry_run and self.source.header.loader is None:
@@ -223,6 +227,8 @@ class _SourceIngestion:
     def _take_in_new(self, files: list[DeliveredFile], facts: SourceFacts, meter: RunMeter, number: int) -> None:
         place = self._place(f"new-{number}")
         judged = self._judged(files, facts, meter.started_at, place)
+        if self.source.header.database is not None:
+            refuse_rows_aside(self.source, judged.reading)
         reading, ingestion = judged.reading, None
         if not self.way.dry_run:
             aside = files_aside(self.connection, self.source.name, forgotten=True)
@@ -354,19 +360,9 @@ class _SourceIngestion:
         if self.way.dry_run:
             return ingestion
         staged = stage_judged(self.connection, self.source, judged, ingest_id, place) if columns else {}
-        # What upkeep lets go of of a product's publications cannot be written again.
-        if self.source.header.keep or self.source.header.product is not None:
+        if self.source.header.keep or self.source.writes_deliveries:
             keep_copies(self.suite.lake, judged.reading.taken)
         return self._commit(facts.table, columns, ingestion, staged, meter)
-
-    def _see_that_it_is_there(self, held: HeldFacts | None, table: str) -> None:
-        """See that the facts to which rows are added are still those: upkeep may have dropped them meanwhile."""
-        facts = held.of(self.source) if held is not None else None
-        if held is not None and (facts is None or facts.table != table):
-            raise RunFailed(
-                f"the facts of {self.source.name} were made anew or dropped while a delivery was read; nothing of it"
-                " was taken in. Run this again."
-            )
 
     def _commit(
         self, table: str, columns: dict[str, str], ingestion: Ingestion, staged: dict[str, Path], meter: RunMeter
@@ -374,7 +370,7 @@ class _SourceIngestion:
         source, size = self.source, sum(path.stat().st_size for path in staged.values())
         with self.suite.lake.commit(f"ingest {source.name}, run {meter.run_id}") as commit:
             held = held_facts(commit.connection).get(source.name)
-            self._see_that_it_is_there(held, table)
+            require_facts_are_there(source, held, table)
             for schema, more in (("sources", FACT_COLUMNS), ("rejects", REJECT_COLUMNS)) if columns else ():
                 as_it_is = ensure_table(commit, schema, table, columns | more)
                 if schema in staged:

@@ -77,6 +77,8 @@ def _find_columns(suite: Suite, source: Source, kept: Sequence[Found]) -> FoundC
     why = "its loader is not called for this"
     if source.header.product is not None:
         why = "it takes in what a product publishes"
+    elif source.header.database is not None:
+        why = "its database is not asked for this"
     elif source.header.loader is None:
         try:
             selected, files = _look_at_files(suite, source, kept)

@@ -131,7 +131,7 @@ def impact(
     if not of_file and (column == "known_at" or column in found.columns.shown):
         return _of_source_column(lineage, source.name, column, new_type), lineage
     for files, columns in found.files.items():
-        label = label_of(files, source.header.files, source.header.loader, source.header.product)
+        label = label_of(files, source.header)
         if column in columns or Node("file", label, column) in lineage.graph.nodes:
             if new_type:
                 raise UsageError(
@@ -202,7 +202,7 @@ def _of_file_column(lineage: SuiteLineage, node: Node) -> Impact:
         without = {
             files: {column: kind for column, kind in columns.items() if column != node.column}
             for files, columns in found.files.items()
-            if label_of(files, source.header.files, source.header.loader, source.header.product) == node.owner
+            if label_of(files, source.header) == node.owner
         }
         if not without:
             continue

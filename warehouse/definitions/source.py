@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from warehouse.definitions.durations import Duration
 from warehouse.definitions.expect import DeliverySettings, Expectation, short_form
@@ -38,6 +39,11 @@ class SourceHeader(Strict):
     loader: str | None = None
     product: str | None = None
     as_if_on_time: bool = False
+    database: str | None = Field(default=None)
+    table: str | None = Field(default=None, min_length=1)
+    query: str | None = Field(default=None, min_length=1)
+    cursor: str | None = Field(default=None, min_length=1)
+    overlap: Duration = timedelta(0)
     requires: str | None = None
     restated_at: str | None = None
     withdrawn: str | None = None
@@ -52,11 +58,37 @@ class SourceHeader(Strict):
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
-        if sum(origin is not None for origin in (self.files, self.deliveries, self.loader, self.product)) != 1:
+        origins = (self.files, self.deliveries, self.loader, self.product, self.database)
+        if sum(origin is not None for origin in origins) != 1:
             raise ValueError(
-                "give one of `files` (paths, globs or package:NAME/PATH), `deliveries`, `loader` and `product`, and no"
-                " other"
+                "give one of `files` (paths, globs or package:NAME/PATH), `deliveries`, `loader`, `product` and"
+                " `database`, and no other"
             )
+        return self
+
+    @field_validator("database")
+    @classmethod
+    def _names_a_variable(cls, value: str | None) -> str | None:
+        # What else it is is not shown: it may hold a password.
+        if value is not None and not re.fullmatch("[A-Z_][A-Z0-9_]*", value):
+            raise ValueError("`database` is the name of an environment variable, in capital letters, that says where")
+        return value
+
+    @model_validator(mode="after")
+    def _reads_a_table_or_a_query(self) -> Self:
+        if self.database is None and (self.table, self.query, self.cursor, self.overlap) != (
+            None,
+            None,
+            None,
+            timedelta(0),
+        ):
+            raise ValueError("`table`, `query`, `cursor` and `overlap` go with `database`")
+        if self.database is not None and (self.table is None) == (self.query is None):
+            raise ValueError("give one of `table` and `query` with `database`, to say what is read")
+        if self.overlap and self.cursor is None:
+            raise ValueError("`overlap` goes with a `cursor`")
+        if self.cursor is not None and self.delivery is not None:
+            raise ValueError("`delivery: complete` reads all of a table, and a `cursor` what is new of it; give one")
         return self
 
     @model_validator(mode="after")
@@ -121,6 +153,11 @@ class Source:
     def parts(self) -> tuple[Source, ...]:
         """The source by formats: its entries, or else itself."""
         return self.entries or (self,)
+
+    @property
+    def writes_deliveries(self) -> bool:
+        """Whether what it delivers is written anew at each ingestion, so that the lake keeps copies."""
+        return self.header.product is not None or self.header.database is not None
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from warehouse.definitions.source import SourceHeader
 from warehouse.lineage.uses import Relation, table
 
 _DECLARE_SOME = ("types", "dtypes", "column_types")
@@ -83,15 +84,17 @@ def _declared(node: exp.Struct) -> dict[str, str]:
     return {part.this.name: part.expression.name for part in node.expressions if isinstance(part, exp.PropertyEQ)}
 
 
-def label_of(files: str, header_files: str | list[str] | None, loader: str | None, product: str | None = None) -> str:
-    """Name what a reader reads as people know it: the path in the source's header, or its loader."""
-    if loader is not None:
-        return f"loader:{loader}"
-    if product is not None:
-        return f"product:{product}"
-    if isinstance(header_files, str):
-        return header_files if files.startswith("$files") else files
-    listed = header_files or []
+def label_of(files: str, header: SourceHeader) -> str:
+    """Name what a reader reads as people know it: the path in the source's header, its loader or its database."""
+    if header.loader is not None:
+        return f"loader:{header.loader}"
+    if header.product is not None:
+        return f"product:{header.product}"
+    if header.database is not None:
+        return f"database:{header.database}/{header.table or 'query'}"
+    if isinstance(header.files, str):
+        return header.files if files.startswith("$files") else files
+    listed = header.files or []
     number = files.removeprefix("$files[").removesuffix("]")
     if number.isdigit() and 0 < int(number) <= len(listed):
         return listed[int(number) - 1]

@@ -95,7 +95,7 @@ class _Drawing:
         def node_of(use: Use) -> Node:
             if use.relation == source.name:
                 return Node("source", source.name, use.column)
-            return Node("file", label_of(use.relation, header.files, header.loader, header.product), use.column)
+            return Node("file", label_of(use.relation, header), use.column)
 
         self._relation("source", source.name, found, where, node_of)
         rows, known_at = Node("source", source.name, ROWS), Node("source", source.name, "known_at")

@@ -1,0 +1,287 @@
+"""Rows of a database as what a source delivers: all of a table or query, or those that a cursor says are new.
+
+What comes over the wire is written to a Parquet file, which the source's SELECT reads as it would read any file, and
+which the lake keeps, so that facts can be made anew from it. How far the cursor has come stands in the delivery's name
+in the ledger, written in the commit that takes it in: a read that is cut begins again where it began.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from jobs.facts.deliveries import DeliveredFile
+from jobs.facts.fact_tables import due_ingestions
+from jobs.facts.reading import Reading
+from jobs.facts.recorded import kept_deliveries
+from jobs.suite import Suite
+from warehouse.definitions import Source
+from warehouse.errors import AlmanacError, IngestFailed, UsageError
+from warehouse.lake.extensions import open_instance
+from warehouse.lake.lake import Lake
+from warehouse.ledger.records import SourceFacts
+from warehouse.queries.running import running
+from warehouse.sandbox import timestamp_literal
+from warehouse.system_sql import literal, quote, system_sql
+
+#: What a delivery's path says: what was read (with a hash of all that bears on it), how far the cursor came, and which
+#: ingestions had turned rows away that were read again.
+_PATH = re.compile(r"rows of .* \((\w{16})\)(?: up to (.+?))?(?:, with what ingestions ([\d, ]+) turned away)?")
+_NOTHING = "Nothing was taken in."
+_INSTANTS = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+#: Types that Parquet does not keep as they are.
+_UNUSABLE = re.compile(r'"NULL"|HUGEINT|INTERVAL|\bBIT\b|BIGNUM|UNION|\bTIME WITH|TIME_NS')
+
+
+def next_rows(
+    connection: duckdb.DuckDBPyConnection, suite: Suite, source: Source, facts: SourceFacts, directory: Path
+) -> list[DeliveredFile]:
+    """Write what a database has that the source does not have yet to a file; no file if there is nothing.
+
+    Parameters
+    ----------
+    connection
+        One that reads the lake.
+    facts
+        Which facts of the source are asked for what they hold already.
+    directory
+        Where to write.
+
+    Raises
+    ------
+    IngestFailed
+        If the database cannot be read, or read as the header says.
+    UsageError
+        If the environment variable is not set, or names nothing that can be read.
+    """
+    known = connection.execute(system_sql("ingest/known_files"), [source.name, facts.derivation]).fetchall()
+    due = due_ingestions(connection, source, facts.table, suite.clock())
+    with _opened(suite, source) as database, _told_of(source):
+        # One transaction: what is counted and what is read is one state of the database.
+        database.execute("BEGIN")
+        with running(database, source.file.where, source.header.query_timeout):
+            reading = _Reading(database, source, suite.clock(), _columns(database, source))
+            before, read_again = reading.before(known)
+            return reading.deliver(before, _kept(suite.lake, before), directory, sorted(due - read_again))
+
+
+def refuse_rows_aside(source: Source, reading: Reading) -> None:
+    """Refuse rows that the SELECT cannot read: set aside as a file is, they would not be asked for again.
+
+    Raises
+    ------
+    IngestFailed
+        With the reason.
+    """
+    for one in reading.aside:
+        raise IngestFailed(
+            f"{source.file.where}: the rows that {source.header.database} gave cannot be read by the SELECT:"
+            f" {one.reason}. Correct the SELECT or the rows. Nothing was taken in; the next ingestion begins where this"
+            " one did."
+        )
+
+
+@dataclass(frozen=True)
+class _Before:
+    """The delivery before: its hash, and how far the cursor had come."""
+
+    sha256: str
+    up_to: str | None
+
+
+def _kept(lake: Lake, before: _Before | None) -> Path | None:
+    return next(kept_deliveries(lake).glob(f"{before.sha256}/*"), None) if before else None
+
+
+def _columns(database: duckdb.DuckDBPyConnection, source: Source) -> dict[str, str]:
+    found = database.execute(f"DESCRIBE FROM {_relation(source)} AS delivered").fetchall()
+    columns = {str(row[0]): str(row[1]) for row in found}
+    for name, kind in columns.items():
+        if _UNUSABLE.search(kind):
+            raise IngestFailed(
+                f"{source.file.where}: the column `{name}` is {kind}, which cannot be kept as it is. Name the columns"
+                f" under `query`, with a CAST of this one, for example to DECIMAL or VARCHAR. {_NOTHING}"
+            )
+    return columns
+
+
+def _relation(source: Source) -> str:
+    header = source.header
+    if header.table is not None:
+        return ".".join(quote(part) for part in header.table.split("."))
+    statements = duckdb.extract_statements(header.query or "")
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise IngestFailed(f"{source.file.at('query')}: write one SELECT, without another statement. {_NOTHING}")
+    return f"(\n{statements[0].query.strip().rstrip(';')}\n)"
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """One look at a database, in its transaction."""
+
+    database: duckdb.DuckDBPyConnection
+    source: Source
+    now: datetime
+    columns: Mapping[str, str]
+
+    @property
+    def identity(self) -> str:
+        """A hash of what is read: where anything of it has changed, all is read again."""
+        header = self.source.header
+        parts = (header.database, header.table, header.query, header.cursor, list(self.columns.items()))
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+    def before(self, known: Sequence[tuple[str, str, int]]) -> tuple[_Before | None, set[int]]:
+        """Give the delivery before, and the ingestions whose rows were read again; `known`: hash, path, ingestion."""
+        earlier = [(row, match) for row in known if (match := _PATH.fullmatch(row[1])) and match[1] == self.identity]
+        read_again = {int(number) for _, match in earlier for number in (match[3] or "").split(", ") if number}
+        if not earlier:
+            return None, read_again
+        (sha256, _, _), match = max(earlier, key=lambda each: each[0][2])
+        return _Before(sha256, match[2]), read_again
+
+    def deliver(
+        self, before: _Before | None, kept: Path | None, directory: Path, again: Sequence[int]
+    ) -> list[DeliveredFile]:
+        """Write the rows to a file, and name it by how far they go.
+
+        Rows that ingestions turned away until their time had come (`again`) are read with all others, as they are now.
+        """
+        header, up_to = self.source.header, None
+        condition = "true"
+        if header.cursor is not None:
+            self._require_cursor(header.cursor)
+            condition = self._newer_than(before.up_to) if before and before.up_to and not again else "true"
+        file = directory / "rows.parquet"
+        values = {"relation": _relation(self.source), "condition": condition, "file": literal(str(file))}
+        self.database.execute(system_sql("databases/stage", **values))
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        if before is not None and not again and self._is_old(file, digest, before, kept):
+            return []
+        name = f"rows of {header.table or 'a query'} in {header.database} ({self.identity})"
+        if header.cursor is not None:
+            up_to = self._newest(header.cursor, file) or (before.up_to if before else None)
+            name += f" up to {up_to}" if up_to else ""
+        name += f", with what ingestions {', '.join(map(str, again))} turned away" if again else ""
+        return [DeliveredFile(name, digest, file.stat().st_size, file)]
+
+    def _require_cursor(self, cursor: str) -> None:
+        where = self.source.file.at("cursor")
+        kind = self.columns.get(cursor)
+        if kind is None:
+            raise IngestFailed(
+                f"{where}: there is no column `{cursor}`; there are {', '.join(self.columns)}. {_NOTHING}"
+            )
+        if kind not in (*_INSTANTS, *_NUMBERS):
+            raise IngestFailed(
+                f"{where}: `{cursor}` is {kind}, and a cursor has to be an instant, a date or a whole number. Write a"
+                f" `query` that gives it as one: SELECT *, CAST({cursor} AS TIMESTAMP) AS {cursor}_at FROM ...;"
+                f" and name that. {_NOTHING}"
+            )
+        if kind in _NUMBERS and self.source.header.overlap:
+            raise IngestFailed(
+                f"{where}: `{cursor}` is {kind}, and `overlap` goes with cursors that are instants. {_NOTHING}"
+            )
+
+    def _newer_than(self, up_to: str) -> str:
+        """Give SQL of the rows to read: all, where the table has gone back behind what was taken in."""
+        cursor, kind = self.source.header.cursor or "", self.columns[self.source.header.cursor or ""]
+        since = f"CAST({literal(up_to)} AS {kind})"
+        values = {"cursor": quote(cursor), "since": since, "relation": _relation(self.source)}
+        went_back = self.database.execute(system_sql("databases/went_back", **values)).fetchone()
+        if went_back == (True,):
+            return "true"
+        if self.source.header.overlap:
+            since = f"{since} - INTERVAL '{self.source.header.overlap.total_seconds()} seconds'"
+        # A row that came at the very same instant is not lost, nor is one without a cursor.
+        return f"({quote(cursor)} >= {since} OR {quote(cursor)} IS NULL)"
+
+    def _is_old(self, file: Path, digest: str, before: _Before, kept: Path | None) -> bool:
+        """Tell whether a file says nothing that the delivery before did not say."""
+        if digest == before.sha256:
+            return True
+        # Without a cursor a row that is gone is news too.
+        if self.source.header.cursor is None or kept is None:
+            return False
+        values = {"file": literal(str(file)), "before": literal(str(kept))}
+        return self.database.execute(system_sql("databases/has_other_rows", **values)).fetchone() == (False,)
+
+    def _newest(self, cursor: str, file: Path) -> str | None:
+        kind = self.columns[cursor]
+        now = timestamp_literal(self.now) if kind in _INSTANTS else f"max({quote(cursor)})"
+        values = {"cursor": quote(cursor), "now": now, "kind": kind, "file": literal(str(file))}
+        row = self.database.execute(system_sql("databases/newest", **values)).fetchone()
+        return row[0] if row else None
+
+
+def _in_sqlite(path: Path) -> duckdb.DuckDBPyConnection:
+    return _attached("databases/attach_sqlite", path)
+
+
+def _in_duckdb(path: Path) -> duckdb.DuckDBPyConnection:
+    return _attached("databases/attach_duckdb", path)
+
+
+def _attached(statement: str, path: Path) -> duckdb.DuckDBPyConnection:
+    connection = open_instance()
+    try:
+        connection.execute(system_sql(statement, file=literal(str(path))))
+        connection.execute("USE db")
+    except duckdb.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _in_lake(path: Path) -> duckdb.DuckDBPyConnection:
+    return Lake(path).connect()
+
+
+#: How each kind of database is opened for reading, by what its place begins with.
+_KINDS: Mapping[str, Callable[[Path], duckdb.DuckDBPyConnection]] = {
+    "sqlite": _in_sqlite,
+    "duckdb": _in_duckdb,
+    "lake": _in_lake,
+}
+
+
+@contextlib.contextmanager
+def _opened(suite: Suite, source: Source) -> Iterator[duckdb.DuckDBPyConnection]:
+    name = source.header.database or ""
+    kind, _, place = os.environ.get(name, "").partition(":")
+    # What it says is never shown: it may hold a password.
+    if kind not in _KINDS or not place or place.startswith("//"):
+        raise UsageError(
+            f"{source.file.at('database')}: the environment variable {name} has to be set, to sqlite:PATH, duckdb:PATH"
+            " or lake:PATH (another suite's lake directory)."
+        )
+    path = (suite.root / place).resolve()
+    if not path.exists():
+        raise IngestFailed(f"{source.file.at('database')}: what {name} names is not there. {_NOTHING}")
+    with _told_of(source):
+        connection = _KINDS[kind](path)
+    with contextlib.closing(connection):
+        yield connection
+
+
+@contextlib.contextmanager
+def _told_of(source: Source) -> Iterator[None]:
+    try:
+        yield
+    except AlmanacError:
+        raise
+    except duckdb.Error as error:
+        raise IngestFailed(
+            f"{source.file.where}: the database that {source.header.database} names cannot be read as declared:"
+            f" {error}. Nothing was taken in; the next ingestion begins where this one did."
+        ) from error

@@ -1,0 +1,2 @@
+-- Open a DuckDB database that a source reads.
+ATTACH {file} AS db (TYPE duckdb, READ_ONLY)
