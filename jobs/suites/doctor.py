@@ -55,7 +55,8 @@ def doctor(root: Path, clock: Clock) -> list[Finding]:
     findings = [Finding("almanac", "ok", f"{almanac_version()} on Python {platform.python_version()}")]
     findings += [_package(name) for name in (*_PACKAGES, *(library.distributions[0] for library in LIBRARIES))]
     findings += [_extension(name) for name in REQUIRED]
-    free = shutil.disk_usage(root if root.exists() else Path.cwd()).free
+    # The lake may lie on another disk than the suite.
+    free = shutil.disk_usage(next(path for path in (root / "lake", root, Path.cwd()) if path.exists())).free
     state = "warning" if free < _LOW_DISK_BYTES else "ok"
     findings.append(Finding("disk", state, f"{free / 1e9:.1f} GB free"))
     try:

@@ -38,6 +38,18 @@ def test_a_disk_that_is_nearly_full_is_a_warning(
     assert [finding.state for finding in findings(starter, "disk")] == [state]
 
 
+def test_the_disk_that_is_looked_at_is_the_lake_s(
+    starter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other disk").mkdir()
+    (starter / "lake").symlink_to(tmp_path / "other disk")
+    monkeypatch.setattr(
+        "shutil.disk_usage",
+        lambda path: SimpleNamespace(free=0 if path.resolve() == tmp_path / "other disk" else 1 << 40),
+    )
+    assert [finding.state for finding in findings(starter, "disk")] == ["warning"]
+
+
 @pytest.mark.parametrize("root", [ROOT, ROOT / "sql/system/starter"], ids=["flights and customers", "starter"])
 def test_the_suites_that_come_with_it_add_up_nothing_as_double(root: Path) -> None:
     assert [finding.state for finding in findings(root, "sums")] == ["ok"]

@@ -120,6 +120,8 @@ def show(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}" if value.second == 0 else f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, timedelta) and value >= timedelta(seconds=1):
+        return str(value - timedelta(microseconds=value.microseconds))
     if isinstance(value, (list, tuple)):
         return ", ".join(str(item) for item in value)
     return str(value)
