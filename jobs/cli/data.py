@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobs.facts.ingest import IngestResult
+    from jobs.suite import Suite
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -45,6 +46,10 @@ def ingest(
         int | None,
         typer.Option("--withdraw", metavar="N", help="Let a complete delivery withdraw the N facts that it lacks."),
     ] = None,
+    set_back: Annotated[
+        bool,
+        typer.Option("--set-back", help="The clock is right; it was wrong when the last ingestion was later than now."),
+    ] = False,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -64,7 +69,6 @@ def ingest(
     from jobs.facts.set_aside import forget_file
     from jobs.pages.outcomes import settle_where_possible
     from warehouse.errors import DeliveryRefused, FilesSetAside, UsageError
-    from warehouse.facts.promises import broken_promises
 
     if withdraw is not None and len(sources or ()) != 1:
         raise UsageError("--withdraw goes with the name of one source, as in: almanac ingest orders --withdraw 12")
@@ -74,18 +78,24 @@ def ingest(
         return
     failed: FilesSetAside | DeliveryRefused | None = None
     try:
-        results = run(opened, sources or (), console.listener(), Way(keep_gone, dry_run, withdraw))
+        results = run(opened, sources or (), console.listener(), Way(keep_gone, dry_run, withdraw, set_back))
     except (FilesSetAside, DeliveryRefused) as error:
         results, failed = list(error.results), error
     if not dry_run:
         settle_where_possible(opened, console.listener())
     _print_ingested(results, as_json=as_json, dry_run=dry_run)
+    _warn_of_promises(opened, results)
+    if failed is not None:
+        raise failed
+
+
+def _warn_of_promises(opened: Suite, results: Sequence[IngestResult]) -> None:
+    from warehouse.facts.promises import broken_promises
+
     with opened.lake.reading() as connection:
         looked_at = [opened.definitions.source(result.source) for result in results]
         for broken in broken_promises(connection, looked_at, opened.clock()):
             typer.echo(f"warning: {broken.sentence}", err=True)
-    if failed is not None:
-        raise failed
 
 
 def _print_ingested(results: Sequence[IngestResult], *, as_json: bool, dry_run: bool) -> None:

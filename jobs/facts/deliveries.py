@@ -11,9 +11,11 @@ import glob
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -25,7 +27,8 @@ from warehouse.errors import DefinitionError, IngestFailed, NotInstalled
 class DeliveredFile:
     """One file as found: `path` as shown to people, what it hashes to, and what to read (a .zip's members).
 
-    `entry` is its place among the source's formats (`Source.parts`).
+    `entry` is its place among the source's formats (`Source.parts`). `state` is what told it from another file when it
+    was hashed; `unreadable` says why it could not be, and `sha256` then bears no hash.
     """
 
     path: str
@@ -33,6 +36,15 @@ class DeliveredFile:
     bytes: int
     found: Path
     entry: int = 0
+    state: tuple[int, ...] = ()
+    unreadable: str = ""
+
+    def has_changed(self) -> bool:
+        """Tell whether it was written to, replaced or deleted since it was hashed."""
+        try:
+            return bool(self.state) and _state_of(self.found.stat()) != self.state
+        except OSError:
+            return True
 
     def readable(self, directory: Path) -> list[Path]:
         """Give the files to read, unpacking a .zip into `directory`.
@@ -72,7 +84,7 @@ def find_files(source: Source, root: Path, directory: Path) -> list[DeliveredFil
         If a path matches nothing, or a loader fails.
     """
     if source.header.loader is not None:
-        return [described_file(path, str(path)) for path in _load(source, source.header.loader, root, directory)]
+        return _delivered(_load(source, source.header.loader, root, directory))
     if source.entries:
         return _files_of_entries(source, root)
     patterns = [source.header.files] if isinstance(source.header.files, str) else source.header.files or []
@@ -127,7 +139,7 @@ def _matches(source: Source, pattern: str, root: Path) -> list[DeliveredFile]:
         raise IngestFailed(
             f"{source.file.where}: no file matches `{pattern}` under {base}. Put the files there, or correct `files`."
         )
-    return [described_file(path, pattern if pattern.startswith("package:") else str(path)) for path in found]
+    return _delivered(found, pattern if pattern.startswith("package:") else "")
 
 
 def _itself(source: Source, pattern: str, path: Path, matched: list[Path]) -> Path:
@@ -161,11 +173,41 @@ def _load(source: Source, loader: str, root: Path, directory: Path) -> list[Path
         raise IngestFailed(f"{source.file.where}: the loader `{loader}` failed: {error!r}") from error
 
 
+def _delivered(paths: Sequence[Path], shown: str = "") -> list[DeliveredFile]:
+    """Hash files. One that was deleted meanwhile is not delivered; one that may not be read is, to be set aside."""
+    files = []
+    for path in paths:
+        name = shown or str(path)
+        try:
+            files.append(_hashed(path, name))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            why = f"it cannot be read: {error.strerror or error}"
+            files.append(DeliveredFile(name, f"cannot be read: {name}", 0, path, unreadable=why))
+    return files
+
+
 def described_file(path: Path, shown: str) -> DeliveredFile:
-    """Hash a file; `shown` is its path as told to people."""
+    """Hash a file; `shown` is its path as told to people.
+
+    Raises
+    ------
+    IngestFailed
+        If it cannot be read.
+    """
     try:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return _hashed(path, shown)
     except OSError as error:
         raise IngestFailed(f"the file {path} cannot be read: {error}") from error
-    return DeliveredFile(shown, digest, path.stat().st_size, path)
+
+
+def _hashed(path: Path, shown: str) -> DeliveredFile:
+    with path.open("rb") as stream:
+        found = os.fstat(stream.fileno())
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return DeliveredFile(shown, digest, found.st_size, path, state=_state_of(found))
+
+
+def _state_of(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -20,7 +20,7 @@ import duckdb
 
 from jobs.facts.complete import of_newest_delivery, why_refused
 from jobs.facts.csv_files.formats import Found, keep_formats, kept_formats
-from jobs.facts.csv_files.heads import is_empty
+from jobs.facts.csv_files.heads import is_empty, may_hold_no_rows
 from jobs.facts.csv_files.strict_reading import found_in
 from jobs.facts.database_rows import next_rows, refuse_rows_aside
 from jobs.facts.deliveries import DeliveredFile, find_files
@@ -49,6 +49,7 @@ from warehouse.definitions import Source
 from warehouse.errors import DeliveryRefused, FileRefused, FilesSetAside, IngestFailed, NotInstalled
 from warehouse.facts.current import ensure_all_current, ensure_current
 from warehouse.facts.files_aside import files_aside
+from warehouse.facts.set_back import refuse_a_clock_set_back
 from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
 from warehouse.lake.tables import ensure_table
 from warehouse.ledger import records as ledger
@@ -71,11 +72,14 @@ class Way:
         Whether to say what would be done, and not to do it.
     withdraw
         So many facts may be withdrawn because a complete delivery lacks them, whatever speaks against it.
+    set_back
+        Whether the clock is right although something was taken in at a later time.
     """
 
     keep_gone: bool = False
     dry_run: bool = False
     withdraw: int | None = None
+    set_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -215,6 +219,7 @@ class _SourceIngestion:
                 leave_out_deleted(self.suite, self.source, there, files_aside(self.connection, self.source.name))
             files = self._pending(there, facts)
         if files:
+            refuse_a_clock_set_back(self.connection, self.source, self.suite.clock(), may=self.way.set_back)
             self._look_at([file for file in there if file not in files])
         settings = self.source.header.delivery
         by_file = settings is not None and settings.kind == "complete by file"
@@ -312,10 +317,11 @@ class _SourceIngestion:
             system_sql("ingest/known_files"), [self.source.name, facts.derivation]
         ).fetchall()
         due = due_ingestions(self.connection, self.source, facts.table, self.suite.clock())
-        known = {sha256 for sha256, _, last in rows if last not in due} | forgotten
-        # Files of no bytes hash alike, and each is a delivery.
+        known = {sha256 for sha256, _, last in rows if last not in due}
+        # Files that hold no rows hash alike, and each is a delivery: it says that there was nothing.
         seen = {path for _, path, _ in rows}
-        new = [file for file in files if file.sha256 not in known or (file.bytes == 0 and file.path not in seen)]
+        again = [one for one in files if one.sha256 in known and one.path not in seen and may_hold_no_rows(one.found)]
+        new = [file for file in files if file in again or file.sha256 not in known | forgotten]
         return new if not isinstance(self.source.header.files, list) else files if new else []
 
     def _judged(self, files: list[DeliveredFile], facts: SourceFacts, ingested_at: datetime, place: Path) -> Judged:

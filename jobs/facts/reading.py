@@ -7,6 +7,7 @@ A file that cannot be read is set aside with the reason, and the rest is taken i
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ _OF_THE_MACHINE = (
     duckdb.ConnectionException,
 )
 _OF_THE_SELECT = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
+_QUOTED = re.compile("\"[^\"]*\"|'[^']*'")
+_CHANGED = "it changed while it was read; write it under another name, and rename it when it is whole"
 _numbers = itertools.count()
 
 
@@ -95,9 +98,10 @@ class _Part:
 
 def is_of_a_file(error: Exception) -> bool:
     """Tell whether an error may come from what is in a file, and not from the machine."""
+    said = _QUOTED.sub("", str(error))  # without the names of files, which may hold any word
     return isinstance(error, duckdb.Error) and not (
         isinstance(error, _OF_THE_MACHINE)
-        or (isinstance(error, duckdb.IOException) and ("write" in str(error) or "space" in str(error)))
+        or (isinstance(error, duckdb.IOException) and ("write" in said or "space" in said))
     )
 
 
@@ -179,6 +183,8 @@ class _Reader:
         unpacked: list[tuple[DeliveredFile, list[Path]]] = []
         for file in files:
             try:
+                if file.unreadable or not file.found.exists():
+                    raise IngestFailed(file.unreadable or _CHANGED)
                 unpacked.append((file, file.readable(self.directory)))
             except IngestFailed as error:
                 damaged = list(files) if self.is_one_delivery else [file]
@@ -242,6 +248,7 @@ class _Reader:
             part.respelled = [*part.columns] != [str(row[0]) for row in described]
             if self.one_by_one:
                 self._probe(part)
+            self._refuse_changed(part)
         except FileRefused as error:
             return duckdb.InvalidInputException(str(error))
         except duckdb.Error as error:
@@ -249,6 +256,11 @@ class _Reader:
                 raise
             return error
         return None
+
+    def _refuse_changed(self, part: _Part) -> None:
+        """Refuse a file that is still being written: what was read of it may be half a row, or not what was hashed."""
+        if any(file.has_changed() for file in part.files):
+            raise FileRefused(_CHANGED)
 
     def _probe(self, part: _Part) -> None:
         from warehouse.lineage.binding import header_expressions
@@ -292,6 +304,8 @@ class _Reader:
             ) from self.failed[0][1]
 
     def _why(self, part: _Part, error: duckdb.Error) -> str:
+        if any(file.has_changed() for file in part.files):
+            return _CHANGED
         if len(part.paths) != 1:
             return reason_of(error)
         trial, found = self._part(part.files, part.paths, part.entry), self.found

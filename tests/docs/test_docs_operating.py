@@ -9,18 +9,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from jobs.facts.ingest import ingest
 from jobs.pages.backfill import BackfillOrder, backfill
 from jobs.pages.predict import run_page
 from jobs.rollout.promotion import promote
-from jobs.suite import Suite
+from jobs.suite import Suite, open_suite
 from jobs.training.train import train
 from tests.command_line import almanac
-from tests.conftest import PAGE, PRODUCT
+from tests.conftest import PAGE, PRODUCT, clock_at
 from tests.lakes import rows
 from tests.suites.test_breakages import full_disk, locked_catalogue, no_rights
 
@@ -130,8 +131,16 @@ def clock(suite: Suite) -> None:
     (suite.root / "schedules.yaml").write_text("jobs: {work: {run: {shell: 'true'}, every: 1000 days}}\n")
     assert almanac(suite.root, "tick", "--now", "2090-01-01").returncode == 0
     assert almanac(suite.root, "tick").returncode == 1
+    (header, first, *_) = (suite.root / "data/orders.csv").read_text().splitlines()
+    (suite.root / "data/orders-2.csv").write_text(f"{header}\n{first.replace('north', 'south')}\n")
+    ingest(open_suite(suite.root, clock_at(datetime(2090, 1, 1))), ["orders"])
+    (suite.root / "data/orders-3.csv").write_text(f"{header}\n{first.replace('O00001', 'P00001')}\n")
+    refused = almanac(suite.root, "ingest")
+    assert refused.returncode == 1
+    assert "almanac ingest orders --set-back" in refused.stderr
     give(suite, "The machine's clock was wrong")
     assert almanac(suite.root, "tick").returncode == 0
+    assert rows(suite, "SELECT count(*) FROM sources.orders WHERE order_id = 'P00001'") == [(1,)]
 
 
 RECIPES: dict[str, Callable[[Suite], None]] = {

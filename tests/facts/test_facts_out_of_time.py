@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.facts.ingest import ingest
+from jobs.facts.ingest import Way, ingest
 from jobs.pages.predict import run_page
 from jobs.suite import Suite, open_suite
 from jobs.suites.doctor import doctor
@@ -15,6 +15,7 @@ from jobs.suites.status import status
 from tests.command_line import almanac
 from tests.conftest import NOW, PAGE, PRODUCT, clock_at
 from tests.lakes import rows
+from warehouse.errors import IngestFailed
 
 HEADER = "/*\ndescription: Readings.\nkey: [k]\nfiles: data/r*.csv\nknown_at: known\n{more}*/\n"
 SELECT = (
@@ -89,6 +90,45 @@ def test_a_restatement_from_the_future_waits_too(tmp_path: Path) -> None:
     suite = make(tmp_path, datetime(2026, 8, 2), "restated_at: corrected\n", ", corrected::TIMESTAMP AS corrected")
     ingest(suite)
     assert rows(suite, "SELECT n FROM sources.readings ORDER BY known_at") == [(1,), (2,)]
+
+
+def test_nothing_is_taken_in_by_a_clock_that_was_set_back(tmp_path: Path) -> None:
+    """What changed would be known to pages that were made before it came."""
+
+    def at(now: datetime) -> Suite:
+        return make(tmp_path, now)
+
+    def deliver(value: int) -> None:
+        (tmp_path / f"data/r{value}.csv").write_text(f"k,known,n\na,2026-01-01,{value}\n")
+
+    suite = at(NOW)
+    deliver(1)
+    ingest(suite)
+    deliver(2)
+    with pytest.raises(IngestFailed, match="which is later: the clock is wrong now, or it was then"):
+        ingest(at(NOW - timedelta(days=1, microseconds=1)))
+    assert rows(suite, "SELECT n FROM sources.readings") == [(1,)]
+    done = almanac(tmp_path, "ingest", "--dry-run")  # the true time, which is later
+    assert done.returncode == 0, done.stderr
+    # As far back as clocks may differ changes keep their order.
+    ingest(at(NOW - timedelta(days=1)))
+    deliver(3)
+    ingest(at(NOW - timedelta(days=1)))
+    assert rows(suite, "SELECT n FROM sources.readings ORDER BY known_at") == [(1,), (2,), (3,)]
+    assert rows(suite, "SELECT n FROM sources.readings_current") == [(3,)]
+
+
+def test_somebody_can_say_that_the_clock_was_wrong_before(tmp_path: Path) -> None:
+    suite = make(tmp_path, NOW)
+    (tmp_path / "data/r1.csv").write_text("k,known,n\na,2026-01-01,1\n")
+    ingest(make(tmp_path, NOW + timedelta(days=400)))
+    (tmp_path / "data/r2.csv").write_text("k,known,n\nb,2026-01-01,1\n")
+    with pytest.raises(IngestFailed, match="almanac ingest readings --set-back"):
+        ingest(suite)
+    ingest(suite, way=Way(set_back=True))
+    (tmp_path / "data/r3.csv").write_text("k,known,n\nc,2026-01-01,1\n")
+    ingest(suite)
+    assert held(suite) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from datetime import datetime
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from jobs.facts.ingest import IngestResult, ingest
+from jobs.facts.reading import is_of_a_file, read_delivery
 from jobs.facts.set_aside import forget_file
 from jobs.schedule.suite_clock import SuiteClock
 from jobs.schedule.tick_store import TickStore
@@ -299,3 +302,120 @@ def test_a_line_with_a_cell_too_few_is_not_told_as_columns_that_are_not_there(st
     (found,) = aside(suite).reading.aside
     assert "do not exist" not in found.reason
     assert "line 5: Expected Number of Columns: 4 Found: 3" in found.reason
+
+
+#: Files that DuckDB cannot take apart or read as text, with what must be said of each.
+UNREADABLE = {
+    "bytes that are no text": (bytes(range(256)) * 20, "cannot tell its columns apart|not utf-8"),
+    "letters of another code": (HEADER + "b,Orl\xe9ans,2026-01-01 12:00:00,1\n".encode("latin-1"), "not utf-8"),
+    "two bytes a letter": ((HEADER + b"b,UTC,2026-01-01 12:00:00,1\n").decode().encode("utf-16"), "not utf-8"),
+    "line ends of two kinds": (
+        HEADER.replace(b"\n", b"\r\n") + b"b,UTC,2026-01-01 12:00:00,1\nc,UTC,2026-01-01 12:00:00,1\r\n",
+        r"line 2: DuckDB cannot tell its columns apart: no separator, quote and kind of line ends \(LF or CRLF, not",
+    ),
+    "a quote that is not closed": (
+        HEADER + b'b,UTC,2026-01-01 12:00:00,1\nc,"UTC,2026-01-01 12:00:00,1\nd,UTC,2026-01-01 12:00:00,1\n',
+        "line 3: Value with unterminated quote found",
+    ),
+    "no names of columns": (b"b,UTC,2026-01-01 12:00:00,1\nc,UTC,2026-01-01 12:00:00,1\n", "none of the declared"),
+    "nothing but line ends": (b"\n\n", "none of the declared columns"),
+    "a line that ends too early": (HEADER + b"b,UTC,2026-01-01 12:00:00,1\nc,UTC,2026\n", "line 3: Expected Number of"),
+    "two columns of one name": (
+        b"stop,zone,seen_at,people,zone\nb,UTC,2026-01-01 12:00:00,1,CET\n",
+        r"2 columns called `zone`, and which of them is meant .* as DuckDB does \(zone_1\)",
+    ),
+}
+
+
+def test_files_that_cannot_be_taken_apart_are_set_aside_with_the_reason(starter: Path) -> None:
+    write(starter, "stops1.csv", "a,UTC,2026-01-01 12:00:00,1")
+    for number, (content, _) in enumerate(UNREADABLE.values()):
+        (starter / f"data/stops_{number}.csv").write_bytes(content)
+    suite = source(starter)
+    reasons = [one.reason for one in aside(suite).reading.aside]
+    assert len(reasons) == len(UNREADABLE)
+    for reason, (case, (_, words)) in zip(reasons, UNREADABLE.items(), strict=True):
+        assert re.search(words, reason), (case, reason)
+    assert taken(suite) == ["a"]
+    assert rows(suite, "SELECT reason FROM rejects.files ORDER BY path") == [(reason,) for reason in reasons]
+
+
+def test_columns_of_one_name_are_read_where_the_select_names_them_all(starter: Path) -> None:
+    two = b"stop,zone,seen_at,people,Zone\n"
+    write(starter, "stops1.csv", "a,UTC,2026-01-01 12:00:00,1,CET", header=two)
+    suite = source(starter, columns="stop, zone, Zone_1 AS other_zone, seen_at, people")
+    ingest(suite, ["stops"])
+    assert rows(suite, "SELECT zone, other_zone FROM sources.stops") == [("UTC", "CET")]
+
+
+def test_columns_of_one_name_that_the_select_does_not_read_refuse_nothing(starter: Path) -> None:
+    header = HEADER.strip() + b",note,note\n"
+    write(starter, "stops1.csv", "a,UTC,2026-01-01 12:00:00,1,x,y", header=header)
+    suite = source(starter)
+    ingest(suite, ["stops"])
+    assert taken(suite) == ["a"]
+
+
+def test_each_file_that_holds_no_rows_is_a_delivery(starter: Path) -> None:
+    """One with the names of columns alone, or with a byte order mark alone, says of its time that there was nothing."""
+    write(starter, "stops1.csv", "a,UTC,2026-01-01 12:00:00,1")
+    suite = source(starter)
+    ingest(suite, ["stops"])
+    for number, content in enumerate((HEADER, HEADER, b"\xef\xbb\xbf", b"\xef\xbb\xbf", b"", b"")):
+        (starter / f"data/stops_{number}.csv").write_bytes(content)
+        (result,) = ingest(suite, ["stops"])
+        assert result.ingestion is not None, content
+        assert result.ingestion.rows_read == 0
+        assert ingest(suite, ["stops"])[0].ingestion is None
+    assert taken(suite) == ["a"]
+
+
+@pytest.mark.parametrize("event", ["written on", "replaced", "deleted"])
+def test_a_file_that_changes_while_it_is_read_is_set_aside_and_taken_in_later(
+    starter: Path, monkeypatch: pytest.MonkeyPatch, event: str
+) -> None:
+    """What is read would not be what was hashed, or half of what its writer is about to say."""
+    write(starter, "stops1.csv", "a,UTC,2026-01-01 12:00:00,1")
+    path = write(starter, "stops2.csv", "b,UTC,2026-01-01 12:00:00,1")
+    suite, read = source(starter), read_delivery
+
+    def meanwhile(connection: object, source: object, files: object, *more: object, **others: object) -> object:
+        if event == "written on":
+            with path.open("a") as stream:
+                stream.write("c,UTC,2026-01-01 12:00:00,1")
+        elif event == "deleted":
+            path.unlink()
+        else:
+            other = write(starter, "other.csv", "c,UTC,2026-01-01 12:00:00,1")
+            other.replace(path)
+        return read(connection, source, files, *more, **others)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr("jobs.facts.fact_tables.read_delivery", meanwhile)
+        (found,) = aside(suite).reading.aside
+    assert "it changed while it was read" in found.reason
+    assert taken(suite) == ["a"]
+    ingest(suite, ["stops"])
+    assert taken(suite) == {"written on": ["a", "b", "c"], "replaced": ["a", "c"], "deleted": ["a"]}[event]
+    assert status(suite).files_aside == []
+
+
+def test_a_file_that_may_not_be_read_is_set_aside_and_its_neighbours_are_taken_in(starter: Path) -> None:
+    write(starter, "stops1.csv", "a,UTC,2026-01-01 12:00:00,1")
+    path = starter / "data/stops2.csv"
+    path.symlink_to("/proc/self/mem")  # that nobody can read from its beginning, whatever rights they have
+    suite = source(starter)
+    (found,) = aside(suite).reading.aside
+    assert found.reason == "it cannot be read: Input/output error"
+    assert taken(suite) == ["a"]
+    forget_file(suite, "stops2.csv")
+    assert ingest(suite, ["stops"])[0].ingestion is None
+    path.unlink()
+    write(starter, "stops2.csv", "b,UTC,2026-01-01 12:00:00,1")
+    ingest(suite, ["stops"])
+    assert taken(suite) == ["a", "b"]
+
+
+def test_words_in_a_file_s_name_do_not_make_its_fault_one_of_the_machine() -> None:
+    assert is_of_a_file(duckdb.IOException('IO Error: Cannot open file "/workspace/overwritten.csv": No such file'))
+    assert not is_of_a_file(duckdb.IOException('Could not write to file "/data/a.csv": No space left on device'))

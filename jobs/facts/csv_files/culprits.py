@@ -33,8 +33,10 @@ def reason_of(error: duckdb.Error) -> str:
         return lines[0]
     if converted := next((found for line in lines if (found := _CONVERTED.search(line))), None):
         return f"line {place[1]}, column {converted[1]}: {converted[2]}"
-    what = next((line for line in lines[1:] if not line.startswith("Original Line:")), lines[0])
-    return f"line {place[1]}: {what}"
+    # What is wrong stands behind the line itself, which may go over several, and before what could be done about it.
+    end = next((n for n, line in enumerate(lines) if line.startswith("Possible ")), len(lines))
+    told = [line for line in lines[1:end] if not line.startswith("Original Line:")]
+    return f"line {place[1]}: {told[-1] if told else lines[0]}"
 
 
 def located(error: duckdb.Error, path: Path, directory: Path, attempt: Attempt, separator: str = ",") -> str:

@@ -15,6 +15,7 @@ import duckdb
 
 from jobs.facts.csv_files.calls import ReaderCall
 from jobs.facts.csv_files.cells import Notation, is_nested, may_differ, plain_type
+from jobs.facts.csv_files.twins import twins_in
 from warehouse.definitions import Source
 from warehouse.errors import FileRefused
 from warehouse.lake.lake import Commit
@@ -52,12 +53,16 @@ class Found:
 
 @dataclass(frozen=True)
 class FileFormat:
-    """How one file is read: `columns` with their types in the file's order, `options` of a reader of its text."""
+    """How one file is read: `columns` with their types in the file's order, `options` of a reader of its text.
+
+    `twins` are the columns that the file calls by one name, with the names that DuckDB gives the later ones.
+    """
 
     columns: dict[str, str]
     options: dict[str, str]
     notation: Notation
     found: Found
+    twins: Mapping[str, list[str]] = field(default_factory=dict)
 
     def reader(self, paths: list[str]) -> str:
         """Give SQL of a reader that gives the files' cells as text; what is nested in JSON, as JSON."""
@@ -106,7 +111,8 @@ def format_of(connection: duckdb.DuckDBPyConnection, call: ReaderCall, path: str
         by_guess=frozenset(guessed),
     )
     found = Found({**kept.types, **guessed}, date if date is not None else kept.date, timestamp or kept.timestamp)
-    return FileFormat(types, _options(connection, call, dialect), notation, found)
+    options = _options(connection, call, dialect)
+    return FileFormat(types, options, notation, found, twins_in(connection, names, options, path))
 
 
 def csv_reader(paths: list[str], options: Mapping[str, str], columns: Mapping[str, str]) -> str:

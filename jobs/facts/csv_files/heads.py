@@ -9,6 +9,7 @@ apart, and so are Parquet files of another schema.
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -23,16 +24,32 @@ _MARK = b"\xef\xbb\xbf"
 
 
 def is_empty(path: Path) -> bool:
-    """Tell whether a file holds no bytes, unpacked if it ends in .gz."""
-    if path.stat().st_size == 0:
-        return True
-    if path.suffix.lower() != ".gz":
-        return False
+    """Tell whether a file holds no bytes but a byte order mark, unpacked if it ends in .gz."""
     try:
-        with gzip.open(path) as stream:
-            return not stream.read(1)
-    except (OSError, EOFError):
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
+            start = stream.read(len(_MARK) + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
         return False
+    return start in (b"", _MARK)
+
+
+def may_hold_no_rows(path: Path) -> bool:
+    """Tell whether a file holds a line at most, such as the names of its columns, or is a Parquet file without rows."""
+    if path.stat().st_size > _FIRST_LINE_BYTES:
+        return False
+    content = path.read_bytes()
+    if content.startswith(b"PAR1"):
+        from pyarrow import ArrowException, parquet
+
+        try:
+            return bool(parquet.read_metadata(path).num_rows == 0)
+        except (ArrowException, OSError):
+            return False
+    try:
+        text = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        return False
+    return len(text.splitlines()) <= 1
 
 
 def head_of(connection: duckdb.DuckDBPyConnection, path: Path, *, has_header: bool) -> tuple[object, ...]:

@@ -24,6 +24,7 @@ import duckdb
 from jobs.facts.csv_files.calls import JSON_READERS, ReaderCall, in_place_of_calls, reader_calls
 from jobs.facts.csv_files.cells import cast, stands_for, ways_to_stand
 from jobs.facts.csv_files.formats import FileFormat, Found, format_of, json_format_of
+from jobs.facts.csv_files.twins import refuse_twins
 from warehouse.definitions import Source
 from warehouse.errors import FileRefused
 from warehouse.queries.allowed_functions import AGGREGATES, ORDERED_AGGREGATES
@@ -168,6 +169,7 @@ class _Reading:
                 form = json_format_of(self.connection, call, of_one_form, self.found[number])
             else:
                 form = format_of(self.connection, call, of_one_form[0], self.found[number])
+                refuse_twins(in_place_of_calls(self.text, self.calls, ["_"] * len(self.calls)), form.twins)
             self.found[number] = form.found
             groups.append((form, of_one_form))
         return _Relation(quote(f"almanac: read {next(_numbers)}"), groups, [])
