@@ -166,7 +166,9 @@ def test_a_recipe_helps(published: Suite, title: str, monkeypatch: pytest.Monkey
             if opened not in directory.parents:
                 break
             directory.chmod(0o755)
-    monkeypatch.setattr("warehouse.lake.catalogues.SqliteCatalogue._BUSY_TIMEOUT_MS", 100)
+    monkeypatch.setenv("ALMANAC_WAIT_S", "0.1")
+    # What is open waits for locks as long as it was told to when it was opened.
+    published.lake.close()
     RECIPES[title](published)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,13 +19,31 @@ from typing import Protocol
 import duckdb
 import filelock
 
-from warehouse.errors import PublishFailed, RunFailed
+from warehouse.errors import PublishFailed, RunFailed, UsageError
 from warehouse.system_sql import literal, quote
 
+#: How many seconds to wait for a lock that another process holds, where it is set; otherwise the times below.
+WAIT_VARIABLE = "ALMANAC_WAIT_S"
 WRITER_LOCK_TIMEOUT_S = 120.0
 INGEST_LOCK_TIMEOUT_S = 600.0
 #: Under this name a catalogue that is held is attached a second time.
 _HELD = "almanac: held"
+
+
+def wait_s(otherwise: float) -> float:
+    """Give how many seconds to wait for a lock: what `ALMANAC_WAIT_S` says, or `otherwise`.
+
+    Raises
+    ------
+    UsageError
+        If the variable is no number of seconds.
+    """
+    text = os.environ.get(WAIT_VARIABLE)
+    if text is None:
+        return otherwise
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text):
+        raise UsageError(f"{WAIT_VARIABLE} is `{text}`; give a number of seconds, such as 5 or 600.")
+    return float(text)
 
 
 class Catalogue(Protocol):
@@ -67,22 +86,22 @@ class Catalogue(Protocol):
     def hold(self, instance: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection | None:
         """Keep the catalogue open from now on, where that spares others waiting; give what to close at the end."""
 
-    def writer_lock(self, timeout_s: float = WRITER_LOCK_TIMEOUT_S) -> AbstractContextManager[None]:
+    def writer_lock(self, timeout_s: float | None = None) -> AbstractContextManager[None]:
         """Hold the lock that every commit is made under. It goes with the process, however that ends.
 
         Raises
         ------
         PublishFailed
-            If another process holds it for longer than `timeout_s`.
+            If another process holds it for longer than `timeout_s`, by default what `wait_s` says.
         """
 
-    def ingest_lock(self, timeout_s: float = INGEST_LOCK_TIMEOUT_S) -> AbstractContextManager[None]:
+    def ingest_lock(self, timeout_s: float | None = None) -> AbstractContextManager[None]:
         """Hold the lock under which deliveries are taken in, one command at a time.
 
         Raises
         ------
         RunFailed
-            If another process holds it for longer than `timeout_s`.
+            If another process holds it for longer than `timeout_s`, by default what `wait_s` says.
         """
 
     @property
@@ -106,7 +125,7 @@ class SqliteCatalogue:
 
     #: DuckDB's extensions that it needs besides DuckLake.
     EXTENSIONS = ("sqlite_scanner",)
-    _BUSY_TIMEOUT_MS = 30_000
+    _BUSY_TIMEOUT_S = 30.0
 
     @property
     def file(self) -> Path:
@@ -131,7 +150,7 @@ class SqliteCatalogue:
             "OVERRIDE_DATA_PATH true",
             # With a write-ahead log readers never fail.
             "META_JOURNAL_MODE 'WAL'",
-            f"META_BUSY_TIMEOUT {self._BUSY_TIMEOUT_MS}",
+            f"META_BUSY_TIMEOUT {round(1000 * wait_s(self._BUSY_TIMEOUT_S))}",
         ]
         if read_only:
             options.append("READ_ONLY")
@@ -157,9 +176,10 @@ class SqliteCatalogue:
         return transaction
 
     @contextlib.contextmanager
-    def writer_lock(self, timeout_s: float = WRITER_LOCK_TIMEOUT_S) -> Iterator[None]:
+    def writer_lock(self, timeout_s: float | None = None) -> Iterator[None]:
         """Hold lake/writer.lock: two unguarded writers have corrupted such catalogues elsewhere."""
         file = self.root / "writer.lock"
+        timeout_s = wait_s(WRITER_LOCK_TIMEOUT_S) if timeout_s is None else timeout_s
         try:
             with filelock.FileLock(file, timeout=timeout_s):
                 yield
@@ -170,8 +190,9 @@ class SqliteCatalogue:
             ) from error
 
     @contextlib.contextmanager
-    def ingest_lock(self, timeout_s: float = INGEST_LOCK_TIMEOUT_S) -> Iterator[None]:
+    def ingest_lock(self, timeout_s: float | None = None) -> Iterator[None]:
         """Hold lake/ingest.lock."""
+        timeout_s = wait_s(INGEST_LOCK_TIMEOUT_S) if timeout_s is None else timeout_s
         try:
             with filelock.FileLock(self.root / "ingest.lock", timeout=timeout_s):
                 yield

@@ -24,7 +24,7 @@ from typing import Any
 import duckdb
 
 from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError, PublishFailed, RunFailed, UsageError
-from warehouse.lake.catalogues import WRITER_LOCK_TIMEOUT_S, Catalogue, catalogue_of
+from warehouse.lake.catalogues import Catalogue, catalogue_of
 from warehouse.lake.connections import First, Instances
 from warehouse.lake.extensions import open_instance
 from warehouse.lake.migrations import migrate, newest_format
@@ -168,7 +168,7 @@ class Lake:
         finally:
             connection.close()
 
-    def writer_lock(self, timeout_s: float = WRITER_LOCK_TIMEOUT_S) -> AbstractContextManager[None]:
+    def writer_lock(self, timeout_s: float | None = None) -> AbstractContextManager[None]:
         """Hold the lake's one writer lock; see `Catalogue.writer_lock`."""
         return self.catalogue.writer_lock(timeout_s)
 

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from warehouse.errors import LakeFormatError, RunFailed
-from warehouse.lake.catalogues import catalogue_of
+from warehouse.lake.catalogues import catalogue_of, wait_s
 from warehouse.lake.registry import OPERATIONS, TABLES, Kept
 from warehouse.system_sql import system_sql
 
@@ -45,7 +45,7 @@ def open_operations(lake: Path) -> sqlite3.Connection:
     """
     try:
         lake.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(operations_file(lake), timeout=_BUSY_TIMEOUT_S)
+        connection = sqlite3.connect(operations_file(lake), timeout=wait_s(_BUSY_TIMEOUT_S))
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         return set_up(connection)
@@ -82,7 +82,7 @@ def looking(lake: Path) -> Iterator[sqlite3.Connection | None]:
     if not operations_file(lake).exists():
         yield None
         return
-    with contextlib.closing(sqlite3.connect(operations_file(lake), timeout=_BUSY_TIMEOUT_S)) as connection:
+    with contextlib.closing(sqlite3.connect(operations_file(lake), timeout=wait_s(_BUSY_TIMEOUT_S))) as connection:
         connection.row_factory = sqlite3.Row
         yield connection if format_of(connection) else None
 
