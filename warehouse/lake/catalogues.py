@@ -26,6 +26,7 @@ from warehouse.system_sql import literal, quote
 WAIT_VARIABLE = "ALMANAC_WAIT_S"
 WRITER_LOCK_TIMEOUT_S = 120.0
 INGEST_LOCK_TIMEOUT_S = 600.0
+_HOLD_TIMEOUT_S = 5.0
 #: Under this name a catalogue that is held is attached a second time.
 _HELD = "almanac: held"
 
@@ -169,7 +170,10 @@ class SqliteCatalogue:
         file = literal(str(self.file.resolve()))
         # What is wrong with it will be said by who attaches it as a lake.
         with contextlib.suppress(duckdb.Error):
-            transaction.execute(f"ATTACH IF NOT EXISTS {file} AS {quote(_HELD)} (TYPE sqlite, READ_ONLY)")
+            # It is not waited for as long as the lake itself, for which each command waits after this.
+            timeout_ms = round(1000 * min(_HOLD_TIMEOUT_S, wait_s(_HOLD_TIMEOUT_S)))
+            options = f"TYPE sqlite, READ_ONLY, BUSY_TIMEOUT {timeout_ms}"
+            transaction.execute(f"ATTACH IF NOT EXISTS {file} AS {quote(_HELD)} ({options})")
             transaction.execute("BEGIN")
             # A transaction begins with its first question.
             transaction.execute(f"FROM {quote(_HELD)}.ducklake_metadata LIMIT 1").fetchall()
