@@ -18,7 +18,20 @@ from typing import NoReturn
 
 import typer
 
-from jobs.cli import backfill, clock, data, exports, history, lineage, model_trials, models, pages, suites, training
+from jobs.cli import (
+    backfill,
+    clock,
+    data,
+    exports,
+    history,
+    lineage,
+    model_trials,
+    models,
+    monitoring,
+    pages,
+    suites,
+    training,
+)
 from jobs.cli.breakages import explain
 from jobs.cli.interrupts import STOPPED, watch_signals
 from jobs.cli.options import State, shared_options
@@ -35,7 +48,20 @@ app = typer.Typer(
 )
 app.callback()(shared_options)
 #: In the order in which `almanac --help` lists their commands.
-for _module in (suites, data, training, models, model_trials, pages, backfill, history, exports, clock, lineage):
+for _module in (
+    suites,
+    data,
+    training,
+    models,
+    model_trials,
+    pages,
+    backfill,
+    history,
+    exports,
+    monitoring,
+    clock,
+    lineage,
+):
     _module.add_commands(app)
 
 

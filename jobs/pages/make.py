@@ -37,6 +37,7 @@ from warehouse.ledger.records import ModelRecord, PageRecord, RunRecord
 from warehouse.pages.audits import Audit, audit_pages
 from warehouse.pages.lent_pages import pages_lent, stage_lent
 from warehouse.pages.lost_files import give_up, lost_files_of
+from warehouse.pages.profiled_pages import StagedProfiles, centres_of
 from warehouse.pages.publishing import StagedRows, publish, record_definitions
 from warehouse.sandbox import Sandbox, timestamp_literal
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
@@ -149,6 +150,7 @@ class _BatchOfPages:
         self.late: LateFile | None = None
         with suite.lake.reading() as reading:
             self.lost = lost_files_of(reading, self.product.name)
+            self.centres = centres_of(reading, self.product.name)
         self.reasons: Reasons | None = None
         # The sandbox's own cursor: it sees the same snapshot, and is open already.
         with contextlib.closing(self.sandbox.cursor()) as connection:
@@ -321,11 +323,14 @@ class _BatchOfPages:
                 self.progress.warn(f"{counted(len(others), 'other page')} of the lost file: missing from now on.")
         product, run = self.product, f"run {self.meter.run_id}"
         what = f"{len(passed)} pages of {product.name}" if len(passed) != 1 else f"{product.name} {min(passed)}"
+        profiles = StagedProfiles(self.batch.cursor, product, self.staged, passed, self.centres)
         with self.suite.lake.commit(f"{what}, {run}") as commit:
             if passed:
                 now, columns = self.suite.clock(), self._columns()
                 record_definitions(commit, product, self.definitions, self.suite.definitions, now, columns)
+                profiles.settle_centres(commit, self.meter.run_id, now)
                 result.published = publish(commit, product, self.staged, passed, self.sandbox.snapshot_id)
+                profiles.write(commit, result.published)
             if self.late is not None:
                 self.late.commit(commit, self.suite.lake.root, self.meter.run_id, self.suite.clock())
             if self.reasons is not None and self.order.model is not None:

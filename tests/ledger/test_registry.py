@@ -20,6 +20,7 @@ from warehouse.lake.registry import AUTHORS, OPERATIONS, TABLES, Table
 from warehouse.ledger import decisions, derivations, exports, records
 from warehouse.ledger.records import Record
 from warehouse.operations.state import open_operations
+from warehouse.pages import profiled_pages
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 RECORDS: list[type[Record]] = [
@@ -38,6 +39,8 @@ RECORDS: list[type[Record]] = [
     decisions.GateRecord,
     exports.OutboxRecord,
     exports.ExportRecord,
+    profiled_pages.Profile,
+    profiled_pages.Centre,
 ]
 OF_A_LAKE = (
     "SELECT schema_name, table_name, list(column_name ORDER BY column_index), list(data_type ORDER BY column_index)"

@@ -57,6 +57,8 @@ COMMANDS: dict[str, list[str]] = {
     "tick": [],
     "late": [],
     "exports": [],
+    "profile": [PRODUCT, "--page", AS_OF],
+    "monitor": [PRODUCT],
     "promote": [PRODUCT, "v1", "--effective-from", "2026-03-20"],
     "retire": [PRODUCT, "v1"],
     "models rollback": [PRODUCT],

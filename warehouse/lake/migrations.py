@@ -42,6 +42,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/lost_pages", "pages whose data files were lost are published no more"),
     Migration("ledger/create_reasons", "how predictions are explained, and which runs wrote reasons"),
     Migration("ledger/create_exports", "which publications targets are to hold, and what became of them"),
+    Migration("ledger/create_profiles", "how the values of pages are spread"),
 )
 
 

@@ -232,6 +232,15 @@ _LEDGER = (
           _columns("""product VARCHAR; target VARCHAR; as_of TIMESTAMP; snapshot_id BIGINT; state VARCHAR
               place VARCHAR; n_rows BIGINT; run_id VARCHAR; recorded_at TIMESTAMP; note VARCHAR"""),
           product="product", person=("place", "note")),
+    Table("ledger", "profiles", "how the values of one column of a published page are spread", _A_PAGE, Kept.FOR_GOOD,
+          _columns("""product VARCHAR; kind VARCHAR; as_of TIMESTAMP; column_name VARCHAR; scale VARCHAR
+              run_id VARCHAR; model_version VARCHAR; n_rows BIGINT; n_missing BIGINT; n_distinct BIGINT
+              values_hash VARCHAR; low DOUBLE; high DOUBLE; centre DOUBLE; bins BIGINT[]; top_values VARCHAR[]
+              counts BIGINT[]; n_other BIGINT"""), product="product", person=("low", "high", "top_values")),
+    Table("ledger", "profile_centres", "what the bins of a column's profiles count from",
+          "that of the column's first profile", Kept.FOR_GOOD,
+          _columns("""product VARCHAR; kind VARCHAR; column_name VARCHAR; centre DOUBLE; run_id VARCHAR
+              recorded_at TIMESTAMP"""), product="product", person=("centre",)),
 )  # fmt: skip
 
 _ITS_OWN = "a change of its own, in lake/operations.sqlite"

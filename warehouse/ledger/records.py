@@ -209,6 +209,7 @@ _KINDS = {
     "bool": "BOOLEAN",
     "datetime": "TIMESTAMP",
     "list[str]": "VARCHAR[]",
+    "list[int]": "BIGINT[]",
     "dict[str, str]": "MAP(VARCHAR, VARCHAR)",
     "dict[str, int]": "MAP(VARCHAR, BIGINT)",
     "dict[str, float]": "MAP(VARCHAR, DOUBLE)",

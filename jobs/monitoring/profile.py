@@ -1,0 +1,133 @@
+"""Profiles looked at and made: a page's columns beside their reference, and profiles of pages that have none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+from jobs.metering import RunMeter
+from jobs.monitoring.comparison import Comparison, compare
+from jobs.monitoring.references import reference_pages
+from jobs.suite import Suite
+from warehouse.definitions import Product
+from warehouse.errors import NotFoundError
+from warehouse.lake.lake import table_columns
+from warehouse.ledger import records as ledger
+from warehouse.ledger.records import PageRecord
+from warehouse.pages.profiled_pages import (
+    Profile,
+    RowsOfPages,
+    centres_of,
+    new_centres,
+    profile_rows,
+    profiles_of,
+    record_centres,
+)
+from warehouse.system_sql import quote, system_sql
+
+#: The kinds of pages that are profiled.
+KINDS = ("features", "predictions")
+
+
+@dataclass(frozen=True)
+class PageComparison:
+    """A page of one kind beside its reference; `columns` with the greatest PSI first, those without one last."""
+
+    product: str
+    kind: str
+    page: datetime
+    reference: list[datetime]
+    columns: list[Comparison]
+
+
+def compare_page(suite: Suite, product_name: str, page: datetime, column: str | None = None) -> list[PageComparison]:
+    """Compare the columns of a published page with their references, its features and its predictions.
+
+    Raises
+    ------
+    NotFoundError
+        If the page has no profile, or no such column.
+    """
+    product = suite.definitions.product(product_name)
+    found = []
+    with suite.lake.reading() as connection:
+        for kind in KINDS:
+            published = ledger.published_pages(connection, product.name, kind)
+            own = profiles_of(connection, product.name, kind, [page], column) if page in published else []
+            if not own:
+                continue
+            pages = reference_pages(product, page, published)
+            earlier = profiles_of(connection, product.name, kind, pages, column) if pages else []
+            found.append(_compared(product.name, kind, page, own, earlier))
+    if not found:
+        what = f"column {column} of the page" if column else "page"
+        raise NotFoundError(
+            f"there is no profile of the {what} {page} of {product.name}. `almanac pages {product.name}` lists its"
+            f" pages; `almanac monitor {product.name} --profile` profiles those of before there were profiles."
+        )
+    return found
+
+
+def _compared(product: str, kind: str, page: datetime, own: list[Profile], earlier: list[Profile]) -> PageComparison:
+    columns = [compare(one, [other for other in earlier if other.column_name == one.column_name]) for one in own]
+    columns.sort(key=lambda one: (one.psi is None, -(one.psi or 0), one.column))
+    return PageComparison(product, kind, page, sorted({other.as_of for other in earlier}), columns)
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """Of one kind of pages: how many are published, how many of these had a profile, and how many got one now."""
+
+    product: str
+    kind: str
+    published: int
+    had: int
+    made: int
+
+
+def monitor(suite: Suite, product_name: str, make_profiles: bool = False) -> list[Profiled]:
+    """Tell how many published pages have profiles; `make_profiles` for those that have none, in one pass and commit."""
+    product = suite.definitions.product(product_name)
+    found = []
+    for kind in KINDS:
+        with suite.lake.reading() as connection:
+            pages = _pages(connection, product, kind)
+        lacking = [page for page, is_profiled in pages if not is_profiled]
+        made = _make_profiles(suite, product, kind, lacking) if make_profiles and lacking else 0
+        found.append(Profiled(product.name, kind, len(pages), len(pages) - len(lacking), made))
+    return found
+
+
+def _pages(connection: duckdb.DuckDBPyConnection, product: Product, kind: str) -> list[tuple[PageRecord, bool]]:
+    published = ledger.published_pages(connection, product.name, kind)
+    rows = connection.execute(system_sql("profiles/lacking"), [product.name, kind]).fetchall()
+    lacking = {as_of for (as_of,) in rows}
+    return [(page, as_of not in lacking) for as_of, page in published.items()]
+
+
+def _make_profiles(suite: Suite, product: Product, kind: str, pages: list[PageRecord]) -> int:
+    meter = RunMeter(suite, "monitor", product.name)
+    with suite.lake.reading(all_cores=True) as connection:
+        columns = table_columns(connection, kind, product.name)
+        rows = RowsOfPages(product, kind, f"{quote(kind)}.{quote(product.name)}", columns, pages)
+        known = centres_of(connection, product.name)
+        new = new_centres(connection, rows, known)
+        profiles = list(profile_rows(connection, rows, {**new, **known}))
+    with suite.lake.commit(f"profiles of {len(pages)} pages of {product.name}, run {meter.run_id}") as commit:
+        there = centres_of(commit.connection, product.name)
+        # What was published, profiled or begun from another centre meanwhile is left to the next call.
+        lacking = {page.run_id for page, is_profiled in _pages(commit.connection, product, kind) if not is_profiled}
+        kept = [
+            one
+            for one in profiles
+            if one.run_id in lacking and there.get((kind, one.column_name), one.centre) in (one.centre, None)
+        ]
+        record_centres(commit, product.name, new, there, meter.run_id, suite.clock())
+        ledger.append(commit, kept)
+        span = {"first_as_of": min(p.as_of for p in pages), "last_as_of": max(p.as_of for p in pages)}
+        n_pages = len({one.as_of for one in kept})
+        record = meter.record("succeeded", snapshot_id=commit.snapshot_id, n_pages=n_pages, **span)
+        ledger.append(commit, [record])
+    return n_pages

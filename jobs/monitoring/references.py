@@ -1,0 +1,38 @@
+"""References: the pages that a page is compared with, the last ones of its season class.
+
+Where pages come more often than once a week, a page is compared with those of the same hour of the same weekday, by
+the clock of the product's zone; where they come once a week or more seldom, with all. The reference moves with the
+season: it is the last few such pages before the page, whatever order they were made in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from warehouse.definitions import Product
+
+#: So many pages are a reference, where there are as many.
+REFERENCE_PAGES = 8
+
+
+def season_class(product: Product, page: datetime, weekly: bool) -> tuple[int, int, int] | None:
+    """Give the class of a page: weekday, hour and minute by the zone's clock, or None where there is but one class."""
+    if not weekly:
+        return None
+    local = page.replace(tzinfo=UTC).astimezone(ZoneInfo(product.header.pages.zone))
+    return local.isoweekday(), local.hour, local.minute
+
+
+def has_weekly_season(product: Product, page: datetime) -> bool:
+    """Tell whether the grid has pages within the week before a page, so that weekdays may differ."""
+    return bool(product.pages_between(page - timedelta(days=6), page))
+
+
+def reference_pages(product: Product, page: datetime, published: Iterable[datetime]) -> list[datetime]:
+    """Choose, of the published pages, those that a page is compared with, the oldest first."""
+    weekly = has_weekly_season(product, page)
+    wanted = season_class(product, page, weekly)
+    before = sorted(other for other in published if other < page)
+    return [other for other in before if season_class(product, other, weekly) == wanted][-REFERENCE_PAGES:]

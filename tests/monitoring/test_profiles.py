@@ -1,0 +1,234 @@
+"""Profiles of pages: added up as the whole, written with the page, read beside a reference that moves."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from jobs.monitoring import distances
+from jobs.monitoring.comparison import compare
+from jobs.monitoring.profile import compare_page, monitor
+from jobs.monitoring.references import reference_pages
+from jobs.pages.predict import run_page
+from jobs.pages.rollback import rollback
+from jobs.suite import Suite
+from tests.command_line import said
+from tests.conftest import PAGE, PRODUCT
+from tests.lakes import rows
+from warehouse.errors import NotFoundError
+from warehouse.ledger.records import PageRecord
+from warehouse.pages.profiled_pages import Profile, RowsOfPages, new_centres, profile_rows
+from warehouse.pages.profiles import MAX_DISTINCT, CategoryCounts, NumberCounts, bins_of, edges_of
+
+VECTORS = list(csv.DictReader((Path(__file__).parent / "statistics.csv").read_text().splitlines()))
+OF_PAGES = "FROM ledger.profiles SELECT * EXCLUDE (run_id) ORDER BY kind, as_of, column_name"
+
+
+def profile_of(values: list[float | None] | np.ndarray, centre: float = 0.0) -> Profile:
+    counts = NumberCounts(centre)
+    counts.add(pa.array(values, pa.float64()))
+    return Profile("p", "features", PAGE, "x", "number", "r", **counts.figures())
+
+
+def profile_of_text(values: list[str | None]) -> Profile:
+    counts = CategoryCounts()
+    counts.add(pa.array(values, pa.string()))
+    return Profile("p", "features", PAGE, "x", "category", "r", **counts.figures())
+
+
+@pytest.mark.parametrize("n_values", [50, 3 * MAX_DISTINCT])
+def test_parts_added_up_in_any_order_are_the_whole(n_values: int) -> None:
+    rng = np.random.default_rng(3)
+    values = np.round(rng.normal(1000, 1, 40_000), 1 if n_values == 50 else 9)
+    values[::7] = np.nan
+    values[:6] = [-0.0, 0.0, np.inf, -np.inf, 1e300, -1e300]
+    whole = NumberCounts(1000.0)
+    whole.add(pa.array(values))
+    for cuts in ([1, 2, 17_000], [20_000], list(range(0, 40_000, 3_000))):
+        parts = []
+        for part in np.split(values, cuts):
+            one = NumberCounts(1000.0)
+            one.add(pa.array(part))
+            parts.append(one)
+        total = NumberCounts(1000.0)
+        for place in rng.permutation(len(parts)):
+            total.merge(parts[place])
+        assert total.figures() == whole.figures()
+    assert whole.n_rows == 40_000
+    assert whole.n_missing == np.isnan(values).sum()
+    assert whole.figures()["n_distinct"] == (len(np.unique(values[~np.isnan(values)])) if n_values == 50 else None)
+
+
+def test_a_value_lies_between_the_ends_of_its_bin_and_bins_ascend_with_the_values() -> None:
+    values = np.sort(np.concatenate([np.random.default_rng(1).normal(0, 10.0**k, 500) for k in range(-8, 9)]))
+    bins = bins_of(values, 0.25)
+    low, high = edges_of(bins, 0.25)
+    assert (np.diff(bins) >= 0).all()
+    assert ((low <= values) & (values <= high)).all()
+    assert ((high - low) <= np.abs(values - 0.25) / 32 * 1.0001 + 1e-300).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_any_number_of_threads_gives_the_same(ingested: Suite, threads: int) -> None:
+    product = ingested.definitions.product(PRODUCT)
+    pages = [
+        PageRecord(PRODUCT, "features", PAGE + timedelta(days=n), "published", "r", "", 0, PAGE, 0) for n in range(3)
+    ]
+    made = []
+    for n_threads in (1, threads):
+        with duckdb.connect() as connection:
+            connection.execute(f"SET threads = {n_threads}")
+            connection.execute(
+                "CREATE TABLE t AS SELECT TIMESTAMP '2026-03-10 18:00' + to_days((i % 2)::INTEGER) AS as_of,"
+                " i::VARCHAR AS order_id, sin(i) * 7 AS x, (i % 11)::VARCHAR AS c,"
+                " DATE '2020-01-01' + (i % 90)::INTEGER AS d, CASE WHEN i % 3 > 0 THEN i END AS n, [1] AS l"
+                " FROM range(300000) r(i)"
+            )
+            types = dict(connection.execute("SELECT column_name, column_type FROM (DESCRIBE t)").fetchall())
+            wanted = RowsOfPages(product, "features", "t", types, pages)
+            centres = new_centres(connection, wanted, {})
+            made.append((centres, list(profile_rows(connection, wanted, centres))))
+    assert made[0] == made[1]
+    profiles = made[0][1]
+    assert [one.column_name for one in profiles[:4]] == ["x", "c", "d", "n"]
+    assert [one.n_rows for one in profiles[::4]] == [150_000, 150_000, 0]
+    assert [one.n_missing for one in profiles if one.column_name == "n"] == [50_000, 50_000, 0]
+    assert all(sum(one.counts) + one.n_missing + one.n_other == one.n_rows for one in profiles)
+
+
+def test_a_page_has_profiles_of_its_columns_in_its_own_commit_and_again_the_same(published: Suite) -> None:
+    first = rows(published, OF_PAGES)
+    there = rows(published, "SELECT DISTINCT column_name FROM ledger.profiles WHERE kind = 'predictions'")
+    assert there == [("probability",)]
+    of_page = "SELECT count(*), any_value(n_rows) FROM ledger.profiles WHERE kind = 'features' AND as_of = $1"
+    n_columns, n_rows = rows(published, of_page, [PAGE])[0]
+    assert n_columns > 1
+    assert n_rows == rows(published, "SELECT count(*) FROM features.late_order WHERE as_of = $1", [PAGE])[0][0]
+    snapshot = published.lake.newest_snapshot()
+    run_page(published, PRODUCT, PAGE)
+    predictions = [one for one in first if one[1] == "predictions"]
+    # The feature page is used again, with the profile that it has.
+    assert rows(published, OF_PAGES) == sorted([*first, *predictions], key=lambda one: (one[1], one[2], one[3]))
+    assert {one.kind for one in compare_page(published, PRODUCT, PAGE)} == {"features", "predictions"}
+    rollback(published, PRODUCT, PAGE, snapshot)
+    assert {one.kind for one in compare_page(published, PRODUCT, PAGE)} == {"features", "predictions"}
+
+
+def test_pages_without_profiles_get_the_ones_that_they_would_have_had(published: Suite) -> None:
+    before, centres = rows(published, OF_PAGES), "FROM ledger.profile_centres ORDER BY ALL"
+    there = {row[1:4] for row in rows(published, centres)}
+    with published.lake.commit("as a lake of before") as commit:
+        commit.execute("DELETE FROM ledger.profiles")
+        commit.execute("DELETE FROM ledger.profile_centres")
+    with pytest.raises(NotFoundError, match="almanac monitor late_order --profile"):
+        compare_page(published, PRODUCT, PAGE)
+    assert [one.had for one in monitor(published, PRODUCT)] == [0, 0]
+    made = json.loads(said(published.root, "monitor", PRODUCT, "--profile", "--json"))
+    assert [one["made"] for one in made] == [one["published"] for one in made]
+    assert rows(published, OF_PAGES) == before
+    assert {row[1:4] for row in rows(published, centres)} == there
+    assert [one.made for one in monitor(published, PRODUCT, make_profiles=True)] == [0, 0]
+
+
+def test_a_reference_is_the_last_eight_pages_of_the_same_weekday(published: Suite) -> None:
+    product = published.definitions.product(PRODUCT)
+    days = [PAGE - timedelta(days=n) for n in range(1, 100)] + [PAGE + timedelta(days=7), PAGE]
+    assert reference_pages(product, PAGE, days) == [PAGE - timedelta(weeks=n) for n in range(8, 0, -1)]
+    assert reference_pages(product, PAGE, [PAGE]) == []
+
+
+def test_missing_new_and_far_values_are_bins_of_the_distribution() -> None:
+    rng = np.random.default_rng(5)
+    usual = [profile_of(rng.normal(0, 1, 900)) for _ in range(8)]
+    same = compare(profile_of(rng.normal(0, 1, 900)), usual)
+    assert same.psi is not None
+    assert same.psi < 3 * (same.by_chance or 0)
+    gone = rng.normal(0, 1, 900)
+    gone[:540] = np.nan
+    assert (compare(profile_of(gone), usual).psi or 0) > 1
+    one_far = rng.normal(0, 1, 900)
+    apart = compare(profile_of(one_far), usual).psi or 0
+    one_far[0] = 1e9
+    assert abs((compare(profile_of(one_far), usual).psi or 0) - apart) < 0.01
+    texts = [profile_of_text(["a", "b"] * 300)]
+    renamed = compare(profile_of_text(["a", "B"] * 300), texts)
+    assert [(one.name, one.n_page) for one in renamed.bins] == [("a", 300), ("b", 0), ("(new)", 300)]
+    assert (renamed.psi or 0) > 1
+
+
+def test_what_cannot_be_compared_has_no_distance() -> None:
+    number = profile_of([1.0, 2.0, 3.0])
+    assert compare(number, []).psi is None
+    assert compare(profile_of([]), [number]).psi is None
+    assert compare(profile_of([None, None]), [profile_of([None])]).psi is None
+    assert compare(profile_of([5.0] * 9), [profile_of([5.0] * 9)]).psi is None
+    assert compare(number, [replace(number, centre=1.0)]).psi is None
+
+
+def _samples(case: str) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(7)
+    if case == "ln_scale":
+        return rng.lognormal(0, 1, 5000), rng.lognormal(0, 1.3, 2000)
+    location = {"n_same": 0.0, "n_shift": 0.3, "n_shift_one_outlier": 1.0}[case]
+    reference, page = rng.normal(0, 1, 5000), rng.normal(location, 1, 2000)
+    if case == "n_shift_one_outlier":
+        page[0] = 1e9
+    return reference, page
+
+
+def _expected(case: str, statistic: str) -> float:
+    return next(float(row["value"]) for row in VECTORS if (row["case"], row["statistic"]) == (case, statistic))
+
+
+CASES = ["n_same", "n_shift", "ln_scale", "n_shift_one_outlier"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_distances_of_the_same_bins_are_those_of_other_tools(case: str) -> None:
+    reference, page = _samples(case)
+    # Deciles of the reference, with 1e-4 for an empty bin, are what most people call PSI.
+    cuts = np.quantile(reference, np.arange(1, 10) / 10)
+    shares = [np.bincount(np.searchsorted(cuts, x, side="right"), minlength=10) / len(x) for x in (page, reference)]
+    js = distances.jensen_shannon_distance(*shares) / np.sqrt(np.log(2))
+    assert js == pytest.approx(_expected(case, "js_distance_base2_deciles"), rel=1e-9)
+    filled = [np.where(share == 0, 1e-4, share) for share in shares]
+    psi = distances.population_stability_index(*filled)
+    assert psi == pytest.approx(_expected(case, "psi_deciles_of_reference"), rel=1e-9)
+    # NannyML's bins are numpy's `doane` of the reference, and what lies outside is one more.
+    edges = np.histogram_bin_edges(reference, "doane")
+    inner = [np.histogram(x, edges)[0] / len(x) for x in (page, reference)]
+    outer = [np.append(share, 1 - share.sum()) for share in inner]
+    hellinger = distances.hellinger_distance(*outer)
+    assert hellinger == pytest.approx(_expected(case, "nannyml_hellinger"), rel=1e-6)
+    js = distances.jensen_shannon_distance(*outer) / np.sqrt(np.log(2))
+    assert js == pytest.approx(_expected(case, "nannyml_jensen_shannon"), rel=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_distances_of_profiles_are_those_of_the_values_but_for_the_width_of_bins(case: str) -> None:
+    reference, page = _samples(case)
+    found = compare(profile_of(page), [profile_of(reference)])
+    assert found.ks == pytest.approx(_expected(case, "ks_statistic"), abs=0.01)
+    assert found.wasserstein == pytest.approx(_expected(case, "wasserstein"), rel=0.02, abs=0.005)
+    # Ours takes the deciles of both together, and half a row for an empty bin.
+    assert found.psi == pytest.approx(_expected(case, "psi_deciles_of_reference"), rel=0.2, abs=0.01)
+
+
+def test_the_command_shows_figures_and_a_columns_distribution(published: Suite) -> None:
+    shown = said(published.root, "profile", PRODUCT, "--page", PAGE.isoformat())
+    assert f"features of the page {PAGE}" in shown
+    shown = json.loads(said(published.root, "profile", PRODUCT, "--page", PAGE.isoformat(), "--json"))
+    assert [one["kind"] for one in shown] == ["features", "predictions"]
+    name = shown[0]["columns"][0]["column"]
+    shown = said(published.root, "profile", PRODUCT, "--page", PAGE.isoformat(), "--column", name)
+    assert f"{name}: share of rows" in shown
+    with pytest.raises(NotFoundError, match="column nothing"):
+        compare_page(published, PRODUCT, PAGE, "nothing")

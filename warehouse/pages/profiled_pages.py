@@ -1,0 +1,264 @@
+"""The profiles of pages in the ledger: made of rows as they are published, and written in the page's own commit.
+
+The bins of a column count from its centre, the median of the oldest page that the first profile of the column was
+made with. It stands in the ledger once, and is never moved, so that the profiles of all pages can be added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import duckdb
+
+from warehouse.definitions import Product
+from warehouse.errors import RunFailed
+from warehouse.lake.lake import Commit
+from warehouse.lake.registry import PREDICTION_COLUMNS
+from warehouse.ledger import records as ledger
+from warehouse.ledger.records import PageRecord
+from warehouse.pages.profiles import ProfiledColumn, counts_of, profiled_columns, rounded_centre
+from warehouse.pages.publishing import StagedRows
+from warehouse.sandbox import timestamp_literal
+from warehouse.system_sql import exact_path, literal, system_sql
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Rows that are read at a time.
+BATCH_ROWS = 122_880
+#: What bins of the columns of a kind of page count from.
+Centres = dict[tuple[str, str], float]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The profile of one column of one page; docs/ledger.md says what each figure is."""
+
+    TABLE: ClassVar[str] = "profiles"
+    product: str
+    kind: str
+    as_of: datetime
+    column_name: str
+    scale: str
+    run_id: str
+    n_rows: int
+    n_missing: int
+    model_version: str | None = None
+    n_distinct: int | None = None
+    values_hash: str | None = None
+    low: float | None = None
+    high: float | None = None
+    centre: float | None = None
+    bins: list[int] = field(default_factory=list)
+    top_values: list[str] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    n_other: int = 0
+
+
+@dataclass(frozen=True)
+class Centre:
+    """What the bins of a column count from."""
+
+    TABLE: ClassVar[str] = "profile_centres"
+    product: str
+    kind: str
+    column_name: str
+    centre: float
+    run_id: str
+    recorded_at: datetime
+
+
+def centres_of(connection: duckdb.DuckDBPyConnection, product: str) -> Centres:
+    """Read what the bins of a product's columns count from, by kind of page and column."""
+    found: Centres = {}
+    for one in ledger.records_of(connection, Centre, "profiles/centres", [product]):
+        found.setdefault((one.kind, one.column_name), one.centre)
+    return found
+
+
+def profiles_of(
+    connection: duckdb.DuckDBPyConnection,
+    product: str,
+    kind: str,
+    pages: Collection[datetime],
+    column: str | None = None,
+) -> list[Profile]:
+    """Read the profiles of pages as they are published, by page and column."""
+    return ledger.records_of(connection, Profile, "profiles/of_pages", [product, kind, list(pages), column])
+
+
+@dataclass(frozen=True)
+class RowsOfPages:
+    """Rows to be profiled.
+
+    Attributes
+    ----------
+    relation
+        SQL of the relation that holds them.
+    columns
+        Its columns, with their DuckDB types.
+    pages
+        The publications that they belong to.
+    """
+
+    product: Product
+    kind: str
+    relation: str
+    columns: Mapping[str, str]
+    pages: Sequence[PageRecord]
+
+    @property
+    def profiled(self) -> list[ProfiledColumn]:
+        """The columns that are values of the page: not its keys, nor what says where a row comes from."""
+        return profiled_columns(self.columns, [*self.product.keys, *PREDICTION_COLUMNS])
+
+    @property
+    def listed(self) -> str:
+        """The pages as SQL lists them."""
+        return ", ".join(timestamp_literal(page.as_of) for page in self.pages)
+
+
+def new_centres(cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, known: Centres) -> Centres:
+    """Give the centres of columns that have none yet: the median of the oldest page on which they have a value."""
+    found: Centres = {}
+    lacking = [c for c in rows.profiled if c.scale != "category" and (rows.kind, c.name) not in known]
+    oldest = min((page.as_of for page in rows.pages), default=None)
+    if oldest is None:
+        return found
+    # All pages are looked at only for what the oldest has no value of.
+    for listed in (timestamp_literal(oldest), rows.listed):
+        wanted = [column for column in lacking if (rows.kind, column.name) not in found]
+        if not wanted:
+            break
+        medians = ", ".join(f"quantile_disc({c.sql}, 0.5) FILTER (isfinite({c.sql}))" for c in wanted)
+        query = system_sql("profiles/medians", medians=medians, rows=rows.relation, pages=listed)
+        for _, *values in cursor.execute(query).fetchall():
+            for column, value in zip(wanted, values, strict=True):
+                if value is not None:
+                    found.setdefault((rows.kind, column.name), rounded_centre(value))
+    return found
+
+
+def profile_rows(cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, centres: Centres) -> Iterator[Profile]:
+    """Profile pages in one pass over their rows; a page without rows has a profile too, of nothing."""
+    columns = rows.profiled
+    if not columns or not rows.pages:
+        return
+    values = ", ".join(f"{column.sql} AS c{place}" for place, column in enumerate(columns))
+    order = "ORDER BY as_of" if len(rows.pages) > 1 else ""
+    query = system_sql("profiles/values", values=values, rows=rows.relation, pages=rows.listed, order=order)
+    left = {page.as_of: page for page in rows.pages}
+    page: datetime | None = None
+    counts: list[Any] = []
+    for instant, part in _parts(cursor.execute(query).to_arrow_reader(BATCH_ROWS)):
+        if instant != page:
+            if page is not None:
+                yield from _written(rows, left.pop(page), columns, counts)
+            page, counts = instant, [counts_of(c, centres.get((rows.kind, c.name))) for c in columns]
+        for count, array in zip(counts, part.columns[1:], strict=True):
+            count.add(array)
+    if page is not None:
+        yield from _written(rows, left.pop(page), columns, counts)
+    for empty in left.values():
+        nothing = [counts_of(c, centres.get((rows.kind, c.name))) for c in columns]
+        yield from _written(rows, empty, columns, nothing)
+
+
+def _parts(reader: pa.RecordBatchReader) -> Iterator[tuple[datetime, pa.RecordBatch]]:
+    """Cut batches, ordered by page, where a page ends."""
+    import numpy as np
+
+    for batch in reader:
+        instants = batch.column(0).to_numpy(zero_copy_only=False)
+        ends = [*(np.flatnonzero(instants[1:] != instants[:-1]) + 1).tolist(), len(instants)]
+        start = 0
+        for end in ends:
+            if end > start:
+                yield batch.column(0)[start].as_py(), batch.slice(start, end - start)
+            start = end
+
+
+def _written(
+    rows: RowsOfPages, page: PageRecord, columns: Sequence[ProfiledColumn], counts: Sequence[Any]
+) -> Iterator[Profile]:
+    for column, count in zip(columns, counts, strict=True):
+        yield Profile(
+            product=rows.product.name,
+            kind=rows.kind,
+            as_of=page.as_of,
+            column_name=column.name,
+            scale=column.scale,
+            run_id=page.run_id,
+            model_version=page.model_version,
+            **count.figures(),
+        )
+
+
+class StagedProfiles:
+    """The profiles of staged pages, on their way into the commit that publishes them."""
+
+    def __init__(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        product: Product,
+        staged: Sequence[StagedRows],
+        passed: Collection[datetime],
+        known: Centres,
+    ) -> None:
+        """Profile those of the staged pages that passed; `known` are the centres that the ledger had.
+
+        Raises
+        ------
+        RunFailed
+            If the staged rows cannot be read, or memory does not suffice.
+        """
+        self._cursor, self._product = cursor, product
+        self._rows = [self._rows_of(one, passed) for one in staged]
+        self._known, self._new = known, Centres()
+        try:
+            for rows in self._rows:
+                self._new |= new_centres(cursor, rows, {**known, **self._new})
+            self._profiles = self._profiled()
+        except duckdb.Error as error:
+            raise RunFailed(
+                f"{product.name}: the pages could not be profiled: {error}. Nothing was published."
+            ) from error
+
+    def _rows_of(self, staged: StagedRows, passed: Collection[datetime]) -> RowsOfPages:
+        relation = f"read_parquet({literal(exact_path(staged.file))})"
+        pages = [page for page in staged.pages if page.as_of in passed]
+        return RowsOfPages(self._product, staged.kind, relation, staged.columns, pages)
+
+    def _profiled(self) -> list[Profile]:
+        centres = {**self._new, **self._known}
+        return [one for rows in self._rows for one in profile_rows(self._cursor, rows, centres)]
+
+    def settle_centres(self, commit: Commit, run_id: str, now: datetime) -> None:
+        """Record new centres, before the staged files are moved; what another run has recorded meanwhile holds."""
+        if not self._new:
+            return
+        meanwhile = centres_of(commit.connection, self._product.name)
+        if any(self._new[key] != meanwhile[key] for key in self._new.keys() & meanwhile.keys()):
+            self._known = meanwhile
+            self._profiles = self._profiled()
+        record_centres(commit, self._product.name, self._new, meanwhile, run_id, now)
+
+    def write(self, commit: Commit, published: Sequence[PageRecord]) -> None:
+        """Write the profiles of those pages that were published after all."""
+        there = {(page.kind, page.as_of) for page in published}
+        ledger.append(commit, [one for one in self._profiles if (one.kind, one.as_of) in there])
+
+
+def record_centres(commit: Commit, product: str, new: Centres, there: Centres, run_id: str, now: datetime) -> None:
+    """Record those of some centres that are not there yet."""
+    lacking = {key: centre for key, centre in new.items() if key not in there}
+    ledger.append(commit, [Centre(product, *key, centre, run_id, now) for key, centre in lacking.items()])
+
+
+def put_back_profiles(commit: Commit, earlier: PageRecord, run_id: str) -> None:
+    """Give a page that is put back its profile of then, as that of the run that puts it back."""
+    values = [earlier.product, earlier.kind, earlier.as_of, earlier.run_id, run_id]
+    commit.execute(system_sql("profiles/put_back"), values)

@@ -1,0 +1,249 @@
+"""Profiles: how the values of each column of a page are spread, as sparse counts that can be added up.
+
+A number falls into a bin of its distance from the column's centre: sign, exponent and five bits of the mantissa of the
+IEEE double, so that a bin is at most 3.2 % of the distance wide. All counts are integers: the profiles of parts of a
+page, added up, are bit for bit that of the page, in whatever order and on however many threads the parts were read.
+Which pages are profiled, and where profiles are kept, is the matter of `warehouse.pages.profiled_pages`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from warehouse.system_sql import quote
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    Integers = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
+
+#: The bits of a double that tell its bin: all but the lower 47 bits of the mantissa.
+_DROPPED_BITS = 47
+_MAGNITUDE = (1 << 63) - 1
+#: The bin of infinity.
+_INFINITY = 0x7FF << 5
+#: So many different values of a column are told apart on a page; of more neither number nor hash is given.
+MAX_DISTINCT = 10_000
+#: So many categories are counted each for itself; the others are one.
+MAX_CATEGORIES = 1_000
+_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_NUMBERS = {*_INTEGERS, *(f"U{name}" for name in _INTEGERS), "FLOAT", "DOUBLE"}
+
+
+@dataclass(frozen=True)
+class ProfiledColumn:
+    """A column as it is profiled: its name, its scale (number, days, seconds or category), and SQL of its values."""
+
+    name: str
+    scale: str
+    sql: str
+
+
+def profiled_columns(types: Mapping[str, str], left_out: Collection[str]) -> list[ProfiledColumn]:
+    """Tell how the columns of a page are profiled.
+
+    Lists, structs, maps and binary values have no distribution that could be drawn, and are left out.
+
+    Parameters
+    ----------
+    types
+        The page's columns with their DuckDB types.
+    left_out
+        Columns that are none of a page's values, such as its keys; in capital or small letters.
+    """
+    omitted = {name.lower() for name in left_out}
+    found = [_profiled(name, kind) for name, kind in types.items() if name.lower() not in omitted]
+    return [column for column in found if column is not None]
+
+
+def _profiled(name: str, kind: str) -> ProfiledColumn | None:
+    column = quote(name)
+    if kind in _NUMBERS or kind.startswith("DECIMAL"):
+        return ProfiledColumn(name, "number", f"CAST({column} AS DOUBLE)")
+    if kind == "DATE":
+        return ProfiledColumn(name, "days", f"CASE WHEN isfinite({column}) THEN epoch({column}) / 86400 END")
+    if kind.startswith("TIMESTAMP"):
+        return ProfiledColumn(name, "seconds", f"CASE WHEN isfinite({column}) THEN epoch({column}) END")
+    if kind in ("VARCHAR", "BOOLEAN", "UUID") or kind.startswith("ENUM"):
+        return ProfiledColumn(name, "category", f"CAST({column} AS VARCHAR)")
+    return None
+
+
+def bins_of(values: Floats, centre: float) -> Integers:
+    """Give the bin of each value: ascending with the values, 0 at the centre, negative below it.
+
+    Parameters
+    ----------
+    values
+        Float64, none of them NaN.
+    centre
+        What is counted from.
+    """
+    import numpy as np
+
+    distance = values - centre + 0.0  # no negative zero
+    bits = distance.view(np.int64)
+    magnitude = (bits & _MAGNITUDE) >> _DROPPED_BITS
+    return np.where(bits < 0, -1 - magnitude, magnitude)
+
+
+def edges_of(bins: Integers, centre: float) -> tuple[Floats, Floats]:
+    """Give the lower and the upper end of each bin, as values of the column."""
+    import numpy as np
+
+    magnitude = np.where(bins < 0, -1 - bins, bins)
+    near = (magnitude << _DROPPED_BITS).view(np.float64)
+    far = (np.minimum(magnitude + 1, _INFINITY) << _DROPPED_BITS).view(np.float64)
+    return np.where(bins < 0, centre - far, centre + near), np.where(bins < 0, centre - near, centre + far)
+
+
+def rounded_centre(value: float) -> float:
+    """Round a median to the bits that tell a bin, so that a centre is a short number."""
+    import numpy as np
+
+    bits = np.array([value + 0.0]).view(np.int64)
+    return float((bits >> _DROPPED_BITS << _DROPPED_BITS).view(np.float64)[0])
+
+
+def _runs(ordered: npt.NDArray[Any]) -> Integers:
+    """Give where each run of equal values begins."""
+    import numpy as np
+
+    return np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+
+
+@dataclass
+class NumberCounts:
+    """The counts of one column of numbers; `distinct` is None once there are more than MAX_DISTINCT values."""
+
+    centre: float | None
+    n_rows: int = 0
+    n_missing: int = 0
+    bins: Any = field(default_factory=lambda: _empty("int64"))
+    counts: Any = field(default_factory=lambda: _empty("int64"))
+    distinct: Any = field(default_factory=lambda: _empty("float64"))
+    low: float | None = None
+    high: float | None = None
+
+    def add(self, values: pa.Array) -> None:
+        """Count some values: float64, where NULL and NaN are missing."""
+        import numpy as np
+
+        self.n_rows += len(values)
+        present = values.drop_null().to_numpy(zero_copy_only=False)
+        present = present[~np.isnan(present)]
+        self.n_missing += len(values) - len(present)
+        if not len(present):
+            return
+        ordered = np.sort(present + 0.0)
+        starts = _runs(ordered)
+        distinct = ordered[starts]
+        counts = np.diff(starts, append=len(ordered))
+        finite = distinct[np.isfinite(distinct)]
+        ends = (float(finite[0]), float(finite[-1])) if len(finite) else (None, None)
+        codes = bins_of(distinct, self.centre or 0.0)
+        firsts = _runs(codes)
+        one = NumberCounts(self.centre, 0, 0, codes[firsts], np.add.reduceat(counts, firsts), distinct, *ends)
+        self.merge(one)
+
+    def merge(self, other: NumberCounts) -> None:
+        """Add the counts of other rows of the page, or of another page, under the same centre."""
+        import numpy as np
+
+        self.n_rows += other.n_rows
+        self.n_missing += other.n_missing
+        self.low = min((x for x in (self.low, other.low) if x is not None), default=None)
+        self.high = max((x for x in (self.high, other.high) if x is not None), default=None)
+        self.bins, self.counts = added_up(self.bins, self.counts, other.bins, other.counts)
+        if self.distinct is not None and other.distinct is not None:
+            both = np.union1d(self.distinct, other.distinct) if len(self.distinct) else other.distinct
+            self.distinct = both if len(both) <= MAX_DISTINCT else None
+        else:
+            self.distinct = None
+
+    def figures(self) -> dict[str, Any]:
+        """Give what a profile has of them."""
+        few = self.distinct is not None
+        return {
+            "n_rows": self.n_rows,
+            "n_missing": self.n_missing,
+            "n_distinct": len(self.distinct) if few else None,
+            "values_hash": _hash(self.distinct.astype("<f8").tobytes()) if few and len(self.distinct) else None,
+            "low": self.low,
+            "high": self.high,
+            "centre": self.centre,
+            "bins": self.bins.tolist(),
+            "counts": self.counts.tolist(),
+        }
+
+
+def added_up(bins: Integers, counts: Integers, more: Integers, more_counts: Integers) -> tuple[Integers, Integers]:
+    """Add up two sparse counts."""
+    import numpy as np
+
+    if not len(bins):
+        return more, more_counts
+    united, places = np.unique(np.concatenate((bins, more)), return_inverse=True)
+    total = np.zeros(len(united), np.int64)
+    np.add.at(total, places, np.concatenate((counts, more_counts)))
+    return united, total
+
+
+def _empty(kind: str) -> Any:
+    import numpy as np
+
+    return np.empty(0, kind)
+
+
+def _hash(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
+@dataclass
+class CategoryCounts:
+    """The counts of one column of categories, each value exactly while a page is read."""
+
+    n_rows: int = 0
+    n_missing: int = 0
+    values: Counter[str] = field(default_factory=Counter)
+
+    def add(self, values: pa.Array) -> None:
+        """Count some values: text, where NULL is missing."""
+        self.n_rows += len(values)
+        self.n_missing += values.null_count
+        counted = values.drop_null().value_counts()
+        names, numbers = counted.field(0).to_pylist(), counted.field(1).to_pylist()
+        self.values.update(dict(zip(names, numbers, strict=True)))
+
+    def merge(self, other: CategoryCounts) -> None:
+        """Add the counts of other rows of the page."""
+        self.n_rows += other.n_rows
+        self.n_missing += other.n_missing
+        self.values.update(other.values)
+
+    def figures(self) -> dict[str, Any]:
+        """Give what a profile has of them: the most frequent values, of equally frequent ones the first by name."""
+        listed = sorted(self.values.items(), key=lambda one: (-one[1], one[0]))
+        few = 0 < len(listed) <= MAX_DISTINCT
+        names = sorted(self.values) if few else []
+        return {
+            "n_rows": self.n_rows,
+            "n_missing": self.n_missing,
+            "n_distinct": len(listed) if len(listed) <= MAX_DISTINCT else None,
+            "values_hash": _hash("".join(f"{len(name)}:{name}" for name in names).encode()) if few else None,
+            "top_values": [name for name, _ in listed[:MAX_CATEGORIES]],
+            "counts": [count for _, count in listed[:MAX_CATEGORIES]],
+            "n_other": sum(count for _, count in listed[MAX_CATEGORIES:]),
+        }
+
+
+def counts_of(column: ProfiledColumn, centre: float | None) -> NumberCounts | CategoryCounts:
+    """Give counts of a column to add values to."""
+    return CategoryCounts() if column.scale == "category" else NumberCounts(centre)
