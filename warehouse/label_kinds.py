@@ -6,11 +6,15 @@ kind is a record in `KINDS`, its figures in `jobs.models.kinds.figures.FIGURES`,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-KindName = Literal["binary", "regression"]
+from warehouse.system_sql import literal, quote
+
+KindName = Literal["binary", "regression", "multiclass"]
+#: Up to so many classes each has a field of its own in a page's `probabilities`.
+MOST_FIELDS = 20
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,9 @@ class LabelKind:
         The DuckDB type in which labels are kept.
     wrong_label
         A condition of SQL that a label does not meet; None where the type says it all. `label_rule` says it in words.
+        `{classes}` stands for the classes that are declared.
     columns
-        The columns of a page that the kind brings, in order, with their types.
+        The columns of a page that the kind brings, in order, with their types; see `columns_of` for a product's.
     score
         The one among them that is looked at where one column stands for the prediction.
     metrics
@@ -43,6 +48,10 @@ class LabelKind:
         How well a single column foretells the label, by name: what a column that is too good is told by.
     told_by
         A figure that only versions of this kind have, for those that do not record their kind.
+    learnt_by
+        Which estimators learn it, by the kind of label that they are registered for.
+    has_classes
+        Whether product.yaml declares its classes.
     """
 
     name: KindName
@@ -58,6 +67,21 @@ class LabelKind:
     is_calibrated: bool
     alone: str
     told_by: str
+    learnt_by: Literal["binary", "regression"]
+    has_classes: bool = False
+
+    def columns_of(self, classes: Sequence[str]) -> dict[str, str]:
+        """Give the columns that a product's page has, with their types: of few classes each is a field."""
+        columns = dict(self.columns)
+        if self.has_classes and len(classes) <= MOST_FIELDS:
+            fields = ", ".join(f"{quote(name)} DOUBLE" for name in classes)
+            columns["probabilities"] = f"STRUCT({fields})"
+        return columns
+
+    def wrong_label_of(self, classes: Sequence[str]) -> str | None:
+        """Give the condition that no label meets, among these classes."""
+        listed = ", ".join(literal(name) for name in classes)
+        return self.wrong_label.replace("{classes}", listed) if self.wrong_label else None
 
 
 _BINARY = LabelKind(
@@ -74,6 +98,7 @@ _BINARY = LabelKind(
     is_calibrated=True,
     alone="ROC AUC",
     told_by="validation_log_loss",
+    learnt_by="binary",
 )
 _REGRESSION = LabelKind(
     name="regression",
@@ -89,8 +114,26 @@ _REGRESSION = LabelKind(
     is_calibrated=False,
     alone="R2",
     told_by="validation_rmse",
+    learnt_by="regression",
+)
+_MULTICLASS = LabelKind(
+    name="multiclass",
+    label_type="VARCHAR",
+    wrong_label="label NOT IN ({classes})",
+    label_rule="a label is one of `label.classes`",
+    columns={"prediction": "VARCHAR", "probabilities": "MAP(VARCHAR, DOUBLE)"},
+    score="prediction",
+    metrics={"log_loss": False, "accuracy": True, "macro_f1": True, "roc_auc": True, "brier": False},
+    loss="log_loss",
+    baseline="log_loss_of_base_rates",
+    checks=("probabilities_add_up",),
+    is_calibrated=True,
+    alone="ROC AUC of one class",
+    told_by="validation_macro_f1",
+    learnt_by="binary",
+    has_classes=True,
 )
 #: Every kind of label, by its name.
-KINDS: Mapping[str, LabelKind] = {kind.name: kind for kind in (_BINARY, _REGRESSION)}
+KINDS: Mapping[str, LabelKind] = {kind.name: kind for kind in (_BINARY, _REGRESSION, _MULTICLASS)}
 #: The columns of pages that kinds bring. A page has those of its own kind only.
 COLUMNS_OF_KINDS: tuple[str, ...] = tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.columns))

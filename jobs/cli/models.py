@@ -66,7 +66,7 @@ def list_models(
         return
     if not found:
         typer.echo("There is no model version yet; make one with `almanac train PRODUCT`.")
-    shown = ("roc_auc", "log_loss", "rmse", "mae")
+    shown = ("roc_auc", "log_loss", "accuracy", "rmse", "mae")
     there = [name for name in shown if any(name in row["metrics"] for row in found)]
     rows = [
         {name: value for name, value in row.items() if name not in ("metrics", "team", "trained_by")}
@@ -141,15 +141,23 @@ def _print_card(card: ModelCard) -> None:
     ]
     console.print_table(metrics, "Validation, by models that had not seen these pages")
     console.print_table(card.calibration, "Calibration of what was held out, by tenths of the rows")
+    console.print_table(
+        [{**row, "taken_for": _counts(row["taken_for"])} for row in card.by_class], "Classes of what was held out"
+    )
     console.print_table(card.beside, "Both ways of training, on the same held-out rows")
     by_weight = sorted(model.importance.items(), key=lambda item: -item[1])
     importance = [{"feature": name, "loss_grows_by": f"{value:.6f}"} for name, value in by_weight[:15]]
     console.print_table(importance, "Permutation importance, the first fifteen")
+    console.lines_of(f"note: {words}" for words in card.unseen)
     kind = model.label_kind or "binary"
     console.lines_of(f"note: {words}" for words in card.features.in_words(kind))
     _print_decisions(card.decisions)
     gates = [{n: v for n, v in vars(gate).items() if n in ("gate", "passed", "message")} for gate in card.gates]
     console.print_table(gates, "Gates")
+
+
+def _counts(taken_for: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in taken_for.items() if count)
 
 
 def _label(model: ModelRecord) -> str | None:

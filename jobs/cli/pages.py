@@ -129,6 +129,7 @@ def evaluate(
         return
     console.print_table(result.groups, f"{product}, pages from {start} until {end}, by {', '.join(result.versions)}")
     console.print_table(result.calibration, "Calibration, by tenths of the rows")
+    console.print_table(result.confusion, "What rows of each class were taken for")
     console.lines_of(f"note: {note}" for note in result.notes)
     unlabelled = result.n_predictions - result.n_labelled
     typer.echo(

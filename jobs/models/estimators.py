@@ -9,7 +9,7 @@ import path `package.module:factory` gives an estimator of the suite's own, whic
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ ENCODINGS = {
 }
 
 
-def make_estimator(product: Product, features: Mapping[str, str], root: Path) -> Any:
+def make_estimator(product: Product, features: Mapping[str, str], root: Path, classes: Sequence[str] = ()) -> Any:
     """Make an unfitted estimator or pipeline for a product.
 
     Parameters
@@ -37,6 +37,8 @@ def make_estimator(product: Product, features: Mapping[str, str], root: Path) ->
         The model's features in order, with their DuckDB types.
     root
         The suite, where an import path may lead.
+    classes
+        Of a label with classes, those that occur, in the order of their numbers.
 
     Raises
     ------
@@ -55,7 +57,7 @@ def make_estimator(product: Product, features: Mapping[str, str], root: Path) ->
             f"{where}: there is no estimator `{settings.estimator}`.{hint} Allowed: {', '.join(ESTIMATORS)}, or an"
             " import path `package.module:factory`."
         )
-    if spec is not None and spec.kind != product.header.label.kind:
+    if spec is not None and spec.kind != product.kind.learnt_by:
         raise DefinitionError(
             f"{where}: `{settings.estimator}` is for {spec.kind} labels, and the label is {product.header.label.kind}."
         )
@@ -65,6 +67,8 @@ def make_estimator(product: Product, features: Mapping[str, str], root: Path) ->
     if spec is not None and spec.native_categories and n_texts and keeps_categories(settings.pipeline):
         # The encoding puts categories first, in order.
         parameters.setdefault("categorical_features", list(range(n_texts)))
+    if classes and isinstance(parameters.get("class_weight"), Mapping):
+        parameters["class_weight"] = _weights(parameters["class_weight"], product, classes)
     try:
         estimator = factory(**parameters)
     except TypeError as error:
@@ -75,3 +79,18 @@ def make_estimator(product: Product, features: Mapping[str, str], root: Path) ->
     if declared is None:
         return estimator
     return Pipeline([*make_steps(declared, product, features, root), ("model", estimator)])
+
+
+def _weights(given: Mapping[Any, float], product: Product, classes: Sequence[str]) -> dict[int, float]:
+    """Give the weights of classes by their numbers; product.yaml gives them by name, and 1 to those that it leaves out.
+
+    Raises
+    ------
+    DefinitionError
+        If it names what is no class.
+    """
+    if unknown := [name for name in given if name not in product.classes]:
+        raise DefinitionError(
+            f"{product.yaml_where}: class_weight names {unknown}; label.classes has {', '.join(product.classes)}."
+        )
+    return {number: float(given.get(name, 1.0)) for number, name in enumerate(classes)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jobs.models.kinds.figures import FIGURES
+from jobs.models.kinds.figures import Target
 from jobs.models.kinds.page_metrics import Floats, Scored, figure
 from warehouse.label_kinds import KINDS
 
@@ -26,7 +26,7 @@ _MOST_ROWS = 4_000
 
 
 def permutation_importance(
-    scorer: Scorer, features: pa.Table, labels: Floats, names: Sequence[str], kind: str, seed: int
+    scorer: Scorer, features: pa.Table, labels: Floats, names: Sequence[str], target: Target, seed: int
 ) -> dict[str, float]:
     """Give by how much the loss grows for each feature: log loss for a binary label, RMSE for a regression.
 
@@ -38,8 +38,8 @@ def permutation_importance(
         The rows, n_rows of each.
     names
         The features.
-    kind
-        binary or regression.
+    target
+        What the predictions are of.
     seed
         Makes the permutations the same each time.
     """
@@ -51,8 +51,8 @@ def permutation_importance(
     rng = np.random.default_rng(seed)
 
     def loss(table: pa.Table) -> float:
-        scores = score_of(scorer, table, kind)
-        return figure(KINDS[kind].loss, Scored(known, scores, np.zeros(n_rows, np.int64), 1))
+        scores = score_of(scorer, table, target)
+        return figure(KINDS[target.kind].loss, Scored(known, scores, np.zeros(n_rows, np.int64), 1))
 
     before = loss(rows)
     importance = {}
@@ -62,6 +62,6 @@ def permutation_importance(
     return importance
 
 
-def score_of(scorer: Scorer, table: pa.Table, kind: str) -> Floats:
-    """Give one number a row: the probability of a 1, or the predicted value."""
-    return FIGURES[kind].scores(scorer.predict(table))
+def score_of(scorer: Scorer, table: pa.Table, target: Target) -> Floats:
+    """Give what metrics are taken of: a probability or number a row, or a probability for each class."""
+    return target.scores(scorer.predict(table))

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from jobs.models.columns.findings import FeatureFindings, findings_of
-from jobs.models.columns.requirements import learnt_another_label
+from jobs.models.columns.requirements import learnt_another_label, unseen_notes
 from jobs.models.compiled_files import compiled_file
 from jobs.models.versions import ModelHistory, model_history
 from jobs.suite import Suite
@@ -145,6 +145,8 @@ class ModelCard:
     state: str
     folds: list[dict[str, Any]]
     calibration: list[dict[str, Any]]
+    by_class: list[dict[str, Any]]
+    unseen: list[str]
     beside: list[dict[str, Any]]
     features: FeatureFindings
     decisions: list[Decision]
@@ -161,7 +163,7 @@ def model_card(suite: Suite, product_name: str, version: str) -> ModelCard:
     NotFoundError
         If there is no such version.
     """
-    suite.definitions.product(product_name)
+    product = suite.definitions.product(product_name)
     with suite.lake.reading() as connection:
         history, made = model_history(connection, product_name), decisions(connection, product_name)
         model = history.version(version)
@@ -175,6 +177,8 @@ def model_card(suite: Suite, product_name: str, version: str) -> ModelCard:
         state_of(history, made, version, suite.clock()),
         learnt.get("folds", []),
         learnt.get("calibration", []),
+        learnt.get("by_class", []),
+        unseen_notes(product, [model]),
         learnt.get("beside", []),
         findings_of(model),
         [decision for decision in made if decision.version == version],

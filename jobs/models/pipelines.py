@@ -148,7 +148,7 @@ def _make(settings: StepSettings, product: Product, root: Path) -> Any:
 
 
 def _score_function(name: str | None, product: Product) -> Any:
-    kind = product.header.label.kind
+    kind = product.kind.learnt_by
     chosen = name or ("f_classif" if kind == "binary" else "f_regression")
     if _SCORES.get(chosen) != kind:
         allowed = ", ".join(known for known, of in _SCORES.items() if of == kind)

@@ -12,22 +12,24 @@ from typing import Any
 
 import duckdb
 
-from jobs.models.columns.requirements import label_notes
+from jobs.models.columns.requirements import label_notes, unseen_notes
 from jobs.pages.outcomes import settle_labels
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
+from warehouse.pages.class_columns import probability_list
 from warehouse.sandbox import timestamp_literal
-from warehouse.system_sql import quote, quote_all, system_sql
+from warehouse.system_sql import literal, quote, quote_all, system_sql
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """How a range of pages did. `groups` has one row a group (one in all without a column); figures by name.
 
-    `notes` name the versions among `versions` that learnt another label than the one that they are measured by.
+    `confusion` has, of classes, how many rows of each were taken for each. `notes` name the versions among `versions`
+    that learnt another label than the one that they are measured by, and those that have never seen a class.
     """
 
     product: str
@@ -42,6 +44,7 @@ class Evaluation:
     groups: list[dict[str, Any]] = field(default_factory=list)
     calibration: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    confusion: list[dict[str, Any]] = field(default_factory=list)
 
 
 def evaluate(suite: Suite, product_name: str, first: datetime, until: datetime, by: str | None = None) -> Evaluation:
@@ -76,20 +79,34 @@ def evaluate(suite: Suite, product_name: str, first: datetime, until: datetime, 
                 f" ({row[2]} more were made with hindsight, and do not count). Choose another range."
             )
         rows = _rows(connection, product, first, until, by)
-        figures = system_sql(f"evaluate/{product.header.label.kind}", by=quote(by) if by else "'all'", rows=rows)
+        figures = system_sql(
+            f"evaluate/{product.kind.name}", by=quote(by) if by else "'all'", rows=rows, **_of_classes(product)
+        )
         groups = _records(connection, figures)
         calibration = []
         if product.kind.is_calibrated:
-            calibration = _records(connection, system_sql("evaluate/calibration", rows=rows, keys=keys))
+            name, more = ("class_calibration", _of_classes(product)) if product.classes else ("calibration", {})
+            calibration = _records(connection, system_sql(f"evaluate/{name}", rows=rows, keys=keys, **more))
+        confusion = []
+        if product.classes:
+            confusion = _records(connection, system_sql("evaluate/confusion", rows=rows))
         versions = row[4] or []
         models = [model for model in ledger.models(connection, product.name) if model.version in versions]
-    notes = label_notes(suite.definitions, product, models)
+    notes = [*label_notes(suite.definitions, product, models), *unseen_notes(product, models)]
     if row[5]:
         kind = product.header.label.kind
         notes.append(f"{row[5]:,} predictions of versions that did not learn a {kind} label are left out.")
     return Evaluation(
-        product.name, first, until, row[0], row[1], row[2], row[3], versions, by, groups, calibration, notes
+        product.name, first, until, row[0], row[1], row[2], row[3], versions, by, groups, calibration, notes, confusion
     )
+
+
+def _of_classes(product: Product) -> dict[str, str]:
+    """Give what queries over classes have places for."""
+    if not product.classes:
+        return {}
+    listed = ", ".join(literal(name) for name in product.classes)
+    return {"classes": f"[{listed}]", "probabilities": probability_list(product)}
 
 
 def _require_score(connection: duckdb.DuckDBPyConnection, product: Product) -> None:

@@ -152,7 +152,7 @@ class _Rows:
             taken = {row[0] for row in connection.execute(f"DESCRIBE FROM {features.relation}").fetchall()}
             relation = system_sql(
                 "diff/with_features",
-                score=quote(product.score_column),
+                scores=quote_all(list(product.kind.columns), "predictions."),
                 reasons="".join(f", predictions.{quote(name)}" for name in reasons if name not in taken),
                 keys=quote_all(product.keys),
                 predictions=page.relation,

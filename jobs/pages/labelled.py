@@ -52,7 +52,7 @@ class TrainingRows:
     features
         The model's columns, and the keys.
     labels
-        (n_rows,).
+        (n_rows,); of classes their places in the order that product.yaml declares.
     pages
         The as_of of each row, (n_rows,), datetime64 in microseconds, UTC.
     """
@@ -160,6 +160,16 @@ def _columns_of_rule(product: Product, rule: CheckedQuery, columns: Mapping[str,
     return {known[name.lower()]: columns[known[name.lower()]] for name in named}
 
 
+def _numbers(labels: pa.ChunkedArray, classes: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Give labels as numbers; that each is one of the classes was seen when they were computed."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if classes:
+        labels = pc.index_in(labels, pa.array(classes, pa.string()))
+    return np.asarray(labels.to_numpy(), np.float64)
+
+
 class LabelledPages:
     """Feature pages with their labels, as known by an instant. Opened on one snapshot; close it after use."""
 
@@ -209,7 +219,7 @@ class LabelledPages:
             table = cursor.execute(query, parameters).to_arrow_table()
         finally:
             cursor.close()
-        labels = table.column("label").to_numpy().astype(np.float64)
+        labels = _numbers(table.column("label"), self.product.classes)
         pages = table.column("as_of").to_numpy().astype("M8[us]")
         return TrainingRows(table.drop_columns(["label", "as_of"]), labels, pages)
 

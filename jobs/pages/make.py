@@ -257,7 +257,10 @@ class _BatchOfPages:
         predictions = f"read_parquet({literal(exact_path(file))})"
         relations = {"features": relation, "predictions": predictions}
         relations["page"] = system_sql(
-            "pages/side_by_side", score=quote(self.product.score_column), keys=quote_all(self.product.keys), **relations
+            "pages/side_by_side",
+            scores=quote_all(list(self.product.kind.columns), "predictions."),
+            keys=quote_all(self.product.keys),
+            **relations,
         )
         audit = audit_pages(self.batch, features, relations, self.meter.run_id, self.sizes, self.order.workers)
         self._warn_of(audit.differing)

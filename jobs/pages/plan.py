@@ -219,7 +219,7 @@ def check_ways_of(
     features = table_columns(connection, "features", product.name)
     if not features:
         return []
-    page = {**features, **product.kind.columns, "model_version": "VARCHAR"}
+    page = {**features, **product.columns_of_kind, "model_version": "VARCHAR"}
     columns_of = functools.partial(source_columns, connection, held)
     facts = facts_among(held, definitions.sources.values())
     found = lifted_checks(definitions, product, page, facts, columns_of)

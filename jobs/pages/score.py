@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from jobs.models.kinds.figures import FIGURES
+from jobs.models.columns.requirements import classes_of
+from jobs.models.kinds.class_columns import class_columns
+from jobs.models.kinds.figures import Target
 from warehouse.definitions import Product
 from warehouse.errors import ScoringFailed
 from warehouse.lake.registry import prediction_columns
@@ -78,7 +80,8 @@ def score_pages(
     looked_up_by = [*product.keys, "as_of", "valid_until"]
     wanted = list(dict.fromkeys([*looked_up_by, *model.features]))
     reader = _query(cursor, model, wanted, features).to_arrow_reader(BATCH_ROWS)
-    rows = _PredictionRows(product, model, looked_up_by, constants, reasons)
+    target = Target(product.kind.name, product.classes, classes_of(model))
+    rows = _PredictionRows(product, model, looked_up_by, constants, reasons, target)
     nothing = pa.RecordBatch.from_pylist([], reader.schema)
     schema = rows.of(nothing, scorer.predict(nothing)).schema
     # Dictionaries make text small; numbers they make slower to write, and larger.
@@ -120,6 +123,7 @@ class _PredictionRows:
     looked_up_by: list[str]
     constants: dict[str, Any]
     reasons: Reasons | None
+    target: Target
 
     def of(self, batch: pa.RecordBatch, predictions: Floats) -> pa.RecordBatch:
         """Put the rows together: what they are looked up by, the score, and what they come from."""
@@ -127,8 +131,12 @@ class _PredictionRows:
         import pyarrow.compute as pc
 
         values: dict[str, pa.Array] = {name: batch.column(name) for name in self.looked_up_by}
-        score = FIGURES[self.product.kind.name].scores(predictions)
-        values[self.product.score_column] = pa.array(score, pa.float64())
+        score = self.target.scores(predictions)
+        values |= (
+            class_columns(score, self.product.classes)
+            if self.product.classes
+            else {self.product.score_column: pa.array(score, pa.float64())}
+        )
         for name, value in {"model_version": self.model.version, **self.constants}.items():
             scalar = pa.scalar(value, pa.timestamp("us") if isinstance(value, datetime) else pa.string())
             values[name] = pa.repeat(scalar, batch.num_rows)
@@ -136,5 +144,5 @@ class _PredictionRows:
         values["hindsight"] = pc.less(batch.column("as_of"), cutoff)
         if self.reasons is not None:
             values["reasons"] = self.reasons.column(batch, score)
-        names = [*self.product.keys, *prediction_columns(self.product.kind.columns, self.reasons is not None)]
+        names = [*self.product.keys, *prediction_columns(self.product.columns_of_kind, self.reasons is not None)]
         return pa.record_batch({name: values[name] for name in names})

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from jobs.models.columns.requirements import classes_of, declared_classes_of
 from jobs.models.importance import score_of
+from jobs.models.kinds.figures import Target, scores_of
 from jobs.models.kinds.page_metrics import Floats, Scored
 from jobs.models.versions import load_held_out, load_scorer
 from jobs.pages.labelled import LabelledPages
@@ -34,13 +36,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Contender:
-    """A version that can predict. `held_out` has keys, as_of and score of the pages that validation held out."""
+    """A version that can predict. `held_out` has keys, as_of and score of the pages that validation held out.
+
+    Of a label with classes `learnt` are those of the scorer's predictions, `declared` those of the scores held out.
+    """
 
     version: str
     label_cutoff: datetime
     features: Sequence[str]
     scorer: Scorer
     held_out: pa.Table | None
+    learnt: tuple[str, ...] = ()
+    declared: tuple[str, ...] = ()
 
     def is_honest(self, page: datetime) -> bool:
         """Tell whether there is a prediction of this page that was made without hindsight."""
@@ -55,7 +62,10 @@ class Contender:
 def contender(suite: Suite, model: ModelRecord) -> Contender:
     """Load a registered version as a contender."""
     held_out = load_held_out(suite.lake, model)
-    return Contender(model.version, model.writes_from, model.features, load_scorer(suite.lake, model), held_out)
+    classes = classes_of(model), declared_classes_of(model)
+    return Contender(
+        model.version, model.writes_from, model.features, load_scorer(suite.lake, model), held_out, *classes
+    )
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ class Evidence:
     pages
         (n_rows,), datetime64 in microseconds.
     scores
-        By version, (n_rows,): NaN where there is no honest prediction.
+        By version, (n_rows,) or (n_rows, n_classes): NaN where there is no honest prediction.
     """
 
     features: pa.Table
@@ -83,7 +93,8 @@ class Evidence:
         """Give the predictions of some versions on the rows about which all are honest, and which rows those are."""
         honest = np.ones(len(self.labels), np.bool_)
         for version in versions:
-            honest &= ~np.isnan(self.scores[version])
+            unknown = np.isnan(self.scores[version])
+            honest &= ~(unknown if unknown.ndim == 1 else unknown.any(axis=1))
         names, numbers = np.unique(self.pages[honest], return_inverse=True)
         labels = self.labels[honest]
         return [Scored(labels, self.scores[v][honest], numbers, max(1, len(names))) for v in versions], honest
@@ -135,13 +146,12 @@ def gather(
     features = [name for one in contenders for name in one.features]
     wanted = list(dict.fromkeys([*features, *product.keys, *columns]))
     if not pages:
-        none: dict[str, Floats] = {one.version: np.zeros(0) for one in contenders}
+        none = {one.version: Target(product.kind.name, product.classes).unknown(0) for one in contenders}
         return Evidence(_nothing(wanted), np.zeros(0), np.zeros(0, "M8[us]"), none)
     rows = labelled.rows(wanted, known_by, pages[0], _after(pages[-1]))
     rows = rows.where(np.isin(rows.pages, np.array(pages, "M8[us]")))
     table, labels, at = rows.features, rows.labels, rows.pages
-    kind = product.header.label.kind
-    scores = {one.version: _honest_scores(one, table, at, product.keys, kind) for one in contenders}
+    scores = {one.version: _honest_scores(one, table, at, product) for one in contenders}
     return Evidence(table, labels, at, scores)
 
 
@@ -180,28 +190,39 @@ def _filtered(table: pa.Table, chosen: npt.NDArray[np.bool_]) -> pa.Table:
     return table if chosen.all() else table.filter(pa.array(chosen))
 
 
-def _honest_scores(
-    one: Contender, table: pa.Table, pages: npt.NDArray[np.datetime64], keys: Sequence[str], kind: str
-) -> Floats:
-    scores = np.full(table.num_rows, np.nan)
+def _honest_scores(one: Contender, table: pa.Table, pages: npt.NDArray[np.datetime64], product: Product) -> Floats:
+    target = Target(product.kind.name, product.classes, one.learnt)
+    scores = target.unknown(table.num_rows)
     own = pages >= np.datetime64(one.label_cutoff, "us")
     if own.any():
-        scores[own] = score_of(one.scorer, _filtered(table, own), kind)
+        scores[own] = score_of(one.scorer, _filtered(table, own), target)
     if one.held_out is not None and not own.all():
-        found = _looked_up(one.held_out, table, pages, keys)
-        scores[~own] = found[~own]
+        places = _looked_up(one.held_out, table, pages, product.keys)
+        found = ~own & (places >= 0)
+        scores[found] = _held_out_scores(one, product)[places[found]]
     return scores
 
 
+def _held_out_scores(one: Contender, product: Product) -> Floats:
+    """Give the scores held out, by the classes as they are declared now."""
+    assert one.held_out is not None
+    found = scores_of(one.held_out)
+    if not product.classes:
+        return found
+    known = [name for name in one.declared if name in product.classes]
+    target = Target(product.kind.name, product.classes, tuple(known))
+    return target.scores(found[:, [one.declared.index(name) for name in known]])
+
+
 def _looked_up(held_out: pa.Table, table: pa.Table, pages: npt.NDArray[np.datetime64], keys: Sequence[str]) -> Any:
-    """Find each row's held-out prediction by keys and page; NaN where there is none."""
+    """Find the place of each row's held-out prediction by keys and page; -1 where there is none."""
     import polars as pl
     import pyarrow as pa
 
     by = [*keys, "as_of"]
     rows = pl.from_arrow(table.select(list(keys)).append_column("as_of", pa.array(pages)))
-    known = pl.from_arrow(held_out.select([*by, "score"]))
+    known = pl.from_arrow(held_out.select(by))
     assert isinstance(rows, pl.DataFrame)
     assert isinstance(known, pl.DataFrame)
-    joined = rows.join(known, on=by, how="left", maintain_order="left")
-    return joined.get_column("score").fill_null(float("nan")).to_numpy()
+    joined = rows.join(known.with_row_index("almanac: place"), on=by, how="left", maintain_order="left")
+    return joined.get_column("almanac: place").cast(pl.Int64).fill_null(-1).to_numpy()

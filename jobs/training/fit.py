@@ -7,7 +7,7 @@ on learning from what has become known since its own cut-off, where that is soun
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs.models.columns.findings import empty_columns, findings_of
+from jobs.models.columns.requirements import classes_of
 from jobs.models.estimators import make_estimator
 from jobs.models.versions import load_estimator
 from jobs.models.warm_start import continued
@@ -27,6 +28,8 @@ from warehouse.definitions.pipeline import PipelineSettings
 from warehouse.errors import RunFailed, UsageError
 from warehouse.ledger.records import ModelRecord
 from warehouse.queries.checked_query import fingerprint_of
+
+Floats = npt.NDArray[np.float64]
 
 
 class Way(Protocol):
@@ -45,10 +48,14 @@ class Way(Protocol):
 
 @dataclass(frozen=True)
 class Learnt:
-    """A fitted estimator, and the features that it reads, in order, with their DuckDB types."""
+    """A fitted estimator, and the features that it reads, in order, with their DuckDB types.
+
+    `classes` are those that it has seen, in the order of its predictions; none of a label that has no classes.
+    """
 
     estimator: Any
     features: dict[str, str]
+    classes: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -87,12 +94,41 @@ class Stateless:
                 f"{self.product.name}: none of its features has a value in any of the {rows.n_rows} training rows:"
                 f" {', '.join(self.features)}. Look at its feature groups, and at what was ingested."
             )
-        estimator = make_estimator(self.product, features, self.suite.root)
+        labels, classes = _consecutive(rows.labels, self.product.classes)
+        estimator = make_estimator(self.product, features, self.suite.root, classes)
         frame = estimator_input(rows.features, list(features))
         try:
-            return Learnt(estimator.fit(frame, rows.labels), features)
+            return Learnt(estimator.fit(frame, labels), features, classes)
         except (ValueError, TypeError) as error:
             raise RunFailed(f"{self.product.name}: the estimator refused the training rows: {error}") from error
+
+
+def _consecutive(labels: Floats, classes: Sequence[str]) -> tuple[Floats, tuple[str, ...]]:
+    """Number the classes that occur from 0 on, in the order that they are declared; name them."""
+    if not classes:
+        return labels, ()
+    seen, numbers = np.unique(labels, return_inverse=True)
+    return numbers.astype(np.float64), tuple(classes[int(code)] for code in seen)
+
+
+def _among(labels: Floats, classes: Sequence[str], learnt: Sequence[str]) -> Floats:
+    """Number labels as a version does that has learnt some of the classes.
+
+    Raises
+    ------
+    UsageError
+        If it has never seen one of them.
+    """
+    if not classes:
+        return labels
+    names = [classes[int(code)] for code in np.unique(labels)]
+    if unseen := [name for name in names if name not in learnt]:
+        raise UsageError(
+            f"the version to continue has never seen a label of {', '.join(f'`{name}`' for name in unseen)}, and cannot"
+            " learn another class. Train a stateless version."
+        )
+    places = np.array([learnt.index(name) if name in learnt else -1 for name in classes], np.float64)
+    return np.asarray(places[labels.astype(np.int64)], np.float64)
 
 
 class Stateful:
@@ -121,7 +157,9 @@ class Stateful:
         estimator = load_estimator(self.suite.lake, self.parent)
         frame = estimator_input(rows.features, list(self.features))
         share = rows.n_rows / max(1, self.parent.n_rows)
-        return Learnt(continued(estimator, frame, rows.labels, share), self.features)
+        classes = classes_of(self.parent)
+        labels = _among(rows.labels, self.product.classes, classes)
+        return Learnt(continued(estimator, frame, labels, share), self.features, classes)
 
 
 def _not_among(rows: TrainingRows, seen: TrainingRows, keys: list[str]) -> npt.NDArray[np.bool_]:

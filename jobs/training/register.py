@@ -32,7 +32,7 @@ class Trained:
     """What a training has come to: as of which instant, by whom continued, and what it is worth.
 
     `feature_types` has the model's features in order, with their DuckDB types. `beside` has a row for each way of
-    training that was tried, with its cost and figures on the same held-out rows.
+    training that was tried, with its cost and figures on the same held-out rows. `classes` are those that it has seen.
     """
 
     estimator: Any
@@ -46,6 +46,7 @@ class Trained:
     beside: list[dict[str, Any]]
     fit_s: float
     findings: FeatureFindings
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,12 +135,6 @@ def _record(
     settings, validation, rows = labelled.product.header.model, trained.validation, trained.rows
     pages = labelled.pages if trained.parent is None else rows.distinct_pages()
     run = meter.record("succeeded")
-    learnt = {
-        "folds": validation.folds,
-        "calibration": validation.calibration,
-        "beside": trained.beside,
-        "features": asdict(trained.findings),
-    }
     cost = {"fit_s": trained.fit_s, "wall_s": run.wall_s, "cpu_s": run.cpu_s}
     return ModelRecord(
         product=labelled.product.name,
@@ -174,13 +169,28 @@ def _record(
         threads=environment.threads(),
         platform=environment.platform_text(),
         rows_hash=rows.hash(list(trained.feature_types)),
-        validation=json.dumps(learnt, default=str),
+        validation=json.dumps(_found(labelled.product, trained), default=str),
         importance=validation.importance,
         cost={**cost, "peak_memory_bytes": float(run.peak_memory_bytes)},
         feature_types=trained.feature_types,
         label_kind=labelled.product.header.label.kind,
         label_definition=suite.definitions.label_definition(labelled.product),
     )
+
+
+def _found(product: Product, trained: Trained) -> dict[str, Any]:
+    """Give what validation and a look at the columns have found, and of a label with classes which were seen."""
+    validation = trained.validation
+    found = {
+        "folds": validation.folds,
+        "calibration": validation.calibration,
+        "beside": trained.beside,
+        "features": asdict(trained.findings),
+    }
+    if not trained.classes:
+        return found
+    seen = {"classes": list(trained.classes), "declared": list(product.classes), "by_class": validation.by_class}
+    return {**found, **seen}
 
 
 def goes_live(

@@ -194,15 +194,17 @@ class _Training:
         fit_s = time.monotonic() - began
         scorer, report = ready_scorer(learnt.estimator, learnt.names, rows.features.slice(0, _PARITY_ROWS))
         findings = self._look_at(rows, learnt.names)
+        self._tell_unseen(learnt.classes)
         self.progress.advance(1)
         with self.suite.lake.reading() as connection:
             history = model_history(connection, self.product.name)
         # Judged by what was known at the cut-off: by what its stand-in said of the pages held out.
-        candidate = Contender("this", self.cutoff, learnt.names, scorer, validation.held_out)
+        classes = learnt.classes, self.product.classes
+        candidate = Contender("this", self.cutoff, learnt.names, scorer, validation.held_out, *classes)
         live = history.live(self.cutoff)
         verdict = judge_contender(self.suite, self.labelled, candidate, live, self.cutoff, report)
         self.progress.finish()
-        how = (self.way.parent, validation, beside, fit_s, findings)
+        how = (self.way.parent, validation, beside, fit_s, findings, learnt.classes)
         trained = Trained(learnt.estimator, scorer, report, rows, learnt.features, self.cutoff, *how)
         model, live_now, why = register(self.suite, self.labelled, meter, trained, verdict, history, order)
         live_from = self.cutoff if live_now else None
@@ -216,10 +218,22 @@ class _Training:
                 f" that {self.product.label.where} reads, or train with a later --as-of."
             )
         if not can_be_learnt(rows, self.product.header.label.kind):
+            both = "two classes" if self.product.classes else "both"
             raise UsageError(
-                f"{self.product.name}: all {rows.n_rows} labels known{since} by {self.cutoff} are {rows.labels[0]:g}; a"
-                " classifier needs both. Train on more pages, or look at label.sql."
+                f"{self.product.name}: all {rows.n_rows} labels known{since} by {self.cutoff} are"
+                f" {self._named(rows.labels[0])}; a classifier needs {both}. Train on more pages, or look at label.sql."
             )
+
+    def _named(self, label: float) -> str:
+        """Give a label as people know it."""
+        return f"`{self.product.classes[int(label)]}`" if self.product.classes else f"{label:g}"
+
+    def _tell_unseen(self, learnt: Sequence[str]) -> None:
+        """Tell which classes no label is of: the version will give them no probability."""
+        unseen = [f"`{name}`" for name in self.product.classes if name not in learnt]
+        if unseen:
+            told = f"{self.product.name}: no label known by {self.cutoff} is of {', '.join(unseen)}"
+            self.progress.warn(f"{told}; the version gives it no probability.")
 
     def _look_at(self, rows: TrainingRows, read: Sequence[str]) -> FeatureFindings:
         """Look for columns that teach nothing or too much, and say which; `read` are those that the model reads."""

@@ -16,13 +16,12 @@ import numpy as np
 from jobs.models.columns.findings import empty_columns
 from jobs.models.folds import Fold
 from jobs.models.importance import permutation_importance, score_of
-from jobs.models.kinds.figures import FIGURES
-from jobs.models.kinds.metrics import calibration_table
+from jobs.models.kinds.class_metrics import by_class
+from jobs.models.kinds.figures import FIGURES, Floats, Target, scores_of
 from jobs.pages.labelled import TrainingRows
 from jobs.scoring import compile_model
 from jobs.training.fit import Way
 from warehouse.definitions import Product
-from warehouse.label_kinds import KINDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +41,9 @@ class Validation:
     folds
         Each fold's cut-off, rows, seconds of fitting, and the features that had no value yet, and were left out.
     calibration
-        For a binary label: ten equally large groups, predicted and observed.
+        Of probabilities: ten equally large groups, predicted and observed; of classes so many of each.
+    by_class
+        Of classes: how well each was told, and what its rows were taken for.
     importance
         By how much the loss grows if a feature's values are dealt out anew.
     held_out
@@ -52,6 +53,7 @@ class Validation:
     metrics: dict[str, float] = field(default_factory=dict)
     folds: list[dict[str, Any]] = field(default_factory=list)
     calibration: list[dict[str, Any]] = field(default_factory=list)
+    by_class: list[dict[str, Any]] = field(default_factory=list)
     importance: dict[str, float] = field(default_factory=dict)
     held_out: pa.Table | None = None
 
@@ -94,12 +96,13 @@ def validate(
         learnt = way.fit(known)
         fit_s = time.monotonic() - began
         scorer = compile_model(learnt.estimator, learnt.names)
-        parts.append(_predicted(product.keys, held_out, score_of(scorer, held_out.features, kind)))
+        target = Target(kind, product.classes, learnt.classes)
+        parts.append(_predicted(product.keys, held_out, score_of(scorer, held_out.features, target)))
         figures = {"rows_learnt": known.n_rows, "rows_held_out": held_out.n_rows, "fit_s": fit_s}
         done.append({**vars(fold), **figures, "left_out": [name for name in names if name not in learnt.names]})
         if importance and fold is folds[-1]:
-            found = permutation_importance(scorer, held_out.features, held_out.labels, learnt.names, kind, seed)
-    return _summed_up(parts, done, found, kind)
+            found = permutation_importance(scorer, held_out.features, held_out.labels, learnt.names, target, seed)
+    return _summed_up(parts, done, found, kind, product.classes)
 
 
 def figures_of(validation: Validation) -> dict[str, Any]:
@@ -113,31 +116,45 @@ def figures_of(validation: Validation) -> dict[str, Any]:
 
 
 def can_be_learnt(rows: TrainingRows, kind: str) -> bool:
-    """Tell whether there are labels, and of a binary label both kinds."""
-    return rows.n_rows > 0 and (not FIGURES[kind].needs_two_classes or len(np.unique(rows.labels)) == 2)
+    """Tell whether there are labels, and of a label with classes two of them."""
+    return rows.n_rows > 0 and (not FIGURES[kind].needs_two_classes or len(np.unique(rows.labels)) >= 2)
 
 
 def _predicted(keys: Sequence[str], rows: TrainingRows, scores: Any) -> pa.Table:
     import pyarrow as pa
 
     table = rows.features.select(list(keys)).append_column("as_of", pa.array(rows.pages))
-    return table.append_column("label", pa.array(rows.labels)).append_column("score", pa.array(scores))
+    return table.append_column("label", pa.array(rows.labels)).append_column("score", _column(scores))
+
+
+def _column(scores: Floats) -> pa.Array:
+    """Give scores as a column; of classes, a list of each row's probabilities."""
+    import pyarrow as pa
+
+    if scores.ndim == 1:
+        return pa.array(scores)
+    return pa.FixedSizeListArray.from_arrays(pa.array(scores.ravel()), scores.shape[1])
 
 
 def _summed_up(
-    parts: Sequence[pa.Table], folds: list[dict[str, Any]], importance: dict[str, float], kind: str
+    parts: Sequence[pa.Table],
+    folds: list[dict[str, Any]],
+    importance: dict[str, float],
+    kind: str,
+    classes: Sequence[str],
 ) -> Validation:
     import pyarrow as pa
 
     if not parts:
         return Validation()
     held_out = pa.concat_tables(parts)
-    labels, scores = (held_out.column(name).to_numpy() for name in ("label", "score"))
+    labels, scores = held_out.column("label").to_numpy(), scores_of(held_out)
     pages = held_out.column("as_of").to_numpy()
     metrics = {f"validation_{name}": value for name, value in FIGURES[kind].metrics(labels, scores).items()}
     found = np.unique(pages)
     newest = pages >= found[-min(LAST_PAGES, (len(found) + 1) // 2)]
     metrics |= {f"last_{name}": value for name, value in FIGURES[kind].metrics(labels[newest], scores[newest]).items()}
     metrics["last_pages"] = float(len(np.unique(pages[newest])))
-    calibration = calibration_table(labels, scores) if KINDS[kind].is_calibrated else []
-    return Validation(metrics, folds, calibration, importance, held_out)
+    calibration = FIGURES[kind].calibration(labels, scores, classes)
+    told = by_class(labels, scores, classes) if classes else []
+    return Validation(metrics, folds, calibration, told, importance, held_out)

@@ -82,15 +82,15 @@ class Peer:
     versions: str
     process: subprocess.Popen[str]
 
-    def run(self) -> str:
-        """Score once; give what the worker answers.
+    def run(self) -> None:
+        """Score once.
 
         Raises
         ------
         PeerMissing
             If it fails.
         """
-        return _ask(self.process)
+        _ask(self.process)
 
     def close(self) -> None:
         _pipe(self.process.stdin).close()
@@ -116,23 +116,10 @@ def start_peer(name: str, rows: Path, model: Path, out: Path, columns: Sequence[
     PeerMissing
         If it cannot be installed or started.
     """
-    given = [str(rows), str(model), str(out), ",".join(columns)]
-    return start_worker(name, environment(name), WORKER, given, log)
-
-
-def start_worker(name: str, python: Path, worker: Path, given: Sequence[str], log: Path) -> Peer:
-    """Start a program in a peer's environment; it has loaded what it needs when this returns.
-
-    It is handed the peer's name and what is `given`, says its versions, and answers a line for each that it is sent.
-
-    Raises
-    ------
-    PeerMissing
-        If it ends before.
-    """
+    python = environment(name)
     with log.open("w") as said:
         process = subprocess.Popen(
-            [str(python), str(worker), name, *given],
+            [str(python), str(WORKER), name, str(rows), str(model), str(out), ",".join(columns)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
@@ -153,10 +140,10 @@ def _pipe(stream: IO[str] | None) -> IO[str]:
     return stream
 
 
-def _ask(process: subprocess.Popen[str]) -> str:
+def _ask(process: subprocess.Popen[str]) -> None:
     _pipe(process.stdin).write("run\n")
     _pipe(process.stdin).flush()
-    return _answer(process)
+    _answer(process)
 
 
 def _answer(process: subprocess.Popen[str]) -> str:

@@ -12,7 +12,9 @@ from warehouse.lake.registry import columns_of_pages, prediction_columns
 from warehouse.system_sql import SQL_ROOT
 
 PREDICTIONS = {"binary": np.array([[0.8, 0.2], [0.3, 0.7], [0.6, 0.4]]), "regression": np.array([1.0, 2.5, 3.0])}
+PREDICTIONS["multiclass"] = np.array([[0.7, 0.2, 0.1], [0.2, 0.3, 0.5], [0.1, 0.6, 0.3]])
 LABELS = {"binary": np.array([0.0, 1.0, 1.0]), "regression": np.array([1.5, 2.0, 4.0])}
+LABELS["multiclass"] = np.array([0.0, 2.0, 2.0])
 
 
 @pytest.mark.parametrize("name", KINDS)

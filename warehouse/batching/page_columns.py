@@ -101,7 +101,7 @@ def lay_out(
             owners[shown] = group.file.where
             columns.append(PageColumn(shown, index, name, kind))
     problems += _join_problems(definitions, product, entities)
-    taken = sorted(set(owners) & set(columns_of_pages()))
+    taken = sorted(set(owners) & set(columns_of_pages(product.kind.columns)))
     problems += [f"{owners[name]}: the column `{name}` is the suite's own; rename it." for name in taken]
     valid_until = product.header.valid_until
     if all_known and valid_until is not None and valid_until not in {column.name for column in columns}:

@@ -45,6 +45,18 @@ class LabelSettings(Strict):
 
     kind: KindName
     matures_within: Duration
+    classes: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _classes_go_with_the_kind(self) -> Self:
+        if not KINDS[self.kind].has_classes:
+            if self.classes:
+                raise ValueError(f"`classes` are of multiclass labels, and the label is {self.kind}")
+        elif len(self.classes) < 2 or not all(name.strip() for name in self.classes):
+            raise ValueError("a multiclass label needs `classes`, two at least, such as [on time, late, cancelled]")
+        elif len({name.lower() for name in self.classes}) < len(self.classes):
+            raise ValueError("two of `classes` differ in nothing, or in case alone, which SQL does not tell apart")
+        return self
 
 
 class ValidationSettings(Strict):
@@ -189,10 +201,18 @@ class ProductHeader(Strict):
         return self
 
     @model_validator(mode="after")
+    def _rule_goes_with_the_label(self) -> Self:
+        if self.model.sql is not None and self.label.classes:
+            raise ValueError("`model.sql` gives one score a row, and a multiclass label has one for each class")
+        return self
+
+    @model_validator(mode="after")
     def _reasons_go_with_the_score(self) -> Self:
         problems = self.reasons.problems(KINDS[self.label.kind].score, self.keys) if self.reasons else []
         if self.reasons and self.model.sql is not None:
             problems.append("`reasons` are of models that are trained; those of `model.sql` stand in its text")
+        if self.reasons and self.label.classes:
+            problems.append("`reasons` are of one score, and a multiclass label has one for each class")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -260,8 +280,18 @@ class Product:
         return KINDS[self.header.label.kind]
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of its label, in the order that product.yaml declares; none of another kind."""
+        return tuple(self.header.label.classes)
+
+    @property
+    def columns_of_kind(self) -> dict[str, str]:
+        """The columns that the kind of label brings to its pages, with their types."""
+        return self.kind.columns_of(self.classes)
+
+    @property
     def score_column(self) -> str:
-        """`probability` for a binary label, `prediction` for a regression."""
+        """`probability` for a binary label, `prediction` for others."""
         return self.kind.score
 
     def pages_between(self, start: datetime, end: datetime) -> list[datetime]:

@@ -17,6 +17,7 @@ from warehouse.definitions.source import SYSTEM_COLUMNS, Source, SourceHeader
 from warehouse.definitions.sql_file import SqlFile, checked, read_header, read_sql_file, split_header
 from warehouse.definitions.yaml_text import YamlText, read_yaml, validate
 from warehouse.errors import DefinitionError, NotFoundError, QueryRefused
+from warehouse.label_kinds import KINDS
 from warehouse.lake.registry import columns_of_pages, views_of_products
 from warehouse.queries.checked_query import CheckedQuery, check_expression, fingerprint_of
 
@@ -107,7 +108,8 @@ class Definitions:
         That of a binary label is `label_fingerprint`, which lakes made before kinds were hashed have.
         """
         plain, kind = self.label_fingerprint(product), product.header.label.kind
-        return plain if kind == "binary" else fingerprint_of(plain, kind)
+        parts = [sorted(product.classes)] if product.classes else []
+        return plain if kind == "binary" else fingerprint_of(plain, kind, *parts)
 
     def texts_of(self, product: Product) -> dict[str, str]:
         """Give the text of every file that bears on a product's pages, by its path in the suite."""
@@ -321,8 +323,10 @@ def _product_problems(yaml: YamlText, where: str, groups: set[str]) -> list[str]
             hint = f" Did you mean `{near[0]}`?" if near else ""
             line = yaml.line_of(("features", number, "group"))
             problems.append(f"{where}:{line}: there is no feature group `{name}`.{hint} Add sql/features/{name}.sql.")
-    taken = [key for key in keys if key in columns_of_pages()]
-    if taken:
+    label = data.get("label")
+    kind = KINDS.get(str(label.get("kind"))) if isinstance(label, dict) else None
+    own = columns_of_pages(kind.columns) if kind else columns_of_pages()
+    if taken := [key for key in keys if key in own]:
         line = yaml.line_of(("keys",))
         problems.append(f"{where}:{line}: the keys have {taken}, which the suite adds itself; name them otherwise.")
     return problems

@@ -8,7 +8,7 @@ operational state, and the first commit with rows those of products and sources.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -291,6 +291,6 @@ def views_of_products() -> tuple[str, ...]:
     return tuple(each.name.partition("_")[2] for each in TABLES if each.is_of_a_product and each.is_view)
 
 
-def columns_of_pages() -> tuple[str, ...]:
-    """Give the columns that we add to pages, which are not an author's to name."""
-    return tuple(dict.fromkeys([*_LOOKED_UP_BY, *COLUMNS_OF_KINDS, *_COMES_FROM]))
+def columns_of_pages(of_kind: Iterable[str] = COLUMNS_OF_KINDS) -> tuple[str, ...]:
+    """Give the columns that we add to pages, which are not an author's to name; by default those of every kind."""
+    return tuple(dict.fromkeys([*_LOOKED_UP_BY, *of_kind, *_COMES_FROM]))

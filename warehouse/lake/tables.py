@@ -20,6 +20,22 @@ def _is_wider(kind: str, than: str) -> bool:
     return any(kind in row and than in row and row.index(kind) > row.index(than) for row in _WIDENING)
 
 
+def _fields_to_add(there: str, kind: str) -> dict[str, str] | None:
+    """Give the fields that a STRUCT lacks of another; None if one is no STRUCT, or a field has another type."""
+    present, wanted = (_fields(text) for text in (there, kind))
+    if present is None or wanted is None or any(present.get(name, of) != of for name, of in wanted.items()):
+        return None
+    return {name: of for name, of in wanted.items() if name not in present}
+
+
+def _fields(kind: str) -> dict[str, str] | None:
+    """Read a STRUCT's fields off its type's text."""
+    if not kind.startswith("STRUCT(") or not kind.endswith(")"):
+        return None
+    of_type = duckdb.dtype(kind)
+    return {str(name): str(of) for name, of in of_type.children}
+
+
 def is_related(kind: str, other: str) -> bool:
     """Tell whether two types are one, or one is the other widened."""
     return kind == other or _is_wider(kind, other) or _is_wider(other, kind)
@@ -32,8 +48,12 @@ def drop_if_of_another_type(commit: Commit, schema: str, table: str, column: str
         commit.execute(f"DROP TABLE {quote(schema)}.{quote(table)}")
 
 
-def ensure_table(commit: Commit, schema: str, table: str, columns: dict[str, str]) -> bool:
+def ensure_table(
+    commit: Commit, schema: str, table: str, columns: dict[str, str], *, fields_come: bool = False
+) -> bool:
     """Make a table, add the columns that it lacks, and widen those that have become wider.
+
+    With `fields_come` a STRUCT also gets the fields that it lacks; those not given any more stay NULL.
 
     Returns
     -------
@@ -50,7 +70,7 @@ def ensure_table(commit: Commit, schema: str, table: str, columns: dict[str, str
         declared = ", ".join(f"{quote(name)} {kind}" for name, kind in columns.items())
         commit.execute(f"CREATE TABLE {target} ({declared})")
         return True
-    return widen_table(commit.connection, target, present, columns, f"{schema}.{table}")
+    return widen_table(commit.connection, target, present, columns, f"{schema}.{table}", fields_come=fields_come)
 
 
 def widen_table(
@@ -59,6 +79,8 @@ def widen_table(
     present: Mapping[str, str],
     columns: Mapping[str, str],
     named: str,
+    *,
+    fields_come: bool = False,
 ) -> bool:
     """Add to a table the columns that it lacks, and widen those that have become wider; see `ensure_table`.
 
@@ -80,6 +102,10 @@ def widen_table(
         elif _is_wider(kind, there):
             connection.execute(f"ALTER TABLE {target} ALTER COLUMN {quote(name)} SET DATA TYPE {kind}")
         elif _is_wider(there, kind):
+            same = False
+        elif there != kind and fields_come and (missing := _fields_to_add(there, kind)) is not None:
+            for field, its_kind in missing.items():
+                connection.execute(f"ALTER TABLE {target} ADD COLUMN {quote(name)}.{quote(field)} {its_kind}")
             same = False
         elif there != kind:
             raise UsageError(

@@ -199,7 +199,7 @@ class _Binder:
         columns |= {"as_of": "TIMESTAMP", "valid_until": "TIMESTAMP"}
         columns |= {column.name: column.stored_kind for column in listed}
         self.bound.columns["page", product.name] = columns
-        self._create("page", {**columns, **product.kind.columns, "model_version": "VARCHAR"})
+        self._create("page", {**columns, **product.columns_of_kind, "model_version": "VARCHAR"})
 
     def _rule(self, product: Product, rule: CheckedQuery) -> None:
         """Bind a product's rule over the keys and features of its page: it is what gives the page its score."""
@@ -213,7 +213,7 @@ class _Binder:
             self.connection.execute("DROP TABLE IF EXISTS page")
             self.connection.execute('ALTER TABLE "almanac: page" RENAME TO page')
             self.connection.execute('DROP TABLE IF EXISTS "almanac: rule"')
-        wanted = [*product.keys, *product.kind.columns]
+        wanted = [*product.keys, *product.columns_of_kind]
         if set(found) != set(wanted):
             raise DefinitionError(
                 f"{rule.where}: it must select the keys and what a page of a {product.kind.name} label has,"

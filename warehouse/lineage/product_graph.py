@@ -96,12 +96,13 @@ class _Product:
         self._add(self._node("label", "label"), target, "value")
 
     def _predictions(self) -> None:
-        rows, score = self._node("predictions", ROWS), self._node("predictions", self.product.score_column)
+        rows = self._node("predictions", ROWS)
+        scores = [self._node("predictions", name) for name in self.product.kind.columns]
         self._add(self._node("page", ROWS), rows, "rows")
         for name in (*self.product.keys, "valid_until"):
             self._add(self._node("page", name), self._node("predictions", name), "value")
         for model in self.models:
-            if model.is_live:
+            for score in scores if model.is_live else ():
                 self._add(self._node("model", model.version), score, "value")
                 for name in model.features:
                     self._add(self._node("page", name), score, "value")
@@ -115,7 +116,7 @@ class _Product:
         where = f"the view predictions.{owner}"
         rows = Node("predictions", owner, ROWS)
         self._add(self._node("predictions", ROWS), rows, "rows", where)
-        names = [*self.product.keys, "valid_until", self.product.score_column]
+        names = [*self.product.keys, "valid_until", *self.product.kind.columns]
         for name in names:
             self._add(self._node("predictions", name), Node("predictions", owner, name), "value", where)
         if view == "current":

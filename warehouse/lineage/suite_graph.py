@@ -118,14 +118,14 @@ class _Drawing:
         tables = self._tables(check.query)
         if "page" in check.query.tables:
             known = self.bound.columns.get(("page", product.name))
-            more = (product.score_column, "model_version")
+            more = (*product.kind.columns, "model_version")
             tables["page"] = table("page", [*(known or ()), *more], is_open=known is None)
         found = trace_query(check.query.text, tables)
         target = Node("check", f"{product.name}.{check.name}", ROWS)
         for use in found.all_uses() | found.rows:
             if use.relation != "page":
                 nodes = [self._node(use)]
-            elif use.column in (product.score_column, "model_version"):
+            elif use.column in (*product.kind.columns, "model_version"):
                 nodes = [Node("model", product.name, version) for version in live]
             else:
                 nodes = [Node("page", product.name, use.column)]

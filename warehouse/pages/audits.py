@@ -22,6 +22,7 @@ from warehouse.batching.batch import Batch, FeaturePages
 from warehouse.definitions import Product
 from warehouse.label_kinds import KINDS
 from warehouse.ledger.records import CheckRecord, WrongRow
+from warehouse.pages.class_columns import probability_list
 from warehouse.pages.product_checks import WRONG_ROWS_KEPT, OwnChecks
 from warehouse.system_sql import quote, quote_all, system_sql
 from warehouse.wording import counted
@@ -32,6 +33,7 @@ _BUILT_IN = {
     "keys_not_null": ("predictions", "key_is_null"),
     "no_null_scores": ("predictions", "score"),
     "scores_in_range": ("predictions", "score"),
+    "probabilities_add_up": ("predictions", "score", "probabilities", "n_classes"),
     "entities_covered": ("features", "predictions", "keys"),
 }
 #: Those of them that look at what a kind of label brings; a page is asked those of its own kind.
@@ -163,6 +165,8 @@ def _check_built_in(
         "predictions": relations["predictions"],
         "keys": quote_all(product.keys),
         "score": quote(product.score_column),
+        "probabilities": probability_list(product),
+        "n_classes": str(len(product.classes)),
         "key_is_null": " OR ".join(f"{quote(key)} IS NULL" for key in product.keys),
     }
     query = system_sql(f"audit/{name}", **{key: offered[key] for key in _BUILT_IN[name]})

@@ -132,8 +132,9 @@ def _check(cursor: duckdb.DuckDBPyConnection, product: Product, file: Path) -> N
         raise RunFailed(
             f"{product.label.where}: more than one label for one entity of the page {repeated[0]}: {repeated[1:]}."
         )
-    if product.kind.wrong_label is not None:
-        odd = f"SELECT DISTINCT label FROM read_parquet($1) WHERE {product.kind.wrong_label} LIMIT 3"
+    wrong = product.kind.wrong_label_of(product.classes)
+    if wrong is not None:
+        odd = f"SELECT DISTINCT label FROM read_parquet($1) WHERE {wrong} ORDER BY label LIMIT 3"
         values = [row[0] for row in cursor.execute(odd, [staged]).fetchall()]
         if values:
             raise RunFailed(f"{product.label.where}: {product.kind.label_rule}; found {values}.")

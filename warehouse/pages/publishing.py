@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from warehouse.definitions import Definitions, Product
+from warehouse.errors import UsageError
 from warehouse.lake.lake import Commit
 from warehouse.lake.tables import ensure_table
 from warehouse.ledger import records as ledger
@@ -61,7 +62,7 @@ def publish(
         ]
         if not kept:
             continue
-        as_it_is = ensure_table(commit, rows.kind, product.name, dict(rows.columns)) and len(kept) == len(rows.pages)
+        as_it_is = _table_for(commit, product, rows) and len(kept) == len(rows.pages)
         earlier = [page.as_of for page in kept if page.as_of in present]
         _replace(commit, product, rows, [page.as_of for page in kept], earlier, as_it_is)
         published += [replace(page, snapshot_id=commit.snapshot_id) for page in kept]
@@ -74,6 +75,26 @@ def publish(
 
 def _is_newer(present: PageRecord | None, staged: PageRecord) -> bool:
     return present is not None and present.ingest_id > staged.ingest_id
+
+
+def _table_for(commit: Commit, product: Product, rows: StagedRows) -> bool:
+    """Make the table ready for staged rows; tell whether their file can be added as it is.
+
+    Raises
+    ------
+    UsageError
+        If a column of the table has another type, such as what is predicted of another kind of label.
+    """
+    of_predictions = rows.kind == "predictions"
+    try:
+        return ensure_table(commit, rows.kind, product.name, dict(rows.columns), fields_come=of_predictions)
+    except UsageError as error:
+        if not of_predictions:
+            raise
+        raise UsageError(
+            f"{str(error).partition(';')[0]}. What a product predicts keeps its type: give a {product.kind.name} label"
+            f" whose pages differ from those of {product.name} so far a product of its own."
+        ) from error
 
 
 def _replace(

@@ -16,6 +16,7 @@ import duckdb
 from warehouse.definitions import Product
 from warehouse.lake.registry import REASON_COLUMN
 from warehouse.ledger.records import PageRecord
+from warehouse.pages.class_columns import probability_of
 from warehouse.system_sql import quote, quote_all, system_sql
 
 #: How many rows of each fate are listed, unless told otherwise.
@@ -69,6 +70,8 @@ class SideBySide:
             match=" AND ".join(f"before.{quote(key)} IS NOT DISTINCT FROM after.{quote(key)}" for key in keys),
             keys=", ".join(f"coalesce(after.{quote(key)}, before.{quote(key)}) AS {quote(key)}" for key in keys),
             score=quote(product.score_column),
+            differ=_differ(product),
+            change=_change(product),
             features="".join(
                 f", before.{quote(name)} AS {quote('before ' + name)}, after.{quote(name)} AS {quote('after ' + name)}"
                 for name in features
@@ -91,6 +94,23 @@ class SideBySide:
         cursor = self.connection.execute(query, [what, limit])
         names = [column[0] for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _differ(product: Product) -> str:
+    """Give SQL of whether a row's prediction is another one after than before."""
+    return " OR ".join(f"before.{quote(c)} IS DISTINCT FROM after.{quote(c)}" for c in product.kind.columns)
+
+
+def _change(product: Product) -> str:
+    """Give SQL of a row's change: of a number by how much it grew, of classes the largest change of a probability."""
+    if not product.classes:
+        score = quote(product.score_column)
+        return f"after.{score} - before.{score}"
+    pairs = [
+        (probability_of(product, name, "after."), probability_of(product, name, "before.")) for name in product.classes
+    ]
+    changes = ", ".join(f"abs(coalesce({after}, 0) - coalesce({before}, 0))" for after, before in pairs)
+    return f"CASE WHEN before.as_of IS NOT NULL AND after.as_of IS NOT NULL THEN greatest({changes}) END"
 
 
 def common_reasons(connection: duckdb.DuckDBPyConnection, *relations: str) -> list[str]:

@@ -137,6 +137,10 @@ def _alone(column: pl.Series, labels: Floats, kind: str) -> float | None:
     """Give the ROC AUC or R2, on the newer half, of the label's mean by the column's value in the older half."""
     half = len(labels) // 2
     older, newer = labels[:half], labels[half:]
+    if KINDS[kind].has_classes:
+        # Of each class against the rest, the one that the column foretells best.
+        of_each = [_alone(column, (labels == code) * 1.0, "binary") for code in np.unique(labels)]
+        return max((found for found in of_each if found is not None), default=None)
     if any(FIGURES[kind].tells_nothing(part) for part in (older, newer)):
         return None
     codes = _codes(column, half)

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -140,6 +141,9 @@ def unmet(product: Product, model: ModelRecord, columns: Mapping[str, str]) -> s
     reasons = []
     if learnt is not None and learnt != kind:
         reasons.append(f"it learnt a {learnt} label, and label.kind of {product.yaml_where} is {kind}")
+    gone = [name for name in classes_of(model) if name not in product.classes] if learnt == kind else []
+    if gone:
+        reasons.append(f"it tells of {_gone_in_words(gone, product, model)}, which label.classes has not any more")
     missing = [name for name in model.features if name not in columns]
     if missing:
         reasons.append(f"it reads {_missing_in_words(missing, model, columns)}")
@@ -202,6 +206,31 @@ def label_kind_of(model: ModelRecord) -> str | None:
     return next((name for name, kind in KINDS.items() if kind.told_by in model.metrics), None)
 
 
+def classes_of(model: ModelRecord) -> tuple[str, ...]:
+    """Name the classes whose labels a version has seen, in the order of its predictions; none of other labels."""
+    return tuple(_learnt(model).get("classes", ()))
+
+
+def declared_classes_of(model: ModelRecord) -> tuple[str, ...]:
+    """Name the classes that were declared when a version was trained: those of its held-out predictions."""
+    return tuple(_learnt(model).get("declared", ()))
+
+
+def _learnt(model: ModelRecord) -> dict[str, Any]:
+    return dict(json.loads(model.validation or "{}"))
+
+
+def unseen_notes(product: Product, models: Iterable[ModelRecord]) -> list[str]:
+    """Say of each version which classes it has never seen a label of."""
+    found = []
+    for model in models:
+        unseen = [name for name in product.classes if name not in classes_of(model)]
+        if unseen and label_kind_of(model) == product.kind.name:
+            listed = _listed([f"`{name}`" for name in unseen])
+            found.append(f"{model.version} has seen no label of {listed}, and gives it no probability.")
+    return found
+
+
 def learnt_another_label(model: ModelRecord, fingerprint: str) -> bool:
     """Tell whether a version is known to have learnt another label than the one with this fingerprint."""
     return model.label_definition is not None and model.label_definition != fingerprint
@@ -227,6 +256,15 @@ def not_comparable(
     if learnt_another_label(model, label_definition):
         return f"{product.name} {model.version} learnt another label than {product.label.where} gives now"
     return None
+
+
+def _gone_in_words(gone: list[str], product: Product, model: ModelRecord) -> str:
+    new = [name for name in product.classes if name not in classes_of(model)]
+    said = []
+    for name in gone:
+        near = difflib.get_close_matches(name, new, n=1)
+        said.append(f"`{name}`{f' (renamed to `{near[0]}`?)' if near else ''}")
+    return _listed(said)
 
 
 def _missing_in_words(missing: list[str], model: ModelRecord, columns: Mapping[str, str]) -> str:

@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from jobs.models.kinds.metrics import binary_metrics, regression_metrics
+from jobs.models.kinds.class_metrics import class_calibration, class_metrics
+from jobs.models.kinds.metrics import binary_metrics, calibration_table, regression_metrics
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Floats = npt.NDArray[np.float64]
 #: Fewer labels of one kind than this tell nothing.
@@ -31,6 +35,9 @@ class Figures:
         From labels and scores, (n_rows,) each, to figures by name.
     needs_two_classes
         Whether nothing can be learnt where all labels are the same.
+    calibration
+        From labels, scores and the classes to a table: what was predicted, and what came; by class where there are
+        several.
     tells_nothing
         Whether some labels are too few, or too much alike, to say how well a column foretells them.
     alone
@@ -39,6 +46,7 @@ class Figures:
 
     scores: Callable[[npt.NDArray[Any]], Floats]
     metrics: Callable[[Floats, Floats], dict[str, float]]
+    calibration: Callable[[Floats, Floats, Sequence[str]], list[dict[str, Any]]]
     needs_two_classes: bool
     tells_nothing: Callable[[Floats], bool]
     alone: Callable[[Floats, Floats], float]
@@ -50,6 +58,19 @@ def _of_the_ones(predictions: npt.NDArray[Any]) -> Floats:
 
 def _as_they_are(predictions: npt.NDArray[Any]) -> Floats:
     return np.asarray(predictions, np.float64)
+
+
+def _of_one(labels: Floats, scores: Floats, classes: Sequence[str]) -> list[dict[str, Any]]:
+    return calibration_table(labels, scores)
+
+
+def _none(labels: Floats, scores: Floats, classes: Sequence[str]) -> list[dict[str, Any]]:
+    return []
+
+
+def _few_of_each(labels: Floats) -> bool:
+    _, counts = np.unique(labels, return_counts=True)
+    return bool((counts >= _FEWEST).sum() < 2)
 
 
 def _few_of_a_class(labels: Floats) -> bool:
@@ -70,8 +91,50 @@ def _r2(labels: Floats, said: Floats) -> float:
     return float(1 - np.sum((labels - said) ** 2) / np.sum((labels - labels.mean()) ** 2))
 
 
+def _best_roc_auc(labels: Floats, said: Floats) -> float:
+    """Give the largest ROC AUC of one class against the others, of what is said of each, (n_rows, n_classes)."""
+    both = [code for code in range(said.shape[1]) if 0 < (labels == code).sum() < len(labels)]
+    return max((_roc_auc((labels == code) * 1.0, said[:, code]) for code in both), default=0.0)
+
+
 #: By the names of `warehouse.label_kinds.KINDS`.
 FIGURES: Mapping[str, Figures] = {
-    "binary": Figures(_of_the_ones, binary_metrics, True, _few_of_a_class, _roc_auc),
-    "regression": Figures(_as_they_are, regression_metrics, False, _few_or_equal, _r2),
+    "binary": Figures(_of_the_ones, binary_metrics, _of_one, True, _few_of_a_class, _roc_auc),
+    "multiclass": Figures(_as_they_are, class_metrics, class_calibration, True, _few_of_each, _best_roc_auc),
+    "regression": Figures(_as_they_are, regression_metrics, _none, False, _few_or_equal, _r2),
 }
+
+
+@dataclass(frozen=True)
+class Target:
+    """What predictions are of: a kind of label, its classes as declared, and those among them that a version learnt.
+
+    A version gives the classes that it has never seen no probability: theirs is 0.
+    """
+
+    kind: str
+    classes: tuple[str, ...] = ()
+    learnt: tuple[str, ...] = ()
+
+    def scores(self, predictions: npt.NDArray[Any]) -> Floats:
+        """Give what metrics are taken of: (n_rows,), or (n_rows, n_classes) in the order that classes are declared."""
+        found = FIGURES[self.kind].scores(predictions)
+        if not self.classes or self.learnt == self.classes:
+            return found
+        wide = np.zeros((len(found), len(self.classes)))
+        wide[:, [self.classes.index(name) for name in self.learnt]] = found
+        return wide
+
+    def unknown(self, n_rows: int) -> Floats:
+        """Give scores of rows of which nothing is known: NaN."""
+        return np.full((n_rows, len(self.classes)) if self.classes else n_rows, np.nan)
+
+
+def scores_of(held_out: pa.Table) -> Floats:
+    """Read the column `score` of what was held out: (n_rows,), or (n_rows, n_classes)."""
+    import pyarrow as pa
+
+    column = held_out.column("score").combine_chunks()
+    if not pa.types.is_fixed_size_list(column.type):
+        return np.asarray(column.to_numpy(), np.float64)
+    return np.asarray(column.flatten().to_numpy(), np.float64).reshape(len(column), column.type.list_size)

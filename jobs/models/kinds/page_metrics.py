@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from jobs.models.kinds.class_metrics import predicted
+
 Floats = npt.NDArray[np.float64]
 #: From how often each page counts, (n_draws, n_pages), to the metric of each draw, (n_draws,).
 OfCounts = Callable[[Floats], Floats]
@@ -26,7 +28,10 @@ _TINY = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class Scored:
-    """Predictions beside labels: `labels` and `scores` (n_rows,), `pages` (n_rows,) numbers each row's page from 0."""
+    """Predictions beside labels: `labels` and `scores` (n_rows,), `pages` (n_rows,) numbers each row's page from 0.
+
+    Of several classes labels are their places, and scores (n_rows, n_classes).
+    """
 
     labels: Floats
     scores: Floats
@@ -57,12 +62,53 @@ def _mean_of(loss: Callable[[Floats, Floats], Floats]) -> Callable[[Scored], OfC
 
 
 def _log_loss(labels: Floats, scores: Floats) -> Floats:
+    if scores.ndim == 2:
+        said = scores[np.arange(len(labels)), labels.astype(np.int64)]
+        return -np.log(np.clip(said, _TINY, 1 - _TINY))
     clipped = np.clip(scores, _TINY, 1 - _TINY)
     return -np.where(labels == 1, np.log(clipped), np.log1p(-clipped))
 
 
 def _squared(labels: Floats, scores: Floats) -> Floats:
     return (scores - labels) ** 2
+
+
+def _brier(labels: Floats, scores: Floats) -> Floats:
+    if scores.ndim == 1:
+        return _squared(labels, scores)
+    is_label = np.eye(scores.shape[1])[labels.astype(np.int64)]
+    return np.asarray(((scores - is_label) ** 2).sum(axis=1), np.float64)
+
+
+def _hit(labels: Floats, scores: Floats) -> Floats:
+    return np.asarray(predicted(scores) == labels, np.float64)
+
+
+def _macro_f1(rows: Scored) -> OfCounts:
+    """Reduce to hits, and rows of either side, of each class on each page."""
+    said, n_classes = predicted(rows.scores), rows.scores.shape[1]
+    hits, either = [], []
+    for code in range(n_classes):
+        own, taken = rows.labels == code, said == code
+        hits.append(_page_sums(rows, (own & taken) * 2.0))
+        either.append(_page_sums(rows, own * 1.0 + taken))
+    of_hits, of_either = np.column_stack(hits), np.column_stack(either)
+    return lambda counts: _mean_of_known(_ratio(counts @ of_hits, counts @ of_either))
+
+
+def _mean_of_known(values: Floats) -> Floats:
+    """Give the mean of each row's values that are known; NaN where none is."""
+    known = ~np.isnan(values)
+    return _ratio(np.where(known, values, 0.0).sum(axis=1), known.sum(axis=1) * 1.0)
+
+
+def _mean_roc_auc(rows: Scored) -> OfCounts:
+    """Reduce to each class against the rest, whose mean is taken over those that are defined."""
+    of_each = [
+        _roc_auc(Scored((rows.labels == code) * 1.0, rows.scores[:, code], rows.pages, rows.n_pages))
+        for code in range(rows.scores.shape[1])
+    ]
+    return lambda counts: _mean_of_known(np.column_stack([of_counts(counts) for of_counts in of_each]))
 
 
 def _rmse(rows: Scored) -> OfCounts:
@@ -84,6 +130,8 @@ def _r2(rows: Scored) -> OfCounts:
 
 def _roc_auc(rows: Scored) -> OfCounts:
     """Reduce to wins[p, q]: how often a positive of page p outranks a negative of page q, a tie being half a win."""
+    if rows.scores.ndim == 2:
+        return _mean_roc_auc(rows)
     positive = rows.labels == 1
     scores, places = rows.scores[positive], rows.pages[positive]
     wins = np.zeros((rows.n_pages, rows.n_pages))
@@ -104,7 +152,9 @@ def _roc_auc(rows: Scored) -> OfCounts:
 PAGE_METRICS: dict[str, Callable[[Scored], OfCounts]] = {
     "roc_auc": _roc_auc,
     "log_loss": _mean_of(_log_loss),
-    "brier": _mean_of(_squared),
+    "brier": _mean_of(_brier),
+    "accuracy": _mean_of(_hit),
+    "macro_f1": _macro_f1,
     "mae": _mean_of(lambda labels, scores: np.abs(scores - labels)),
     "rmse": _rmse,
     "r2": _r2,

@@ -4,6 +4,6 @@ SELECT
     count(*) FILTER ("almanac: what" = 'changed'),
     count(*) FILTER ("almanac: what" = 'came'),
     count(*) FILTER ("almanac: what" = 'went'),
-    max(abs("almanac: after" - "almanac: before")) FILTER ("almanac: what" = 'changed'),
-    avg(abs("almanac: after" - "almanac: before")) FILTER ("almanac: what" = 'changed')
+    max(abs("almanac: change")) FILTER ("almanac: what" = 'changed'),
+    avg(abs("almanac: change")) FILTER ("almanac: what" = 'changed')
 FROM {compared}

@@ -6,12 +6,13 @@
         CASE
             WHEN before.as_of IS NULL THEN 'came'
             WHEN after.as_of IS NULL THEN 'went'
-            WHEN before.{score} IS DISTINCT FROM after.{score} THEN 'changed'
+            WHEN {differ} THEN 'changed'
             ELSE 'same'
         END AS "almanac: what",
         before.{score} AS "almanac: before",
         after.{score} AS "almanac: after"
-        {features}
+        {features},
+        {change} AS "almanac: change"
     FROM {before} AS before
     FULL JOIN {after} AS after ON {match}
 )
