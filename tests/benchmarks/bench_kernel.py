@@ -2,10 +2,11 @@
 
     python -m tests.benchmarks.bench_kernel [--rows N] [--rounds N] [--shape NAME ...]
 
-Four shapes: histogram gradient boosting (200 trees of 31 leaves, 20 features with missing values), the same with
-categorical features behind an encoder, XGBoost of depth 6, and random forests of 300 trees with 31 leaves and
-unpruned. Every answer is compared with the library's own, bit by bit, before anything is timed. Treelite, tl2cgen
-and LightGBM take part where they are installed.
+The shapes: histogram gradient boosting (200 trees of 31 leaves, 20 features with missing values), the same with
+categorical features behind an encoder, LightGBM of 200 trees of 31 leaves, XGBoost of depth 6, and random forests of
+300 trees with 31 leaves and unpruned. Every answer is compared with the library's own, bit by bit, before anything is
+timed. Treelite and tl2cgen take part where they are installed; lleaves, ONNX Runtime and daal4py predict with the
+LightGBM model in environments of their own, which are made on first use, and how far off they are is printed.
 """
 
 from __future__ import annotations
@@ -21,11 +22,18 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.scoring import Scorer, compile_model, estimator_input
-from tests.benchmarks.timing import Contestant, machine, measure, report, versions
+from tests.benchmarks.peers import PeerMissing, environment, start_worker
+from tests.benchmarks.timing import Contestant, Elsewhere, machine, measure, report, versions
 
 N_FEATURES = 20
 TRAINING_ROWS = 50_000
 NAMES = [f"f{place}" for place in range(N_FEATURES)]
+#: What predicts with LightGBM's models faster than LightGBM, and what each needs in its environment.
+COMPILERS = {
+    "lleaves": ("lleaves", "llvmlite<0.44", "numpy<2.3", "setuptools<80"),
+    "ONNX Runtime": ("onnxruntime", "onnxmltools", "onnx<1.19", "lightgbm", "numpy", "scikit-learn", "setuptools<80"),
+    "daal4py": ("scikit-learn-intelex", "lightgbm"),
+}
 SLOW = 20
 """The libraries' own predictions are given this many times fewer rows."""
 
@@ -135,6 +143,54 @@ def boosting_peers(train: Any, rows: Any, n_trees: int) -> list[Contestant]:
     return found
 
 
+def lightgbm_31_leaves(n_rows: int, n_training: int, n_trees: int) -> tuple[list[Contestant], str, dict[str, str]]:
+    if not is_installed("lightgbm"):
+        print("LightGBM is not installed, and left out (pip install 'almanac[lightgbm]').")
+        return [], "", {}
+    import lightgbm
+
+    train = features(n_training, 1)
+    model = lightgbm.LGBMClassifier(n_estimators=n_trees, num_leaves=31, verbose=-1, n_jobs=2)
+    model.fit(train, label(train, 2))
+    booster = model.booster_
+    scorer = compile_model(model, NAMES)
+    rows = features(n_rows, 3)
+    few = rows[: max(1000, n_rows // SLOW)]
+    bits = check_bits(scorer, batch_of(few), booster.predict(few, raw_score=True), model.predict_proba(few))
+    contestants = [
+        Contestant("LightGBM predict", len(few), lambda: booster.predict(few)),
+        *ours(scorer, batch_of(rows)),
+    ]
+    notes = {contestants[2].name: bits}
+    directory = Path(tempfile.mkdtemp())
+    booster.save_model(directory / "model.txt")
+    np.save(directory / "rows.npy", rows)
+    for name in COMPILERS:
+        try:
+            contestant, note = _compiler(name, directory, scorer.predict(batch_of(rows))[:, 1])
+        except PeerMissing as error:
+            print(f"{name} is left out: {error}")
+        else:
+            contestants.append(contestant)
+            notes[contestant.name] = note
+    return contestants, "LightGBM predict", notes
+
+
+def _compiler(name: str, directory: Path, expected: Any) -> tuple[Contestant, str]:
+    """Start one of `COMPILERS`; give what times it, with its versions, and how far its predictions are off."""
+    out = directory / f"{name}.npy"
+    given = [str(directory / "model.txt"), str(directory / "rows.npy"), str(out)]
+    python = environment(name, COMPILERS[name])
+    peer = start_worker(name, python, Path(__file__).with_name("kernel_worker.py"), given, directory / f"{name}.log")
+    off = float(np.abs(np.load(out) - expected).max())
+
+    def run() -> Elsewhere:
+        seconds, cpu = map(float, peer.run().split())
+        return Elsewhere(cpu, seconds)
+
+    return Contestant(f"{name} ({peer.versions})", len(expected), run), f"at most {off:.1g} off"
+
+
 def categorical_pipeline(n_rows: int, n_training: int, n_trees: int) -> tuple[list[Contestant], str, dict[str, str]]:
     from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -226,7 +282,12 @@ SHAPES: dict[str, tuple[str, int, Callable[[int, int, int], tuple[list[Contestan
         200,
         hist_gradient_boosting,
     ),
-    "categories": ("The same with 16 numbers and 4 texts behind an OrdinalEncoder", 200, categorical_pipeline),
+    "lightgbm": ("LightGBM, {} trees x 31 leaves, 20 float64, 5% missing", 200, lightgbm_31_leaves),
+    "categories": (
+        "HistGradientBoosting with 16 numbers and 4 texts behind an OrdinalEncoder",
+        200,
+        categorical_pipeline,
+    ),
     "xgboost": ("XGBoost, {} trees of depth 6, 20 float32 features, 5% missing", 200, xgboost_depth_6),
     "forest": ("RandomForest, {} trees x 31 leaves", 300, lambda *sizes: _forest(*sizes, 31)),
     "unpruned": ("RandomForest, {} trees, unpruned", 300, lambda *sizes: _forest(*sizes, None)),

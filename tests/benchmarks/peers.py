@@ -82,15 +82,15 @@ class Peer:
     versions: str
     process: subprocess.Popen[str]
 
-    def run(self) -> None:
-        """Score once.
+    def run(self) -> str:
+        """Score once; give what the worker answers.
 
         Raises
         ------
         PeerMissing
             If it fails.
         """
-        _ask(self.process)
+        return _ask(self.process)
 
     def close(self) -> None:
         _pipe(self.process.stdin).close()
@@ -116,10 +116,23 @@ def start_peer(name: str, rows: Path, model: Path, out: Path, columns: Sequence[
     PeerMissing
         If it cannot be installed or started.
     """
-    python = environment(name)
+    given = [str(rows), str(model), str(out), ",".join(columns)]
+    return start_worker(name, environment(name), WORKER, given, log)
+
+
+def start_worker(name: str, python: Path, worker: Path, given: Sequence[str], log: Path) -> Peer:
+    """Start a program in a peer's environment; it has loaded what it needs when this returns.
+
+    It is handed the peer's name and what is `given`, says its versions, and answers a line for each that it is sent.
+
+    Raises
+    ------
+    PeerMissing
+        If it ends before.
+    """
     with log.open("w") as said:
         process = subprocess.Popen(
-            [str(python), str(WORKER), name, str(rows), str(model), str(out), ",".join(columns)],
+            [str(python), str(worker), name, *given],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
@@ -140,10 +153,10 @@ def _pipe(stream: IO[str] | None) -> IO[str]:
     return stream
 
 
-def _ask(process: subprocess.Popen[str]) -> None:
+def _ask(process: subprocess.Popen[str]) -> str:
     _pipe(process.stdin).write("run\n")
     _pipe(process.stdin).flush()
-    _answer(process)
+    return _answer(process)
 
 
 def _answer(process: subprocess.Popen[str]) -> str:
