@@ -153,6 +153,7 @@ def query(
         str | None, typer.Option("--at-time", metavar="T", help="As the lake was at an instant.", show_default=False)
     ] = None,
     timeout: Annotated[str, typer.Option("--timeout", metavar="D", help="How long it may take.")] = "10 minutes",
+    as_json: JsonOption = False,
     suite: SuiteOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -169,6 +170,9 @@ def query(
 
     opened, at = the_suite(), parse_instant(at_time, "--at-time") if at_time else None
     limit = parse_span(timeout, "--timeout")
+    if as_json and form not in ("table", "json"):
+        raise UsageError(f"--json is --format json, and --format {form} is another; leave one of them out.")
+    form = "json" if as_json else form
     if form == "table":
         if output is not None:
             raise UsageError(f"--output goes with --format {', '.join(FORMATS)}.")

@@ -121,10 +121,11 @@ def start_command(suite: Suite, until: datetime, per_commit: int) -> subprocess.
     return subprocess.Popen([*command, *span], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_ctrl_c_finishes_the_chunk_in_hand_and_says_how_to_go_on(trained: Suite) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_chunk_in_hand_and_says_how_to_go_on(trained: Suite, number: int) -> None:
     worker = start_command(trained, PAGE + timedelta(days=16), per_commit=1)
     wait_for_commits(trained, 2, lambda: worker.poll() is None)
-    worker.send_signal(signal.SIGINT)
+    worker.send_signal(number)
     errors = worker.communicate()[1]
     assert worker.returncode == 130
     assert "finishing the batch in hand" in errors

@@ -186,6 +186,8 @@ def shown(lake: Suite) -> dict[str, dict[str, Any]]:
     sql = "SELECT " + ", ".join(f"{value} AS c{number}" for number, (value, _, _) in enumerate(VALUES.values()))
     table = said(lake.root, "query", sql).splitlines()[3]
     (in_json,) = json.loads(said(lake.root, "query", "--format", "json", sql))
+    assert [in_json] == json.loads(said(lake.root, "query", "--json", sql))
+    assert "leave one of them out" in almanac(lake.root, "query", "--json", "--format", "csv", sql).stderr
     _, in_csv = csv.reader(io.StringIO(said(lake.root, "query", "--format", "csv", sql)))
     forms = {"table": [cell.strip() for cell in table[1:-1].split("│")], "json": in_json.values(), "csv": in_csv}
     return {form: dict(zip(VALUES, found, strict=True)) for form, found in forms.items()}
