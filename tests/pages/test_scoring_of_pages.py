@@ -85,7 +85,7 @@ def test_pages_that_have_their_features_make_larger_batches(trained: Suite) -> N
     pages = product.pages_between(PAGE, PAGE + timedelta(days=20))
     backfill(trained, BackfillOrder(PRODUCT, PAGE, PAGE + timedelta(days=8), features_only=True))
     wanted = PagesWanted(product, pages, dict.fromkeys(pages, record_of(trained)))
-    with trained.lake.reading() as connection, Leases(trained.lake) as leases:
+    with trained.lake.reading(follow=True) as connection, Leases(trained.lake) as leases:
         worklist = _Worklist(trained, wanted, connection, leases, Silent())
         worklist.size = BatchSize(100, 50_000.0, budget=3 * 100 * 50_000 * 40)
         assert worklist.size.pages() == 3
