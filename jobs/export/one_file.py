@@ -20,6 +20,7 @@ from jobs.export.content import Content, require_rows, value_counts
 from jobs.export.target import CURRENT, Held, Owner, clear, put_in_place
 from warehouse.errors import RunFailed, UsageError
 from warehouse.lake.extensions import open_instance
+from warehouse.lake.lake import one_transaction
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 
 _ANOTHER = "Name another file under `to`, or move this one away; nothing was written."
@@ -83,8 +84,8 @@ class OneFile:
     def _fill(self, connection: duckdb.DuckDBPyConnection, temporary: Path, content: Content) -> int:
         table, own = f"target.{quote(self.table)}", f"target.{self.OWN}"
         query = content.select(lists_as_text=self.LISTS_AS_TEXT)
-        with _attached(connection, system_sql(self.ATTACH, file=literal(str(temporary)))):
-            connection.execute("BEGIN")
+        attach = system_sql(self.ATTACH, file=literal(str(temporary)))
+        with _attached(connection, attach), one_transaction(connection):
             self._prepare(connection)
             connection.execute(f"CREATE TABLE {table} AS {query}")
             counts = value_counts(content.columns)
@@ -98,7 +99,6 @@ class OneFile:
             whose = [self.owner.suite_id, content.product, self.table]
             values = [*whose, as_of, content.snapshot_id, published_at, found[0], now, content.run_id]
             connection.execute(system_sql("export/insert_own_row", table=own), values)
-            connection.execute("COMMIT")
         return int(found[0])
 
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -165,10 +165,6 @@ def _attached(connection: duckdb.DuckDBPyConnection, statement: str) -> Iterator
     connection.execute(statement)
     try:
         yield
-    except BaseException:
-        with contextlib.suppress(duckdb.Error):
-            connection.execute("ROLLBACK")
-        raise
     finally:
         # What was committed is in the file itself after this, and not in a log beside it.
         connection.execute("DETACH target")

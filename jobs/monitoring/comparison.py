@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Integers = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
 
 _N_BINS = 10
 #: A category with less than this share of the reference's rows is counted with the rest.
@@ -143,7 +144,7 @@ def _compare_numbers(page: Profile, reference: Sequence[Profile]) -> tuple[list[
             name = f"{_named(low[chosen[0]], page.scale)} to {_named(high[chosen[-1]], page.scale)}"
             found.append(Bin(name, int(here[chosen].sum()), int(there[chosen].sum())))
     found.append(Bin("(above)", int(here[united > others[-1]].sum()), 0))
-    return found, _along_the_scale(united, here, there, page.centre) if here.sum() else {}
+    return found, _along_the_scale((low + high) / 2, here, there) if here.sum() else {}
 
 
 def _placed(united: Integers, bins: Integers, counts: Integers) -> Integers:
@@ -163,13 +164,11 @@ def _deciles(counts: Integers) -> Integers:
     return deciles
 
 
-def _along_the_scale(united: Integers, here: Integers, there: Integers, centre: float) -> dict[str, float]:
+def _along_the_scale(places: Floats, here: Integers, there: Integers) -> dict[str, float]:
     import numpy as np
 
     shares, reference = here / here.sum(), there / there.sum()
     found = {"ks": distances.kolmogorov_smirnov(shares, reference)}
-    low, high = edges_of(united, centre)
-    places = (low + high) / 2
     if not np.isfinite(places).all():
         return found
     found["wasserstein"] = distances.wasserstein_distance(places, shares, reference)

@@ -33,7 +33,7 @@ from jobs.scoring.reasons.explainer import Explainer
 from jobs.scoring.reasons.players import make_players
 from jobs.scoring.reasons.table_contributions import TableContributions
 from tests.benchmarks.bench_kernel import batch_of, features, is_installed, label
-from tests.benchmarks.peers import PeerMissing, environment
+from tests.benchmarks.peers import PeerMissing, environment, start_worker
 from tests.benchmarks.timing import Contestant, Elsewhere, machine, measure, table, versions
 from warehouse.definitions.reasons import ReasonSettings
 
@@ -89,41 +89,19 @@ class Shap:
 
         pinned = [f"{name}=={version(name)}" for name in ("scikit-learn", "numpy", "numba", "skops")]
         python = os.environ.get("ALMANAC_SHAP_PYTHON") or environment("shap", ["shap", *pinned])
-        files = [directory / name for name in ("model.skops", "rows.npy", "shap.npy")]
+        files = [directory.resolve() / name for name in ("model.skops", "rows.npy", "shap.npy")]
         skops.io.dump(model, files[0])
         np.save(files[1], rows)
         worker = Path(__file__).with_name("shap_worker.py")
         self.out = files[2]
-        with (directory / "shap.log").open("w") as said:
-            self.process = subprocess.Popen(
-                [str(python), str(worker), *map(str, files)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=said,
-                text=True,
-            )
-        self.version = self._line()
-
-    def _line(self) -> str:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline().strip()
-        if not line:
-            self.close()
-            said = (self.out.parent / "shap.log").read_text().strip().splitlines() or ["nothing was said"]
-            raise PeerMissing(f"its process ended: {said[-1]}")
-        return line
+        self.peer = start_worker("shap", Path(python), worker, list(map(str, files)), directory / "shap.log")
+        self.version = self.peer.versions
 
     def run(self) -> Elsewhere:
-        assert self.process.stdin is not None
-        print(file=self.process.stdin, flush=True)
-        return Elsewhere(float(self._line()))
+        return Elsewhere(float(self.peer.run()))
 
     def close(self) -> None:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.close()
-        self.process.wait(600)
-        self.process.stdout.close()
+        self.peer.close()
 
 
 def boosting_peers(train: Any, target: Any, rows: Any) -> list[Contestant]:

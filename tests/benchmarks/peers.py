@@ -93,8 +93,7 @@ class Peer:
         return _ask(self.process)
 
     def close(self) -> None:
-        _pipe(self.process.stdin).close()
-        self.process.wait(60)
+        _close(self.process)
 
 
 def start_peer(name: str, rows: Path, model: Path, out: Path, columns: Sequence[str], log: Path) -> Peer:
@@ -144,6 +143,7 @@ def start_worker(name: str, python: Path, worker: Path, given: Sequence[str], lo
     try:
         return Peer(name, _answer(process), process)
     except PeerMissing as error:
+        _close(process)
         lines = [line for line in log.read_text().splitlines() if line.strip()] or [str(error)]
         raise PeerMissing(lines[-1]) from error
 
@@ -151,6 +151,12 @@ def start_worker(name: str, python: Path, worker: Path, given: Sequence[str], lo
 def _pipe(stream: IO[str] | None) -> IO[str]:
     assert stream is not None
     return stream
+
+
+def _close(process: subprocess.Popen[str]) -> None:
+    _pipe(process.stdin).close()
+    process.wait(60)
+    _pipe(process.stdout).close()
 
 
 def _ask(process: subprocess.Popen[str]) -> str:

@@ -148,9 +148,8 @@ class Lake:
         """Open the lake for reading, after a look at its format, and close it at the end.
 
         Without a snapshot it is shown as of the first statement, in one transaction, or, with `follow`, each statement
-        sees the newest commit. What is given then, unless `all_cores` are to
-        answer, is a cursor on one instance that the process keeps: attaching a lake and reading its catalogue takes
-        ten times as long as a question.
+        sees the newest commit. What is given then, unless `all_cores` are to answer, is a cursor on one instance that
+        the process keeps: attaching a lake and reading its catalogue takes ten times as long as a question.
         """
         if snapshot_id is not None or all_cores:
             connection = self.connect(snapshot_id=snapshot_id)
