@@ -56,6 +56,7 @@ FLOORS: tuple[str, ...] = (
     "warehouse.ledger",
     "warehouse.operations",
     "warehouse.definitions",
+    "warehouse.definitions.yaml",
     "warehouse.lake",
     "warehouse.queries",
     "warehouse",

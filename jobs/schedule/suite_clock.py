@@ -22,7 +22,7 @@ from jobs.schedule.readiness import read_readiness, readiness_names, why_unready
 from jobs.schedule.scheduler import Question, World
 from jobs.schedule.tick_store import TickStore
 from jobs.suite import Clock, Suite, open_suite
-from warehouse.definitions.yaml_text import validate
+from warehouse.definitions.yaml.yaml_text import validate
 from warehouse.errors import AlmanacError, DefinitionError, NotFoundError
 from warehouse.facts.files_aside import files_aside
 from warehouse.facts.promises import broken_promises

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from warehouse.definitions import load_definitions
-from warehouse.definitions.yaml_text import read_yaml
+from warehouse.definitions.yaml.yaml_text import read_yaml
 
 
 def test_on_is_a_key_and_yes_a_word() -> None:

@@ -17,7 +17,7 @@ from tests.lakes import rows
 from warehouse.label_kinds import COLUMNS_OF_KINDS, KINDS
 from warehouse.lake import registry
 from warehouse.lake.registry import AUTHORS, OPERATIONS, TABLES, Table
-from warehouse.ledger import decisions, derivations, exports, records
+from warehouse.ledger import alarms, decisions, derivations, drift, exports, records
 from warehouse.ledger.records import Record
 from warehouse.operations.state import open_operations
 from warehouse.pages import profiled_pages
@@ -41,6 +41,8 @@ RECORDS: list[type[Record]] = [
     exports.ExportRecord,
     profiled_pages.Profile,
     profiled_pages.Centre,
+    drift.Drift,
+    alarms.Alarm,
 ]
 OF_A_LAKE = (
     "SELECT schema_name, table_name, list(column_name ORDER BY column_index), list(data_type ORDER BY column_index)"

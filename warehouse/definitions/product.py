@@ -11,10 +11,12 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from warehouse.definitions.calendar import Calendar
 from warehouse.definitions.cron import Grid
 from warehouse.definitions.durations import Duration
 from warehouse.definitions.export import Targets
 from warehouse.definitions.gates import GateSettings
+from warehouse.definitions.monitor import MonitorSettings
 from warehouse.definitions.pipeline import PipelineSettings
 from warehouse.definitions.reasons import ReasonSettings
 from warehouse.definitions.sql_file import SqlFile, Strict, checked, read_header, read_sql_file
@@ -165,6 +167,7 @@ class ProductHeader(Strict):
     gates: GateSettings | None = None
     reasons: ReasonSettings | None = None
     export: Targets = Field(default_factory=dict)
+    monitor: MonitorSettings = Field(default_factory=MonitorSettings)
 
     @field_validator("engine")
     @classmethod
@@ -245,7 +248,7 @@ class Check:
 class Product:
     """One product with its queries. `yaml_where` is its product.yaml as shown to people; `lines` those of its keys.
 
-    `rule` is the file that `model.sql` names, where one is named.
+    `rule` is the file that `model.sql` names, and `calendar` what `monitor.calendar` names, where one is named.
     """
 
     name: str
@@ -257,6 +260,7 @@ class Product:
     checks: tuple[Check, ...] = ()
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False)
     rule: CheckedQuery | None = None
+    calendar: Calendar = field(default_factory=lambda: Calendar({}))
 
     def at(self, *path: str | int) -> str:
         """Give the place of a key of product.yaml as it is shown to people: file and line, where it has one."""

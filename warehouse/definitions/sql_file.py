@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from warehouse.definitions.yaml_text import read_yaml, validate
+from warehouse.definitions.yaml.yaml_text import read_yaml, validate
 from warehouse.errors import QueryRefused
 from warehouse.queries.checked_query import CheckedQuery, check_query
 

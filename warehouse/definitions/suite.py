@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from warehouse.definitions.calendar import Calendar, read_calendar
 from warehouse.definitions.entries import is_of_an_entry, read_entries, stray_entries
 from warehouse.definitions.features import FeatureGroup, FeatureHeader
 from warehouse.definitions.product import PAGE, PlainHeader, Product, ProductHeader, read_check, read_rule
 from warehouse.definitions.source import SYSTEM_COLUMNS, Source, SourceHeader
 from warehouse.definitions.sql_file import SqlFile, checked, read_header, read_sql_file, split_header
-from warehouse.definitions.yaml_text import YamlText, read_yaml, validate
+from warehouse.definitions.yaml.yaml_text import YamlText, read_yaml, validate
 from warehouse.errors import DefinitionError, NotFoundError, QueryRefused
 from warehouse.label_kinds import KINDS
 from warehouse.lake.registry import columns_of_pages, views_of_products
@@ -303,12 +304,17 @@ def _read_product(path: Path, root: Path, problems: list[str], sources: set[str]
         rule = read_rule(directory / header.model.sql, root, problems, files)
         if rule is None:
             return None
-    if header is None or queries.get("entities") is None or queries.get("label") is None:
+    calendar: Calendar | None = Calendar({})
+    if header is not None and header.monitor.calendar is not None:
+        calendar = read_calendar(directory / header.monitor.calendar, root, problems, files)
+    if header is None or calendar is None or queries.get("entities") is None or queries.get("label") is None:
         return None
     entities, label = queries["entities"], queries["label"]
     assert entities is not None
     assert label is not None
-    return Product(directory.name, where, header, entities, label, files, tuple(checks.values()), yaml.lines, rule)
+    return Product(
+        directory.name, where, header, entities, label, files, tuple(checks.values()), yaml.lines, rule, calendar
+    )
 
 
 def _product_problems(yaml: YamlText, where: str, groups: set[str]) -> list[str]:

@@ -43,6 +43,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/create_reasons", "how predictions are explained, and which runs wrote reasons"),
     Migration("ledger/create_exports", "which publications targets are to hold, and what became of them"),
     Migration("ledger/create_profiles", "how the values of pages are spread"),
+    Migration("ledger/create_drift", "how far pages differ from those before them, and alarms"),
 )
 
 

@@ -243,6 +243,29 @@ _LEDGER = (
               recorded_at TIMESTAMP"""), product="product", person=("centre",)),
 )  # fmt: skip
 
+#: How far a column of a page differs from the pages before it.
+_DRIFT = _columns("""product VARCHAR; kind VARCHAR; as_of TIMESTAMP; column_name VARCHAR; segment VARCHAR
+    reference VARCHAR; run_id VARCHAR; known_by TIMESTAMP; snapshot_id BIGINT; state VARCHAR; n_rows BIGINT
+    n_reference BIGINT; psi DOUBLE; js DOUBLE; w1 DOUBLE; ks DOUBLE; missing_delta DOUBLE; new_share DOUBLE
+    out_of_range_share DOUBLE; score DOUBLE; slow_score DOUBLE; p DOUBLE; e DOUBLE; evidence DOUBLE; weight DOUBLE
+    flags VARCHAR[]; alarm VARCHAR""")
+_ALARMS = _columns("""alarm_id VARCHAR; product VARCHAR; kind VARCHAR; state VARCHAR; first_page TIMESTAMP
+    last_page TIMESTAMP; since TIMESTAMP; expected VARCHAR; columns VARCHAR[]; flags VARCHAR[]; evidence DOUBLE
+    bound DOUBLE; effect DOUBLE; message VARCHAR; known_by TIMESTAMP; decided_by VARCHAR; reason VARCHAR
+    run_id VARCHAR; snapshot_id BIGINT""")
+_A_JUDGEMENT = "that of the judgement, after the page's own"
+_OF_AN_ALARM = ("decided_by", "reason")
+_MONITORING = (
+    Table("ledger", "drift", "how far one column of a page differs from a reference", _A_JUDGEMENT, Kept.FOR_GOOD,
+          _DRIFT, product="product", person=("segment",)),
+    Table("ledger", "newest_drift", "what was judged last of one column of a page", _A_JUDGEMENT, Kept.DERIVED,
+          _DRIFT, product="product", person=("segment",), is_view=True),
+    Table("ledger", "alarms", "what became of an alarm", "that of the judgement, or of a person's decision",
+          Kept.FOR_GOOD, _ALARMS, product="product", person=_OF_AN_ALARM),
+    Table("ledger", "newest_alarms", "how an alarm stands", "that of the judgement, or of a person's decision",
+          Kept.DERIVED, _ALARMS, product="product", person=_OF_AN_ALARM, is_view=True),
+)  # fmt: skip
+
 _ITS_OWN = "a change of its own, in lake/operations.sqlite"
 _OPERATIONS = (
     Table(OPERATIONS, "claims", "a page that a process is at work on", _ITS_OWN, Kept.WHILE_TRUE,
@@ -270,7 +293,7 @@ _OPERATIONS = (
 )  # fmt: skip
 
 #: Every table and view that we write.
-TABLES: tuple[Table, ...] = (*_OF_FACTS, *_OF_PRODUCTS, *_LEDGER, *_OPERATIONS)
+TABLES: tuple[Table, ...] = (*_OF_FACTS, *_OF_PRODUCTS, *_LEDGER, *_MONITORING, *_OPERATIONS)
 
 
 def table(schema: str, name: str) -> Table | None:

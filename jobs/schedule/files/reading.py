@@ -19,7 +19,7 @@ from jobs.schedule.files.redaction import redacted
 from jobs.schedule.files.schedule import Job, Retries, Schedule
 from jobs.schedule.files.triggers import Interval, Trigger
 from warehouse.definitions.cron import Grid
-from warehouse.definitions.yaml_text import read_yaml, validate
+from warehouse.definitions.yaml.yaml_text import read_yaml, validate
 from warehouse.errors import DefinitionError
 
 

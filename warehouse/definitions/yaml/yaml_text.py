@@ -17,7 +17,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from warehouse.definitions.cross_checks import hidden_mistakes
+from warehouse.definitions.yaml.cross_checks import hidden_mistakes
 
 
 class _Loader(yaml.SafeLoader):

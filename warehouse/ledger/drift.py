@@ -1,0 +1,59 @@
+"""What was judged of pages, as the ledger keeps it: how far each column differs from the pages before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar
+
+import duckdb
+
+from warehouse.ledger import records as ledger
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far one column of a page differs from a reference; docs/ledger.md says what each figure is.
+
+    `column_name` is None for the page as a whole. `run_id` is of the publication that was judged.
+    """
+
+    TABLE: ClassVar[str] = "drift"
+    product: str
+    kind: str
+    as_of: datetime
+    column_name: str | None
+    segment: str | None
+    reference: str
+    run_id: str
+    known_by: datetime
+    snapshot_id: int
+    state: str
+    n_rows: int
+    n_reference: int | None = None
+    psi: float | None = None
+    js: float | None = None
+    w1: float | None = None
+    ks: float | None = None
+    missing_delta: float | None = None
+    new_share: float | None = None
+    out_of_range_share: float | None = None
+    score: float | None = None
+    slow_score: float | None = None
+    p: float | None = None
+    e: float | None = None
+    evidence: float | None = None
+    weight: float | None = None
+    flags: list[str] = field(default_factory=list)
+    alarm: str | None = None
+
+
+def drift_of(
+    connection: duckdb.DuckDBPyConnection,
+    product: str,
+    first: datetime = datetime.min,
+    until: datetime = datetime.max,
+    known_at: datetime | None = None,
+) -> list[Drift]:
+    """Read what was last judged of a product's pages with first <= as_of < until, or had been judged at an instant."""
+    return ledger.records_of(connection, Drift, "monitoring/drift", [product, first, until, known_at])
