@@ -21,6 +21,7 @@ from jobs.progress import Silent
 from jobs.suite import Suite, open_suite
 from jobs.suites.starter import make_starter
 from jobs.training.train import train
+from tests.postgres_server import Server, running_server
 from warehouse.errors import AlmanacError
 from warehouse.lake import lake as lake_module
 from warehouse.lake import warm_up
@@ -199,6 +200,13 @@ def published(_published: Path, tmp_path: Path) -> Suite:
     """A suite with a live model that has written one page, PAGE."""
     shutil.copytree(_published, tmp_path / "shop")
     return open_suite(tmp_path / "shop", clock_at(NOW))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server for all tests of this process; each makes a database of its own in it."""
+    with running_server() as server:
+        yield server
 
 
 def reopened(suite: Suite, now: datetime = NOW) -> Suite:

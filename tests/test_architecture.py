@@ -27,6 +27,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.export",
     "jobs.facts",
     "jobs.facts.csv_files",
+    "jobs.facts.databases",
     "jobs.models.reasons",
     "jobs.models",
     "jobs.models.columns",

@@ -7,7 +7,6 @@ the manifest before.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ import duckdb
 from jobs.export.content import Content, require_rows
 from jobs.export.target import Held, Owner, clear, put_in_place
 from warehouse.errors import RunFailed, UsageError
+from warehouse.lake.staged_files import sha256_of
 from warehouse.system_sql import literal, quote
 
 MANIFEST = "manifest.json"
@@ -82,7 +82,7 @@ class PageFiles:
         temporary = self.directory / f".{name}.{content.run_id}.new"
         try:
             n_rows = self._write(connection, temporary, content)
-            digest, size = _hashed(temporary), temporary.stat().st_size
+            digest, size = sha256_of(temporary), temporary.stat().st_size
             put_in_place(temporary, self.directory / name)
         finally:
             temporary.unlink(missing_ok=True)
@@ -155,8 +155,3 @@ def _stem(product: str, as_of: datetime) -> str:
 
 def _held(page: dict[str, Any]) -> Held:
     return Held(page["snapshot_id"], datetime.fromisoformat(page["published_at"]), page["rows"])
-
-
-def _hashed(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

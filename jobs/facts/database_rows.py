@@ -7,26 +7,27 @@ in the ledger, written in the commit that takes it in: a read that is cut begins
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
+from jobs.facts.databases.database import Database
+from jobs.facts.databases.opening import open_database
 from jobs.facts.deliveries import DeliveredFile
 from jobs.facts.fact_tables import due_ingestions
+from jobs.facts.memory import bound_memory
 from jobs.facts.reading import Reading
 from jobs.facts.recorded import kept_deliveries
 from jobs.suite import Suite
 from warehouse.definitions import Source
-from warehouse.errors import AlmanacError, IngestFailed, UsageError
-from warehouse.lake.extensions import open_instance
+from warehouse.errors import IngestFailed
 from warehouse.lake.lake import Lake
+from warehouse.lake.staged_files import sha256_of
 from warehouse.ledger.records import SourceFacts
 from warehouse.queries.running import running
 from warehouse.sandbox import timestamp_literal
@@ -65,13 +66,15 @@ def next_rows(
     """
     known = connection.execute(system_sql("ingest/known_files"), [source.name, facts.derivation]).fetchall()
     due = due_ingestions(connection, source, facts.table, suite.clock())
-    with _opened(suite, source) as database, _told_of(source):
-        # One transaction: what is counted and what is read is one state of the database.
-        database.execute("BEGIN")
-        with running(database, source.file.where, source.header.query_timeout):
-            reading = _Reading(database, source, suite.clock(), _columns(database, source))
-            before, read_again = reading.before(known)
-            return reading.deliver(before, _kept(suite.lake, before), directory, sorted(due - read_again))
+    own = directory / "database"  # two instances spill, each into a directory of its own
+    own.mkdir()
+    with (
+        open_database(suite, source, lambda instance: bound_memory(instance, own)) as database,
+        running(database.connection, source.file.where, source.header.query_timeout),
+    ):
+        reading = _Reading(database, source, suite.clock(), _columns(database, source))
+        before, read_again = reading.before(known)
+        return reading.deliver(before, _kept(suite.lake, before), directory, sorted(due - read_again))
 
 
 def refuse_rows_aside(source: Source, reading: Reading) -> None:
@@ -102,8 +105,9 @@ def _kept(lake: Lake, before: _Before | None) -> Path | None:
     return next(kept_deliveries(lake).glob(f"{before.sha256}/*"), None) if before else None
 
 
-def _columns(database: duckdb.DuckDBPyConnection, source: Source) -> dict[str, str]:
-    found = database.execute(f"DESCRIBE FROM {_relation(source)} AS delivered").fetchall()
+def _columns(database: Database, source: Source) -> dict[str, str]:
+    rows = system_sql("databases/rows", relation=database.relation(source), condition="true")
+    found = database.connection.execute(f"DESCRIBE FROM {database.answer(rows)}").fetchall()
     columns = {str(row[0]): str(row[1]) for row in found}
     for name, kind in columns.items():
         if _UNUSABLE.search(kind):
@@ -114,21 +118,11 @@ def _columns(database: duckdb.DuckDBPyConnection, source: Source) -> dict[str, s
     return columns
 
 
-def _relation(source: Source) -> str:
-    header = source.header
-    if header.table is not None:
-        return ".".join(quote(part) for part in header.table.split("."))
-    statements = duckdb.extract_statements(header.query or "")
-    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise IngestFailed(f"{source.file.at('query')}: write one SELECT, without another statement. {_NOTHING}")
-    return f"(\n{statements[0].query.strip().rstrip(';')}\n)"
-
-
 @dataclass(frozen=True)
 class _Reading:
     """One look at a database, in its transaction."""
 
-    database: duckdb.DuckDBPyConnection
+    database: Database
     source: Source
     now: datetime
     columns: Mapping[str, str]
@@ -162,10 +156,10 @@ class _Reading:
             self._require_cursor(header.cursor)
             condition = self._newer_than(before.up_to) if before and before.up_to and not again else "true"
         file = directory / "rows.parquet"
-        values = {"relation": _relation(self.source), "condition": condition, "file": literal(str(file))}
-        self.database.execute(system_sql("databases/stage", **values))
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        self._stage(file, condition)
+        if condition != "true" and not self._reaches(file, before.up_to if before else None):
+            self._stage(file, "true")
+        digest = sha256_of(file)
         if before is not None and not again and self._is_old(file, digest, before, kept):
             return []
         name = f"rows of {header.table or 'a query'} in {header.database} ({self.identity})"
@@ -193,18 +187,29 @@ class _Reading:
                 f"{where}: `{cursor}` is {kind}, and `overlap` goes with cursors that are instants. {_NOTHING}"
             )
 
+    def _stage(self, file: Path, condition: str) -> None:
+        self.database.require_exact(self.source, self.columns, condition)
+        rows = system_sql("databases/rows", relation=self.database.relation(self.source), condition=condition)
+        values = {"rows": self.database.answer(rows), "file": literal(str(file))}
+        self.database.connection.execute(system_sql("databases/stage", **values))
+
+    def _since(self, up_to: str) -> str:
+        """Give SQL of a cursor, in DuckDB's words and in PostgreSQL's."""
+        return f"CAST({literal(up_to)} AS {self.columns[self.source.header.cursor or '']})"
+
     def _newer_than(self, up_to: str) -> str:
-        """Give SQL of the rows to read: all, where the table has gone back behind what was taken in."""
-        cursor, kind = self.source.header.cursor or "", self.columns[self.source.header.cursor or ""]
-        since = f"CAST({literal(up_to)} AS {kind})"
-        values = {"cursor": quote(cursor), "since": since, "relation": _relation(self.source)}
-        went_back = self.database.execute(system_sql("databases/went_back", **values)).fetchone()
-        if went_back == (True,):
-            return "true"
+        """Give SQL of the rows to read."""
+        cursor, since = quote(self.source.header.cursor or ""), self._since(up_to)
         if self.source.header.overlap:
             since = f"{since} - INTERVAL '{self.source.header.overlap.total_seconds()} seconds'"
         # A row that came at the very same instant is not lost, nor is one without a cursor.
-        return f"({quote(cursor)} >= {since} OR {quote(cursor)} IS NULL)"
+        return f"({cursor} >= {since} OR {cursor} IS NULL)"
+
+    def _reaches(self, file: Path, up_to: str | None) -> bool:
+        """Tell whether rows go as far as what was taken in; if not, the table has gone back, and all of it is new."""
+        values = {"cursor": quote(self.source.header.cursor or ""), "since": self._since(up_to or "")}
+        query = system_sql("databases/reaches", file=literal(str(file)), **values)
+        return self.database.connection.execute(query).fetchone() == (True,)
 
     def _is_old(self, file: Path, digest: str, before: _Before, kept: Path | None) -> bool:
         """Tell whether a file says nothing that the delivery before did not say."""
@@ -214,74 +219,11 @@ class _Reading:
         if self.source.header.cursor is None or kept is None:
             return False
         values = {"file": literal(str(file)), "before": literal(str(kept))}
-        return self.database.execute(system_sql("databases/has_other_rows", **values)).fetchone() == (False,)
+        return self.database.connection.execute(system_sql("databases/has_other_rows", **values)).fetchone() == (False,)
 
     def _newest(self, cursor: str, file: Path) -> str | None:
         kind = self.columns[cursor]
         now = timestamp_literal(self.now) if kind in _INSTANTS else f"max({quote(cursor)})"
         values = {"cursor": quote(cursor), "now": now, "kind": kind, "file": literal(str(file))}
-        row = self.database.execute(system_sql("databases/newest", **values)).fetchone()
+        row = self.database.connection.execute(system_sql("databases/newest", **values)).fetchone()
         return row[0] if row else None
-
-
-def _in_sqlite(path: Path) -> duckdb.DuckDBPyConnection:
-    return _attached("databases/attach_sqlite", path)
-
-
-def _in_duckdb(path: Path) -> duckdb.DuckDBPyConnection:
-    return _attached("databases/attach_duckdb", path)
-
-
-def _attached(statement: str, path: Path) -> duckdb.DuckDBPyConnection:
-    connection = open_instance()
-    try:
-        connection.execute(system_sql(statement, file=literal(str(path))))
-        connection.execute("USE db")
-    except duckdb.Error:
-        connection.close()
-        raise
-    return connection
-
-
-def _in_lake(path: Path) -> duckdb.DuckDBPyConnection:
-    return Lake(path).connect()
-
-
-#: How each kind of database is opened for reading, by what its place begins with.
-_KINDS: Mapping[str, Callable[[Path], duckdb.DuckDBPyConnection]] = {
-    "sqlite": _in_sqlite,
-    "duckdb": _in_duckdb,
-    "lake": _in_lake,
-}
-
-
-@contextlib.contextmanager
-def _opened(suite: Suite, source: Source) -> Iterator[duckdb.DuckDBPyConnection]:
-    name = source.header.database or ""
-    kind, _, place = os.environ.get(name, "").partition(":")
-    # What it says is never shown: it may hold a password.
-    if kind not in _KINDS or not place or place.startswith("//"):
-        raise UsageError(
-            f"{source.file.at('database')}: the environment variable {name} has to be set, to sqlite:PATH, duckdb:PATH"
-            " or lake:PATH (another suite's lake directory)."
-        )
-    path = (suite.root / place).resolve()
-    if not path.exists():
-        raise IngestFailed(f"{source.file.at('database')}: what {name} names is not there. {_NOTHING}")
-    with _told_of(source):
-        connection = _KINDS[kind](path)
-    with contextlib.closing(connection):
-        yield connection
-
-
-@contextlib.contextmanager
-def _told_of(source: Source) -> Iterator[None]:
-    try:
-        yield
-    except AlmanacError:
-        raise
-    except duckdb.Error as error:
-        raise IngestFailed(
-            f"{source.file.where}: the database that {source.header.database} names cannot be read as declared:"
-            f" {error}. Nothing was taken in; the next ingestion begins where this one did."
-        ) from error

@@ -7,7 +7,6 @@ be, and is left out.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from warehouse.definitions import Source
 from warehouse.definitions.durations import duration_text
 from warehouse.errors import NotFoundError
 from warehouse.lake.lake import table_columns
+from warehouse.lake.staged_files import sha256_of
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import PageRecord
 from warehouse.pages.history import past_page
@@ -58,10 +58,8 @@ def next_publications(
     relation = _rows_of(connection, product, [record for record in records if not record.hindsight])
     late = source.header.arrives_within if source.header.as_if_on_time else None
     connection.execute(_statement(relation, late, file))
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
     shown = f"publications of {product} up to snapshot {records[-1].snapshot_id}"
-    return [DeliveredFile(shown, digest, file.stat().st_size, file)]
+    return [DeliveredFile(shown, sha256_of(file), file.stat().st_size, file)]
 
 
 def _published_since(connection: duckdb.DuckDBPyConnection, product: str, snapshot_id: int) -> list[PageRecord]:

@@ -83,7 +83,22 @@ def load_excel(connection: duckdb.DuckDBPyConnection) -> None:
     UsageError
         If it is not.
     """
-    connection.execute(f"LOAD {literal(str(extension_file('excel')))}")
+    _load(connection, "excel")
+
+
+def load_postgres(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let an instance reach PostgreSQL, where the optional wheel is installed that carries the extension.
+
+    Raises
+    ------
+    UsageError
+        If it is not.
+    """
+    _load(connection, "postgres_scanner")
+
+
+def _load(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    connection.execute(f"LOAD {literal(str(extension_file(name)))}")
 
 
 def _state_of(files: Sequence[Path]) -> str:

@@ -1,7 +1,8 @@
-"""Staged Parquet files, looked at before they become part of a table."""
+"""Staged files, looked at before they become part of a table or of something that is handed over."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import duckdb
@@ -29,6 +30,12 @@ def require_columns(connection: duckdb.DuckDBPyConnection, schema: str, table: s
             f"the staged rows of {schema}.{table} do not have just its columns; only one side has {odd}. Nothing was"
             " changed. If another version of the suite writes to this lake, see that both are of one version."
         )
+
+
+def sha256_of(staged: Path) -> str:
+    """Give the SHA-256 of a file that a job has made itself, in hexadecimal digits."""
+    with staged.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _described(connection: duckdb.DuckDBPyConnection, relation: str, parameters: list[str]) -> dict[str, str]:

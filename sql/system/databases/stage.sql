@@ -1,7 +1,5 @@
 -- What came over the wire, before the source's SELECT. The order makes equal rows equal bytes.
 COPY (
-    SELECT *
-    FROM {relation} AS delivered
-    WHERE {condition}
+    FROM {rows}
     ORDER BY ALL
 ) TO {file} (FORMAT parquet, COMPRESSION zstd)
