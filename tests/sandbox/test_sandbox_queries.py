@@ -8,7 +8,7 @@ import pytest
 
 from warehouse.errors import QueryRefused
 from warehouse.private_cache import Stamps
-from warehouse.queries import second_parser
+from warehouse.queries import checked_query, second_parser
 from warehouse.queries.checked_query import check_query
 
 TABLES = {"landings", "weather"}
@@ -198,6 +198,8 @@ def test_the_second_parser_is_asked_once_for_each_query(tmp_path: Path, monkeypa
         return ["no"] if "weather" in text else []
 
     def check(text: str) -> None:
+        # As a process does that has not checked it yet.
+        checked_query._checked.cache_clear()
         check_query(text, "q.sql", tables=TABLES, parameters={"as_of"})
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -6,6 +6,10 @@ chance is not here, nor is what runs text as a query. A name that is missing is 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
 OPERATORS = frozenset(
     """
     + - * / // % ^ ** & | << >> ~ ! || !~ ~~ !~~ ~~* !~~* ~~~ @> <@ && ^@ @ ->
@@ -93,3 +97,10 @@ CLOCK_AND_SESSION_NAMES = frozenset(
 )
 
 ALLOWED = OPERATORS | SCALARS | AGGREGATES | ORDERED_AGGREGATES
+
+
+def is_short_format(node: Mapping[str, Any]) -> bool:
+    """Tell whether a format is a constant without a width of more than four digits, or one that an argument gives."""
+    first = node["children"][0] if node["children"] else {}
+    text = first.get("value", {}).get("value") if first.get("class") == "CONSTANT" else None
+    return isinstance(text, str) and not re.search(r"\d{5,}|\*|\{[^}]*\{", text)

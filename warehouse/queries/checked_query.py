@@ -18,7 +18,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from warehouse.errors import QueryRefused
@@ -30,6 +30,7 @@ from warehouse.queries.allowed_functions import (
     ORDERED_AGGREGATES,
     TABLE_FUNCTIONS,
     WINDOW_FUNCTIONS,
+    is_short_format,
 )
 from warehouse.queries.orders import Scope, constant_columns, orders, orders_result, scope_of
 from warehouse.queries.second_parser import Seen, disagreements
@@ -104,8 +105,13 @@ def check_query(
     QueryRefused
         With every reason that was found, each with the line where it can be had.
     """
+    return _checked(text, where, frozenset(map(str.lower, tables)), frozenset(parameters), reads_files)
+
+
+@lru_cache(maxsize=2048)  # a process reads the same definitions again and again
+def _checked(text: str, where: str, *allowed: Any) -> CheckedQuery:
     tree = _parse(text, where)
-    inspection = _Inspection(text, where, {name.lower() for name in tables}, set(parameters), reads_files)
+    inspection = _Inspection(text, where, *allowed)
     inspection.find_faults(QUERY, tree)
     if not inspection.problems:
         inspection.walk(QUERY, tree, {}, Scope())
@@ -186,10 +192,11 @@ _Ctes = Mapping[str, frozenset[str]]
 class _Inspection:
     """One walk over DuckDB's syntax tree, collecting names and everything that is not allowed."""
 
-    def __init__(self, text: str, where: str, known: set[str], parameters: set[str], reads_files: bool) -> None:
-        self.text, self.where = text, where
+    def __init__(
+        self, text: str, where: str, known: frozenset[str], parameters: frozenset[str], reads_files: bool
+    ) -> None:
+        self.text, self.where, self.seen = text, where, Seen()
         self.known, self.parameters, self.reads_files = known, parameters, reads_files
-        self.seen = Seen()
         self.n_reads: Counter[str] = Counter()
         self.found_parameters: set[str] = set()
         self.problems: list[str] = []
@@ -311,7 +318,7 @@ class _Inspection:
             self._sorted.add(id(node["children"][0]))
         ordered = [order["expression"] for order in (node.get("order_bys") or {}).get("orders", [])]
         is_listed = self._is_listed(node, name)
-        if name in FORMATTING and is_listed and not _is_short_format(node):
+        if name in FORMATTING and is_listed and not is_short_format(node):
             self.refuse(
                 node, f"`{name}` may make a text of any length; give it a constant format without large widths."
             )
@@ -387,13 +394,5 @@ class _Inspection:
         if targets and order is None:
             self.refuse(node, "DISTINCT ON without ORDER BY takes rows as they happen to come; add an ORDER BY.")
         elif targets and order is not None and not orders_result(order, node, scope, targets):
-            self.refuse(
-                node, "DISTINCT ON with an ORDER BY of nothing else takes rows as they happen to come; add to it."
-            )
-
-
-def _is_short_format(node: Node) -> bool:
-    """Tell whether a format is a constant without a width of more than four digits, or one that an argument gives."""
-    first = node["children"][0] if node["children"] else {}
-    text = first.get("value", {}).get("value") if first.get("class") == "CONSTANT" else None
-    return isinstance(text, str) and not re.search(r"\d{5,}|\*|\{[^}]*\{", text)
+            why = "DISTINCT ON with an ORDER BY of nothing else takes rows as they happen to come; add to it."
+            self.refuse(node, why)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeVar, get_args
 
 import yaml
@@ -57,8 +58,12 @@ class YamlText:
         return self.lines.get(path, 1)
 
 
+@lru_cache(maxsize=2048)
 def read_yaml(text: str, where: str, first_line: int = 1) -> YamlText:
-    """Parse YAML safely; `where` is the file as it is shown to people, `first_line` where the text begins."""
+    """Parse YAML safely; `where` is the file as it is shown to people, `first_line` where the text begins.
+
+    The same arguments give the same object: whoever reads it changes nothing of it.
+    """
     parsed = YamlText(data=None)
     try:
         node = yaml.compose(text, Loader=_Loader)
@@ -121,16 +126,27 @@ def _walk(node: yaml.Node, path: Path, parsed: YamlText, where: str, first_line:
 
 def validate(model: type[ModelT], text: str, where: str, problems: list[str], first_line: int = 1) -> ModelT | None:
     """Read `text` as `model`. What is wrong is added to `problems`, one sentence each; then `None` is returned."""
+    read, found = _validated(model, text, where, first_line)
+    problems.extend(found)
+    assert read is None or isinstance(read, model)
+    return read
+
+
+# What is found follows from the arguments alone, and a process reads the same definitions again and again.
+@lru_cache(maxsize=2048)
+def _validated(
+    model: type[BaseModel], text: str, where: str, first_line: int
+) -> tuple[BaseModel | None, tuple[str, ...]]:
+    """Give what was read, or None and what is wrong."""
     parsed = read_yaml(text, where, first_line)
-    problems.extend(parsed.problems)
+    problems = list(parsed.problems)
     if parsed.problems:
-        return None
+        return None, tuple(problems)
     data = {} if parsed.data is None else parsed.data
     if not isinstance(data, dict):
-        problems.append(f"{where}:{first_line}: expected keys and values, found {type(data).__name__}.")
-        return None
+        return None, (f"{where}:{first_line}: expected keys and values, found {type(data).__name__}.",)
     try:
-        return model.model_validate(data)
+        return model.model_validate(data), ()
     except ValidationError as error:
         # A missing key has no line, and stands where it would; the names of union members stand nowhere.
         places = {item["loc"] for item in error.errors()}
@@ -143,7 +159,7 @@ def validate(model: type[ModelT], text: str, where: str, problems: list[str], fi
             sentence = f"{where}:{parsed.line_of(path)}: `{name}`: {message}."
             if sentence not in problems:
                 problems.append(sentence)
-        return None
+        return None, tuple(problems)
 
 
 def _known_path(loc: tuple[Any, ...], lines: dict[Path, int]) -> Path:
