@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from warehouse.system_sql import literal, quote
 
+#: What product.yaml can say. A regression with quantiles is a kind of its own, since its pages are.
 KindName = Literal["binary", "regression", "multiclass"]
 #: Up to so many classes each has a field of its own in a page's `probabilities`.
 MOST_FIELDS = 20
@@ -24,7 +26,7 @@ class LabelKind:
     Attributes
     ----------
     name
-        As `label.kind` of product.yaml says it.
+        As `label.kind` of product.yaml says it; `quantiles` is that of a regression with quantiles.
     label_type
         The DuckDB type in which labels are kept.
     wrong_label
@@ -43,7 +45,7 @@ class LabelKind:
     checks
         The built-in checks of the kind's columns (`sql/system/audit/`).
     is_calibrated
-        Whether its predictions are probabilities whose calibration is asked for.
+        Whether its predictions state how often something comes, so that calibration is asked for.
     alone
         How well a single column foretells the label, by name: what a column that is too good is told by.
     told_by
@@ -54,7 +56,7 @@ class LabelKind:
         Whether product.yaml declares its classes.
     """
 
-    name: KindName
+    name: str
     label_type: str
     wrong_label: str | None
     label_rule: str
@@ -70,9 +72,12 @@ class LabelKind:
     learnt_by: Literal["binary", "regression"]
     has_classes: bool = False
 
-    def columns_of(self, classes: Sequence[str]) -> dict[str, str]:
-        """Give the columns that a product's page has, with their types: of few classes each is a field."""
+    def columns_of(self, classes: Sequence[str], quantiles: Sequence[float] = ()) -> dict[str, str]:
+        """Give a page's columns with their types: each quantile is a field, and of few classes each class."""
         columns = dict(self.columns)
+        if quantiles:
+            fields = ", ".join(f"{quote(quantile_name(each))} DOUBLE" for each in quantiles)
+            columns["quantiles"] = f"STRUCT({fields})"
         if self.has_classes and len(classes) <= MOST_FIELDS:
             fields = ", ".join(f"{quote(name)} DOUBLE" for name in classes)
             columns["probabilities"] = f"STRUCT({fields})"
@@ -133,7 +138,35 @@ _MULTICLASS = LabelKind(
     learnt_by="binary",
     has_classes=True,
 )
+_QUANTILES = LabelKind(
+    name="quantiles",
+    label_type="DOUBLE",
+    wrong_label=None,
+    label_rule="a label of a regression is a number",
+    columns={"prediction": "DOUBLE", "quantiles": "STRUCT(q10 DOUBLE, q50 DOUBLE, q90 DOUBLE)"},
+    score="prediction",
+    metrics={"pinball": False, "mae": False, "coverage_error": False, "width": False},
+    loss="pinball",
+    baseline="pinball_of_constants",
+    checks=("no_null_scores", "quantiles_rise"),
+    is_calibrated=True,
+    alone="R2",
+    told_by="validation_pinball",
+    learnt_by="regression",
+)
 #: Every kind of label, by its name.
-KINDS: Mapping[str, LabelKind] = {kind.name: kind for kind in (_BINARY, _REGRESSION, _MULTICLASS)}
+KINDS: Mapping[str, LabelKind] = {kind.name: kind for kind in (_BINARY, _REGRESSION, _MULTICLASS, _QUANTILES)}
 #: The columns of pages that kinds bring. A page has those of its own kind only.
 COLUMNS_OF_KINDS: tuple[str, ...] = tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.columns))
+
+
+def quantile_name(quantile: float) -> str:
+    """Name a quantile's field: q10 of 0.1, q05 of 0.05, q97_5 of 0.975."""
+    whole, _, rest = f"{Decimal(str(quantile)) * 100:f}".partition(".")
+    rest = rest.rstrip("0")
+    return f"q{int(whole):02}{f'_{rest}' if rest else ''}"
+
+
+def middle_of(quantiles: Sequence[float]) -> int:
+    """Give the place of the quantile that `prediction` is: the median, or else the middle one, of two the lower."""
+    return list(quantiles).index(0.5) if 0.5 in quantiles else (len(quantiles) - 1) // 2

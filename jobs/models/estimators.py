@@ -63,6 +63,12 @@ def make_estimator(product: Product, features: Mapping[str, str], root: Path, cl
         )
     factory = imported(spec.path if spec else settings.estimator, where, root)
     parameters = {**(spec.defaults if spec else {}), **settings.parameters}
+    native = spec.quantile if spec is not None and product.quantiles else None
+    if native is not None and not parameters.keys() & native[1].keys():
+        parameters |= native[1]
+        _require_free(native[0], parameters, product)
+    else:
+        native = None
     n_texts = sum(kind == "VARCHAR" for kind in features.values())
     if spec is not None and spec.native_categories and n_texts and keeps_categories(settings.pipeline):
         # The encoding puts categories first, in order.
@@ -75,10 +81,27 @@ def make_estimator(product: Product, features: Mapping[str, str], root: Path, cl
         raise DefinitionError(f"{where}: `{settings.estimator}` refuses model.parameters: {error}.") from error
     if hasattr(estimator, "get_params") and estimator.get_params(deep=False).get("random_state", 0) is None:
         estimator.set_params(random_state=settings.seed)
+    if native is not None:
+        from jobs.models.quantile_models import QuantileModels
+
+        estimator = QuantileModels(estimator, list(product.quantiles), native[0])
     declared = settings.pipeline or (ENCODINGS[spec.encoding] if spec else None)
-    if declared is None:
-        return estimator
-    return Pipeline([*make_steps(declared, product, features, root), ("model", estimator)])
+    if declared is not None:
+        estimator = Pipeline([*make_steps(declared, product, features, root), ("model", estimator)])
+    if product.quantiles and native is None:
+        from jobs.models.quantile_models import ConformalQuantiles
+
+        return ConformalQuantiles(estimator, list(product.quantiles))
+    return estimator
+
+
+def _require_free(parameter: str, parameters: Mapping[str, Any], product: Product) -> None:
+    """See that no parameter says what `label.quantiles` says."""
+    if parameter in product.header.model.parameters:
+        raise DefinitionError(
+            f"{product.yaml_where}: model.parameters gives `{parameter}`, which comes from label.quantiles:"
+            f" {', '.join(f'{each:g}' for each in product.quantiles)}. Leave it out."
+        )
 
 
 def _weights(given: Mapping[Any, float], product: Product, classes: Sequence[str]) -> dict[int, float]:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from jobs.models.kinds.class_metrics import class_calibration_error
-from jobs.models.kinds.metrics import calibration_error
+from jobs.models.kinds.figures import FIGURES
 from jobs.models.kinds.page_metrics import Scored, figure, paired_difference
 from warehouse.definitions.gates import Bound, GateSettings, NotWorse, SegmentBound
 from warehouse.label_kinds import KINDS
@@ -87,7 +86,7 @@ def judge(gates: GateSettings, kind: str, judged: Judged, seed: int = 0) -> list
     if gates.not_worse and judged.live is not None:
         results.append(_not_worse(gates.not_worse, kind, judged, gates.min_pages, seed))
     if gates.calibration_error:
-        found = _calibration_error(judged.rows) if len(judged.rows.labels) else float("nan")
+        found = _calibration_error(judged.rows, kind) if len(judged.rows.labels) else float("nan")
         results.append(_bounded("calibration_error", found, gates.calibration_error, judged.rows, gates.min_pages))
     for segment in gates.segments:
         results += _segments(segment, judged, gates.min_pages)
@@ -98,9 +97,10 @@ def judge(gates: GateSettings, kind: str, judged: Judged, seed: int = 0) -> list
     return results
 
 
-def _calibration_error(rows: Scored) -> float:
-    of = calibration_error if rows.scores.ndim == 1 else class_calibration_error
-    return of(rows.labels, rows.scores)
+def _calibration_error(rows: Scored, kind: str) -> float:
+    of = FIGURES[kind].calibration_error
+    assert of is not None, "gates.problems lets no other kind ask"
+    return of(rows.labels, rows.scores, rows.quantiles)
 
 
 def _pages_of(rows: Scored) -> int:

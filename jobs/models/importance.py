@@ -28,7 +28,7 @@ _MOST_ROWS = 4_000
 def permutation_importance(
     scorer: Scorer, features: pa.Table, labels: Floats, names: Sequence[str], target: Target, seed: int
 ) -> dict[str, float]:
-    """Give by how much the loss grows for each feature: log loss for a binary label, RMSE for a regression.
+    """Give by how much the loss grows for each feature: that of the kind of label.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def permutation_importance(
 
     def loss(table: pa.Table) -> float:
         scores = score_of(scorer, table, target)
-        return figure(KINDS[target.kind].loss, Scored(known, scores, np.zeros(n_rows, np.int64), 1))
+        return figure(KINDS[target.kind].loss, Scored(known, scores, np.zeros(n_rows, np.int64), 1, target.quantiles))
 
     before = loss(rows)
     importance = {}

@@ -63,6 +63,9 @@ def continued(estimator: Any, rows: Any, labels: Floats, share: float) -> Any:
 
 def _continue_model(model: Any, rows: Any, labels: Floats, share: float) -> Any:
     name = type(model).__name__
+    if name == "QuantileModels":
+        model.estimators_ = [_continue_model(each, rows, labels, share) for each in model.estimators_]
+        return model
     if name.startswith("HistGradientBoosting"):
         raise UsageError(f"{_REASON}.")
     way = CONTINUES.get(name) or (_partial_fit if hasattr(model, "partial_fit") else None)

@@ -19,7 +19,7 @@ from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
-from warehouse.pages.class_columns import probability_list
+from warehouse.pages.kind_columns import lacks_fields, probability_list, quantile_list, score_of_kind
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 
@@ -70,7 +70,7 @@ def evaluate(suite: Suite, product_name: str, first: datetime, until: datetime, 
         if not table_columns(connection, "labels", product.name):
             raise UsageError(f"{product.name} has no published predictions with labels; run `almanac run` first.")
         _require_score(connection, product)
-        keys, score = quote_all(product.keys), quote(product.score_column)
+        keys, score = quote_all(product.keys), score_of_kind(product)
         coverage = system_sql("evaluate/coverage", table=quote(product.name), keys=keys, score=score)
         row = connection.execute(coverage, [first, until]).fetchone() or (0, 0, 0, 0, [], 0)
         if not row[1]:
@@ -80,13 +80,12 @@ def evaluate(suite: Suite, product_name: str, first: datetime, until: datetime, 
             )
         rows = _rows(connection, product, first, until, by)
         figures = system_sql(
-            f"evaluate/{product.kind.name}", by=quote(by) if by else "'all'", rows=rows, **_of_classes(product)
+            f"evaluate/{product.kind.name}", by=quote(by) if by else "'all'", rows=rows, **_of_parts(product)
         )
         groups = _records(connection, figures)
         calibration = []
         if product.kind.is_calibrated:
-            name, more = ("class_calibration", _of_classes(product)) if product.classes else ("calibration", {})
-            calibration = _records(connection, system_sql(f"evaluate/{name}", rows=rows, keys=keys, **more))
+            calibration = _records(connection, _calibration(product, rows, keys))
         confusion = []
         if product.classes:
             confusion = _records(connection, system_sql("evaluate/confusion", rows=rows))
@@ -94,15 +93,25 @@ def evaluate(suite: Suite, product_name: str, first: datetime, until: datetime, 
         models = [model for model in ledger.models(connection, product.name) if model.version in versions]
     notes = [*label_notes(suite.definitions, product, models), *unseen_notes(product, models)]
     if row[5]:
-        kind = product.header.label.kind
+        kind = product.kind.name
         notes.append(f"{row[5]:,} predictions of versions that did not learn a {kind} label are left out.")
     return Evaluation(
         product.name, first, until, row[0], row[1], row[2], row[3], versions, by, groups, calibration, notes, confusion
     )
 
 
-def _of_classes(product: Product) -> dict[str, str]:
-    """Give what queries over classes have places for."""
+def _calibration(product: Product, rows: str, keys: str) -> str:
+    if product.quantiles:
+        return system_sql("evaluate/quantile_calibration", rows=rows, **_of_parts(product))
+    name = "class_calibration" if product.classes else "calibration"
+    return system_sql(f"evaluate/{name}", rows=rows, keys=keys, **_of_parts(product))
+
+
+def _of_parts(product: Product) -> dict[str, str]:
+    """Give what queries over classes, or quantiles, have places for."""
+    if product.quantiles:
+        levels = ", ".join(repr(each) for each in product.quantiles)
+        return {"levels": f"[{levels}]::DOUBLE[]", "quantiles": quantile_list(product)}
     if not product.classes:
         return {}
     listed = ", ".join(literal(name) for name in product.classes)
@@ -111,9 +120,9 @@ def _of_classes(product: Product) -> dict[str, str]:
 
 def _require_score(connection: duckdb.DuckDBPyConnection, product: Product) -> None:
     """See that predictions of the declared kind of label were ever published."""
-    if product.score_column not in table_columns(connection, "predictions", product.name):
+    if lacks_fields(product, table_columns(connection, "predictions", product.name)):
         raise UsageError(
-            f"{product.name}: label.kind of {product.yaml_where} is {product.header.label.kind}, and no version of that"
+            f"{product.name}: label.kind of {product.yaml_where} is {product.kind.name}, and no version of that"
             f" kind has written a page yet. Train one (almanac train {product.name}), make it live and make pages."
         )
 
@@ -133,7 +142,7 @@ def _rows(
         keys=keys,
         by_column=f", features.{quote(by)}" if joined and by else "",
         features=f"JOIN features.{quote(product.name)} AS features USING (as_of, {keys})" if joined else "",
-        score=quote(product.score_column),
+        score=score_of_kind(product),
         first=timestamp_literal(first),
         until=timestamp_literal(until),
     )

@@ -202,8 +202,9 @@ def _read(
     more: Sequence[str] = (),
 ) -> _Rows:
     """Read rows of a page, and explain them."""
-    if product.classes:
-        raise UsageError(f"{product.name}: its predictions cannot be explained: they tell several classes apart.")
+    if product.classes or product.quantiles:
+        what = "tell several classes apart" if product.classes else "are several quantiles"
+        raise UsageError(f"{product.name}: its predictions cannot be explained: they {what}.")
     from jobs.scoring.reasons.explainer import Explainer
     from jobs.scoring.reasons.players import make_players
 

@@ -22,7 +22,7 @@ from jobs.models.compiled_files import LateFile
 from jobs.models.reasons.explaining import Reasons, ready_reasons
 from jobs.models.versions import ready_to_score
 from jobs.pages.batch_size import BatchSize
-from jobs.pages.score import sample_rows, score_pages
+from jobs.pages.score import ScoredFile, sample_rows, score_pages
 from jobs.pages.staleness import Staleness
 from jobs.progress import Progress
 from jobs.suite import Suite
@@ -244,16 +244,16 @@ class _BatchOfPages:
     def _score(self, model: ModelRecord, features: FeaturePages, relation: str) -> Audit:
         file = self.directory / "predictions.parquet"
         try:
-            columns = self._write_scores(model, relation, file)
+            scored = self._write_scores(model, relation, file)
         except ScoringFailed as error:
             relation = self._take_out_refused(model, features, relation, error)
-            columns = self._write_scores(model, relation, file)
+            scored = self._write_scores(model, relation, file)
         valid = dict(self.batch.cursor.execute(system_sql("pages/validity"), [exact_path(file)]).fetchall())
         records = [
             replace(self._record("predictions", page, n_rows, model), valid_until=valid.get(page))
             for page, n_rows in features.n_rows.items()
         ]
-        self._stage(StagedRows("predictions", file, columns, records))
+        self._stage(StagedRows("predictions", file, scored.columns, records))
         predictions = f"read_parquet({literal(exact_path(file))})"
         relations = {"features": relation, "predictions": predictions}
         relations["page"] = system_sql(
@@ -262,11 +262,12 @@ class _BatchOfPages:
             keys=quote_all(self.product.keys),
             **relations,
         )
-        audit = audit_pages(self.batch, features, relations, self.meter.run_id, self.sizes, self.order.workers)
+        how = (self.meter.run_id, self.sizes, self.order.workers, scored.crossed)
+        audit = audit_pages(self.batch, features, relations, *how)
         self._warn_of(audit.differing)
         return audit
 
-    def _write_scores(self, model: ModelRecord, relation: str, file: Path) -> dict[str, str]:
+    def _write_scores(self, model: ModelRecord, relation: str, file: Path) -> ScoredFile:
         constants = {"run_id": self.meter.run_id, "published_at": self.suite.clock()}
         sample = functools.partial(sample_rows, self.batch.cursor, model, relation)
         ready = ready_to_score(self.suite.lake, model, sample)

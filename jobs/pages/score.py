@@ -7,17 +7,18 @@ however large it is.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from jobs.models.columns.requirements import classes_of
-from jobs.models.kinds.class_columns import class_columns
+from jobs.models.columns.requirements import classes_of, quantiles_of
 from jobs.models.kinds.figures import Target
+from jobs.models.kinds.page_values import page_values
 from warehouse.definitions import Product
 from warehouse.errors import ScoringFailed
 from warehouse.lake.registry import prediction_columns
@@ -37,6 +38,17 @@ BATCH_ROWS = 65_536
 SAMPLE_ROWS = 5_000
 
 
+@dataclass(frozen=True)
+class ScoredFile:
+    """A staged file of predictions: its columns with their types.
+
+    `crossed` counts by page the rows whose quantiles crossed, and were put in order.
+    """
+
+    columns: dict[str, str]
+    crossed: dict[datetime, int]
+
+
 def score_pages(
     cursor: duckdb.DuckDBPyConnection,
     product: Product,
@@ -47,8 +59,8 @@ def score_pages(
     constants: dict[str, Any],
     done: Callable[[int], None],
     reasons: Reasons | None = None,
-) -> dict[str, str]:
-    """Score every row of a relation and stage the predictions; give the columns of the file with their types.
+) -> ScoredFile:
+    """Score every row of a relation and stage the predictions.
 
     Parameters
     ----------
@@ -80,7 +92,8 @@ def score_pages(
     looked_up_by = [*product.keys, "as_of", "valid_until"]
     wanted = list(dict.fromkeys([*looked_up_by, *model.features]))
     reader = _query(cursor, model, wanted, features).to_arrow_reader(BATCH_ROWS)
-    target = Target(product.kind.name, product.classes, classes_of(model))
+    learnt = classes_of(model), product.quantiles, quantiles_of(model)
+    target = Target(product.kind.name, product.classes, *learnt)
     rows = _PredictionRows(product, model, looked_up_by, constants, reasons, target)
     nothing = pa.RecordBatch.from_pylist([], reader.schema)
     schema = rows.of(nothing, scorer.predict(nothing)).schema
@@ -94,7 +107,7 @@ def score_pages(
         for batch in batches:
             writer.write_batch(batch)
     described = cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [exact_path(file)]).fetchall()
-    return {str(row[0]): str(row[1]) for row in described}
+    return ScoredFile({str(row[0]): str(row[1]) for row in described}, dict(rows.crossed))
 
 
 def sample_rows(cursor: duckdb.DuckDBPyConnection, model: ModelRecord, features: str) -> pa.Table:
@@ -124,6 +137,7 @@ class _PredictionRows:
     constants: dict[str, Any]
     reasons: Reasons | None
     target: Target
+    crossed: Counter[datetime] = field(default_factory=Counter)
 
     def of(self, batch: pa.RecordBatch, predictions: Floats) -> pa.RecordBatch:
         """Put the rows together: what they are looked up by, the score, and what they come from."""
@@ -132,11 +146,8 @@ class _PredictionRows:
 
         values: dict[str, pa.Array] = {name: batch.column(name) for name in self.looked_up_by}
         score = self.target.scores(predictions)
-        values |= (
-            class_columns(score, self.product.classes)
-            if self.product.classes
-            else {self.product.score_column: pa.array(score, pa.float64())}
-        )
+        values |= page_values(score, self.target)
+        self._count_crossed(batch, predictions)
         for name, value in {"model_version": self.model.version, **self.constants}.items():
             scalar = pa.scalar(value, pa.timestamp("us") if isinstance(value, datetime) else pa.string())
             values[name] = pa.repeat(scalar, batch.num_rows)
@@ -146,3 +157,13 @@ class _PredictionRows:
             values["reasons"] = self.reasons.column(batch, score)
         names = [*self.product.keys, *prediction_columns(self.product.columns_of_kind, self.reasons is not None)]
         return pa.record_batch({name: values[name] for name in names})
+
+    def _count_crossed(self, batch: pa.RecordBatch, predictions: Floats) -> None:
+        """Note the rows whose quantiles cross, by page. One thread makes all rows (`jobs.scoring.stream`)."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        crossed = self.target.crossed(predictions)
+        if crossed.any():
+            counts = pc.value_counts(batch.column("as_of").filter(pa.array(crossed))).to_pylist()
+            self.crossed.update({row["values"]: row["counts"] for row in counts})

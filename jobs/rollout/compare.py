@@ -92,7 +92,7 @@ def compare(
     sides, chosen = evidence.scored(*versions)
     if not chosen.any():
         raise UsageError(f"{product.name}: none of the {len(pages)} pages has a labelled row. Choose another range.")
-    seed, kind = product.header.model.seed, product.header.label.kind
+    seed, kind = product.header.model.seed, product.kind.name
     others = label_notes(suite.definitions, product, models)
     apart = models[0].label_definition != models[1].label_definition and bool(others)
     rows = _rows(versions, sides, kind, seed, "all")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from jobs.models.columns.requirements import classes_of, declared_classes_of
+from jobs.models.columns.requirements import classes_of, declared_classes_of, quantiles_of
 from jobs.models.importance import score_of
 from jobs.models.kinds.figures import Target, scores_of
 from jobs.models.kinds.page_metrics import Floats, Scored
@@ -39,6 +39,7 @@ class Contender:
     """A version that can predict. `held_out` has keys, as_of and score of the pages that validation held out.
 
     Of a label with classes `learnt` are those of the scorer's predictions, `declared` those of the scores held out.
+    `quantiles` are those of both.
     """
 
     version: str
@@ -48,6 +49,11 @@ class Contender:
     held_out: pa.Table | None
     learnt: tuple[str, ...] = ()
     declared: tuple[str, ...] = ()
+    quantiles: tuple[float, ...] = ()
+
+    def target(self, product: Product) -> Target:
+        """Say what its predictions are of."""
+        return Target(product.kind.name, product.classes, self.learnt, product.quantiles, self.quantiles)
 
     def is_honest(self, page: datetime) -> bool:
         """Tell whether there is a prediction of this page that was made without hindsight."""
@@ -62,7 +68,7 @@ class Contender:
 def contender(suite: Suite, model: ModelRecord) -> Contender:
     """Load a registered version as a contender."""
     held_out = load_held_out(suite.lake, model)
-    classes = classes_of(model), declared_classes_of(model)
+    classes = classes_of(model), declared_classes_of(model), quantiles_of(model)
     return Contender(
         model.version, model.writes_from, model.features, load_scorer(suite.lake, model), held_out, *classes
     )
@@ -82,12 +88,15 @@ class Evidence:
         (n_rows,), datetime64 in microseconds.
     scores
         By version, (n_rows,) or (n_rows, n_classes): NaN where there is no honest prediction.
+    quantiles
+        Those that the scores are, (n_rows, n_quantiles), where they are such.
     """
 
     features: pa.Table
     labels: Floats
     pages: npt.NDArray[np.datetime64]
     scores: Mapping[str, Floats]
+    quantiles: tuple[float, ...] = ()
 
     def scored(self, *versions: str) -> tuple[list[Scored], npt.NDArray[np.bool_]]:
         """Give the predictions of some versions on the rows about which all are honest, and which rows those are."""
@@ -96,8 +105,8 @@ class Evidence:
             unknown = np.isnan(self.scores[version])
             honest &= ~(unknown if unknown.ndim == 1 else unknown.any(axis=1))
         names, numbers = np.unique(self.pages[honest], return_inverse=True)
-        labels = self.labels[honest]
-        return [Scored(labels, self.scores[v][honest], numbers, max(1, len(names))) for v in versions], honest
+        labels, n_pages = self.labels[honest], max(1, len(names))
+        return [Scored(labels, self.scores[v][honest], numbers, n_pages, self.quantiles) for v in versions], honest
 
     def column(self, name: str) -> npt.NDArray[np.object_]:
         """Give a column's values as Python objects."""
@@ -146,13 +155,13 @@ def gather(
     features = [name for one in contenders for name in one.features]
     wanted = list(dict.fromkeys([*features, *product.keys, *columns]))
     if not pages:
-        none = {one.version: Target(product.kind.name, product.classes).unknown(0) for one in contenders}
-        return Evidence(_nothing(wanted), np.zeros(0), np.zeros(0, "M8[us]"), none)
+        none = {one.version: one.target(product).unknown(0) for one in contenders}
+        return Evidence(_nothing(wanted), np.zeros(0), np.zeros(0, "M8[us]"), none, product.quantiles)
     rows = labelled.rows(wanted, known_by, pages[0], _after(pages[-1]))
     rows = rows.where(np.isin(rows.pages, np.array(pages, "M8[us]")))
     table, labels, at = rows.features, rows.labels, rows.pages
     scores = {one.version: _honest_scores(one, table, at, product) for one in contenders}
-    return Evidence(table, labels, at, scores)
+    return Evidence(table, labels, at, scores, product.quantiles)
 
 
 def require_columns(suite: Suite, product: Product, columns: Sequence[str], asked_by: str) -> None:
@@ -191,7 +200,7 @@ def _filtered(table: pa.Table, chosen: npt.NDArray[np.bool_]) -> pa.Table:
 
 
 def _honest_scores(one: Contender, table: pa.Table, pages: npt.NDArray[np.datetime64], product: Product) -> Floats:
-    target = Target(product.kind.name, product.classes, one.learnt)
+    target = one.target(product)
     scores = target.unknown(table.num_rows)
     own = pages >= np.datetime64(one.label_cutoff, "us")
     if own.any():
@@ -207,6 +216,8 @@ def _held_out_scores(one: Contender, product: Product) -> Floats:
     """Give the scores held out, by the classes as they are declared now."""
     assert one.held_out is not None
     found = scores_of(one.held_out)
+    if product.quantiles:
+        return one.target(product).scores(found)
     if not product.classes:
         return found
     known = [name for name in one.declared if name in product.classes]

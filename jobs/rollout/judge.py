@@ -87,7 +87,7 @@ def judge_contender(
         times=times,
         parity=None if parity is None or parity.equal else parity.difference,
     )
-    results = judge(gates, product.header.label.kind, judged, product.header.model.seed)
+    results = judge(gates, product.kind.name, judged, product.header.model.seed)
     return Verdict(results, live.version if live else None)
 
 

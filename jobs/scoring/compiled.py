@@ -16,7 +16,8 @@ import pyarrow as pa
 from jobs.scoring.files.model_file import ModelFile, read_model_file, write_model_file
 from jobs.scoring.interface.arrow_input import Batch, column_named, feature_kind, plain_column
 from jobs.scoring.interface.scorer import EstimatorScorer, Floats, NotUnderstood, Scorer, estimator_scorer
-from jobs.scoring.kernels.model_data import CalibratedModel, CompiledModel, LinearModel
+from jobs.scoring.kernels.ensemble import Ensemble
+from jobs.scoring.kernels.model_data import CalibratedModel, CompiledModel, LinearModel, ShiftedModel
 from jobs.scoring.kernels.tree_scorer import TreeProgram
 from jobs.scoring.readers.bin_trees import bin_trees
 from jobs.scoring.readers.registry import reader_of
@@ -25,6 +26,15 @@ from jobs.scoring.steps.columns import Block, input_block
 from jobs.scoring.steps.compiled_model import Program
 from jobs.scoring.steps.linear import LinearProgram, is_linear, read_linear
 from jobs.scoring.steps.pipeline import split_pipeline
+from jobs.scoring.steps.quantiles import (
+    TOGETHER,
+    ShiftedProgram,
+    is_conformal,
+    is_quantile_models,
+    joined_ensembles,
+    joined_linear,
+    read_conformal,
+)
 
 Kinds = tuple[str, ...]
 
@@ -51,18 +61,30 @@ def read_model(estimator: Any, block: Block, kinds: Sequence[str], feature_names
         return read_linear(model, block, kinds, feature_names)
     if is_calibrated(model):
         return read_calibrated(model, lambda part: read_model(part, block, kinds, feature_names))
+    if is_conformal(model):
+        return read_conformal(model, lambda part: read_model(part, block, kinds, feature_names))
+    if is_quantile_models(model):
+        if is_linear(model.estimators_[0]):
+            return joined_linear([read_linear(part, block, kinds, feature_names) for part in model.estimators_])
+        read = [_read_trees(part, block) for part in model.estimators_]
+        return bin_trees(joined_ensembles(*zip(*read, strict=True)), kinds, TOGETHER)
+    ensemble, link = _read_trees(model, block)
+    return bin_trees(ensemble, kinds, link)
+
+
+def _read_trees(model: Any, block: Block) -> tuple[Ensemble, Any]:
+    """Read the trees of a model, and how its raw prediction becomes what people read."""
     known = reader_of(model)
     if known is None:
         raise NotUnderstood(f"{type(model).__name__} is not among the models that are understood")
     read, read_link = known
     try:
-        ensemble, link = read(model, block), read_link(model)
+        return read(model, block), read_link(model)
     except NotUnderstood:
         raise
     except Exception as error:
         # What is read is another library's own format: whatever there is new in it, the estimator knows.
         raise NotUnderstood(f"{type(model).__name__} could not be read ({type(error).__name__}: {error})") from error
-    return bin_trees(ensemble, kinds, link)
 
 
 def make_program(model: CompiledModel, feature_names: Sequence[str]) -> Program:
@@ -77,6 +99,8 @@ def make_program(model: CompiledModel, feature_names: Sequence[str]) -> Program:
         return LinearProgram(model, feature_names)
     if isinstance(model, CalibratedModel):
         return CalibratedProgram(model, [make_program(part.model, feature_names) for part in model.parts])
+    if isinstance(model, ShiftedModel):
+        return ShiftedProgram(model, make_program(model.part, feature_names))
     return TreeProgram(model, feature_names)
 
 
@@ -204,8 +228,9 @@ def _text_columns(estimator: Any, feature_names: Sequence[str]) -> list[str]:
     parts = [step for _, step in getattr(estimator, "steps", [])]
     parts += [part for _, part, _ in getattr(estimator, "transformers_", []) if not isinstance(part, str)]
     parts += [part.estimator for part in getattr(estimator, "calibrated_classifiers_", [])[:1]]
-    inner = getattr(estimator, "_preprocessor", None)
-    for part in [*parts, *([inner] if inner is not None else [])]:
+    # What encodes for itself, and a model inside of one that adds intervals.
+    inner = [getattr(estimator, name, None) for name in ("_preprocessor", "estimator_")]
+    for part in [*parts, *(one for one in inner if one is not None)]:
         found += _text_columns(part, feature_names)
     names = getattr(estimator, "feature_names_in_", ())
     # An encoder has an array of categories for each column, an imputer one value.

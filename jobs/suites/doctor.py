@@ -210,7 +210,7 @@ def _models(connection: duckdb.DuckDBPyConnection, definitions: Definitions, clo
             continue
         unfit = versions_unfit(connection, definitions, product, [live])
         detail = with_advice(product, unfit[live.version]) if unfit else "reads what its definitions give"
-        subject, kind = f"model {product.name} {live.version}", product.header.label.kind
+        subject, kind = f"model {product.name} {live.version}", product.kind.name
         findings.append(Finding(subject, "error" if unfit else "ok", detail))
         findings += [Finding(subject, "warning", words) for words in findings_of(live).in_words(kind)]
     return findings

@@ -98,9 +98,16 @@ class Stateless:
         estimator = make_estimator(self.product, features, self.suite.root, classes)
         frame = estimator_input(rows.features, list(features))
         try:
-            return Learnt(estimator.fit(frame, labels), features, classes)
+            return Learnt(_fitted(estimator, frame, labels, rows), features, classes)
         except (ValueError, TypeError) as error:
             raise RunFailed(f"{self.product.name}: the estimator refused the training rows: {error}") from error
+
+
+def _fitted(estimator: Any, frame: Any, labels: Floats, rows: TrainingRows) -> Any:
+    """Fit an estimator; one whose intervals come from pages that it does not learn from is told them."""
+    if type(estimator).__name__ == "ConformalQuantiles":
+        return estimator.fit(frame, labels, rows.pages)
+    return estimator.fit(frame, labels)
 
 
 def _consecutive(labels: Floats, classes: Sequence[str]) -> tuple[Floats, tuple[str, ...]]:
@@ -245,4 +252,5 @@ def model_definitions(suite: Suite, product: Product) -> str:
         suite.definitions.page_fingerprint(product),
         suite.definitions.label_fingerprint(product),
         product.header.model.model_dump(mode="json", exclude={"sql"}),
+        *([list(product.quantiles)] if product.quantiles else []),
     )

@@ -173,7 +173,7 @@ def _record(
         importance=validation.importance,
         cost={**cost, "peak_memory_bytes": float(run.peak_memory_bytes)},
         feature_types=trained.feature_types,
-        label_kind=labelled.product.header.label.kind,
+        label_kind=labelled.product.kind.name,
         label_definition=suite.definitions.label_definition(labelled.product),
     )
 
@@ -187,6 +187,8 @@ def _found(product: Product, trained: Trained) -> dict[str, Any]:
         "beside": trained.beside,
         "features": asdict(trained.findings),
     }
+    if product.quantiles:
+        return {**found, "quantiles": list(product.quantiles)}
     if not trained.classes:
         return found
     seen = {"classes": list(trained.classes), "declared": list(product.classes), "by_class": validation.by_class}

@@ -200,7 +200,8 @@ class _Training:
             history = model_history(connection, self.product.name)
         # Judged by what was known at the cut-off: by what its stand-in said of the pages held out.
         classes = learnt.classes, self.product.classes
-        candidate = Contender("this", self.cutoff, learnt.names, scorer, validation.held_out, *classes)
+        what = (*classes, self.product.quantiles)
+        candidate = Contender("this", self.cutoff, learnt.names, scorer, validation.held_out, *what)
         live = history.live(self.cutoff)
         verdict = judge_contender(self.suite, self.labelled, candidate, live, self.cutoff, report)
         self.progress.finish()
@@ -217,7 +218,7 @@ class _Training:
                 f"{self.product.name}: no label of its pages became known{since} by {self.cutoff}. Ingest the facts"
                 f" that {self.product.label.where} reads, or train with a later --as-of."
             )
-        if not can_be_learnt(rows, self.product.header.label.kind):
+        if not can_be_learnt(rows, self.product.kind.name):
             both = "two classes" if self.product.classes else "both"
             raise UsageError(
                 f"{self.product.name}: all {rows.n_rows} labels known{since} by {self.cutoff} are"
@@ -237,7 +238,7 @@ class _Training:
 
     def _look_at(self, rows: TrainingRows, read: Sequence[str]) -> FeatureFindings:
         """Look for columns that teach nothing or too much, and say which; `read` are those that the model reads."""
-        kind = self.product.header.label.kind
+        kind = self.product.kind.name
         findings = find_oddities(rows.features, rows.labels, self.names, kind)
         findings = replace(findings, empty=[name for name in findings.empty if name not in read])
         for words in findings.in_words(kind):

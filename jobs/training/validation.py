@@ -15,7 +15,7 @@ import numpy as np
 
 from jobs.models.columns.findings import empty_columns
 from jobs.models.folds import Fold
-from jobs.models.importance import permutation_importance, score_of
+from jobs.models.importance import permutation_importance
 from jobs.models.kinds.class_metrics import by_class
 from jobs.models.kinds.figures import FIGURES, Floats, Target, scores_of
 from jobs.pages.labelled import TrainingRows
@@ -82,10 +82,11 @@ def validate(
     importance
         Whether to work out what the newest fold's model leans on.
     """
-    kind, seed = product.header.label.kind, product.header.model.seed
+    kind, seed = product.kind.name, product.header.model.seed
     done: list[dict[str, Any]] = []
     parts: list[pa.Table] = []
     found: dict[str, float] = {}
+    crossed = 0
     for fold in folds:
         known = way.rows(fold.cutoff)
         held_out = rows.between(fold.cutoff, fold.until)
@@ -96,13 +97,19 @@ def validate(
         learnt = way.fit(known)
         fit_s = time.monotonic() - began
         scorer = compile_model(learnt.estimator, learnt.names)
-        target = Target(kind, product.classes, learnt.classes)
-        parts.append(_predicted(product.keys, held_out, score_of(scorer, held_out.features, target)))
+        target = Target(kind, product.classes, learnt.classes, product.quantiles, product.quantiles)
+        predictions = scorer.predict(held_out.features)
+        crossed += int(target.crossed(predictions).sum())
+        parts.append(_predicted(product.keys, held_out, target.scores(predictions)))
         figures = {"rows_learnt": known.n_rows, "rows_held_out": held_out.n_rows, "fit_s": fit_s}
         done.append({**vars(fold), **figures, "left_out": [name for name in names if name not in learnt.names]})
         if importance and fold is folds[-1]:
             found = permutation_importance(scorer, held_out.features, held_out.labels, learnt.names, target, seed)
-    return _summed_up(parts, done, found, kind, product.classes)
+    summed = _summed_up(parts, done, found, Target(kind, product.classes, (), product.quantiles))
+    if product.quantiles and parts:
+        share = crossed / sum(part.num_rows for part in parts)
+        summed.metrics["validation_crossed"] = share
+    return summed
 
 
 def figures_of(validation: Validation) -> dict[str, Any]:
@@ -140,8 +147,7 @@ def _summed_up(
     parts: Sequence[pa.Table],
     folds: list[dict[str, Any]],
     importance: dict[str, float],
-    kind: str,
-    classes: Sequence[str],
+    target: Target,
 ) -> Validation:
     import pyarrow as pa
 
@@ -150,11 +156,13 @@ def _summed_up(
     held_out = pa.concat_tables(parts)
     labels, scores = held_out.column("label").to_numpy(), scores_of(held_out)
     pages = held_out.column("as_of").to_numpy()
-    metrics = {f"validation_{name}": value for name, value in FIGURES[kind].metrics(labels, scores).items()}
+    of, names = FIGURES[target.kind], target.parts
+    metrics = {f"validation_{name}": value for name, value in of.metrics(labels, scores, names).items()}
     found = np.unique(pages)
     newest = pages >= found[-min(LAST_PAGES, (len(found) + 1) // 2)]
-    metrics |= {f"last_{name}": value for name, value in FIGURES[kind].metrics(labels[newest], scores[newest]).items()}
+    of_late = of.metrics(labels[newest], scores[newest], names)
+    metrics |= {f"last_{name}": value for name, value in of_late.items()}
     metrics["last_pages"] = float(len(np.unique(pages[newest])))
-    calibration = FIGURES[kind].calibration(labels, scores, classes)
-    told = by_class(labels, scores, classes) if classes else []
+    calibration = of.calibration(labels, scores, names)
+    told = by_class(labels, scores, target.classes) if target.classes else []
     return Validation(metrics, folds, calibration, told, importance, held_out)

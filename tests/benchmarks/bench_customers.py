@@ -82,7 +82,7 @@ def compare(suite: Suite, product: str) -> list[dict[str, Any]]:
     metrics = FIGURES[header.header.label.kind].metrics
     found = []
     for column, title in names.items():
-        figures = metrics(columns["label"], columns[column])
+        figures = metrics(columns["label"], columns[column], ())
         shown = {name: figures[name] for name in SHOWN[product]}
         found.append({"predicted by": title, **shown, "n_rows": int(figures["n_rows"])})
     return found

@@ -15,6 +15,9 @@ PREDICTIONS = {"binary": np.array([[0.8, 0.2], [0.3, 0.7], [0.6, 0.4]]), "regres
 PREDICTIONS["multiclass"] = np.array([[0.7, 0.2, 0.1], [0.2, 0.3, 0.5], [0.1, 0.6, 0.3]])
 LABELS = {"binary": np.array([0.0, 1.0, 1.0]), "regression": np.array([1.5, 2.0, 4.0])}
 LABELS["multiclass"] = np.array([0.0, 2.0, 2.0])
+PREDICTIONS["quantiles"] = np.array([[0.5, 1.0, 2.0], [1.5, 2.5, 2.6], [2.0, 3.0, 3.5]])
+LABELS["quantiles"] = LABELS["regression"]
+NAMES = {"multiclass": ("a", "b", "c"), "quantiles": (0.1, 0.5, 0.9)}
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -31,9 +34,10 @@ def test_what_a_kind_names_is_there(name: str) -> None:
 @pytest.mark.parametrize("name", KINDS)
 def test_the_figures_of_a_kind_have_its_metrics_and_its_baseline(name: str) -> None:
     kind, figures = KINDS[name], FIGURES[name]
-    found = figures.metrics(LABELS[name], figures.scores(PREDICTIONS[name]))
+    found = figures.metrics(LABELS[name], figures.scores(PREDICTIONS[name]), NAMES.get(name, ()))
     assert {*kind.metrics, kind.baseline} <= found.keys()
     assert found[kind.baseline] > 0
+    assert (figures.calibration_error is not None) == kind.is_calibrated
 
 
 def test_no_key_may_bear_the_name_of_a_column_that_a_kind_brings() -> None:

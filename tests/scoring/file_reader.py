@@ -63,6 +63,9 @@ def predict(file: bytes, rows: Sequence[Row]) -> list[list[float]]:
 def _predicted(arrays: Arrays, told: Any, model: Any, row: Row) -> list[float]:
     if model["kind"] == "calibrated":
         return _calibrated(arrays, told, model, row)
+    if model["kind"] == "shifted":
+        (value,) = _predicted(arrays.part(0), told, model["part"], row)
+        return [value + offset for offset in arrays["offsets"]]
     return _linked(model["link"], _raw(arrays, told, model, row))
 
 

@@ -20,10 +20,11 @@ from sklearn.ensemble import (
     RandomForestClassifier,
 )
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, QuantileRegressor, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, RobustScaler, StandardScaler
 
+from jobs.models.quantile_models import ConformalQuantiles, QuantileModels
 from jobs.scoring import Scorer, check_parity, estimator_input, ready_scorer
 from jobs.scoring.compiled import CompiledScorer, scorer_of_file
 from jobs.scoring.files.model_file import read_model_file
@@ -35,6 +36,17 @@ from warehouse.errors import ScoringFailed
 
 NUMBERS, TEXT = ["a", "b", "c"], "city"
 NAMES = [*NUMBERS, TEXT]
+
+
+class OnPages:
+    """Fits a conformal model to rows taken as those of ten pages."""
+
+    def __init__(self, estimator: Any, quantiles: list[float]) -> None:
+        self.estimator, self.quantiles = estimator, quantiles
+
+    def fit(self, X: Any, y: Any) -> ConformalQuantiles:
+        pages = np.datetime64("2026-01-01", "us") + np.arange(len(y)) * 10 // len(y) * np.timedelta64(1, "D")
+        return ConformalQuantiles(self.estimator, self.quantiles).fit(X, y, pages)
 
 
 def rows(n_rows: int = 600, seed: int = 0) -> pa.Table:
@@ -103,6 +115,21 @@ MODELS: dict[str, tuple[Callable[[], Any], int]] = {
         lambda: CalibratedClassifierCV(
             make_pipeline(encoded(ordinal()), HistGradientBoostingClassifier(max_iter=4)), cv=2, method="temperature"
         ),
+        2,
+    ),
+    "three quantiles": (
+        lambda: make_pipeline(
+            encoded(ordinal()),
+            QuantileModels(HistGradientBoostingRegressor(loss="quantile", max_iter=4), [0.1, 0.5, 0.9], "quantile"),
+        ),
+        2,
+    ),
+    "linear quantiles": (
+        lambda: make_pipeline(linear(), QuantileModels(QuantileRegressor(alpha=0.01), [0.2, 0.8], "quantile")),
+        2,
+    ),
+    "conformal": (
+        lambda: OnPages(make_pipeline(encoded(ordinal()), HistGradientBoostingRegressor(max_iter=4)), [0.1, 0.5, 0.9]),
         2,
     ),
     "calibrated logistic": (
@@ -266,6 +293,8 @@ HOSTILE: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
     "steps out of order": ("isotonic", "part0/calibrator0.x", lambda a: a[::-1].copy()),
     "steps of two lengths": ("isotonic", "part0/calibrator0.y", lambda a: a[:-1].copy()),
     "a calibrator's number that is NaN": ("sigmoid", "part0/calibrator0.numbers", put(0, np.nan)),
+    "an offset that is NaN": ("conformal", "offsets", put(0, np.nan)),
+    "no offsets": ("conformal", "offsets", lambda a: a[:0].copy()),
     "another type": ("boosting", "node.code", lambda a: a.astype(np.int64)),
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from sklearn import ensemble, linear_model, tree
 from sklearn.calibration import CalibratedClassifierCV
@@ -18,7 +18,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, RobustScaler, StandardScaler
 
-from jobs.scoring import check_parity, compile_model, estimator_scorer
+from jobs.models.quantile_models import ConformalQuantiles, QuantileModels
+from jobs.scoring import check_parity, compile_model, estimator_input, estimator_scorer
 from tests.scoring.models import almanac_pipeline, fitted
 
 EXAMPLES = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
@@ -89,6 +90,18 @@ def _xgboost(**parameters: Any) -> Any:
     return pytest.importorskip("xgboost").XGBClassifier(n_estimators=5, n_jobs=1, **parameters)
 
 
+def _lightgbm_regressor(**parameters: Any) -> Any:
+    lightgbm = pytest.importorskip("lightgbm")
+    return lightgbm.LGBMRegressor(
+        objective="quantile", n_estimators=4, min_child_samples=2, verbose=-1, n_jobs=1, **parameters
+    )
+
+
+def _xgboost_regressor(**parameters: Any) -> Any:
+    xgboost = pytest.importorskip("xgboost")
+    return xgboost.XGBRegressor(objective="reg:quantileerror", n_estimators=4, n_jobs=1, **parameters)
+
+
 TAKE_MISSING: dict[str, Callable[[int, int], Any]] = {
     "hist": lambda leaves, seed: ensemble.HistGradientBoostingClassifier(
         max_iter=5, max_leaf_nodes=leaves, min_samples_leaf=1, random_state=seed
@@ -103,6 +116,22 @@ REFUSE_MISSING: dict[str, Callable[[int, int], Any]] = {
     "gradient boosting": lambda leaves, seed: ensemble.GradientBoostingClassifier(
         n_estimators=5, max_depth=None, max_leaf_nodes=leaves, random_state=seed
     ),
+}
+QUANTILES: dict[str, Callable[[int, int], tuple[Any, str]]] = {
+    "hist": lambda leaves, seed: (
+        ensemble.HistGradientBoostingRegressor(
+            loss="quantile", max_iter=4, max_leaf_nodes=leaves, min_samples_leaf=1, random_state=seed
+        ),
+        "quantile",
+    ),
+    "gradient boosting": lambda leaves, seed: (
+        ensemble.GradientBoostingRegressor(
+            loss="quantile", n_estimators=3, max_depth=None, max_leaf_nodes=leaves, random_state=seed
+        ),
+        "alpha",
+    ),
+    "lightgbm": lambda leaves, seed: (_lightgbm_regressor(num_leaves=leaves, random_state=seed), "alpha"),
+    "xgboost": lambda leaves, seed: (_xgboost_regressor(max_leaves=leaves, max_depth=0, seed=seed), "quantile_alpha"),
 }
 LINEAR: dict[str, Callable[[float], Any]] = {
     "least squares": lambda strength: linear_model.LinearRegression(),
@@ -151,6 +180,27 @@ def test_classifiers_that_refuse_missing_values(
 def test_regressors(name: str, data: st.DataObject, leaves: int, seed: int) -> None:
     rows, score = data.draw(tables(missing=False))
     assert_agrees(fitted(REGRESSORS[name](leaves, seed), rows, score), rows)
+
+
+@pytest.mark.parametrize("name", QUANTILES)
+@EXAMPLES
+@given(data=st.data(), leaves=st.integers(2, 60), seed=st.integers(0, 99))
+def test_one_model_for_each_quantile(name: str, data: st.DataObject, leaves: int, seed: int) -> None:
+    rows, score = data.draw(tables(missing=False))
+    model, parameter = QUANTILES[name](leaves, seed)
+    assert_agrees(fitted(QuantileModels(model, [0.05, 0.5, 0.9], parameter), rows, score), rows)
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+@EXAMPLES
+@given(data=st.data(), leaves=st.integers(2, 60), seed=st.integers(0, 99))
+def test_intervals_beside_one_model(name: str, data: st.DataObject, leaves: int, seed: int) -> None:
+    rows, score = data.draw(tables(missing=False))
+    pages = np.datetime64("2026-01-01", "us") + np.arange(rows.num_rows) // 10 * np.timedelta64(1, "D")
+    model = ConformalQuantiles(REGRESSORS[name](leaves, seed), [0.45, 0.5, 0.55])
+    frame = estimator_input(rows, rows.column_names)
+    assume(len(score) >= 100)
+    assert_agrees(model.fit(frame, score, pages), rows)
 
 
 @pytest.mark.parametrize("name", ["hist", "lightgbm", "xgboost"])

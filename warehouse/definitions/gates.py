@@ -73,5 +73,5 @@ class GateSettings(Strict):
             if name not in known
         ]
         if self.calibration_error and not KINDS[kind].is_calibrated:
-            found.append("`gates.calibration_error` is for binary labels")
+            found.append(f"`gates.calibration_error` is of labels of kinds that state it, and the label is {kind}")
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from warehouse.definitions.pipeline import PipelineSettings
 from warehouse.definitions.reasons import ReasonSettings
 from warehouse.definitions.sql_file import SqlFile, Strict, checked, read_header, read_sql_file
 from warehouse.errors import DefinitionError
-from warehouse.label_kinds import KINDS, KindName, LabelKind
+from warehouse.label_kinds import KINDS, KindName, LabelKind, quantile_name
 from warehouse.queries.checked_query import CheckedQuery
 from warehouse.queries.row_wise import faults_of_rows
 from warehouse.queries.running import QUERY_TIMEOUT
@@ -48,6 +49,25 @@ class LabelSettings(Strict):
     kind: KindName
     matures_within: Duration
     classes: list[str] = Field(default_factory=list)
+    quantiles: list[float] = Field(default_factory=list)
+
+    @property
+    def of(self) -> LabelKind:
+        """The kind: of a regression with quantiles that of quantiles."""
+        return KINDS["quantiles" if self.quantiles else self.kind]
+
+    @model_validator(mode="after")
+    def _quantiles_go_with_the_kind(self) -> Self:
+        if not self.quantiles:
+            return self
+        if self.kind != "regression":
+            raise ValueError(f"`quantiles` are of regression labels, and the label is {self.kind}")
+        rising = all(low < high for low, high in itertools.pairwise(self.quantiles))
+        if len(self.quantiles) < 2 or not rising or not all(0 < each < 1 for each in self.quantiles):
+            raise ValueError("`quantiles` are two at least, ascending, between 0 and 1, such as [0.1, 0.5, 0.9]")
+        if len({quantile_name(each) for each in self.quantiles}) < len(self.quantiles):
+            raise ValueError("two of `quantiles` would be columns of one name")
+        return self
 
     @model_validator(mode="after")
     def _classes_go_with_the_kind(self) -> Self:
@@ -191,7 +211,7 @@ class ProductHeader(Strict):
 
     @model_validator(mode="after")
     def _gates_go_with_the_label(self) -> Self:
-        problems = self.gates.problems(self.label.kind) if self.gates else []
+        problems = self.gates.problems(self.label.of.name) if self.gates else []
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -207,15 +227,19 @@ class ProductHeader(Strict):
     def _rule_goes_with_the_label(self) -> Self:
         if self.model.sql is not None and self.label.classes:
             raise ValueError("`model.sql` gives one score a row, and a multiclass label has one for each class")
+        if self.model.sql is not None and self.label.quantiles:
+            raise ValueError("`model.sql` gives one score a row, and `label.quantiles` ask for several")
         return self
 
     @model_validator(mode="after")
     def _reasons_go_with_the_score(self) -> Self:
-        problems = self.reasons.problems(KINDS[self.label.kind].score, self.keys) if self.reasons else []
+        problems = self.reasons.problems(self.label.of.score, self.keys) if self.reasons else []
         if self.reasons and self.model.sql is not None:
             problems.append("`reasons` are of models that are trained; those of `model.sql` stand in its text")
         if self.reasons and self.label.classes:
             problems.append("`reasons` are of one score, and a multiclass label has one for each class")
+        if self.reasons and self.label.quantiles:
+            problems.append("`reasons` are of one score, and a label with `quantiles` has one for each")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -281,7 +305,7 @@ class Product:
     @property
     def kind(self) -> LabelKind:
         """The kind of its label, and what that means for its pages."""
-        return KINDS[self.header.label.kind]
+        return self.header.label.of
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -289,9 +313,14 @@ class Product:
         return tuple(self.header.label.classes)
 
     @property
+    def quantiles(self) -> tuple[float, ...]:
+        """The quantiles that its pages give, ascending; none where they give none."""
+        return tuple(self.header.label.quantiles)
+
+    @property
     def columns_of_kind(self) -> dict[str, str]:
         """The columns that the kind of label brings to its pages, with their types."""
-        return self.kind.columns_of(self.classes)
+        return self.kind.columns_of(self.classes, self.quantiles)
 
     @property
     def score_column(self) -> str:

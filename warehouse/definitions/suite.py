@@ -330,7 +330,11 @@ def _product_problems(yaml: YamlText, where: str, groups: set[str]) -> list[str]
             line = yaml.line_of(("features", number, "group"))
             problems.append(f"{where}:{line}: there is no feature group `{name}`.{hint} Add sql/features/{name}.sql.")
     label = data.get("label")
-    kind = KINDS.get(str(label.get("kind"))) if isinstance(label, dict) else None
+    kind = (
+        KINDS.get("quantiles" if label.get("quantiles") else str(label.get("kind")))
+        if isinstance(label, dict)
+        else None
+    )
     own = columns_of_pages(kind.columns) if kind else columns_of_pages()
     if taken := [key for key in keys if key in own]:
         line = yaml.line_of(("keys",))

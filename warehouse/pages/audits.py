@@ -20,9 +20,9 @@ import duckdb
 
 from warehouse.batching.batch import Batch, FeaturePages
 from warehouse.definitions import Product
-from warehouse.label_kinds import KINDS
+from warehouse.label_kinds import KINDS, middle_of
 from warehouse.ledger.records import CheckRecord, WrongRow
-from warehouse.pages.class_columns import probability_list
+from warehouse.pages.kind_columns import probability_list, quantile_list
 from warehouse.pages.product_checks import WRONG_ROWS_KEPT, OwnChecks
 from warehouse.system_sql import quote, quote_all, system_sql
 from warehouse.wording import counted
@@ -34,10 +34,13 @@ _BUILT_IN = {
     "no_null_scores": ("predictions", "score"),
     "scores_in_range": ("predictions", "score"),
     "probabilities_add_up": ("predictions", "score", "probabilities", "n_classes"),
+    "quantiles_rise": ("predictions", "score", "quantiles", "n_quantiles", "middle"),
     "entities_covered": ("features", "predictions", "keys"),
 }
 #: Those of them that look at what a kind of label brings; a page is asked those of its own kind.
 _OF_KINDS = frozenset(name for kind in KINDS.values() for name in kind.checks)
+#: Of a larger share of a page's rows that quantiles cross is a warning.
+MOST_CROSSED = 0.05
 #: About how many hashes are compared at a time: some 50 bytes of memory each.
 _HASHES_AT_A_TIME = 4_000_000
 
@@ -96,6 +99,7 @@ def audit_pages(
     run_id: str,
     sizes: Sequence[tuple[datetime, int]],
     workers: int,
+    crossed: Mapping[datetime, int] | None = None,
 ) -> Audit:
     """Check the staged pages of a batch.
 
@@ -113,10 +117,14 @@ def audit_pages(
         The published prediction pages with their numbers of rows, oldest first, for the warning on that number.
     workers
         How many pages are checked at a time.
+    crossed
+        By page, how many rows' quantiles crossed as the model gave them.
     """
     audit = Audit()
     auditor = _Auditor(run_id, batch.product, audit)
     _check_sizes(auditor, features, sizes)
+    if batch.product.quantiles:
+        _note_crossed(auditor, features, crossed or {})
     keys = quote_all(batch.product.keys)
     settled = _settled_by_hashes(batch.cursor, keys, relations, sum(features.n_rows.values()))
     for name in _BUILT_IN:
@@ -167,6 +175,9 @@ def _check_built_in(
         "score": quote(product.score_column),
         "probabilities": probability_list(product),
         "n_classes": str(len(product.classes)),
+        "quantiles": quantile_list(product),
+        "n_quantiles": str(len(product.quantiles)),
+        "middle": str(middle_of(product.quantiles) + 1) if product.quantiles else "",
         "key_is_null": " OR ".join(f"{quote(key)} IS NULL" for key in product.keys),
     }
     query = system_sql(f"audit/{name}", **{key: offered[key] for key in _BUILT_IN[name]})
@@ -195,6 +206,15 @@ def _note_own(auditor: _Auditor, own: OwnChecks, features: FeaturePages) -> None
                 wrong, shown = own.found[check.name, as_of]
                 message = "passed" if not wrong else f"{counted(wrong, 'row')}: {check.header.description.strip()}"
                 auditor.note(check.name, check.header.severity, as_of, wrong, shown, message)
+
+
+def _note_crossed(auditor: _Auditor, features: FeaturePages, crossed: Mapping[datetime, int]) -> None:
+    """Record on each page how many rows' quantiles were put in order; that many are is a warning."""
+    for as_of, n_rows in features.n_rows.items():
+        n_crossed = crossed.get(as_of, 0)
+        many = n_crossed > MOST_CROSSED * n_rows
+        message = f"the quantiles of {n_crossed:,} of {counted(n_rows, 'row')} crossed, and were put in order"
+        auditor.note("quantiles_crossed", "warning", as_of, n_crossed if many else 0, [], message)
 
 
 def _check_sizes(auditor: _Auditor, features: FeaturePages, sizes: Sequence[tuple[datetime, int]]) -> None:

@@ -16,7 +16,7 @@ import duckdb
 from warehouse.definitions import Product
 from warehouse.lake.registry import REASON_COLUMN
 from warehouse.ledger.records import PageRecord
-from warehouse.pages.class_columns import probability_of
+from warehouse.pages.kind_columns import probability_of, quantile_fields
 from warehouse.system_sql import quote, quote_all, system_sql
 
 #: How many rows of each fate are listed, unless told otherwise.
@@ -102,13 +102,14 @@ def _differ(product: Product) -> str:
 
 
 def _change(product: Product) -> str:
-    """Give SQL of a row's change: of a number by how much it grew, of classes the largest change of a probability."""
-    if not product.classes:
+    """Give SQL of a row's change: of a number by how much it grew, of classes and quantiles the largest of one."""
+    if not product.classes and not product.quantiles:
         score = quote(product.score_column)
         return f"after.{score} - before.{score}"
     pairs = [
         (probability_of(product, name, "after."), probability_of(product, name, "before.")) for name in product.classes
     ]
+    pairs += zip(quantile_fields(product, "after."), quantile_fields(product, "before."), strict=True)
     changes = ", ".join(f"abs(coalesce({after}, 0) - coalesce({before}, 0))" for after, before in pairs)
     return f"CASE WHEN before.as_of IS NOT NULL AND after.as_of IS NOT NULL THEN greatest({changes}) END"
 

@@ -137,10 +137,14 @@ def unmet(product: Product, model: ModelRecord, columns: Mapping[str, str]) -> s
     columns
         Those of the feature pages, with their DuckDB types.
     """
-    kind, learnt = product.header.label.kind, label_kind_of(model)
+    kind, learnt = product.kind.name, label_kind_of(model)
     reasons = []
     if learnt is not None and learnt != kind:
         reasons.append(f"it learnt a {learnt} label, and label.kind of {product.yaml_where} is {kind}")
+    lacking = [each for each in product.quantiles if each not in quantiles_of(model)] if learnt == kind else []
+    if lacking:
+        listed = ", ".join(f"{each:g}" for each in quantiles_of(model))
+        reasons.append(f"it gives the quantiles {listed}, and label.quantiles asks for {_listed([*map(str, lacking)])}")
     gone = [name for name in classes_of(model) if name not in product.classes] if learnt == kind else []
     if gone:
         reasons.append(f"it tells of {_gone_in_words(gone, product, model)}, which label.classes has not any more")
@@ -209,6 +213,11 @@ def label_kind_of(model: ModelRecord) -> str | None:
 def classes_of(model: ModelRecord) -> tuple[str, ...]:
     """Name the classes whose labels a version has seen, in the order of its predictions; none of other labels."""
     return tuple(_learnt(model).get("classes", ()))
+
+
+def quantiles_of(model: ModelRecord) -> tuple[float, ...]:
+    """Give the quantiles that a version predicts, in order; none of other labels."""
+    return tuple(_learnt(model).get("quantiles", ()))
 
 
 def declared_classes_of(model: ModelRecord) -> tuple[str, ...]:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from jobs.models.kinds.class_metrics import class_calibration, class_metrics
-from jobs.models.kinds.metrics import binary_metrics, calibration_table, regression_metrics
+from jobs.models.kinds.class_metrics import class_calibration, class_calibration_error, class_metrics
+from jobs.models.kinds.metrics import binary_metrics, calibration_error, calibration_table, regression_metrics
+from jobs.models.kinds.quantile_metrics import quantile_calibration, quantile_calibration_error, quantile_metrics
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+T = TypeVar("T")
 Floats = npt.NDArray[np.float64]
 #: Fewer labels of one kind than this tell nothing.
 _FEWEST = 20
@@ -32,12 +34,14 @@ class Figures:
     scores
         From what `Scorer.predict` returns to one number a row: what the page has, and what metrics are taken of.
     metrics
-        From labels and scores, (n_rows,) each, to figures by name.
+        From labels and scores to figures by name; of quantiles it has to be told which they are.
     needs_two_classes
         Whether nothing can be learnt where all labels are the same.
     calibration
-        From labels, scores and the classes to a table: what was predicted, and what came; by class where there are
-        several.
+        From labels, scores and the names of what is told apart (classes, or quantiles) to a table: what was
+        predicted, and what came; by class or quantile where there are several.
+    calibration_error
+        From the same to how far these are apart; None of a kind that states nothing of the sort.
     tells_nothing
         Whether some labels are too few, or too much alike, to say how well a column foretells them.
     alone
@@ -45,8 +49,9 @@ class Figures:
     """
 
     scores: Callable[[npt.NDArray[Any]], Floats]
-    metrics: Callable[[Floats, Floats], dict[str, float]]
-    calibration: Callable[[Floats, Floats, Sequence[str]], list[dict[str, Any]]]
+    metrics: Callable[[Floats, Floats, Sequence[Any]], dict[str, float]]
+    calibration: Callable[[Floats, Floats, Sequence[Any]], list[dict[str, Any]]]
+    calibration_error: Callable[[Floats, Floats, Sequence[Any]], float] | None
     needs_two_classes: bool
     tells_nothing: Callable[[Floats], bool]
     alone: Callable[[Floats, Floats], float]
@@ -60,11 +65,16 @@ def _as_they_are(predictions: npt.NDArray[Any]) -> Floats:
     return np.asarray(predictions, np.float64)
 
 
-def _of_one(labels: Floats, scores: Floats, classes: Sequence[str]) -> list[dict[str, Any]]:
-    return calibration_table(labels, scores)
+def _alike(of: Callable[[Floats, Floats], T]) -> Callable[[Floats, Floats, Sequence[Any]], T]:
+    """Let a function of labels and scores be asked as one that is told names, too."""
+
+    def asked(labels: Floats, scores: Floats, names: Sequence[Any]) -> T:
+        return of(labels, scores)
+
+    return asked
 
 
-def _none(labels: Floats, scores: Floats, classes: Sequence[str]) -> list[dict[str, Any]]:
+def _no_table(labels: Floats, scores: Floats) -> list[dict[str, Any]]:
     return []
 
 
@@ -99,26 +109,72 @@ def _best_roc_auc(labels: Floats, said: Floats) -> float:
 
 #: By the names of `warehouse.label_kinds.KINDS`.
 FIGURES: Mapping[str, Figures] = {
-    "binary": Figures(_of_the_ones, binary_metrics, _of_one, True, _few_of_a_class, _roc_auc),
-    "multiclass": Figures(_as_they_are, class_metrics, class_calibration, True, _few_of_each, _best_roc_auc),
-    "regression": Figures(_as_they_are, regression_metrics, _none, False, _few_or_equal, _r2),
+    "binary": Figures(
+        _of_the_ones,
+        _alike(binary_metrics),
+        _alike(calibration_table),
+        _alike(calibration_error),
+        needs_two_classes=True,
+        tells_nothing=_few_of_a_class,
+        alone=_roc_auc,
+    ),
+    "multiclass": Figures(
+        _as_they_are,
+        _alike(class_metrics),
+        class_calibration,
+        _alike(class_calibration_error),
+        needs_two_classes=True,
+        tells_nothing=_few_of_each,
+        alone=_best_roc_auc,
+    ),
+    "regression": Figures(
+        _as_they_are,
+        _alike(regression_metrics),
+        _alike(_no_table),
+        None,
+        needs_two_classes=False,
+        tells_nothing=_few_or_equal,
+        alone=_r2,
+    ),
+    "quantiles": Figures(
+        _as_they_are,
+        quantile_metrics,
+        quantile_calibration,
+        quantile_calibration_error,
+        needs_two_classes=False,
+        tells_nothing=_few_or_equal,
+        alone=_r2,
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Target:
-    """What predictions are of: a kind of label, its classes as declared, and those among them that a version learnt.
+    """What predictions are of: a kind of label, its classes or quantiles as declared, and those that a version learnt.
 
-    A version gives the classes that it has never seen no probability: theirs is 0.
+    A version gives the classes that it has never seen no probability: theirs is 0. It has learnt every quantile that
+    is declared (`jobs.models.columns.requirements.unmet`), and may have learnt others.
     """
 
     kind: str
     classes: tuple[str, ...] = ()
     learnt: tuple[str, ...] = ()
+    quantiles: tuple[float, ...] = ()
+    learnt_quantiles: tuple[float, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """What the columns of two-dimensional scores are of."""
+        return self.classes or self.quantiles
 
     def scores(self, predictions: npt.NDArray[Any]) -> Floats:
-        """Give what metrics are taken of: (n_rows,), or (n_rows, n_classes) in the order that classes are declared."""
+        """Give what metrics are taken of: (n_rows,), or (n_rows, n_parts) in the order of what is declared.
+
+        Quantiles that cross are put in order, which makes none of them worse (Chernozhukov et al., Econometrica 2010).
+        """
         found = FIGURES[self.kind].scores(predictions)
+        if self.quantiles:
+            return np.sort(found[:, [self.learnt_quantiles.index(each) for each in self.quantiles]], axis=1)
         if not self.classes or self.learnt == self.classes:
             return found
         wide = np.zeros((len(found), len(self.classes)))
@@ -127,7 +183,13 @@ class Target:
 
     def unknown(self, n_rows: int) -> Floats:
         """Give scores of rows of which nothing is known: NaN."""
-        return np.full((n_rows, len(self.classes)) if self.classes else n_rows, np.nan)
+        return np.full((n_rows, len(self.parts)) if self.parts else n_rows, np.nan)
+
+    def crossed(self, predictions: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Tell of each row whether its quantiles cross, as the model gives them; None do of another kind."""
+        if not self.quantiles:
+            return np.zeros(len(predictions), np.bool_)
+        return np.asarray((np.diff(predictions, axis=1) < 0).any(axis=1))
 
 
 def scores_of(held_out: pa.Table) -> Floats:

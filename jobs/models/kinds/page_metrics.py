@@ -10,12 +10,14 @@ draws are one product of matrices.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from jobs.models.kinds.class_metrics import predicted
+from jobs.models.kinds.quantile_metrics import pinball, width, within
+from warehouse.label_kinds import middle_of
 
 Floats = npt.NDArray[np.float64]
 #: From how often each page counts, (n_draws, n_pages), to the metric of each draw, (n_draws,).
@@ -30,17 +32,19 @@ _TINY = float(np.finfo(np.float64).eps)
 class Scored:
     """Predictions beside labels: `labels` and `scores` (n_rows,), `pages` (n_rows,) numbers each row's page from 0.
 
-    Of several classes labels are their places, and scores (n_rows, n_classes).
+    Of several classes labels are their places, and scores (n_rows, n_classes). Of quantiles, which `quantiles` names,
+    scores are (n_rows, n_quantiles).
     """
 
     labels: Floats
     scores: Floats
     pages: npt.NDArray[np.int64]
     n_pages: int
+    quantiles: tuple[float, ...] = ()
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> Scored:
         """Give some of the rows; the pages keep their numbers, and one may be left with no row."""
-        return Scored(self.labels[chosen], self.scores[chosen], self.pages[chosen], self.n_pages)
+        return replace(self, labels=self.labels[chosen], scores=self.scores[chosen], pages=self.pages[chosen])
 
 
 def _page_sums(rows: Scored, values: Floats) -> Floats:
@@ -52,13 +56,18 @@ def _ratio(top: Floats, bottom: Floats) -> Floats:
         return np.asarray(np.where(bottom > 0, top / bottom, np.nan))
 
 
-def _mean_of(loss: Callable[[Floats, Floats], Floats]) -> Callable[[Scored], OfCounts]:
+def _mean_over(values: Callable[[Scored], Floats]) -> Callable[[Scored], OfCounts]:
+    """Reduce to the mean over rows of what is worked out for each."""
+
     def reduce(rows: Scored) -> OfCounts:
-        sums = _page_sums(rows, loss(rows.labels, rows.scores))
-        sizes = _page_sums(rows, np.ones_like(rows.labels))
+        sums, sizes = _page_sums(rows, values(rows)), _page_sums(rows, np.ones_like(rows.labels))
         return lambda counts: _ratio(counts @ sums, counts @ sizes)
 
     return reduce
+
+
+def _mean_of(loss: Callable[[Floats, Floats], Floats]) -> Callable[[Scored], OfCounts]:
+    return _mean_over(lambda rows: loss(rows.labels, rows.scores))
 
 
 def _log_loss(labels: Floats, scores: Floats) -> Floats:
@@ -111,6 +120,17 @@ def _mean_roc_auc(rows: Scored) -> OfCounts:
     return lambda counts: _mean_of_known(np.column_stack([of_counts(counts) for of_counts in of_each]))
 
 
+def _absolute_error(rows: Scored) -> Floats:
+    said = rows.scores[:, middle_of(rows.quantiles)] if rows.quantiles else rows.scores
+    return np.abs(said - rows.labels)
+
+
+def _coverage_error(rows: Scored) -> OfCounts:
+    of_share = _mean_over(lambda rows: within(rows.labels, rows.scores))(rows)
+    stated = rows.quantiles[-1] - rows.quantiles[0]
+    return lambda counts: np.abs(of_share(counts) - stated)
+
+
 def _rmse(rows: Scored) -> OfCounts:
     of_squares = _mean_of(_squared)(rows)
     return lambda counts: np.sqrt(of_squares(counts))
@@ -155,7 +175,10 @@ PAGE_METRICS: dict[str, Callable[[Scored], OfCounts]] = {
     "brier": _mean_of(_brier),
     "accuracy": _mean_of(_hit),
     "macro_f1": _macro_f1,
-    "mae": _mean_of(lambda labels, scores: np.abs(scores - labels)),
+    "mae": _mean_over(_absolute_error),
+    "pinball": _mean_over(lambda rows: pinball(rows.labels, rows.scores, rows.quantiles)),
+    "coverage_error": _coverage_error,
+    "width": _mean_over(lambda rows: width(rows.scores)),
     "rmse": _rmse,
     "r2": _r2,
 }

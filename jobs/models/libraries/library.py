@@ -27,6 +27,8 @@ class EstimatorSpec:
     native_categories: bool = False
     #: Parameters that it has unless product.yaml gives others.
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    #: Of a regressor that can be fitted to a quantile: the parameter that takes it, and those that ask for that loss.
+    quantile: tuple[str, Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,18 @@ class Library:
     is_optional: bool = True
 
 
-def both_kinds(name: str, path: str, encoding: Encoding, **more: Any) -> dict[str, EstimatorSpec]:
-    """Register an estimator that comes as a classifier and as a regressor."""
+def both_kinds(
+    name: str,
+    path: str,
+    encoding: Encoding,
+    *,
+    quantile: tuple[str, Mapping[str, Any]] | None = None,
+    **more: Any,
+) -> dict[str, EstimatorSpec]:
+    """Register an estimator that comes as a classifier and as a regressor, which may be fitted to a quantile."""
     return {
         f"{name}_classifier": EstimatorSpec(f"{path}Classifier", "binary", encoding, **more),
-        f"{name}_regressor": EstimatorSpec(f"{path}Regressor", "regression", encoding, **more),
+        f"{name}_regressor": EstimatorSpec(f"{path}Regressor", "regression", encoding, quantile=quantile, **more),
     }
 
 

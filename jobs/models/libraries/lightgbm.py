@@ -21,7 +21,13 @@ def _boost(model: Any, rows: Any, labels: Floats, share: float) -> Any:
 LIGHTGBM = Library(
     name="lightgbm",
     distributions=("lightgbm",),
-    estimators=both_kinds("lightgbm", "lightgbm:LGBM", "ordinal", defaults={"verbose": -1}),
+    estimators=both_kinds(
+        "lightgbm",
+        "lightgbm:LGBM",
+        "ordinal",
+        defaults={"verbose": -1},
+        quantile=("alpha", {"objective": "quantile"}),
+    ),
     # A Booster keeps its trees in its library's own format, which that library parses.
     trusted_types=frozenset(
         {"lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier", "lightgbm.sklearn.LGBMRegressor"}

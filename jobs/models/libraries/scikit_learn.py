@@ -28,11 +28,20 @@ SCIKIT_LEARN = Library(
     distributions=("scikit-learn", "numpy", "scipy"),
     estimators={
         **both_kinds(
-            "hist_gradient_boosting", "sklearn.ensemble:HistGradientBoosting", "ordinal", native_categories=True
+            "hist_gradient_boosting",
+            "sklearn.ensemble:HistGradientBoosting",
+            "ordinal",
+            native_categories=True,
+            quantile=("quantile", {"loss": "quantile"}),
         ),
         **both_kinds("random_forest", "sklearn.ensemble:RandomForest", "ordinal"),
         **both_kinds("extra_trees", "sklearn.ensemble:ExtraTrees", "ordinal"),
-        **both_kinds("gradient_boosting", "sklearn.ensemble:GradientBoosting", "one_hot"),
+        **both_kinds(
+            "gradient_boosting",
+            "sklearn.ensemble:GradientBoosting",
+            "one_hot",
+            quantile=("alpha", {"loss": "quantile"}),
+        ),
         **both_kinds("mlp", "sklearn.neural_network:MLP", "one_hot"),
         "sgd_classifier": EstimatorSpec(
             "sklearn.linear_model:SGDClassifier", "binary", "one_hot", defaults={"loss": "log_loss"}
@@ -41,6 +50,14 @@ SCIKIT_LEARN = Library(
         "naive_bayes": EstimatorSpec("sklearn.naive_bayes:GaussianNB", "binary", "one_hot"),
         "logistic_regression": EstimatorSpec("sklearn.linear_model:LogisticRegression", "binary", "one_hot"),
         "ridge": EstimatorSpec("sklearn.linear_model:Ridge", "regression", "one_hot"),
+        # Its own default is a penalty under which most coefficients are 0.
+        "quantile_regressor": EstimatorSpec(
+            "sklearn.linear_model:QuantileRegressor",
+            "regression",
+            "one_hot",
+            defaults={"alpha": 0.0},
+            quantile=("quantile", {}),
+        ),
     },
     trusted_types=frozenset(
         {

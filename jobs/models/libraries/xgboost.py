@@ -18,7 +18,9 @@ def _boost(model: Any, rows: Any, labels: Floats, share: float) -> Any:
 XGBOOST = Library(
     name="xgboost",
     distributions=("xgboost",),
-    estimators=both_kinds("xgboost", "xgboost:XGB", "ordinal"),
+    estimators=both_kinds(
+        "xgboost", "xgboost:XGB", "ordinal", quantile=("quantile_alpha", {"objective": "reg:quantileerror"})
+    ),
     # A Booster keeps its trees in its library's own format, which that library parses.
     trusted_types=frozenset({"xgboost.core.Booster", "xgboost.sklearn.XGBClassifier", "xgboost.sklearn.XGBRegressor"}),
     continues={"XGBClassifier": _boost, "XGBRegressor": _boost},

@@ -20,7 +20,14 @@ from jobs.scoring.files.tree_file import KIND_CODES
 from jobs.scoring.interface.scorer import NotUnderstood
 from jobs.scoring.kernels.bins import ColumnBins
 from jobs.scoring.kernels.links import Link
-from jobs.scoring.kernels.model_data import CalibratedModel, CompiledModel, LibraryLink, LinearModel, TreeModel
+from jobs.scoring.kernels.model_data import (
+    CalibratedModel,
+    CompiledModel,
+    LibraryLink,
+    LinearModel,
+    ShiftedModel,
+    TreeModel,
+)
 
 FORMAT, VERSION = "almanac compiled model", 1
 
@@ -88,6 +95,9 @@ def _describe(model: CompiledModel, prefix: str, arrays: dict[str, Array]) -> di
         return _describe_trees(model, prefix, arrays)
     if isinstance(model, LinearModel):
         return _describe_linear(model, prefix, arrays)
+    if isinstance(model, ShiftedModel):
+        arrays[f"{prefix}offsets"] = model.offsets
+        return {"kind": "shifted", "part": _describe(model.part, f"{prefix}part0/", arrays)}
     return _describe_calibrated(model, prefix, arrays)
 
 

@@ -17,7 +17,15 @@ from jobs.scoring.files.model_source import Source, as_object, chosen, finite, r
 from jobs.scoring.files.tensors import Array, DamagedModel
 from jobs.scoring.files.tree_file import KIND_CODES, tree_model
 from jobs.scoring.kernels.links import Link
-from jobs.scoring.kernels.model_data import CalibratedModel, CalibratedPart, Calibrator, CompiledModel, TreeModel
+from jobs.scoring.kernels.model_data import (
+    CalibratedModel,
+    CalibratedPart,
+    Calibrator,
+    CompiledModel,
+    LinearModel,
+    ShiftedModel,
+    TreeModel,
+)
 
 METHODS = {"sigmoid": 2, "isotonic": 2, "temperature": 1}
 """How many numbers a calibrator has, besides its steps."""
@@ -54,13 +62,24 @@ def read_described(arrays: Mapping[str, Array], text: str) -> tuple[tuple[str, .
 
 
 def _model(source: Source, described: Mapping[str, Any], prefix: str, kinds: Sequence[str]) -> CompiledModel:
-    kind = chosen(described, "kind", ("trees", "linear", "calibrated"))
+    kind = chosen(described, "kind", ("trees", "linear", "calibrated", "shifted"))
     if kind == "trees":
         return tree_model(source, described, prefix, kinds)
     if kind == "linear":
         return linear_model(source, described, prefix, kinds)
-    require(not prefix, "a calibrated model is part of another one")
+    require(not prefix, f"a {kind} model is part of another one")
+    if kind == "shifted":
+        return _shifted(source, described, kinds)
     return _calibrated(source, described, kinds)
+
+
+def _shifted(source: Source, described: Mapping[str, Any], kinds: Sequence[str]) -> ShiftedModel:
+    part = _model(source, as_object(described.get("part"), "the part"), "part0/", kinds)
+    if not isinstance(part, TreeModel | LinearModel) or not isinstance(part.link, Link) or part.link.shape != "value":
+        raise DamagedModel("what is added to gives more than one number a row")
+    offsets = finite(source.take("offsets", np.float64), "offsets")
+    require(1 <= len(offsets) <= MAX_PARTS, "there is nothing to add")
+    return ShiftedModel(part, offsets)
 
 
 def _calibrated(source: Source, described: Mapping[str, Any], kinds: Sequence[str]) -> CalibratedModel:
@@ -95,7 +114,7 @@ def _part(
 
 def _require_responses(model: CompiledModel, found: Sequence[Calibrator], asks: bool, n_classes: int) -> None:
     """Refuse calibrators that do not fit the responses of their classifier."""
-    if isinstance(model, CalibratedModel):
+    if isinstance(model, CalibratedModel | ShiftedModel):
         raise DamagedModel("a calibrated model is part of another one")
     n_outputs = len(model.base) if isinstance(model, TreeModel) else len(model.intercept)
     n_responses = n_outputs

@@ -81,7 +81,10 @@ def parts_of(estimator: Any) -> list[Any]:
     inner = [step for _, step in getattr(estimator, "steps", None) or []]
     inner += [part for _, part, _ in getattr(estimator, "transformers_", None) or []]
     inner += [part.estimator for part in getattr(estimator, "calibrated_classifiers_", None) or []]
-    inner += list(np.ravel(getattr(estimator, "estimators_", [])))
+    # numpy would take a list of ensembles for one of their trees.
+    members = getattr(estimator, "estimators_", [])
+    inner += list(members.ravel() if isinstance(members, np.ndarray) else members)
+    inner += [estimator.estimator_] if hasattr(estimator, "estimator_") else []
     if type(estimator).__name__ == "FrozenEstimator":
         inner.append(estimator.estimator)
     return [estimator, *(part for own in inner if not isinstance(own, str) for part in parts_of(own))]
@@ -161,7 +164,8 @@ class EstimatorScorer:
         """Return no predictions, in the shape that rows would have had."""
         classes = getattr(self.estimator, "classes_", None)
         if classes is None or not is_classifier(self.estimator):
-            return np.zeros(0)
+            n_outputs = int(getattr(final_step(self.estimator), "n_outputs_", 1))
+            return np.zeros((0, n_outputs) if n_outputs > 1 else 0)
         two_dimensional = question == self._probabilities or len(classes) > 2
         return np.zeros((0, len(classes)) if two_dimensional else 0)
 

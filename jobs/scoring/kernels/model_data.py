@@ -160,4 +160,12 @@ class CalibratedModel:
     n_classes: int
 
 
-CompiledModel: TypeAlias = TreeModel | LinearModel | CalibratedModel
+@dataclass(frozen=True)
+class ShiftedModel:
+    """A regressor with several answers: to its prediction each of `offsets`, (n_outputs,), is added."""
+
+    part: TreeModel | LinearModel
+    offsets: F64
+
+
+CompiledModel: TypeAlias = TreeModel | LinearModel | CalibratedModel | ShiftedModel

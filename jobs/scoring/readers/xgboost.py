@@ -139,6 +139,7 @@ LINKS = {
     "reg:tweedie": "float32 exponential",
     "reg:squarederror": "identity",
     "reg:absoluteerror": "identity",
+    "reg:quantileerror": "identity",
     "reg:pseudohubererror": "identity",
     "reg:squaredlogerror": "identity",
 }

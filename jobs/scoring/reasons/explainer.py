@@ -18,7 +18,7 @@ from jobs.scoring.compiled import CompiledScorer, in_pieces
 from jobs.scoring.interface.arrow_input import Batch
 from jobs.scoring.interface.scorer import Floats, NotUnderstood, Scorer
 from jobs.scoring.kernels.ensemble import F64
-from jobs.scoring.kernels.model_data import CalibratedModel, CompiledModel, LinearModel, TreeModel
+from jobs.scoring.kernels.model_data import CalibratedModel, CompiledModel, LinearModel, ShiftedModel, TreeModel
 from jobs.scoring.reasons.players import Players
 from jobs.scoring.reasons.table_contributions import BUDGET_BYTES, TableContributions
 from jobs.scoring.reasons.tree_contributions import TreeContributions
@@ -154,7 +154,7 @@ class Explainer:
     def scores_of(self, raw: F64) -> Floats | None:
         """Return what the model predicts of raw predictions (n,); None of a calibrated one, below which they are."""
         model = self._scorer.model
-        if isinstance(model, CalibratedModel):
+        if isinstance(model, CalibratedModel | ShiftedModel):
             return None
         if isinstance(model, TreeModel) and len(model.base) == 2:
             return raw
@@ -226,6 +226,8 @@ def _explained_output(model: CompiledModel) -> int:
     """Return the output that is explained: the only one, or the second class's."""
     if isinstance(model, CalibratedModel):
         return _explained_output(model.parts[0].model)
+    if isinstance(model, ShiftedModel):
+        raise UsageError("the model's predictions cannot be explained: it gives several quantiles.")
     n_outputs = len(model.base) if isinstance(model, TreeModel) else len(model.intercept)
     if n_outputs > 2:
         raise UsageError("the model's predictions cannot be explained: it tells more than two classes apart.")
@@ -280,4 +282,5 @@ def _method(model: CompiledModel, background: pa.Table | None) -> str:
         return f"coefficients times the distance from the mean of {whose}"
     if background is not None:
         return f"Shapley values, against {background.num_rows} background rows"
-    return f"Shapley values, path-dependent, weighted by {model.cover_unit}"
+    unit = model.cover_unit if isinstance(model, TreeModel) else "unknown"
+    return f"Shapley values, path-dependent, weighted by {unit}"

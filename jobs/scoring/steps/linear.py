@@ -31,6 +31,7 @@ REGRESSORS = (
     "LassoCV",
     "ElasticNet",
     "ElasticNetCV",
+    "QuantileRegressor",
 )
 CLASSIFIERS = ("LogisticRegression", "LogisticRegressionCV")
 

@@ -1,4 +1,4 @@
-"""The columns of a page of classes: the likeliest, and the probability of each, as Arrow."""
+"""The columns that a kind of label brings to a page, made of what a model says, as Arrow."""
 
 from __future__ import annotations
 
@@ -8,11 +8,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jobs.models.kinds.class_metrics import predicted
-from jobs.models.kinds.figures import Floats
-from warehouse.label_kinds import MOST_FIELDS
+from jobs.models.kinds.figures import Floats, Target
+from warehouse.label_kinds import KINDS, MOST_FIELDS, middle_of, quantile_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+def page_values(scores: Floats, target: Target) -> dict[str, pa.Array]:
+    """Give the columns of a page of some kind, of what `Target.scores` gives."""
+    import pyarrow as pa
+
+    if target.classes:
+        return class_columns(scores, target.classes)
+    if target.quantiles:
+        return quantile_columns(scores, target.quantiles)
+    return {KINDS[target.kind].score: pa.array(scores, pa.float64())}
+
+
+def quantile_columns(quantiles: Floats, levels: Sequence[float]) -> dict[str, pa.Array]:
+    """Give `prediction`, the median or the middle one, and `quantiles`, (n_rows, n_quantiles), each in a field."""
+    import pyarrow as pa
+
+    values = [pa.array(np.ascontiguousarray(column)) for column in quantiles.T]
+    fields = pa.StructArray.from_arrays(values, names=[quantile_name(level) for level in levels])
+    return {"prediction": values[middle_of(levels)], "quantiles": fields}
 
 
 def class_columns(probabilities: Floats, classes: Sequence[str]) -> dict[str, pa.Array]:
