@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs.models.libraries import ESTIMATORS
+from jobs.models.libraries import ESTIMATORS, EstimatorSpec
 from jobs.models.pipelines import imported, keeps_categories, make_steps
 from warehouse.definitions import Product
 from warehouse.definitions.pipeline import PipelineSettings
@@ -49,26 +49,10 @@ def make_estimator(product: Product, features: Mapping[str, str], root: Path, cl
 
     settings = product.header.model
     where = product.yaml_where
-    spec = ESTIMATORS.get(settings.estimator)
-    if spec is None and ":" not in settings.estimator:
-        near = difflib.get_close_matches(settings.estimator, ESTIMATORS, n=1)
-        hint = f" Did you mean `{near[0]}`?" if near else ""
-        raise DefinitionError(
-            f"{where}: there is no estimator `{settings.estimator}`.{hint} Allowed: {', '.join(ESTIMATORS)}, or an"
-            " import path `package.module:factory`."
-        )
-    if spec is not None and spec.kind != product.kind.learnt_by:
-        raise DefinitionError(
-            f"{where}: `{settings.estimator}` is for {spec.kind} labels, and the label is {product.header.label.kind}."
-        )
+    spec = _registered(product)
     factory = imported(spec.path if spec else settings.estimator, where, root)
     parameters = {**(spec.defaults if spec else {}), **settings.parameters}
-    native = spec.quantile if spec is not None and product.quantiles else None
-    if native is not None and not parameters.keys() & native[1].keys():
-        parameters |= native[1]
-        _require_free(native[0], parameters, product)
-    else:
-        native = None
+    quantile = _quantile_parameter(spec, parameters, product)
     n_texts = sum(kind == "VARCHAR" for kind in features.values())
     if spec is not None and spec.native_categories and n_texts and keeps_categories(settings.pipeline):
         # The encoding puts categories first, in order.
@@ -81,27 +65,55 @@ def make_estimator(product: Product, features: Mapping[str, str], root: Path, cl
         raise DefinitionError(f"{where}: `{settings.estimator}` refuses model.parameters: {error}.") from error
     if hasattr(estimator, "get_params") and estimator.get_params(deep=False).get("random_state", 0) is None:
         estimator.set_params(random_state=settings.seed)
-    if native is not None:
+    if quantile is not None:
         from jobs.models.quantile_models import QuantileModels
 
-        estimator = QuantileModels(estimator, list(product.quantiles), native[0])
+        estimator = QuantileModels(estimator, list(product.quantiles), quantile)
     declared = settings.pipeline or (ENCODINGS[spec.encoding] if spec else None)
     if declared is not None:
         estimator = Pipeline([*make_steps(declared, product, features, root), ("model", estimator)])
-    if product.quantiles and native is None:
+    if product.quantiles and quantile is None:
         from jobs.models.quantile_models import ConformalQuantiles
 
         return ConformalQuantiles(estimator, list(product.quantiles))
     return estimator
 
 
-def _require_free(parameter: str, parameters: Mapping[str, Any], product: Product) -> None:
-    """See that no parameter says what `label.quantiles` says."""
-    if parameter in product.header.model.parameters:
+def _registered(product: Product) -> EstimatorSpec | None:
+    """Give what is registered under the name of a product's estimator; None of an import path."""
+    settings, where = product.header.model, product.yaml_where
+    spec = ESTIMATORS.get(settings.estimator)
+    if spec is None and ":" not in settings.estimator:
+        near = difflib.get_close_matches(settings.estimator, ESTIMATORS, n=1)
+        hint = f" Did you mean `{near[0]}`?" if near else ""
+        raise DefinitionError(
+            f"{where}: there is no estimator `{settings.estimator}`.{hint} Allowed: {', '.join(ESTIMATORS)}, or an"
+            " import path `package.module:factory`."
+        )
+    if spec is not None and spec.kind != product.kind.learnt_by:
+        raise DefinitionError(
+            f"{where}: `{settings.estimator}` is for {spec.kind} labels, and the label is {product.header.label.kind}."
+        )
+    return spec
+
+
+def _quantile_parameter(spec: EstimatorSpec | None, parameters: dict[str, Any], product: Product) -> str | None:
+    """Let an estimator that can be fitted to a quantile be so, and name its parameter for it; None of others.
+
+    Nor does one whose parameters ask for another loss get such models: it gets intervals, as others do.
+    """
+    if spec is None or spec.quantile is None or not product.quantiles:
+        return None
+    parameter, loss = spec.quantile
+    if parameters.keys() & loss.keys():
+        return None
+    if parameter in parameters:
         raise DefinitionError(
             f"{product.yaml_where}: model.parameters gives `{parameter}`, which comes from label.quantiles:"
             f" {', '.join(f'{each:g}' for each in product.quantiles)}. Leave it out."
         )
+    parameters |= loss
+    return parameter
 
 
 def _weights(given: Mapping[Any, float], product: Product, classes: Sequence[str]) -> dict[int, float]:
