@@ -23,6 +23,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.training",
     "jobs.rollout",
     "jobs.monitoring",
+    "jobs.monitoring.performance",
     "jobs.pages",
     "jobs.export",
     "jobs.facts",

@@ -24,8 +24,6 @@ from jobs.pages.labelled import LabelledPages
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
-from warehouse.facts.watermarks import Watermarks
-from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord
 
 if TYPE_CHECKING:
@@ -113,20 +111,6 @@ class Evidence:
         values = np.empty(self.features.num_rows, object)
         values[:] = self.features.column(name).to_pylist()
         return values
-
-
-def matured_pages(suite: Suite, product: Product, pages: Sequence[datetime], known_by: datetime) -> list[datetime]:
-    """Leave out pages whose labels had not all had the time to come: what comes early is not like what comes late.
-
-    Nor do those count of which a source that label.sql reads had not delivered all by `known_by`.
-    """
-    sources = suite.definitions.sources_read([product.label])
-    settled_by = known_by
-    if any(source.promises_watermark for source in sources):
-        with suite.lake.reading() as connection:
-            watermarks = Watermarks(connection, ledger.newest_ingest_id(connection))
-            settled_by = watermarks.known_until(sources, known_by)
-    return [page for page in pages if page + product.maturity <= settled_by]
 
 
 def gather(

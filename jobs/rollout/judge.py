@@ -11,8 +11,9 @@ from jobs.models.columns.requirements import learnt_another_label, not_comparabl
 from jobs.models.gates import GateResult, Judged, judge, other_label
 from jobs.models.versions import load_estimator
 from jobs.pages.labelled import LabelledPages, ensure_feature_pages
+from jobs.pages.maturity import matured_pages
 from jobs.progress import Progress
-from jobs.rollout.evidence import Contender, contender, gather, matured_pages, require_columns
+from jobs.rollout.evidence import Contender, contender, gather, require_columns
 from jobs.scoring import ParityReport, check_parity
 from jobs.suite import Suite
 from warehouse.definitions import Product
