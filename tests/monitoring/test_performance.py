@@ -118,4 +118,4 @@ def test_the_command_shows_judgements(watched: Suite) -> None:
     assert "of 365" in shown
     found = json.loads(said(watched.root, "monitor", PRODUCT, "--json", "--as-known-at", "2026-03-25T12:00"))
     assert len(found["performance"]["pages"]) == 14
-    assert "5 pages of v1 wait for labels; their loss is estimated at" in found["performance"]["notes"][0]
+    assert "5 pages of v1 without all labels; their loss is estimated at" in found["performance"]["notes"][0]

@@ -35,6 +35,8 @@ class MonitorSettings(Strict):
         How many alarms there may be where nothing has changed, such as `1 a year`.
     calendar
         A YAML file beside product.yaml that lists days on which pages are expected to differ.
+    segments
+        Columns of predictions or feature pages by whose values performance is judged besides.
     notify
         The kinds of alarms that somebody is told of.
     """
@@ -42,6 +44,7 @@ class MonitorSettings(Strict):
     season: str = "week"
     false_alarms: str = "1 a year"
     calendar: str | None = None
+    segments: list[str] = Field(default_factory=list)
     notify: list[Notified] = Field(default_factory=lambda: list(get_args(Notified)))
 
     @field_validator("season")

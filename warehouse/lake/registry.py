@@ -136,15 +136,6 @@ _OF_PRODUCTS = (
 _PAGES = _columns("""product VARCHAR; kind VARCHAR; as_of TIMESTAMP; state VARCHAR; run_id VARCHAR
     definitions VARCHAR; ingest_id BIGINT; model_version VARCHAR; hindsight BOOLEAN; n_rows BIGINT
     valid_until TIMESTAMP; recorded_at TIMESTAMP; snapshot_id BIGINT; note VARCHAR""")
-_ITS_JUDGEMENT = "that of the judgement"
-_PERFORMANCE = _columns("""product VARCHAR; as_of TIMESTAMP; model_version VARCHAR; segment VARCHAR
-    segment_value VARCHAR; known_by TIMESTAMP; run_id VARCHAR; page_run_id VARCHAR; labels_run_id VARCHAR
-    n_rows BIGINT; n_labelled BIGINT; maturity DOUBLE; is_mature BOOLEAN; metrics MAP(VARCHAR, DOUBLE)
-    expected MAP(VARCHAR, DOUBLE); loss DOUBLE; expected_loss DOUBLE; excess DOUBLE; calibration_slope DOUBLE
-    slope_low DOUBLE; slope_high DOUBLE; calibration_intercept DOUBLE; intercept_low DOUBLE; intercept_high DOUBLE
-    margin DOUBLE; bound DOUBLE; evidence DOUBLE; without_largest DOUBLE; without_three DOUBLE; largest_share DOUBLE
-    alarm BOOLEAN; alarm_open BOOLEAN; estimate DOUBLE; estimate_low DOUBLE; estimate_high DOUBLE; withheld VARCHAR
-    snapshot_id BIGINT""")
 _LEDGER = (
     Table("ledger", "format", "the lake's format, and which suite's it is", "the one that made or migrated it",
           Kept.FOR_GOOD, _columns("version INTEGER; suite_id VARCHAR; made_by VARCHAR; made_at TIMESTAMP")),
@@ -250,10 +241,6 @@ _LEDGER = (
           "that of the column's first profile", Kept.FOR_GOOD,
           _columns("""product VARCHAR; kind VARCHAR; column_name VARCHAR; centre DOUBLE; run_id VARCHAR
               recorded_at TIMESTAMP"""), product="product", person=("centre",)),
-    Table("ledger", "performance", "how one version's predictions of a page, or of a segment of it, did",
-          _ITS_JUDGEMENT, Kept.FOR_GOOD, _PERFORMANCE, product="product", person=("segment_value",)),
-    Table("ledger", "newest_performance", "the newest judgement of a page, version and segment", _ITS_JUDGEMENT,
-          Kept.DERIVED, _PERFORMANCE, product="product", person=("segment_value",), is_view=True),
 )  # fmt: skip
 
 #: How far a column of a page differs from the pages before it.
@@ -266,6 +253,14 @@ _ALARMS = _columns("""alarm_id VARCHAR; product VARCHAR; kind VARCHAR; state VAR
     last_page TIMESTAMP; since TIMESTAMP; expected VARCHAR; columns VARCHAR[]; flags VARCHAR[]; evidence DOUBLE
     bound DOUBLE; effect DOUBLE; message VARCHAR; known_by TIMESTAMP; decided_by VARCHAR; reason VARCHAR
     run_id VARCHAR; snapshot_id BIGINT""")
+_PERFORMANCE = _columns("""product VARCHAR; as_of TIMESTAMP; model_version VARCHAR; segment VARCHAR
+    segment_value VARCHAR; known_by TIMESTAMP; run_id VARCHAR; page_run_id VARCHAR; labels_run_id VARCHAR
+    n_rows BIGINT; n_labelled BIGINT; maturity DOUBLE; is_mature BOOLEAN; metrics MAP(VARCHAR, DOUBLE)
+    expected MAP(VARCHAR, DOUBLE); loss DOUBLE; expected_loss DOUBLE; excess DOUBLE; calibration_slope DOUBLE
+    slope_low DOUBLE; slope_high DOUBLE; calibration_intercept DOUBLE; intercept_low DOUBLE; intercept_high DOUBLE
+    margin DOUBLE; bound DOUBLE; evidence DOUBLE; without_largest DOUBLE; without_three DOUBLE; largest_share DOUBLE
+    alarm BOOLEAN; alarm_open BOOLEAN; estimate DOUBLE; estimate_low DOUBLE; estimate_high DOUBLE; withheld VARCHAR
+    snapshot_id BIGINT""")
 _A_JUDGEMENT = "that of the judgement, after the page's own"
 _OF_AN_ALARM = ("decided_by", "reason")
 _MONITORING = (
@@ -277,6 +272,10 @@ _MONITORING = (
           Kept.FOR_GOOD, _ALARMS, product="product", person=_OF_AN_ALARM),
     Table("ledger", "newest_alarms", "how an alarm stands", "that of the judgement, or of a person's decision",
           Kept.DERIVED, _ALARMS, product="product", person=_OF_AN_ALARM, is_view=True),
+    Table("ledger", "performance", "how one version's predictions of a page, or of a segment of it, did", _A_JUDGEMENT,
+          Kept.FOR_GOOD, _PERFORMANCE, product="product", person=("segment_value",)),
+    Table("ledger", "newest_performance", "the newest judgement of a page, version and segment", _A_JUDGEMENT,
+          Kept.DERIVED, _PERFORMANCE, product="product", person=("segment_value",), is_view=True),
 )  # fmt: skip
 
 _ITS_OWN = "a change of its own, in lake/operations.sqlite"

@@ -22,6 +22,7 @@ from jobs.models.columns.requirements import declared_classes_of
 from jobs.models.kinds.figures import scores_of
 from jobs.models.versions import load_held_out
 from jobs.monitoring.performance import page_figures
+from jobs.monitoring.performance.alarms import alarms_in, write_alarms
 from jobs.monitoring.performance.calibration import PAGES, Calibration
 from jobs.monitoring.performance.estimate import estimate
 from jobs.monitoring.performance.evidence import steps, variance_to_r
@@ -36,12 +37,11 @@ from warehouse.definitions import Product
 from warehouse.errors import ScoringFailed, UsageError
 from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
+from warehouse.ledger.alarms import OPEN, PERFORMANCE, alarms_of
 from warehouse.ledger.records import ModelRecord, PageRecord
 from warehouse.system_sql import exact_path, literal, quote
 
 _YEAR = timedelta(days=365)
-#: False alarms that a year of exchangeable pages may have on average.
-FALSE_ALARMS_A_YEAR = 1.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,11 @@ def _judge(suite: Suite, product: Product, at: datetime, run_id: str, directory:
         pages = _pages(connection, product, at)
         models = {model.version: model for model in ledger.models(connection, product.name)}
         kept = newest_judgements(connection, product.name, at) if directory is None else []
+        decided = {
+            one.first_page
+            for one in alarms_of(connection, product.name, at)
+            if one.kind == PERFORMANCE and one.decided_by is not None
+        }
         labels_of = ledger.published_pages(connection, product.name, "labels") if directory is None else {}
     if not pages:
         return Judgement([])
@@ -104,7 +109,7 @@ def _judge(suite: Suite, product: Product, at: datetime, run_id: str, directory:
     shares = shares_of_labels(suite, product, rows, at)
     rows = [replace(row, maturity=shares.get(row.as_of)) for row in rows]
     first = {of[1]: one.row_variance for of, one in sorted(figures.items(), key=_by_page, reverse=True)}
-    judged_rows = _with_evidence(product, rows, references, first, at)
+    judged_rows = _with_evidence(product, rows, references, first, at, decided)
     return Judgement(judged_rows, {name: one.excess for name, one in references.items()})
 
 
@@ -114,7 +119,7 @@ def _by_page(item: tuple[Of, PageFigures]) -> datetime:
 
 def segments_of(product: Product) -> tuple[str, ...]:
     """Give the columns by whose values a product's pages are judged besides."""
-    return tuple(getattr(getattr(product.header, "monitor", None), "segments", ()))
+    return tuple(product.header.monitor.segments)
 
 
 def _pages(connection: duckdb.DuckDBPyConnection, product: Product, at: datetime) -> list[PageRecord]:
@@ -246,9 +251,11 @@ def _with_evidence(
     references: Mapping[str, Reference],
     row_variance: Mapping[str, float],
     at: datetime,
+    decided: set[datetime],
 ) -> list[Performance]:
     """Give the rows of whole pages their evidence, version by version, and those without labels their estimate."""
-    bound = max(len(list(product.grid.between(at - _YEAR, at))) / FALSE_ALARMS_A_YEAR, 2.0)
+    pages_a_day = len(list(product.grid.between(at - _YEAR, at))) / _YEAR.days
+    bound = max(pages_a_day * product.header.monitor.days_per_false_alarm, 2.0)
     margin = margin_of(product)
     found = list(rows)
     for version, reference in references.items():
@@ -259,11 +266,14 @@ def _with_evidence(
         for n, step in zip(places, going, strict=True):
             found[n] = replace(found[n], margin=margin, bound=bound, **_of_step(vars(step)))
         past = np.concatenate([reference.excess, np.array(excess)])
-        since = [rows[n].as_of for n, step in zip(places, going, strict=True) if step.alarm][-1:]
-        is_open = bool(going) and going[-1].is_open
+        since = list[datetime]()
+        for n, step in zip(places, going, strict=True):
+            since = (since or [rows[n].as_of]) if step.is_open else []
+        # An alarm that a person has accepted or closed holds nothing back.
+        since = [] if decided.intersection(since) else since
         for n, row in enumerate(rows):
             if row.model_version == version and not row.is_mature and row.expected_loss is not None and not row.segment:
-                found[n] = replace(row, **_estimated(row, past, since if is_open else []))
+                found[n] = replace(row, **_estimated(row, past, since))
     return found
 
 
@@ -294,12 +304,17 @@ def _write(suite: Suite, product: Product, meter: RunMeter, rows: Sequence[Perfo
     at = suite.clock()
     with suite.lake.reading() as connection:
         known = {row.judged: row for row in newest_judgements(connection, product.name, at)}
+        before = {one.alarm_id: one for one in alarms_of(connection, product.name) if one.kind == PERFORMANCE}
+    found = alarms_in(rows)
+    told = {one.alarm_id for one in before.values() if one.state == OPEN}
+    is_news = {one.alarm_id for one in found if one.state == OPEN} != told
     new = [_as_of_now(row, at, meter.run_id) for row in rows if not _says_the_same(row, known.get(row.judged))]
-    if not new:
+    if not new and not is_news:
         return
     with suite.lake.commit(f"performance of {len(new)} pages of {product.name}, run {meter.run_id}") as commit:
         ledger.append(commit, [replace(row, snapshot_id=commit.snapshot_id) for row in new])
-        span = {"first_as_of": new[0].as_of, "last_as_of": new[-1].as_of, "n_pages": len({row.as_of for row in new})}
+        write_alarms(commit, product.name, found, meter.run_id, at)
+        span = {"first_as_of": rows[0].as_of, "last_as_of": rows[-1].as_of, "n_pages": len({row.as_of for row in new})}
         ledger.append(commit, [meter.record("succeeded", snapshot_id=commit.snapshot_id, **span)])
 
 

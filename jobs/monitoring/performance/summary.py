@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from jobs.monitoring.performance.alarms import in_words
 from jobs.monitoring.performance.estimate import Estimate, estimate
-from jobs.monitoring.performance.evidence import FEW
 from jobs.monitoring.performance.judge import Judgement
 from jobs.monitoring.performance.records import Performance
 
@@ -52,7 +52,7 @@ def summary(
     chosen = [row for row in whole if (first is None or row.as_of >= first) and (until is None or row.as_of < until)]
     if first is None and until is None:
         chosen = chosen[-SHOWN:]
-    notes = [_of_alarm(row) for row in chosen if row.alarm]
+    notes = [f"performance alarm on the page {row.as_of}: {in_words(row)}." for row in chosen if row.alarm]
     for version in dict.fromkeys(row.model_version for row in chosen):
         past = [row.excess for row in whole if row.model_version == version and row.excess is not None]
         held_out = judgement.held_out.get(version, np.empty(0))
@@ -60,21 +60,13 @@ def summary(
     return Summary(chosen, _by_segment(judged, {row.as_of for row in chosen}, by) if by else [], notes)
 
 
-def _of_alarm(row: Performance) -> str:
-    few = row.without_three is not None and row.bound is not None and row.without_three < FEW * row.bound
-    words = f"performance alarm on the page {row.as_of} ({row.model_version}): more loss than the predictions allow, a"
-    words += f" change, or a day that nobody saw coming; evidence {row.evidence:,.0f} of {row.bound:,.0f}"
-    if row.largest_share is not None:
-        words += f", {row.largest_share:.0%} of it by one page"
-    return words + (". It is the work of few pages." if few else ".")
-
-
 def _of_young(rows: Sequence[Performance], past: np.ndarray[Any, np.dtype[np.float64]]) -> list[str]:
     young = [row for row in rows if not row.is_mature and row.expected_loss is not None]
     if not young:
         return []
     withheld = [row.withheld for row in young if row.withheld]
-    what = f"{len(young)} pages of {young[0].model_version} wait for labels"
+    count = "1 page" if len(young) == 1 else f"{len(young)} pages"
+    what = f"{count} of {young[0].model_version} without all labels"
     if withheld:
         return [f"{what}; their loss is not estimated: {withheld[0]}."]
     expected, sizes = [row.expected_loss or 0.0 for row in young], [float(row.n_rows) for row in young]

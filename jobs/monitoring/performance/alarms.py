@@ -1,0 +1,91 @@
+"""Alarms on performance: found in the judgements of pages, and kept with the others in `ledger.alarms`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from jobs.monitoring.performance.evidence import FEW
+from jobs.monitoring.performance.records import Performance
+from warehouse.lake.lake import Commit
+from warehouse.ledger.alarms import (
+    CLOSED,
+    OPEN,
+    PERFORMANCE,
+    WITHDRAWN,
+    Alarm,
+    alarm_id,
+    alarms_of,
+    close_alarm,
+    open_alarm,
+)
+
+#: What an alarm is flagged with that would be none without its three largest pages.
+FEW_PAGES = "few pages"
+
+
+def alarms_in(rows: Sequence[Performance]) -> list[Alarm]:
+    """Give the alarms of the judgements of one product, with how they stand after the last of them.
+
+    While one is open, evidence that reaches the bound again is more of the same.
+    """
+    found: list[Alarm] = []
+    for version in dict.fromkeys(row.model_version for row in rows):
+        current: Alarm | None = None
+        for row in rows:
+            if row.model_version != version or row.segment is not None or row.evidence is None:
+                continue
+            if row.alarm and current is None:
+                current = _alarm(row)
+            elif current is not None and row.alarm_open:
+                current = replace(current, last_page=row.as_of)
+            elif current is not None:
+                found.append(replace(current, state=CLOSED))
+                current = None
+        found += [current] if current is not None else []
+    return found
+
+
+def is_work_of_few_pages(row: Performance) -> bool:
+    """Tell whether the evidence would be under a tenth of the bound without the three pages that it owes most to."""
+    return row.without_three is not None and row.bound is not None and row.without_three < FEW * row.bound
+
+
+def in_words(row: Performance) -> str:
+    """Say what the alarm that begins on a page means."""
+    words = (
+        f"more loss than the predictions of {row.model_version} allow: a change, or a day that nobody saw coming;"
+        f" evidence {row.evidence:,.0f} of {row.bound:,.0f}"
+    )
+    if row.largest_share is not None:
+        words += f", {row.largest_share:.0%} of it by one page"
+    return f"{words}. It is the work of few pages" if is_work_of_few_pages(row) else words
+
+
+def _alarm(row: Performance) -> Alarm:
+    return Alarm(
+        alarm_id=alarm_id(row.product, PERFORMANCE, row.as_of),
+        product=row.product,
+        kind=PERFORMANCE,
+        state=OPEN,
+        first_page=row.as_of,
+        last_page=row.as_of,
+        flags=[FEW_PAGES] if is_work_of_few_pages(row) else [],
+        evidence=row.evidence,
+        bound=row.bound,
+        message=in_words(row),
+    )
+
+
+def write_alarms(commit: Commit, product: str, alarms: Iterable[Alarm], run_id: str, now: datetime) -> None:
+    """Open and close alarms inside a commit, and withdraw those whose reason is gone."""
+    found = {one.alarm_id: one for one in alarms}
+    for one in found.values():
+        if one.state == OPEN:
+            open_alarm(commit, one, run_id, now)
+        else:
+            close_alarm(commit, one, run_id, now)
+    for one in alarms_of(commit.connection, product):
+        if one.kind == PERFORMANCE and one.state == OPEN and one.alarm_id not in found:
+            close_alarm(commit, one, run_id, now, WITHDRAWN)
