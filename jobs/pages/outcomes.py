@@ -172,3 +172,17 @@ def _publish_labels(suite: Suite, product: Product, pages: Sequence[datetime], n
             n_rows = sum(labels.n_rows.values())
             figures = {"n_pages": len(pages), "n_rows": n_rows, "snapshot_id": commit.snapshot_id}
             ledger.append(commit, [meter.record("succeeded", first_as_of=pages[0], last_as_of=pages[-1], **figures)])
+
+
+def matured_pages(suite: Suite, product: Product, pages: Sequence[datetime], known_by: datetime) -> list[datetime]:
+    """Leave out pages whose labels had not all had the time to come: what comes early is not like what comes late.
+
+    Nor do those count of which a source that label.sql reads had not delivered all by `known_by`.
+    """
+    sources = suite.definitions.sources_read([product.label])
+    settled_by = known_by
+    if any(source.promises_watermark for source in sources):
+        with suite.lake.reading() as connection:
+            watermarks = Watermarks(connection, ledger.newest_ingest_id(connection))
+            settled_by = watermarks.known_until(sources, known_by)
+    return [page for page in pages if page + product.maturity <= settled_by]

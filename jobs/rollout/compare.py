@@ -14,7 +14,7 @@ from jobs.models.columns.requirements import given_columns, label_notes, require
 from jobs.models.kinds.page_metrics import Scored, figure, paired_difference
 from jobs.models.versions import model_history
 from jobs.pages.labelled import LabelledPages, ensure_feature_pages
-from jobs.pages.maturity import matured_pages
+from jobs.pages.outcomes import matured_pages
 from jobs.progress import Progress, Silent
 from jobs.rollout.evidence import contender, gather, require_columns
 from jobs.suite import Suite

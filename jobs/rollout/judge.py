@@ -11,7 +11,7 @@ from jobs.models.columns.requirements import learnt_another_label, not_comparabl
 from jobs.models.gates import GateResult, Judged, judge, other_label
 from jobs.models.versions import load_estimator
 from jobs.pages.labelled import LabelledPages, ensure_feature_pages
-from jobs.pages.maturity import matured_pages
+from jobs.pages.outcomes import matured_pages
 from jobs.progress import Progress
 from jobs.rollout.evidence import Contender, contender, gather, require_columns
 from jobs.scoring import ParityReport, check_parity

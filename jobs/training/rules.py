@@ -16,7 +16,7 @@ from jobs.models.artifacts import write_manifest, write_rule
 from jobs.models.columns.requirements import unmet
 from jobs.models.versions import ModelHistory, model_history
 from jobs.pages.labelled import LabelledPages, choose_features, ensure_feature_pages
-from jobs.pages.maturity import matured_pages
+from jobs.pages.outcomes import matured_pages
 from jobs.progress import Progress
 from jobs.rollout.evidence import Contender
 from jobs.rollout.judge import Verdict, judge_contender

@@ -12,8 +12,7 @@ import duckdb
 import pytest
 
 from jobs.facts.ingest import ingest
-from jobs.pages.maturity import matured_pages
-from jobs.pages.outcomes import settle_labels
+from jobs.pages.outcomes import matured_pages, settle_labels
 from jobs.schedule.alerts import alert_of_promises
 from jobs.schedule.files.readiness_names import watermarks_of
 from jobs.schedule.files.reading import Known, read_schedule

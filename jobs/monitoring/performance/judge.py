@@ -30,8 +30,7 @@ from jobs.monitoring.performance.label_shares import labels_at, shares_of_labels
 from jobs.monitoring.performance.losses import Expectation, Floats, expectation, losses
 from jobs.monitoring.performance.page_figures import Judged, Of, PageFigures
 from jobs.monitoring.performance.records import Performance, newest_judgements
-from jobs.pages.maturity import matured_pages
-from jobs.pages.outcomes import settle_labels
+from jobs.pages.outcomes import matured_pages, settle_labels
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import ScoringFailed, UsageError
