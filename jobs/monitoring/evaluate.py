@@ -13,15 +13,16 @@ from typing import Any
 import duckdb
 
 from jobs.models.columns.requirements import label_notes, unseen_notes
+from jobs.monitoring.performance.page_figures import parts_of
 from jobs.pages.outcomes import settle_labels
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
-from warehouse.pages.kind_columns import lacks_fields, probability_list, quantile_list, score_of_kind
+from warehouse.pages.kind_columns import lacks_fields, score_of_kind
 from warehouse.sandbox import timestamp_literal
-from warehouse.system_sql import literal, quote, quote_all, system_sql
+from warehouse.system_sql import quote, quote_all, system_sql
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def evaluate(suite: Suite, product_name: str, first: datetime, until: datetime, 
             )
         rows = _rows(connection, product, first, until, by)
         figures = system_sql(
-            f"evaluate/{product.kind.name}", by=quote(by) if by else "'all'", rows=rows, **_of_parts(product)
+            f"evaluate/{product.kind.name}", by=quote(by) if by else "'all'", rows=rows, **parts_of(product)
         )
         groups = _records(connection, figures)
         calibration = []
@@ -102,20 +103,9 @@ def evaluate(suite: Suite, product_name: str, first: datetime, until: datetime, 
 
 def _calibration(product: Product, rows: str, keys: str) -> str:
     if product.quantiles:
-        return system_sql("evaluate/quantile_calibration", rows=rows, **_of_parts(product))
+        return system_sql("evaluate/quantile_calibration", rows=rows, **parts_of(product))
     name = "class_calibration" if product.classes else "calibration"
-    return system_sql(f"evaluate/{name}", rows=rows, keys=keys, **_of_parts(product))
-
-
-def _of_parts(product: Product) -> dict[str, str]:
-    """Give what queries over classes, or quantiles, have places for."""
-    if product.quantiles:
-        levels = ", ".join(repr(each) for each in product.quantiles)
-        return {"levels": f"[{levels}]::DOUBLE[]", "quantiles": quantile_list(product)}
-    if not product.classes:
-        return {}
-    listed = ", ".join(literal(name) for name in product.classes)
-    return {"classes": f"[{listed}]", "probabilities": probability_list(product)}
+    return system_sql(f"evaluate/{name}", rows=rows, keys=keys, **parts_of(product))
 
 
 def _require_score(connection: duckdb.DuckDBPyConnection, product: Product) -> None:

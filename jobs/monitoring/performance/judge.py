@@ -38,6 +38,7 @@ from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
 from warehouse.ledger.alarms import OPEN, PERFORMANCE, alarms_of
 from warehouse.ledger.records import ModelRecord, PageRecord
+from warehouse.pages.kind_columns import lacks_fields
 from warehouse.system_sql import exact_path, literal, quote
 
 _YEAR = timedelta(days=365)
@@ -67,7 +68,7 @@ def judge_performance(suite: Suite, product_name: str, as_known_at: datetime | N
     product = suite.definitions.product(product_name)
     meter = RunMeter(suite, "monitor", product.name)
     with suite.lake.reading() as connection:
-        if product.score_column not in table_columns(connection, "predictions", product.name):
+        if lacks_fields(product, table_columns(connection, "predictions", product.name)):
             return Judgement([])
     if as_known_at is None:
         settle_labels(suite, product)
@@ -140,11 +141,13 @@ def _reference(suite: Suite, product: Product, model: ModelRecord | None) -> Ref
     if held_out is None or held_out.num_rows == 0:
         return nothing
     labels, scores = np.asarray(held_out.column("label").to_numpy(), np.float64), scores_of(held_out)
-    expected = expectation(kind, labels, scores)
+    if (1 if scores.ndim == 1 else scores.shape[1]) != max(1, len(product.classes or product.quantiles)):
+        return nothing
+    expected = expectation(kind, labels, scores, product.quantiles)
     if expected is None:
         return nothing
     _, places = np.unique(held_out.column("as_of").to_numpy(), return_inverse=True)
-    beyond = losses(labels, scores, kind) - expected.loss(scores)
+    beyond = losses(labels, scores, kind, product.quantiles) - expected.loss(scores)
     return Reference(expected, np.bincount(places, beyond) / np.bincount(places))
 
 

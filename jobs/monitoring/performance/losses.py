@@ -7,12 +7,14 @@ Either way, rows of another kind than before move loss and expectation alike, an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from jobs.models.kinds.quantile_metrics import pinball
 from jobs.monitoring.performance.cbpe import EXPECTED, TINY, class_entropy, entropy
 
 Floats = npt.NDArray[np.float64]
@@ -58,47 +60,57 @@ class OfProbabilities:
 
 @dataclass(frozen=True)
 class OfResiduals:
-    """Mean squared and absolute errors of held-out rows, by bins of what was predicted.
+    """Mean losses of held-out rows, by bins of what was predicted: a number, or the middle one of quantiles.
 
     Attributes
     ----------
     edges
         Between the bins, (n_bins - 1,), ascending.
-    squared, absolute
-        (n_bins,).
+    losses, squares, absolute
+        The mean loss, the mean of its square, and the mean absolute error of each bin, (n_bins,).
     """
 
     edges: Floats
-    squared: Floats
+    losses: Floats
+    squares: Floats
     absolute: Floats
 
     def loss(self, scores: Floats) -> Floats:
-        """Give the squared error to be expected of each row."""
-        return np.asarray(self.squared[self._bins(scores)], np.float64)
+        """Give the loss to be expected of each row."""
+        return np.asarray(self.losses[self._bins(scores)], np.float64)
 
     def variance(self, scores: Floats) -> Floats:
-        """Give the variance of a squared error of normal errors, which is twice the square of its mean."""
-        return 2 * self.loss(scores) ** 2
+        """Give the variance that losses of held-out rows like these had."""
+        places = self._bins(scores)
+        return np.asarray(np.maximum(self.squares[places] - self.losses[places] ** 2, 0.0), np.float64)
 
     def metrics(self, scores: Floats) -> dict[str, float]:
         """Give the errors to be expected of a page."""
         if len(scores) == 0:
             return {}
-        places = self._bins(np.sort(scores))
-        return {"mae": float(self.absolute[places].mean()), "rmse": float(np.sqrt(self.squared[places].mean()))}
+        places = np.sort(self._bins(scores))
+        loss = float(self.losses[places].mean())
+        own = {"pinball": loss} if scores.ndim == 2 else {"rmse": float(np.sqrt(loss))}
+        return {"mae": float(self.absolute[places].mean()), **own}
 
     def _bins(self, scores: Floats) -> npt.NDArray[np.int64]:
-        return np.asarray(np.searchsorted(self.edges, scores, side="right"), np.int64)
+        return np.asarray(np.searchsorted(self.edges, _middle(scores), side="right"), np.int64)
 
 
-def of_residuals(labels: Floats, scores: Floats) -> OfResiduals | None:
-    """Learn what errors are to be expected from held-out rows; None of too few of them."""
+def _middle(scores: Floats) -> Floats:
+    """Give the number that stands for a row: of quantiles the middle one."""
+    return scores if scores.ndim == 1 else np.asarray(scores[:, scores.shape[1] // 2], np.float64)
+
+
+def of_residuals(labels: Floats, scores: Floats, loss: Floats) -> OfResiduals | None:
+    """Learn what losses are to be expected from those of held-out rows; None of too few of them."""
     n_bins = min(_BINS, len(labels) // _FEWEST)
     if n_bins < 1:
         return None
-    edges = np.unique(np.quantile(scores, np.arange(1, n_bins) / n_bins))
-    order = np.lexsort((labels, scores))
-    errors, places = (scores - labels)[order], np.searchsorted(edges, scores[order], side="right")
+    said = _middle(scores)
+    edges = np.unique(np.quantile(said, np.arange(1, n_bins) / n_bins))
+    order = np.lexsort((labels, said))
+    places, errors = np.searchsorted(edges, said[order], side="right"), np.abs(said - labels)[order]
     counts = np.bincount(places, minlength=len(edges) + 1)
 
     def mean_of(values: Floats) -> Floats:
@@ -106,11 +118,16 @@ def of_residuals(labels: Floats, scores: Floats) -> OfResiduals | None:
         sums = np.bincount(places, values, minlength=len(counts))
         return np.asarray(np.where(counts > 0, sums / np.maximum(counts, 1), values.mean()), np.float64)
 
-    return OfResiduals(np.asarray(edges, np.float64), mean_of(errors**2), mean_of(np.abs(errors)))
+    own = loss[order]
+    return OfResiduals(np.asarray(edges, np.float64), mean_of(own), mean_of(own**2), mean_of(errors))
 
 
-def losses(labels: Floats, scores: Floats, kind: str) -> Floats:
-    """Give the loss of each prediction, (n_rows,): log loss of probabilities, squared error of numbers."""
+def losses(labels: Floats, scores: Floats, kind: str, levels: Sequence[float] = ()) -> Floats:
+    """Give the loss of each prediction, (n_rows,).
+
+    It is the log loss of probabilities, the squared error of numbers, and of quantiles, of which `levels` says the
+    levels, the mean pinball loss.
+    """
     if kind == "binary":
         p = np.clip(scores, TINY, 1 - TINY)
         found: Floats = -np.where(labels == 1, np.log(p), np.log1p(-p))
@@ -119,11 +136,15 @@ def losses(labels: Floats, scores: Floats, kind: str) -> Floats:
         said = scores[np.arange(len(labels)), labels.astype(np.int64)]
         of_classes: Floats = -np.log(np.clip(said, TINY, 1 - TINY))
         return of_classes
+    if kind == "quantiles":
+        return pinball(labels, scores, levels)
     squared: Floats = (scores - labels) ** 2
     return squared
 
 
-def expectation(kind: str, labels: Floats | None, scores: Floats | None) -> Expectation | None:
+def expectation(
+    kind: str, labels: Floats | None, scores: Floats | None, levels: Sequence[float] = ()
+) -> Expectation | None:
     """Give what is to be expected of a version's predictions; None where nothing says it.
 
     Parameters
@@ -133,6 +154,6 @@ def expectation(kind: str, labels: Floats | None, scores: Floats | None) -> Expe
     """
     if kind in EXPECTED:
         return OfProbabilities(kind)
-    if kind == "regression" and labels is not None and scores is not None:
-        return of_residuals(labels, scores)
-    return None
+    if labels is None or scores is None:
+        return None
+    return of_residuals(labels, scores, losses(labels, scores, kind, levels))

@@ -20,7 +20,7 @@ from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.lake.lake import table_columns
 from warehouse.ledger.records import PageRecord
-from warehouse.pages.class_columns import probability_list
+from warehouse.pages.kind_columns import probability_list, quantile_list, score_of_kind
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 
@@ -79,7 +79,7 @@ class Judged:
             keys=keys,
             more="".join(f", features.{quote(name)}" for name in joined),
             features=f"JOIN features.{quote(product.name)} AS features USING (as_of, {keys})" if joined else "",
-            score=quote(product.score_column),
+            score=score_of_kind(product),
             first=timestamp_literal(min(pages)),
             last=timestamp_literal(max(pages)),
             pages=", ".join(timestamp_literal(page) for page in pages),
@@ -116,6 +116,17 @@ def figures_of(
     return found
 
 
+def parts_of(product: Product) -> dict[str, str]:
+    """Give what queries over classes, or quantiles, have places for."""
+    if product.quantiles:
+        levels = ", ".join(repr(each) for each in product.quantiles)
+        return {"levels": f"[{levels}]::DOUBLE[]", "quantiles": quantile_list(product)}
+    if not product.classes:
+        return {}
+    listed = ", ".join(literal(name) for name in product.classes)
+    return {"classes": f"[{listed}]", "probabilities": probability_list(product)}
+
+
 def _batches(pages: Sequence[PageRecord]) -> Iterator[list[datetime]]:
     batch, n_rows = list[datetime](), 0
     for page in pages:
@@ -133,14 +144,11 @@ def _metrics(
 ) -> dict[Of, dict[str, float]]:
     product, found = judged.product, dict[Of, dict[str, float]]()
     rows = system_sql("performance/labelled", rows=judged.rows(connection, pages))
-    of_classes = {}
-    if product.classes:
-        listed = f"[{', '.join(literal(name) for name in product.classes)}]"
-        of_classes = {"classes": listed, "probabilities": probability_list(product)}
+    parts = parts_of(product)
     for segment in (None, *judged.segments):
         value = "NULL" if segment is None else f"{quote(segment)}::VARCHAR"
         by = f"{{'as_of': as_of, 'version': model_version, 'value': {value}}}"
-        cursor = connection.execute(system_sql(f"evaluate/{product.kind.name}", by=by, rows=rows, **of_classes))
+        cursor = connection.execute(system_sql(f"evaluate/{product.kind.name}", by=by, rows=rows, **parts))
         names = [str(column[0]) for column in cursor.description]
         for group, *values in cursor.fetchall():
             of = group["as_of"], group["version"], segment, group["value"]
@@ -155,10 +163,11 @@ def _metrics(
 def _scores(connection: duckdb.DuckDBPyConnection, judged: Judged, pages: Sequence[datetime]) -> pa.Table:
     product = judged.product
     score, label = quote(product.score_column), "label::DOUBLE"
+    parts = parts_of(product)
     if product.classes:
-        score = probability_list(product)
-        listed = f"[{', '.join(literal(name) for name in product.classes)}]"
-        label = f"(list_position({listed}, label) - 1)::DOUBLE"
+        score, label = parts["probabilities"], f"(list_position({parts['classes']}, label) - 1)::DOUBLE"
+    if product.quantiles:
+        score = parts["quantiles"]
     segments = "".join(
         f", {quote(name)}::VARCHAR AS {quote(f'segment {place}')}" for place, name in enumerate(judged.segments)
     )
@@ -174,7 +183,8 @@ def _of_rows(table: pa.Table, judged: Judged, mature: set[datetime]) -> Iterator
     pages = table.column("as_of").to_numpy().astype("M8[us]")
     versions = table.column("model_version").to_numpy(zero_copy_only=False).astype(str)
     labels = np.asarray(table.column("label").to_numpy(), np.float64)
-    scores = _matrix(table, len(judged.product.classes))
+    product = judged.product
+    scores = _matrix(table, len(product.classes or product.quantiles))
     segments = [
         table.column(f"segment {place}").fill_null(_NULL).to_numpy(zero_copy_only=False).astype(str)
         for place in range(len(judged.segments))
@@ -182,10 +192,10 @@ def _of_rows(table: pa.Table, judged: Judged, mature: set[datetime]) -> Iterator
     changes = np.flatnonzero((pages[1:] != pages[:-1]) | (versions[1:] != versions[:-1])) + 1
     for chosen in np.split(np.arange(len(pages)), changes):
         page, version = pages[chosen[0]].item(), str(versions[chosen[0]])
-        expectation, kind = judged.expectations.get(version), judged.product.kind.name
+        expectation = judged.expectations.get(version)
 
         def figures(rows: Any, page: datetime = page, expectation: Expectation | None = expectation) -> dict[str, Any]:
-            return _figures(labels[rows], scores[rows], kind, expectation, page in mature)  # noqa: B023
+            return _figures(labels[rows], scores[rows], product, expectation, page in mature)
 
         yield (page, version, None, None), figures(chosen)
         for name, column in zip(judged.segments, segments, strict=True):
@@ -196,16 +206,17 @@ def _of_rows(table: pa.Table, judged: Judged, mature: set[datetime]) -> Iterator
                 yield (page, version, name, text), figures(chosen[own == value])
 
 
-def _matrix(table: pa.Table, n_classes: int) -> Floats:
+def _matrix(table: pa.Table, n_columns: int) -> Floats:
     column = table.column("score").combine_chunks()
-    if not n_classes:
+    if not n_columns:
         return np.asarray(column.to_numpy(), np.float64)
-    flat = np.asarray(column.flatten().to_numpy(zero_copy_only=False), np.float64).reshape(-1, n_classes)
+    flat = np.asarray(column.flatten().to_numpy(zero_copy_only=False), np.float64).reshape(-1, n_columns)
+    # A class that a version did not know has no probability.
     return np.nan_to_num(flat, nan=0.0)
 
 
 def _figures(
-    labels: Floats, scores: Floats, kind: str, expectation: Expectation | None, is_mature: bool
+    labels: Floats, scores: Floats, product: Product, expectation: Expectation | None, is_mature: bool
 ) -> dict[str, Any]:
     is_labelled = ~np.isnan(labels)
     found: dict[str, Any] = {"n_rows": len(labels), "n_labelled": int(is_labelled.sum())}
@@ -216,7 +227,7 @@ def _figures(
     order = np.lexsort((labels, scores)) if scores.ndim == 1 else np.lexsort((labels, *scores.T))
     labels, scores = labels[order], scores[order]
     if is_mature:
-        found["loss"] = float(losses(labels, scores, kind).mean())
+        found["loss"] = float(losses(labels, scores, product.kind.name, product.quantiles).mean())
     if expectation is not None:
         expected = expectation.loss(scores)
         found |= {"expected_loss": float(expected.mean()), "expected": expectation.metrics(scores)}
