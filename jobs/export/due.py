@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from warehouse.definitions.export import WriteMode
 from warehouse.ledger.exports import ExportRecord, OutboxRecord
 from warehouse.ledger.records import PageRecord
 
@@ -36,7 +35,7 @@ class Asked:
 
 
 def outgoing(
-    write: WriteMode,
+    holds_pages: bool,
     waiting: Sequence[OutboxRecord],
     published: Sequence[PageRecord],
     earlier: Sequence[ExportRecord],
@@ -46,8 +45,8 @@ def outgoing(
 
     Parameters
     ----------
-    write
-        What the target holds.
+    holds_pages
+        Whether the target holds pages, and not what is current.
     waiting, earlier
         What waits for this target, and what became of its exports so far, failures left out.
     published
@@ -58,7 +57,7 @@ def outgoing(
     if not published:
         return []
     by_page = {page.as_of: page for page in published}
-    if write == "swap":
+    if not holds_pages:
         due = max((row.snapshot_id for row in waiting), default=0)
         found = [page for page in published if page.snapshot_id == due]
         if found:

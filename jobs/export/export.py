@@ -99,7 +99,7 @@ def _targets_of(product: Product, name: str | None, page: datetime | None) -> li
     if name is not None and name not in targets:
         raise NotFoundError(f"{product.name} has no target `{name}`; it has: {', '.join(targets)}.")
     named = [name] if name is not None else list(targets)
-    with_pages = [each for each in named if targets[each].write != "swap"]
+    with_pages = [each for each in named if targets[each].holds_pages]
     if page is None:
         return named
     if not with_pages:
@@ -144,7 +144,7 @@ class _OneTarget:
         wanted = self._outgoing(asked)
         held = target.held() if wanted else {}
         for each in wanted:
-            key = CURRENT if self._settings.write == "swap" else each.page.as_of
+            key = each.page.as_of if self._settings.holds_pages else CURRENT
             there = held.get(key)
             if there is not None and there.has(each.page.snapshot_id, each.page.recorded_at):
                 self._note(each, target.place, there.n_rows, was_there=True)
@@ -158,7 +158,7 @@ class _OneTarget:
             earlier = [row for row in outbox.exports(connection, product) if row.target == name]
             pages = ledger.published_pages(connection, product, "predictions")
         done = [row for row in earlier if row.state != FAILED]
-        return outgoing(self._settings.write, waiting, list(pages.values()), done, asked)
+        return outgoing(self._settings.holds_pages, waiting, list(pages.values()), done, asked)
 
     def _send(self, target: Target, each: Outgoing) -> int:
         with self._suite.lake.reading() as connection:
@@ -172,7 +172,7 @@ class _OneTarget:
 
     def _content(self, connection: duckdb.DuckDBPyConnection, each: Outgoing) -> Content:
         product, page = self._product, each.page
-        is_page = self._settings.write != "swap"
+        is_page = self._settings.holds_pages
         if is_page:
             relation = page_relation(connection, product.name, page.as_of, page.snapshot_id)
         else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jobs.export.one_file import DuckdbFile, SqliteFile
 from jobs.export.page_files import PageFiles
+from jobs.export.postgres_table import PostgresTable
 from jobs.export.target import Owner, Target
 from jobs.suite import Suite
 from warehouse.definitions import Product
@@ -23,6 +24,14 @@ class _Wanted:
     table: str
     settings: TargetSettings
     owner: Owner
+    where: str
+
+
+def _postgres(wanted: _Wanted) -> PostgresTable:
+    schema, _, table = wanted.table.rpartition(".")
+    return PostgresTable(
+        wanted.settings.to, schema or "public", table, wanted.settings.mode, wanted.owner, wanted.where
+    )
 
 
 _NOT_GIVEN = ("sqlite_", "almanac_")
@@ -30,6 +39,7 @@ _NOT_GIVEN = ("sqlite_", "almanac_")
 _KINDS: Mapping[TargetKind, Callable[[_Wanted], Target]] = {
     "sqlite": lambda wanted: SqliteFile(wanted.path, wanted.table, wanted.owner),
     "duckdb": lambda wanted: DuckdbFile(wanted.path, wanted.table, wanted.owner),
+    "postgresql": _postgres,
     "files": lambda wanted: PageFiles(wanted.path, wanted.settings.format or "parquet", wanted.owner),
 }
 
@@ -55,5 +65,5 @@ def open_target(suite: Suite, product: Product, name: str, suite_id: str) -> Tar
             f"{product.at('export', name)}: a table in SQLite cannot be called `{table}`: names that begin with"
             f" {' or '.join(_NOT_GIVEN)} are SQLite's own and those of exports. Give another `table`."
         )
-    wanted = _Wanted(path, table, settings, Owner(suite_id, product.name))
+    wanted = _Wanted(path, table, settings, Owner(suite_id, product.name), product.at("export", name, "to"))
     return _KINDS[settings.kind](wanted)

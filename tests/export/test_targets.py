@@ -308,6 +308,11 @@ def test_files_of_each_format_hold_the_page(waiting: Suite, format: str, reader:
         ("app: {to: out/x.sqlite, format: csv}", "`format` goes with a directory"),
         ("app: {to: out/, columns: [probability]}", "leaves out `order_id`"),
         ("App: {to: out/}", "lower-case"),
+        ("app: {to: out/x.duckdb, write: upsert}", "`write` goes with PostgreSQL"),
+        ("app: {to: APP_DB, format: csv}", "`format` goes with a directory"),
+        ("app: {to: APP_DB, table: a.b.c}", "has a schema where there are none"),
+        ("app: {to: APP_DB, write: replace_page, columns: [order_id]}", "leaves out `as_of`"),
+        ("a: {to: APP_DB, table: x}\n  b: {to: APP_DB, table: x, write: upsert}", "two targets are `APP_DB`"),
         ("a: {to: out/}\n  b: {to: out//}", "two targets are `out/`"),
     ],
 )

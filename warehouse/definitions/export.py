@@ -11,9 +11,11 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from warehouse.definitions.sql_file import Strict
 
 #: What a target is, by what `to` looks like.
-TargetKind = Literal["sqlite", "duckdb", "files"]
-#: What a target holds: what PRODUCT_current shows (swap), or each page by itself (replace_page).
-WriteMode = Literal["swap", "replace_page"]
+TargetKind = Literal["sqlite", "duckdb", "files", "postgresql"]
+#: What a target holds, and how it comes there: what PRODUCT_current shows, in a new table or file (swap) or row by row
+#: (upsert), or each page by itself (replace_page).
+WriteMode = Literal["swap", "replace_page", "upsert"]
+_VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
 _ENDINGS: dict[str, TargetKind] = {".sqlite": "sqlite", ".sqlite3": "sqlite", ".duckdb": "duckdb", "/": "files"}
 
 
@@ -21,7 +23,8 @@ class TargetSettings(Strict):
     """One target: where it is, and what it is to hold."""
 
     to: str
-    table: str | None = Field(default=None, min_length=1, max_length=63)
+    table: str | None = Field(default=None, min_length=1, max_length=127)
+    write: WriteMode | None = None
     format: Literal["parquet", "csv", "jsonl"] | None = None
     columns: list[str] = Field(default_factory=list)
 
@@ -30,15 +33,26 @@ class TargetSettings(Strict):
     def _is_a_place(cls, value: str) -> str:
         # A value with `://` is not shown: it may hold a password.
         if "://" in value:
-            raise ValueError("`to` is a path in the suite or an absolute one; URLs are not written to")
-        if not any(value.endswith(ending) and len(value) > len(ending) for ending in _ENDINGS):
-            raise ValueError(f"`{value}` is no target: end it in .sqlite, .duckdb, or, for a directory of files, in /")
-        return value
+            raise ValueError(
+                "`to` is a path, or the name of an environment variable that says where a PostgreSQL database is; URLs"
+                " are not written to"
+            )
+        if _VARIABLE.fullmatch(value) or any(value.endswith(end) and len(value) > len(end) for end in _ENDINGS):
+            return value
+        raise ValueError(
+            f"`{value}` is no target: end it in .sqlite, .duckdb, or, for a directory of files, in /, or name an"
+            " environment variable, in capital letters"
+        )
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
         if self.kind == "files" and self.table is not None:
             raise ValueError(f"`table` goes with a database, and `{self.to}` is a directory of files")
+        if self.kind != "postgresql" and self.write is not None:
+            raise ValueError(f"`write` goes with PostgreSQL, and `{self.to}` is none; leave it out")
+        longest = max(len(part.encode()) for part in (self.table or "").split("."))
+        if longest > 63 or (self.table or "").count(".") > (self.kind == "postgresql"):
+            raise ValueError("`table` is longer than 63 bytes, or has a schema where there are none")
         if self.kind != "files" and self.format is not None:
             raise ValueError(f"`format` goes with a directory of files, whose `to` ends in /, and `{self.to}` is none")
         if len(set(self.columns)) != len(self.columns):
@@ -48,16 +62,24 @@ class TargetSettings(Strict):
     @property
     def kind(self) -> TargetKind:
         """What the target is."""
+        if _VARIABLE.fullmatch(self.to):
+            return "postgresql"
         return next(kind for ending, kind in _ENDINGS.items() if self.to.endswith(ending))
 
     @property
-    def write(self) -> WriteMode:
-        """What the target holds."""
-        return "replace_page" if self.kind == "files" else "swap"
+    def mode(self) -> WriteMode:
+        """How it is written."""
+        return self.write or ("replace_page" if self.kind == "files" else "swap")
+
+    @property
+    def holds_pages(self) -> bool:
+        """Whether it holds pages by `as_of`, and not what is current."""
+        return self.mode == "replace_page"
 
     def problems(self, name: str, keys: list[str]) -> list[str]:
         """Say what does not go with a product of these keys."""
-        lacking = [key for key in keys if self.columns and key not in self.columns]
+        needed = [*keys, "as_of"] if self.kind == "postgresql" and self.holds_pages else keys
+        lacking = [key for key in needed if self.columns and key not in self.columns]
         return [f"`export.{name}.columns` leaves out `{key}`, by which rows are told apart" for key in lacking]
 
 
@@ -65,7 +87,8 @@ def _apart(value: dict[str, TargetSettings]) -> dict[str, TargetSettings]:
     odd = [name for name in value if not re.fullmatch("[a-z_][a-z0-9_]*", name)]
     if odd:
         raise ValueError(f"the name `{odd[0]}` of a target must be lower-case letters, digits and underscores")
-    places = [posixpath.normpath(target.to) for target in value.values()]
+    tables = {name: f" {target.table}" if target.kind == "postgresql" else "" for name, target in value.items()}
+    places = [posixpath.normpath(target.to) + tables[name] for name, target in value.items()]
     twice = [target.to for target, place in zip(value.values(), places, strict=True) if places.count(place) > 1]
     if twice:
         raise ValueError(f"two targets are `{twice[0]}`; what one writes the other would replace")

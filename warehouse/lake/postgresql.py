@@ -147,5 +147,5 @@ def short_error(error: duckdb.Error) -> str:
     text = str(error)
     found = re.search(r"(?:FATAL|ERROR|PANIC):\s+(.+)", text, re.DOTALL)
     if found is not None:
-        text = found[1]
+        text = re.split(r"\n(?:LINE \d|QUERY:|CONTEXT:)", found[1])[0]
     return " ".join(re.sub(r'"[^"\n]*passfile=[^"\n]*"', "the server", text).split())[:600]

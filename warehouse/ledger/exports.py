@@ -73,7 +73,7 @@ def announce(commit: Commit, product: Product, published: Sequence[PageRecord]) 
                 target=name,
                 as_of=page.as_of,
                 snapshot_id=page.snapshot_id,
-                state=WAITING if target.write == "replace_page" or page.as_of in changing else NOT_DUE,
+                state=WAITING if target.holds_pages or page.as_of in changing else NOT_DUE,
                 run_id=page.run_id,
                 recorded_at=page.recorded_at,
             )

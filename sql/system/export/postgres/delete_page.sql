@@ -1,0 +1,3 @@
+-- Take out the page as it was before.
+DELETE FROM {place}
+WHERE as_of = {as_of}
