@@ -1,12 +1,13 @@
-"""Commands that try a model version out: models compare, models bench, reproduce."""
+"""Commands that take a model in and try versions out: models import, models compare, models bench, reproduce."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jobs.cli.models import ProductArgument, VersionArgument, models
+from jobs.cli.models import ProductArgument, ReasonOption, VersionArgument, models
 from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
 from jobs.cli.output import console
 
@@ -14,6 +15,52 @@ from jobs.cli.output import console
 def add_commands(app: typer.Typer) -> None:
     """Add this module's commands to the command line."""
     app.command("reproduce")(reproduce)
+
+
+@models.command("import")
+def import_model(
+    product: ProductArgument,
+    file: Annotated[Path, typer.Argument(help="A skops file, LightGBM's text or XGBoost's JSON.")],
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", metavar="A,B,C", help="Its columns in order, if it names none.", show_default=False),
+    ] = None,
+    trained_as_of: Annotated[
+        str | None,
+        typer.Option("--trained-as-of", metavar="T", help="It knows no label of later.", show_default=False),
+    ] = None,
+    reason: ReasonOption = None,
+    no_promote: Annotated[bool, typer.Option("--no-promote", help="Register it, and leave live what is.")] = False,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Register a model that was trained elsewhere as a version, judged by the product's gates.
+
+    Without --trained-as-of it may write no page but with --hindsight.
+
+    Examples:  almanac models import flight_delay delay.json --trained-as-of 2013-10-01 --columns distance,hour
+    """
+    from jobs.training.imported import import_model as run
+    from jobs.training.register import Order
+
+    done = run(
+        the_suite(),
+        product,
+        file,
+        [name.strip() for name in columns.split(",")] if columns else None,
+        parse_instant(trained_as_of, "--trained-as-of") if trained_as_of else None,
+        Order(reason, may_promote=not no_promote),
+        console.listener(),
+    )
+    model, gates = done.model, done.verdict.gates
+    if as_json:
+        told = {"went_live": done.went_live, "why": done.why, "gates": [vars(gate) for gate in gates]}
+        console.print_json({**vars(model), **told})
+        return
+    console.print_table([{"gate": gate.gate, "passed": gate.passed, "found": gate.message} for gate in gates], "Gates")
+    live = f"is live for the pages from {model.label_cutoff} on" if done.went_live else "is registered, and not live"
+    typer.echo(f"{product}: {model.version}, {model.scorer} scorer, {live}: {done.why}.")
 
 
 @models.command("compare")

@@ -99,15 +99,18 @@ def show(
 
 def _print_card(card: ModelCard) -> None:
     from jobs.models.model_table import labelled_pages
+    from warehouse.ledger.model_record import NEVER
 
     model = card.model
     figures = {
         "state": card.state,
         "continues": model.parent,
-        "label cut-off": model.label_cutoff,
-        "pages": None if model.is_rule else f"{labelled_pages(model):,} with labels, of {model.n_pages:,}",
-        "from, to": None if model.is_rule else f"{model.first_page}, {model.last_page}",
-        "rows": None if model.is_rule else model.n_rows,
+        "label cut-off": "not known: it was trained elsewhere" if model.writes_from == NEVER else model.label_cutoff,
+        "pages": None
+        if model.is_rule or model.is_imported
+        else f"{labelled_pages(model):,} with labels, of {model.n_pages:,}",
+        "from, to": None if model.is_rule or model.is_imported else f"{model.first_page}, {model.last_page}",
+        "rows": None if model.is_rule or model.is_imported else model.n_rows,
         "ingest_id": model.ingest_id,
         "definitions": model.definitions,
         "label": _label(model),
@@ -116,7 +119,7 @@ def _print_card(card: ModelCard) -> None:
         "features": f"{len(model.features)}: {', '.join(model.features)}",
         "scorer": f"{model.scorer}. {model.scorer_reason}",
         "compiled file": card.compiled,
-        "seed, threads": None if model.is_rule else f"{model.seed}, {model.threads}",
+        "seed, threads": None if model.is_rule or model.is_imported else f"{model.seed}, {model.threads}",
         "platform": model.platform,
         "libraries": ", ".join(f"{name} {version}" for name, version in model.libraries.items()),
         "cost": ", ".join(
@@ -161,7 +164,9 @@ def _counts(taken_for: dict[str, int]) -> str:
 
 
 def _label(model: ModelRecord) -> str | None:
-    """Say which label a version learnt; a rule learnt none, and says something of one kind."""
+    """Say which label a version learnt; a rule learnt none, and of an imported version it is not known."""
+    if model.is_imported:
+        return f"{model.label_kind}, learnt elsewhere"
     if model.is_rule:
         return f"{model.label_kind}, learnt from none"
     return f"{model.label_kind}, definition {model.label_definition}" if model.label_kind else None

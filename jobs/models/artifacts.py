@@ -46,7 +46,7 @@ TRUSTED_TYPES = frozenset(
 ).union(*(library.trusted_types for library in LIBRARIES))
 
 #: What zipfile, json and skops raise over a file that is not what they expect. Neither has one error of its own.
-_UNREADABLE = (
+UNREADABLE = (
     zipfile.BadZipFile,
     ArithmeticError,
     AttributeError,
@@ -161,7 +161,7 @@ def read_artifact(record: ModelRecord, lake_root: Path, suite_id: str) -> Any:
             return loads(data, trusted=found)
     except (UntrustedTypesFoundException, ImportError) as error:
         raise UsageError(f"the model {name} is not loaded: {error}.") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ScoringFailed(
             f"the model {name} in {record.artifact} is no skops file that can be read here ({type(error).__name__}:"
             f" {error}). It is not loaded. Restore it from a copy, or train anew."

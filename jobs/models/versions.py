@@ -17,6 +17,7 @@ from warehouse.errors import NotFoundError, UsageError
 from warehouse.label_kinds import KINDS
 from warehouse.lake.lake import Lake, check_format
 from warehouse.ledger import records as ledger
+from warehouse.ledger.model_record import NEVER
 from warehouse.ledger.records import ModelRecord, Promotion
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ class ModelHistory:
         return self.version(name) if name is not None else None
 
     def newest(self) -> ModelRecord:
-        """Give the trained version that knows the latest labels; of several the one trained last. There must be one."""
-        trained = [model for model in self.models if not model.is_rule]
+        """Give the version trained here that knows the latest labels; of several the last. There must be one."""
+        trained = [model for model in self.models if not model.is_rule and not model.is_imported]
         return max(reversed(trained), key=lambda model: (model.writes_from, model.trained_at))
 
     def next_version(self, parent: ModelRecord | None = None) -> str:
@@ -102,6 +103,11 @@ def refuse_hindsight(model: ModelRecord, pages: Sequence[datetime], *, allowed: 
         Unless `allowed`; such pages are then marked, and left out of every metric.
     """
     early = [page for page in pages if model.has_seen(page)]
+    if early and not allowed and model.writes_from == NEVER:
+        raise UsageError(
+            f"{model.product} {model.version} was trained elsewhere, and it is not known which labels it has seen; it"
+            " may write no page but with --hindsight. Import it again with --trained-as-of, if that is known."
+        )
     if early and not allowed:
         raise UsageError(
             f"{model.product} {model.version} has seen labels up to {model.label_cutoff}, and may not write the page"

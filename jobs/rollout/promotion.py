@@ -23,6 +23,7 @@ from warehouse.errors import RunFailed, UsageError
 from warehouse.lake.lake import Commit
 from warehouse.ledger import records as ledger
 from warehouse.ledger.decisions import Decision, GateRecord, decisions
+from warehouse.ledger.model_record import NEVER
 from warehouse.ledger.records import ModelRecord, Promotion
 
 
@@ -211,6 +212,11 @@ def record_decision(
 
 
 def _start(history: ModelHistory, model: ModelRecord, effective_from: datetime | None, since: datetime) -> datetime:
+    if model.writes_from == NEVER:
+        raise UsageError(
+            f"{model.product} {model.version} was trained elsewhere, and it is not known as of when; so it cannot be"
+            " live. Import it again with --trained-as-of, if that is known."
+        )
     if effective_from is None:
         return max([model.label_cutoff or since, *(promotion.effective_from for promotion in history.promotions)])
     if effective_from < model.writes_from:

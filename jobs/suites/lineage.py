@@ -68,7 +68,9 @@ def _models(suite: Suite, product: Product, bound: Bound) -> list[ModelUse]:
             history = model_history(connection, product.name)
         live = ledger.model_in_effect(history.promotions, suite.clock())
         versions = [
-            ModelUse(model.version, model.features, model.version == live, learns=not model.is_rule)
+            ModelUse(
+                model.version, model.features, model.version == live, learns=not (model.is_rule or model.is_imported)
+            )
             for model in history.models
         ]
     page = bound.columns.get(("page", product.name), {})

@@ -75,6 +75,8 @@ def reproduce(suite: Suite, product_name: str, version: str, progress: Progress 
             f" text lies in {model.artifact}."
         )
     parent = history.version(model.parent) if model.parent else None
+    if model.is_imported:
+        raise UsageError(f"{product.name} {version} was trained elsewhere: there is nothing to train again.")
     differences = _differences(suite, product, model)
     pages = _pages(product, model, parent)
     if pages is None or model.definitions != model_definitions(suite, product):

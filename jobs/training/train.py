@@ -150,9 +150,11 @@ def _parent(suite: Suite, product: Product, stateful: Continuing, cutoff: dateti
     """Give the version to continue, if its kind can be, and there is anything new to learn."""
     with suite.lake.reading() as connection:
         history = model_history(connection, product.name)
-    if all(model.is_rule for model in history.models):
+    if all(model.is_rule or model.is_imported for model in history.models):
         raise UsageError(f"{product.name} has no version to continue; train one: almanac train {product.name}")
     parent = history.version(stateful.version) if stateful.version else history.newest()
+    if parent.is_imported:
+        raise UsageError(f"{product.name} {parent.version} was trained elsewhere, and is not continued here.")
     if parent.is_rule:
         raise UsageError(f"{product.name} {parent.version} is a text of SQL, which was not trained and learns nothing.")
     require_sound(product.header.model.estimator)

@@ -45,6 +45,7 @@ COMMANDS: dict[str, list[str]] = {
     "models": [],
     "models show": [PRODUCT, "v1"],
     "models bench": [PRODUCT, "v1"],
+    "models import": [PRODUCT, "no-such-file.skops"],
     "models compare": [PRODUCT, "v1", "v1", "--from", "2026-03-01", "--to", "2026-04-01"],
     "reproduce": [PRODUCT, "v1"],
     "lineage": [PRODUCT],

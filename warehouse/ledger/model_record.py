@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
 
+#: What stands for the estimator of a version that was trained elsewhere.
+IMPORTED = "imported"
+#: The label cut-off of a version of which it is not known when it was trained: it may have seen every page's labels.
+NEVER = datetime(9999, 1, 1)
+
 
 @dataclass(frozen=True)
 class ModelRecord:
@@ -54,6 +59,11 @@ class ModelRecord:
     def is_rule(self) -> bool:
         """Whether it is a text of SQL that nobody trained."""
         return self.scorer == "sql"
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether it was trained elsewhere, so that nothing is known here of how."""
+        return self.estimator == IMPORTED
 
     @property
     def writes_from(self) -> datetime:
