@@ -1,25 +1,41 @@
-"""Commands that watch pages: profile, monitor."""
+"""Commands that watch pages: profile, monitor, alarms."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
 from jobs.cli.output import console
 
 if TYPE_CHECKING:
     from jobs.monitoring.comparison import Comparison
-    from jobs.monitoring.performance.records import Performance
+    from warehouse.ledger.alarms import Alarm
 
 _DISTANCES = ("psi", "by_chance", "js", "hellinger", "ks", "wasserstein", "wasserstein_scaled")
+
+
+class _AlarmsGroup(TyperGroup):
+    """`almanac alarms` and `almanac alarms PRODUCT` list alarms; what else follows is a command of the group."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--help" in args and args[0] not in self.commands:
+            args = ["--help"]
+        elif not args or args[0] not in self.commands:
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+alarms = typer.Typer(cls=_AlarmsGroup, help="Alarms: list, accept, close.")
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add this module's commands to the command line."""
     app.command("profile")(profile)
     app.command("monitor")(monitor)
+    app.add_typer(alarms, name="alarms")
 
 
 def profile(
@@ -77,7 +93,7 @@ def monitor(
     ] = False,
     first: Annotated[
         str | None,
-        typer.Option("--from", metavar="A", help="The first page, inclusive.", show_default="the last 14 pages"),
+        typer.Option("--from", metavar="A", help="The first page, inclusive.", show_default="the newest"),
     ] = None,
     until: Annotated[
         str | None, typer.Option("--to", metavar="B", help="The last page, exclusive.", show_default="the newest")
@@ -85,24 +101,31 @@ def monitor(
     by: Annotated[
         str | None, typer.Option("--by", metavar="COLUMN", help="A column of monitor.segments.", show_default=False)
     ] = None,
+    column: Annotated[
+        str | None, typer.Option("--column", help="One column, with its drift.", show_default=False)
+    ] = None,
     as_known_at: Annotated[
         str | None,
-        typer.Option("--as-known-at", metavar="T", help="Judge by what was known then; nothing is written."),
+        typer.Option("--as-known-at", metavar="T", help="By what was known then; nothing is written."),
     ] = None,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Judge a product's published pages by the labels that have come, and tell how many have profiles.
+    """Judge a product's published pages by those before them, and by the labels that have come.
 
     Examples:  almanac monitor flight_delay   |   ... --from 2013-10-01 --to 2014-01-01   |   ... --profile
     """
+    from dataclasses import asdict
+
+    from jobs.cli.output.monitored import print_drift, print_performance
+    from jobs.monitoring.monitor import monitor_product
     from jobs.monitoring.performance.judge import judge_performance
     from jobs.monitoring.performance.summary import summary
-    from jobs.monitoring.profile import monitor as monitor_product
+    from jobs.monitoring.profile import monitor as profile_pages
 
     opened = the_suite()
-    profiled = [vars(one) for one in monitor_product(opened, product, make_profiles)]
+    profiled = [vars(one) for one in profile_pages(opened, product, make_profiles)]
     if make_profiles:
         if as_json:
             console.print_json(profiled)
@@ -113,29 +136,80 @@ def monitor(
         parse_instant(text, option) if text else None
         for text, option in ((first, "--from"), (until, "--to"), (as_known_at, "--as-known-at"))
     )
-    found = summary(judge_performance(opened, product, instant), start, end, by)
+    performance = summary(judge_performance(opened, product, instant), start, end, by)
+    drift = monitor_product(opened, product, start, end, instant, column)
     if as_json:
-        console.print_json({"profiles": profiled, "performance": vars(found)})
+        console.print_json({"profiles": profiled, "drift": asdict(drift), "performance": vars(performance)})
         return
     console.print_table(profiled, "Published pages with profiles")
-    console.print_table([_of_page(one) for one in found.pages], "Performance")
-    console.print_table(found.segments, f"Performance by {by}")
-    console.lines_of(found.notes)
+    print_drift(drift)
+    print_performance(performance, by)
 
 
-def _of_page(one: Performance) -> dict[str, Any]:
-    """Choose what of a judgement fits into a terminal; `ledger.performance` has all of it."""
-    metric = next((name for name in ("roc_auc", "mae", "macro_f1") if name in one.metrics), None)
-    return {
-        "page": one.as_of,
-        "version": one.model_version,
-        "rows": one.n_rows,
-        "labelled": one.n_labelled,
-        "loss": one.loss,
-        "expected": one.expected_loss,
-        "excess": one.excess,
-        "metric": f"{metric} {one.metrics[metric]:.4f}" if metric else None,
-        "evidence": None if one.evidence is None else f"{one.evidence:.3g} of {one.bound:.0f}",
-        "alarm": "begins" if one.alarm else "open" if one.alarm_open else None,
-        "estimate": None if one.estimate is None else f"{one.estimate_low:.4f} to {one.estimate_high:.4f}",
-    }
+@alarms.command("list")
+def list_alarms(
+    product: Annotated[str | None, typer.Argument(help="A product; default: all.", show_default=False)] = None,
+    every: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the alarms that are open: what, since when, evidence, effect, which columns. `almanac alarms` does the same.
+
+    Examples:  almanac alarms   |   almanac alarms flight_delay --all
+    """
+    from dataclasses import asdict
+
+    from jobs.cli.output.monitored import print_alarms
+    from jobs.monitoring.decisions import alarms as list_them
+
+    found = list_them(the_suite(), product, every)
+    if as_json:
+        console.print_json([asdict(one) for one in found])
+        return
+    print_alarms(found, "Alarms" if every else "Open alarms")
+    if not found:
+        typer.echo("There is no alarm." if every else "No alarm is open. `almanac alarms --all` lists those of before.")
+
+
+@alarms.command("accept")
+def accept_alarm(
+    alarm_id: Annotated[str, typer.Argument(metavar="ID", help="An alarm.")],
+    why: Annotated[str, typer.Option("--why", help="Why, for the record.")],
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Accept what an alarm found: the world is so now. It is not told again.
+
+    Examples:  almanac alarms accept 3d409695 --why "the schedule of the winter"
+    """
+    from jobs.monitoring.decisions import accept
+
+    _say(accept(the_suite(), alarm_id, why), as_json)
+
+
+@alarms.command("close")
+def close_alarm(
+    alarm_id: Annotated[str, typer.Argument(metavar="ID", help="An alarm.")],
+    why: Annotated[str, typer.Option("--why", help="Why, for the record.")],
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Close an alarm that has been dealt with.
+
+    Examples:  almanac alarms close 3d409695 --why "the delivery was made again"
+    """
+    from jobs.monitoring.decisions import close
+
+    _say(close(the_suite(), alarm_id, why), as_json)
+
+
+def _say(decided: Alarm, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        console.print_json(asdict(decided))
+    else:
+        typer.echo(f"{decided.alarm_id} of {decided.product} is {decided.state}: {decided.reason}")

@@ -7,11 +7,17 @@ season: it is the last few such pages before the page, whatever order they were 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from warehouse.definitions import Product
+from warehouse.definitions.monitor import season_values
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 #: So many pages are a reference, where there are as many.
 REFERENCE_PAGES = 8
@@ -32,7 +38,21 @@ def has_weekly_season(product: Product, page: datetime) -> bool:
 
 def reference_pages(product: Product, page: datetime, published: Iterable[datetime]) -> list[datetime]:
     """Choose, of the published pages, those that a page is compared with, the oldest first."""
-    weekly = has_weekly_season(product, page)
-    wanted = season_class(product, page, weekly)
-    before = sorted(other for other in published if other < page)
-    return [other for other in before if season_class(product, other, weekly) == wanted][-REFERENCE_PAGES:]
+    until = [*sorted(other for other in published if other < page), page]
+    of_season = seasons(product, until)
+    return [other for other, one in zip(until[:-1], of_season, strict=False) if one == of_season[-1]][-REFERENCE_PAGES:]
+
+
+def seasons(product: Product, pages: Sequence[datetime]) -> npt.NDArray[np.int64]:
+    """Number the seasons of pages, by what product.yaml says (`monitor.season`): equal numbers, equal seasons."""
+    import numpy as np
+
+    season = product.header.monitor.season
+    if season in ("week", "hour of week"):
+        weekly = season != "week" or (bool(pages) and has_weekly_season(product, pages[-1]))
+        found = [str(season_class(product, page, weekly)) for page in pages]
+    elif season == "none":
+        found = [""] * len(pages)
+    else:
+        found = [str(value) for value in season_values(season, pages)]
+    return np.unique(np.array(found, object).astype(str), return_inverse=True)[1]

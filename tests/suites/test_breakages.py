@@ -60,6 +60,9 @@ COMMANDS: dict[str, list[str]] = {
     "exports": [],
     "profile": [PRODUCT, "--page", AS_OF],
     "monitor": [PRODUCT],
+    "alarms": [],
+    "alarms accept": ["00000000", "--why", "a test"],
+    "alarms close": ["00000000", "--why", "a test"],
     "promote": [PRODUCT, "v1", "--effective-from", "2026-03-20"],
     "retire": [PRODUCT, "v1"],
     "models rollback": [PRODUCT],
@@ -210,7 +213,7 @@ def test_every_command_says_what_is_broken(shop: Path, breakage: str, monkeypatc
             if few is not None and name not in few and "ALMANAC_ALL_BREAKAGES" not in os.environ:
                 continue
             began = time.monotonic()
-            done = almanac(shop, *name.split()[: 1 + name.startswith("models ")], *arguments)
+            done = almanac(shop, *name.split()[: 1 + name.startswith(("models ", "alarms "))], *arguments)
             said = done.stderr
             failed += done.returncode == 1
             if "Traceback" in said or "should not happen" in said or done.returncode not in (0, 1, 2):
@@ -230,8 +233,9 @@ def test_the_table_of_commands_is_whole() -> None:
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     assert known - OTHERS <= {name.split()[0] for name in COMMANDS}
-    models = set(get_command(app).commands["models"].commands)  # type: ignore[attr-defined]
-    assert {f"models {name}" for name in models - {"list"}} <= set(COMMANDS)
+    for group in ("models", "alarms"):
+        names = set(get_command(app).commands[group].commands)  # type: ignore[attr-defined]
+        assert {f"{group} {name}" for name in names - {"list"}} <= set(COMMANDS)
 
 
 def test_how_long_to_wait_for_a_lock_is_a_number_of_seconds(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

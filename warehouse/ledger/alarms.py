@@ -133,6 +133,28 @@ def _content(alarm: Alarm) -> Alarm:
     return replace(alarm, known_by=None, run_id=None, snapshot_id=0)
 
 
+def settle_alarms(
+    commit: Commit, product: str, kinds: Collection[str], found: Collection[Alarm], run_id: str, now: datetime
+) -> list[Alarm]:
+    """Write down what has changed of a product's alarms of some kinds, where all that are there have been found again.
+
+    One that the ledger has and nobody finds any more is withdrawn. Gives those that were written.
+    """
+    standing = {one.alarm_id: one for one in alarms_of(commit.connection, product) if one.kind in kinds}
+    names = {one.alarm_id for one in found}
+    gone = [one for name, one in standing.items() if name not in names and one.state != WITHDRAWN]
+    wanted = [*found, *(replace(one, state=WITHDRAWN) for one in gone)]
+    news = [one for one in wanted if is_news(standing.get(one.alarm_id), one)]
+    written = [replace(one, known_by=now, run_id=run_id, snapshot_id=commit.snapshot_id) for one in news]
+    ledger.append(commit, written)
+    return written
+
+
+def is_news(before: Alarm | None, alarm: Alarm) -> bool:
+    """Tell whether an alarm stands otherwise than it did; what a person has decided stays."""
+    return before is None or (before.decided_by is None and _content(before) != _content(alarm))
+
+
 def open_alarms(alarms: Collection[Alarm]) -> list[Alarm]:
     """Choose those that are open."""
     return [alarm for alarm in alarms if alarm.state == OPEN]

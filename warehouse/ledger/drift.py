@@ -48,12 +48,17 @@ class Drift:
     alarm: str | None = None
 
 
-def drift_of(
+def findings_of(
     connection: duckdb.DuckDBPyConnection,
     product: str,
     first: datetime = datetime.min,
     until: datetime = datetime.max,
     known_at: datetime | None = None,
+    column: str | None = None,
 ) -> list[Drift]:
-    """Read what was last judged of a product's pages with first <= as_of < until, or had been judged at an instant."""
-    return ledger.records_of(connection, Drift, "monitoring/drift", [product, first, until, known_at])
+    """Read what was last judged of a product's pages with first <= as_of < until, or had been judged at an instant.
+
+    There is a row for each page as a whole, for each column with a finding, and for all of `column`.
+    """
+    values = [product, first, until, known_at, column]
+    return ledger.records_of(connection, Drift, "monitoring/page_by_page", values)

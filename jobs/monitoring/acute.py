@@ -1,0 +1,157 @@
+"""Acute findings: what is wrong with one page, judged by how large such distances have been on the pages before it.
+
+The pool of a page is the last 112 pages before it. Flagged pages of a run that is not over are left out, so that a
+fault does not hide behind its own first days. Those of an earlier run count as no more than the bound that they were
+over: so each holiday raises the bound for the next one, and a day on which all was wrong does not make a column blind
+for months. Where size matters, only pages of like size count. With fewer than 28 in the pool a column is learning,
+and nothing is flagged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Integers = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
+    Flags = npt.NDArray[np.bool_]
+
+#: So many pages before a page are its pool, and with fewer than LEAST nothing is judged.
+POOL, LEAST = 112, 28
+#: Pages are of like size if one has at most so many times the rows of the other.
+LIKE_SIZE = 2.0
+#: A column with at most FEW values a page and MANY_TIMES as many in the pool tells of the day, not of rows.
+FEW, MANY_TIMES = 10, 5
+#: A set of values that comes twice in turn on more than this share of pages may do so.
+MAY_REPEAT = 0.02
+_LEAST_FOR_STALE = 56
+#: Flagged pages that are fewer pages apart are one run, and one alarm.
+APART = 4
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A distance is flagged if it is over `times` the largest of the pool, and over that and `more`."""
+
+    name: str
+    times: float
+    more: float
+    is_of_size: bool = False
+
+
+SHAPE = Rule("shape", 2.0, 0.1, is_of_size=True)
+LEVEL = Rule("level", 2.0, 0.0)
+MISSING = Rule("missing", 1.5, 0.02)
+SPREAD = Rule("spread", 2.0, 0.7, is_of_size=True)
+VOLUME = Rule("volume", 2.0, 0.2)
+STALE = "stale"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a rule says of each column and page: `(n_columns, n_pages)`; `largest` of the pool, NaN while learning."""
+
+    flags: Flags
+    largest: Floats
+
+
+def judge(rule: Rule, distances: Floats, n_rows: Integers, floor: Floats | None = None) -> Found:
+    """Flag distances that are far larger than any before.
+
+    Parameters
+    ----------
+    distances
+        float64 `(n_columns, n_pages)`, NaN where there is none.
+    n_rows
+        Of the same shape: the rows of each page.
+    floor
+        Of the same shape: what a distance may be by chance, whatever the pool says.
+    """
+    import numpy as np
+
+    n_columns, n_pages = distances.shape
+    flags = np.zeros(distances.shape, bool)
+    largest = np.full(distances.shape, np.nan)
+    known = np.where(np.isnan(distances), -np.inf, distances)
+    pooled = known.copy()
+    run_begun, last_flag = np.zeros(n_columns, np.int64), np.full(n_columns, -APART)
+    for page in range(LEAST, n_pages):
+        start = max(0, page - POOL)
+        pool, places = pooled[:, start:page], np.arange(start, page)
+        is_in_run = (page - last_flag < APART)[:, None] & (places >= run_begun[:, None])
+        counts = np.isfinite(pool) & ~(flags[:, start:page] & is_in_run)
+        if rule.is_of_size:
+            sizes, own = n_rows[:, start:page], n_rows[:, page, None]
+            counts &= (sizes <= LIKE_SIZE * own) & (own <= LIKE_SIZE * sizes)
+        most = np.where(counts, pool, -np.inf).max(axis=1)
+        most[counts.sum(axis=1) < LEAST] = np.nan
+        largest[:, page] = most
+        with np.errstate(invalid="ignore"):
+            bound = np.maximum(rule.times * most, most + rule.more)
+            is_over = known[:, page] > bound
+        if floor is not None:
+            is_over &= known[:, page] > floor[:, page]
+        flags[:, page] = is_over
+        run_begun = np.where(is_over & (page - last_flag >= APART), page, run_begun)
+        last_flag = np.where(is_over, page, last_flag)
+        pooled[is_over, page] = bound[is_over]
+    return Found(flags, largest)
+
+
+def stale(runs: Integers, n_pages: Integers) -> Flags:
+    """Flag sets of values that have not changed: three times in turn in one column, or twice in two or more.
+
+    Parameters
+    ----------
+    runs
+        `(n_columns, n_pages)`: how many pages in turn have had the set of the page before.
+    n_pages
+        `(n_columns,)`: the page at which each column begins.
+    """
+    import numpy as np
+
+    flags = np.zeros(runs.shape, bool)
+    repeated: Integers = np.concatenate((np.zeros((len(runs), 1), np.int64), np.cumsum(runs > 0, axis=1)), axis=1)
+    for page in range(LEAST, runs.shape[1]):
+        run = runs[:, page]
+        end = page - run  # the page whose values have come again since
+        start = np.maximum(np.maximum(0, page - POOL), n_pages)
+        size = end - start
+        rows = np.arange(len(runs))
+        before = repeated[rows, np.maximum(end, start)] - repeated[rows, start]
+        is_unusual = (size >= _LEAST_FOR_STALE) & (before <= MAY_REPEAT * size)
+        twice = is_unusual & (run >= 2)
+        flags[:, page] = (is_unusual & (run >= 3)) | (twice if twice.sum() >= 2 else False)
+    return flags
+
+
+def is_page_level(n_distinct: Integers, counts: Integers) -> Flags:
+    """Tell for each page whether the column tells of the day: few values on each page before it, and many in all."""
+    import numpy as np
+
+    n_pages = len(n_distinct)
+    there = np.cumsum(counts > 0, axis=0)
+    is_there: Integers = np.concatenate((np.zeros((1, counts.shape[1]), np.int64), there))
+    starts = np.maximum(np.arange(n_pages) - POOL, 0)
+    in_pool = ((is_there[np.arange(n_pages)] - is_there[starts]) > 0).sum(axis=1)
+    many = np.where(n_distinct < 0, np.iinfo(np.int64).max, n_distinct)
+    padded = np.concatenate((np.zeros(POOL, np.int64), many))
+    most = np.lib.stride_tricks.sliding_window_view(padded, POOL)[:n_pages].max(axis=1)
+    is_of_day: Flags = (most <= FEW) & (in_pool >= MANY_TIMES * np.maximum(most, 1)) & (np.arange(n_pages) >= LEAST)
+    return is_of_day
+
+
+def joined(flagged: Sequence[int], apart: int = APART) -> list[list[int]]:
+    """Put flagged pages that are fewer than `apart` pages apart together: each list is one alarm."""
+    found: list[list[int]] = []
+    for page in flagged:
+        if found and page - found[-1][-1] < apart:
+            found[-1].append(page)
+        else:
+            found.append([page])
+    return found

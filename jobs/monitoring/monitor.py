@@ -1,0 +1,124 @@
+"""Monitor: judge what has been published, and tell what was found, page by page and over the last year."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from jobs.monitoring.judgements import judge_and_write
+from jobs.suite import Suite
+from warehouse.errors import NotFoundError
+from warehouse.ledger.alarms import ACUTE, DRIFT, WITHDRAWN, Alarm, alarms_of
+from warehouse.ledger.drift import Drift, findings_of
+
+#: So many pages are shown unless a range is asked for.
+SHOWN_PAGES = 28
+_YEAR = timedelta(days=365)
+
+
+@dataclass(frozen=True)
+class MonitoredPage:
+    """What was found of one page; `found` has the columns by what is acute, and `near` a day of the calendar."""
+
+    page: datetime
+    rows: int
+    state: str
+    evidence: float | None
+    found: dict[str, list[str]] = field(default_factory=dict)
+    alarm: str | None = None
+
+
+@dataclass(frozen=True)
+class LastYear:
+    """How often the pages of the year before the newest page have alarmed, or would have."""
+
+    pages: int
+    slow_alarms: int
+    acute_alarms: int
+    flagged_pages: int
+    expected_pages: int
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """A product as its monitor sees it: its pages, the alarms that are open, and its last year."""
+
+    product: str
+    pages: list[MonitoredPage]
+    open_alarms: list[Alarm]
+    last_year: LastYear
+    column: list[Drift] = field(default_factory=list)
+
+
+def monitor_product(
+    suite: Suite,
+    product_name: str,
+    first: datetime | None = None,
+    until: datetime | None = None,
+    known_at: datetime | None = None,
+    column: str | None = None,
+) -> Monitored:
+    """Judge the pages of a product, write down what is new, and tell of pages with first <= as_of < until.
+
+    Parameters
+    ----------
+    first, until
+        By default the newest 28 pages.
+    known_at
+        Nothing is judged, and what had been judged at that instant is told.
+    column
+        One column whose figures are told page by page too.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such column.
+    """
+    product = suite.definitions.product(product_name)
+    if known_at is None:
+        judge_and_write(suite, product)
+    with suite.lake.reading() as connection:
+        rows = findings_of(connection, product.name, known_at=known_at, column=column)
+        alarms = alarms_of(connection, product.name, known_at)
+    of_column = [row for row in rows if column and (row.column_name or "").lower() == column.lower()]
+    if column and rows and not of_column:
+        raise NotFoundError(f"{product.name}: no page has a profile of a column {column}.")
+    pages = _pages(rows)
+    shown = [one for one in pages if (first is None or one.page >= first) and (until is None or one.page < until)]
+    shown = shown if first or until else shown[-SHOWN_PAGES:]
+    there = {one.page for one in shown}
+    return Monitored(
+        product.name,
+        shown,
+        [one for one in alarms if one.state == "open"],
+        _last_year(pages, alarms),
+        [row for row in of_column if row.as_of in there],
+    )
+
+
+def _pages(rows: Sequence[Drift]) -> list[MonitoredPage]:
+    pages: dict[datetime, MonitoredPage] = {}
+    for row in rows:
+        if row.column_name is None:
+            found: dict[str, list[str]] = {rule: [] for rule in row.flags}
+            pages[row.as_of] = MonitoredPage(row.as_of, row.n_rows, row.state, row.evidence, found, row.alarm)
+    for row in rows:
+        # What is found in columns that the live version does not read belongs to no alarm, and is in the ledger alone.
+        if row.column_name is not None and row.alarm is not None and row.as_of in pages:
+            for rule in row.flags:
+                pages[row.as_of].found.setdefault(rule, []).append(row.column_name)
+    return [pages[page] for page in sorted(pages)]
+
+
+def _last_year(pages: Sequence[MonitoredPage], alarms: Sequence[Alarm]) -> LastYear:
+    newest = pages[-1].page if pages else datetime.min + _YEAR
+    within = [one for one in pages if one.page > newest - _YEAR]
+    since = [one for one in alarms if one.first_page > newest - _YEAR and one.state != WITHDRAWN]
+    return LastYear(
+        len(within),
+        sum(one.kind == DRIFT for one in since),
+        sum(one.kind == ACUTE and one.expected is None for one in since),
+        sum(bool(one.found) and one.state != "expected" for one in within),
+        sum(bool(one.found) and one.state == "expected" for one in within),
+    )

@@ -1,0 +1,289 @@
+"""Scores: how far each page of a series is from the last pages of its season, all pages in one pass.
+
+A score is the population stability index over deciles of page and reference together, within the reference's range,
+with a bin below, one above and one for missing values; of categories each with 1 % of the reference's rows, the rest,
+new ones and missing. Less its expectation for two samples of one distribution, so that small pages compare with large
+ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs.monitoring.distances import DECILES_APART
+from jobs.monitoring.series import OTHERS, Series
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Integers = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
+
+#: Fewer pages are no reference.
+MIN_PAGES = 4
+#: Of fewer rows the score is noise.
+MIN_ROWS = 100
+_N_BINS = 10
+_RARE = 0.01
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What each page of a series is compared with: `counts` as those of the series, `n_pages` 0 where there is none."""
+
+    counts: Integers
+    n_rows: Integers
+    n_missing: Integers
+    n_pages: Integers
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How far each page is from its reference: float64 `(n_pages,)` each, NaN where it is not defined."""
+
+    n_reference: Integers
+    psi: Floats
+    js: Floats
+    w1: Floats
+    ks: Floats
+    missing_delta: Floats
+    new_share: Floats
+    out_of_range_share: Floats
+    score: Floats
+
+
+def last_pages(series: Series, classes: Integers, n_pages: int, least: int = MIN_PAGES) -> Reference:
+    """Add up the last pages of the same season before each page.
+
+    Parameters
+    ----------
+    classes
+        The season of each page of the series.
+    n_pages
+        So many pages at most.
+    least
+        With fewer of them there is no reference.
+    """
+    import numpy as np
+
+    every = np.column_stack((series.counts, series.n_rows, series.n_missing))
+    totals = np.zeros_like(every)
+    found = np.zeros(len(every), np.int64)
+    for season in np.unique(classes):
+        places = np.flatnonzero(classes == season)
+        cumulated = np.vstack((np.zeros_like(every[:1]), np.cumsum(every[places], axis=0)))
+        ends = np.arange(len(places))
+        starts = np.maximum(ends - n_pages, 0)
+        totals[places] = cumulated[ends] - cumulated[starts]
+        found[places] = ends - starts
+    totals[found < least] = 0
+    found[found < least] = 0
+    return Reference(totals[:, :-2], totals[:, -2], totals[:, -1], found)
+
+
+@dataclass(frozen=True)
+class _Binned:
+    """Page and reference in the same bins; `new` and `outside` are rows of the page."""
+
+    page: Integers
+    reference: Integers
+    new: Integers
+    outside: Integers
+
+
+def _binned(series: Series, reference: Reference) -> _Binned:
+    import numpy as np
+
+    bins, others, new, outside = (
+        _bins_of_categories(series, reference)
+        if series.places is None
+        else _bins_of_numbers(series.counts, reference.counts)
+    )
+    bins = np.column_stack((bins, series.n_missing))
+    return _Binned(bins, np.column_stack((others, reference.n_missing)), new, outside)
+
+
+def psi_and_score(series: Series, reference: Reference, binned: _Binned | None = None) -> tuple[Floats, Floats]:
+    """Give the PSI of each page against its reference, and the PSI less what is to be expected by chance."""
+    import numpy as np
+
+    there = _binned(series, reference) if binned is None else binned
+    n, m = series.n_rows, reference.n_rows
+    is_used = (there.page + there.reference) > 0
+    n_bins = is_used.sum(axis=1)
+    is_judged = (n >= MIN_ROWS) & (m > 0) & (n_bins > 1)
+    half = 0.5 * n_bins
+    with np.errstate(divide="ignore", invalid="ignore"):
+        page = (there.page + 0.5) / (n + half)[:, None]
+        past = (there.reference + 0.5) / (m + half)[:, None]
+        psi = np.where(is_used, (page - past) * np.log(page / past), 0.0).sum(axis=1)
+        score = psi - (n_bins - 1) * (1 / n + 1 / m)
+    return np.where(is_judged, psi, np.nan), np.where(is_judged, score, np.nan)
+
+
+def score_series(series: Series, reference: Reference) -> Scores:
+    """Compare each page of a series with its reference."""
+    import numpy as np
+
+    n, m = series.n_rows, reference.n_rows
+    binned = _binned(series, reference)
+    psi, score = psi_and_score(series, reference, binned)
+    is_known = (n > 0) & (m > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        js = _js(binned.page / n[:, None], binned.reference / m[:, None])
+        ks, w1 = _along_the_scale(series, series.counts, reference.counts)
+        missing = series.n_missing / n - reference.n_missing / m
+        new, outside = binned.new / n, binned.outside / n
+
+    def known(values: Floats) -> Floats:
+        return np.where(is_known, values, np.nan)
+
+    return Scores(
+        n_reference=m,
+        psi=psi,
+        js=known(js),
+        w1=known(w1),
+        ks=known(ks),
+        missing_delta=known(missing),
+        new_share=known(new),
+        out_of_range_share=known(outside),
+        score=score,
+    )
+
+
+def _bins_of_numbers(here: Integers, there: Integers) -> tuple[Integers, Integers, Integers, Integers]:
+    """Put counts into deciles of both together, within the reference's range, with what is below and above it."""
+    import numpy as np
+
+    n_pages, n_codes = here.shape
+    if not n_codes:
+        nothing = np.zeros((n_pages, 1), np.int64)
+        return nothing, nothing, nothing[:, 0], nothing[:, 0]
+    is_there = there > 0
+    first = np.where(is_there.any(axis=1), is_there.argmax(axis=1), n_codes)
+    last = np.where(is_there.any(axis=1), n_codes - 1 - is_there[:, ::-1].argmax(axis=1), n_codes - 1)
+    code = np.arange(n_codes)
+    is_below, is_above = code < first[:, None], code > last[:, None]
+    both = np.where(is_below | is_above, 0, here + there)
+    before = np.cumsum(both, axis=1) - both
+    decile = np.minimum(before * _N_BINS // np.maximum(both.sum(axis=1), 1)[:, None], _N_BINS - 1)
+    place = np.where(is_below, _N_BINS, np.where(is_above, _N_BINS + 1, decile))
+    key = (place + np.arange(n_pages)[:, None] * (_N_BINS + 2)).ravel()
+    size = n_pages * (_N_BINS + 2)
+    bins, others = (
+        np.bincount(key, counts.ravel(), size).astype(np.int64).reshape(n_pages, -1) for counts in (here, there)
+    )
+    return bins, others, np.zeros(n_pages, np.int64), bins[:, _N_BINS] + bins[:, _N_BINS + 1]
+
+
+def _bins_of_categories(series: Series, reference: Reference) -> tuple[Integers, Integers, Integers, Integers]:
+    """Put counts into frequent categories, each for itself, the rest, and new ones."""
+    import numpy as np
+
+    here, there = series.counts, reference.counts
+    is_other = series.codes == OTHERS
+    is_frequent = (there >= _RARE * reference.n_rows[:, None]) & (there > 0) & ~is_other
+    # Where the reference has values that are not told apart, a value may be one of those.
+    is_new = (there == 0) & ~((there * is_other).sum(axis=1) > 0)[:, None] & ~is_other
+    frequent = is_frequent.any(axis=0)
+    own, others = (np.where(is_frequent, counts, 0) for counts in (here, there))
+    rest = (np.where(is_frequent | is_new, 0, here).sum(axis=1), np.where(is_frequent, 0, there).sum(axis=1))
+    new = np.where(is_new, here, 0).sum(axis=1)
+    bins = np.column_stack((own[:, frequent], rest[0], new))
+    return bins, np.column_stack((others[:, frequent], rest[1], np.zeros_like(new))), new, np.zeros_like(new)
+
+
+def _js(page: Floats, past: Floats) -> Floats:
+    import numpy as np
+
+    middle = (page + past) / 2
+    parts = [np.where(one > 0, one * np.log(one / middle), 0.0).sum(axis=1) for one in (page, past)]
+    js: Floats = np.sqrt(np.maximum((parts[0] + parts[1]) / 2, 0.0))
+    return js
+
+
+def _along_the_scale(series: Series, here: Integers, there: Integers) -> tuple[Floats, Floats]:
+    """Give the Kolmogorov-Smirnov distance, and the Wasserstein distance in the reference's standard deviation."""
+    import numpy as np
+
+    nothing = np.full(len(here), np.nan)
+    if series.places is None or not here.shape[1]:
+        return nothing, nothing
+    page = np.cumsum(here, axis=1) / here.sum(axis=1)[:, None]
+    past = np.cumsum(there, axis=1) / there.sum(axis=1)[:, None]
+    apart = np.abs(page - past)
+    if not np.isfinite(series.places).all():
+        return apart.max(axis=1), nothing
+    area = (apart[:, :-1] * np.diff(series.places)).sum(axis=1)
+    low, high = (series.places[quantile_codes(past, share)] for share in (0.1, 0.9))
+    return apart.max(axis=1), np.where(high > low, area / (high - low) * DECILES_APART, np.nan)
+
+
+def quantile_codes(cumulated: Floats, share: float) -> Integers:
+    """Give, of each page, the first code up to which this share of the values lies."""
+    import numpy as np
+
+    codes: Integers = np.argmax(cumulated >= share - 1e-12, axis=1)
+    return codes
+
+
+def mean_of_values(series: Series) -> Floats:
+    """Give the mean of the different values of each page, by the middles of their bins; NaN of categories."""
+    import numpy as np
+
+    if series.places is None:
+        return np.full(len(series.pages), np.nan)
+    where = np.where(np.isfinite(series.places), series.places, 0.0)
+    is_there = series.counts > 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean: Floats = (is_there * where).sum(axis=1) / is_there.sum(axis=1)
+    return mean
+
+
+def log_spread(series: Series) -> Floats:
+    """Give the logarithm of the inter-decile range of each page; NaN where that is 0, and of categories."""
+    import numpy as np
+
+    if series.places is None or not series.counts.shape[1]:
+        return np.full(len(series.pages), np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cumulated = np.cumsum(series.counts, axis=1) / series.counts.sum(axis=1)[:, None]
+        low, high = (series.places[quantile_codes(cumulated, share)] for share in (0.1, 0.9))
+        spread = np.where(series.counts.sum(axis=1) > 0, high - low, 0.0)
+        return np.where((spread > 0) & np.isfinite(spread), np.log(spread), np.nan)
+
+
+def distance_from_before(values: Floats, classes: Integers, n_pages: int = 8, least: int = MIN_PAGES) -> Floats:
+    """Give how far each page's value is from the mean of those of the last pages of its season.
+
+    What is within the rounding of the mean is 0.
+    """
+    import numpy as np
+
+    apart = np.full(len(values), np.nan)
+    for season in np.unique(classes):
+        places = np.flatnonzero(classes == season)
+        padded = np.concatenate((np.full(n_pages, np.nan), values[places]))
+        before = np.lib.stride_tricks.sliding_window_view(padded, n_pages)[: len(places)]
+        is_known = np.isfinite(before)
+        n_known = is_known.sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(is_known, before, 0.0).sum(axis=1) / n_known
+        distance = np.abs(values[places] - mean)
+        distance[distance <= 1e-9 * np.abs(mean)] = 0.0
+        apart[places] = np.where((n_known > 0) & (np.arange(len(places)) >= least), distance, np.nan)
+    return apart
+
+
+def repeats(values: Sequence[str | None]) -> Integers:
+    """Give how many pages in turn have had the same set of values as the page before, up to each page."""
+    import numpy as np
+
+    runs = np.zeros(len(values), np.int64)
+    for place in range(1, len(values)):
+        if values[place] is not None and values[place] == values[place - 1]:
+            runs[place] = runs[place - 1] + 1
+    return runs

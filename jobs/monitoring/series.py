@@ -1,0 +1,174 @@
+"""Series: the profiles of one column, page by page, side by side as a table of counts.
+
+Pages are in the order of the grid, whatever order they were made in. Profiles under another centre, of another scale,
+or, of predictions, of another version are another series: nothing is compared or added up across them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from warehouse.pages.profiles import edges_of
+from warehouse.system_sql import system_sql
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    Integers = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
+    Flags = npt.NDArray[np.bool_]
+
+#: The code of values of a category that are not told apart.
+OTHERS = "\x00others"
+
+
+@dataclass(frozen=True)
+class Series:
+    """The profiles of one column, of the pages that have one.
+
+    Attributes
+    ----------
+    kind, column, scale, version
+        What it is of; `version` of predictions only.
+    pages
+        Places of the pages in the list of all pages, ascending: `(n_pages,)`.
+    counts
+        Rows by bin or category: int64 `(n_pages, n_codes)`.
+    codes
+        The bins, ascending, or the categories: `(n_codes,)`.
+    places
+        Where on the scale each bin lies, float64 `(n_codes,)`; None of categories.
+    n_rows, n_missing, n_distinct
+        Of each page, int64 `(n_pages,)`; `n_distinct` is -1 where there are more than profiles count.
+    values
+        The hash of the set of different values of each page, as an object array of text or None.
+    run_ids
+        The publication of each page.
+    """
+
+    kind: str
+    column: str
+    scale: str
+    version: str | None
+    pages: Integers
+    counts: Integers
+    codes: npt.NDArray[Any]
+    places: Floats | None
+    n_rows: Integers
+    n_missing: Integers
+    n_distinct: Integers
+    values: npt.NDArray[Any]
+    run_ids: Sequence[str]
+
+
+def read_series(
+    connection: duckdb.DuckDBPyConnection,
+    product: str,
+    pages: Sequence[datetime],
+    known_at: datetime | None = None,
+) -> list[Series]:
+    """Read the profiles of a product's published pages, or of those that were published at an instant."""
+    import numpy as np
+
+    query = system_sql("monitoring/series")
+    table = connection.execute(query, [product, known_at]).to_arrow_table().combine_chunks()
+    if not table.num_rows:
+        return []
+    instants = np.array(pages, "datetime64[us]")
+    places = np.searchsorted(instants, table.column("as_of").to_numpy().astype("datetime64[us]"))
+    starts = [place for place, first in enumerate(table.column("is_first").to_pylist()) if first]
+    return [
+        _one(table.slice(start, end - start), places[start:end])
+        for start, end in zip(starts, [*starts[1:], table.num_rows], strict=True)
+    ]
+
+
+def _one(rows: pa.Table, pages: Integers) -> Series:
+    scale = rows.column("scale")[0].as_py()
+    codes, offsets = _flat(rows, "top_values" if scale == "category" else "bins")
+    counts, _ = _flat(rows, "counts")
+    return series_of(
+        kind=rows.column("kind")[0].as_py(),
+        column=rows.column("column_name")[0].as_py(),
+        scale=scale,
+        version=rows.column("model_version")[0].as_py(),
+        pages=pages,
+        codes=codes,
+        counts=counts,
+        offsets=offsets,
+        centre=rows.column("centre")[0].as_py(),
+        n_rows=_values(rows, "n_rows"),
+        n_missing=_values(rows, "n_missing"),
+        n_distinct=_values(rows, "n_distinct"),
+        n_other=_values(rows, "n_other"),
+        values=_values(rows, "values_hash"),
+        run_ids=rows.column("run_id").to_pylist(),
+    )
+
+
+def _flat(rows: pa.Table, name: str) -> tuple[npt.NDArray[Any], Integers]:
+    """Give the elements of a column of lists one after the other, and where each list begins and the last one ends."""
+    import numpy as np
+
+    lists = rows.column(name).combine_chunks()
+    lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
+    elements = lists.flatten().to_numpy(zero_copy_only=False)
+    return elements, np.concatenate(([0], np.cumsum(np.nan_to_num(lengths)))).astype(np.int64)
+
+
+def _values(rows: pa.Table, name: str) -> npt.NDArray[Any]:
+    return rows.column(name).to_numpy()  # type: ignore[no-any-return]
+
+
+def series_of(
+    *,
+    kind: str,
+    column: str,
+    scale: str,
+    version: str | None,
+    pages: Integers,
+    codes: npt.NDArray[Any],
+    counts: Integers,
+    offsets: Integers,
+    centre: float | None,
+    n_rows: Integers,
+    n_missing: Integers,
+    n_distinct: Integers,
+    n_other: Integers,
+    values: npt.NDArray[Any],
+    run_ids: Sequence[str],
+) -> Series:
+    """Put the sparse counts of pages side by side.
+
+    Parameters
+    ----------
+    codes, counts
+        The bins or categories of all pages one after the other, and the rows in each.
+    offsets
+        Where each page begins in them, and where the last one ends: `(n_pages + 1,)`.
+    n_other
+        Rows of each page with categories that are not told apart.
+    """
+    import numpy as np
+
+    united, places = np.unique(codes, return_inverse=True)
+    of_page = np.repeat(np.arange(len(pages)), np.diff(offsets))
+    table = np.zeros((len(pages), len(united)), np.int64)
+    table[of_page, places] = counts
+    if scale == "category":
+        if n_other.any():
+            united, table = np.append(united, OTHERS), np.column_stack((table, n_other))
+        where = None
+    else:
+        low, high = edges_of(united.astype(np.int64), centre or 0.0)
+        where = (low + high) / 2
+    return Series(
+        kind, column, scale, version, pages, table, united, where, n_rows, n_missing, n_distinct, values, run_ids
+    )

@@ -1,0 +1,23 @@
+-- The profiles of a product's pages, as published at an instant, series by series; `is_first` where one begins.
+-- Parameters: product, the instant (NULL: now).
+WITH published AS (
+    SELECT kind, as_of, run_id
+    FROM ledger.pages
+    WHERE product = $1 AND state = 'published' AND ($2 IS NULL OR recorded_at <= $2)
+    QUALIFY row_number() OVER (PARTITION BY kind, as_of ORDER BY snapshot_id DESC, recorded_at DESC) = 1
+),
+of_pages AS (
+    SELECT profile.*, coalesce(centre, any_value(centre) OVER of_column) AS counts_from
+    FROM ledger.profiles AS profile
+    SEMI JOIN published USING (kind, as_of, run_id)
+    WHERE product = $1
+    WINDOW of_column AS (PARTITION BY kind, column_name, scale)
+)
+SELECT
+    kind, column_name, scale, model_version, as_of, run_id, n_rows, n_missing, coalesce(n_distinct, -1) AS n_distinct,
+    values_hash, counts_from AS centre, bins, top_values, counts, n_other,
+    row_number() OVER (
+        PARTITION BY kind, column_name, scale, model_version, counts_from ORDER BY as_of
+    ) = 1 AS is_first
+FROM of_pages
+ORDER BY kind, column_name, scale, model_version NULLS FIRST, counts_from NULLS FIRST, as_of
