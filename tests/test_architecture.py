@@ -25,6 +25,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.monitoring",
     "jobs.monitoring.performance",
     "jobs.pages",
+    "jobs.backup",
     "jobs.export",
     "jobs.facts",
     "jobs.facts.csv_files",

@@ -20,6 +20,7 @@ import typer
 
 from jobs.cli import (
     backfill,
+    backups,
     clock,
     data,
     exports,
@@ -58,6 +59,7 @@ for _module in (
     backfill,
     history,
     exports,
+    backups,
     monitoring,
     clock,
     lineage,

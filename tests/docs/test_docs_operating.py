@@ -111,6 +111,16 @@ def lost_file(suite: Suite) -> None:
     assert pages(suite) == {PAGE}
 
 
+def lost_lake(suite: Suite) -> None:
+    kept = suite.root.parent / "kept"
+    assert almanac(suite.root, "backup", str(kept)).returncode == 0
+    run_page(suite, PRODUCT, PAGE + DAY)
+    suite.lake.close()
+    shutil.rmtree(suite.root / "lake")
+    give(suite, "The lake is lost", BACKUPS=kept)
+    assert {PAGE, PAGE + DAY} <= pages(suite)
+
+
 def locked(suite: Suite) -> None:
     with locked_catalogue(suite.root):
         done = almanac(suite.root, "status")
@@ -151,6 +161,7 @@ RECIPES: dict[str, Callable[[Suite], None]] = {
     "The disk is full": disk,
     "The lake may not be written to": rights,
     "A data file is missing or damaged": lost_file,
+    "The lake is lost": lost_lake,
     "Another program holds the catalogue": locked,
     "A command has to stop": stopped,
     "The machine's clock was wrong": clock,

@@ -564,7 +564,25 @@ OF_EXPORTS = (
     ),
 )
 
+OF_BACKUPS = (
+    Fault(
+        "a file of another content than was stored is restored",
+        "jobs/backup/store.py",
+        "        if sha256 != file.sha256:",
+        "        if sha256 is None:",
+        ("tests/backup/test_backup.py::test_a_store_that_is_damaged_restores_nothing",),
+    ),
+    Fault(
+        "a damaged file takes the place of the good one",
+        "jobs/backup/backup.py",
+        "            return before\n        return stored",
+        "            return stored\n        return stored",
+        ("tests/backup/test_backup.py::test_a_file_that_is_damaged_is_told_and_kept_as_it_was",),
+    ),
+)
+
 FAULTS = (
+    *OF_BACKUPS,
     *OF_EXPORTS,
     *OF_THE_LAKE,
     *OF_FACTS,

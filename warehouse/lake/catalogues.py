@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -22,6 +24,13 @@ import filelock
 from warehouse.errors import PublishFailed, RunFailed, UsageError
 from warehouse.system_sql import literal, quote
 
+#: The files of a catalogue of one host, in the lake's directory: itself, the operational state, and its locks.
+CATALOGUE, OPERATIONS, WRITER_LOCK, INGEST_LOCK = (
+    "catalogue.sqlite",
+    "operations.sqlite",
+    "writer.lock",
+    "ingest.lock",
+)
 #: How many seconds to wait for a lock that another process holds, where it is set; otherwise the times below.
 WAIT_VARIABLE = "ALMANAC_WAIT_S"
 WRITER_LOCK_TIMEOUT_S = 120.0
@@ -29,6 +38,15 @@ INGEST_LOCK_TIMEOUT_S = 600.0
 _HOLD_TIMEOUT_S = 5.0
 #: Under this name a catalogue that is held is attached a second time.
 _HELD = "almanac: held"
+#: Copies a database: its file, the copy's, and how many seconds to wait for a lock.
+_COPY = """
+import sqlite3, sys
+source = sqlite3.connect("file:" + sys.argv[1].replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=ro",
+                         uri=True, timeout=float(sys.argv[3]))
+copy = sqlite3.connect(sys.argv[2])
+source.backup(copy)
+copy.close()
+"""
 
 
 def wait_s(otherwise: float) -> float:
@@ -105,6 +123,15 @@ class Catalogue(Protocol):
             If another process holds it for longer than `timeout_s`, by default what `wait_s` says.
         """
 
+    def copy_to(self, file: Path) -> None:
+        """Copy it, as of one instant, to a file that is a catalogue of the same kind; writers need not wait.
+
+        Raises
+        ------
+        RunFailed
+            If it cannot be read, or the copy not be written.
+        """
+
     @property
     def operations(self) -> Path:
         """The SQLite file of the operational state; see `warehouse.operations.state`."""
@@ -131,7 +158,7 @@ class SqliteCatalogue:
     @property
     def file(self) -> Path:
         """The catalogue itself."""
-        return self.root / "catalogue.sqlite"
+        return self.root / CATALOGUE
 
     def exists(self) -> bool:
         """Tell whether it has been made."""
@@ -182,7 +209,7 @@ class SqliteCatalogue:
     @contextlib.contextmanager
     def writer_lock(self, timeout_s: float | None = None) -> Iterator[None]:
         """Hold lake/writer.lock: two unguarded writers have corrupted such catalogues elsewhere."""
-        file = self.root / "writer.lock"
+        file = self.root / WRITER_LOCK
         timeout_s = wait_s(WRITER_LOCK_TIMEOUT_S) if timeout_s is None else timeout_s
         try:
             with filelock.FileLock(file, timeout=timeout_s):
@@ -198,15 +225,26 @@ class SqliteCatalogue:
         """Hold lake/ingest.lock."""
         timeout_s = wait_s(INGEST_LOCK_TIMEOUT_S) if timeout_s is None else timeout_s
         try:
-            with filelock.FileLock(self.root / "ingest.lock", timeout=timeout_s):
+            with filelock.FileLock(self.root / INGEST_LOCK, timeout=timeout_s):
                 yield
         except filelock.Timeout as error:
             raise RunFailed(f"another ingest of this lake has been running for {timeout_s:g} s; try later.") from error
 
+    def copy_to(self, file: Path) -> None:
+        """Copy lake/catalogue.sqlite by SQLite itself, in a process of its own; see above why."""
+        command = [sys.executable, "-I", "-c", _COPY, str(self.file), str(file), str(wait_s(self._BUSY_TIMEOUT_S))]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise RunFailed(
+                f"the catalogue {self.file} could not be copied: {reason}. See that it can be read and that the disk"
+                " has room, and run this again. Nothing was changed."
+            )
+
     @property
     def operations(self) -> Path:
         """Give lake/operations.sqlite."""
-        return self.root / "operations.sqlite"
+        return self.root / OPERATIONS
 
     @property
     def owners(self) -> Path:

@@ -1,0 +1,1 @@
+"""Backups: states of a lake, kept outside of it, and the way back."""

@@ -1,0 +1,71 @@
+"""The places of a lake: everything below a suite's `lake/` directory, what it holds, and whether a backup has it.
+
+It stands beside the registry of tables: that one lists tables, this one lists files that hold their rows, or copies
+of rows. What Almanac writes outside of the lake is listed too, since a person's data may be there. Backups and the
+docs read this list; a test fails on a file of a lake that is in no place of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from warehouse.lake.catalogues import CATALOGUE, INGEST_LOCK, OPERATIONS, WRITER_LOCK
+
+
+@dataclass(frozen=True)
+class Place:
+    """One file or directory.
+
+    Attributes
+    ----------
+    name
+        Its path below `lake/`; a directory ends in a slash. Of a place outside of the lake, what it is.
+    holds
+        What is there.
+    in_backups
+        Whether backups have a copy of it.
+    person
+        Whether a person's data may be there.
+    is_outside
+        Whether it lies where a definition or a command says, not below `lake/`.
+    """
+
+    name: str
+    holds: str
+    in_backups: bool
+    person: bool
+    is_outside: bool = False
+
+    def has(self, path: str) -> bool:
+        """Tell whether a path below `lake/` belongs to this place."""
+        if self.is_outside:
+            return False
+        # SQLite has files beside its own while it is open.
+        names = (self.name, f"{self.name}-wal", f"{self.name}-shm", f"{self.name}-journal")
+        return path.startswith(self.name) if self.name.endswith("/") else path in names
+
+
+#: What never changes once it is written: a file of another content has another name.
+IMMUTABLE = ("data/", "artifacts/", "deliveries/")
+
+PLACES: tuple[Place, ...] = (
+    Place(CATALOGUE, "the catalogue: which files and snapshots there are, and the rows of small tables", True, True),
+    Place(OPERATIONS, "the operational state: ticks, runs of the clock, pauses, alerts", True, True),
+    Place("data/", "the Parquet files of all tables, those of older snapshots among them", True, True),
+    Place("artifacts/", "models, compiled models, and the predictions that were held out when they were trained",
+          True, True),
+    Place("deliveries/", "copies of delivered files (`keep: true`, databases, products as sources)", True, True),
+    Place("staging/", "rows of runs under way; `almanac upkeep` clears what killed ones left", False, True),
+    Place("logs/", "what the jobs of schedules.yaml printed", False, True),
+    Place("owners/", "which processes are alive", False, False),
+    Place("exports/", "locks of targets", False, False),
+    Place(WRITER_LOCK, "the lock of whoever commits", False, False),
+    Place(INGEST_LOCK, "the lock of whoever ingests", False, False),
+    Place("the targets of `export:`", "what was published, for applications", False, True, is_outside=True),
+    Place("backups", "states of the lake, each with copies of its files", False, True, is_outside=True),
+)  # fmt: skip
+
+
+def place_of(path: str) -> Place | None:
+    """Find the place of a path below `lake/`; None if it is in no place of the list."""
+    return next((place for place in PLACES if place.has(path)), None)
