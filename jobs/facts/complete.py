@@ -19,6 +19,14 @@ from warehouse.definitions import Source
 from warehouse.system_sql import quote, quote_all, system_sql
 from warehouse.wording import counted
 
+#: What the path of a delivery says that has all rows of a table, to find what was deleted (`compare`).
+ALL_COMPARED = ", all compared"
+
+
+def as_delivered(source: Source, files: Iterable[DeliveredFile]) -> Source:
+    """Give a source as it is for one delivery: complete where all rows of a table were read to be compared."""
+    return source.as_complete() if any(ALL_COMPARED in file.path for file in files) else source
+
 
 @dataclass(frozen=True)
 class Lacking:

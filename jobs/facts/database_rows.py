@@ -11,16 +11,17 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
 
+from jobs.facts.complete import ALL_COMPARED
 from jobs.facts.databases.database import Database
+from jobs.facts.databases.memory import bound_memory
 from jobs.facts.databases.opening import open_database
 from jobs.facts.deliveries import DeliveredFile
 from jobs.facts.fact_tables import due_ingestions
-from jobs.facts.memory import bound_memory
 from jobs.facts.reading import Reading
 from jobs.facts.recorded import kept_deliveries
 from jobs.suite import Suite
@@ -35,7 +36,9 @@ from warehouse.system_sql import literal, quote, system_sql
 
 #: What a delivery's path says: what was read (with a hash of all that bears on it), how far the cursor came, and which
 #: ingestions had turned rows away that were read again.
-_PATH = re.compile(r"rows of .* \((\w{16})\)(?: up to (.+?))?(?:, with what ingestions ([\d, ]+) turned away)?")
+_PATH = re.compile(
+    r"rows of .* \((\w{16})\)(?: up to (.+?))?(?:, with what ingestions ([\d, ]+) turned away)?(?:, all compared)?"
+)
 _NOTHING = "Nothing was taken in."
 _INSTANTS = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
@@ -72,9 +75,22 @@ def next_rows(
         open_database(suite, source, lambda instance: bound_memory(instance, own)) as database,
         running(database.connection, source.file.where, source.header.query_timeout),
     ):
-        reading = _Reading(database, source, suite.clock(), _columns(database, source))
+        reading = RowReading(database, source, suite.clock(), columns_of(database, source))
         before, read_again = reading.before(known)
-        return reading.deliver(before, _kept(suite.lake, before), directory, sorted(due - read_again))
+        compare = source.header.compare is not None and _is_to_be_compared(connection, reading, known)
+        kept = kept_file(suite.lake, before)
+        return reading.deliver(before, kept, directory, sorted(due - read_again), compare=compare)
+
+
+def _is_to_be_compared(
+    connection: duckdb.DuckDBPyConnection, reading: RowReading, known: Sequence[tuple[str, str, int]]
+) -> bool:
+    """Tell whether all rows were read to find deleted ones so long ago that it is time again, or never."""
+    ingestions = [row[2] for row in known if row[1].endswith(ALL_COMPARED) and f"({reading.identity})" in row[1]]
+    if not ingestions:
+        return True
+    row = connection.execute(system_sql("databases/taken_at"), [max(ingestions)]).fetchone()
+    return row is None or row[0] <= reading.now - (reading.source.header.compare or timedelta(0))
 
 
 def refuse_rows_aside(source: Source, reading: Reading) -> None:
@@ -85,27 +101,45 @@ def refuse_rows_aside(source: Source, reading: Reading) -> None:
     IngestFailed
         With the reason.
     """
-    for one in reading.aside:
+    origin = source.header.database or source.header.batches
+    for one in reading.aside if origin else ():
         raise IngestFailed(
-            f"{source.file.where}: the rows that {source.header.database} gave cannot be read by the SELECT:"
+            f"{source.file.where}: the rows that {origin} gave cannot be read by the SELECT:"
             f" {one.reason}. Correct the SELECT or the rows. Nothing was taken in; the next ingestion begins where this"
             " one did."
         )
 
 
 @dataclass(frozen=True)
-class _Before:
+class Delivered:
     """The delivery before: its hash, and how far the cursor had come."""
 
     sha256: str
     up_to: str | None
 
 
-def _kept(lake: Lake, before: _Before | None) -> Path | None:
+def newest_delivery(known: Sequence[tuple[str, str, int]]) -> Delivered | None:
+    """Give the newest delivery of rows, whatever its columns were; `known`: hash, path, ingestion."""
+    found = [(row, match) for row in known if (match := _PATH.fullmatch(row[1]))]
+    if not found:
+        return None
+    (sha256, _, _), match = max(found, key=lambda each: each[0][2])
+    return Delivered(sha256, match[2])
+
+
+def kept_file(lake: Lake, before: Delivered | None) -> Path | None:
+    """Give the copy of a delivery that the lake keeps."""
     return next(kept_deliveries(lake).glob(f"{before.sha256}/*"), None) if before else None
 
 
-def _columns(database: Database, source: Source) -> dict[str, str]:
+def columns_of(database: Database, source: Source) -> dict[str, str]:
+    """Give the columns of what is read, with their types.
+
+    Raises
+    ------
+    IngestFailed
+        If one has a type that Parquet does not keep as it is.
+    """
     rows = system_sql("databases/rows", relation=database.relation(source), condition="true")
     found = database.connection.execute(f"DESCRIBE FROM {database.answer(rows)}").fetchall()
     columns = {str(row[0]): str(row[1]) for row in found}
@@ -119,7 +153,7 @@ def _columns(database: Database, source: Source) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class _Reading:
+class RowReading:
     """One look at a database, in its transaction."""
 
     database: Database
@@ -131,42 +165,54 @@ class _Reading:
     def identity(self) -> str:
         """A hash of what is read: where anything of it has changed, all is read again."""
         header = self.source.header
-        parts = (header.database, header.table, header.query, header.cursor, list(self.columns.items()))
+        own = (header.batches,) if header.batches else ()
+        parts = (header.database, header.table, header.query, header.cursor, list(self.columns.items()), *own)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
-    def before(self, known: Sequence[tuple[str, str, int]]) -> tuple[_Before | None, set[int]]:
+    def before(self, known: Sequence[tuple[str, str, int]]) -> tuple[Delivered | None, set[int]]:
         """Give the delivery before, and the ingestions whose rows were read again; `known`: hash, path, ingestion."""
         earlier = [(row, match) for row in known if (match := _PATH.fullmatch(row[1])) and match[1] == self.identity]
         read_again = {int(number) for _, match in earlier for number in (match[3] or "").split(", ") if number}
         if not earlier:
             return None, read_again
         (sha256, _, _), match = max(earlier, key=lambda each: each[0][2])
-        return _Before(sha256, match[2]), read_again
+        return Delivered(sha256, match[2]), read_again
 
     def deliver(
-        self, before: _Before | None, kept: Path | None, directory: Path, again: Sequence[int]
+        self,
+        before: Delivered | None,
+        kept: Path | None,
+        directory: Path,
+        again: Sequence[int],
+        *,
+        compare: bool = False,
     ) -> list[DeliveredFile]:
         """Write the rows to a file, and name it by how far they go.
 
-        Rows that ingestions turned away until their time had come (`again`) are read with all others, as they are now.
+        Rows that ingestions turned away until their time had come (`again`) are read with all others, as they are now;
+        so are all that are to be compared with what is held (`compare`), which is noted even if nothing came of it.
         """
         header, up_to = self.source.header, None
         condition = "true"
         if header.cursor is not None:
             self._require_cursor(header.cursor)
-            condition = self._newer_than(before.up_to) if before and before.up_to and not again else "true"
+            condition = (
+                self._newer_than(before.up_to) if before and before.up_to and not again and not compare else "true"
+            )
         file = directory / "rows.parquet"
         self._stage(file, condition)
         if condition != "true" and not self._reaches(file, before.up_to if before else None):
             self._stage(file, "true")
         digest = sha256_of(file)
-        if before is not None and not again and self._is_old(file, digest, before, kept):
+        if before is not None and not again and not compare and self._is_old(file, digest, before, kept):
             return []
-        name = f"rows of {header.table or 'a query'} in {header.database} ({self.identity})"
+        place = f"{header.table or 'a query'} in {header.database}" if header.database else header.batches
+        name = f"rows of {place} ({self.identity})"
         if header.cursor is not None:
             up_to = self._newest(header.cursor, file) or (before.up_to if before else None)
             name += f" up to {up_to}" if up_to else ""
         name += f", with what ingestions {', '.join(map(str, again))} turned away" if again else ""
+        name += ALL_COMPARED if compare else ""
         return [DeliveredFile(name, digest, file.stat().st_size, file)]
 
     def _require_cursor(self, cursor: str) -> None:
@@ -211,7 +257,7 @@ class _Reading:
         query = system_sql("databases/reaches", file=literal(str(file)), **values)
         return self.database.connection.execute(query).fetchone() == (True,)
 
-    def _is_old(self, file: Path, digest: str, before: _Before, kept: Path | None) -> bool:
+    def _is_old(self, file: Path, digest: str, before: Delivered, kept: Path | None) -> bool:
         """Tell whether a file says nothing that the delivery before did not say."""
         if digest == before.sha256:
             return True

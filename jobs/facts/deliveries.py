@@ -15,9 +15,10 @@ import os
 import sys
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
 
 from warehouse.definitions import Source
 from warehouse.errors import DefinitionError, IngestFailed, NotInstalled
@@ -153,20 +154,32 @@ def _itself(source: Source, pattern: str, path: Path, matched: list[Path]) -> Pa
     return path
 
 
-def _load(source: Source, loader: str, root: Path, directory: Path) -> list[Path]:
-    module_name, _, function_name = loader.partition(":")
-    target = directory / "loaded"
-    target.mkdir()
+def loaded_function(source: Source, name: str, root: Path) -> Callable[..., Any]:
+    """Import a function of the suite's own, `module:function`.
+
+    Raises
+    ------
+    DefinitionError
+        If there is none.
+    """
+    module_name, _, function_name = name.partition(":")
     sys.path.insert(0, str(root))
     try:
-        function = getattr(importlib.import_module(module_name), function_name)
+        function: Callable[..., Any] = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
         raise DefinitionError(
-            f"{source.file.where}: the loader `{loader}` cannot be imported: {error}. Write it as `module:function`,"
+            f"{source.file.where}: the loader `{name}` cannot be imported: {error}. Write it as `module:function`,"
             f" with the module in {root} or installed."
         ) from error
     finally:
         sys.path.remove(str(root))
+    return function
+
+
+def _load(source: Source, loader: str, root: Path, directory: Path) -> list[Path]:
+    target = directory / "loaded"
+    target.mkdir()
+    function = loaded_function(source, loader, root)
     try:
         return sorted(Path(path) for path in function(target))
     except Exception as error:  # a loader is the suite's own code and may raise anything

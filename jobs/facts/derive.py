@@ -16,7 +16,9 @@ from pathlib import Path
 
 import duckdb
 
+from jobs.facts.complete import as_delivered
 from jobs.facts.csv_files.formats import Found, keep_formats
+from jobs.facts.databases.memory import bound_memory
 from jobs.facts.fact_tables import (
     Held,
     Judged,
@@ -28,7 +30,6 @@ from jobs.facts.fact_tables import (
     refuse_unread,
 )
 from jobs.facts.from_facts import Made, deliver_again, holder_of, made_of_facts, stage_derived
-from jobs.facts.memory import bound_memory
 from jobs.facts.reading import Reading, read_delivery
 from jobs.facts.recorded import FoundDeliveries, RecordedDelivery, find_deliveries
 from jobs.facts.source_columns import find_columns
@@ -221,7 +222,8 @@ class _Replay:
             return Judged(Reading(), columns, counts)
         files, place = found.of(delivery), self.directory / f"unpacked-{delivery.ingest_id}"
         place.mkdir()
-        judged = read_and_judge(self.connection, self.source, files, place, held, delivery.ingested_at)
+        source = as_delivered(self.source, files)
+        judged = read_and_judge(self.connection, source, files, place, held, delivery.ingested_at)
         shutil.rmtree(place)
         refuse_unread(self.source, judged)
         self.formats = judged.reading.found or self.formats

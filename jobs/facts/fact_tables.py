@@ -322,7 +322,7 @@ def judge_delivery(
                 horizon=horizon,
                 later=literal(LATER),
                 key_is_null=" OR ".join(f"{quote(key)} IS NULL" for key in source.key),
-                returns="true" if header.delivery else "false",
+                returns="true" if source.withdraws_what_lacks else "false",
                 ingested_at=timestamp_literal(ingested_at),
             )
         )

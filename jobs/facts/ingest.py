@@ -18,11 +18,12 @@ from pathlib import Path
 
 import duckdb
 
-from jobs.facts.complete import of_newest_delivery, why_refused
+from jobs.facts.complete import as_delivered, of_newest_delivery, why_refused
 from jobs.facts.csv_files.formats import Found, keep_formats, kept_formats
 from jobs.facts.csv_files.heads import is_empty, may_hold_no_rows
 from jobs.facts.csv_files.strict_reading import found_in
 from jobs.facts.database_rows import next_rows, refuse_rows_aside
+from jobs.facts.databases.memory import bound_memory, what_to_set
 from jobs.facts.deliveries import DeliveredFile, find_files
 from jobs.facts.derive import Derived, derive
 from jobs.facts.fact_tables import (
@@ -37,7 +38,7 @@ from jobs.facts.fact_tables import (
     stage_judged,
 )
 from jobs.facts.from_facts import deliver_again
-from jobs.facts.memory import bound_memory, what_to_set
+from jobs.facts.function_rows import next_batches
 from jobs.facts.publications import next_publications
 from jobs.facts.reading import Reading
 from jobs.facts.recorded import RecordedDelivery, find_deliveries, keep_copies, recorded_deliveries
@@ -211,8 +212,9 @@ class _SourceIngestion:
         self._catch_up([one for one in recorded if facts.derivation not in one.held_by], facts)
         if self.source.header.product is not None:
             there = files = next_publications(self.connection, self.source, facts.derivation, self.directory)
-        elif self.source.header.database is not None:
-            there = files = next_rows(self.connection, self.suite, self.source, facts, self.directory)
+        elif self.source.reads_rows:
+            read = next_rows if self.source.header.database is not None else next_batches
+            there = files = read(self.connection, self.suite, self.source, facts, self.directory)
         else:
             there = find_files(self.source, self.suite.root, self.directory)
             if not self.way.dry_run and self.source.header.loader is None:
@@ -232,13 +234,12 @@ class _SourceIngestion:
     def _take_in_new(self, files: list[DeliveredFile], facts: SourceFacts, meter: RunMeter, number: int) -> None:
         place = self._place(f"new-{number}")
         judged = self._judged(files, facts, meter.started_at, place)
-        if self.source.header.database is not None:
-            refuse_rows_aside(self.source, judged.reading)
+        refuse_rows_aside(self.source, judged.reading)
         reading, ingestion = judged.reading, None
         if not self.way.dry_run:
             aside = files_aside(self.connection, self.source.name, forgotten=True)
             record_files_aside(self.suite, self.source, reading, aside, meter.run_id, meter.started_at)
-        refused = why_refused(self.source, reading, judged.lacking, self.way.withdraw)
+        refused = why_refused(as_delivered(self.source, files), reading, judged.lacking, self.way.withdraw)
         if refused and not self.way.dry_run:
             with self.suite.lake.commit(f"refuse a delivery of {self.source.name}, run {meter.run_id}") as commit:
                 ledger.append(commit, [meter.record("failed", definitions=self.source.fingerprint, error=refused)])
@@ -248,10 +249,8 @@ class _SourceIngestion:
             ]
             ingestion = self._take_in(judged, taken, facts, meter, meter.started_at, place)
         newest = judged.counts.newest_fact if ingestion is not None else None
-        done = IngestResult(
-            self.source.name, ingestion, meter.wall_s, reading=reading, refused=refused, newest_fact=newest
-        )
-        self.results.append(done)
+        done = IngestResult(self.source.name, ingestion, meter.wall_s, reading=reading, refused=refused)
+        self.results.append(replace(done, newest_fact=newest))
 
     def _look_at(self, before: Sequence[DeliveredFile]) -> None:
         """Find out how CSV files were read before, where an earlier version did not keep that."""
@@ -277,7 +276,7 @@ class _SourceIngestion:
 
     def _catch_up(self, missing: Sequence[RecordedDelivery], facts: SourceFacts) -> None:
         """Take in what only other derivations have, at the instants at which it first reached us."""
-        if missing and self.source.header.delivery is not None:
+        if missing and self.source.withdraws_what_lacks:
             n_missing = counted(len(missing), "complete delivery was", "complete deliveries were")
             raise IngestFailed(
                 f"{self.source.file.where}: {n_missing} taken in under another definition"
@@ -326,7 +325,8 @@ class _SourceIngestion:
 
     def _judged(self, files: list[DeliveredFile], facts: SourceFacts, ingested_at: datetime, place: Path) -> Judged:
         held = replace(held_in_lake(self.connection, facts.table), formats=self.formats)
-        judged = read_and_judge(self.connection, self.source, files, place, held, ingested_at)
+        delivered = as_delivered(self.source, files)
+        judged = read_and_judge(self.connection, delivered, files, place, held, ingested_at)
         self.formats = judged.reading.found or self.formats
         return judged
 

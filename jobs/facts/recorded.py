@@ -57,7 +57,7 @@ class RecordedDelivery:
 def recorded_deliveries(connection: duckdb.DuckDBPyConnection, source: Source) -> list[RecordedDelivery]:
     """Read the deliveries of a source, the oldest first."""
     rows = connection.execute(system_sql("ingest/deliveries"), [source.name]).fetchall()
-    is_whole = isinstance(source.header.files, list) or source.header.delivery is not None
+    is_whole = isinstance(source.header.files, list) or source.withdraws_what_lacks
     found: list[RecordedDelivery] = []
     holders: dict[str, dict[int, int]] = {}
     readings: Counter[tuple[int, str]] = Counter()

@@ -175,6 +175,41 @@ def test_a_complete_table_withdraws_what_it_lacks_and_what_was_before_can_come_b
         taken_in(root, T3)
 
 
+def test_what_was_deleted_is_found_when_it_is_time_to_compare(root: Path) -> None:
+    define(root, f"{IN_DATABASE}\ncompare: weekly")
+    add(root, *[(f"k{n}", "west", n, "2026-01-03", "2026-01-03") for n in range(20)])
+    assert n_read(taken_in(root, T1)) == (22, 22)
+    change(root, "DELETE FROM orders WHERE id = 'k7'")
+    day = timedelta(days=1)
+    assert n_read(taken_in(root, T1 + day)) is None
+    add(root, ("z", "west", 1, "2026-01-09", "2026-01-09"))
+    taken_in(root, T1 + 2 * day)
+    current = "SELECT id FROM sources.orders_current WHERE id IN ('k7', 'k8') ORDER BY id"
+    assert facts(root, current) == [("k7",), ("k8",)]
+    done = taken_in(root, T1 + 7 * day).ingestion
+    assert done is not None
+    assert (done.rows_read, done.rows_withdrawn) == (22, 1)
+    assert facts(root, current) == [("k8",)]
+    # That nothing was found is noted too, so that it is not looked for again each time.
+    assert n_read(taken_in(root, T1 + 8 * day)) is None
+    assert n_read(taken_in(root, T1 + 14 * day)) == (22, 0)
+    assert n_read(taken_in(root, T1 + 15 * day)) is None
+    # A row that is put back comes back, as new as its cursor says, and a replay gives the same facts.
+    add(root, ("k7", "west", 7, "2026-01-03", str(T1 + 15 * day)))
+    taken_in(root, T1 + 16 * day)
+    assert facts(root, current) == [("k7",), ("k8",)]
+    before = facts(root)
+    define(root, f"{IN_DATABASE}\ncompare: weekly", select="id, upper(depot) AS depot, n, placed")
+    taken_in(root, T1 + 16 * day)
+    assert facts(root) == [(row[0], row[1].upper(), *row[2:]) for row in before]
+    # Too much that is gone at once is refused until somebody says how much it is.
+    change(root, "DELETE FROM orders WHERE n > 5")
+    with pytest.raises(DeliveryRefused, match="--withdraw 14"):
+        taken_in(root, T1 + 22 * day)
+    assert taken_in(root, T1 + 22 * day, withdraw=14).ingestion is not None
+    assert len(facts(root, "FROM sources.orders_current")) == 9
+
+
 def test_a_definition_that_changes_is_made_of_what_came_over_the_wire(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +299,8 @@ def test_ingestions_that_are_killed_lose_no_row_and_take_none_twice(root: Path) 
         (f"database: {VARIABLE}\ntable: t\noverlap: 1 hour", "goes with a `cursor`"),
         (f"database: {VARIABLE}\ntable: t\ncursor: c\ndelivery: complete", "give one"),
         ("files: data/*.csv\ncursor: c", "go with `database`"),
+        (f"database: {VARIABLE}\ntable: t\ncompare: weekly", "goes with a `cursor`"),
+        ("batches: here", "batches"),
         (f"files: data/*.csv\ndatabase: {VARIABLE}\ntable: t", "no other"),
     ],
 )

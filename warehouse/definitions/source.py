@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -18,6 +18,14 @@ from warehouse.queries.running import QUERY_TIMEOUT
 
 #: Columns that the suite adds to every source, and so are not the author's to name.
 SYSTEM_COLUMNS = tuple(FACT_COLUMNS)
+
+
+_OFTEN = {"hourly": "1 hour", "daily": "1 day", "weekly": "7 days"}
+
+
+def _often(value: Any) -> Any:
+    """Take `weekly` for each 7 days."""
+    return _OFTEN.get(value, value) if isinstance(value, str) else value
 
 
 class DeliveryEntry(Strict):
@@ -37,6 +45,7 @@ class SourceHeader(Strict):
     files: str | list[str] | None = None
     deliveries: list[DeliveryEntry] | None = Field(default=None, min_length=1)
     loader: str | None = None
+    batches: str | None = Field(default=None, pattern="^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$")
     product: str | None = None
     as_if_on_time: bool = False
     database: str | None = Field(default=None)
@@ -44,6 +53,7 @@ class SourceHeader(Strict):
     query: str | None = Field(default=None, min_length=1)
     cursor: str | None = Field(default=None, min_length=1)
     overlap: Duration = timedelta(0)
+    compare: Annotated[Duration | None, BeforeValidator(_often)] = None
     requires: str | None = None
     restated_at: str | None = None
     withdrawn: str | None = None
@@ -58,11 +68,11 @@ class SourceHeader(Strict):
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
-        origins = (self.files, self.deliveries, self.loader, self.product, self.database)
+        origins = (self.files, self.deliveries, self.loader, self.batches, self.product, self.database)
         if sum(origin is not None for origin in origins) != 1:
             raise ValueError(
-                "give one of `files` (paths, globs or package:NAME/PATH), `deliveries`, `loader`, `product` and"
-                " `database`, and no other"
+                "give one of `files` (paths, globs or package:NAME/PATH), `deliveries`, `loader`, `batches`,"
+                " `product` and `database`, and no other"
             )
         return self
 
@@ -76,15 +86,14 @@ class SourceHeader(Strict):
 
     @model_validator(mode="after")
     def _reads_a_table_or_a_query(self) -> Self:
-        if self.database is None and (self.table, self.query, self.cursor, self.overlap) != (
-            None,
-            None,
-            None,
-            timedelta(0),
-        ):
-            raise ValueError("`table`, `query`, `cursor` and `overlap` go with `database`")
+        if self.database is None and (self.table, self.query) != (None, None):
+            raise ValueError("`table` and `query` go with `database`")
+        if self.database is None and self.batches is None and (self.cursor, self.overlap) != (None, timedelta(0)):
+            raise ValueError("`cursor` and `overlap` go with `database` or `batches`")
         if self.database is not None and (self.table is None) == (self.query is None):
             raise ValueError("give one of `table` and `query` with `database`, to say what is read")
+        if self.compare is not None and (self.database is None or self.cursor is None):
+            raise ValueError("`compare` goes with a `cursor` of a `database`, which does not see what was deleted")
         if self.overlap and self.cursor is None:
             raise ValueError("`overlap` goes with a `cursor`")
         if self.cursor is not None and self.delivery is not None:
@@ -157,7 +166,22 @@ class Source:
     @property
     def writes_deliveries(self) -> bool:
         """Whether what it delivers is written anew at each ingestion, so that the lake keeps copies."""
-        return self.header.product is not None or self.header.database is not None
+        return self.header.product is not None or self.reads_rows
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether it is filled with rows that are asked for, and not with files that are found."""
+        return self.header.database is not None or self.header.batches is not None
+
+    @property
+    def withdraws_what_lacks(self) -> bool:
+        """Whether facts are withdrawn because a delivery lacks them, now and then at least."""
+        return self.header.delivery is not None or self.header.compare is not None
+
+    def as_complete(self) -> Source:
+        """Give it as it is for one delivery that has all rows that there are."""
+        settings = self.header.delivery or DeliverySettings(kind="complete")
+        return replace(self, header=self.header.model_copy(update={"delivery": settings}))
 
     @property
     def key(self) -> tuple[str, ...]:

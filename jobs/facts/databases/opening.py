@@ -23,13 +23,16 @@ from warehouse.system_sql import literal, quote, system_sql
 
 @dataclass(frozen=True)
 class DuckdbReads:
-    """A database that DuckDB reads itself."""
+    """A database that DuckDB reads itself, or a file with the rows."""
 
     connection: duckdb.DuckDBPyConnection
+    file: Path | None = None
 
     def relation(self, source: Source) -> str:
         """Give the table, or the query in brackets."""
         header = source.header
+        if self.file is not None:
+            return f"read_parquet({literal(str(self.file))})"
         if header.table is not None:
             return ".".join(quote(part) for part in header.table.split("."))
         statements = duckdb.extract_statements(header.query or "")
