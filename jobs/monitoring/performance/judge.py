@@ -25,7 +25,7 @@ from jobs.monitoring.performance import page_figures
 from jobs.monitoring.performance.alarms import alarms_in, write_alarms
 from jobs.monitoring.performance.calibration import PAGES, Calibration
 from jobs.monitoring.performance.estimate import estimate
-from jobs.monitoring.performance.evidence import steps, variance_to_r
+from jobs.monitoring.performance.evidence import MARGIN, steps, variance_to_r
 from jobs.monitoring.performance.label_shares import labels_at, shares_of_labels
 from jobs.monitoring.performance.losses import Expectation, Floats, expectation, losses
 from jobs.monitoring.performance.page_figures import Judged, Of, PageFigures
@@ -46,10 +46,21 @@ _YEAR = timedelta(days=365)
 
 @dataclass(frozen=True)
 class Reference:
-    """What a version's validation tells: what to expect of its predictions, and the excess of each page held out."""
+    """What a version's validation tells.
+
+    Attributes
+    ----------
+    expectation
+        What to expect of its predictions.
+    excess
+        The mean excess loss of each page held out.
+    level
+        The mean loss that held-out rows expect.
+    """
 
     expectation: Expectation | None
     excess: Floats = field(default_factory=lambda: np.empty(0))
+    level: float | None = None
 
 
 @dataclass(frozen=True)
@@ -147,8 +158,9 @@ def _reference(suite: Suite, product: Product, model: ModelRecord | None) -> Ref
     if expected is None:
         return nothing
     _, places = np.unique(held_out.column("as_of").to_numpy(), return_inverse=True)
-    beyond = losses(labels, scores, kind, product.quantiles) - expected.loss(scores)
-    return Reference(expected, np.bincount(places, beyond) / np.bincount(places))
+    allowed = expected.loss(scores)
+    beyond = losses(labels, scores, kind, product.quantiles) - allowed
+    return Reference(expected, np.bincount(places, beyond) / np.bincount(places), float(allowed.mean()))
 
 
 def _labels(suite: Suite, product: Product, pages: Sequence[PageRecord], at: datetime, directory: Path | None) -> str:
@@ -258,11 +270,12 @@ def _with_evidence(
     """Give the rows of whole pages their evidence, version by version, and those without labels their estimate."""
     pages_a_day = len(list(product.grid.between(at - _YEAR, at))) / _YEAR.days
     bound = max(pages_a_day * product.header.monitor.days_per_false_alarm, 2.0)
-    margin = margin_of(product)
     found = list(rows)
     for version, reference in references.items():
         places = [n for n, row in enumerate(rows) if _is_whole(row, version) and row.excess is not None]
         excess = [rows[n].excess or 0.0 for n in places]
+        level = reference.level or (rows[places[0]].expected_loss if places else None) or 0.0
+        margin = margin_of(product, level)
         r = variance_to_r(reference.excess, row_variance.get(version, 0.0))
         going = steps(excess, r, margin, bound)
         for n, step in zip(places, going, strict=True):
@@ -293,12 +306,16 @@ def _estimated(row: Performance, past: Floats, alarm_since: Sequence[datetime]) 
     return {"estimate": one.value, "estimate_low": one.low, "estimate_high": one.high}
 
 
-def margin_of(product: Product) -> float:
-    """Give the excess that is no worry: the margin that gates allow a new version, if it is of the loss itself."""
-    gates = product.header.gates
-    if gates is None or gates.not_worse is None or gates.not_worse.metric != product.kind.loss:
-        return 0.0
-    return gates.not_worse.margin if product.kind.is_calibrated else 0.0
+def margin_of(product: Product, level: float) -> float:
+    """Give the excess that is no worry: what gates allow a new version, if it is of the loss itself.
+
+    Otherwise it is a share of the expected loss, `level`.
+    """
+    gates, kind = product.header.gates, product.kind
+    # The RMSE that gates know is no mean of losses.
+    if gates and gates.not_worse and gates.not_worse.metric == kind.loss and kind.loss != "rmse":
+        return gates.not_worse.margin
+    return MARGIN * level
 
 
 def _write(suite: Suite, product: Product, meter: RunMeter, rows: Sequence[Performance]) -> None:
