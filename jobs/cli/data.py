@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobs.facts.ingest import IngestResult
+    from jobs.facts.ingest import IngestResult, Way
     from jobs.suite import Suite
 
 
@@ -50,6 +51,10 @@ def ingest(
         bool,
         typer.Option("--set-back", help="The clock is right; it was wrong when the last ingestion was later than now."),
     ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on until Ctrl-C, and take in every few seconds what has come.")
+    ] = False,
+    every: Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.1, help="How often --follow looks.")] = 5,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -62,13 +67,12 @@ def ingest(
     all that was delivered. Where no source is named, those whose package is not installed are passed over, with what
     to install for them.
 
-    Examples:  almanac ingest   |   almanac ingest landings   |   almanac ingest --forget data/orders-3.csv
+    Examples:  almanac ingest   |   almanac ingest landings   |   almanac ingest --forget data/orders-3.csv   |
+    almanac ingest --follow orders
     """
     from jobs.facts.ingest import Way
-    from jobs.facts.ingest import ingest as run
     from jobs.facts.set_aside import forget_file
-    from jobs.pages.outcomes import settle_where_possible
-    from warehouse.errors import DeliveryRefused, FilesSetAside, UsageError
+    from warehouse.errors import UsageError
 
     if withdraw is not None and len(sources or ()) != 1:
         raise UsageError("--withdraw goes with the name of one source, as in: almanac ingest orders --withdraw 12")
@@ -76,17 +80,65 @@ def ingest(
     if forget is not None:
         typer.echo(f"{forget_file(opened, forget).path} is left alone from now on, unless what is in it changes.")
         return
+    if follow and (dry_run or withdraw is not None or set_back):
+        raise UsageError("--follow takes in what comes; it goes with neither --dry-run, --withdraw nor --set-back.")
+    if follow:
+        _follow(opened, sources or (), Way(keep_gone), every, as_json=as_json)
+        return
+    _ingest_once(opened, sources or (), Way(keep_gone, dry_run, withdraw, set_back), as_json=as_json)
+
+
+def _ingest_once(opened: Suite, sources: Sequence[str], way: Way, *, as_json: bool) -> None:
+    from jobs.facts.ingest import ingest as run
+    from jobs.pages.outcomes import settle_where_possible
+    from warehouse.errors import DeliveryRefused, FilesSetAside
+
     failed: FilesSetAside | DeliveryRefused | None = None
     try:
-        results = run(opened, sources or (), console.listener(), Way(keep_gone, dry_run, withdraw, set_back))
+        results = run(opened, sources, console.listener(), way)
     except (FilesSetAside, DeliveryRefused) as error:
         results, failed = list(error.results), error
-    if not dry_run:
+    if not way.dry_run:
         settle_where_possible(opened, console.listener())
-    _print_ingested(results, as_json=as_json, dry_run=dry_run)
+    _print_ingested(results, as_json=as_json, dry_run=way.dry_run)
     _warn_of_promises(opened, results)
     if failed is not None:
         raise failed
+
+
+def _follow(opened: Suite, sources: Sequence[str], way: Way, every_s: float, *, as_json: bool) -> None:
+    """Ingest again and again; the first Ctrl-C lets the ingestion in hand end, and the command with it.
+
+    What fails is told once and tried again, since files and databases come back; what somebody has to change first
+    ends it.
+    """
+    from jobs.cli.interrupts import Interrupts
+    from jobs.facts.ingest import ingest as run
+    from jobs.pages.outcomes import settle_where_possible
+    from warehouse.errors import DeliveryRefused, FilesSetAside, RunFailed
+
+    def say_what_was_kept() -> None:
+        typer.echo("Nothing of the ingestion in hand was kept.", err=True)
+
+    told = ""
+    with Interrupts("the ingestion in hand", say_what_was_kept) as stop:
+        while not stop.asked_to_stop():
+            begun, failed = time.monotonic(), ""
+            results: list[IngestResult] = []
+            try:
+                results = run(opened, sources, way=way)
+            except (FilesSetAside, DeliveryRefused) as error:
+                results, failed = list(error.results), str(error)
+            except RunFailed as error:
+                failed = str(error)
+            if done := [result for result in results if result.ingestion is not None]:
+                settle_where_possible(opened, console.listener())
+                _print_ingested(done, as_json=as_json, dry_run=False)
+            if failed and failed != told:
+                typer.echo(f"almanac: {failed}", err=True)
+            told = failed
+            while not stop.asked_to_stop() and time.monotonic() < begun + every_s:
+                time.sleep(0.05)
 
 
 def _warn_of_promises(opened: Suite, results: Sequence[IngestResult]) -> None:

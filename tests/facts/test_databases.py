@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import random
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -264,6 +267,34 @@ def test_another_lake_is_read(root: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert n_read(taken_in(other, T1)) == (2, 2)
     assert n_read(taken_in(other, T2)) is None
     assert [row[:4] for row in facts(other)] == [row[:4] for row in facts(root)]
+
+
+def test_following_takes_in_what_comes_and_says_once_what_fails(root: Path) -> None:
+    command = [sys.executable, "-m", "jobs", "ingest", "--follow", "--every", "0.1", "--suite", str(root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as follower:
+
+        def wait_for(*ids: str) -> None:
+            ends = time.monotonic() + 60
+            while True:
+                with contextlib.suppress(AlmanacError, duckdb.Error):
+                    if [row[0] for row in facts(root, "SELECT id FROM sources.orders ORDER BY id")] == list(ids):
+                        return
+                assert follower.poll() is None
+                assert time.monotonic() < ends
+                time.sleep(0.1)
+
+        wait_for("a", "b")
+        (root / "shop.sqlite").rename(root / "away.sqlite")
+        time.sleep(1)
+        (root / "away.sqlite").rename(root / "shop.sqlite")
+        add(root, NEW)
+        wait_for("a", "b", "c")
+        follower.send_signal(signal.SIGINT)
+        _, errors = follower.communicate(timeout=60)
+    assert follower.returncode == 0
+    assert errors.count("is not there") == 1
+    commits = facts(root, "SELECT count(*) FROM ledger.ingestions")
+    assert commits == [(2,)]
 
 
 def ingests_forever(suite: Suite) -> None:
