@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from warehouse.lake.warm_up import open_ahead
 Clock = Callable[[], datetime]
 
 
+@functools.cache
 def almanac_version() -> str:
     """Give the version of Almanac that is running."""
     return version("almanac")

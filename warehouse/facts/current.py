@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from warehouse.definitions import Source
 from warehouse.lake.lake import Commit, Lake, table_columns
-from warehouse.lake.view_texts import ensure_view
+from warehouse.lake.view_texts import ensure_each_view
 from warehouse.system_sql import quote, quote_all, system_sql
 
 
@@ -24,7 +24,7 @@ def ensure_current(commit: Commit, source: Source) -> None:
         key=quote_all(source.key),
         source=quote(source.name),
     )
-    ensure_view(commit, "sources", current_name(source.name), query)
+    ensure_each_view(commit, "sources", {current_name(source.name): query})
 
 
 def ensure_all_current(lake: Lake, sources: Iterable[Source]) -> None:

@@ -380,7 +380,8 @@ def _format_and_suite(connection: duckdb.DuckDBPyConnection, root: Path) -> tupl
 
 
 def _newest_snapshot(connection: duckdb.DuckDBPyConnection) -> int:
-    row = connection.execute("SELECT max(snapshot_id) FROM ducklake_snapshots('lake')").fetchone()
+    # DuckLake knows it of the transaction. The greatest of `ducklake_snapshots` took 8 ms at 150, and more with each.
+    row = connection.execute("SELECT id FROM ducklake_current_snapshot('lake')").fetchone()
     return int(row[0]) if row else 0
 
 

@@ -5,19 +5,24 @@ Each replacement makes readers read the catalogue again, and keeps the old text 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from warehouse.lake.lake import Commit
 from warehouse.system_sql import quote, system_sql
 
 
-def ensure_view(commit: Commit, schema: str, view: str, query: str) -> None:
-    """Make a view what it should be after this commit, if it is not."""
-    row = commit.execute(system_sql("reading/view_text"), [schema, view]).fetchone()
-    if row is None or row[0] != _as_stored(commit, query):
-        commit.execute(f"CREATE OR REPLACE VIEW {quote(schema)}.{quote(view)} AS {query}")
+def ensure_each_view(commit: Commit, schema: str, wanted: Mapping[str, str]) -> None:
+    """Make views what they should be after this commit, as far as they are not.
 
-
-def _as_stored(commit: Commit, query: str) -> str:
-    """Write a query as DuckDB writes the queries of views: parsed, and put into words again."""
-    row = commit.execute("SELECT json_deserialize_sql(json_serialize_sql($1))", [query]).fetchone()
-    assert row is not None
-    return str(row[0])
+    Parameters
+    ----------
+    commit, schema
+        Where.
+    wanted
+        The query of each view, by its name.
+    """
+    values = [schema, list(wanted), list(wanted.values())]
+    other = {row[0] for row in commit.execute(system_sql("reading/views_to_make"), values).fetchall()}
+    for view, query in wanted.items():
+        if view in other:
+            commit.execute(f"CREATE OR REPLACE VIEW {quote(schema)}.{quote(view)} AS {query}")

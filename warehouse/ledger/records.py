@@ -248,7 +248,7 @@ class SourceFacts:
 
 def newest_snapshot(connection: duckdb.DuckDBPyConnection) -> int:
     """Give the id of the newest committed state that a connection sees."""
-    row = connection.execute("SELECT max(snapshot_id) FROM ducklake_snapshots('lake')").fetchone()
+    row = connection.execute("SELECT id FROM ducklake_current_snapshot('lake')").fetchone()
     return int(row[0]) if row else 0
 
 

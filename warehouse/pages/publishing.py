@@ -125,8 +125,8 @@ def record_definitions(
     """
     records: list[Record] = []
     # Two products whose pages mean the same have one fingerprint, and texts of their own.
-    query = "SELECT 1 FROM ledger.definitions WHERE definitions = $1 AND product = $2 LIMIT 1"
-    if commit.execute(query, [fingerprint, product.name]).fetchone() is None:
+    query = "SELECT count(*) FILTER (definitions = $1 AND product = $2) FROM ledger.definitions"
+    if commit.execute(query, [fingerprint, product.name]).fetchone() == (0,):
         facts = source_facts(commit.connection, definitions.sources_behind(product))
         read = {name: found.derivation for name, found in facts.items()}
         texts, columns = definitions.texts_of(product), dict(page_columns or {})

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from warehouse.definitions import Product
 from warehouse.lake.lake import Commit, table_columns
-from warehouse.lake.view_texts import ensure_view
+from warehouse.lake.view_texts import ensure_each_view
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import quote, quote_all, system_sql
 
@@ -39,8 +39,7 @@ def ensure_views(commit: Commit, product: Product) -> None:
     if not columns.keys() >= {*product.keys} or span is None:
         return
     wanted = {f"{product.name}_{name}": query for name, query in _queries(commit, product, columns, span)}
-    for view, query in wanted.items():
-        ensure_view(commit, "predictions", view, query)
+    ensure_each_view(commit, "predictions", wanted)
 
 
 def _queries(commit: Commit, product: Product, columns: Mapping[str, str], span: _Span) -> Iterator[tuple[str, str]]:

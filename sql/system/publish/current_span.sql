@@ -1,11 +1,14 @@
 -- The oldest page that can hold a row that is still valid at the newest page's as_of, and the newest page.
--- Parameter: product. As `ledger.published_pages`, which would be read twice, with all of its columns.
+-- Parameter: product. As `ledger.published_pages`, which would be read twice, with all of its columns. What is asked in
+-- FILTER is not pushed down: DuckLake would read its statistics of files for each such column, and skip none.
 WITH last_states AS MATERIALIZED (
     SELECT
         as_of,
-        max_by(struct_pack(state, valid_until), (snapshot_id, recorded_at)) AS last_state
+        max_by(struct_pack(state, valid_until), (snapshot_id, recorded_at)) FILTER (
+            kind = 'predictions' AND state IN ('published', 'lost')
+        ) AS last_state
     FROM ledger.pages
-    WHERE product = $1 AND kind = 'predictions' AND state IN ('published', 'lost')
+    WHERE product = $1
     GROUP BY as_of
 ),
 published AS (
