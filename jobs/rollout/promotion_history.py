@@ -14,7 +14,6 @@ from datetime import datetime
 from warehouse.errors import UsageError
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import Promotion
-from warehouse.wording import to_the_second
 
 
 @dataclass(frozen=True)
@@ -47,21 +46,7 @@ class Undoing:
 
 
 def stretch(promotions: Sequence[Promotion], start: datetime, version: str) -> Stretch:
-    """Give the pages that `version` writes without a break from `start` on.
-
-    Raises
-    ------
-    UsageError
-        If another version writes the page of `start`: so it is where the clock was set back since that one's promotion.
-    """
-    deciding = ledger.deciding_promotion(promotions, start)
-    if deciding is None or deciding.version != version:
-        by = f"{deciding.version}, promoted at {to_the_second(deciding.promoted_at)}" if deciding else "nothing"
-        raise UsageError(
-            f"{version} would not write the page of {start}: {by}, decides there, and counts as the newer decision."
-            " Nothing was decided. If this machine's clock was set back, set it right; otherwise choose another"
-            " --effective-from."
-        )
+    """Give the pages that `version` writes without a break from `start` on, of which it was made live last."""
     for later in sorted({one.effective_from for one in promotions if one.effective_from > start}):
         found = ledger.model_in_effect(promotions, later)
         if found != version:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import zipfile
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
-from jobs.facts.ingest import ingest
+from jobs.facts.ingest import IngestResult, ingest
 from jobs.suite import Suite, open_suite
 from jobs.suites.doctor import doctor
 from jobs.suites.lineage import suite_lineage
@@ -132,3 +136,79 @@ def test_what_is_wrong_with_the_formats_is_told(shop: Path) -> None:
         opened(shop)
     for words in ("sales.excel.sql is missing", "names no `other`", "has a SELECT besides"):
         assert words in str(caught.value)
+
+
+def write_twins(root: Path, case: str) -> str:
+    """Write a file of one sale whose column of what was paid is there twice; gives its name."""
+    data = root / "data"
+    line = '"sold_at": "2026-01-02 10:00"}'
+    if case == "csv":
+        (data / "twins.csv").write_text("sale,paid,sold_at,PAID\n9,1.5,2026-01-02 10:00:00,7.5\n")
+    elif case == "a member of a .zip":
+        with zipfile.ZipFile(data / "twins.csv.zip", "w") as packed:
+            packed.writestr("twins.csv", "sale,paid,sold_at,PAID\n9,1.5,2026-01-02 10:00:00,7.5\n")
+        return "twins.csv.zip"
+    elif case == "jsonl":
+        (data / "twins.jsonl").write_text(f'{{"sale": 8, "paid": 1.5, {line}\n{{"sale": 9, "Paid": 1.5, {line}\n')
+    elif case == "parquet":
+        columns = [pa.array([9]), pa.array([1.5]), pa.array([datetime(2026, 1, 2)]), pa.array([7.5])]
+        parquet.write_table(pa.table(columns, names=["sale", "paid", "sold_at", "Paid"]), data / "twins.parquet")
+    else:
+        with duckdb.connect(":memory:") as connection:
+            load_excel(connection)
+            cells = "VALUES ('number', 'amount', 'sold', 'Amount'), ('9', '1.5', '2026-01-02 10:00:00', '7.5')"
+            connection.execute(f"COPY ({cells}) TO '{data}/twins.xlsx' (FORMAT xlsx, HEADER false)")
+    return f"twins.{case}"
+
+
+def test_a_file_of_any_format_with_two_columns_of_one_name_is_set_aside(shop: Path) -> None:
+    (shop / "sql/sources/sales.sql").write_text(HEADER.replace("data/*.csv", "data/*.csv*"))
+    deliver(shop, "a.csv", 1)
+    cases = ["csv", "a member of a .zip", "jsonl", "parquet", "xlsx"]
+    written = {write_twins(shop, case) for case in cases}
+    suite = opened(shop)
+    with pytest.raises(FilesSetAside) as error:
+        ingest(suite)
+    (result,) = error.value.results
+    assert isinstance(result, IngestResult)
+    reasons = {Path(one.file.path).name: one.reason for one in result.reading.aside}
+    assert reasons.keys() == written
+    for path, reason in reasons.items():
+        said = "is written `Paid` and `paid`" if path.endswith("jsonl") else "2 columns called `(paid|amount)`"
+        assert re.search(said, reason), (path, reason)
+    assert [row[0] for row in sales(suite)] == [1]
+
+
+def test_files_of_json_that_write_a_key_differently_are_each_read_as_what_they_are(shop: Path) -> None:
+    for number, name in ((1, "paid"), (2, "PAID")):
+        text = f'{{"sale": {number}, "{name}": {number}.5, "sold_at": "2026-01-0{number} 10:00"}}\n'
+        (shop / f"data/{number}.jsonl").write_text(text)
+    suite = opened(shop)
+    ingest(suite)
+    assert [row[:2] for row in sales(suite)] == [(1, Decimal("1.50")), (2, Decimal("2.50"))]
+
+
+def test_a_key_of_json_that_is_not_written_as_it_is_declared_is_no_null(shop: Path) -> None:
+    (shop / "sql/sources/sales.lines.sql").write_text(
+        "/* description: Sales. */\nSELECT sale, paid, sold_at FROM read_json($files, columns ="
+        " {'sale': 'BIGINT', 'paid': 'DECIMAL(8, 2)', 'sold_at': 'TIMESTAMP'})\n"
+    )
+    for number, name in ((1, "paid"), (2, "Paid")):
+        text = f'{{"sale": {number}, "{name}": {number}.5, "sold_at": "2026-01-0{number} 10:00"}}\n'
+        (shop / f"data/{number}.jsonl").write_text(text)
+    suite = opened(shop)
+    with pytest.raises(FilesSetAside, match=r"2\.jsonl.*is written `Paid` and `paid`.*in one way"):
+        ingest(suite)
+    assert [row[0] for row in sales(suite)] == [1]
+
+
+def test_fields_of_one_name_inside_a_column_of_parquet_are_refused(shop: Path) -> None:
+    of_what = pa.struct([("x", pa.int32()), ("X", pa.int32())])
+    columns = {"sale": [9], "paid": [1.5], "sold_at": [datetime(2026, 1, 2)]}
+    told = pa.table({**columns, "told": pa.array([{"x": 1, "X": 2}], of_what)})
+    parquet.write_table(told, shop / "data/a.parquet")
+    deliver(shop, "b.parquet", 1)
+    suite = opened(shop)
+    with pytest.raises(FilesSetAside, match="inside its column `told` several fields bear one name"):
+        ingest(suite)
+    assert [row[0] for row in sales(suite)] == [1]

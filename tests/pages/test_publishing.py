@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from jobs.facts.ingest import ingest
 from jobs.pages.outcomes import settle_labels
 from jobs.pages.predict import predict_pages, run_page
 from jobs.pages.states import page_states
@@ -165,6 +166,21 @@ def test_outcomes_show_each_prediction_beside_its_label_once_it_is_known(trained
     assert 0 < len(known_early) < len(known_now)
     assert {row[0] for row in known_now} == {0, 1}
     assert settle_labels(trained, trained.definitions.product(PRODUCT)) == 0
+
+
+def test_an_outcome_that_is_known_is_not_taken_back_by_a_clock_that_was_set_back(trained: Suite) -> None:
+    product, early = trained.definitions.product(PRODUCT), reopened(trained, PAGE + timedelta(hours=12))
+    run_page(trained, PRODUCT, PAGE)
+    settle_labels(trained, product)
+    outcomes = "SELECT order_id, label FROM predictions.late_order_outcomes ORDER BY order_id"
+    known = rows(trained, outcomes)
+    # Facts that came late put the page's labels out of date.
+    (trained.root / "data/deliveries2.csv").write_text("order_id,delivered_at\nnew,2026-03-10 20:00:00\n")
+    ingest(trained, ["deliveries"])
+    assert settle_labels(early, product) == 0
+    assert rows(trained, outcomes) == known
+    assert settle_labels(trained, product) == 1
+    assert rows(trained, outcomes) == known
 
 
 def test_labels_that_fail_on_one_page_are_made_of_the_others(trained: Suite) -> None:

@@ -336,9 +336,13 @@ def models(connection: duckdb.DuckDBPyConnection, product: str) -> list[ModelRec
 
 
 def promotions(connection: duckdb.DuckDBPyConnection, product: str) -> list[Promotion]:
-    """Read a product's promotions in the order in which they were made."""
+    """Read a product's promotions in the order in which they were made.
+
+    That is the order of their commits: by a clock that was set back a later one was made earlier. Those of an earlier
+    version of Almanac have no commit, and came before the others.
+    """
     found = records_of(connection, Promotion, "ledger/promotions", [product])
-    return sorted(found, key=lambda one: (one.promoted_at, one.snapshot_id or 0, one.effective_from))
+    return sorted(found, key=lambda one: (one.snapshot_id or 0, one.promoted_at, one.effective_from))
 
 
 def rollbacks(connection: duckdb.DuckDBPyConnection, product: str) -> dict[datetime, Rollback]:
@@ -358,4 +362,4 @@ def deciding_promotion(promotions: Sequence[Promotion], as_of: datetime) -> Prom
     Of several with the same start the one that was made last counts; `promotions` are in the order of their making.
     """
     effective = [promotion for promotion in reversed(promotions) if promotion.effective_from <= as_of]
-    return max(effective, key=lambda promotion: (promotion.effective_from, promotion.promoted_at), default=None)
+    return max(effective, key=lambda promotion: promotion.effective_from, default=None)

@@ -157,10 +157,13 @@ def labels_are_settled(
 
     They do if they were made from the definitions as they are, and either after the labels had matured or of all that
     has been delivered by now, and no later ingestion brought facts that could bear on them. Labels have matured once
-    every source that they read has delivered what was known by then.
+    every source that they read has delivered what was known by then. What was made later than now, by a clock that was
+    set back since, is not made anew as known earlier: an outcome would be taken back that is known.
     """
     if record is None or record.definitions != fingerprint:
         return False
+    if record.recorded_at > now:
+        return True
     mature_at = record.as_of + product.maturity
     made_as_of = known_until(record.recorded_at, record.ingest_id)
     if made_as_of < mature_at and known_until(now, None) > made_as_of:

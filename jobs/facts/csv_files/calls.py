@@ -7,7 +7,7 @@ relation is put in its place.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from warehouse.errors import DefinitionError
 
 CSV_READERS = frozenset({"read_csv", "read_csv_auto"})
 JSON_READERS = frozenset({"read_json", "read_json_auto", "read_ndjson"})
+EXCEL_READERS = frozenset({"read_xlsx"})
 _READERS = CSV_READERS | JSON_READERS
 _OPEN = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
 _CLOSE = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
@@ -45,19 +46,24 @@ def reader_calls(source: Source, text: str) -> list[ReaderCall]:
     DefinitionError
         If DuckDB sees others than are found here.
     """
-    tokens = tokenize(text, read="duckdb")
-    found = [
-        _call(text, tokens, place)
-        for place, token in enumerate(tokens[:-1])
-        if token.text.lower() in _READERS
-        and token.token_type != TokenType.STRING
-        and tokens[place + 1].token_type == TokenType.L_PAREN
-    ]
+    found = calls_of(text, _READERS)
     if len(found) != _count(json.loads(source.query.tree)):
         raise DefinitionError(
             f"{source.file.where}: its calls of read_csv or read_json cannot be told apart; write them plainly."
         )
     return found
+
+
+def calls_of(text: str, functions: Collection[str]) -> list[ReaderCall]:
+    """Find the calls of some functions in a text, in the order in which they stand."""
+    tokens = tokenize(text, read="duckdb")
+    return [
+        _call(text, tokens, place)
+        for place, token in enumerate(tokens[:-1])
+        if token.text.lower() in functions
+        and token.token_type != TokenType.STRING
+        and tokens[place + 1].token_type == TokenType.L_PAREN
+    ]
 
 
 def in_place_of_calls(text: str, calls: Sequence[ReaderCall], relations: Sequence[str]) -> str:

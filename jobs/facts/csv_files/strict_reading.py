@@ -24,7 +24,7 @@ import duckdb
 from jobs.facts.csv_files.calls import JSON_READERS, ReaderCall, in_place_of_calls, reader_calls
 from jobs.facts.csv_files.cells import cast, stands_for, ways_to_stand
 from jobs.facts.csv_files.formats import FileFormat, Found, format_of, json_format_of
-from jobs.facts.csv_files.twins import refuse_twins
+from jobs.facts.csv_files.twins import refuse_keys_of_json, refuse_twins, refuse_twins_in
 from warehouse.definitions import Source
 from warehouse.errors import FileRefused
 from warehouse.queries.allowed_functions import AGGREGATES, ORDERED_AGGREGATES
@@ -136,6 +136,7 @@ class _Reading:
     ) -> None:
         self.connection, self.source, self.text = connection, source, text
         self.patterns = [exact_path(path) for path in paths]
+        refuse_twins_in(connection, paths, text, {"files": self.patterns})
         self.calls = reader_calls(source, text)
         self.found = [kept[n] if n < len(kept) else Found() for n in range(len(self.calls))]
         self.relations = [self._relation(number, call) for number, call in enumerate(self.calls)]
@@ -163,13 +164,15 @@ class _Reading:
         value = row[0] if row else None
         paths = [str(path) for path in value] if isinstance(value, list) else [str(value)]
         groups = []
+        without_calls = in_place_of_calls(self.text, self.calls, ["_"] * len(self.calls))
         # What stands in one line of names has one form; what has no such line is read as its first file is.
         for of_one_form in _grouped(paths, call):
             if call.function in JSON_READERS:
                 form = json_format_of(self.connection, call, of_one_form, self.found[number])
+                refuse_keys_of_json(self.connection, call, of_one_form, [*form.columns], without_calls)
             else:
                 form = format_of(self.connection, call, of_one_form[0], self.found[number])
-                refuse_twins(in_place_of_calls(self.text, self.calls, ["_"] * len(self.calls)), form.twins)
+                refuse_twins(without_calls, form.twins)
             self.found[number] = form.found
             groups.append((form, of_one_form))
         return _Relation(quote(f"almanac: read {next(_numbers)}"), groups, [])

@@ -1,5 +1,6 @@
--- The decisions on a product's model versions, in the order in which they were made. Parameter: product.
+-- The decisions on a product's model versions, in the order of their commits: a clock may have been set back in between.
+-- Parameter: product.
 SELECT {columns}
 FROM ledger.decisions
 WHERE product = $1
-ORDER BY decided_at, snapshot_id
+ORDER BY snapshot_id, decided_at
