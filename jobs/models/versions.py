@@ -70,7 +70,7 @@ class ModelHistory:
     def newest(self) -> ModelRecord:
         """Give the version trained here that knows the latest labels; of several the last. There must be one."""
         trained = [model for model in self.models if not model.is_rule and not model.is_imported]
-        return max(reversed(trained), key=lambda model: (model.writes_from, model.trained_at))
+        return max(reversed(trained), key=lambda model: model.writes_from)
 
     def next_version(self, parent: ModelRecord | None = None) -> str:
         """Name the next stateless version, v1, v2, ...; or the next that continues v1, v1.1, v1.2, ..."""

@@ -12,7 +12,16 @@ from tests.conftest import NOW, PRODUCT
 from tests.lakes import rows
 from warehouse.errors import PublishFailed
 from warehouse.ledger import records as ledger
-from warehouse.ledger.records import DefinitionsRecord, ModelRecord, PageRecord, Record, SourceFacts, WrongRow
+from warehouse.ledger.records import (
+    DefinitionsRecord,
+    GridRecord,
+    ModelRecord,
+    PageRecord,
+    Record,
+    SourceFacts,
+    WrongRow,
+)
+from warehouse.pages.publishing import record_definitions
 
 ODD_TEXT = 'a\1b "quoted" \\ \'single\' \N{OLD PERSONAL COMPUTER} \N{LINE SEPARATOR} {"a": null}'
 MICROSECONDS = datetime(1969, 12, 31, 23, 59, 59, 999_999)
@@ -76,3 +85,16 @@ def test_facts_bear_on_what_is_made_after_them_and_not_on_what_is_made_at_their_
     assert facts.newer_than(3, NOW) == 7, "what became known at that instant does not exist for it"
     assert facts.newer_than(3, NOW + tick) == 4
     assert facts.newer_than(7, NOW) is None
+
+
+def test_a_grid_is_noted_once_although_the_clock_was_set_back_since_the_one_before(ingested: Suite) -> None:
+    product = ingested.definitions.product(PRODUCT)
+    for _ in range(2):
+        with ingested.lake.commit("a page") as commit:
+            record_definitions(commit, product, "a fingerprint", ingested.definitions, NOW)
+    append(ingested, GridRecord(PRODUCT, "@daily", "UTC", datetime(2026, 1, 1), NOW + timedelta(days=365)))
+    for _ in range(2):
+        with ingested.lake.commit("a page") as commit:
+            record_definitions(commit, product, "a fingerprint", ingested.definitions, NOW)
+    noted = rows(ingested, "SELECT cron FROM ledger.grids ORDER BY rowid")
+    assert noted == [(product.header.pages.cron,), ("@daily",), (product.header.pages.cron,)]
