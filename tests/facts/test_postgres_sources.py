@@ -79,6 +79,17 @@ def test_only_what_is_new_is_read_and_what_went_back_is_read_whole(shop: Shop) -
     assert n_read(taken_in(shop.root, T3)) is None
 
 
+@pytest.mark.parametrize("query", ["", "SELECT one.*, two.n FROM {t} AS one JOIN {t} AS two USING (id)"])
+def test_columns_of_one_name_are_refused(shop: Shop, query: str) -> None:
+    if query:
+        read = "query: " + query.format(t='"Shop"."Orders"')
+        define(shop.root, f"database: {VARIABLE}\n{read}")
+    else:
+        shop.run("""ALTER TABLE "Shop"."Orders" ADD COLUMN "N" integer DEFAULT 7""")
+    with pytest.raises(IngestFailed, match="duplicate column name"):
+        taken_in(shop.root, T1)
+
+
 def test_a_replica_that_lags_and_a_late_commit_lose_no_row_within_the_overlap(shop: Shop) -> None:
     define(shop.root, f"{IN_POSTGRES}\noverlap: 2 hours")
     shop.add(NEW)

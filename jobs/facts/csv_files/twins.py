@@ -2,8 +2,8 @@
 
 DuckDB 1.5 calls the second `NAME_1`, and a SELECT that names `NAME` reads the first without a word. Nobody can tell
 which of them is meant, so such a file is refused unless the SELECT reads the others too. Of objects of JSON it cannot:
-by `NAME_1` DuckDB looks for a key of that name. SQLite and DuckDB allow no such columns, and DuckDB refuses them by
-itself below the first level of JSON.
+by `NAME_1` DuckDB looks for a key of that name. SQLite and DuckDB allow no such columns; those of PostgreSQL, and such
+keys below the first level of JSON, DuckDB refuses by itself.
 """
 
 from __future__ import annotations
