@@ -88,9 +88,12 @@ def disk(suite: Suite) -> None:
 
 def rights(suite: Suite) -> None:
     (line,) = commands("The lake may not be written to")
+    # As the daemon does: SQLite then has the log beside the catalogue that reading takes.
+    suite.lake.open(hold=True)
     with no_rights(suite.root):
         assert almanac(suite.root, *line).returncode == 1
         assert almanac(suite.root, "status").returncode == 0
+    suite.lake.close()
     # In a process of its own, as commands are: SQLite would else go on with the file that it opened without rights.
     command = [sys.executable, "-m", "jobs", "--suite", str(suite.root), *line]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
