@@ -14,7 +14,7 @@ from typing import Literal
 from warehouse.system_sql import literal, quote
 
 #: What product.yaml can say. A regression with quantiles is a kind of its own, since its pages are.
-KindName = Literal["binary", "regression", "multiclass"]
+KindName = Literal["binary", "regression", "multiclass", "ranking"]
 #: Up to so many classes each has a field of its own in a page's `probabilities`.
 MOST_FIELDS = 20
 
@@ -154,8 +154,24 @@ _QUANTILES = LabelKind(
     told_by="validation_pinball",
     learnt_by="regression",
 )
+_RANKING = LabelKind(
+    name="ranking",
+    label_type="INTEGER",
+    wrong_label="label NOT IN (0, 1)",
+    label_rule="a label of a ranking is 1 of what was relevant, else 0",
+    columns={"score": "DOUBLE", "rank": "BIGINT"},
+    score="score",
+    metrics={"ndcg": True, "recall": True, "map": True},
+    loss="ndcg",
+    baseline="ndcg_of_chance",
+    checks=("no_null_scores", "lists_are_whole"),
+    is_calibrated=False,
+    alone="ROC AUC",
+    told_by="validation_ndcg",
+    learnt_by="binary",
+)
 #: Every kind of label, by its name.
-KINDS: Mapping[str, LabelKind] = {kind.name: kind for kind in (_BINARY, _REGRESSION, _MULTICLASS, _QUANTILES)}
+KINDS: Mapping[str, LabelKind] = {kind.name: kind for kind in (_BINARY, _REGRESSION, _MULTICLASS, _QUANTILES, _RANKING)}
 #: The columns of pages that kinds bring. A page has those of its own kind only.
 COLUMNS_OF_KINDS: tuple[str, ...] = tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.columns))
 

@@ -126,8 +126,10 @@ def _rows(
         raise UsageError(f"{product.name} has no column `{by}`. It has: {', '.join(dict.fromkeys([*own, *features]))}.")
     joined = by is not None and by not in own
     keys = quote_all(product.keys)
+    lists = {"list": quote_all(product.ranking.keys)} if product.ranking else {}
     return system_sql(
-        "evaluate/rows",
+        "evaluate/ranked_rows" if lists else "evaluate/rows",
+        **lists,
         table=quote(product.name),
         keys=keys,
         by_column=f", features.{quote(by)}" if joined and by else "",

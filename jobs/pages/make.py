@@ -248,10 +248,14 @@ class _BatchOfPages:
         except ScoringFailed as error:
             relation = self._take_out_refused(model, features, relation, error)
             scored = self._write_scores(model, relation, file)
+        written = features
+        if scored.n_rows is not None:
+            # Of ranked lists only the first entries are written.
+            written = replace(features, n_rows={page: scored.n_rows.get(page, 0) for page in features.n_rows})
         valid = dict(self.batch.cursor.execute(system_sql("pages/validity"), [exact_path(file)]).fetchall())
         records = [
             replace(self._record("predictions", page, n_rows, model), valid_until=valid.get(page))
-            for page, n_rows in features.n_rows.items()
+            for page, n_rows in written.n_rows.items()
         ]
         self._stage(StagedRows("predictions", file, scored.columns, records))
         predictions = f"read_parquet({literal(exact_path(file))})"
@@ -260,10 +264,11 @@ class _BatchOfPages:
             "pages/side_by_side",
             scores=quote_all(list(self.product.kind.columns), "predictions."),
             keys=quote_all(self.product.keys),
+            kind="LEFT JOIN" if self.product.ranking is None else "JOIN",
             **relations,
         )
         how = (self.meter.run_id, self.sizes, self.order.workers, scored.crossed)
-        audit = audit_pages(self.batch, features, relations, *how)
+        audit = audit_pages(self.batch, written, relations, *how)
         self._warn_of(audit.differing)
         return audit
 

@@ -20,10 +20,11 @@ from jobs.models.columns.requirements import classes_of, quantiles_of
 from jobs.models.kinds.figures import Target
 from jobs.models.kinds.page_values import page_values
 from warehouse.definitions import Product
+from warehouse.definitions.product import Ranking
 from warehouse.errors import ScoringFailed
 from warehouse.lake.registry import prediction_columns
 from warehouse.ledger.records import ModelRecord
-from warehouse.system_sql import exact_path, quote_all, system_sql
+from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,11 +43,13 @@ SAMPLE_ROWS = 5_000
 class ScoredFile:
     """A staged file of predictions: its columns with their types.
 
-    `crossed` counts by page the rows whose quantiles crossed, and were put in order.
+    `crossed` counts by page the rows whose quantiles crossed, and were put in order. `n_rows` counts rows by page
+    where lists were cut, so that it is not that of the features; None where it is.
     """
 
     columns: dict[str, str]
     crossed: dict[datetime, int]
+    n_rows: dict[datetime, int] | None = None
 
 
 def score_pages(
@@ -100,14 +103,36 @@ def score_pages(
     # Dictionaries make text small; numbers they make slower to write, and larger.
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
     texts += ["reasons.list.element.feature"] if reasons is not None else []
+    scored = file if product.ranking is None else file.with_suffix(".scored.parquet")
     with (
         contextlib.closing(score_stream(reader, scorer, rows.of, done)) as batches,
-        pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=texts) as writer,
+        pq.ParquetWriter(scored, schema, compression="zstd", use_dictionary=texts) as writer,
     ):
         for batch in batches:
             writer.write_batch(batch)
+    n_rows = None
+    if product.ranking is not None:
+        n_rows = _rank(cursor, product, product.ranking, scored, file)
+        scored.unlink()
     described = cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [exact_path(file)]).fetchall()
-    return ScoredFile({str(row[0]): str(row[1]) for row in described}, dict(rows.crossed))
+    return ScoredFile({str(row[0]): str(row[1]) for row in described}, dict(rows.crossed), n_rows)
+
+
+def _rank(
+    cursor: duckdb.DuckDBPyConnection, product: Product, ranking: Ranking, scored: Path, file: Path
+) -> dict[datetime, int]:
+    """Write the first of each list into a file, and count its rows by page."""
+    statement = system_sql(
+        "pages/ranked",
+        list=quote_all(ranking.keys),
+        keys=quote_all(product.keys),
+        score=quote(product.score_column),
+        top=str(ranking.top),
+        scored=f"read_parquet({literal(exact_path(scored))})",
+        file=literal(str(file)),
+    )
+    cursor.execute(statement)
+    return dict(cursor.execute(system_sql("pages/staged"), [exact_path(file)]).fetchall())
 
 
 def sample_rows(cursor: duckdb.DuckDBPyConnection, model: ModelRecord, features: str) -> pa.Table:
@@ -156,7 +181,7 @@ class _PredictionRows:
         if self.reasons is not None:
             values["reasons"] = self.reasons.column(batch, score)
         names = [*self.product.keys, *prediction_columns(self.product.columns_of_kind, self.reasons is not None)]
-        return pa.record_batch({name: values[name] for name in names})
+        return pa.record_batch({name: values[name] for name in names if name in values})
 
     def _count_crossed(self, batch: pa.RecordBatch, predictions: Floats) -> None:
         """Note the rows whose quantiles cross, by page. One thread makes all rows (`jobs.scoring.stream`)."""

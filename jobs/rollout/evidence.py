@@ -19,10 +19,12 @@ from jobs.models.columns.requirements import classes_of, declared_classes_of, qu
 from jobs.models.importance import score_of
 from jobs.models.kinds.figures import Target, scores_of
 from jobs.models.kinds.page_metrics import Floats, Scored
+from jobs.models.kinds.ranking_metrics import Lists
 from jobs.models.versions import load_held_out, load_scorer
 from jobs.pages.labelled import LabelledPages
 from jobs.suite import Suite
 from warehouse.definitions import Product
+from warehouse.definitions.product import Ranking
 from warehouse.errors import UsageError
 from warehouse.ledger.records import ModelRecord
 
@@ -88,6 +90,8 @@ class Evidence:
         By version, (n_rows,) or (n_rows, n_classes): NaN where there is no honest prediction.
     quantiles
         Those that the scores are, (n_rows, n_quantiles), where they are such.
+    lists
+        Which row is of which list, of a ranking.
     """
 
     features: pa.Table
@@ -95,6 +99,7 @@ class Evidence:
     pages: npt.NDArray[np.datetime64]
     scores: Mapping[str, Floats]
     quantiles: tuple[float, ...] = ()
+    lists: Lists | None = None
 
     def scored(self, *versions: str) -> tuple[list[Scored], npt.NDArray[np.bool_]]:
         """Give the predictions of some versions on the rows about which all are honest, and which rows those are."""
@@ -104,7 +109,9 @@ class Evidence:
             honest &= ~(unknown if unknown.ndim == 1 else unknown.any(axis=1))
         names, numbers = np.unique(self.pages[honest], return_inverse=True)
         labels, n_pages = self.labels[honest], max(1, len(names))
-        return [Scored(labels, self.scores[v][honest], numbers, n_pages, self.quantiles) for v in versions], honest
+        lists = self.lists.where(honest) if self.lists else None
+        more = (numbers, n_pages, self.quantiles, lists)
+        return [Scored(labels, self.scores[v][honest], *more) for v in versions], honest
 
     def column(self, name: str) -> npt.NDArray[np.object_]:
         """Give a column's values as Python objects."""
@@ -140,12 +147,27 @@ def gather(
     wanted = list(dict.fromkeys([*features, *product.keys, *columns]))
     if not pages:
         none = {one.version: one.target(product).unknown(0) for one in contenders}
-        return Evidence(_nothing(wanted), np.zeros(0), np.zeros(0, "M8[us]"), none, product.quantiles)
+        nothing = Lists(np.zeros(0, np.int64), product.ranking.top) if product.ranking else None
+        return Evidence(_nothing(wanted), np.zeros(0), np.zeros(0, "M8[us]"), none, product.quantiles, nothing)
     rows = labelled.rows(wanted, known_by, pages[0], _after(pages[-1]))
     rows = rows.where(np.isin(rows.pages, np.array(pages, "M8[us]")))
     table, labels, at = rows.features, rows.labels, rows.pages
     scores = {one.version: _honest_scores(one, table, at, product) for one in contenders}
-    return Evidence(table, labels, at, scores, product.quantiles)
+    lists = lists_of(product.ranking, table, at) if product.ranking else None
+    return Evidence(table, labels, at, scores, product.quantiles, lists)
+
+
+def lists_of(ranking: Ranking, table: pa.Table, pages: npt.NDArray[np.datetime64]) -> Lists:
+    """Number the lists of a table's rows: those of one page that are equal in the keys of lists are one."""
+    import polars as pl
+    import pyarrow as pa
+
+    by = [*ranking.keys, "as_of"]
+    rows = pl.from_arrow(table.select(list(ranking.keys)).append_column("as_of", pa.array(pages)))
+    assert isinstance(rows, pl.DataFrame)
+    numbers = rows.unique(by, maintain_order=True).with_row_index("almanac: list")
+    found = rows.join(numbers, on=by, how="left", maintain_order="left", nulls_equal=True)
+    return Lists(found.get_column("almanac: list").cast(pl.Int64).to_numpy(), ranking.top)
 
 
 def require_columns(suite: Suite, product: Product, columns: Sequence[str], asked_by: str) -> None:

@@ -102,7 +102,7 @@ def _classes_of(found: Foreign, product: Product, file: str) -> tuple[str, ...]:
         raise UsageError(f"{file}: a label with quantiles takes no imported model, which gives one number a row.")
     if (found.classes is not None) != (kind.learnt_by == "binary"):
         raise UsageError(f"{file} is {what}, and label.kind of {product.yaml_where} is {kind.name}.")
-    if kind.name == "binary" and [float(each) for each in _numbers(found.classes or [], file)] != [0.0, 1.0]:
+    if found.classes is not None and not product.classes and _numbers(found.classes, file) != [0.0, 1.0]:
         raise UsageError(f"{file} tells {found.classes} apart, and a binary label is 0 or 1.")
     if not product.classes:
         return ()

@@ -18,7 +18,9 @@ from jobs.models.folds import Fold
 from jobs.models.importance import permutation_importance
 from jobs.models.kinds.class_metrics import by_class
 from jobs.models.kinds.figures import FIGURES, Floats, Target, scores_of
+from jobs.models.kinds.ranking_metrics import Lists
 from jobs.pages.labelled import TrainingRows
+from jobs.rollout.evidence import lists_of
 from jobs.scoring import compile_model
 from jobs.training.fit import Way
 from warehouse.definitions import Product
@@ -82,6 +84,8 @@ def validate(
     importance
         Whether to work out what the newest fold's model leans on.
     """
+    import pyarrow as pa
+
     kind, seed = product.kind.name, product.header.model.seed
     done: list[dict[str, Any]] = []
     parts: list[pa.Table] = []
@@ -103,9 +107,13 @@ def validate(
         parts.append(_predicted(product.keys, held_out, target.scores(predictions)))
         figures = {"rows_learnt": known.n_rows, "rows_held_out": held_out.n_rows, "fit_s": fit_s}
         done.append({**vars(fold), **figures, "left_out": [name for name in names if name not in learnt.names]})
-        if importance and fold is folds[-1]:
+        if importance and fold is folds[-1] and product.ranking is None:
             found = permutation_importance(scorer, held_out.features, held_out.labels, learnt.names, target, seed)
-    summed = _summed_up(parts, done, found, Target(kind, product.classes, (), product.quantiles))
+    lists = None
+    if product.ranking is not None and parts:
+        held_out = pa.concat_tables(parts)
+        lists = lists_of(product.ranking, held_out, held_out.column("as_of").to_numpy())
+    summed = _summed_up(parts, done, found, Target(kind, product.classes, (), product.quantiles), lists)
     if product.quantiles and parts:
         share = crossed / sum(part.num_rows for part in parts)
         summed.metrics["validation_crossed"] = share
@@ -148,6 +156,7 @@ def _summed_up(
     folds: list[dict[str, Any]],
     importance: dict[str, float],
     target: Target,
+    lists: Lists | None = None,
 ) -> Validation:
     import pyarrow as pa
 
@@ -157,10 +166,10 @@ def _summed_up(
     labels, scores = held_out.column("label").to_numpy(), scores_of(held_out)
     pages = held_out.column("as_of").to_numpy()
     of, names = FIGURES[target.kind], target.parts
-    metrics = {f"validation_{name}": value for name, value in of.metrics(labels, scores, names).items()}
+    metrics = {f"validation_{name}": value for name, value in of.metrics(labels, scores, lists or names).items()}
     found = np.unique(pages)
     newest = pages >= found[-min(LAST_PAGES, (len(found) + 1) // 2)]
-    of_late = of.metrics(labels[newest], scores[newest], names)
+    of_late = of.metrics(labels[newest], scores[newest], lists.where(newest) if lists else names)
     metrics |= {f"last_{name}": value for name, value in of_late.items()}
     metrics["last_pages"] = float(len(np.unique(pages[newest])))
     calibration = of.calibration(labels, scores, names)

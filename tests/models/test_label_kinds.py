@@ -7,6 +7,7 @@ import pytest
 
 from jobs.models.kinds.figures import FIGURES
 from jobs.models.kinds.page_metrics import PAGE_METRICS
+from jobs.models.kinds.ranking_metrics import Lists
 from warehouse.label_kinds import COLUMNS_OF_KINDS, KINDS
 from warehouse.lake.registry import columns_of_pages, prediction_columns
 from warehouse.system_sql import SQL_ROOT
@@ -17,7 +18,9 @@ LABELS = {"binary": np.array([0.0, 1.0, 1.0]), "regression": np.array([1.5, 2.0,
 LABELS["multiclass"] = np.array([0.0, 2.0, 2.0])
 PREDICTIONS["quantiles"] = np.array([[0.5, 1.0, 2.0], [1.5, 2.5, 2.6], [2.0, 3.0, 3.5]])
 LABELS["quantiles"] = LABELS["regression"]
-NAMES = {"multiclass": ("a", "b", "c"), "quantiles": (0.1, 0.5, 0.9)}
+PREDICTIONS["ranking"] = np.array([[0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
+LABELS["ranking"] = LABELS["binary"]
+NAMES = {"ranking": Lists(np.array([0, 0, 0]), 2), "multiclass": ("a", "b", "c"), "quantiles": (0.1, 0.5, 0.9)}
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -50,11 +50,26 @@ class LabelSettings(Strict):
     matures_within: Duration
     classes: list[str] = Field(default_factory=list)
     quantiles: list[float] = Field(default_factory=list)
+    #: Of a ranking: by which keys entities make up a list, how many of each are written, and the most candidates.
+    list_: list[str] = Field(default_factory=list, alias="list")
+    top: int | None = Field(default=None, ge=1)
+    at_most: int | None = Field(default=None, ge=1)
 
     @property
     def of(self) -> LabelKind:
         """The kind: of a regression with quantiles that of quantiles."""
         return KINDS["quantiles" if self.quantiles else self.kind]
+
+    @model_validator(mode="after")
+    def _lists_go_with_the_kind(self) -> Self:
+        if self.kind != "ranking":
+            if self.model_fields_set & {"list_", "top", "at_most"}:
+                raise ValueError(f"`list`, `top` and `at_most` are of ranking labels, and the label is {self.kind}")
+        elif not self.list_ or self.top is None or self.at_most is None:
+            raise ValueError("a ranking needs `list: [customer_id]`, `top: 20` and `at_most: 200` candidates of a list")
+        elif self.at_most < self.top:
+            raise ValueError("`at_most` candidates of a list cannot be fewer than its `top`")
+        return self
 
     @model_validator(mode="after")
     def _quantiles_go_with_the_kind(self) -> Self:
@@ -204,6 +219,13 @@ class ProductHeader(Strict):
         return value
 
     @model_validator(mode="after")
+    def _lists_are_of_keys(self) -> Self:
+        own = self.label.list_
+        if own and (not set(own) < set(self.keys) or len(set(own)) < len(own)):
+            raise ValueError(f"`label.list` names some of the keys, and not all: {', '.join(self.keys)}")
+        return self
+
+    @model_validator(mode="after")
     def _has_validity(self) -> Self:
         if (self.valid_until is None) == (self.valid_for is None):
             raise ValueError("give either `valid_for` (a duration) or `valid_until` (a column), and not both")
@@ -269,6 +291,15 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Ranking:
+    """The keys that tell lists apart, how many entities of each are written, and how many candidates it may have."""
+
+    keys: tuple[str, ...]
+    top: int
+    at_most: int
+
+
+@dataclass(frozen=True)
 class Product:
     """One product with its queries. `yaml_where` is its product.yaml as shown to people; `lines` those of its keys.
 
@@ -316,6 +347,14 @@ class Product:
     def quantiles(self) -> tuple[float, ...]:
         """The quantiles that its pages give, ascending; none where they give none."""
         return tuple(self.header.label.quantiles)
+
+    @property
+    def ranking(self) -> Ranking | None:
+        """How its pages are lists, of a ranking."""
+        label = self.header.label
+        if label.top is None or label.at_most is None:
+            return None
+        return Ranking(tuple(label.list_), label.top, label.at_most)
 
     @property
     def columns_of_kind(self) -> dict[str, str]:

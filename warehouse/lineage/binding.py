@@ -213,7 +213,8 @@ class _Binder:
             self.connection.execute("DROP TABLE IF EXISTS page")
             self.connection.execute('ALTER TABLE "almanac: page" RENAME TO page')
             self.connection.execute('DROP TABLE IF EXISTS "almanac: rule"')
-        wanted = [*product.keys, *product.columns_of_kind]
+        # Ranks are made of scores, once the lists are whole.
+        wanted = [*product.keys, *(name for name in product.columns_of_kind if name != "rank")]
         if set(found) != set(wanted):
             raise DefinitionError(
                 f"{rule.where}: it must select the keys and what a page of a {product.kind.name} label has,"

@@ -35,6 +35,7 @@ _BUILT_IN = {
     "scores_in_range": ("predictions", "score"),
     "probabilities_add_up": ("predictions", "score", "probabilities", "n_classes"),
     "quantiles_rise": ("predictions", "score", "quantiles", "n_quantiles", "middle"),
+    "lists_are_whole": ("features", "predictions", "score", "list", "top", "at_most"),
     "entities_covered": ("features", "predictions", "keys"),
 }
 #: Those of them that look at what a kind of label brings; a page is asked those of its own kind.
@@ -130,6 +131,9 @@ def audit_pages(
     for name in _BUILT_IN:
         if name in settled:
             _note_built_in(auditor, name, features, {})
+        elif name == "entities_covered" and batch.product.ranking is not None:
+            # Not every candidate is listed; `lists_are_whole` looks at those that are.
+            continue
         elif name not in _OF_KINDS or name in batch.product.kind.checks:
             _check_built_in(auditor, batch.cursor, name, features, relations)
     if batch.product.checks and features.n_rows:
@@ -167,7 +171,7 @@ def _check_built_in(
     features: FeaturePages,
     relations: Mapping[str, str],
 ) -> None:
-    product = auditor.product
+    product, ranking = auditor.product, auditor.product.ranking
     offered = {
         "features": relations["features"],
         "predictions": relations["predictions"],
@@ -178,6 +182,9 @@ def _check_built_in(
         "quantiles": quantile_list(product),
         "n_quantiles": str(len(product.quantiles)),
         "middle": str(middle_of(product.quantiles) + 1) if product.quantiles else "",
+        "list": quote_all(ranking.keys) if ranking else "",
+        "top": str(ranking.top) if ranking else "",
+        "at_most": str(ranking.at_most) if ranking else "",
         "key_is_null": " OR ".join(f"{quote(key)} IS NULL" for key in product.keys),
     }
     query = system_sql(f"audit/{name}", **{key: offered[key] for key in _BUILT_IN[name]})

@@ -50,9 +50,15 @@ def _queries(commit: Commit, product: Product, columns: Mapping[str, str], span:
     if span.oldest == span.newest:
         yield "current", page
     else:
+        ranking = product.ranking
         literals = {"oldest": timestamp_literal(span.oldest), "newest": newest["newest"]}
         picked = ", ".join(_picked(name, product) for name in columns)
-        yield "current", system_sql("publish/current", picked=picked, table=table, keys=_qualified(product), **literals)
+        if ranking is not None:
+            more = {"columns": newest["columns"], "table": table, "list": quote_all(ranking.keys)}
+            yield "current", system_sql("publish/current_lists", **more, **literals)
+        else:
+            of_keys = _qualified(product)
+            yield "current", system_sql("publish/current", picked=picked, table=table, keys=of_keys, **literals)
     yield "page", page
     if table_columns(commit.connection, "labels", product.name).keys() >= {"as_of", *product.keys}:
         of_predictions = quote_all(columns, "predictions.")

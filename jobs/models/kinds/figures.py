@@ -15,6 +15,7 @@ import numpy.typing as npt
 from jobs.models.kinds.class_metrics import class_calibration, class_calibration_error, class_metrics
 from jobs.models.kinds.metrics import binary_metrics, calibration_error, calibration_table, regression_metrics
 from jobs.models.kinds.quantile_metrics import quantile_calibration, quantile_calibration_error, quantile_metrics
+from jobs.models.kinds.ranking_metrics import ranking_metrics
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +35,8 @@ class Figures:
     scores
         From what `Scorer.predict` returns to one number a row: what the page has, and what metrics are taken of.
     metrics
-        From labels and scores to figures by name; of quantiles it has to be told which they are.
+        From labels and scores to figures by name; of quantiles it has to be told which they are, of lists which row is
+        of which.
     needs_two_classes
         Whether nothing can be learnt where all labels are the same.
     calibration
@@ -49,12 +51,17 @@ class Figures:
     """
 
     scores: Callable[[npt.NDArray[Any]], Floats]
-    metrics: Callable[[Floats, Floats, Sequence[Any]], dict[str, float]]
+    metrics: Callable[[Floats, Floats, Any], dict[str, float]]
     calibration: Callable[[Floats, Floats, Sequence[Any]], list[dict[str, Any]]]
     calibration_error: Callable[[Floats, Floats, Sequence[Any]], float] | None
     needs_two_classes: bool
     tells_nothing: Callable[[Floats], bool]
     alone: Callable[[Floats, Floats], float]
+
+
+def _of_the_ones_or_as_they_are(predictions: npt.NDArray[Any]) -> Floats:
+    # A rule gives a score, a classifier two probabilities.
+    return _of_the_ones(predictions) if predictions.ndim == 2 else _as_they_are(predictions)
 
 
 def _of_the_ones(predictions: npt.NDArray[Any]) -> Floats:
@@ -135,6 +142,15 @@ FIGURES: Mapping[str, Figures] = {
         needs_two_classes=False,
         tells_nothing=_few_or_equal,
         alone=_r2,
+    ),
+    "ranking": Figures(
+        _of_the_ones_or_as_they_are,
+        ranking_metrics,
+        _alike(_no_table),
+        None,
+        needs_two_classes=True,
+        tells_nothing=_few_of_a_class,
+        alone=_roc_auc,
     ),
     "quantiles": Figures(
         _as_they_are,

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from jobs.models.kinds.class_metrics import predicted
 from jobs.models.kinds.quantile_metrics import pinball, width, within
+from jobs.models.kinds.ranking_metrics import Lists, of_lists
 from warehouse.label_kinds import middle_of
 
 Floats = npt.NDArray[np.float64]
@@ -33,7 +34,7 @@ class Scored:
     """Predictions beside labels: `labels` and `scores` (n_rows,), `pages` (n_rows,) numbers each row's page from 0.
 
     Of several classes labels are their places, and scores (n_rows, n_classes). Of quantiles, which `quantiles` names,
-    scores are (n_rows, n_quantiles).
+    scores are (n_rows, n_quantiles). Of ranked lists `lists` tells which row is of which.
     """
 
     labels: Floats
@@ -41,10 +42,13 @@ class Scored:
     pages: npt.NDArray[np.int64]
     n_pages: int
     quantiles: tuple[float, ...] = ()
+    lists: Lists | None = None
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> Scored:
         """Give some of the rows; the pages keep their numbers, and one may be left with no row."""
-        return replace(self, labels=self.labels[chosen], scores=self.scores[chosen], pages=self.pages[chosen])
+        lists = self.lists.where(chosen) if self.lists else None
+        scores = self.scores[chosen]
+        return replace(self, labels=self.labels[chosen], scores=scores, pages=self.pages[chosen], lists=lists)
 
 
 def _page_sums(rows: Scored, values: Floats) -> Floats:
@@ -120,6 +124,22 @@ def _mean_roc_auc(rows: Scored) -> OfCounts:
     return lambda counts: _mean_of_known(np.column_stack([of_counts(counts) for of_counts in of_each]))
 
 
+def _of_each_list(name: str) -> Callable[[Scored], OfCounts]:
+    """Reduce to the mean over the lists in which something was relevant, each of which is of one page."""
+
+    def reduce(rows: Scored) -> OfCounts:
+        assert rows.lists is not None, "figures of ranked lists are asked of a ranking"
+        values = getattr(of_lists(rows.labels, rows.scores, rows.lists), name)
+        pages = np.zeros(len(values), np.int64)
+        pages[rows.lists.of_row] = rows.pages
+        told = ~np.isnan(values)
+        sums = np.bincount(pages[told], values[told], rows.n_pages)
+        sizes = np.bincount(pages[told], minlength=rows.n_pages) * 1.0
+        return lambda counts: _ratio(counts @ sums, counts @ sizes)
+
+    return reduce
+
+
 def _absolute_error(rows: Scored) -> Floats:
     said = rows.scores[:, middle_of(rows.quantiles)] if rows.quantiles else rows.scores
     return np.abs(said - rows.labels)
@@ -178,6 +198,9 @@ PAGE_METRICS: dict[str, Callable[[Scored], OfCounts]] = {
     "mae": _mean_over(_absolute_error),
     "pinball": _mean_over(lambda rows: pinball(rows.labels, rows.scores, rows.quantiles)),
     "coverage_error": _coverage_error,
+    "ndcg": _of_each_list("ndcg"),
+    "recall": _of_each_list("recall"),
+    "map": _of_each_list("map"),
     "width": _mean_over(lambda rows: width(rows.scores)),
     "rmse": _rmse,
     "r2": _r2,

@@ -78,6 +78,9 @@ def judge_performance(suite: Suite, product_name: str, as_known_at: datetime | N
     """Judge the published pages of a product; the judgements of now are written, those of an instant only given."""
     product = suite.definitions.product(product_name)
     meter = RunMeter(suite, "monitor", product.name)
+    if product.ranking is not None:
+        # An entry's loss depends on the others of its list; lists are looked at by `evaluate`.
+        return Judgement([])
     with suite.lake.reading() as connection:
         if lacks_fields(product, table_columns(connection, "predictions", product.name)):
             return Judgement([])

@@ -121,6 +121,14 @@ def parts_of(product: Product) -> dict[str, str]:
     if product.quantiles:
         levels = ", ".join(repr(each) for each in product.quantiles)
         return {"levels": f"[{levels}]::DOUBLE[]", "quantiles": quantile_list(product)}
+    if product.ranking is not None:
+        items = [key for key in product.keys if key not in product.ranking.keys]
+        return {
+            "list": f"row({quote_all(product.ranking.keys)})",
+            "items": f"row({quote_all(items)})",
+            "candidates": f"features.{quote(product.name)}",
+            "top": str(product.ranking.top),
+        }
     if not product.classes:
         return {}
     listed = ", ".join(literal(name) for name in product.classes)

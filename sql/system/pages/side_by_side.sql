@@ -1,6 +1,6 @@
--- Features and predictions of the staged pages, as checks see them.
+-- Features and predictions of the staged pages, as checks see them; of ranked lists what is listed.
 (
     SELECT features.*, {scores}, predictions.model_version
     FROM {features} AS features
-    LEFT JOIN {predictions} AS predictions USING (as_of, {keys})
+    {kind} {predictions} AS predictions USING (as_of, {keys})
 )

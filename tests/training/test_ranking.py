@@ -1,0 +1,204 @@
+"""Ranked lists: trained, the first of each list written, looked up, measured against the outcomes of all candidates."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobs.models.model_table import model_card
+from jobs.models.versions import load_estimator, model_history
+from jobs.monitoring.evaluate import evaluate
+from jobs.monitoring.performance.judge import judge_performance
+from jobs.pages.backfill import BackfillOrder, backfill
+from jobs.pages.diff import diff
+from jobs.pages.predict import run_page
+from jobs.rollout.compare import compare
+from jobs.rollout.promotion import promote
+from jobs.scoring import estimator_input
+from jobs.suite import Suite, open_suite
+from jobs.suites.lineage import suite_lineage
+from jobs.training.reproduce import reproduce
+from jobs.training.train import train
+from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at
+from tests.lakes import rows
+from tests.models.test_ranking_metrics import by_definition
+from warehouse.errors import DefinitionError
+from warehouse.ledger.records import ModelRecord
+from warehouse.lineage.graph import Node
+
+TOP = 4
+END = PAGE + timedelta(seconds=1)
+
+
+def with_lists(suite: Suite, label: str = f"list: [depot]\n  top: {TOP}\n  at_most: 200", model: str = "") -> Suite:
+    """Let the product rank each depot's open orders by how surely they come late; give the suite, opened again."""
+    directory = suite.root / f"sql/products/{PRODUCT}"
+    header, query = directory / "product.yaml", directory / "label.sql"
+    text = re.sub(r"^  kind: .*?(?=^  matures)", f"  kind: ranking\n  {label}\n", header.read_text(), flags=re.M | re.S)
+    text = re.sub(r"^keys: .*$", "keys: [depot, order_id]", text, flags=re.M)
+    if model:
+        text = re.sub(r"^model:.*?(?=^pages:)", f"model: {model}\n", text, flags=re.M | re.S)
+    header.write_text(text)
+    query.write_text(query.read_text().replace("SELECT order_id,", "SELECT depot, order_id,"))
+    check = directory / "checks/not_all_alike.sql"
+    check.write_text(check.read_text().replace("probability", "score"))
+    return open_suite(suite.root, clock_at(NOW))
+
+
+@pytest.fixture(scope="module")
+def _listed(_paged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("lists") / "shop"
+    shutil.copytree(_paged, root)
+    suite = with_lists(open_suite(root, clock_at(NOW)))
+    train(suite, PRODUCT, TRAINED_AS_OF)
+    run_page(suite, PRODUCT, PAGE)
+    return root
+
+
+@pytest.fixture
+def listed(_listed: Path, tmp_path: Path) -> Suite:
+    """A suite whose live version ranks, and has written one page."""
+    shutil.copytree(_listed, tmp_path / "shop")
+    return open_suite(tmp_path / "shop", clock_at(NOW))
+
+
+def version(suite: Suite, name: str) -> ModelRecord:
+    with suite.lake.reading() as connection:
+        return model_history(connection, PRODUCT).version(name)
+
+
+def candidates(suite: Suite, model: ModelRecord) -> dict[str, list[tuple[float, str]]]:
+    """Give each depot's orders by the estimator's own scores, the best first, equal ones by their number."""
+    wanted = ", ".join(f'"{name}"' for name in dict.fromkeys(["depot", "order_id", *model.features]))
+    with suite.lake.reading() as connection:
+        query = f"SELECT {wanted} FROM features.{PRODUCT} WHERE as_of = $1"
+        table = connection.execute(query, [PAGE]).to_arrow_table()
+    scores = load_estimator(suite.lake, model).predict_proba(estimator_input(table, model.features))[:, 1]
+    found: dict[str, list[tuple[float, str]]] = {}
+    for depot, order, score in zip(
+        table.column("depot").to_pylist(), table.column("order_id").to_pylist(), scores.tolist(), strict=True
+    ):
+        found.setdefault(depot, []).append((-score, order))
+    return {depot: sorted(each) for depot, each in found.items()}
+
+
+def outcomes(suite: Suite) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for depot, order, label in rows(
+        suite, f"SELECT depot, order_id, label FROM labels.{PRODUCT} WHERE as_of = $1", [PAGE]
+    ):
+        found.setdefault(depot, {})[order] = label
+    return found
+
+
+def test_the_first_of_each_list_are_written_by_score_and_then_by_key(listed: Suite) -> None:
+    model = version(listed, "v1")
+    assert model.label_kind == "ranking"
+    written: dict[str, list[tuple[float, str]]] = {}
+    query = f"SELECT depot, order_id, score, rank FROM predictions.{PRODUCT}_page ORDER BY depot, rank"
+    for depot, order, score, rank in rows(listed, query):
+        written.setdefault(depot, []).append((-score, order))
+        assert rank == len(written[depot])
+    expected = candidates(listed, model)
+    assert written == {depot: each[:TOP] for depot, each in expected.items()}
+    assert max(len(each) for each in expected.values()) > TOP
+    query = f"SELECT n_rows FROM ledger.pages WHERE product = '{PRODUCT}' AND kind = 'predictions' AND as_of = $1"
+    assert rows(listed, query, [PAGE]) == [(sum(len(each) for each in written.values()),)]
+    query = f"SELECT DISTINCT name FROM ledger.checks WHERE product = '{PRODUCT}' AND passed"
+    assert ("lists_are_whole",) in rows(listed, query)
+
+
+def test_evaluate_measures_lists_by_all_outcomes_listed_or_not(listed: Suite) -> None:
+    found = evaluate(listed, PRODUCT, PAGE, END)
+    (figures,) = found.groups
+    expected, labels = candidates(listed, version(listed, "v1")), outcomes(listed)
+    told: list[dict[str, float]] = []
+    for depot, of_depot in labels.items():
+        listed_orders = [order for _, order in expected.get(depot, [])][:TOP]
+        others = [order for order in of_depot if order not in listed_orders]
+        relevant = [float(of_depot.get(order, 0)) for order in [*listed_orders, *others]]
+        each = by_definition(relevant, [float(-place) for place in range(len(relevant))], TOP)
+        told += [each] if each else []
+    assert told
+    means = {name: float(np.mean([each[name] for each in told])) for name in ("ndcg", "recall", "map")}
+    assert {name: figures[name] for name in means} == pytest.approx(means, abs=1e-12)
+    n_candidates, n_listed = sum(map(len, expected.values())), sum(min(TOP, len(each)) for each in expected.values())
+    assert figures["coverage"] == pytest.approx(n_listed / n_candidates, abs=1e-12)
+    # No order is of two depots.
+    assert figures["diversity"] == pytest.approx(1, abs=1e-12)
+    by_depot = evaluate(listed, PRODUCT, PAGE, END, by="depot").groups
+    assert sum(row["n_lists"] for row in by_depot) == figures["n_lists"]
+
+
+def test_what_is_current_is_the_newest_page_of_each_list(listed: Suite) -> None:
+    header = listed.root / f"sql/products/{PRODUCT}/product.yaml"
+    header.write_text(header.read_text().replace("valid_for: 24 hours", "valid_for: 7 days"))
+    suite = open_suite(listed.root, clock_at(NOW))
+    backfill(suite, BackfillOrder(PRODUCT, PAGE, PAGE + timedelta(days=2)))
+    query = (
+        "SELECT depot, count(*), count(DISTINCT rank), max(rank), count(DISTINCT as_of)"
+        f" FROM predictions.{PRODUCT}_current GROUP BY depot"
+    )
+    found = rows(suite, query)
+    assert found
+    assert all(n == n_ranks == last <= TOP and n_pages == 1 for _, n, n_ranks, last, n_pages in found)
+
+
+def test_versions_are_judged_compared_diffed_reproduced_and_a_rule_stands_beside(listed: Suite) -> None:
+    assert reproduce(listed, PRODUCT, "v1").same
+    assert diff(listed, PRODUCT, PAGE, "v1").n_changed == 0
+    card = model_card(listed, PRODUCT, "v1")
+    assert card.model.metrics["validation_ndcg"] > 0
+    assert card.model.metrics["validation_n_lists"] > card.model.metrics["validation_n_lists_with_relevant"] * 0.5
+    rule = listed.root / f"sql/products/{PRODUCT}/score.sql"
+    rule.write_text(
+        "/*\ndescription: The least time left first.\n*/\nSELECT depot, order_id, -hours_left AS score FROM page\n"
+    )
+    text = (listed.root / f"sql/products/{PRODUCT}/product.yaml").read_text()
+    text = re.sub(r"^model:.*?(?=^pages:)", "model: {sql: score.sql}\n", text, flags=re.M | re.S)
+    (listed.root / f"sql/products/{PRODUCT}/product.yaml").write_text(text)
+    suite = open_suite(listed.root, clock_at(NOW))
+    baseline = train(suite, PRODUCT, TRAINED_AS_OF).model
+    compared = compare(suite, PRODUCT, ("v1", baseline.version), first=PAGE, until=END)
+    assert [row["metric"] for row in compared.rows] == ["ndcg", "recall", "map"]
+    promote(suite, PRODUCT, baseline.version)
+    run_page(suite, PRODUCT, PAGE)
+    (found,) = rows(suite, f"SELECT bool_and(rank <= {TOP}), count(*) FROM predictions.{PRODUCT}_page")
+    assert found[0]
+    assert diff(suite, PRODUCT, PAGE, "v1").n_changed + diff(suite, PRODUCT, PAGE, "v1").n_came > 0
+    assert judge_performance(suite, PRODUCT).rows == []
+    graph = suite_lineage(suite).graph
+    sources = {edge.source for edge in graph.edges() if edge.target == Node("predictions", PRODUCT, "rank")}
+    assert Node("model", PRODUCT, baseline.version) in sources
+
+
+def test_a_list_of_more_candidates_than_may_be_keeps_the_page_back(listed: Suite) -> None:
+    suite = with_lists(listed, "list: [depot]\n  top: 2\n  at_most: 3")
+    query = f"SELECT count(*) FROM predictions.{PRODUCT}"
+    before = rows(suite, query)
+    made = run_page(suite, PRODUCT, PAGE)
+    assert made.rejected == {PAGE}
+    assert {check.name for check in made.audit.complaints() if check.severity == "error"} == {"lists_are_whole"}
+    assert rows(suite, query) == before
+
+
+CASES: list[tuple[str, str, str]] = [
+    ("top: 4", "top: 400", "cannot be fewer than its `top`"),
+    ("list: [depot]", "list: [depot, order_id]", "names some of the keys, and not all"),
+    ("list: [depot]", "list: [courier]", "names some of the keys, and not all"),
+    ("  at_most: 200\n", "", "a ranking needs"),
+    ("kind: ranking", "kind: binary", "are of ranking labels"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "problem"), CASES)
+def test_what_does_not_go_with_lists_is_refused(listed: Suite, old: str, new: str, problem: str) -> None:
+    header = listed.root / f"sql/products/{PRODUCT}/product.yaml"
+    header.write_text(header.read_text().replace(old, new))
+    with pytest.raises(DefinitionError, match=problem):
+        assert open_suite(listed.root, clock_at(NOW)).definitions
