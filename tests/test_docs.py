@@ -18,17 +18,15 @@ from warehouse.definitions.export import TargetSettings
 from warehouse.definitions.features import FeatureHeader
 from warehouse.definitions.gates import Bound, GateSettings, NotWorse, SegmentBound
 from warehouse.definitions.monitor import MonitorSettings
-from warehouse.definitions.pipeline import PipelineSettings, StepSettings
+from warehouse.definitions.pipeline import ModelSettings, PipelineSettings, StepSettings, ValidationSettings
 from warehouse.definitions.product import (
     CheckHeader,
     CheckSettings,
     FeatureUse,
     LabelSettings,
-    ModelSettings,
     PageSettings,
     ProductHeader,
     RowCountBand,
-    ValidationSettings,
 )
 from warehouse.definitions.source import DeliveryEntry, SourceHeader
 
@@ -83,7 +81,8 @@ def test_a_command_and_its_options_are_documented(name: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_a_key_of_a_definition_is_documented(model: type[BaseModel]) -> None:
-    missing = [name for name in model.model_fields if f"`{name}`" not in TEXT]
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    missing = [name for name in names if f"`{name}`" not in TEXT]
     assert not missing
 
 

@@ -87,35 +87,42 @@ def score_pages(
     ScoringFailed
         If the relation lacks one of the model's features, or the model refuses a row.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from jobs.scoring import score_stream
-
     looked_up_by = [*product.keys, "as_of", "valid_until"]
     wanted = list(dict.fromkeys([*looked_up_by, *model.features]))
     reader = _query(cursor, model, wanted, features).to_arrow_reader(BATCH_ROWS)
     learnt = classes_of(model), product.quantiles, quantiles_of(model)
     target = Target(product.kind.name, product.classes, *learnt)
     rows = _PredictionRows(product, model, looked_up_by, constants, reasons, target)
-    nothing = pa.RecordBatch.from_pylist([], reader.schema)
-    schema = rows.of(nothing, scorer.predict(nothing)).schema
-    # Dictionaries make text small; numbers they make slower to write, and larger.
-    texts = [field.name for field in schema if pa.types.is_string(field.type)]
-    texts += ["reasons.list.element.feature"] if reasons is not None else []
     scored = file if product.ranking is None else file.with_suffix(".scored.parquet")
-    with (
-        contextlib.closing(score_stream(reader, scorer, rows.of, done)) as batches,
-        pq.ParquetWriter(scored, schema, compression="zstd", use_dictionary=texts) as writer,
-    ):
-        for batch in batches:
-            writer.write_batch(batch)
+    _write(reader, scorer, rows, scored, done)
     n_rows = None
     if product.ranking is not None:
         n_rows = _rank(cursor, product, product.ranking, scored, file)
         scored.unlink()
     described = cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [exact_path(file)]).fetchall()
     return ScoredFile({str(row[0]): str(row[1]) for row in described}, dict(rows.crossed), n_rows)
+
+
+def _write(
+    reader: pa.RecordBatchReader, scorer: Scorer, rows: _PredictionRows, file: Path, done: Callable[[int], None]
+) -> None:
+    """Score a stream and write it as rows of the predictions table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from jobs.scoring import score_stream
+
+    nothing = pa.RecordBatch.from_pylist([], reader.schema)
+    schema = rows.of(nothing, scorer.predict(nothing)).schema
+    # Dictionaries make text small; numbers they make slower to write, and larger.
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    texts += ["reasons.list.element.feature"] if rows.reasons is not None else []
+    with (
+        contextlib.closing(score_stream(reader, scorer, rows.of, done)) as batches,
+        pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=texts) as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch)
 
 
 def _rank(

@@ -1,12 +1,17 @@
-"""The steps that a product's rows go through before its estimator (the key `model.pipeline` of product.yaml)."""
+"""The model of a product: what is trained and how it is validated, and the steps before the estimator (`model`)."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from warehouse.definitions.durations import Duration
 from warehouse.definitions.sql_file import Strict
+
+#: Files of a product that are something else than its rule.
+_OTHER_FILES = ("entities.sql", "label.sql")
 
 
 class StepSettings(Strict):
@@ -29,3 +34,46 @@ class PipelineSettings(Strict):
     categories: Steps = Field(default_factory=list)
     numbers: Steps = Field(default_factory=list)
     together: Steps = Field(default_factory=list)
+
+
+class ValidationSettings(Strict):
+    """How a training is validated: the newest `share` of the pages is held out, in `folds` steps of time."""
+
+    folds: int = Field(default=1, ge=1)
+    share: float = Field(default=0.2, gt=0, lt=1)
+
+
+class ModelSettings(Strict):
+    """Which estimator is trained, by a registered name or an import path `package.module:factory`; or a rule in SQL."""
+
+    estimator: str = ""
+    sql: str | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    seed: int = 0
+    leave_out: list[str] = Field(default_factory=list)
+    train_on: Duration | None = None
+    validation: ValidationSettings = Field(default_factory=ValidationSettings)
+    pipeline: PipelineSettings | str | None = None
+
+    @field_validator("pipeline")
+    @classmethod
+    def _is_a_path(cls, value: Any) -> Any:
+        if isinstance(value, str) and ":" not in value:
+            raise ValueError(f"`{value}` is no import path `package.module:factory`; or give the steps themselves")
+        return value
+
+    @field_validator("sql")
+    @classmethod
+    def _is_a_file_beside(cls, value: str | None) -> str | None:
+        if value is not None and (re.fullmatch(r"[a-z_][a-z0-9_]*\.sql", value) is None or value in _OTHER_FILES):
+            raise ValueError(f"`{value}` is no file of its own beside product.yaml, such as score.sql")
+        return value
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> Self:
+        if (self.sql is None) == (not self.estimator):
+            raise ValueError("give either `estimator`, which is trained, or `sql`, a file such as score.sql")
+        others = sorted(self.model_fields_set - {"sql", "estimator"})
+        if self.sql is not None and others:
+            raise ValueError(f"`sql` is not trained, so there is nothing for {others} to say")
+        return self

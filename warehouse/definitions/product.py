@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -18,7 +17,7 @@ from warehouse.definitions.durations import Duration
 from warehouse.definitions.export import Targets
 from warehouse.definitions.gates import GateSettings
 from warehouse.definitions.monitor import MonitorSettings
-from warehouse.definitions.pipeline import PipelineSettings
+from warehouse.definitions.pipeline import ModelSettings
 from warehouse.definitions.reasons import ReasonSettings
 from warehouse.definitions.sql_file import SqlFile, Strict, checked, read_header, read_sql_file
 from warehouse.errors import DefinitionError
@@ -29,8 +28,6 @@ from warehouse.queries.running import QUERY_TIMEOUT
 
 #: The name by which a check reads the page that is being made.
 PAGE = "page"
-#: Files of a product that are something else than its rule.
-_OTHER_FILES = ("entities.sql", "label.sql")
 #: The engine that computes feature pages where product.yaml names no other: see `warehouse.batching.engines`.
 HERE = "duckdb"
 
@@ -41,6 +38,15 @@ class FeatureUse(Strict):
     group: str
     on: dict[str, str] = Field(default_factory=dict)
     prefix: str = ""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The keys that tell lists apart, how many entities of each are written, and how many candidates it may have."""
+
+    keys: tuple[str, ...]
+    top: int
+    at_most: int
 
 
 class LabelSettings(Strict):
@@ -93,49 +99,6 @@ class LabelSettings(Strict):
             raise ValueError("a multiclass label needs `classes`, two at least, such as [on time, late, cancelled]")
         elif len({name.lower() for name in self.classes}) < len(self.classes):
             raise ValueError("two of `classes` differ in nothing, or in case alone, which SQL does not tell apart")
-        return self
-
-
-class ValidationSettings(Strict):
-    """How a training is validated: the newest `share` of the pages is held out, in `folds` steps of time."""
-
-    folds: int = Field(default=1, ge=1)
-    share: float = Field(default=0.2, gt=0, lt=1)
-
-
-class ModelSettings(Strict):
-    """Which estimator is trained, by a registered name or an import path `package.module:factory`; or a rule in SQL."""
-
-    estimator: str = ""
-    sql: str | None = None
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    seed: int = 0
-    leave_out: list[str] = Field(default_factory=list)
-    train_on: Duration | None = None
-    validation: ValidationSettings = Field(default_factory=ValidationSettings)
-    pipeline: PipelineSettings | str | None = None
-
-    @field_validator("pipeline")
-    @classmethod
-    def _is_a_path(cls, value: Any) -> Any:
-        if isinstance(value, str) and ":" not in value:
-            raise ValueError(f"`{value}` is no import path `package.module:factory`; or give the steps themselves")
-        return value
-
-    @field_validator("sql")
-    @classmethod
-    def _is_a_file_beside(cls, value: str | None) -> str | None:
-        if value is not None and (re.fullmatch(r"[a-z_][a-z0-9_]*\.sql", value) is None or value in _OTHER_FILES):
-            raise ValueError(f"`{value}` is no file of its own beside product.yaml, such as score.sql")
-        return value
-
-    @model_validator(mode="after")
-    def _is_one_or_the_other(self) -> Self:
-        if (self.sql is None) == (not self.estimator):
-            raise ValueError("give either `estimator`, which is trained, or `sql`, a file such as score.sql")
-        others = sorted(self.model_fields_set - {"sql", "estimator"})
-        if self.sql is not None and others:
-            raise ValueError(f"`sql` is not trained, so there is nothing for {others} to say")
         return self
 
 
@@ -288,15 +251,6 @@ class Check:
     file: SqlFile
     header: CheckHeader
     query: CheckedQuery
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """The keys that tell lists apart, how many entities of each are written, and how many candidates it may have."""
-
-    keys: tuple[str, ...]
-    top: int
-    at_most: int
 
 
 @dataclass(frozen=True)
