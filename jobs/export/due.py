@@ -63,7 +63,7 @@ def outgoing(
         if found:
             page = max(found, key=lambda page: page.as_of)
         elif waiting or asked.by_name or not earlier:
-            page = _what_is_current(published)
+            page = _what_is_current(published, waiting)
         else:
             return []
         return [Outgoing(page, tuple(row for row in waiting if row.snapshot_id <= page.snapshot_id))]
@@ -75,8 +75,11 @@ def outgoing(
     return [Outgoing(by_page[as_of], tuple(row for row in waiting if row.as_of == as_of)) for as_of in sorted(wanted)]
 
 
-def _what_is_current(published: Sequence[PageRecord]) -> PageRecord:
-    """Give the newest page, as of the newest publication of any: older pages can hold rows that are current too."""
-    snapshot_id = max(page.snapshot_id for page in published)
-    recorded_at = max(page.recorded_at for page in published)
+def _what_is_current(published: Sequence[PageRecord], waiting: Sequence[OutboxRecord]) -> PageRecord:
+    """Give the newest page, as of the newest publication of any: older pages can hold rows that are current too.
+
+    What waits for a page that is published no more, since its rows were lost, counts with them.
+    """
+    snapshot_id = max([page.snapshot_id for page in published] + [row.snapshot_id for row in waiting])
+    recorded_at = max([page.recorded_at for page in published] + [row.recorded_at for row in waiting])
     return replace(max(published, key=lambda page: page.as_of), snapshot_id=snapshot_id, recorded_at=recorded_at)

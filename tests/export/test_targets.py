@@ -74,6 +74,27 @@ def test_a_publication_goes_to_all_targets_and_is_what_the_lake_shows(waiting: S
     )
 
 
+def test_what_is_current_without_a_page_whose_file_was_lost_goes_out(waiting: Suite) -> None:
+    backfill(waiting, BackfillOrder(PRODUCT, PAGE - 2 * DAY, PAGE))
+    export(waiting, PRODUCT)
+    with waiting.lake.reading() as connection:
+        query = "SELECT data_file FROM ducklake_list_files('lake', $1, schema => 'predictions')"
+        files = [Path(row[0]) for row in connection.execute(query, [PRODUCT]).fetchall()]
+    max(files, key=lambda path: path.stat().st_mtime_ns).unlink()
+    pages = in_files(waiting)
+    run_page(waiting, PRODUCT, PAGE - 2 * DAY)
+    lost = [row for row in states(waiting) if row[0] == "03-09" and row[2] in ("waiting", "not due")]
+    assert ("03-09", "app", "waiting") in lost
+    assert ("03-09", "files", "not due") in lost
+    assert export(waiting, PRODUCT).failed == {}
+    assert in_duckdb(waiting) == rows(waiting, CURRENT)
+    assert [row for row in states(waiting) if row[2] == "waiting"] == []
+    ((held,),) = in_sqlite(waiting, "SELECT snapshot_id FROM almanac_exports")
+    ((marked,),) = rows(waiting, "SELECT max(snapshot_id) FROM ledger.pages WHERE state = 'lost'")
+    assert held >= marked
+    assert in_files(waiting)[(PAGE - DAY).isoformat()] == pages[(PAGE - DAY).isoformat()]
+
+
 def test_the_outbox_played_twice_changes_nothing(waiting: Suite) -> None:
     export(waiting, PRODUCT)
     out = waiting.root / "out"

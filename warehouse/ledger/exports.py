@@ -83,6 +83,30 @@ def announce(commit: Commit, product: Product, published: Sequence[PageRecord]) 
     )
 
 
+def announce_lost(commit: Commit, product: Product, lost: Sequence[PageRecord]) -> None:
+    """Put pages whose rows were lost into the outbox, inside the commit that says so; `lost` bear its snapshot.
+
+    A target that holds what is current is to hold it without them. One that holds pages keeps what it has.
+    """
+    pages = [page for page in lost if page.kind == "predictions"]
+    ledger.append(
+        commit,
+        [
+            OutboxRecord(
+                product=product.name,
+                target=name,
+                as_of=page.as_of,
+                snapshot_id=page.snapshot_id,
+                state=NOT_DUE if target.holds_pages else WAITING,
+                run_id=page.run_id,
+                recorded_at=page.recorded_at,
+            )
+            for page in pages
+            for name, target in product.header.export.items()
+        ],
+    )
+
+
 def waiting(connection: duckdb.DuckDBPyConnection, product: str) -> list[OutboxRecord]:
     """Read the publications that wait for an export, in the order in which they were published."""
     return ledger.records_of(connection, OutboxRecord, "ledger/waiting_exports", [product])

@@ -19,6 +19,7 @@ import duckdb
 from warehouse.definitions import Product
 from warehouse.lake.lake import Lake, table_columns
 from warehouse.ledger import records as ledger
+from warehouse.ledger.exports import announce_lost
 from warehouse.ledger.records import PageRecord
 from warehouse.pages.views import ensure_views
 from warehouse.system_sql import exact_path, system_sql
@@ -70,7 +71,9 @@ def give_up(lake: Lake, product: Product, pages: Collection[datetime], run_id: s
     note = f"its data file {Path(lost[0].path).name} was lost"
     with lake.commit(f"pages of {product.name} whose files were lost, run {run_id}") as commit:
         marks = [replace(page, state="lost", run_id=run_id, recorded_at=now, note=note) for page in gone]
-        ledger.append(commit, [replace(mark, snapshot_id=commit.snapshot_id) for mark in marks])
+        marks = [replace(mark, snapshot_id=commit.snapshot_id) for mark in marks]
+        ledger.append(commit, marks)
+        announce_lost(commit, product, marks)
         ensure_views(commit, product)
         snapshot_id = commit.snapshot_id
     with lake.maintaining() as connection:
