@@ -15,6 +15,7 @@ import typer
 from jobs.cli.interrupts import Interrupts
 from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
 from jobs.cli.output import console
+from jobs.cli.pages import judge_if_the_clock_asks
 from warehouse.errors import Dropped
 from warehouse.wording import counted
 
@@ -193,7 +194,10 @@ def backfill(
             for one in prepared:
                 _print_prepared(one)
         return
-    _report_all(orders, prepared, _make(opened, orders, prepared), as_json)
+    made = _make(opened, orders, prepared)
+    if not features_only:
+        judge_if_the_clock_asks(opened, [order.product for order in orders])
+    _report_all(orders, prepared, made, as_json)
 
 
 def _report_all(

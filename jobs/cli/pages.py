@@ -13,6 +13,7 @@ from warehouse.wording import counted
 
 if TYPE_CHECKING:
     from jobs.pages.make import PagesResult
+    from jobs.suite import Suite
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -63,8 +64,18 @@ def run(
     rejected = [report_pages(one, as_json, f" of {name}" if several else "") for name, one in results.items()]
     for failure in failures:
         typer.echo(f"almanac: {failure}", err=True)
+    judge_if_the_clock_asks(opened, list(results))
     if failures or any(rejected):
         raise typer.Exit(max([1, *(failure.exit_code for failure in failures)]))
+
+
+def judge_if_the_clock_asks(suite: Suite, products: list[str]) -> None:
+    """Judge what a run of the clock has published; of a run by hand, `almanac monitor` is another command."""
+    from jobs.monitoring.after_publication import is_run_of_the_clock, judge_published
+
+    if is_run_of_the_clock():
+        for sentence in judge_published(suite, products):
+            typer.echo(f"almanac: {sentence}", err=True)
 
 
 def _json_of_pages(result: PagesResult) -> dict[str, Any]:

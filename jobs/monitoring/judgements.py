@@ -161,12 +161,14 @@ def _weights(series: Series, versions: Sequence[ModelRecord | None]) -> Floats:
     weights = np.zeros(len(versions))
     if series.kind != "features":
         return weights
-    for page, version in enumerate(versions):
-        if version is None or not any(value > 0 for value in version.importance.values()):
-            weights[page] = float(version is None or not version.features or series.column in version.features)
-        else:
-            weights[page] = max(0.0, version.importance.get(series.column, 0.0))
-    return weights
+    by_version = {id(one): _weight(series.column, one) for one in versions}
+    return np.array([by_version[id(one)] for one in versions])
+
+
+def _weight(column: str, version: ModelRecord | None) -> float:
+    if version is None or not any(value > 0 for value in version.importance.values()):
+        return float(version is None or not version.features or column in version.features)
+    return max(0.0, version.importance.get(column, 0.0))
 
 
 def _counted(series: Series, versions: Sequence[ModelRecord | None]) -> Flags:

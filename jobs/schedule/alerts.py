@@ -20,6 +20,7 @@ from jobs.schedule.files.redaction import redacted
 from jobs.schedule.files.schedule import Schedule
 from jobs.schedule.scheduler import Step
 from jobs.schedule.tick_store import TickStore
+from warehouse.ledger.alarms import Alarm
 from warehouse.system_sql import system_sql
 from warehouse.wording import to_the_second
 
@@ -128,6 +129,16 @@ def alert_of_promises(
         tick_store.note_fact(_BROKEN, json.dumps({name: known.get(name, str(now)) for name in now_broken}))
 
 
+def alert_of_alarms(tick_store: TickStore, schedule: Schedule, alarms: Collection[Alarm], now: datetime) -> None:
+    """Write down the alarms that are open: each once, for as long as it stands."""
+    for alarm in alarms:
+        title = f"{alarm.product}: {alarm.kind} alarm {alarm.alarm_id}"
+        effect = "" if alarm.effect is None else f" Predictions have moved by {alarm.effect:.2g} standard deviations."
+        since = f"since the page of {alarm.since or alarm.first_page} (UTC)"
+        body = f"{alarm.message}, {since}.{effect} `almanac alarms` lists it, `accept` and `close` end it."
+        raise_alert(tick_store, f"alarm {alarm.alarm_id}", title, body, _channels_of(schedule, alarm.product), now)
+
+
 def _channels_of_source(schedule: Schedule, source: str) -> tuple[str, ...]:
     jobs = [
         job for job in schedule.jobs.values() if job.work.kind == "ingest" and source in (job.work.names or [source])
@@ -191,7 +202,7 @@ def _kind_of(what: str) -> Any:
     """Give what apprise calls an alert of that name; webhooks pass it on, and chats colour by it."""
     from apprise import NotifyType
 
-    kinds = {"fresh": NotifyType.SUCCESS, "skipped": NotifyType.WARNING}
+    kinds = {"fresh": NotifyType.SUCCESS, "skipped": NotifyType.WARNING, "alarm": NotifyType.WARNING}
     return kinds.get(what.partition(" ")[0], NotifyType.FAILURE)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from jobs.schedule.alerts import (
+    alert_of_alarms,
     alert_of_clock,
     alert_of_freshness,
     alert_of_promises,
@@ -124,6 +125,7 @@ class Daemon:
             if not self.children.running() and not self.children.finished():
                 break
             self._rest(SHOW_EVERY.total_seconds())
+        self._look_at_alarms()
         send_alerts(self.tick_store, self.log, self.wall())
         return done
 
@@ -160,9 +162,15 @@ class Daemon:
             if broken is not None:
                 with self.tick_store.writing():
                     alert_of_promises(self.tick_store, self.files.schedule(), broken, now)
+            self._look_at_alarms()
         if self._is_time("sweep", _SWEEP_EVERY_S):
             self.children.sweep(self.wall() - KEEP_LOGS)
         return step
+
+    def _look_at_alarms(self) -> None:
+        if alarms := self.files.alarms_to_tell():
+            with self.tick_store.writing():
+                alert_of_alarms(self.tick_store, self.files.schedule(), alarms, self.clock())
 
     def _look_at_the_clock(self) -> None:
         seen_until, now = self.tick_store.seen_until(), self.clock()

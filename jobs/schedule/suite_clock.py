@@ -27,6 +27,7 @@ from warehouse.errors import AlmanacError, DefinitionError, NotFoundError
 from warehouse.facts.files_aside import files_aside
 from warehouse.facts.promises import broken_promises
 from warehouse.ledger import records as ledger
+from warehouse.ledger.alarms import Alarm, alarms_of, open_alarms
 from warehouse.system_sql import system_sql
 
 if TYPE_CHECKING:
@@ -163,6 +164,12 @@ class SuiteClock:
             return aside | {(each.source, each.key): each.sentence for each in broken}
 
         return self._ask(found)
+
+    def alarms_to_tell(self) -> list[Alarm]:
+        """Give the open alarms that somebody is to be told of; none if the lake cannot be read."""
+        told = {name: set(product.header.monitor.notify) for name, product in self.suite.definitions.products.items()}
+        found = self._ask(alarms_of) or []
+        return [one for one in open_alarms(found) if one.expected is None and one.kind in told.get(one.product, ())]
 
     def _ask(self, question: Callable[[DuckDBPyConnection], Answer]) -> Answer | None:
         """Ask the lake something; None if that does not go, which must not end the clock."""

@@ -214,27 +214,21 @@ def measure_worlds(n_seeds: int, n_pages: int = 365) -> None:
     """Judge years in which nothing breaks, and years with a fault on one page, world by world."""
     table = []
     for world in WORLDS:
-        slow, acute, found = [], [], dict.fromkeys(FAULTS_OF_WORLDS, 0)
-        tried = dict.fromkeys(FAULTS_OF_WORLDS, 0)
+        slow, acute = [], []
+        found, tried = dict.fromkeys(FAULTS_OF_WORLDS, 0), dict.fromkeys(FAULTS_OF_WORLDS, 0)
         for seed in range(n_seeds):
-            clean = year_of(world, seed, n_pages).judged()
+            year = year_of(world, seed, n_pages)
+            clean = year.judged()
             slow.append(len(clean.evidence.alarms))
             acute.append(len(clean.flagged))
-            for name, (fault, least) in FAULTS_OF_WORLDS.items():
-                year = year_of(world, seed, n_pages)
+            for name, (fault, column, least) in FAULTS_OF_WORLDS.items():
                 page = n_pages - 40
                 while year.rows(page).sum() < least:
                     page += 1
                 fault(year, page)
                 tried[name] += 1
-                after = year.judged(page + 1)
-                found[name] += page in after.flagged and page not in clean.flagged
-        row = {
-            "world": world.name,
-            "slow alarms a year": np.mean(slow),
-            "at most": max(slow),
-            "flagged": np.mean(acute),
-        }
+                found[name] += page in year.judged(page + 1, column).flagged and page not in clean.flagged
+        row = {"world": world.name, "slow alarms a year": np.mean(slow), "most": max(slow), "flagged": np.mean(acute)}
         table.append(row | {name: f"{found[name]} of {tried[name]}" for name in found})
         print(table[-1], flush=True)
     print_table(table, f"{n_seeds} seeds x {n_pages} pages x {N_COLUMNS} columns")

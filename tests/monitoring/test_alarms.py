@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from datetime import datetime, timedelta
 
 import pytest
@@ -10,9 +11,13 @@ import pytest
 from jobs.monitoring.decisions import accept, alarms, close
 from jobs.monitoring.judgements import judge, judge_and_write
 from jobs.monitoring.monitor import monitor_product
+from jobs.schedule.alerts import alert_of_alarms
+from jobs.schedule.files.schedule import Schedule
+from jobs.schedule.suite_clock import SuiteClock
+from jobs.schedule.tick_store import TickStore
 from jobs.suite import Suite
 from tests.command_line import almanac, said
-from tests.conftest import NOW, PRODUCT, reopened
+from tests.conftest import NOW, PAGE, PRODUCT, clock_at, reopened
 from tests.lakes import rows
 from tests.monitoring.watched_lake import LOST, grid, publish
 from warehouse.errors import NotFoundError, UsageError
@@ -127,3 +132,31 @@ def test_monitor_tells_page_by_page_and_of_the_last_year(watched: Suite) -> None
     states = dict(rows(watched, "SELECT state, count(*) FROM ledger.newest_drift WHERE column_name = 'y' GROUP BY 1"))
     # Four pages of a weekday are a reference, and 28 pages with a score are a pool.
     assert states == {"no evidence": 28, "learning": 28, "judged": LOST + 1 - 56}
+
+
+def test_an_alarm_is_told_once_by_the_clock(watched: Suite) -> None:
+    (alarm,) = alarms(watched)
+    clock = SuiteClock(watched.root, TickStore.open(watched.lake.root), clock_at(NOW))
+    tick_store, schedule = TickStore(sqlite3.connect(":memory:")), Schedule(alerts=("OPS",))
+    for minute in range(3):
+        with tick_store.writing():
+            alert_of_alarms(tick_store, schedule, clock.alarms_to_tell(), NOW + timedelta(minutes=minute))
+    ((what, title, body),) = tick_store.db.execute("SELECT what, title, body FROM alerts").fetchall()
+    assert (what, title) == (f"alarm {alarm.alarm_id}", f"{PRODUCT}: acute alarm {alarm.alarm_id}")
+    assert body.startswith("the distribution of x; missing values of x; on 1 page, since the page of 2026-")
+    header = watched.root / f"sql/products/{PRODUCT}/product.yaml"
+    header.write_text(header.read_text() + "\nmonitor: {notify: [drift]}\n")
+    assert SuiteClock(watched.root, clock.tick_store, clock_at(NOW)).alarms_to_tell() == []
+
+
+def test_a_run_of_the_clock_judges_what_it_has_published(published: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = "SELECT DISTINCT kind, as_of FROM ledger.drift WHERE kind = 'predictions' ORDER BY ALL"
+    said(published.root, "run", PRODUCT, "--as-of", PAGE.isoformat())
+    assert rows(published, judged) == []
+    monkeypatch.setenv("ALMANAC_LEASE", "a run of the clock")
+    said(published.root, "run", PRODUCT, "--as-of", (PAGE + timedelta(days=1)).isoformat())
+    assert rows(published, judged) == [("predictions", PAGE), ("predictions", PAGE + timedelta(days=1))]
+    assert rows(published, "SELECT count(*) > 0 FROM ledger.performance") == [(True,)]
+    day = (PAGE + timedelta(days=2)).date()
+    said(published.root, "backfill", PRODUCT, "--from", f"{day}", "--to", f"{day + timedelta(days=1)}")
+    assert rows(published, judged)[-1][1].date() == day

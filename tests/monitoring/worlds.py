@@ -109,15 +109,17 @@ class Year:
     def rows(self, page: int) -> npt.NDArray[np.bool_]:
         return self.of_page == page
 
-    def judged(self, n_pages: int | None = None) -> Watch:
-        """Judge the year, or its first pages."""
+    def judged(self, n_pages: int | None = None, only: str | None = None) -> Watch:
+        """Judge the year, or its first pages; all columns, or one."""
         n_pages = n_pages or self.n_pages
         kept = self.of_page < n_pages
         series = [
             number_series(name, values[kept], self.of_page[kept], n_pages, centre_of(name))
             for name, values in self.values.items()
+            if only in (None, name)
         ]
-        series.append(category_series("category", self.categories[kept], self.of_page[kept], n_pages))
+        if only in (None, "category"):
+            series.append(category_series("category", self.categories[kept], self.of_page[kept], n_pages))
         return judged(series, n_pages)
 
 
@@ -151,8 +153,7 @@ def number_series(name: str, values: Floats, of_page: Integers, n_pages: int, ce
     """Profile a column of numbers, all pages at once; NaN is missing."""
     is_there = ~np.isnan(values)
     bins = bins_of(np.ascontiguousarray(values[is_there]), centre)
-    _, distinct = np.unique(values[is_there], return_inverse=True)
-    return _series(name, "number", bins, distinct, of_page, is_there, n_pages, centre)
+    return _series(name, "number", bins, values[is_there], of_page, is_there, n_pages, centre)
 
 
 def category_series(name: str, values: Integers, of_page: Integers, n_pages: int) -> Series:
@@ -165,7 +166,7 @@ def _series(
     name: str,
     scale: str,
     codes: npt.NDArray[Any],
-    distinct: Integers,
+    values: npt.NDArray[Any],
     of_page: Integers,
     is_there: npt.NDArray[np.bool_],
     n_pages: int,
@@ -174,9 +175,7 @@ def _series(
     pages = of_page[is_there]
     united, places = np.unique(codes, return_inverse=True)
     keys, counts = np.unique(pages * max(len(united), 1) + places, return_counts=True)
-    values = np.unique(pages * (int(distinct.max(initial=0)) + 1) + distinct)
-    n_distinct = np.bincount(values // (int(distinct.max(initial=0)) + 1), minlength=n_pages)
-    sets = np.split(values % (int(distinct.max(initial=0)) + 1), np.cumsum(n_distinct)[:-1])
+    sets = [np.unique(part) for part in np.split(values, np.searchsorted(pages, np.arange(1, n_pages)))]
     n_rows = np.bincount(of_page, minlength=n_pages)
     return series_of(
         kind="features",
@@ -190,7 +189,7 @@ def _series(
         centre=centre,
         n_rows=n_rows,
         n_missing=n_rows - np.bincount(pages, minlength=n_pages),
-        n_distinct=n_distinct,
+        n_distinct=np.array([len(one) for one in sets]),
         n_other=np.zeros(n_pages, np.int64),
         values=np.array([hash(one.tobytes()) if len(one) else None for one in sets], object),
         run_ids=["run"] * n_pages,
@@ -213,9 +212,9 @@ def change_unit(year: Year, page: int) -> None:
     year.values["skewed #6"][year.rows(page)] *= 1000
 
 
-#: What is to be found on the page itself, and how many rows that page needs.
-FAULTS_OF_WORLDS: dict[str, tuple[Callable[[Year, int], None], int]] = {
-    "60 % missing": (lose, 30),
-    "renamed": (rename, 100),
-    "x 1,000": (change_unit, 100),
+#: What is to be found on the page itself, in which column, and how many rows that page needs.
+FAULTS_OF_WORLDS: dict[str, tuple[Callable[[Year, int], None], str, int]] = {
+    "60 % missing": (lose, "near 1000 #1", 30),
+    "renamed": (rename, "category", 100),
+    "x 1,000": (change_unit, "skewed #6", 100),
 }
