@@ -17,7 +17,7 @@ from warehouse.definitions.expect import DeliverySettings, Expectation, Expected
 from warehouse.definitions.export import TargetSettings
 from warehouse.definitions.features import FeatureHeader
 from warehouse.definitions.gates import Bound, GateSettings, NotWorse, SegmentBound
-from warehouse.definitions.monitor import MonitorSettings
+from warehouse.definitions.monitor import HoldBound, MonitorSettings
 from warehouse.definitions.pipeline import ModelSettings, PipelineSettings, StepSettings, ValidationSettings
 from warehouse.definitions.product import (
     CheckHeader,
@@ -65,6 +65,7 @@ MODELS: list[type[BaseModel]] = [
     StepSettings,
     GateSettings,
     MonitorSettings,
+    HoldBound,
     NotWorse,
     SegmentBound,
     Bound,

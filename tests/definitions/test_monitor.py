@@ -52,6 +52,8 @@ def test_days_of_a_calendar_are_expected_with_those_before_and_after(starter: Pa
         ("false_alarms: 0 a year", "`0 a year` is no rate above zero"),
         ("calendar: ../holidays.yaml", "is no YAML file beside product.yaml"),
         ("notify: [everything]", "monitor.notify"),
+        ("hold: [{column: parcels}]", "a `column` has bounds of"),
+        ("hold: [{missing: {at_most: 0.1}}]", "give `rows` alone, or a `column`"),
         ("sesaon: week", "sesaon"),
     ],
 )

@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import duckdb
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from warehouse.definitions.gates import Bound
 from warehouse.definitions.sql_file import Strict
 from warehouse.errors import QueryRefused
 from warehouse.queries.checked_query import check_expression
@@ -21,6 +22,26 @@ Notified = Literal["drift", "performance", "acute"]
 SEASONS = ("week", "none", "hour of week")
 _DAYS = {"day": 1.0, "week": 7.0, "month": 30.4375, "year": 365.25}
 _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s+an?\s+(day|week|month|year)\s*")
+
+
+class HoldBound(Strict):
+    """What keeps a page back: its number of rows, or figures of one of its columns, out of bounds."""
+
+    column: str | None = None
+    rows: Bound | None = None
+    missing: Bound | None = None
+    mean: Bound | None = None
+    low: Bound | None = None
+    high: Bound | None = None
+
+    @model_validator(mode="after")
+    def _bounds_what_there_is(self) -> Self:
+        of_column = [name for name in ("missing", "mean", "low", "high") if getattr(self, name) is not None]
+        if self.column is None and (of_column or self.rows is None):
+            raise ValueError("give `rows` alone, or a `column` with bounds of `missing`, `mean`, `low` or `high`")
+        if self.column is not None and (self.rows is not None or not of_column):
+            raise ValueError("a `column` has bounds of `missing`, `mean`, `low` or `high`; `rows` are of the page")
+        return self
 
 
 class MonitorSettings(Strict):
@@ -37,6 +58,8 @@ class MonitorSettings(Strict):
         A YAML file beside product.yaml that lists days on which pages are expected to differ.
     segments
         Columns of predictions or feature pages by whose values performance is judged besides.
+    hold
+        Bounds that keep a page back, by figures of that page alone.
     notify
         The kinds of alarms that somebody is told of.
     """
@@ -45,6 +68,7 @@ class MonitorSettings(Strict):
     false_alarms: str = "1 a year"
     calendar: str | None = None
     segments: list[str] = Field(default_factory=list)
+    hold: list[HoldBound] = Field(default_factory=list)
     notify: list[Notified] = Field(default_factory=lambda: list(get_args(Notified)))
 
     @field_validator("season")

@@ -22,6 +22,7 @@ from warehouse.batching.batch import Batch, FeaturePages
 from warehouse.definitions import Product
 from warehouse.label_kinds import KINDS, middle_of
 from warehouse.ledger.records import CheckRecord, WrongRow
+from warehouse.pages.holds import held_pages
 from warehouse.pages.kind_columns import probability_list, quantile_list
 from warehouse.pages.product_checks import WRONG_ROWS_KEPT, OwnChecks
 from warehouse.system_sql import quote, quote_all, system_sql
@@ -136,6 +137,10 @@ def audit_pages(
             continue
         elif name not in _OF_KINDS or name in batch.product.kind.checks:
             _check_built_in(auditor, batch.cursor, name, features, relations)
+    if batch.product.header.monitor.hold:
+        for each in held_pages(batch.cursor, batch.product, relations["page"], features.n_rows):
+            message = "passed" if each.holds else f"held back: {each.message}"
+            auditor.note(each.name, "error", each.as_of, 0 if each.holds else 1, [], message)
     if batch.product.checks and features.n_rows:
         own = OwnChecks(batch, relations["page"], features.n_rows, workers)
         own.run()
