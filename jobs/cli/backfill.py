@@ -195,8 +195,7 @@ def backfill(
                 _print_prepared(one)
         return
     made = _make(opened, orders, prepared)
-    if not features_only:
-        judge_if_the_clock_asks(opened, [order.product for order in orders])
+    judge_if_the_clock_asks(opened, [] if features_only else products)
     _report_all(orders, prepared, made, as_json)
 
 
