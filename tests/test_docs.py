@@ -16,8 +16,8 @@ from jobs.models.pipelines import STEPS
 from warehouse.definitions.expect import DeliverySettings, Expectation, ExpectedRows, Quiet
 from warehouse.definitions.export import TargetSettings
 from warehouse.definitions.features import FeatureHeader
-from warehouse.definitions.gates import Bound, GateSettings, NotWorse, SegmentBound
-from warehouse.definitions.monitor import HoldBound, MonitorSettings
+from warehouse.definitions.gates import Bound, FairnessBound, GateSettings, NotWorse, SegmentBound
+from warehouse.definitions.monitor import FairnessSettings, HoldBound, MonitorSettings
 from warehouse.definitions.pipeline import ModelSettings, PipelineSettings, StepSettings, ValidationSettings
 from warehouse.definitions.product import (
     CheckHeader,
@@ -64,6 +64,8 @@ MODELS: list[type[BaseModel]] = [
     PipelineSettings,
     StepSettings,
     GateSettings,
+    FairnessSettings,
+    FairnessBound,
     MonitorSettings,
     HoldBound,
     NotWorse,

@@ -11,7 +11,10 @@ from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant
 from jobs.cli.output import console
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobs.monitoring.comparison import Comparison
+    from jobs.suite import Suite
     from warehouse.ledger.alarms import Alarm
 
 _DISTANCES = ("psi", "by_chance", "js", "hellinger", "ks", "wasserstein", "wasserstein_scaled")
@@ -116,34 +119,53 @@ def monitor(
 
     Examples:  almanac monitor flight_delay   |   ... --from 2013-10-01 --to 2014-01-01   |   ... --profile
     """
-    from dataclasses import asdict
-
-    from jobs.cli.output.monitored import print_drift, print_performance
-    from jobs.monitoring.monitor import monitor_product
-    from jobs.monitoring.performance.judge import judge_performance
-    from jobs.monitoring.performance.summary import summary
     from jobs.monitoring.profile import monitor as profile_pages
 
     opened = the_suite()
     profiled = [vars(one) for one in profile_pages(opened, product, make_profiles)]
-    if make_profiles:
-        if as_json:
-            console.print_json(profiled)
-        else:
-            console.print_table(profiled, "Published pages with profiles")
-        return
+    if make_profiles and as_json:
+        console.print_json(profiled)
+    elif make_profiles:
+        console.print_table(profiled, "Published pages with profiles")
+    else:
+        _watch(opened, product, (first, until, as_known_at), (by, column), profiled, as_json)
+
+
+def _watch(
+    opened: Suite,
+    product: str,
+    instants: Sequence[str | None],
+    columns: tuple[str | None, str | None],
+    profiled: list[dict[str, Any]],
+    as_json: bool,
+) -> None:
+    """Judge pages and print what was found; `instants` are those of --from, --to and --as-known-at."""
+    from dataclasses import asdict
+
+    from jobs.cli.output.monitored import print_drift, print_fairness, print_performance
+    from jobs.monitoring.monitor import monitor_product
+    from jobs.monitoring.performance.fairness import judge_fairness
+    from jobs.monitoring.performance.judge import judge_performance
+    from jobs.monitoring.performance.summary import summary
+
+    options = ("--from", "--to", "--as-known-at")
     start, end, instant = (
-        parse_instant(text, option) if text else None
-        for text, option in ((first, "--from"), (until, "--to"), (as_known_at, "--as-known-at"))
+        parse_instant(text, option) if text else None for text, option in zip(instants, options, strict=True)
     )
-    performance = summary(judge_performance(opened, product, instant), start, end, by)
+    by, column = columns
+    judgement = judge_performance(opened, product, instant)
+    performance = summary(judgement, start, end, by)
+    fairness = judge_fairness(opened, product, judgement) if instant is None else []
     drift = monitor_product(opened, product, start, end, instant, column)
     if as_json:
-        console.print_json({"profiles": profiled, "drift": asdict(drift), "performance": vars(performance)})
+        console.print_json(
+            {"profiles": profiled, "drift": asdict(drift), "performance": vars(performance), "fairness": fairness}
+        )
         return
     console.print_table(profiled, "Published pages with profiles")
     print_drift(drift)
     print_performance(performance, by)
+    print_fairness(fairness)
 
 
 @alarms.command("list")

@@ -7,14 +7,15 @@ that cannot be judged does not pass.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from jobs.models.kinds.fairness import DIFFERENCE, RATIO, Tally, named
 from jobs.models.kinds.figures import FIGURES
 from jobs.models.kinds.page_metrics import Scored, figure, paired_difference
-from warehouse.definitions.gates import Bound, GateSettings, NotWorse, SegmentBound
+from warehouse.definitions.gates import Bound, FairnessBound, GateSettings, NotWorse, SegmentBound
 from warehouse.label_kinds import KINDS
 
 
@@ -90,6 +91,8 @@ def judge(gates: GateSettings, kind: str, judged: Judged, seed: int = 0) -> list
         results.append(_bounded("calibration_error", found, gates.calibration_error, judged.rows, gates.min_pages))
     for segment in gates.segments:
         results += _segments(segment, judged, gates.min_pages)
+    for fair in gates.fairness:
+        results += _fairness(fair, kind, judged, gates.min_pages, seed)
     results += _times(gates, judged.times)
     if gates.parity:
         words = judged.parity or "the compiled scorer gives the estimator's answers, or the estimator scores itself"
@@ -154,6 +157,31 @@ def _segments(settings: SegmentBound, judged: Judged, min_pages: int) -> list[Ga
         return results
     words = f"no value of {settings.by} has {settings.min_rows} labelled rows (min_rows)"
     return [GateResult(f"segment.{settings.by}.{settings.metric}", False, None, str(settings), words)]
+
+
+def _fairness(settings: FairnessBound, kind: str, judged: Judged, min_pages: int, seed: int) -> list[GateResult]:
+    """Judge how far the groups of some columns lie apart."""
+    tally = Tally(kind, settings.threshold)
+    groups = named([judged.segments[name] for name in settings.by])
+    tally.add(judged.rows.pages, groups, judged.rows.labels, judged.rows.scores)
+    figures = tally.figures(settings.min_rows, seed)
+    found = {one.statistic: one for one in figures if one.metric == settings.metric and one.group is None}
+    results = []
+    for statistic, bound in (
+        (DIFFERENCE, None if settings.difference is None else Bound(at_most=settings.difference)),
+        (RATIO, None if settings.ratio is None else Bound(at_least=settings.ratio)),
+    ):
+        gate, one = f"fairness.{'+'.join(settings.by)}.{settings.metric}.{statistic}", found.get(statistic)
+        if bound is None:
+            continue
+        if one is None:
+            words = f"fewer than two groups with {settings.min_rows} labelled rows (min_rows), or not defined of them"
+            results.append(GateResult(gate, False, None, str(bound), words))
+            continue
+        result = _bounded(gate, one.figure, bound, judged.rows, min_pages)
+        words = f"{result.message}, between {one.low:.6g} and {one.high:.6g}"
+        results.append(replace(result, message=words, low=one.low, high=one.high))
+    return results
 
 
 def _times(gates: GateSettings, times: Times | None) -> list[GateResult]:

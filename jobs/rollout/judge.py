@@ -65,6 +65,9 @@ def judge_contender(
         return Verdict([], live.version if live else None)
     segments = [segment.by for segment in gates.segments]
     require_columns(suite, product, segments, f"{product.yaml_where}: gates.segments")
+    of_groups = [name for bound in gates.fairness for name in bound.by]
+    require_columns(suite, product, of_groups, f"{product.yaml_where}: gates.fairness")
+    segments = list(dict.fromkeys([*segments, *of_groups]))
     apart = _apart(suite, labelled, live) if live and gates.not_worse else None
     honest = candidate.held_out_pages
     pages = [page for page in labelled.pages if page >= candidate.label_cutoff or page in honest]

@@ -9,6 +9,23 @@ from pydantic import Field, FiniteFloat, model_validator
 from warehouse.definitions.sql_file import Strict
 from warehouse.label_kinds import KINDS
 
+#: What can be compared between groups, by kind of label.
+FAIRNESS_METRICS: dict[str, tuple[str, ...]] = {
+    "binary": (
+        "selection_rate",
+        "true_positive_rate",
+        "false_positive_rate",
+        "accuracy",
+        "base_rate",
+        "mean_prediction",
+        "mean_error",
+        "brier",
+    ),
+    "regression": ("mean_prediction", "mean_label", "mean_error", "mae", "mse"),
+    "quantiles": ("mean_prediction", "mean_label", "mean_error", "mae", "mse"),
+    "multiclass": ("accuracy",),
+}
+
 
 class Bound(Strict):
     """A figure must be at least, or at most, so much."""
@@ -48,6 +65,30 @@ class SegmentBound(Bound):
     min_rows: int = Field(default=200, ge=1)
 
 
+class FairnessBound(Strict):
+    """An entry of `gates.fairness`: how far a metric may lie apart between the groups of some columns."""
+
+    by: list[str] = Field(min_length=1, max_length=4)
+    metric: str
+    difference: float | None = Field(default=None, ge=0)
+    ratio: float | None = Field(default=None, ge=0, le=1)
+    threshold: float = Field(default=0.5, gt=0, le=1)
+    min_rows: int = Field(default=200, ge=1)
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Self:
+        if self.difference is None and self.ratio is None:
+            raise ValueError("give `difference` (at most), `ratio` (at least) or both")
+        return self
+
+    def problems(self, kind: str) -> list[str]:
+        """Say what does not go with a label of this kind."""
+        known = FAIRNESS_METRICS.get(kind, ())
+        if self.metric in known:
+            return []
+        return [f"`gates.fairness` names the metric `{self.metric}`; of a {kind} label there is: {', '.join(known)}"]
+
+
 class GateSettings(Strict):
     """The gates of a product. What is not declared is not judged; `parity` is, unless it is switched off."""
 
@@ -55,6 +96,7 @@ class GateSettings(Strict):
     not_worse: NotWorse | None = None
     calibration_error: Bound | None = None
     segments: list[SegmentBound] = Field(default_factory=list)
+    fairness: list[FairnessBound] = Field(default_factory=list)
     rows_per_second: FiniteFloat | None = Field(default=None, gt=0)
     page_seconds: FiniteFloat | None = Field(default=None, gt=0)
     parity: bool = True
@@ -74,4 +116,5 @@ class GateSettings(Strict):
         ]
         if self.calibration_error and not KINDS[kind].is_calibrated:
             found.append(f"`gates.calibration_error` is of labels of kinds that state it, and the label is {kind}")
+        found += [problem for bound in self.fairness for problem in bound.problems(kind)]
         return found

@@ -44,6 +44,27 @@ class HoldBound(Strict):
         return self
 
 
+class FairnessSettings(Strict):
+    """The key `monitor.fairness`: by which columns, and combinations of them, groups are formed.
+
+    Attributes
+    ----------
+    by
+        Columns of predictions or of feature pages; they need not be given to the model (`model.leave_out`).
+    threshold
+        A binary probability that reaches it selects the entity.
+    pages
+        So many of the newest matured pages are looked at.
+    min_rows
+        A group with fewer labelled rows is shown, and takes no part in differences and ratios.
+    """
+
+    by: list[str] = Field(min_length=1, max_length=4)
+    threshold: float = Field(default=0.5, gt=0, le=1)
+    pages: int = Field(default=60, ge=1)
+    min_rows: int = Field(default=200, ge=1)
+
+
 class MonitorSettings(Strict):
     """The key `monitor` of product.yaml.
 
@@ -60,6 +81,8 @@ class MonitorSettings(Strict):
         Columns of predictions or feature pages by whose values performance is judged besides.
     hold
         Bounds that keep a page back, by figures of that page alone.
+    fairness
+        Between which groups predictions are compared.
     notify
         The kinds of alarms that somebody is told of.
     """
@@ -69,6 +92,7 @@ class MonitorSettings(Strict):
     calendar: str | None = None
     segments: list[str] = Field(default_factory=list)
     hold: list[HoldBound] = Field(default_factory=list)
+    fairness: FairnessSettings | None = None
     notify: list[Notified] = Field(default_factory=lambda: list(get_args(Notified)))
 
     @field_validator("season")

@@ -276,6 +276,11 @@ _MONITORING = (
           Kept.FOR_GOOD, _PERFORMANCE, product="product", person=("segment_value",)),
     Table("ledger", "newest_performance", "the newest judgement of a page, version and segment", _A_JUDGEMENT,
           Kept.DERIVED, _PERFORMANCE, product="product", person=("segment_value",), is_view=True),
+    Table("ledger", "fairness", "a figure of a group of entities, or of how far groups lie apart", _A_JUDGEMENT,
+          Kept.FOR_GOOD, _columns("""product VARCHAR; model_version VARCHAR; by_columns VARCHAR; group_values VARCHAR
+              metric VARCHAR; statistic VARCHAR; figure DOUBLE; low DOUBLE; high DOUBLE; n_rows BIGINT; n_pages BIGINT
+              first_page TIMESTAMP; last_page TIMESTAMP; known_by TIMESTAMP; run_id VARCHAR; snapshot_id BIGINT"""),
+          product="product", person=("group_values",)),
 )  # fmt: skip
 
 _ITS_OWN = "a change of its own, in lake/operations.sqlite"

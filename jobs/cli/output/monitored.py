@@ -10,6 +10,7 @@ from jobs.cli.output.sparks import spark
 
 if TYPE_CHECKING:
     from jobs.monitoring.monitor import Monitored, MonitoredPage
+    from jobs.monitoring.performance.fairness import Fairness
     from jobs.monitoring.performance.records import Performance
     from jobs.monitoring.performance.summary import Summary
     from warehouse.ledger.alarms import Alarm
@@ -95,3 +96,23 @@ def _of_page(one: Performance) -> dict[str, Any]:
         "alarm": "begins" if one.alarm else "open" if one.alarm_open else None,
         "estimate": None if one.estimate is None else f"{one.estimate_low:.4f} to {one.estimate_high:.4f}",
     }
+
+
+def print_fairness(figures: Sequence[Fairness]) -> None:
+    """Show how far groups lie apart, of each metric, with the interval whose unit is the page."""
+    apart = [
+        {
+            "version": one.model_version,
+            "by": one.by_columns,
+            "metric": one.metric,
+            "statistic": one.statistic,
+            "figure": one.figure,
+            "low": one.low,
+            "high": one.high,
+            "rows": one.n_rows,
+            "pages": one.n_pages,
+        }
+        for one in figures
+        if one.group_values is None
+    ]
+    console.print_table(apart, "Fairness: how far groups lie apart (ledger.fairness has each group)")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 
 from jobs.monitoring.performance.calibration import Calibration, calibration_of
 from jobs.monitoring.performance.losses import Expectation, Floats, losses
@@ -241,6 +242,28 @@ def _figures(
         found |= {"expected_loss": float(expected.mean()), "expected": expectation.metrics(scores)}
         found["row_variance"] = float(expectation.variance(scores).mean() / len(scores))
     return found
+
+
+def labelled_rows(
+    connection: duckdb.DuckDBPyConnection, judged: Judged, page: datetime, version: str
+) -> tuple[npt.NDArray[np.str_], Floats, Floats]:
+    """Give the group, the label and the score of each labelled row of a page; a group is named by its segments."""
+    table = _scores(connection, judged, [page])
+    labels = np.asarray(table.column("label").to_numpy(), np.float64)
+    scores = _matrix(table, len(judged.product.classes or judged.product.quantiles))
+    columns = [
+        table.column(f"segment {place}").fill_null("NULL").to_numpy(zero_copy_only=False).astype(str)
+        for place in range(len(judged.segments))
+    ]
+    groups = columns[0]
+    for more in columns[1:]:
+        groups = np.char.add(np.char.add(groups, ", "), more)
+    versions = table.column("model_version").to_numpy(zero_copy_only=False).astype(str)
+    chosen = ~np.isnan(labels) & (versions == version)
+    # Rows come in any order; sums are taken in one, so that equal rows give equal bits.
+    order = np.flatnonzero(chosen)
+    order = order[np.lexsort((labels[order], scores[order] if scores.ndim == 1 else scores[order, 0]))]
+    return groups[order], labels[order], scores[order]
 
 
 def calibrations(
