@@ -112,8 +112,8 @@ def running_server() -> Iterator[Server]:
     installed = Path(spec.submodule_search_locations[0]) / "pginstall"
     place = Path(tempfile.mkdtemp(prefix="almanac-postgres-"))
     try:
-        if os.geteuid() == 0 and not _all_may_enter(installed):
-            installed = Path(shutil.copytree(installed, place / "pginstall", symlinks=True))
+        if os.geteuid() == 0 and not _all_may_run(installed / "bin" / "postgres"):
+            installed = _copied(installed, place / "copied")
         server = Server(place, installed / "bin")
         server.make()
         server.start()
@@ -125,7 +125,20 @@ def running_server() -> Iterator[Server]:
         shutil.rmtree(place)
 
 
-def _all_may_enter(path: Path) -> bool:
+def _copied(installed: Path, place: Path) -> Path:
+    """Copy the programs, and the libraries that the wheel has beside its package, to where the server's user may go."""
+    package = installed.parent
+    copied = place / package.name / installed.name
+    shutil.copytree(installed, copied, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, place / libraries.name, symlinks=True)
+    for path in [place, *place.rglob("*")]:
+        os.chown(path, _NOBODY, _NOBODY, follow_symlinks=False)
+    return copied
+
+
+def _all_may_run(path: Path) -> bool:
     return all(each.stat().st_mode & stat.S_IXOTH for each in [path, *path.parents])
 
 
