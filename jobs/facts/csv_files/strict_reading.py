@@ -99,7 +99,10 @@ def read_strictly(
     duckdb.Error
         If the SELECT cannot be run over these files.
     """
-    return _Reading(connection, source, paths, kept, text or source.query.text).read(run)
+    text = text or source.query.text
+    # Not where files that were taken in before are looked at once more: nobody could do anything about those.
+    refuse_twins_in(connection, paths, text)
+    return _Reading(connection, source, paths, kept, text, takes_in=True).read(run)
 
 
 def found_in(connection: duckdb.DuckDBPyConnection, source: Source, paths: Sequence[Path]) -> list[Found]:
@@ -133,10 +136,11 @@ class _Reading:
         paths: Sequence[Path],
         kept: Sequence[Found],
         text: str,
+        *,
+        takes_in: bool = False,
     ) -> None:
-        self.connection, self.source, self.text = connection, source, text
+        self.connection, self.source, self.text, self.takes_in = connection, source, text, takes_in
         self.patterns = [exact_path(path) for path in paths]
-        refuse_twins_in(connection, paths, text, {"files": self.patterns})
         self.calls = reader_calls(source, text)
         self.found = [kept[n] if n < len(kept) else Found() for n in range(len(self.calls))]
         self.relations = [self._relation(number, call) for number, call in enumerate(self.calls)]
@@ -169,7 +173,8 @@ class _Reading:
         for of_one_form in _grouped(paths, call):
             if call.function in JSON_READERS:
                 form = json_format_of(self.connection, call, of_one_form, self.found[number])
-                refuse_keys_of_json(self.connection, call, of_one_form, [*form.columns], without_calls)
+                if self.takes_in:
+                    refuse_keys_of_json(self.connection, call, of_one_form, [*form.columns], without_calls)
             else:
                 form = format_of(self.connection, call, of_one_form[0], self.found[number])
                 refuse_twins(without_calls, form.twins)

@@ -101,9 +101,7 @@ def refuse_keys_of_json(
             )
 
 
-def refuse_twins_in(
-    connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], text: str, parameters: Mapping[str, object]
-) -> None:
+def refuse_twins_in(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], text: str) -> None:
     """Refuse Parquet files and sheets of Excel with columns of one name of which the SELECT reads the first alone.
 
     Parameters
@@ -112,8 +110,8 @@ def refuse_twins_in(
         Where DuckDB looks at the files.
     paths
         The files that the SELECT reads.
-    text, parameters
-        The SELECT, and what it is given.
+    text
+        The SELECT.
 
     Raises
     ------
@@ -128,7 +126,7 @@ def refuse_twins_in(
             if any(_ANY_NUMBERED.search(f"{row[0]} {row[1]}") for row in described):
                 refuse_twins(text, _alike(_written_in_parquet(path), [str(row[0]) for row in described]))
     for call in calls_of(text, EXCEL_READERS):
-        given = {"files": parameters["files"]} if "$files" in call.files and "files" in parameters else None
+        given = {"files": [exact_path(path) for path in paths]} if "$files" in call.files else None
         options = "".join(f", {name} = {value}" for name, value in call.options.items())
         described = connection.execute(f"DESCRIBE FROM read_xlsx({call.files}{options})", given).fetchall()
         names = [str(row[0]) for row in described]
