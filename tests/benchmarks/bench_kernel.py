@@ -99,6 +99,29 @@ def hist_gradient_boosting(n_rows: int, n_training: int, n_trees: int) -> tuple[
     return contestants, "scikit-learn predict_proba", {contestants[2].name: bits}
 
 
+def five_classes(n_rows: int, n_training: int, n_trees: int) -> tuple[list[Contestant], str, dict[str, str]]:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    train = features(n_training, 1)
+    filled = np.nan_to_num(train)
+    score = filled[:, :4].sum(axis=1) + np.tanh(filled[:, 4] * filled[:, 5]) + filled[:, 9]
+    target = np.digitize(score, np.quantile(score, [0.2, 0.4, 0.6, 0.8]))
+    # Each round grows a tree for every class.
+    model = HistGradientBoostingClassifier(
+        max_iter=n_trees // 5, max_leaf_nodes=31, early_stopping=False, random_state=0
+    )
+    model.fit(train, target)
+    scorer = compile_model(model, NAMES)
+    rows = features(n_rows, 3)
+    few = rows[: max(1000, n_rows // SLOW)]
+    bits = check_bits(scorer, batch_of(few), model.decision_function(few), model.predict_proba(few))
+    contestants = [
+        Contestant("scikit-learn predict_proba", len(few), lambda: model.predict_proba(few)),
+        *ours(scorer, batch_of(rows)),
+    ]
+    return contestants, "scikit-learn predict_proba", {contestants[2].name: bits}
+
+
 def treelite_peers(model: Any, rows: Any) -> list[Contestant]:
     """Treelite's interpreter and tl2cgen's compiled C, of the same scikit-learn model."""
     if not is_installed("treelite"):
@@ -281,6 +304,11 @@ SHAPES: dict[str, tuple[str, int, Callable[[int, int, int], tuple[list[Contestan
         "HistGradientBoosting, {} trees x 31 leaves, 20 float64, 5% missing",
         200,
         hist_gradient_boosting,
+    ),
+    "classes": (
+        "HistGradientBoosting, five classes, {} trees x 31 leaves in all, 20 float64, 5% missing",
+        200,
+        five_classes,
     ),
     "lightgbm": ("LightGBM, {} trees x 31 leaves, 20 float64, 5% missing", 200, lightgbm_31_leaves),
     "categories": (

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import shutil
+import sqlite3
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from sklearn import metrics
 
+from jobs.export.export import export
 from jobs.models.model_table import model_card
 from jobs.models.versions import load_estimator, load_scorer, model_history
 from jobs.monitoring.evaluate import evaluate
@@ -24,6 +29,7 @@ from jobs.suites.lineage import suite_lineage
 from jobs.training.reproduce import reproduce
 from jobs.training.train import Continuing, train
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, TRAINED_LATER, clock_at
+from tests.export.targets import with_targets
 from tests.lakes import rows
 from warehouse.errors import AlmanacError, DefinitionError, RunFailed, UsageError
 from warehouse.ledger.records import ModelRecord
@@ -301,6 +307,33 @@ def test_a_version_is_continued_unless_a_class_is_new(told: Suite) -> None:
     assert np.array_equal(load_scorer(suite.lake, again).predict(table), expected)
     with pytest.raises(UsageError, match="never seen a label of `lost`"):
         train(suite, PRODUCT, TRAINED_LATER, stateful=Continuing(first.version, alone=True))
+
+
+def test_calibrated_classes_are_compiled_published_and_exported(told: Suite) -> None:
+    suite = with_classes(told, model='{estimator: "tests.own_steps:calibrated"}')
+    model = train(suite, PRODUCT, TRAINED_SOON).model
+    assert model.scorer != "estimator", model.scorer_reason
+    with suite.lake.reading() as connection:
+        table = connection.execute(f"FROM features.{PRODUCT} ORDER BY as_of, order_id LIMIT 500").to_arrow_table()
+    expected = load_estimator(suite.lake, model).predict_proba(estimator_input(table, model.features))
+    assert np.array_equal(load_scorer(suite.lake, model).predict(table), expected)
+    promote(suite, PRODUCT, model.version)
+    run_page(suite, PRODUCT, PAGE)
+    targets = "\nexport:\n  app: {to: out/said.sqlite}\n  lake: {to: out/said.duckdb}\n  files: {to: out/pages/}\n"
+    suite = with_targets(suite, targets)
+    assert not export(suite, PRODUCT).failed
+    published = rows(
+        suite, f"SELECT order_id, prediction, probabilities.late FROM predictions.{PRODUCT}_page ORDER BY 1"
+    )
+    with contextlib.closing(sqlite3.connect(suite.root / "out/said.sqlite")) as connection:
+        as_text = connection.execute(f"SELECT order_id, prediction, probabilities FROM {PRODUCT} ORDER BY 1").fetchall()
+    assert [(key, said, json.loads(each)["late"]) for key, said, each in as_text] == published
+    with contextlib.closing(duckdb.connect(suite.root / "out/said.duckdb", read_only=True)) as connection:
+        query = f"SELECT order_id, prediction, probabilities.late FROM {PRODUCT} ORDER BY 1"
+        assert connection.execute(query).fetchall() == published
+    (file,) = (suite.root / "out/pages").rglob("*.parquet")
+    query = "SELECT order_id, prediction, probabilities.late FROM read_parquet($1) ORDER BY 1"
+    assert rows(suite, query, [str(file)]) == published
 
 
 def test_lineage_follows_both_columns_of_a_prediction(told: Suite) -> None:
