@@ -562,6 +562,20 @@ OF_EXPORTS = (
         "        if False:",
         ("tests/export/test_targets.py::test_what_we_did_not_make_is_refused_and_stays",),
     ),
+    Fault(
+        "what hangs on a table in PostgreSQL goes with it",
+        "jobs/export/postgres_table.py",
+        "        if hang_on:",
+        "        if False:",
+        ("tests/export/test_postgres_targets.py::test_what_cannot_be_replaced_is_refused_before_anything_is_written",),
+    ),
+    Fault(
+        "what PostgreSQL has and DuckDB has not is taken for 0",
+        "jobs/facts/databases/postgres.py",
+        "            if n_rows:",
+        "            if False:",
+        ("tests/facts/test_postgres_sources.py::test_what_would_come_otherwise_is_refused",),
+    ),
 )
 
 OF_BACKUPS = (
