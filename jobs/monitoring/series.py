@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 #: The code of values of a category that are not told apart.
 OTHERS = "\x00others"
+#: On a page with more categories than that, those with less than this share of its rows are not told apart: a column
+#: of names that never come again would else make a table of all names by all pages.
+_MANY, _SMALL = 200, 0.005
 
 
 @dataclass(frozen=True)
@@ -158,8 +161,12 @@ def series_of(
     """
     import numpy as np
 
-    united, places = np.unique(codes, return_inverse=True)
     of_page = np.repeat(np.arange(len(pages)), np.diff(offsets))
+    if scale == "category":
+        is_small = (np.diff(offsets) > _MANY)[of_page] & (counts < _SMALL * n_rows[of_page])
+        n_other = n_other + np.bincount(of_page[is_small], counts[is_small], len(pages)).astype(np.int64)
+        codes, counts, of_page = codes[~is_small], counts[~is_small], of_page[~is_small]
+    united, places = np.unique(codes, return_inverse=True)
     table = np.zeros((len(pages), len(united)), np.int64)
     table[of_page, places] = counts
     if scale == "category":

@@ -13,6 +13,7 @@ from tests.monitoring.worlds import (
     WORLDS,
     World,
     Year,
+    category_series,
     centre_of,
     change_unit,
     judged,
@@ -119,6 +120,15 @@ def test_what_has_no_distribution_has_no_evidence() -> None:
     empty = number_series("x", np.array([]), np.array([], np.int64), 40, 0.0)
     assert judged([empty], 40).flagged == []
     assert np.isnan(judged([empty], 40).evidence.product).all()
+
+
+def test_names_that_never_come_again_are_not_told_apart() -> None:
+    of_page = np.repeat(np.arange(60), 900)
+    names = np.where(np.arange(54_000) % 10 < 4, 0, np.arange(54_000))
+    found = judged([category_series("session", names, of_page, 60)], 60)
+    assert found.columns[0].series.counts.shape == (60, 2)
+    assert np.isfinite(found.columns[0].score[28:]).all()
+    assert found.flagged == []
 
 
 def test_an_empty_page_is_told_by_its_size_and_hides_nothing() -> None:

@@ -7,7 +7,7 @@ WITH published AS (
     QUALIFY row_number() OVER (PARTITION BY kind, as_of ORDER BY snapshot_id DESC, recorded_at DESC) = 1
 ),
 of_pages AS (
-    SELECT profile.*, coalesce(centre, any_value(centre) OVER of_column) AS counts_from
+    SELECT profile.*, coalesce(centre, min(centre) OVER of_column) AS counts_from
     FROM ledger.profiles AS profile
     SEMI JOIN published USING (kind, as_of, run_id)
     WHERE product = $1
