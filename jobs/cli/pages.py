@@ -71,7 +71,7 @@ def run(
 
 def judge_if_the_clock_asks(suite: Suite, products: list[str]) -> None:
     """Judge what a run of the clock has published; of a run by hand, `almanac monitor` is another command."""
-    from jobs.monitoring.after_publication import is_run_of_the_clock, judge_published
+    from jobs.monitoring.monitor import is_run_of_the_clock, judge_published
 
     if is_run_of_the_clock():
         for sentence in judge_published(suite, products):

@@ -17,7 +17,9 @@ import duckdb
 from jobs.metering import RunMeter
 from jobs.monitoring.alarm_rules import alarms_found
 from jobs.monitoring.references import seasons
+from jobs.monitoring.scores import Scores
 from jobs.monitoring.series import Series, read_series
+from jobs.monitoring.training_reference import TRAINING, beside_training
 from jobs.monitoring.watch import Watch, Watched, watch
 from jobs.suite import Suite
 from warehouse.definitions import Product
@@ -80,7 +82,8 @@ def judge(connection: duckdb.DuckDBPyConnection, product: Product, known_at: dat
         bound,
     )
     alarms = alarms_found(product, pages, found, expected)
-    return Judgement(product, pages, found, alarms, expected, _rows(product, pages, found, alarms, expected))
+    rows = _rows(product, pages, found, alarms, expected, _live_versions(connection, product, pages, known_at))
+    return Judgement(product, pages, found, alarms, expected, rows)
 
 
 def judge_and_write(suite: Suite, product: Product) -> Judgement:
@@ -145,13 +148,19 @@ def _versions(
     connection: duckdb.DuckDBPyConnection, product: Product, pages: Sequence[datetime], known_at: datetime | None
 ) -> list[ModelRecord | None]:
     """Give the version that each page is judged by: the live one, and before there was any, the first."""
+    live = _live_versions(connection, product, pages, known_at)
+    first = next((one for one in live if one is not None), None)
+    return [one or first for one in live]
+
+
+def _live_versions(
+    connection: duckdb.DuckDBPyConnection, product: Product, pages: Sequence[datetime], known_at: datetime | None
+) -> list[ModelRecord | None]:
     promotions = [
         one for one in ledger.promotions(connection, product.name) if known_at is None or one.promoted_at <= known_at
     ]
     models = {one.version: one for one in ledger.models(connection, product.name)}
-    live = [models.get(ledger.model_in_effect(promotions, page) or "") for page in pages]
-    first = next((one for one in live if one is not None), None)
-    return [one or first for one in live]
+    return [models.get(ledger.model_in_effect(promotions, page) or "") for page in pages]
 
 
 def _weights(series: Series, versions: Sequence[ModelRecord | None]) -> Floats:
@@ -181,14 +190,49 @@ def _counted(series: Series, versions: Sequence[ModelRecord | None]) -> Flags:
 
 
 def _rows(
-    product: Product, pages: list[datetime], found: Watch, alarms: Sequence[Alarm], expected: dict[datetime, str]
+    product: Product,
+    pages: list[datetime],
+    found: Watch,
+    alarms: Sequence[Alarm],
+    expected: dict[datetime, str],
+    live: Sequence[ModelRecord | None],
 ) -> pa.Table:
     """Give the rows of ledger.drift, those of the pages as a whole first."""
     import pyarrow as pa
 
     parts = [_page_rows(product, pages, found, alarms, expected)]
     parts += [_column_rows(product, pages, found, place, alarms, expected) for place in range(len(found.columns))]
+    parts += [
+        _training_rows(product, pages, part, scores)
+        for one in found.columns
+        if one.series.kind == "features"
+        for part, scores in beside_training(one.series, pages, live)
+    ]
     return pa.concat_tables([part for part in parts if part.num_rows])
+
+
+def _training_rows(product: Product, pages: list[datetime], part: Series, scores: Scores) -> pa.Table:
+    import numpy as np
+
+    n_pages = len(part.pages)
+    return _table(
+        product,
+        kind=[part.kind] * n_pages,
+        as_of=[pages[place] for place in part.pages],
+        column_name=[part.column] * n_pages,
+        reference=[TRAINING] * n_pages,
+        run_id=list(part.run_ids),
+        state=["no evidence" if is_unknown else "judged" for is_unknown in np.isnan(scores.score)],
+        n_rows=part.n_rows,
+        flags=[[] for _ in range(n_pages)],
+        **_figures(scores),
+    )
+
+
+def _figures(scores: Scores) -> dict[str, Any]:
+    """Give the distances as columns of ledger.drift."""
+    names = ("n_reference", "psi", "js", "w1", "ks", "missing_delta", "new_share", "out_of_range_share", "score")
+    return {name: getattr(scores, name) for name in names}
 
 
 def _page_rows(
@@ -248,15 +292,7 @@ def _column_rows(
         run_id=list(series.run_ids),
         state=_states(one, found, pages, expected),
         n_rows=series.n_rows,
-        n_reference=scores.n_reference,
-        psi=scores.psi,
-        js=scores.js,
-        w1=scores.w1,
-        ks=scores.ks,
-        missing_delta=scores.missing_delta,
-        new_share=scores.new_share,
-        out_of_range_share=scores.out_of_range_share,
-        score=one.score[there],
+        **(_figures(scores) | {"score": one.score[there]}),
         slow_score=one.slow_score[there],
         p=evidence.p[row, there],
         e=evidence.e[row, there],

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import duckdb
+
 from jobs.monitoring.judgements import judge_and_write
+from jobs.monitoring.performance.judge import judge_performance
 from jobs.suite import Suite
-from warehouse.errors import NotFoundError
+from warehouse.errors import AlmanacError, NotFoundError
 from warehouse.ledger.alarms import ACUTE, DRIFT, WITHDRAWN, Alarm, alarms_of
 from warehouse.ledger.drift import Drift, findings_of
 
@@ -122,3 +126,23 @@ def _last_year(pages: Sequence[MonitoredPage], alarms: Sequence[Alarm]) -> LastY
         sum(bool(one.found) and one.state != "expected" for one in within),
         sum(bool(one.found) and one.state == "expected" for one in within),
     )
+
+
+def is_run_of_the_clock() -> bool:
+    """Tell whether this process is a run that the clock has started."""
+    return "ALMANAC_LEASE" in os.environ
+
+
+def judge_published(suite: Suite, products: Sequence[str]) -> list[str]:
+    """Judge what was just published of some products, after its commit; gives a sentence on each that failed.
+
+    Pages stand whatever comes of it: a judgement that fails fails no run, and the next one makes it good.
+    """
+    failed = []
+    for name in products:
+        try:
+            judge_and_write(suite, suite.definitions.product(name))
+            judge_performance(suite, name)
+        except (AlmanacError, duckdb.Error) as error:
+            failed.append(f"the pages of {name} were not judged: {error}. `almanac monitor {name}` does it.")
+    return failed

@@ -156,6 +156,9 @@ def test_a_run_of_the_clock_judges_what_it_has_published(published: Suite, monke
     monkeypatch.setenv("ALMANAC_LEASE", "a run of the clock")
     said(published.root, "run", PRODUCT, "--as-of", (PAGE + timedelta(days=1)).isoformat())
     assert rows(published, judged) == [("predictions", PAGE), ("predictions", PAGE + timedelta(days=1))]
+    of_training = "SELECT DISTINCT as_of, n_reference > 1000, js > 0 FROM ledger.drift WHERE reference = 'training'"
+    depot = f"{of_training} AND column_name = 'depot' ORDER BY ALL"
+    assert rows(published, depot) == [(PAGE, True, True), (PAGE + timedelta(days=1), True, True)]
     assert rows(published, "SELECT count(*) > 0 FROM ledger.performance") == [(True,)]
     day = (PAGE + timedelta(days=2)).date()
     said(published.root, "backfill", PRODUCT, "--from", f"{day}", "--to", f"{day + timedelta(days=1)}")

@@ -9,5 +9,5 @@ FROM (
         PARTITION BY kind, as_of, column_name, segment, reference ORDER BY snapshot_id DESC
     ) = 1
 )
-WHERE column_name IS NULL OR len(flags) > 0 OR lower(column_name) = lower($5)
+WHERE reference = 'season' AND (column_name IS NULL OR len(flags) > 0 OR lower(column_name) = lower($5))
 ORDER BY as_of, kind, column_name NULLS FIRST
