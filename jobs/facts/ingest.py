@@ -222,7 +222,7 @@ class _SourceIngestion:
             files = self._pending(there, facts)
         if files:
             refuse_a_clock_set_back(self.connection, self.source, self.suite.clock(), may=self.way.set_back)
-            self._look_at([file for file in there if file not in files])
+            self._look_at(there, {id(file) for file in files})
         settings = self.source.header.delivery
         by_file = settings is not None and settings.kind == "complete by file"
         for number, delivery in enumerate([[file] for file in files] if by_file else [files] if files else []):
@@ -252,14 +252,14 @@ class _SourceIngestion:
         done = IngestResult(self.source.name, ingestion, meter.wall_s, reading=reading, refused=refused)
         self.results.append(replace(done, newest_fact=newest))
 
-    def _look_at(self, before: Sequence[DeliveredFile]) -> None:
-        """Find out how CSV files were read before, where an earlier version did not keep that."""
+    def _look_at(self, there: Sequence[DeliveredFile], new: set[int]) -> None:
+        """Find out how CSV files other than `new` ones (their ids) were read, where an earlier version kept it not."""
         if self.formats or isinstance(self.source.header.files, list) or self.source.entries:
             return
         place = self._place("before")
-        paths = [path for file in before for path in file.readable(place) if not is_empty(path)]
-        # What made them readable then need not be there now; then nothing is learned from them.
-        with contextlib.suppress(duckdb.Error):
+        found = (path for file in there if id(file) not in new for path in file.readable(place))
+        paths = [path for path in found if not is_empty(path)]
+        with contextlib.suppress(duckdb.Error):  # what made them readable then need not be there now
             try:
                 self.formats = found_in(self.connection, self.source, paths) if paths else []
             except FileRefused as error:
