@@ -22,6 +22,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.suites",
     "jobs.training",
     "jobs.rollout",
+    "jobs.monitoring.report",
     "jobs.monitoring",
     "jobs.monitoring.performance",
     "jobs.pages",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,6 +39,7 @@ def add_commands(app: typer.Typer) -> None:
     """Add this module's commands to the command line."""
     app.command("profile")(profile)
     app.command("monitor")(monitor)
+    app.command("report")(report)
     app.add_typer(alarms, name="alarms")
 
 
@@ -129,6 +131,35 @@ def monitor(
         console.print_table(profiled, "Published pages with profiles")
     else:
         _watch(opened, product, (first, until, as_known_at), (by, column), profiled, as_json)
+
+
+def report(
+    product: Annotated[str, typer.Argument(help="A product.")],
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="The HTML file to write.")],
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="A", help="The first page, inclusive.", show_default="the first")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", metavar="B", help="The last page, exclusive.", show_default="the newest")
+    ] = None,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Write what was found of a product's pages as one HTML file with plots, which fetches nothing when opened.
+
+    Examples:  almanac report flight_delay --output flights.html   |   ... --from 2013-12-01
+    """
+    from jobs.monitoring.report.report import write_report
+
+    start, end = (
+        parse_instant(text, option) if text else None for text, option in ((first, "--from"), (until, "--to"))
+    )
+    written = write_report(the_suite(), product, output, start, end)
+    if as_json:
+        console.print_json({"written": str(written), "bytes": written.stat().st_size})
+    else:
+        typer.echo(f"Wrote {written}.")
 
 
 def _watch(

@@ -61,6 +61,7 @@ COMMANDS: dict[str, list[str]] = {
     "backup": ["BACKUPS"],
     "profile": [PRODUCT, "--page", AS_OF],
     "monitor": [PRODUCT],
+    "report": [PRODUCT, "--output", "/dev/null"],
     "alarms": [],
     "alarms accept": ["00000000", "--why", "a test"],
     "alarms close": ["00000000", "--why", "a test"],

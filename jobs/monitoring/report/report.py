@@ -1,0 +1,158 @@
+"""The report of a product: alarms, performance, drift and fairness of a range of pages, from what the ledger has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from jobs.monitoring.profile import compare_page
+from jobs.monitoring.report.svg import Line, Plot, bars_beside, lines_over_pages
+from jobs.suite import Suite
+from warehouse.errors import NotFoundError, UsageError
+from warehouse.lake.lake import table_columns
+from warehouse.system_sql import system_sql
+
+#: So many columns of the newest page are drawn beside their reference.
+_COLUMNS_DRAWN = 4
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
+h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem;border-bottom:1px solid #ddd}
+table{border-collapse:collapse;font-size:13px;margin:.5rem 0}td,th{padding:.2rem .6rem;text-align:right;
+border-bottom:1px solid #eee}td:first-child,th:first-child{text-align:left}figure{margin:1rem 0}
+figcaption{font-weight:600}svg{width:100%;height:auto;font:12px system-ui,sans-serif}.grid{stroke:#e6e6e6}
+.level{stroke:#888;stroke-dasharray:5 4}.mark{stroke:#d55e00;stroke-width:2;opacity:.5}p.none{color:#777}
+"""
+
+
+def write_report(
+    suite: Suite, product_name: str, output: Path, first: datetime | None = None, until: datetime | None = None
+) -> Path:
+    """Write the report of the pages with first <= as_of < until; it shows what `almanac monitor` has written.
+
+    Raises
+    ------
+    UsageError
+        If nothing was judged of these pages, or the file cannot be written.
+    """
+    product = suite.definitions.product(product_name)
+    span = [product.name, first or datetime.min, until or datetime.max]
+    with suite.lake.reading() as connection:
+        read = {
+            name: _read(connection, name, span) for name in ("performance", "segments", "drift", "columns", "alarms")
+        }
+        fairness = _read(connection, "fairness", [product.name])
+    if not read["performance"] and not read["drift"]:
+        raise UsageError(
+            f"nothing was judged of these pages of {product.name}. `almanac monitor {product.name}` judges them."
+        )
+    pages = sorted({row["as_of"] for row in [*read["performance"], *read["drift"]]})
+    body = [
+        f"<h1>{escape(product.name)}</h1>",
+        f"<p>{escape(product.header.description)}</p>",
+        f"<p>{len(pages)} pages, {pages[0]} to {pages[-1]} (UTC); written {suite.clock():%Y-%m-%d %H:%M}.</p>",
+        "<h2>Alarms</h2>",
+        _table(read["alarms"], "No alarm."),
+        "<h2>Performance</h2>",
+        *_performance(read["performance"]),
+        _table(read["segments"], ""),
+        "<h2>Drift</h2>",
+        *_drift(read["drift"]),
+        _table(read["columns"], "No drift was judged."),
+        *_distributions(suite, product.name, [row["as_of"] for row in read["performance"]] or pages),
+        "<h2>Fairness</h2>",
+        _table(fairness, "No groups are compared (monitor.fairness)."),
+    ]
+    title = f"<title>{escape(product.name)}</title>"
+    head = f'<!doctype html><html lang="en"><head><meta charset="utf-8">{title}<style>{_STYLE}</style></head>'
+    try:
+        output.write_text(f"{head}<body>{''.join(body)}</body></html>\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--output {output}: cannot be written: {error.strerror}.") from error
+    return output
+
+
+def _read(connection: duckdb.DuckDBPyConnection, what: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+    table = {"segments": "performance", "columns": "drift"}.get(what, what)
+    if not table_columns(connection, "ledger", table):
+        return []
+    cursor = connection.execute(system_sql(f"report/{what}"), list(values))
+    names = [str(column[0]) for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _performance(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not rows:
+        return ['<p class="none">No predictions were judged.</p>']
+    labels = [f"{row['as_of']:%Y-%m-%d %H:%M}" for row in rows]
+    marked = [n for n, row in enumerate(rows) if row["alarm"]]
+
+    def of(name: str) -> list[float | None]:
+        return [row[name] for row in rows]
+
+    estimate = Line("estimate", of("estimate"), of("estimate_low"), of("estimate_high"))
+    loss = [Line("loss", of("loss")), Line("expected", of("expected_loss")), estimate]
+    bound = next((row["bound"] for row in reversed(rows) if row["bound"] is not None), None)
+    slope = Line("slope", of("calibration_slope"), of("slope_low"), of("slope_high"))
+    plots = [
+        Plot("Loss of each page, and what its predictions expected", labels, loss, marked=marked),
+        Plot("Excess loss", labels, [Line("excess", of("excess"))], ("0", 0.0), marked),
+        Plot("Evidence of more loss than predictions allow (logarithmic)", labels, [Line("evidence", of("evidence"))],
+             ("bound", bound) if bound else None, marked, logarithmic=True),
+        Plot("Calibration slope of the last 20 pages", labels, [slope], ("calibrated", 1.0)),
+    ]  # fmt: skip
+    names = [name for name in ("roc_auc", "macro_f1", "mae", "pinball") if any(name in row["metrics"] for row in rows)]
+    for name in names:
+        values = [row["metrics"].get(name) for row in rows]
+        expected = [row["expected"].get(name) if row["is_mature"] else None for row in rows]
+        plots.append(Plot(name, labels, [Line(name, values), Line("expected", expected)]))
+    return [lines_over_pages(plot) for plot in plots]
+
+
+def _drift(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    kinds = list(dict.fromkeys(str(row["kind"]) for row in rows))
+    found = []
+    for kind in kinds:
+        own = [row for row in rows if row["kind"] == kind]
+        labels = [f"{row['as_of']:%Y-%m-%d %H:%M}" for row in own]
+        marked = [n for n, row in enumerate(own) if row["alarm"]]
+        line = Line("evidence", [row["evidence"] for row in own])
+        found.append(lines_over_pages(Plot(f"Evidence of slow drift, {kind}; pages of an alarm marked", labels, [line],
+                                           marked=marked)))  # fmt: skip
+    return found
+
+
+def _distributions(suite: Suite, product: str, pages: Sequence[datetime]) -> list[str]:
+    """Draw the columns of the newest page that are furthest from their reference."""
+    try:
+        compared = compare_page(suite, product, pages[-1])
+    except NotFoundError:
+        return []
+    found = []
+    for one in compared:
+        for column in [each for each in one.columns if each.psi is not None][:_COLUMNS_DRAWN]:
+            n_page, n_reference = (sum(getattr(b, name) for b in column.bins) for name in ("n_page", "n_reference"))
+            title = f"{column.column} ({one.kind}) on {one.page}, PSI {column.psi:.3f}"
+            shares = [b.n_page / n_page for b in column.bins], [b.n_reference / n_reference for b in column.bins]
+            found.append(bars_beside(title, [b.name for b in column.bins], *shares))
+    return found
+
+
+def _table(rows: Sequence[Mapping[str, Any]], none: str) -> str:
+    if not rows:
+        return f'<p class="none">{escape(none)}</p>' if none else ""
+    heads = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in rows[0])
+    lines = ("".join(f"<td>{escape(_shown(value))}</td>" for value in row.values()) for row in rows)
+    return f"<table><tr>{heads}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
