@@ -27,7 +27,7 @@ from jobs.monitoring.performance.calibration import PAGES, Calibration
 from jobs.monitoring.performance.estimate import estimate
 from jobs.monitoring.performance.evidence import MARGIN, steps, variance_to_r
 from jobs.monitoring.performance.label_shares import labels_at, shares_of_labels
-from jobs.monitoring.performance.losses import Expectation, Floats, expectation, losses
+from jobs.monitoring.performance.losses import KINDS_JUDGED, Expectation, Floats, expectation, losses
 from jobs.monitoring.performance.page_figures import Judged, Of, PageFigures
 from jobs.monitoring.performance.records import Performance, newest_judgements
 from jobs.pages.outcomes import matured_pages, settle_labels
@@ -67,16 +67,21 @@ class Reference:
 class Judgement:
     """The newest judgement of every page, version and segment, the oldest page first.
 
-    `held_out` has by version the mean excess loss of each page that its validation held out.
+    `held_out` has by version the mean excess loss of each page that its validation held out; `note` says why there
+    is no judgement, where the kind of label has none.
     """
 
     rows: list[Performance]
     held_out: Mapping[str, Floats] = field(default_factory=dict)
+    note: str = ""
 
 
 def judge_performance(suite: Suite, product_name: str, as_known_at: datetime | None = None) -> Judgement:
     """Judge the published pages of a product; the judgements of now are written, those of an instant only given."""
     product = suite.definitions.product(product_name)
+    if product.kind.name not in KINDS_JUDGED:
+        words = f"performance of a {product.kind.name} is not judged page by page; `almanac evaluate` measures it."
+        return Judgement([], note=words)
     meter = RunMeter(suite, "monitor", product.name)
     if product.ranking is not None:
         # An entry's loss depends on the others of its list; lists are looked at by `evaluate`.

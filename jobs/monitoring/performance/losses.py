@@ -20,6 +20,8 @@ from jobs.monitoring.performance.cbpe import EXPECTED, TINY, class_entropy, entr
 Floats = npt.NDArray[np.float64]
 #: The errors of numbers are averaged in at most so many bins of equally many held-out rows, of no fewer than the least.
 _BINS, _FEWEST = 20, 50
+#: The kinds of label whose loss is that of single rows.
+KINDS_JUDGED = ("binary", "multiclass", "regression", "quantiles")
 
 
 class Expectation(Protocol):
@@ -138,6 +140,8 @@ def losses(labels: Floats, scores: Floats, kind: str, levels: Sequence[float] = 
         return of_classes
     if kind == "quantiles":
         return pinball(labels, scores, levels)
+    if kind not in KINDS_JUDGED:
+        raise ValueError(f"the loss of a {kind} is not known row by row")
     squared: Floats = (scores - labels) ** 2
     return squared
 

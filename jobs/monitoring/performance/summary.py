@@ -52,7 +52,8 @@ def summary(
     chosen = [row for row in whole if (first is None or row.as_of >= first) and (until is None or row.as_of < until)]
     if first is None and until is None:
         chosen = chosen[-SHOWN:]
-    notes = [f"performance alarm on the page {row.as_of}: {in_words(row)}." for row in chosen if row.alarm]
+    notes = [judgement.note] if judgement.note else []
+    notes += [f"performance alarm on the page {row.as_of}: {in_words(row)}." for row in chosen if row.alarm]
     for version in dict.fromkeys(row.model_version for row in chosen):
         past = [row.excess for row in whole if row.model_version == version and row.excess is not None]
         held_out = judgement.held_out.get(version, np.empty(0))
