@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -71,9 +72,10 @@ def run(
 
 def judge_if_the_clock_asks(suite: Suite, products: list[str]) -> None:
     """Judge what a run of the clock has published; of a run by hand, `almanac monitor` is another command."""
-    from jobs.monitoring.monitor import is_run_of_the_clock, judge_published
+    # Asked before the import: a run by hand does not need what judging loads.
+    if products and "ALMANAC_LEASE" in os.environ:
+        from jobs.monitoring.monitor import judge_published
 
-    if is_run_of_the_clock():
         for sentence in judge_published(suite, products):
             typer.echo(f"almanac: {sentence}", err=True)
 

@@ -3,8 +3,8 @@
 The pool of a page is the last 112 pages before it. Flagged pages of a run that is not over are left out, so that a
 fault does not hide behind its own first days. Those of an earlier run count as no more than the bound that they were
 over: so each holiday raises the bound for the next one, and a day on which all was wrong does not make a column blind
-for months. Where size matters, only pages of like size count. With fewer than 28 in the pool a column is learning,
-and nothing is flagged.
+for months. Where size matters, only pages of like size count, if there are enough of them. With fewer than 28 in the
+pool a column is learning, and nothing is flagged.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def judge(rule: Rule, distances: Floats, n_rows: Integers, floor: Floats | None 
         counts = np.isfinite(pool) & ~(flags[:, start:page] & is_in_run)
         if rule.is_of_size:
             sizes, own = n_rows[:, start:page], n_rows[:, page, None]
-            counts &= (sizes <= LIKE_SIZE * own) & (own <= LIKE_SIZE * sizes)
+            alike = counts & (sizes <= LIKE_SIZE * own) & (own <= LIKE_SIZE * sizes)
+            counts = np.where((alike.sum(axis=1) >= LEAST)[:, None], alike, counts)
         most = np.where(counts, pool, -np.inf).max(axis=1)
         most[counts.sum(axis=1) < LEAST] = np.nan
         largest[:, page] = most

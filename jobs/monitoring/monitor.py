@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -126,11 +125,6 @@ def _last_year(pages: Sequence[MonitoredPage], alarms: Sequence[Alarm]) -> LastY
         sum(bool(one.found) and one.state != "expected" for one in within),
         sum(bool(one.found) and one.state == "expected" for one in within),
     )
-
-
-def is_run_of_the_clock() -> bool:
-    """Tell whether this process is a run that the clock has started."""
-    return "ALMANAC_LEASE" in os.environ
 
 
 def judge_published(suite: Suite, products: Sequence[str]) -> list[str]:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 #: The pages of the season that acute findings are judged by, and slow drift (as many where there is no season).
 ACUTE_PAGES, SLOW_PAGES = 8, 4
-#: A share of missing values may differ by so many of its standard errors by chance.
-_STANDARD_ERRORS = 4.0
+#: A share of missing values may differ by so many of its standard errors by chance, and a score by so many of its own.
+_STANDARD_ERRORS, _DEVIATIONS = 4.0, 6.0
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,7 @@ class _Distances:
 
     scores: Scores
     score: Floats
+    score_by_chance: Floats
     slow_score: Floats
     is_level: Flags
     missing: Floats
@@ -153,6 +154,9 @@ def _distances(one: Series, n_pages: int, classes: Integers, has_season: bool) -
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = one.n_missing / one.n_rows
         before = eight.n_missing / eight.n_rows
+        # The deviation of a PSI of k bins by chance is sqrt(2 (k - 1)) (1/n + 1/N), its mean (k - 1) (1/n + 1/N).
+        width = 1 / one.n_rows + 1 / eight.n_rows
+        score_by_chance = _DEVIATIONS * np.sqrt(2 * (scores.psi - scores.score) * width)
         by_chance = np.sqrt(np.maximum(before * (1 - before), 1 / one.n_rows) / one.n_rows)
 
     def everywhere(values: npt.NDArray[np.generic], nothing: float = np.nan) -> npt.NDArray[np.generic]:
@@ -163,6 +167,7 @@ def _distances(one: Series, n_pages: int, classes: Integers, has_season: bool) -
     return _Distances(
         scores,
         everywhere(np.where(is_level, level, scores.score)),  # type: ignore[arg-type]
+        everywhere(score_by_chance),  # type: ignore[arg-type]
         everywhere(np.where(is_level, level, slowly)),  # type: ignore[arg-type]
         everywhere(is_level, False),  # type: ignore[arg-type]
         everywhere(distance_from_before(shares, own)),  # type: ignore[arg-type]
@@ -179,7 +184,7 @@ def _acute(series: Sequence[Series], found: Sequence[_Distances], n_rows: Intege
         return np.array([getattr(one, name) for one in found]).reshape(n_rows.shape)
 
     score, is_level = stacked("score"), stacked("is_level").astype(bool)
-    shape = acute.judge(acute.SHAPE, np.where(is_level, np.nan, score), n_rows)
+    shape = acute.judge(acute.SHAPE, np.where(is_level, np.nan, score), n_rows, stacked("score_by_chance"))
     level = acute.judge(acute.LEVEL, np.where(is_level, score, np.nan), n_rows)
     missing = acute.judge(acute.MISSING, stacked("missing"), n_rows, stacked("missing_by_chance"))
     begins = np.array([one.pages[0] if len(one.pages) else 0 for one in series], np.int64)

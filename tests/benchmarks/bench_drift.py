@@ -221,13 +221,16 @@ def measure_worlds(n_seeds: int, n_pages: int = 365) -> None:
             clean = year.judged()
             slow.append(len(clean.evidence.alarms))
             acute.append(len(clean.flagged))
+            flagged = {
+                one.series.column: np.flatnonzero(np.any([*one.flags.values()], axis=0)) for one in clean.columns
+            }
             for name, (fault, column, least) in FAULTS_OF_WORLDS.items():
                 page = n_pages - 40
                 while year.rows(page).sum() < least:
                     page += 1
                 fault(year, page)
                 tried[name] += 1
-                found[name] += page in year.judged(page + 1, column).flagged and page not in clean.flagged
+                found[name] += page in year.judged(page + 1, column).flagged and page not in flagged[column]
         row = {"world": world.name, "slow alarms a year": np.mean(slow), "most": max(slow), "flagged": np.mean(acute)}
         table.append(row | {name: f"{found[name]} of {tried[name]}" for name in found})
         print(table[-1], flush=True)
