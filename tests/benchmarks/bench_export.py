@@ -138,7 +138,7 @@ def main(arguments: list[str] | None = None) -> None:
             "COPY alone": (rows.copy_alone, "duckdb"),
             "export, swap": (lambda: rows.export("swap"), "duckdb"),
             "export, replace_page": (lambda: rows.export("replace_page"), "duckdb"),
-            "export, upsert (all there)": (lambda: rows.export("upsert"), "duckdb"),
+            "export, upsert, none changed": (lambda: rows.export("upsert"), "duckdb"),
             "ADBC, no key": (rows.adbc, "adbc_driver_postgresql"),
             "psycopg rows, no key": (rows.psycopg_rows, "psycopg"),
             "pandas to_sql, no key": (rows.pandas, "sqlalchemy"),
