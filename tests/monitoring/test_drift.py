@@ -53,6 +53,16 @@ def test_a_fault_is_found_on_its_page(fault: Callable[[Year, int], None], column
     assert column in flagged
 
 
+def test_a_fault_is_found_among_pages_of_any_size() -> None:
+    year = year_of(WORLD["pages of 30 to 3,000 rows"], seed=2, n_pages=150)
+    sizes = np.bincount(year.of_page)
+    small = next(page for page in range(140, 150) if 100 <= sizes[page] < 400)
+    rename(year, small)
+    change_unit(year, small)
+    flagged = {column: year.judged(small + 1, column).flagged for column in ("category", "skewed #6")}
+    assert all(pages[-1:] == [small] for pages in flagged.values())
+
+
 def test_one_value_far_away_moves_the_score_by_less_than_a_hundredth() -> None:
     rng = np.random.default_rng(4)
     of_page = np.repeat(np.arange(40), 900)
