@@ -83,6 +83,13 @@ KINDS: tuple[Kind, ...] = (
         "Hand this product's publications to its targets.",
         ("{almanac}", "export", "{name}"),
     ),
+    # One look judges every page whose labels have come since the last.
+    Kind(
+        "monitor",
+        Takes.PRODUCT,
+        "Judge this product's published pages: drift, and performance by the labels that have come.",
+        ("{almanac}", "monitor", "{name}"),
+    ),
     Kind(
         "upkeep",
         Takes.NOTHING,
