@@ -202,9 +202,10 @@ class RowReading:
         file = directory / "rows.parquet"
         self._stage(file, condition)
         if condition != "true" and not self._reaches(file, before.up_to if before else None):
-            self._stage(file, "true")
+            condition = "true"
+            self._stage(file, condition)
         digest = sha256_of(file)
-        if before is not None and not again and not compare and self._is_old(file, digest, before, kept):
+        if before is not None and not again and not compare and self._is_old(file, digest, before, kept, condition):
             return []
         place = f"{header.table or 'a query'} in {header.database}" if header.database else header.batches
         name = f"rows of {place} ({self.identity})"
@@ -257,14 +258,14 @@ class RowReading:
         query = system_sql("databases/reaches", file=literal(str(file)), **values)
         return self.database.connection.execute(query).fetchone() == (True,)
 
-    def _is_old(self, file: Path, digest: str, before: Delivered, kept: Path | None) -> bool:
+    def _is_old(self, file: Path, digest: str, before: Delivered, kept: Path | None, condition: str) -> bool:
         """Tell whether a file says nothing that the delivery before did not say."""
         if digest == before.sha256:
             return True
         # Without a cursor a row that is gone is news too.
         if self.source.header.cursor is None or kept is None:
             return False
-        values = {"file": literal(str(file)), "before": literal(str(kept))}
+        values = {"file": literal(str(file)), "before": literal(str(kept)), "condition": condition}
         return self.database.connection.execute(system_sql("databases/has_other_rows", **values)).fetchone() == (False,)
 
     def _newest(self, cursor: str, file: Path) -> str | None:

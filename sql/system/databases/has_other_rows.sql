@@ -1,7 +1,7 @@
--- Whether a file has rows that the one before it has not.
+-- Whether a file has rows that the one before it has not; of that one, only those that were asked for this time.
 SELECT count(*) > 0
 FROM (
     FROM read_parquet({file})
     EXCEPT ALL
-    FROM read_parquet({before})
+    SELECT * FROM read_parquet({before}) WHERE {condition}
 )
