@@ -88,10 +88,15 @@ def data_files(suite: Path, table: str) -> list[Path]:
 def full_disk(suite: Path) -> Iterator[None]:
     """No file may grow beyond a size."""
     handler, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    # CPython 3.11 takes no notice of a write that is cut short, and would keep half of a module's bytecode for good.
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    before = os.environ.get("PYTHONDONTWRITEBYTECODE", "")
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
         yield
     finally:
+        sys.dont_write_bytecode, os.environ["PYTHONDONTWRITEBYTECODE"] = writes, before
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
 
