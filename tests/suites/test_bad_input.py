@@ -263,7 +263,7 @@ def test_a_full_disk_loses_nothing(published: Suite, size: int) -> None:
         " from jobs.cli import main; sys.argv[0] = 'almanac'; main()"
     )
     arguments = ["run", PRODUCT, "--as-of", "2026-03-11T18:00", "--suite", str(published.root)]
-    # -B: CPython 3.11 takes no notice of a write that is cut short, and would keep half of a module's bytecode for good.
+    # -B: CPython 3.11 takes no notice of a write that is cut short, and would keep half of a module's bytecode.
     command = [sys.executable, "-B", "-c", script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
