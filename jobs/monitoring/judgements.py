@@ -24,7 +24,7 @@ from jobs.monitoring.watch import Watch, Watched, watch
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.ledger import records as ledger
-from warehouse.ledger.alarms import ACUTE, DRIFT, Alarm, alarms_of, is_news, settle_alarms
+from warehouse.ledger.alarms import ACUTE, DRIFT, Alarm, alarms_of, news_of, settle_alarms
 from warehouse.ledger.drift import Drift
 from warehouse.ledger.records import ModelRecord
 from warehouse.system_sql import system_sql
@@ -96,12 +96,8 @@ def judge_and_write(suite: Suite, product: Product) -> Judgement:
             query = system_sql("monitoring/changed")
             changed = connection.execute(query, [product.name]).to_arrow_table()
             connection.unregister("judged_now")
-        standing = {one.alarm_id: one for one in alarms_of(connection, product.name) if one.kind in (ACUTE, DRIFT)}
-    found = {one.alarm_id for one in judgement.alarms}
-    has_news = any(is_news(standing.get(one.alarm_id), one) for one in judgement.alarms) or any(
-        name not in found and one.state != "withdrawn" for name, one in standing.items()
-    )
-    if (changed is not None and changed.num_rows) or has_news:
+        standing = [one for one in alarms_of(connection, product.name) if one.kind in (ACUTE, DRIFT)]
+    if (changed is not None and changed.num_rows) or news_of(standing, judgement.alarms):
         _write(suite, judgement, changed)
     return judgement
 

@@ -103,6 +103,12 @@ def test_what_a_person_has_decided_stays(watched: Suite) -> None:
     closed = json.loads(said(watched.root, "alarms", "close", alarm.alarm_id, "--why", "mended", "--json"))
     assert closed["state"] == "closed"
     assert "No alarm is open" in said(watched.root, "alarms")
+    # Nor is it news that its reason is gone: a judgement that finds nothing else commits nothing.
+    publish(watched, range(LOST, LOST + 3), lost=(), run="again")
+    judge_and_write(watched, watched.definitions.product(PRODUCT))
+    before = watched.lake.newest_snapshot()
+    judge_and_write(watched, watched.definitions.product(PRODUCT))
+    assert watched.lake.newest_snapshot() == before
 
 
 def test_a_day_of_the_calendar_is_shown_and_not_told(ingested: Suite) -> None:

@@ -140,14 +140,18 @@ def settle_alarms(
 
     One that the ledger has and nobody finds any more is withdrawn. Gives those that were written.
     """
-    standing = {one.alarm_id: one for one in alarms_of(commit.connection, product) if one.kind in kinds}
-    names = {one.alarm_id for one in found}
-    gone = [one for name, one in standing.items() if name not in names and one.state != WITHDRAWN]
-    wanted = [*found, *(replace(one, state=WITHDRAWN) for one in gone)]
-    news = [one for one in wanted if is_news(standing.get(one.alarm_id), one)]
+    news = news_of([one for one in alarms_of(commit.connection, product) if one.kind in kinds], found)
     written = [replace(one, known_by=now, run_id=run_id, snapshot_id=commit.snapshot_id) for one in news]
     ledger.append(commit, written)
     return written
+
+
+def news_of(standing: Collection[Alarm], found: Collection[Alarm]) -> list[Alarm]:
+    """Give what is to be written where these alarms stand in the ledger and those have been found, which are all."""
+    before = {one.alarm_id: one for one in standing}
+    names = {one.alarm_id for one in found}
+    gone = [replace(one, state=WITHDRAWN) for one in standing if one.alarm_id not in names]
+    return [one for one in (*found, *gone) if is_news(before.get(one.alarm_id), one)]
 
 
 def is_news(before: Alarm | None, alarm: Alarm) -> bool:

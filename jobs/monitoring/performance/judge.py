@@ -333,8 +333,10 @@ def _write(suite: Suite, product: Product, meter: RunMeter, rows: Sequence[Perfo
         known = {row.judged: row for row in newest_judgements(connection, product.name, at)}
         before = {one.alarm_id: one for one in alarms_of(connection, product.name) if one.kind == PERFORMANCE}
     found = alarms_in(rows)
-    told = {one.alarm_id for one in before.values() if one.state == OPEN}
-    is_news = {one.alarm_id for one in found if one.state == OPEN} != told
+    # What a person has decided stays, and is no news.
+    decided = {name for name, one in before.items() if one.decided_by is not None}
+    told = {name for name, one in before.items() if one.state == OPEN}
+    is_news = {one.alarm_id for one in found if one.state == OPEN} - decided != told - decided
     new = [_as_of_now(row, at, meter.run_id) for row in rows if not _says_the_same(row, known.get(row.judged))]
     if not new and not is_news:
         return
