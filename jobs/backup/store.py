@@ -27,6 +27,7 @@ from typing import BinaryIO
 import filelock
 
 from warehouse.errors import NotFoundError, RunFailed, UsageError
+from warehouse.lake.staged_files import sha256_of
 
 _FORMAT = 1
 _MARK = "almanac-backups.json"
@@ -256,12 +257,6 @@ class Store:
         return self.root / "objects" / sha256[:2] / sha256
 
 
-def sha256_of(file: Path) -> str:
-    """Give the SHA-256 of a file's content, read in pieces."""
-    with file.open("rb") as source:
-        return _copy(source, None)
-
-
 def free_bytes(directory: Path) -> int:
     """Tell how many bytes are free where a directory is, or will be."""
     return shutil.disk_usage(next(path for path in (directory, *directory.parents) if path.exists())).free
@@ -271,13 +266,12 @@ def _what_is_wrong(file: Path, found: str | None) -> str:
     return f"{file} is {'gone' if found is None else 'damaged: its content is not what was stored'}"
 
 
-def _copy(source: BinaryIO, target: BinaryIO | None) -> str:
-    """Copy one open file to another, if there is one, in pieces; give the SHA-256 of what was read."""
+def _copy(source: BinaryIO, target: BinaryIO) -> str:
+    """Copy one open file to another in pieces; give the SHA-256 of what was read."""
     digest = hashlib.sha256()
     while piece := source.read(_PIECE):
         digest.update(piece)
-        if target is not None:
-            target.write(piece)
+        target.write(piece)
     return digest.hexdigest()
 
 

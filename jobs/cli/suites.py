@@ -180,11 +180,18 @@ def upkeep(
         typer.echo(f"warning: the files of {table} were left as they are: {why}", err=True)
 
 
-def doctor(suite: SuiteOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+def doctor(
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every file of the lake, those of older snapshots too.")
+    ] = False,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
     """Look at versions, extensions, definitions and the lake's health. Exit 1 if anything is wrong."""
     from jobs.suites.doctor import doctor as look
 
-    findings = look(State.suite, now)
+    findings = look(State.suite, now, deep=deep)
     if as_json:
         console.print_json([vars(finding) for finding in findings])
     else:

@@ -20,6 +20,7 @@ from jobs.models.columns.requirements import versions_unfit, with_advice
 from jobs.models.libraries import LIBRARIES
 from jobs.models.versions import model_history
 from jobs.suite import Clock, Suite, almanac_version
+from jobs.suites.deep import look_deep
 from jobs.suites.lost_files import lost_files
 from warehouse.batching.shared_rows import ENTITIES
 from warehouse.definitions import Definitions, load_definitions
@@ -50,8 +51,8 @@ class Finding:
     detail: str
 
 
-def doctor(root: Path, clock: Clock) -> list[Finding]:
-    """Look at versions, extensions, definitions and the lake of the suite in `root`."""
+def doctor(root: Path, clock: Clock, *, deep: bool = False) -> list[Finding]:
+    """Look at versions, extensions, definitions and the lake of the suite in `root`; `deep` reads all its files."""
     findings = [Finding("almanac", "ok", f"{almanac_version()} on Python {platform.python_version()}")]
     findings += [_package(name) for name in (*_PACKAGES, *(library.distributions[0] for library in LIBRARIES))]
     findings += [_extension(name) for name in REQUIRED]
@@ -69,7 +70,19 @@ def doctor(root: Path, clock: Clock) -> list[Finding]:
     findings.append(Finding("definitions", "ok", f"{counts}, {counted(len(definitions.products), 'product')}"))
     suite = Suite(root.resolve(), definitions, Lake(root.resolve() / "lake"), clock)
     queries = _queries(suite)
-    return findings + _not_told_already(_lake(suite), queries) + queries
+    return findings + _not_told_already(_lake(suite), queries) + queries + (_deep(suite) if deep else [])
+
+
+def _deep(suite: Suite) -> list[Finding]:
+    """Read everything that the lake holds."""
+    if not suite.lake.exists():
+        return []
+    try:
+        found = look_deep(suite)
+    except AlmanacError as error:
+        return [Finding("lake, read whole", "error", str(error))]
+    wrong = [Finding("lake, read whole", "error", sentence) for sentence in found.wrong]
+    return wrong or [Finding("lake, read whole", "ok", found.shown)]
 
 
 def _not_told_already(findings: list[Finding], queries: list[Finding]) -> list[Finding]:

@@ -22,18 +22,20 @@ def lost_files(connection: duckdb.DuckDBPyConnection, paths: Iterable[str]) -> l
 
 
 def _sentence(path: str, schema: str | None, table: str | None, first: str | None, last: str | None) -> str:
-    what, again = "rows of a table that is not known", ""
-    if schema == "sources":
-        what = f"facts of the source {table}"
-    elif schema is not None and first is not None:
-        what = f"{schema} of {table}, of pages from {first} to {last}"
-        again = _command(schema, str(table), first, str(last))
-    elif schema is not None:
-        what = f"rows of {schema}.{table}"
+    what, again = what_was_held(schema, table, first, last)
     return (
         f"{path} is missing; it held {what}. Put it back from a backup, under that name{again}: whatever reads these"
         " rows fails until then"
     )
+
+
+def what_was_held(schema: str | None, table: str | None, first: str | None, last: str | None) -> tuple[str, str]:
+    """Say what a file of a table held, and how its pages are made again; that is empty where they cannot be."""
+    if schema == "sources":
+        return f"facts of the source {table}", ""
+    if schema is not None and first is not None:
+        return f"{schema} of {table}, of pages from {first} to {last}", _command(schema, str(table), first, str(last))
+    return f"rows of {schema}.{table}" if schema is not None else "rows of a table that is not known", ""
 
 
 def _command(schema: str, product: str, first: str, last: str) -> str:

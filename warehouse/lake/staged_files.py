@@ -33,7 +33,7 @@ def require_columns(connection: duckdb.DuckDBPyConnection, schema: str, table: s
 
 
 def sha256_of(staged: Path) -> str:
-    """Give the SHA-256 of a file that a job has made itself, in hexadecimal digits."""
+    """Give the SHA-256 of a file that nobody is writing, in hexadecimal digits."""
     with staged.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

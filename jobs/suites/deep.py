@@ -1,0 +1,114 @@
+"""A deep look at a lake: every file is read, and compared with what the catalogue and the ledger say of it.
+
+Parquet files have no checksum of their own: a changed byte is seen if it cannot be read, or changes how many rows or
+bytes there are. `almanac backup --full` compares whole files with what they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import duckdb
+
+from jobs.models.artifacts import manifest_files
+from jobs.suite import Suite
+from jobs.suites.lost_files import what_was_held
+from warehouse.errors import AlmanacError
+from warehouse.lake.extensions import open_instance
+from warehouse.lake.lake import Lake, check_format
+from warehouse.lake.staged_files import sha256_of
+from warehouse.ledger import records as ledger
+from warehouse.ledger.records import ModelRecord
+from warehouse.system_sql import exact_path, system_sql
+from warehouse.wording import counted
+
+
+@dataclass(frozen=True)
+class DeepLook:
+    """What was read, and a sentence on each thing that is wrong."""
+
+    n_files: int
+    n_bytes: int
+    wrong: list[str]
+
+    @property
+    def shown(self) -> str:
+        """What was read, in words."""
+        return f"{counted(self.n_files, 'file')} of {self.n_bytes:,} bytes read"
+
+
+def look_deep(suite: Suite) -> DeepLook:
+    """Read every data file of every snapshot, every model, and every copy of a delivery.
+
+    Raises
+    ------
+    NotFoundError, LakeFormatError, RunFailed
+        If the lake cannot be opened.
+    """
+    lake = suite.lake
+    with lake.reading() as connection:
+        files = connection.execute(system_sql("doctor/all_files")).fetchall()
+        suite_id = check_format(connection, lake.root)
+        products = [row[0] for row in connection.execute(system_sql("ledger/products_with_models")).fetchall()]
+        models = [model for product in products for model in ledger.models(connection, product)]
+    reader = open_instance()
+    try:
+        wrong = [sentence for file in files if (sentence := _wrong_file(reader, lake, _File(*file)))]
+    finally:
+        reader.close()
+    wrong += [sentence for model in models for sentence in _wrong_artifact(lake, suite_id, model)]
+    wrong += list(_wrong_copies(lake))
+    return DeepLook(len(files), sum(file[4] for file in files), wrong)
+
+
+class _File(NamedTuple):
+    """A row of doctor/all_files.sql."""
+
+    schema: str
+    table: str
+    path: str
+    n_rows: int
+    n_bytes: int
+    first: str | None
+    last: str | None
+    is_newest: bool
+
+
+def _wrong_file(reader: duckdb.DuckDBPyConnection, lake: Lake, file: _File) -> str | None:
+    path = lake.data / file.path
+    try:
+        n_bytes = path.stat().st_size
+        found = reader.execute(system_sql("doctor/read_file"), [exact_path(path)]).fetchone()
+    except FileNotFoundError:
+        what = "is missing"
+    except duckdb.Error as error:
+        what = f"is damaged ({' '.join(str(error).split())[:200]})"
+    else:
+        if n_bytes == file.n_bytes and found is not None and found[0] == file.n_rows:
+            return None
+        n_rows = found[0] if found else 0
+        what = f"has {n_rows:,} rows and {n_bytes:,} bytes, where {file.n_rows:,} and {file.n_bytes:,} were written"
+    held, again = what_was_held(file.schema, file.table, file.first, file.last)
+    if not file.is_newest:
+        held, again = f"{held}, as earlier snapshots show them", ""
+    return f"{path} {what}; it held {held}. Put it back from a backup, under that name{again}"
+
+
+def _wrong_artifact(lake: Lake, suite_id: str, model: ModelRecord) -> Iterator[str]:
+    """Compare the files of a version with the hashes in its manifest, and that with the ledger."""
+    name = f"the version {model.version} of {model.product}"
+    try:
+        for file, sha256 in manifest_files(model, lake.root, suite_id).items():
+            if sha256_of(lake.root / model.artifact / file) != sha256:
+                yield f"{name}: {model.artifact}/{file} has changed; put it back from a backup, or train anew"
+    except (AlmanacError, OSError) as error:
+        yield f"{name}: {error}"
+
+
+def _wrong_copies(lake: Lake) -> Iterator[str]:
+    """Compare copies of deliveries with the hashes that they are named by."""
+    for copy in sorted((lake.root / "deliveries").glob("[!.]*/*")):
+        if sha256_of(copy) != copy.parent.name:
+            yield f"{copy} has changed: facts can no longer be made anew from it; put it back from a backup"
