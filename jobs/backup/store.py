@@ -237,10 +237,6 @@ class Store:
                     path.unlink()
         return gone
 
-    def bytes(self) -> int:
-        """Give the size of all files that it holds."""
-        return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
-
     def _mark(self) -> dict[str, int] | None:
         try:
             found = json.loads((self.root / _MARK).read_bytes())

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
+from jobs.cli.options import DebugOption, JsonOption, ListingGroup, SuiteOption, parse_instant, the_suite
 from jobs.cli.output import console
 
 if TYPE_CHECKING:
@@ -25,18 +24,7 @@ FromOption = Annotated[
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why, for the record.", show_default=False)]
 
 
-class _ModelsGroup(TyperGroup):
-    """`almanac models` and `almanac models PRODUCT` list versions; what else follows is a command of the group."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if "--help" in args and args[0] not in self.commands:
-            args = ["--help"]
-        elif not args or args[0] not in self.commands:
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
-
-models = typer.Typer(cls=_ModelsGroup, help="Model versions: list, look at, compare, measure, go back.")
+models = typer.Typer(cls=ListingGroup, help="Model versions: list, look at, compare, measure, go back.")
 
 
 def add_commands(app: typer.Typer) -> None:

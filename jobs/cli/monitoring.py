@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
+from jobs.cli.options import DebugOption, JsonOption, ListingGroup, SuiteOption, parse_instant, the_suite
 from jobs.cli.output import console
 
 if TYPE_CHECKING:
@@ -21,18 +20,7 @@ if TYPE_CHECKING:
 _DISTANCES = ("psi", "by_chance", "js", "hellinger", "ks", "wasserstein", "wasserstein_scaled")
 
 
-class _AlarmsGroup(TyperGroup):
-    """`almanac alarms` and `almanac alarms PRODUCT` list alarms; what else follows is a command of the group."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if "--help" in args and args[0] not in self.commands:
-            args = ["--help"]
-        elif not args or args[0] not in self.commands:
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
-
-alarms = typer.Typer(cls=_AlarmsGroup, help="Alarms: list, accept, close.")
+alarms = typer.Typer(cls=ListingGroup, help="Alarms: list, accept, close.")
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from jobs.suite import Suite
@@ -50,6 +51,18 @@ AsOfOption = Annotated[
 
 def shared_options(suite: SuiteOption = None, debug: DebugOption = False) -> None:
     """Scheduled jobs that compute batch features, score them, and publish tables of predictions."""
+
+
+class ListingGroup(TyperGroup):
+    """A group that lists by itself, `almanac models [PRODUCT]`; its other commands are called by their names."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `list` before arguments that begin with no command of the group."""
+        if "--help" in args and args[0] not in self.commands:
+            args = ["--help"]
+        elif not args or args[0] not in self.commands:
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
 
 
 def now() -> datetime:

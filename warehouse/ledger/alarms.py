@@ -1,7 +1,7 @@
 """Alarms as the ledger keeps them: opened once, told once, closed by the world or by a person.
 
-An alarm has one row for each thing that became of it; the newest says how it stands. Whoever finds something calls
-`open_alarm`, and `close_alarm` when it is over; both do nothing where that stands in the ledger already.
+An alarm has one row for each thing that became of it; the newest says how it stands. Whoever has looked for alarms
+writes down what is news beside those that stand there.
 """
 
 from __future__ import annotations
@@ -80,25 +80,6 @@ def alarms_of(
     return ledger.records_of(connection, Alarm, "monitoring/alarms", [product, known_at])
 
 
-def open_alarm(commit: Commit, alarm: Alarm, run_id: str, now: datetime) -> bool:
-    """Open an alarm, or write down how one has changed that is open; tells whether anything was written.
-
-    What a person has accepted or closed stays so: one told is not told again.
-    """
-    before = _standing(commit, alarm)
-    if before is not None and before.decided_by is not None:
-        return False
-    return _write(commit, before, replace(alarm, state=OPEN), run_id, now)
-
-
-def close_alarm(commit: Commit, alarm: Alarm, run_id: str, now: datetime, state: str = CLOSED) -> bool:
-    """Close an alarm that is over, or withdraw it; what a person has decided stays. Tells whether that is news."""
-    before = _standing(commit, alarm)
-    if before is not None and before.decided_by is not None:
-        return False
-    return _write(commit, before, replace(alarm, state=state), run_id, now)
-
-
 def decide_alarm(
     commit: Commit, alarm_id: str, state: str, decided_by: str, reason: str, run_id: str, now: datetime
 ) -> Alarm:
@@ -113,20 +94,9 @@ def decide_alarm(
     if not found:
         raise NotFoundError(f"there is no alarm {alarm_id}. `almanac alarms --all` lists them.")
     decided = replace(found[0], state=state, decided_by=decided_by, reason=reason)
-    _write(commit, found[0], decided, run_id, now)
+    if _content(found[0]) != _content(decided):
+        write_alarms(commit, [decided], run_id, now)
     return decided
-
-
-def _standing(commit: Commit, alarm: Alarm) -> Alarm | None:
-    there = alarms_of(commit.connection, alarm.product)
-    return next((one for one in there if one.alarm_id == alarm.alarm_id), None)
-
-
-def _write(commit: Commit, before: Alarm | None, alarm: Alarm, run_id: str, now: datetime) -> bool:
-    if before is not None and _content(before) == _content(alarm):
-        return False
-    ledger.append(commit, [replace(alarm, known_by=now, run_id=run_id, snapshot_id=commit.snapshot_id)])
-    return True
 
 
 def _content(alarm: Alarm) -> Alarm:
@@ -141,6 +111,11 @@ def settle_alarms(
     One that the ledger has and nobody finds any more is withdrawn. Gives those that were written.
     """
     news = news_of([one for one in alarms_of(commit.connection, product) if one.kind in kinds], found)
+    return write_alarms(commit, news, run_id, now)
+
+
+def write_alarms(commit: Commit, news: Collection[Alarm], run_id: str, now: datetime) -> list[Alarm]:
+    """Append how alarms stand from this commit on; give the rows."""
     written = [replace(one, known_by=now, run_id=run_id, snapshot_id=commit.snapshot_id) for one in news]
     ledger.append(commit, written)
     return written

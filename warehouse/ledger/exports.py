@@ -7,7 +7,7 @@ target has it. The target's own row is the truth if the process dies in between.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -65,22 +65,7 @@ def announce(commit: Commit, product: Product, published: Sequence[PageRecord]) 
         return
     values = [product.name, commit.snapshot_id]
     changing = {row[0] for row in commit.execute(system_sql("ledger/changes_current"), values).fetchall()}
-    ledger.append(
-        commit,
-        [
-            OutboxRecord(
-                product=product.name,
-                target=name,
-                as_of=page.as_of,
-                snapshot_id=page.snapshot_id,
-                state=WAITING if target.holds_pages or page.as_of in changing else NOT_DUE,
-                run_id=page.run_id,
-                recorded_at=page.recorded_at,
-            )
-            for page in pages
-            for name, target in product.header.export.items()
-        ],
-    )
+    _put(commit, product, pages, lambda page, holds_pages: holds_pages or page.as_of in changing)
 
 
 def announce_lost(commit: Commit, product: Product, lost: Sequence[PageRecord]) -> None:
@@ -89,6 +74,13 @@ def announce_lost(commit: Commit, product: Product, lost: Sequence[PageRecord]) 
     A target that holds what is current is to hold it without them. One that holds pages keeps what it has.
     """
     pages = [page for page in lost if page.kind == "predictions"]
+    _put(commit, product, pages, lambda _, holds_pages: not holds_pages)
+
+
+def _put(
+    commit: Commit, product: Product, pages: Sequence[PageRecord], waits: Callable[[PageRecord, bool], bool]
+) -> None:
+    """Put pages into the outbox of each target; `waits` tells of a page, and of whether the target holds pages."""
     ledger.append(
         commit,
         [
@@ -97,7 +89,7 @@ def announce_lost(commit: Commit, product: Product, lost: Sequence[PageRecord]) 
                 target=name,
                 as_of=page.as_of,
                 snapshot_id=page.snapshot_id,
-                state=NOT_DUE if target.holds_pages else WAITING,
+                state=WAITING if waits(page, target.holds_pages) else NOT_DUE,
                 run_id=page.run_id,
                 recorded_at=page.recorded_at,
             )

@@ -13,12 +13,11 @@ from warehouse.ledger.alarms import (
     CLOSED,
     OPEN,
     PERFORMANCE,
-    WITHDRAWN,
     Alarm,
     alarm_id,
     alarms_of,
-    close_alarm,
-    open_alarm,
+    news_of,
+    write_alarms,
 )
 
 #: What an alarm is flagged with that would be none without its three largest pages.
@@ -78,14 +77,12 @@ def _alarm(row: Performance) -> Alarm:
     )
 
 
-def write_alarms(commit: Commit, product: str, alarms: Iterable[Alarm], run_id: str, now: datetime) -> None:
-    """Open and close alarms inside a commit, and withdraw those whose reason is gone."""
+def settle(commit: Commit, product: str, alarms: Iterable[Alarm], run_id: str, now: datetime) -> None:
+    """Open and close alarms inside a commit, and withdraw the open ones whose reason is gone."""
     found = {one.alarm_id: one for one in alarms}
-    for one in found.values():
-        if one.state == OPEN:
-            open_alarm(commit, one, run_id, now)
-        else:
-            close_alarm(commit, one, run_id, now)
-    for one in alarms_of(commit.connection, product):
-        if one.kind == PERFORMANCE and one.state == OPEN and one.alarm_id not in found:
-            close_alarm(commit, one, run_id, now, WITHDRAWN)
+    standing = [
+        one
+        for one in alarms_of(commit.connection, product)
+        if one.kind == PERFORMANCE and (one.state == OPEN or one.alarm_id in found)
+    ]
+    write_alarms(commit, news_of(standing, list(found.values())), run_id, now)

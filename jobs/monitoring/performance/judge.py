@@ -22,7 +22,7 @@ from jobs.models.columns.requirements import declared_classes_of
 from jobs.models.kinds.figures import scores_of
 from jobs.models.versions import load_held_out
 from jobs.monitoring.performance import page_figures
-from jobs.monitoring.performance.alarms import alarms_in, write_alarms
+from jobs.monitoring.performance.alarms import alarms_in, settle
 from jobs.monitoring.performance.calibration import PAGES, Calibration
 from jobs.monitoring.performance.estimate import estimate
 from jobs.monitoring.performance.evidence import MARGIN, steps, variance_to_r
@@ -342,7 +342,7 @@ def _write(suite: Suite, product: Product, meter: RunMeter, rows: Sequence[Perfo
         return
     with suite.lake.commit(f"performance of {len(new)} pages of {product.name}, run {meter.run_id}") as commit:
         ledger.append(commit, [replace(row, snapshot_id=commit.snapshot_id) for row in new])
-        write_alarms(commit, product.name, found, meter.run_id, at)
+        settle(commit, product.name, found, meter.run_id, at)
         span = {"first_as_of": rows[0].as_of, "last_as_of": rows[-1].as_of, "n_pages": len({row.as_of for row in new})}
         ledger.append(commit, [meter.record("succeeded", snapshot_id=commit.snapshot_id, **span)])
 
