@@ -28,6 +28,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.pages",
     "jobs.backup",
     "jobs.export",
+    "jobs.examples",
     "jobs.facts",
     "jobs.facts.csv_files",
     "jobs.facts.databases",

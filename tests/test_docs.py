@@ -11,6 +11,7 @@ import typer
 from pydantic import BaseModel
 
 from jobs.cli import app
+from jobs.examples.files import Example, ExamplesFile, FileGiven
 from jobs.models.libraries import ESTIMATORS
 from jobs.models.pipelines import STEPS
 from warehouse.definitions.expect import DeliverySettings, Expectation, ExpectedRows, Quiet
@@ -60,6 +61,9 @@ MODELS: list[type[BaseModel]] = [
     CheckSettings,
     RowCountBand,
     CheckHeader,
+    Example,
+    ExamplesFile,
+    FileGiven,
     ValidationSettings,
     PipelineSettings,
     StepSettings,

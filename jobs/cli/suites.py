@@ -1,9 +1,9 @@
-"""Commands on suites: demo, init, status, doctor, upkeep."""
+"""Commands on suites: demo, init, test, status, late, doctor, upkeep."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,11 +11,15 @@ from jobs.cli.options import DebugOption, JsonOption, State, SuiteOption, now, p
 from jobs.cli.output import console
 from warehouse.wording import counted
 
+if TYPE_CHECKING:
+    from jobs.examples.run import ExampleResult
+
 
 def add_commands(app: typer.Typer) -> None:
     """Add this module's commands to the command line."""
     app.command("demo")(demo)
     app.command("init")(init)
+    app.command("test")(examples)
     app.command("status")(status)
     app.command("late")(late)
     app.command("upkeep")(upkeep)
@@ -75,6 +79,46 @@ def init(
             '  almanac query "FROM predictions.late_order_current LIMIT 5"',
         ]
     )
+
+
+def examples(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Sources, feature groups and products; all that have examples if none is named."),
+    ] = None,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Run the examples that stand beside the SQL, in NAME.tests.yaml: given facts, an instant, expected rows.
+
+    No lake is read or made. Exit 1 if any row is not as expected.
+
+    Examples:  almanac test   |   almanac test depot_history
+    """
+    from jobs.examples.run import run_examples
+    from warehouse.definitions import load_definitions
+    from warehouse.lake.without_pandas import keep_pandas_out
+
+    if State.owns_process:
+        keep_pandas_out()
+    definitions = load_definitions(State.suite)
+    results = run_examples(definitions, names or (), _tell if not as_json else lambda _: None)
+    failed = [one for one in results if not one.passed]
+    if as_json:
+        console.print_json([{**vars(one), "passed": one.passed} for one in results])
+    elif not results:
+        typer.echo("There are no examples yet; write some beside the SQL, in NAME.tests.yaml (docs/ci.md).")
+    else:
+        typer.echo(f"{counted(len(results), 'example')}, {len(failed)} failed.")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _tell(result: ExampleResult) -> None:
+    typer.echo(f"{'ok' if result.passed else 'FAILED'}  {result.where}: {result.example}")
+    for difference in result.differences:
+        typer.echo(f"    {difference}")
 
 
 def status(suite: SuiteOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:

@@ -69,11 +69,9 @@ def _find_columns(suite: Suite, source: Source, kept: Sequence[Found]) -> FoundC
     readers = readers_of(source)
     in_lake = _lake_columns(suite, source)
     declared = {reader.files: reader.declared for reader in readers}
-    with tempfile.TemporaryDirectory() as directory, contextlib.suppress(DefinitionError):
-        if trace_query(source.query.text, {}).open_name is None:
-            selected = describe_over_samples(source, declared, Path(directory))
-            if selected is not None:
-                return FoundColumns(_columns(selected, in_lake, {}), declared)
+    selected = _selected(source, declared)
+    if selected is not None:
+        return FoundColumns(_columns(selected, in_lake, {}), declared)
     why = "its loader is not called for this"
     if source.header.product is not None:
         why = "it takes in what a product publishes"
@@ -81,15 +79,33 @@ def _find_columns(suite: Suite, source: Source, kept: Sequence[Found]) -> FoundC
         why = "its database is not asked for this"
     elif source.header.loader is None:
         try:
-            selected, files = _look_at_files(suite, source, kept)
+            looked, files = _look_at_files(suite, source, kept)
             observed = {name: list(columns) for name, columns in files.items()}
-            return FoundColumns(_columns(selected, in_lake, observed), files)
+            return FoundColumns(_columns(looked, in_lake, observed), files)
         except AlmanacError as error:
             why = str(error).rstrip(".")
     if in_lake:
         doubt = f"{source.file.where}: the columns are those that the lake holds: {why}."
         return FoundColumns(SourceColumns(in_lake), declared, doubt)
     return FoundColumns(SourceColumns({}), declared, f"{source.file.where}: its columns cannot be told: {why}.")
+
+
+def declared_columns(source: Source) -> dict[str, str] | None:
+    """Give what a source's SELECT yields, by what its file readers declare alone; None where that does not tell."""
+    found: dict[str, str] = {}
+    for part in reversed(source.parts):
+        selected = _selected(part, {reader.files: reader.declared for reader in readers_of(part)})
+        if selected is None:
+            return None
+        found |= selected
+    return {name: kind for name, kind in found.items() if name not in FACT_COLUMNS}
+
+
+def _selected(source: Source, declared: Mapping[str, Mapping[str, str]]) -> dict[str, str] | None:
+    with tempfile.TemporaryDirectory() as directory, contextlib.suppress(DefinitionError):
+        if trace_query(source.query.text, {}).open_name is None:
+            return describe_over_samples(source, declared, Path(directory))
+    return None
 
 
 def _columns(selected: Mapping[str, str], in_lake: Mapping[str, str], observed: dict[str, list[str]]) -> SourceColumns:

@@ -77,7 +77,7 @@ COMMANDS: dict[str, list[str]] = {
     "upkeep": [],
 }
 #: These do not read or write the lake, or make one, or run until they are told to stop (`schedule`, as `tick` does).
-OTHERS = {"demo", "init", "schedule", "backups", "restore"}
+OTHERS = {"demo", "init", "test", "schedule", "backups", "restore"}
 
 
 def data_files(suite: Path, table: str) -> list[Path]:

@@ -1,0 +1,1 @@
+"""Examples that authors write beside their SQL, run without a lake (`almanac test`)."""
