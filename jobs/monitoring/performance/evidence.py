@@ -32,12 +32,12 @@ MARGIN = 0.015
 R_OF_VARIANCE = 5.0
 
 
-def log_e(s: Floats, v: Floats, r: float) -> Floats:
-    """Give the logarithm of the one-sided e-value of sums S and V."""
+def log_e(s: Floats | float, v: Floats | float, r: Floats | float) -> Floats:
+    """Give the logarithm of the one-sided e-value of sums S and V, arrays that broadcast."""
     from scipy.special import log_ndtr
 
     root = np.sqrt(v + r)
-    found: Floats = np.log(2) + 0.5 * np.log(r / (v + r)) + s * s / (2 * (v + r)) + log_ndtr(s / root)
+    found: Floats = np.log(2.0) + 0.5 * np.log(r / (v + r)) + s * s / (2 * (v + r)) + log_ndtr(s / root)
     return found
 
 
