@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import resource
 import socket
@@ -22,6 +23,11 @@ from warehouse.ledger.records import PageRecord, RunRecord
 
 #: So much of an error or of a check's messages stands beside a page in the ledger.
 NOTE_CHARACTERS = 500
+
+
+def who() -> str:
+    """Name who runs this, as the ledger keeps it: the user, and after an @ the host."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 class RunMeter:

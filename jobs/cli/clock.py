@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -142,7 +141,9 @@ def pause(
 
     Examples:  almanac pause flight_delay --why "the weather station is being repaired"
     """
-    _enter(_files()).pause(job, who or getpass.getuser(), why, now())
+    from jobs.metering import who as user
+
+    _enter(_files()).pause(job, who or user(), why, now())
     typer.echo(f"{job} is paused; `almanac resume {job}` ends that.")
 
 
@@ -157,7 +158,9 @@ def resume(
 
     Examples:  almanac resume flight_delay --why "repaired"
     """
-    _enter(_files()).resume(job, who or getpass.getuser(), why, now())
+    from jobs.metering import who as user
+
+    _enter(_files()).resume(job, who or user(), why, now())
     typer.echo(f"{job} goes on.")
 
 

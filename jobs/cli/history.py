@@ -1,4 +1,4 @@
-"""Commands on what a page was and would be: diff, rollback."""
+"""Commands on what was and would be: diff, rollback, audit."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def add_commands(app: typer.Typer) -> None:
     """Add this module's commands to the command line."""
     app.command("diff")(diff)
     app.command("rollback")(rollback)
+    app.command("audit")(audit)
 
 
 def diff(
@@ -177,3 +178,28 @@ def rollback(
     if not done.with_features:
         typer.echo("The features that its predictions came from are no longer kept; those that are there stay.")
     typer.echo(f"What that changed: almanac diff {product} --page {page}")
+
+
+def audit(
+    product: Annotated[str | None, typer.Argument(help="A product.", show_default="all, and jobs")] = None,
+    first: Annotated[str | None, typer.Option("--from", metavar="A", help="From this instant on.")] = None,
+    until: Annotated[str | None, typer.Option("--to", metavar="B", help="Before this instant.")] = None,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show who did what, when, why, and from which host: promotions, rollbacks, alarms, pauses; the oldest first.
+
+    Examples:  almanac audit   |   almanac audit flight_delay --from 2013-10-01 --json
+    """
+    from jobs.suites.audit import audit as look
+
+    start = parse_instant(first, "--from") if first else None
+    end = parse_instant(until, "--to") if until else None
+    found = look(the_suite(runs_python=False), product, start, end)
+    if as_json:
+        console.print_json([vars(deed) for deed in found])
+        return
+    console.print_table([vars(deed) for deed in found], "Who did what (UTC)")
+    if not found:
+        typer.echo("Nobody has decided anything yet.")

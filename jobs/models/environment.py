@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import platform
 from contextlib import AbstractContextManager
 from typing import Any
@@ -47,8 +46,3 @@ def limited_to(n_threads: int) -> AbstractContextManager[Any]:
 
     limits: AbstractContextManager[Any] = threadpool_limits(n_threads)
     return limits
-
-
-def who() -> str:
-    """Name the person or service account that runs this."""
-    return getpass.getuser()

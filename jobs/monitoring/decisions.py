@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.metering import RunMeter
-from jobs.models.environment import who
+from jobs.metering import RunMeter, who
 from jobs.suite import Suite
 from warehouse.errors import UsageError
 from warehouse.ledger import records as ledger

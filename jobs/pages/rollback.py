@@ -6,11 +6,10 @@ rolled it back had a reason, which what the definitions would say now does not k
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobs.metering import RunMeter
+from jobs.metering import RunMeter, who
 from jobs.suite import Suite
 from warehouse.errors import NotFoundError, RunFailed, UsageError
 from warehouse.lake.lake import Commit
@@ -102,7 +101,7 @@ def _roll_back(
             f"the page {as_of} of {product} is what it was at snapshot {to_snapshot}: it was last published at"
             f" snapshot {now.record.snapshot_id}. Name an earlier one."
         )
-    by, clock = getpass.getuser(), suite.clock()
+    by, clock = who(), suite.clock()
     done = Rollback(product, as_of, to_snapshot, commit.snapshot_id, meter.run_id, clock, by, reason)
     features = _features_of(commit, then.record)
     pages = [put_back(commit, past, meter.run_id, clock, done.said) for past in [then, *(features or [])]]

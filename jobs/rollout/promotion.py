@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from jobs.metering import who
 from jobs.models.columns.requirements import given_columns, require_met
-from jobs.models.environment import who
 from jobs.models.versions import ModelHistory, model_history
 from jobs.progress import Progress, Silent
 from jobs.rollout.judge import Verdict, judge_version

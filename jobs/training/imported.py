@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.metering import RunMeter
+from jobs.metering import RunMeter, who
 from jobs.models import environment
 from jobs.models.artifacts import write_manifest, write_model
 from jobs.models.foreign import Foreign, columns_of, read_foreign
@@ -223,7 +223,7 @@ class _Importing:
             sha256=sha256,
             scorer=self.scorer.kind,
             scorer_reason=self.scorer.why,
-            trained_by=environment.who(),
+            trained_by=who(),
             reason=reason,
             platform=environment.platform_text(),
             validation=json.dumps(seen) if seen else None,

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jobs.metering import RunMeter
+from jobs.metering import RunMeter, who
 from jobs.models import environment
 from jobs.models.artifacts import write_manifest, write_model
 from jobs.models.columns.findings import FeatureFindings
@@ -162,7 +162,7 @@ def _record(
         sha256=sha256,
         scorer=trained.scorer.kind,
         scorer_reason=trained.scorer.why,
-        trained_by=environment.who(),
+        trained_by=who(),
         reason=reason,
         parent=trained.parent.version if trained.parent else None,
         pipeline=pipeline_text(settings.pipeline),

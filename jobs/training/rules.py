@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobs.metering import RunMeter
+from jobs.metering import RunMeter, who
 from jobs.models import environment
 from jobs.models.artifacts import write_manifest, write_rule
 from jobs.models.columns.requirements import unmet
@@ -169,7 +169,7 @@ class _Registering:
             sha256=sha256,
             scorer=RuleScorer.kind,
             scorer_reason=RuleScorer.why,
-            trained_by=environment.who(),
+            trained_by=who(),
             reason=reason,
             feature_types=features,
             label_kind=product.kind.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import shutil
 from datetime import timedelta
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from jobs.metering import who
 from jobs.pages.backfill import BackfillOrder, backfill, prepare_backfill
 from jobs.pages.plan import plan
 from jobs.pages.predict import run_page
@@ -90,7 +90,7 @@ def test_the_ledger_says_who_did_it_and_why(made_wrong: tuple[Suite, int]) -> No
     suite, first = made_wrong
     done = rollback(suite, PRODUCT, PAGE, first, WHY)
     found = rows(suite, "SELECT product, as_of, to_snapshot, snapshot_id, rolled_back_by, reason FROM ledger.rollbacks")
-    assert found == [(PRODUCT, PAGE, first, done.page.snapshot_id, getpass.getuser(), WHY)]
+    assert found == [(PRODUCT, PAGE, first, done.page.snapshot_id, who(), WHY)]
     run = rows(suite, "SELECT job, state, n_rows, snapshot_id FROM ledger.runs WHERE run_id = $1", [done.page.run_id])
     assert run == [("rollback", "succeeded", done.page.n_rows, done.page.snapshot_id)]
 
@@ -101,7 +101,7 @@ def test_the_plan_calls_it_rolled_back_and_no_backfill_undoes_it_unasked(made_wr
     then = page_of(suite)
     found = plan(suite, PRODUCT, PAGE, UNTIL)
     assert [(group.state, group.n_pages) for group in found.groups] == [("rolled back", 1)]
-    assert f"rolled back to snapshot {first} by {getpass.getuser()}" in (found.groups[0].why or "")
+    assert f"rolled back to snapshot {first} by {who()}" in (found.groups[0].why or "")
     assert f"{WHY}; the definitions have changed" in (found.groups[0].why or "")
     assert (found.n_wanted, found.n_stale, found.n_rolled_back) == (0, 0, 1)
     told = Told()

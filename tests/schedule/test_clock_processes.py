@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import signal
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from jobs.metering import who
 from jobs.schedule.alerts import alert_of_refusal, raise_alert, send_alerts
 from jobs.schedule.daemon import LOOK_EVERY_S, Daemon
 from jobs.schedule.files.schedule import Schedule
@@ -269,7 +269,7 @@ def test_pausing_is_recorded_and_skips_ticks_with_the_reason(tmp_path: Path) -> 
     within = run_json(suite, "ticks", "--from", window[0], "--to", window[1])
     assert [row["state"] for row in within] == ["skipped", "skipped"]
     run(suite, "pause", "work", "--why", "wind")
-    assert book_rows(suite, "SELECT paused_by FROM pauses WHERE why = 'wind'") == [(getpass.getuser(),)]
+    assert book_rows(suite, "SELECT paused_by FROM pauses WHERE why = 'wind'") == [(who(),)]
     (newest,) = run_json(suite, "ticks", "work", "--limit", "1")
     assert newest["state"] in ("ran", "caught up")
 

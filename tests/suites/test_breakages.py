@@ -57,6 +57,7 @@ COMMANDS: dict[str, list[str]] = {
     "resume": ["pages", "--why", "a test"],
     "tick": [],
     "late": [],
+    "audit": [],
     "exports": [],
     "backup": ["BACKUPS"],
     "profile": [PRODUCT, "--page", AS_OF],

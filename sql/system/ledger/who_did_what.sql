@@ -1,0 +1,28 @@
+-- What people decided, as the ledger keeps it: one row a deed, with when, who and why.
+-- That a version went live after its training is a decision of whoever had it trained.
+SELECT
+    decided_at AS done_at,
+    decided_by AS who,
+    CASE WHEN action = 'train' THEN 'promote after training' ELSE action END AS what,
+    product,
+    version AS concerns,
+    reason AS why,
+    CASE WHEN forced THEN 'forced' WHEN taken THEN 'done' ELSE 'refused' END AS outcome,
+    snapshot_id
+FROM ledger.decisions
+WHERE action <> 'train' OR taken
+UNION ALL
+-- Lakes that earlier versions made have promotions without a decision.
+SELECT promoted_at, promoted_by, coalesce(action, 'promote'), product, version, reason,
+    CASE WHEN forced THEN 'forced' ELSE 'done' END, promotions.snapshot_id
+FROM ledger.promotions
+ANTI JOIN ledger.decisions USING (product, version, snapshot_id)
+UNION ALL
+SELECT rolled_back_at, rolled_back_by, 'roll back a page', product, strftime(as_of, '%Y-%m-%dT%H:%M'), reason, 'done', snapshot_id
+FROM ledger.rollbacks
+UNION ALL
+SELECT min(known_by), decided_by, state || ' an alarm', product, alarm_id, reason, 'done', min(snapshot_id)
+FROM ledger.alarms
+WHERE decided_by IS NOT NULL AND state IN ('accepted', 'closed')
+GROUP BY alarm_id, product, state, decided_by, reason
+ORDER BY done_at, snapshot_id
