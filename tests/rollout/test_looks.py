@@ -1,0 +1,113 @@
+"""What one look decides, and what it says would be decided next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+import pytest
+
+from jobs.rollout.inference.acute_rules import Acute
+from jobs.rollout.inference.e_process import Rules, evidence_of, paths
+from jobs.rollout.inference.look import ArmFigures, Guardrail, StageFigures, best_of, decide
+from jobs.rollout.inference.sample_ratio import sample_ratio
+
+RULES = Rules(0.2, n_guardrails=1)
+STAGE = StageFigures("canary 5%", 40, 14, 40, is_last=False)
+NOISE = np.random.default_rng(1).normal(size=60)
+EQUAL, BETTER, WORSE = ([*(NOISE[:40] * 0.3 + shift)] for shift in (0.2, -0.2, 0.6))
+
+
+def actions(arm: ArmFigures, stage: StageFigures = STAGE, rules: Rules = RULES) -> tuple[str, str, str]:
+    (look,), decision = decide(rules, stage, [arm])
+    assert look.decision.action == decision.action
+    return decision.action, look.decision.reason, look.then
+
+
+def test_a_challenger_goes_on_when_it_is_not_worse_and_is_promoted_after_the_last_stage_with_gates_passed() -> None:
+    arm, last = ArmFigures("v2", BETTER), replace(STAGE, is_last=True)
+    assert actions(arm)[0] == "advance"
+    assert actions(arm, replace(STAGE, n_pages=13))[:2] == ("wait", "13 of 14 matured pages of canary 5%")
+    assert actions(replace(arm, gates=""), last)[0] == "promote"
+    held = actions(replace(arm, gates="brier: 0.2, at most 0.1"), last)
+    assert held[0] == "wait"
+    assert "brier: 0.2" in held[1]
+    over = actions(replace(arm, gates="brier: 0.2, at most 0.1"), replace(last, n_total=60))
+    assert over[0] == "undecided"
+    assert "brier: 0.2" in over[1]
+
+
+def test_a_difference_that_is_not_decided_ends_with_the_live_version() -> None:
+    action, reason, then = actions(ArmFigures("v2", EQUAL))
+    assert action == "wait"
+    assert "that it is not worse by 0.2" in reason
+    assert "undecided in 20 pages, if the mean stays" in then
+    assert actions(ArmFigures("v2", EQUAL), replace(STAGE, n_total=60))[0] == "undecided"
+    action, _, then = actions(ArmFigures("v2", BETTER[:5]), replace(STAGE, n_pages=14))
+    assert (action, then[:15]) == ("wait", "nothing yet: fe")
+    assert "advance in about" in actions(ArmFigures("v2", BETTER[:14]), replace(STAGE, n_pages=10))[2]
+
+
+def test_what_speaks_against_a_challenger_takes_it_out() -> None:
+    page = datetime(2026, 1, 2)
+    against = {
+        "worse by more than 0.2": ArmFigures("v2", WORSE),
+        "page 2026-01-02 00:00": ArmFigures("v2", BETTER, acute=Acute("loss", page, 3.0, 1.0)),
+        "guardrail brier is worse": ArmFigures("v2", BETTER, {"brier": Guardrail([*(NOISE[:40] * 0.1 + 0.4)])}),
+        "do not have the ratio": ArmFigures(
+            "v2", BETTER, ratio=sample_ratio({"v1": 900, "v2": 300}, {"v1": 0.5, "v2": 0.5})
+        ),
+    }
+    for words, arm in against.items():
+        action, reason, then = actions(arm)
+        assert (action, then) == ("abort", "")
+        assert words in reason
+    # A guardrail has a margin of its own.
+    kept = ArmFigures("v2", BETTER, {"brier": Guardrail([*(NOISE[:40] * 0.1 + 0.4)], margin=0.4)})
+    assert actions(kept)[0] == "advance"
+
+
+def test_a_shadow_of_predictions_that_influence_the_outcome_ends_after_its_pages() -> None:
+    shadow = StageFigures("shadow", 13, 14, 13, is_last=False, decides=False)
+    assert actions(ArmFigures("v2", []), shadow)[2] == "advance after 1 more pages, if nothing speaks against it"
+    assert actions(ArmFigures("v2", []), replace(shadow, n_pages=14))[0] == "advance"
+
+
+def test_challengers_go_through_the_stages_together_and_the_best_is_promoted() -> None:
+    rules, last = replace(RULES, n_challengers=3), replace(STAGE, is_last=True)
+    best = [d - 0.3 for d in BETTER]
+    arms = [ArmFigures("v2", BETTER, gates=""), ArmFigures("v3", WORSE), ArmFigures("v4", best, gates="")]
+    looks, decision = decide(rules, last, arms)
+    assert [look.decision.action for look in looks] == ["promote", "abort", "promote"]
+    assert decision.action == "promote"
+    chosen = best_of(looks)
+    assert chosen is not None
+    assert chosen.version == "v4"
+    looks, decision = decide(rules, last, [*arms, ArmFigures("v5", EQUAL, gates="")])
+    assert decision.action == "wait"
+    assert decision.reason.startswith("v5: ")
+    assert decide(rules, STAGE, arms[:1])[1].action == "advance"
+    assert decide(rules, last, [arms[1]])[1].action == "abort"
+    late = replace(STAGE, n_total=60)
+    assert decide(rules, late, [arms[0], ArmFigures("v5", EQUAL)])[1].action == "undecided"
+
+
+def test_pages_that_are_all_alike_are_evidence_too_and_identical_versions_go_on_within_a_margin() -> None:
+    assert evidence_of([0.1] * 20, 0.0, 20.0).worse
+    assert evidence_of([0.0] * 20, 0.002, 20.0).good
+    same = evidence_of([0.0] * 40, 0.0, 20.0)
+    assert (same.worse, same.good, same.mean) == (False, False, 0.0)
+    none = evidence_of([], 0.0, 20.0)
+    assert (none.n_pages, none.worse, none.good) == (0, False, False)
+
+
+def test_what_stands_at_a_page_does_not_depend_on_later_pages_and_units_do_not_matter() -> None:
+    d = np.random.default_rng(2).normal(size=(3, 60)).cumsum(axis=1) * 0.1
+    whole = paths(d, 0.1)
+    for n in (1, 9, 23, 60):
+        assert paths(d[:, :n], 0.1).log_worse[:, -1] == pytest.approx(whole.log_worse[:, n - 1])
+    assert paths(d * 1e-6, 1e-7).log_good == pytest.approx(whole.log_good)
+    shifted = paths(d + 1e6, 1e6 + 0.1)
+    assert shifted.block.tolist() == whole.block.tolist()
+    assert shifted.log_worse == pytest.approx(whole.log_worse, abs=1e-3)
