@@ -31,7 +31,7 @@ from jobs.facts.fact_tables import (
 )
 from jobs.facts.from_facts import Made, deliver_again, holder_of, made_of_facts, stage_derived
 from jobs.facts.reading import Reading, read_delivery
-from jobs.facts.recorded import FoundDeliveries, RecordedDelivery, find_deliveries
+from jobs.facts.recorded import FoundDeliveries, find_deliveries
 from jobs.facts.source_columns import find_columns
 from jobs.metering import RunMeter
 from jobs.suite import Suite
@@ -42,6 +42,7 @@ from warehouse.lake.lake import Commit, table_columns
 from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
 from warehouse.lake.tables import ensure_table, widen_table
 from warehouse.ledger import records as ledger
+from warehouse.ledger.deliveries import RecordedDelivery
 from warehouse.ledger.derivations import HeldFacts, first_derivation, held_facts, older_table
 from warehouse.ledger.records import Ingestion
 from warehouse.system_sql import quote, quote_all, system_sql

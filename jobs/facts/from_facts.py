@@ -18,13 +18,13 @@ from pathlib import Path
 import duckdb
 
 from jobs.facts.csv_files.formats import Found
-from jobs.facts.recorded import RecordedDelivery
 from jobs.facts.select_lists import KEPT, OverFacts, over_facts
 from warehouse.definitions import Source, source_from_text
 from warehouse.errors import IngestFailed
 from warehouse.lake.lake import table_columns
 from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
 from warehouse.ledger import records as ledger
+from warehouse.ledger.deliveries import RecordedDelivery
 from warehouse.ledger.derivations import HeldFacts
 from warehouse.ledger.records import Ingestion
 from warehouse.system_sql import literal, quote, quote_all, system_sql

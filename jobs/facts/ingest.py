@@ -4,8 +4,7 @@ versions, and rows that break a rule go to the source's rejects with the reason.
 A delivery is read, compared and staged outside any transaction, and committed whole with its ledger row.
 Ingestions of one lake go one after the other, so that `ingest_id` is the order in which facts reached us.
 Where the definition of a source has changed, its facts are made anew before anything new is taken in
-(`jobs.facts.derive`); what only other derivations of the source have taken in is caught up with, each delivery at the
-instant at which it first reached us.
+(`jobs.facts.derive`); what only other derivations have taken in is caught up with, dated as it first reached us.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from jobs.facts.from_facts import deliver_again
 from jobs.facts.function_rows import next_batches
 from jobs.facts.publications import next_publications
 from jobs.facts.reading import Reading
-from jobs.facts.recorded import RecordedDelivery, find_deliveries, keep_copies, recorded_deliveries
+from jobs.facts.recorded import find_deliveries, keep_copies
 from jobs.facts.set_aside import leave_out_deleted, record_files_aside
 from jobs.metering import RunMeter
 from jobs.progress import Progress, Silent
@@ -54,6 +53,7 @@ from warehouse.facts.set_back import refuse_a_clock_set_back
 from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
 from warehouse.lake.tables import ensure_table
 from warehouse.ledger import records as ledger
+from warehouse.ledger.deliveries import RecordedDelivery, recorded_deliveries
 from warehouse.ledger.derivations import adopt_landed_facts, first_derivation, held_facts
 from warehouse.ledger.records import Ingestion, SourceFacts, SourceFile
 from warehouse.queries.bounded_functions import bound_functions
@@ -385,8 +385,8 @@ class _SourceIngestion:
             ledger.append(commit, [recorded])
             keep_formats(commit, source, ingestion.ingest_id, self.formats)
             if held is None:
-                now, run_id = meter.started_at, meter.run_id
-                ledger.append(commit, [first_derivation(source, now, run_id, commit.snapshot_id)])
+                first = first_derivation(source, meter.started_at, meter.run_id, commit.snapshot_id)
+                ledger.append(commit, [first])
             ensure_current(commit, source)
             run = meter.record(
                 "succeeded",

@@ -1,6 +1,6 @@
-"""The deliveries of a source that the ledger has recorded, and where their bytes are to be had today.
+"""Where the bytes of the deliveries are to be had today that the ledger has recorded.
 
-Each counts once, whichever derivations have taken it in, at the instant at which it first reached us. Files are known
+Each delivery counts once, at the instant at which it first reached us (`warehouse.ledger.deliveries`). Files are known
 by their hash: at their recorded path, where `files` looks, or among the copies in `lake/deliveries` that a source with
 `keep: true` makes of all that it takes in.
 """
@@ -11,8 +11,7 @@ import glob
 import re
 import shutil
 import uuid
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,69 +23,13 @@ from jobs.suite import Suite
 from warehouse.definitions import Source
 from warehouse.errors import IngestFailed, NotInstalled
 from warehouse.lake.lake import Lake
+from warehouse.ledger.deliveries import RecordedDelivery
 from warehouse.ledger.records import SourceFile
 from warehouse.system_sql import system_sql
 from warehouse.wording import counted
 
 #: What a SELECT reads that looks at its files' names or folders, which a copy elsewhere does not have.
 _READS_NAMES = re.compile(r"\b(filename|hive_\w+)\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class RecordedDelivery:
-    """One delivery, as it was first taken in.
-
-    Attributes
-    ----------
-    ingest_id, derivation
-        The ingestion that took it in first, and the derivation that this belongs to.
-    ingested_at
-        When it reached us, naive UTC.
-    held_by
-        By derivation, the ingestion that took it in there.
-    """
-
-    ingest_id: int
-    derivation: int
-    ingested_at: datetime
-    run_id: str
-    files: list[SourceFile]
-    held_by: Mapping[int, int]
-
-
-def recorded_deliveries(connection: duckdb.DuckDBPyConnection, source: Source) -> list[RecordedDelivery]:
-    """Read the deliveries of a source, the oldest first."""
-    rows = connection.execute(system_sql("ingest/deliveries"), [source.name]).fetchall()
-    is_whole = isinstance(source.header.files, list) or source.withdraws_what_lacks
-    found: list[RecordedDelivery] = []
-    holders: dict[str, dict[int, int]] = {}
-    readings: Counter[tuple[int, str]] = Counter()
-    for ingest_id, derivation, ingested_at, run_id, files, is_landed in rows:
-        plain = [_as_one(files)] if is_whole else [_named(file) for file in files]
-        units = plain * len(files) if is_whole else plain
-        # The same bytes again are another delivery: where rows were turned away until their time had come, and where a
-        # delivery is complete, which tells that all is as it was then. An earlier version also read files again when
-        # the definition had changed, which is none.
-        units = [unit if is_landed else f"{unit} {readings[derivation, unit] or ''}".strip() for unit in units]
-        readings.update((derivation, unit) for unit in plain)
-        known = set(holders)
-        for unit in units:
-            holders.setdefault(unit, {}).setdefault(derivation, ingest_id)
-        fresh = [n for n, unit in enumerate(units) if unit not in known]
-        if fresh:
-            held_by = holders[units[fresh[0]]]
-            taken = [files[n] for n in fresh]
-            found.append(RecordedDelivery(ingest_id, derivation, ingested_at, run_id, taken, held_by))
-    return found
-
-
-def _named(file: SourceFile) -> str:
-    """Name a file by what is in it; files of no bytes hash alike, and each is a delivery."""
-    return file["sha256"] if file["bytes"] else file["path"]
-
-
-def _as_one(files: Sequence[SourceFile]) -> str:
-    return " ".join(file["sha256"] for file in files)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
-from warehouse.ledger.derivations import facts_needed
+from warehouse.ledger.deliveries import facts_needed
 from warehouse.pages.labels import compute_labels
 from warehouse.queries.checked_query import CheckedQuery
 from warehouse.queries.row_wise import columns_read

@@ -30,6 +30,7 @@ from warehouse.facts.promises import broken_promises
 from warehouse.lake.extensions import REQUIRED, extension_file
 from warehouse.lake.lake import Lake
 from warehouse.lake.mending import find_wrong_statistics, mended_statistics
+from warehouse.ledger.deliveries import why_lacking
 from warehouse.ledger.derivations import derivation_column, held_facts, why_no_facts
 from warehouse.lineage.binding import Bound, bind_product, bind_suite
 from warehouse.sandbox import Sandbox
@@ -138,8 +139,10 @@ def _derivations(suite: Suite, connection: duckdb.DuckDBPyConnection) -> list[Fi
     """Say which sources have no facts under their definition, and of which not all could be made anew."""
     held, findings = held_facts(connection), []
     for name, source in suite.definitions.sources.items():
-        if name in held and held[name].of(source) is None:
-            findings.append(Finding(f"source {name}", "warning", why_no_facts(source, held[name])))
+        facts = held[name].of(source) if name in held else None
+        if name in held:
+            why = why_lacking(connection, source, facts.derivation) if facts else why_no_facts(source, held[name])
+            findings += [Finding(f"source {name}", "warning", why)] if why else []
         gone = what_is_gone(suite, source, connection) if name in held else None
         if gone is not None:
             findings.append(Finding(f"source {name}", "warning", gone))

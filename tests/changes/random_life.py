@@ -173,6 +173,9 @@ class Life:
         """Say why no page can be made of the definitions as they are, or None."""
         if self.world.source not in self.ingested:
             return "its facts are not of its definition"
+        with suite.lake.reading() as connection:
+            if not self._is_caught_up(suite, connection, held_facts(connection)["orders"]):
+                return "its facts lack a delivery"
         return None if all(self.world.binds(name) for name in PRODUCTS) else "a column is not there"
 
     def _promote(self, suite: Suite) -> None:
@@ -246,14 +249,10 @@ class Life:
 
         What came while other definitions were in use may not have been taken in under this one.
         """
-        if self.world.source not in self.ingested:
-            return False
         facts = held.of(suite.definitions.source("orders"))
-        assert facts is not None
-        query = "SELECT count(DISTINCT ingested_at) FROM ledger.ingestions WHERE derivation = $1"
-        n_taken = connection.execute(query, [facts.derivation]).fetchone()
-        if n_taken != (len({at for at, _ in self.deliveries}),):
+        if not self._is_caught_up(suite, connection, held):
             return False
+        assert facts is not None
         names = quote_all([named(text) for text in self.world.source.select])
         found = connection.execute(f'SELECT {names}, known_at, withdrawn FROM sources."{facts.table}"').fetchall()
         rejected = connection.execute(f'SELECT {names}, withdrawn FROM rejects."{facts.table}"').fetchall()
@@ -262,6 +261,15 @@ class Life:
         assert Counter(rejected) == Counter((*row, gone) for row, gone in wanted.rejects)
         self.met["facts"] += 1
         return True
+
+    def _is_caught_up(self, suite: Suite, connection: duckdb.DuckDBPyConnection, held: HeldFacts) -> bool:
+        if self.world.source not in self.ingested:
+            return False
+        facts = held.of(suite.definitions.source("orders"))
+        assert facts is not None
+        query = "SELECT count(DISTINCT ingested_at) FROM ledger.ingestions WHERE derivation = $1"
+        n_taken = connection.execute(query, [facts.derivation]).fetchone()
+        return n_taken == (len({at for at, _ in self.deliveries}),)
 
     def _check_definitions(
         self, connection: duckdb.DuckDBPyConnection, held: HeldFacts, records: Iterable[PageRecord]

@@ -162,23 +162,6 @@ def facts_among(held: Mapping[str, HeldFacts], sources: Iterable[Source]) -> dic
     return {name: facts for name, facts in found.items() if facts is not None}
 
 
-def facts_needed(connection: duckdb.DuckDBPyConnection, sources: Iterable[Source]) -> dict[str, SourceFacts]:
-    """Read the same of sources from which something is about to be made; those never ingested are left out.
-
-    Raises
-    ------
-    UsageError
-        If the facts of one of them are all under other definitions.
-    """
-    held = held_facts(connection)
-    needed = [source for source in sources if source.name in held]
-    found = {source.name: held[source.name].of(source) for source in needed}
-    without = [why_no_facts(source, held[source.name]) for source in needed if found[source.name] is None]
-    if without:
-        raise UsageError("\n".join(without))
-    return {name: facts for name, facts in found.items() if facts is not None}
-
-
 def why_no_facts(source: Source, held: HeldFacts | None) -> str:
     """Say why a source has no facts under its definition, and what to do."""
     if held is None:
