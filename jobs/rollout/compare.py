@@ -16,7 +16,7 @@ from jobs.models.versions import model_history
 from jobs.pages.labelled import LabelledPages, ensure_feature_pages
 from jobs.pages.outcomes import matured_pages
 from jobs.progress import Progress, Silent
-from jobs.rollout.evidence import contender, gather, require_columns
+from jobs.rollout.evidence import Evidence, contender, gather, require_columns
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
@@ -71,6 +71,38 @@ def compare(
         such column.
     """
     product = suite.definitions.product(product_name)
+    models, evidence = evidence_of_pair(suite, product, versions, first, until, by, progress)
+    sides, chosen = evidence.scored(*versions)
+    seed, kind = product.header.model.seed, product.kind.name
+    others = label_notes(suite.definitions, product, models)
+    apart = models[0].label_definition != models[1].label_definition and bool(others)
+    rows = _rows(versions, sides, kind, seed, "all")
+    if by:
+        values = evidence.column(by)[chosen]
+        for value in sorted(set(values.tolist()), key=str):
+            rows += _rows(versions, [side.where(values == value) for side in sides], kind, seed, f"{by}={value}")
+    seen = np.unique(evidence.pages[chosen]).tolist()
+    if apart:
+        rows = [{**row, "verdict": "not compared: other label"} for row in rows]
+    return Comparison(product.name, versions, seen[0], seen[-1], len(seen), int(chosen.sum()), rows, others)
+
+
+def evidence_of_pair(
+    suite: Suite,
+    product: Product,
+    versions: tuple[str, str],
+    first: datetime | None,
+    until: datetime | None,
+    by: str | None,
+    progress: Progress | None,
+) -> tuple[list[ModelRecord], Evidence]:
+    """Gather what two versions say of the matured pages of which neither has seen a label; at least one row of both.
+
+    Raises
+    ------
+    UsageError
+        As `compare` says.
+    """
     if versions[0] == versions[1]:
         raise UsageError("name two different versions to compare.")
     models = _models(suite, product, versions)
@@ -90,21 +122,9 @@ def compare(
     run_id = RunMeter(suite, "compare", product.name).run_id
     with suite.staging(run_id) as directory, LabelledPages(suite, product, pages, directory) as labelled:
         evidence = gather(labelled, contenders, pages, now, [by] if by else [])
-    sides, chosen = evidence.scored(*versions)
-    if not chosen.any():
+    if not evidence.scored(*versions)[1].any():
         raise UsageError(f"{product.name}: none of the {len(pages)} pages has a labelled row. Choose another range.")
-    seed, kind = product.header.model.seed, product.kind.name
-    others = label_notes(suite.definitions, product, models)
-    apart = models[0].label_definition != models[1].label_definition and bool(others)
-    rows = _rows(versions, sides, kind, seed, "all")
-    if by:
-        values = evidence.column(by)[chosen]
-        for value in sorted(set(values.tolist()), key=str):
-            rows += _rows(versions, [side.where(values == value) for side in sides], kind, seed, f"{by}={value}")
-    seen = np.unique(evidence.pages[chosen]).tolist()
-    if apart:
-        rows = [{**row, "verdict": "not compared: other label"} for row in rows]
-    return Comparison(product.name, versions, seen[0], seen[-1], len(seen), int(chosen.sum()), rows, others)
+    return models, evidence
 
 
 def _models(suite: Suite, product: Product, versions: Sequence[str]) -> list[ModelRecord]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import duckdb
 import numpy as np
 import pytest
 
+from jobs.models.arms.lists import drafted as drafted_of
+from jobs.models.arms.lists import write_interleaved
 from jobs.models.arms.team_draft import CHALLENGER, LIVE, NOBODY, coin_of, coins_sql, draft
 from jobs.rollout.inference.interleaving import credit_of
 from tests.effort import times
+from warehouse.definitions.product import Ranking
 
 
 def ranks_of(scores: np.ndarray) -> np.ndarray:
@@ -101,3 +105,41 @@ def test_a_page_whose_outcomes_credit_nobody_says_nothing() -> None:
     told = credit_of(lists, place, team, np.array([3.0, 1.0, 3.0]), 5)
     assert (told.difference, told.n_lists, told.live, told.challenger) == (0.5, 1, 3.0, 1.0)
     assert credit_of(lists, place, team, np.array([3.0, 1.0, 3.0]), 1).difference == 1.0
+
+
+def test_lists_of_a_page_are_drafted_from_staged_rankings_and_drawn_again_alike(tmp_path: Path) -> None:
+    ranking, keys = Ranking(("customer",), 3, 50), ("customer", "item")
+    query = """
+        SELECT TIMESTAMP '2026-01-01' + INTERVAL (page) DAY AS as_of, customer, item,
+               hash(customer, item, {salt}) AS score,
+               row_number() OVER (PARTITION BY page, customer ORDER BY hash(customer, item, {salt})) AS rank,
+               'v{salt}' AS model_version
+        FROM range(3) AS p(page), (SELECT 'c' || n AS customer FROM range(40) AS c(n)) AS c,
+             range(7) AS i(item)
+        WHERE customer IS DISTINCT FROM 'c3' OR item < 2
+        QUALIFY rank <= 3
+    """
+    files = tmp_path / "v1.parquet", tmp_path / "v2.parquet"
+    with duckdb.connect() as connection:
+        for number, file in enumerate(files, 1):
+            connection.execute(f"COPY ({query.format(salt=number)}) TO '{file}'")
+        write_interleaved(connection, files, ("v1", "v2"), "s", keys, ranking, tmp_path / "served.parquet")
+        served = connection.execute(f"FROM '{tmp_path / 'served.parquet'}' ORDER BY ALL").fetchall()
+        relations = [f"(FROM '{file}')" for file in files]
+        again = drafted_of(connection, *relations, "s", keys, ranking)
+        lists = connection.execute(
+            f"SELECT as_of, customer, list(rank ORDER BY rank) FROM '{tmp_path / 'served.parquet'}' GROUP BY ALL"
+        ).fetchall()
+        score = connection.execute(
+            f"SELECT count(*) FROM '{tmp_path / 'served.parquet'}' AS s JOIN read_parquet(['{files[0]}', '{files[1]}'])"
+            " AS v ON s.as_of = v.as_of AND s.customer IS NOT DISTINCT FROM v.customer AND s.item = v.item"
+            " AND s.model_version = v.model_version WHERE s.score = v.score AND s.arm = 'v1+v2'"
+        ).fetchone()
+    # A list of two items stays one of two.
+    assert len(lists) == 120
+    assert all(ranks == ([1, 2] if customer == "c3" else [1, 2, 3]) for _, customer, ranks in lists)
+    assert score == (len(served),)
+    teams = np.bincount(again.column("almanac: team").to_numpy(), minlength=3)
+    assert teams[LIVE] == pytest.approx(teams[CHALLENGER], rel=0.25)
+    coins = {(row[0], row[1]) for row in served}
+    assert len(coins) == 120
