@@ -1,7 +1,9 @@
-"""Commands on a model's life: models (list, show, rollback), promote, retire, live."""
+"""Commands on a model's life: models (list, show, card, rollback), promote, retire, live."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,6 +24,13 @@ FromOption = Annotated[
     typer.Option("--effective-from", metavar="T", help="The first as_of that it writes.", show_default=False),
 ]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why, for the record.", show_default=False)]
+
+
+class Form(StrEnum):
+    """How a model card is written."""
+
+    MARKDOWN = "markdown"
+    HTML = "html"
 
 
 models = typer.Typer(cls=ListingGroup, help="Model versions: list, look at, compare, measure, go back.")
@@ -83,6 +92,35 @@ def show(
         console.print_json(vars(card))
         return
     _print_card(card)
+
+
+@models.command("card")
+def card_of(
+    product: ProductArgument,
+    version: VersionArgument,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Where it is written.", show_default="printed")
+    ] = None,
+    form: Annotated[
+        Form | None, typer.Option("--format", help="How.", show_default="html for a FILE.html, else markdown")
+    ] = None,
+    suite: SuiteOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Write the model card of a version: purpose, data, figures by segment and group, gates, limits, history.
+
+    Examples:  almanac models card flight_delay v1   |   almanac models card flight_delay v1 --output card.html
+    """
+    from jobs.monitoring.report.card import card_sections
+    from jobs.monitoring.report.document import as_html, as_markdown, write_document
+
+    wanted = form or (Form.HTML if output is not None and output.suffix == ".html" else Form.MARKDOWN)
+    title, sections = card_sections(the_suite(runs_python=False), product, version)
+    text = as_html(title, sections) if wanted is Form.HTML else as_markdown(title, sections)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        typer.echo(f"Wrote {write_document(output, text)}.")
 
 
 def _print_card(card: ModelCard) -> None:

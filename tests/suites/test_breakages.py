@@ -44,6 +44,7 @@ COMMANDS: dict[str, list[str]] = {
     "diff --against-page": [PRODUCT, "--page", AS_OF, "--against-page", "2026-03-09T18:00"],
     "models": [],
     "models show": [PRODUCT, "v1"],
+    "models card": [PRODUCT, "v1"],
     "models bench": [PRODUCT, "v1"],
     "models import": [PRODUCT, "no-such-file.skops"],
     "models compare": [PRODUCT, "v1", "v1", "--from", "2026-03-01", "--to", "2026-04-01"],

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 
 from jobs.monitoring.profile import compare_page
+from jobs.monitoring.report.document import html_page, html_table, write_document
 from jobs.monitoring.report.svg import Line, Plot, bars_beside, lines_over_pages
 from jobs.suite import Suite
 from warehouse.errors import NotFoundError, UsageError
@@ -19,14 +20,6 @@ from warehouse.system_sql import system_sql
 
 #: So many columns of the newest page are drawn beside their reference.
 _COLUMNS_DRAWN = 4
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem;border-bottom:1px solid #ddd}
-table{border-collapse:collapse;font-size:13px;margin:.5rem 0}td,th{padding:.2rem .6rem;text-align:right;
-border-bottom:1px solid #eee}td:first-child,th:first-child{text-align:left}figure{margin:1rem 0}
-figcaption{font-weight:600}svg{width:100%;height:auto;font:12px system-ui,sans-serif}.grid{stroke:#e6e6e6}
-.level{stroke:#888;stroke-dasharray:5 4}.mark{stroke:#d55e00;stroke-width:2;opacity:.5}p.none{color:#777}
-"""
 
 
 def write_report(
@@ -56,24 +49,18 @@ def write_report(
         f"<p>{escape(product.header.description)}</p>",
         f"<p>{len(pages)} pages, {pages[0]} to {pages[-1]} (UTC); written {suite.clock():%Y-%m-%d %H:%M}.</p>",
         "<h2>Alarms</h2>",
-        _table(read["alarms"], "No alarm."),
+        html_table(read["alarms"], "No alarm."),
         "<h2>Performance</h2>",
         *_performance(read["performance"]),
-        _table(read["segments"], ""),
+        html_table(read["segments"], ""),
         "<h2>Drift</h2>",
         *_drift(read["drift"]),
-        _table(read["columns"], "No drift was judged."),
+        html_table(read["columns"], "No drift was judged."),
         *_distributions(suite, product.name, [row["as_of"] for row in read["performance"]] or pages),
         "<h2>Fairness</h2>",
-        _table(fairness, "No groups are compared (monitor.fairness)."),
+        html_table(fairness, "No groups are compared (monitor.fairness)."),
     ]
-    title = f"<title>{escape(product.name)}</title>"
-    head = f'<!doctype html><html lang="en"><head><meta charset="utf-8">{title}<style>{_STYLE}</style></head>'
-    try:
-        output.write_text(f"{head}<body>{''.join(body)}</body></html>\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"--output {output}: cannot be written: {error.strerror}.") from error
-    return output
+    return write_document(output, html_page(product.name, body))
 
 
 def _read(connection: duckdb.DuckDBPyConnection, what: str, values: Sequence[Any]) -> list[dict[str, Any]]:
@@ -140,19 +127,3 @@ def _distributions(suite: Suite, product: str, pages: Sequence[datetime]) -> lis
             shares = [b.n_page / n_page for b in column.bins], [b.n_reference / n_reference for b in column.bins]
             found.append(bars_beside(title, [b.name for b in column.bins], *shares))
     return found
-
-
-def _table(rows: Sequence[Mapping[str, Any]], none: str) -> str:
-    if not rows:
-        return f'<p class="none">{escape(none)}</p>' if none else ""
-    heads = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in rows[0])
-    lines = ("".join(f"<td>{escape(_shown(value))}</td>" for value in row.values()) for row in rows)
-    return f"<table><tr>{heads}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
