@@ -1,0 +1,1 @@
+"""Scores of pages: which version scores which rows, and what is staged of them."""
