@@ -13,6 +13,7 @@
         │   ├── DeliveryRefused  a delivery that may lack facts by mistake; nothing of it was taken in
         │   └── FilesSetAside  files could not be read; everything else was taken in
         ├── ScoringFailed      the model refused the rows it was given
+        │   └── ArmFailed      a challenger of a rollout did, or its rows broke a check
         └── PublishFailed      the commit did not take place; the earlier page stays
 
 A message says what failed, on which thing, what was expected, and what to do next.
@@ -100,6 +101,17 @@ class FilesSetAside(IngestFailed):
 
 class ScoringFailed(RunFailed):
     """The model refused the rows that it was given."""
+
+
+class ArmFailed(ScoringFailed):
+    """A challenger of a rollout refused rows that the live version scored, or its own rows broke a check.
+
+    `version` is the challenger; None where it is not known which of several it was.
+    """
+
+    def __init__(self, version: str | None, why: str) -> None:
+        super().__init__(why)
+        self.version = version
 
 
 class PublishFailed(RunFailed):

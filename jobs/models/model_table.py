@@ -20,6 +20,7 @@ from warehouse.lake.lake import check_format
 from warehouse.ledger import records as ledger
 from warehouse.ledger.decisions import Decision, GateRecord, decisions, gates_of
 from warehouse.ledger.records import ModelRecord, Promotion
+from warehouse.ledger.rollouts import Rollout, Step, courses_of, stage_name
 from warehouse.system_sql import system_sql
 
 
@@ -107,7 +108,7 @@ class Live:
     """Who writes a page, by whose decision; and who would have written it by the decisions made up to then.
 
     `by_then` differs from `promotion` where a later decision reached back, as a rollback does. `timeline` has a row
-    for each stretch of pages.
+    for each stretch of pages. `rollout` says which versions are tried beside it on that page, and in which stage.
     """
 
     product: str
@@ -115,6 +116,7 @@ class Live:
     promotion: Promotion | None
     by_then: Promotion | None
     timeline: list[dict[str, Any]] = field(default_factory=list)
+    rollout: dict[str, Any] | None = None
 
 
 def live(suite: Suite, product_name: str, at: datetime | None = None) -> Live:
@@ -123,6 +125,8 @@ def live(suite: Suite, product_name: str, at: datetime | None = None) -> Live:
     instant = at or suite.clock()
     with suite.lake.reading() as connection:
         promotions = model_history(connection, product.name).promotions
+        courses = courses_of(connection, product.name)
+    deciding_now = ledger.model_in_effect(promotions, instant)
     by_then = [promotion for promotion in promotions if promotion.promoted_at <= instant]
     starts = sorted({promotion.effective_from for promotion in promotions})
     deciding = [ledger.deciding_promotion(promotions, start) for start in starts]
@@ -133,7 +137,15 @@ def live(suite: Suite, product_name: str, at: datetime | None = None) -> Live:
         ledger.deciding_promotion(promotions, instant),
         ledger.deciding_promotion(by_then, instant),
         timeline,
+        _arms(courses.at(instant, deciding_now)),
     )
+
+
+def _arms(said: tuple[Rollout, Step] | None) -> dict[str, Any] | None:
+    if said is None:
+        return None
+    rollout, step = said
+    return {"rollout": rollout.rollout_id, "stage": stage_name(rollout, step.stage), "versions": step.versions}
 
 
 @dataclass(frozen=True)

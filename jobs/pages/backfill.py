@@ -208,6 +208,7 @@ def run_backfill(
         keep_going=True,
         stop=stop,
         shared=shared,
+        alone=order.version is not None,
     )
     result = make_in_batches(suite, wanted, progress) if prepared.pages else PagesResult()
     if result.published and not order.features_only:

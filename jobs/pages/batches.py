@@ -20,8 +20,10 @@ import duckdb
 
 from jobs.models.pipelines import imported
 from jobs.models.reasons.records import WantedReasons
+from jobs.models.versions import model_history
 from jobs.pages.batch_size import MAX_PAGES, batch_size
 from jobs.pages.make import PageOrder, PagesResult, make_pages
+from jobs.pages.scores.arms import Arms, arms_of
 from jobs.pages.staleness import Staleness
 from jobs.progress import Progress
 from jobs.suite import Suite
@@ -34,6 +36,7 @@ from warehouse.lake.lake import one_transaction
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import source_facts
 from warehouse.ledger.records import ModelRecord, PageRecord
+from warehouse.ledger.rollouts import courses_of
 from warehouse.operations.leases import Leases, pages_held
 
 #: How often a process that has nothing else left to do looks whether another one's pages are done.
@@ -58,6 +61,8 @@ class PagesWanted:
         Asked before each batch; once true, what is left is left.
     shared
         Rows that the products of a run share; None where pages of one product are made.
+    alone
+        Leave out the arms of rollouts: each version writes its pages alone.
     """
 
     product: Product
@@ -68,6 +73,7 @@ class PagesWanted:
     keep_going: bool = False
     stop: Callable[[], bool] = lambda: False
     shared: SharedRows | None = None
+    alone: bool = False
 
     @property
     def kind(self) -> str:
@@ -144,6 +150,7 @@ class _Worklist:
             self.began_at = ledger.newest_snapshot(connection)
             self.size = batch_size(connection, wanted.product, wanted.pages_per_commit)
             self.with_features = self._pages_with_features()
+            self.arms = self._arms()
         self.result = PagesResult()
 
     def work_off(self) -> PagesResult:
@@ -174,23 +181,35 @@ class _Worklist:
         staleness = self._staleness()
         return {page for page, record in records.items() if staleness.why(record) is None}
 
+    def _arms(self) -> dict[datetime, Arms]:
+        """Give the arms of those pages that have some."""
+        if self.wanted.models is None or self.wanted.alone:
+            return {}
+        courses = courses_of(self.connection, self.product.name)
+        if not courses.courses:
+            return {}
+        return arms_of(courses, model_history(self.connection, self.product.name), self.wanted.models)
+
     def _staleness(self) -> Staleness:
         definitions = self.suite.definitions
         facts = source_facts(self.connection, definitions.sources_of(self.product))
         return Staleness(definitions, self.product, facts, self.connection)
 
     def _next_batch(self, left: Sequence[datetime], start: int) -> list[datetime]:
-        version = self.wanted.version_of(left[start])
+        version, arms = self.wanted.version_of(left[start]), self._arms_named(left[start])
         batch: list[datetime] = []
         n_computed = 0
         # As long as their size is not known, many are offered; of these so many are made as turn out to fit.
         most = (self.size.pages_in_all(), self.size.pages()) if self.size.is_known else (MAX_PAGES, MAX_PAGES)
         for page in left[start : start + most[0]]:
             n_computed += page not in self.with_features
-            if self.wanted.version_of(page) != version or n_computed > most[1]:
+            if self.wanted.version_of(page) != version or n_computed > most[1] or self._arms_named(page) != arms:
                 break
             batch.append(page)
         return batch
+
+    def _arms_named(self, page: datetime) -> tuple[str, int] | None:
+        return self.arms[page].name if page in self.arms else None
 
     def _work_on(self, batch: Sequence[datetime]) -> list[datetime]:
         """Make those pages of a batch that nobody else makes or has just made; give those that are left for later."""
@@ -206,8 +225,9 @@ class _Worklist:
     def _make(self, pages: Sequence[datetime]) -> list[datetime]:
         """Make pages; give those that did not fit into one batch."""
         model = self.wanted.models[pages[0]] if self.wanted.models is not None else None
-        engine, workers, shared = self.engine, self.wanted.workers, self.wanted.shared
-        order = PageOrder(self.product, pages, model, workers, self.size, engine=engine, shared=shared)
+        workers, arms = self.wanted.workers, self.arms.get(pages[0])
+        how = (workers, self.size, self.engine, self.wanted.shared, arms)
+        order = PageOrder(self.product, pages, model, *how)
         try:
             made = make_pages(self.suite, order, self.progress)
         except RunFailed as error:

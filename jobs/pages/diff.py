@@ -19,7 +19,7 @@ import duckdb
 from jobs.models.columns.requirements import given_columns, recorded_columns, require_met
 from jobs.models.reasons.explaining import ready_reasons
 from jobs.models.versions import load_scorer, model_history
-from jobs.pages.score import sample_rows, score_pages
+from jobs.pages.scores.score import sample_rows, score_pages
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import UsageError

@@ -9,8 +9,8 @@ facts are used again, those of another product too, where they hold this one's.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,11 +18,11 @@ from pathlib import Path
 
 from jobs.metering import NOTE_CHARACTERS, RunMeter
 from jobs.models.columns.requirements import recorded_columns, require_met
-from jobs.models.compiled_files import LateFile
-from jobs.models.reasons.explaining import Reasons, ready_reasons
-from jobs.models.versions import ready_to_score
 from jobs.pages.batch_size import BatchSize
-from jobs.pages.score import ScoredFile, sample_rows, score_pages
+from jobs.pages.scores.arms import Arms
+from jobs.pages.scores.beside import PageArms
+from jobs.pages.scores.score import ScoredFile
+from jobs.pages.scores.scoring import Scoring
 from jobs.pages.staleness import Staleness
 from jobs.progress import Progress
 from jobs.suite import Suite
@@ -50,6 +50,7 @@ class PageOrder:
 
     With a `size` that is not known yet it is looked for first, and only so many of the pages are made as fit. The
     `engine` computes the features; scores, checks and the commit are made here. `shared` is of a run of products.
+    `arms` score the pages too.
     """
 
     product: Product
@@ -59,6 +60,7 @@ class PageOrder:
     size: BatchSize | None = None
     engine: Engine = field(default_factory=DuckDBHere)
     shared: SharedRows | None = None
+    arms: Arms | None = None
 
 
 @dataclass
@@ -147,11 +149,11 @@ class _BatchOfPages:
         self.staged: list[StagedRows] = []
         self.bytes_staged = 0
         self.failed: dict[datetime, str] = {}
-        self.late: LateFile | None = None
         with suite.lake.reading() as reading:
             self.lost = lost_files_of(reading, self.product.name)
             self.centres = centres_of(reading, self.product.name)
-        self.reasons: Reasons | None = None
+        self.scoring = Scoring(suite, order.product, batch.cursor, meter.run_id, directory, progress)
+        self.arms = PageArms(self.scoring, order.arms) if order.arms is not None else None
         # The sandbox's own cursor: it sees the same snapshot, and is open already.
         with contextlib.closing(self.sandbox.cursor()) as connection:
             connection.execute(f"USE {self.sandbox.catalogue}")
@@ -242,24 +244,35 @@ class _BatchOfPages:
         return record is not None and not is_lost and self.staleness.why(record) is None
 
     def _score(self, model: ModelRecord, features: FeaturePages, relation: str) -> Audit:
-        file = self.directory / "predictions.parquet"
+        file, began = self.directory / "predictions.parquet", time.perf_counter()
         try:
-            scored = self._write_scores(model, relation, file)
+            scored = self.scoring.write(model, relation, file)
         except ScoringFailed as error:
             relation = self._take_out_refused(model, features, relation, error)
-            scored = self._write_scores(model, relation, file)
+            scored = self.scoring.write(model, relation, file)
         written = features
         if scored.n_rows is not None:
             # Of ranked lists only the first entries are written.
             written = replace(features, n_rows={page: scored.n_rows.get(page, 0) for page in features.n_rows})
+        audit = self._audit(written, relation, file, scored)
+        columns = scored.columns
+        if self.arms is not None:
+            seconds = time.perf_counter() - began
+            file, columns = self.arms.serve(
+                relation, file, columns, seconds, audit, lambda mixed: self._audit(written, relation, mixed, scored)
+            )
         valid = dict(self.batch.cursor.execute(system_sql("pages/validity"), [exact_path(file)]).fetchall())
         records = [
             replace(self._record("predictions", page, n_rows, model), valid_until=valid.get(page))
             for page, n_rows in written.n_rows.items()
         ]
-        self._stage(StagedRows("predictions", file, scored.columns, records))
+        self._stage(StagedRows("predictions", file, columns, records))
+        return audit
+
+    def _audit(self, written: FeaturePages, features: str, file: Path, scored: ScoredFile) -> Audit:
+        """Check staged predictions beside the features that they were made from."""
         predictions = f"read_parquet({literal(exact_path(file))})"
-        relations = {"features": relation, "predictions": predictions}
+        relations = {"features": features, "predictions": predictions}
         relations["page"] = system_sql(
             "pages/side_by_side",
             scores=quote_all(list(self.product.kind.columns), "predictions."),
@@ -271,19 +284,6 @@ class _BatchOfPages:
         audit = audit_pages(self.batch, written, relations, *how)
         self._warn_of(audit.differing)
         return audit
-
-    def _write_scores(self, model: ModelRecord, relation: str, file: Path) -> ScoredFile:
-        constants = {"run_id": self.meter.run_id, "published_at": self.suite.clock()}
-        sample = functools.partial(sample_rows, self.batch.cursor, model, relation)
-        ready = ready_to_score(self.suite.lake, model, sample)
-        self.late = ready.late
-        self.reasons = ready_reasons(self.suite.lake, self.product, model, ready.scorer, sample)
-        if self.reasons is not None and self.reasons.is_new and self.reasons.record.refused is not None:
-            self.progress.warn(f"{model.version} gives no reasons: {self.reasons.record.refused}")
-        told = functools.partial(self.progress.advance, 0)
-        return score_pages(
-            self.batch.cursor, self.product, model, ready.scorer, relation, file, constants, told, self.reasons
-        )
 
     def _take_out_refused(self, model: ModelRecord, features: FeaturePages, relation: str, error: ScoringFailed) -> str:
         """Find the pages that the model refuses, each by itself; give SQL of the rows of the others.
@@ -297,7 +297,7 @@ class _BatchOfPages:
         for page in list(features.n_rows):
             alone = f"(FROM {relation} WHERE as_of = {timestamp_literal(page)})"
             try:
-                self._write_scores(model, alone, self.directory / "alone.parquet")
+                self.scoring.write(model, alone, self.directory / "alone.parquet")
             except ScoringFailed as one:
                 refused[page] = str(one)
         if len(refused) == len(features.n_rows):
@@ -340,11 +340,10 @@ class _BatchOfPages:
                 profiles.settle_centres(commit, self.meter.run_id, now)
                 result.published = publish(commit, product, self.staged, passed, self.sandbox.snapshot_id)
                 profiles.write(commit, result.published)
-            if self.late is not None:
-                self.late.commit(commit, self.suite.lake.root, self.meter.run_id, self.suite.clock())
-            if self.reasons is not None and self.order.model is not None:
-                artifact, now = self.order.model.artifact, self.suite.clock()
-                self.reasons.commit(commit, self.suite.lake, artifact, self.meter.run_id, now)
+            if self.order.model is not None:
+                self.scoring.commit(commit, self.order.model)
+            if self.arms is not None:
+                self.arms.commit(commit, result.published, self.suite.clock())
             marked = [*self._rejected(result, features), *self._failed()]
             ledger.append(commit, [replace(record, snapshot_id=commit.snapshot_id) for record in marked])
             ledger.append(commit, result.audit.checks)

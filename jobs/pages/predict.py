@@ -104,7 +104,8 @@ def predict_pages(
     progress.start("predict", len(pages))
     for rollback in rolled_back_pages(suite, product, pages):
         progress.warn(f"the page {rollback.as_of} was {rollback.said}. It is made again, which undoes that.")
-    wanted = PagesWanted(product, sorted(pages), models, pages_per_commit=pages_per_commit, shared=shared)
+    alone, sorted_pages = version is not None, sorted(pages)
+    wanted = PagesWanted(product, sorted_pages, models, pages_per_commit=pages_per_commit, shared=shared, alone=alone)
     result = make_in_batches(suite, wanted, progress)
     settle_labels(suite, product)
     progress.finish()

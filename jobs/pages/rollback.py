@@ -17,6 +17,7 @@ from warehouse.ledger import records as ledger
 from warehouse.ledger.exports import announce
 from warehouse.ledger.records import PageRecord, Rollback
 from warehouse.operations.leases import Leases, pages_held
+from warehouse.pages.arms.rows import put_back_arms
 from warehouse.pages.history import PastPage, past_page, put_back
 from warehouse.pages.profiled_pages import put_back_profiles
 from warehouse.pages.views import ensure_views
@@ -106,6 +107,7 @@ def _roll_back(
     features = _features_of(commit, then.record)
     pages = [put_back(commit, past, meter.run_id, clock, done.said) for past in [then, *(features or [])]]
     ledger.append(commit, pages)
+    put_back_arms(commit, then.record, then.readable_at, meter.run_id)
     for past in [then, *(features or [])]:
         put_back_profiles(commit, past.record, meter.run_id)
     ledger.append(commit, [done])

@@ -16,6 +16,7 @@ import duckdb
 from jobs.models.columns.requirements import versions_unfit
 from jobs.models.reasons.records import WantedReasons
 from jobs.models.versions import ModelHistory, model_history
+from jobs.pages.scores.made import ArmsMade
 from jobs.pages.staleness import Staleness, versions_in_effect
 from jobs.suite import Suite
 from warehouse.definitions import Product
@@ -154,7 +155,8 @@ def page_states(
     promoted = [model for model in history.models if model.version in named]
     unfit = versions_unfit(connection, suite.definitions, product, promoted)
     wanted = WantedReasons(connection, product) if kind == "predictions" else None
-    judge = _Judge(history, staleness, kind, unfit, wanted)
+    made = ArmsMade.of(connection, product.name, pages) if kind == "predictions" else None
+    judge = _Judge(history, staleness, kind, unfit, wanted, made)
     states = []
     for page, version in _with_versions(history, pages, kind):
         record, published = attempts.get(page, (None, None))
@@ -193,6 +195,7 @@ class _Judge:
     kind: Kind
     unfit: Mapping[str, str]
     reasons: WantedReasons | None
+    made: ArmsMade | None
 
     def judge(self, page: datetime, record: PageRecord | None, version: str | None) -> tuple[str, str | None, bool]:
         """Give a page's state, why, and whether it is stale, by its newest attempt."""
@@ -207,6 +210,8 @@ class _Judge:
         why = self.staleness.why(record)
         if why is None and version is not None and record.model_version != version:
             why = f"made by {record.model_version}; {version} is in effect"
+        if why is None and self.made is not None:
+            why = self.made.why(page, version)
         if why is None and self.reasons is not None:
             why = self.reasons.why(record.run_id)
         if why is not None and unfit is not None:

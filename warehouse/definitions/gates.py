@@ -1,14 +1,24 @@
-"""Gates: what a new model version has to show before it becomes live (the key `gates` of product.yaml)."""
+"""Gates and rollouts: what a new model version has to show before it becomes live, and by which stages it gets there.
+
+The keys `gates` and `rollout` of product.yaml.
+"""
 
 from __future__ import annotations
 
-from typing import Self
+import re
+from collections.abc import Collection, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Self
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
 
 from warehouse.definitions.sql_file import Strict
 from warehouse.label_kinds import KINDS
 
+#: What `rollout.outcome` says where arms are compared by the label.
+LABEL = "label"
+#: Guardrails that are worked out of the labelled rows of a page; `page_seconds` is of its scoring.
+GUARDRAILS = ("page_seconds", "brier", "log_loss", "mae", "mse")
 #: What can be compared between groups, by kind of label.
 FAIRNESS_METRICS: dict[str, tuple[str, ...]] = {
     "binary": (
@@ -118,3 +128,181 @@ class GateSettings(Strict):
             found.append(f"`gates.calibration_error` is of labels of kinds that state it, and the label is {kind}")
         found += [problem for bound in self.fairness for problem in bound.problems(kind)]
         return found
+
+
+NonNegative = Annotated[FiniteFloat, Field(ge=0)]
+
+
+def _share(value: Any) -> Any:
+    """Read `5%` as 0.05, exactly."""
+    text = str(value).strip()
+    try:
+        found = Decimal(text.removesuffix("%").strip()) / (100 if text.endswith("%") else 1)
+    except InvalidOperation:
+        return value
+    if not 0 < found < 1:
+        raise ValueError(f"`{value}` is no share between 0 and 100%")
+    return found
+
+
+def _pages(value: Any) -> Any:
+    """Read `60 pages` as 60."""
+    found = re.fullmatch(r"\s*(\d+)\s*(?:pages?)?\s*", str(value))
+    return int(found[1]) if found else value
+
+
+def _guardrails(value: Any) -> Any:
+    """Read a list of names as names with the least margins that make sense: the clock is not exact."""
+    if not isinstance(value, list):
+        return value
+    return {name: 1.0 if name == "page_seconds" else 0.0 for name in value}
+
+
+Guardrails = Annotated[dict[str, NonNegative], BeforeValidator(_guardrails)]
+Share = Annotated[Decimal, BeforeValidator(_share)]
+Pages = Annotated[int, BeforeValidator(_pages), Field(ge=1)]
+
+
+class ShadowStage(Strict):
+    """A stage in which the arms are scored, and readers see the live version alone."""
+
+    pages: Pages
+
+
+class CanaryStage(Strict):
+    """A stage in which the arms serve a share of the units, those of which a condition holds, or those listed."""
+
+    pages: Pages
+    share: Share | None = None
+    where: str | None = None
+    listed: list[str | list[str | None]] | None = None
+
+    @model_validator(mode="after")
+    def _says_to_whom(self) -> Self:
+        said = [name for name in ("share", "where", "listed") if getattr(self, name) is not None]
+        if len(said) != 1:
+            raise ValueError("a canary needs one of `share: 5%`, `where: \"origin = 'JFK'\"` and `listed: [...]`")
+        return self
+
+
+class RolloutStage(Strict):
+    """One stage: a shadow or a canary."""
+
+    shadow: ShadowStage | None = None
+    canary: CanaryStage | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> Self:
+        if (self.shadow is None) == (self.canary is None):
+            raise ValueError("a stage is either `shadow: {pages: 14}` or `canary: {share: 5%, pages: 14}`")
+        return self
+
+    @property
+    def pages(self) -> int:
+        """How many matured pages it takes at least."""
+        stage = self.shadow or self.canary
+        assert stage is not None
+        return stage.pages
+
+    @property
+    def said(self) -> str:
+        """Name it in a few words."""
+        if self.canary is None:
+            return "shadow"
+        if self.canary.share is not None:
+            return f"canary of {self.canary.share * 100:.4g}%"
+        return f"canary where {self.canary.where}" if self.canary.where else "canary of those listed"
+
+
+class AcuteSettings(Strict):
+    """What ends an arm on one page: how far its mean prediction may lie from that of the live version.
+
+    Without `shift` that is 0.1 of a probability; of other predictions, whose units nobody knows, nothing.
+    """
+
+    shift: FiniteFloat | None = Field(default=None, gt=0)
+
+
+class RolloutSettings(Strict):
+    """The key `rollout` of product.yaml: how a registered version becomes live, stage by stage.
+
+    Attributes
+    ----------
+    unit
+        Columns of a page whose values stay together over pages; by default the keys, or those of a list.
+    stages
+        In order; shadows come before canaries, and shares do not shrink.
+    outcome
+        `label`, or the name of a file `outcomes/NAME.sql`.
+    influenced
+        Whether the prediction changes the outcome, so that arms are compared by what they served.
+    guardrails
+        Figures that may not get worse either, each with how much worse it may be.
+    margin
+        By how much the loss may be worse and count as equal.
+    at_most
+        Undecided after so many matured pages, the live version stays.
+    acute
+        What ends an arm on one page.
+    """
+
+    unit: list[str] = Field(default_factory=list)
+    stages: list[RolloutStage] = Field(min_length=1)
+    outcome: str = LABEL
+    influenced: bool = False
+    guardrails: Guardrails = Field(default_factory=dict)
+    margin: FiniteFloat = Field(ge=0)
+    at_most: Pages = 60
+    acute: AcuteSettings = Field(default_factory=AcuteSettings)
+
+    @property
+    def largest_share(self) -> Decimal:
+        """The largest share of its canaries; 0 where none has one."""
+        shares = [stage.canary.share for stage in self.stages if stage.canary and stage.canary.share is not None]
+        return max(shares, default=Decimal(0))
+
+    def problems(self, kind: str, keys: Sequence[str], lists: Collection[str]) -> list[str]:
+        """Say what does not go together, or with the product's keys and its label.
+
+        Parameters
+        ----------
+        kind, keys
+            The kind of label, and the product's keys.
+        lists
+            Of a ranking the keys of its lists.
+        """
+        found = [
+            f"`rollout.unit` names `{name}`, which is no key; the keys are {', '.join(keys)}"
+            for name in self.unit
+            if name not in keys
+        ]
+        if lists and not set(self.unit) <= set(lists):
+            found.append(f"`rollout.unit` of a ranking is among the keys of its lists: {', '.join(lists)}")
+        is_canary = [stage.canary is not None for stage in self.stages]
+        if is_canary != sorted(is_canary):
+            found.append("`rollout.stages` has a shadow behind a canary; shadows come first")
+        shares = [stage.canary.share for stage in self.stages if stage.canary and stage.canary.share is not None]
+        if shares != sorted(shares):
+            found.append("`rollout.stages` has shares that shrink; who was in an arm would leave it")
+        if self.influenced and not any(is_canary):
+            found.append("`rollout.influenced` compares what arms served, and no stage is a canary")
+        if self.outcome != LABEL and not self.influenced:
+            found.append("`rollout.outcome` of a file is of rows that were served: say `influenced: true`")
+        known = [name for name in GUARDRAILS if _is_of_kind(name, kind)]
+        found += [
+            f"`rollout.guardrails` names `{name}`; of a {kind} label there is: {', '.join(known)}"
+            for name in self.guardrails
+            if name not in known
+        ]
+        if "arm" in {key.lower() for key in keys}:
+            found.append("a product with `rollout` has a column `arm` beside each prediction, so no key is named so")
+        shortest = sum(stage.pages for stage in self.stages)
+        if self.at_most < shortest:
+            found.append(f"`rollout.at_most` is {self.at_most} pages, and the stages take {shortest} at least")
+        return found
+
+
+def _is_of_kind(guardrail: str, kind: str) -> bool:
+    if guardrail in ("brier", "log_loss"):
+        return kind == "binary"
+    return guardrail == "page_seconds" or kind in ("binary", "regression")

@@ -15,7 +15,7 @@ from warehouse.definitions.calendar import Calendar
 from warehouse.definitions.cron import Grid
 from warehouse.definitions.durations import Duration
 from warehouse.definitions.export import Targets
-from warehouse.definitions.gates import GateSettings
+from warehouse.definitions.gates import GateSettings, RolloutSettings
 from warehouse.definitions.monitor import MonitorSettings
 from warehouse.definitions.pipeline import ModelSettings
 from warehouse.definitions.reasons import ReasonSettings
@@ -166,6 +166,7 @@ class ProductHeader(Strict):
     reasons: ReasonSettings | None = None
     export: Targets = Field(default_factory=dict)
     monitor: MonitorSettings = Field(default_factory=MonitorSettings)
+    rollout: RolloutSettings | None = None
 
     @field_validator("engine")
     @classmethod
@@ -197,6 +198,14 @@ class ProductHeader(Strict):
     @model_validator(mode="after")
     def _gates_go_with_the_label(self) -> Self:
         problems = self.gates.problems(self.label.of.name) if self.gates else []
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _rollout_goes_with_the_product(self) -> Self:
+        kind, lists = self.label.of.name, self.label.list_
+        problems = self.rollout.problems(kind, self.keys, lists) if self.rollout else []
         if problems:
             raise ValueError("; ".join(problems))
         return self

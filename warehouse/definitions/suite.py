@@ -19,7 +19,7 @@ from warehouse.definitions.sql_file import SqlFile, checked, read_header, read_s
 from warehouse.definitions.yaml.yaml_text import YamlText, read_yaml, validate
 from warehouse.errors import DefinitionError, NotFoundError, QueryRefused
 from warehouse.label_kinds import KINDS
-from warehouse.lake.registry import columns_of_pages, views_of_products
+from warehouse.lake.registry import columns_of_pages, names_beside_products
 from warehouse.queries.checked_query import CheckedQuery, check_expression, fingerprint_of
 
 T = TypeVar("T")
@@ -192,7 +192,7 @@ def _taken_names(root: Path, products: Collection[str]) -> list[str]:
         for name in sorted(sources)
         if name.endswith("_current") and name.removesuffix("_current") in sources
     ]
-    views = {f"{name}_{ending}": name for name in products for ending in views_of_products()}
+    views = {f"{name}_{ending}": name for name in products for ending in names_beside_products()}
     problems += [
         f"sql/products/{name}/product.yaml: `{name}` is a view of the product {views[name]} already; rename one of"
         " the two."

@@ -46,6 +46,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/create_drift", "how far pages differ from those before them, and alarms"),
     Migration("ledger/create_performance", "how published predictions did, page by page"),
     Migration("ledger/create_fairness", "how predictions of groups of entities compare"),
+    Migration("ledger/create_rollouts", "by which stages versions became live, each look, and who served whom"),
 )
 
 

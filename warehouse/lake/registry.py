@@ -19,6 +19,7 @@ class Kept(Enum):
     """How long rows are kept."""
 
     FOR_GOOD = "for good"
+    ARMS = "as long as the rollout goes on, then as long as `almanac upkeep --keep` says, 90 days by default"
     AS_PAGES = "the newest for good; what it replaced as long as `almanac upkeep --keep` says, 90 days by default"
     WHILE_TRUE = "as long as it is the case"
     TICKS = "400 days after it was over"
@@ -98,12 +99,22 @@ PREDICTION_COLUMNS = {**_LOOKED_UP_BY, **_COMES_FROM}
 #: The column of a product that wants reasons; of one that does not any more it stays, and is NULL.
 REASON_COLUMN = _columns("reasons STRUCT(feature VARCHAR, contribution FLOAT)[]")
 
+_ARMS = "_arms"
+#: The column that a product's pages have since its first rollout: which version served a row; NULL of other pages.
+ARM_COLUMN = _columns("arm VARCHAR")
+
+
+def arms_table(product: str) -> str:
+    """Name the table of a product's rows of arms that were not served."""
+    return f"{product}{_ARMS}"
+
 
 def prediction_columns(of_kind: Mapping[str, str], with_reasons: bool = False) -> dict[str, str]:
     """Give the columns of a row of predictions behind its keys, in order, with those that the kind of label brings."""
     return {**_LOOKED_UP_BY, **of_kind, **_COMES_FROM, **(REASON_COLUMN if with_reasons else {})}
 
 
+_OPTIONAL = {**REASON_COLUMN, **ARM_COLUMN}
 _OF_FACTS = (
     Table("sources", "SOURCE", "one version of one fact", "the ingestion's", Kept.FOR_GOOD, FACT_COLUMNS,
           person=(AUTHORS,)),
@@ -122,15 +133,18 @@ _OF_PRODUCTS = (
     Table("labels", "PRODUCT", "what came of one entity of one page", "that of labels, with its ledger rows",
           Kept.AS_PAGES, _columns("as_of TIMESTAMP"), person=(AUTHORS, "label")),
     Table("predictions", "PRODUCT", "the prediction of one entity on one page", _A_PAGE, Kept.AS_PAGES,
-          PREDICTION_COLUMNS, person=(AUTHORS, *COLUMNS_OF_KINDS, "reasons"), optional=REASON_COLUMN),
+          PREDICTION_COLUMNS, person=(AUTHORS, *COLUMNS_OF_KINDS, "reasons"), optional=_OPTIONAL),
+    Table("predictions", "PRODUCT_arms", "the prediction of an arm that was not served", _A_PAGE, Kept.ARMS,
+          {**PREDICTION_COLUMNS, **ARM_COLUMN}, person=(AUTHORS, *COLUMNS_OF_KINDS, "reasons"),
+          optional=REASON_COLUMN),
     Table("predictions", "PRODUCT_current", "of each entity the newest prediction that is still valid", _A_PAGE,
           Kept.DERIVED, PREDICTION_COLUMNS, person=(AUTHORS, *COLUMNS_OF_KINDS, "reasons"), is_view=True,
-          optional=REASON_COLUMN),
+          optional=_OPTIONAL),
     Table("predictions", "PRODUCT_page", "a prediction of the newest page", _A_PAGE, Kept.DERIVED, PREDICTION_COLUMNS,
-          person=(AUTHORS, *COLUMNS_OF_KINDS, "reasons"), is_view=True, optional=REASON_COLUMN),
+          person=(AUTHORS, *COLUMNS_OF_KINDS, "reasons"), is_view=True, optional=_OPTIONAL),
     Table("predictions", "PRODUCT_outcomes", "a prediction beside its label", "that of labels", Kept.DERIVED,
           PREDICTION_COLUMNS, person=(AUTHORS, "label", *COLUMNS_OF_KINDS, "reasons"), is_view=True,
-          optional=REASON_COLUMN),
+          optional=_OPTIONAL),
 )  # fmt: skip
 
 _PAGES = _columns("""product VARCHAR; kind VARCHAR; as_of TIMESTAMP; state VARCHAR; run_id VARCHAR
@@ -208,6 +222,26 @@ _LEDGER = (
           _columns("""decision_id VARCHAR; product VARCHAR; version VARCHAR; gate VARCHAR; passed BOOLEAN
               figure DOUBLE; low DOUBLE; high DOUBLE; bound VARCHAR; n_rows BIGINT; n_pages BIGINT
               message VARCHAR"""), product="product"),
+    Table("ledger", "rollouts", "a rollout as it began", "its own", Kept.FOR_GOOD,
+          _columns("""rollout_id VARCHAR; product VARCHAR; versions VARCHAR[]; live VARCHAR; salt VARCHAR; plan VARCHAR
+              effective_from TIMESTAMP; label_definition VARCHAR; started_at TIMESTAMP; started_by VARCHAR
+              reason VARCHAR; balance VARCHAR; run_id VARCHAR; snapshot_id BIGINT"""),
+          product="product", person=("started_by", "reason", "plan")),
+    Table("ledger", "rollout_steps", "what holds of a rollout from a page on", "the decision's", Kept.FOR_GOOD,
+          _columns("""rollout_id VARCHAR; product VARCHAR; number BIGINT; action VARCHAR; stage BIGINT
+              versions VARCHAR[]; assignment VARCHAR; held BOOLEAN; effective_from TIMESTAMP; decided_at TIMESTAMP
+              decided_by VARCHAR; reason VARCHAR; version VARCHAR; page TIMESTAMP; run_id VARCHAR
+              snapshot_id BIGINT"""),
+          product="product", person=("decided_by", "reason", "assignment")),
+    Table("ledger", "looks", "what a look after a matured page found of an arm", "the look's, with what followed",
+          Kept.FOR_GOOD,
+          _columns("""rollout_id VARCHAR; product VARCHAR; as_of TIMESTAMP; arm VARCHAR; stage BIGINT; n_rows BIGINT
+              loss DOUBLE; live_loss DOUBLE; difference DOUBLE; e_worse DOUBLE; e_good DOUBLE; mean DOUBLE; low DOUBLE
+              high DOUBLE; decision VARCHAR; reason VARCHAR; known_by TIMESTAMP; figures MAP(VARCHAR, DOUBLE)
+              run_id VARCHAR; snapshot_id BIGINT"""), product="product"),
+    Table("ledger", "arms", "what an arm wrote of a page", _A_PAGE, Kept.FOR_GOOD,
+          _columns("""product VARCHAR; as_of TIMESTAMP; run_id VARCHAR; rollout_id VARCHAR; step BIGINT; arm VARCHAR
+              n_rows BIGINT; n_served BIGINT; mean DOUBLE; seconds DOUBLE; snapshot_id BIGINT"""), product="product"),
     Table("ledger", "rollbacks", "a page that was put back to an earlier state", "the rollback's", Kept.FOR_GOOD,
           _columns("""product VARCHAR; as_of TIMESTAMP; to_snapshot BIGINT; snapshot_id BIGINT; run_id VARCHAR
               rolled_back_at TIMESTAMP; rolled_back_by VARCHAR; reason VARCHAR"""),
@@ -320,8 +354,8 @@ def table(schema: str, name: str) -> Table | None:
     """
     of_schema = [each for each in TABLES if each.schema == schema]
     exact = [each for each in of_schema if each.name == name]
-    views = [each for each in of_schema if each.is_view and each.name.startswith(("PRODUCT_", "SOURCE_"))]
-    endings = [each for each in views if name.endswith(each.name[each.name.index("_") :])]
+    beside = [each for each in of_schema if each.name.startswith(("PRODUCT_", "SOURCE_"))]
+    endings = [each for each in beside if name.endswith(each.name[each.name.index("_") :])]
     any_name = [each for each in of_schema if each.name in ("PRODUCT", "SOURCE")]
     return next(iter([*exact, *endings, *any_name]), None)
 
@@ -329,6 +363,11 @@ def table(schema: str, name: str) -> Table | None:
 def views_of_products() -> tuple[str, ...]:
     """Give the views on a product's predictions, by what their names end in."""
     return tuple(each.name.partition("_")[2] for each in TABLES if each.is_of_a_product and each.is_view)
+
+
+def names_beside_products() -> tuple[str, ...]:
+    """Give what the names of all that stands beside a product's own table end in."""
+    return tuple(each.name.partition("_")[2] for each in TABLES if each.is_of_a_product and "_" in each.name)
 
 
 def columns_of_pages(of_kind: Iterable[str] = COLUMNS_OF_KINDS) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import duckdb
 from warehouse.definitions import Product
 from warehouse.errors import RunFailed
 from warehouse.lake.lake import Commit
-from warehouse.lake.registry import PREDICTION_COLUMNS
+from warehouse.lake.registry import ARM_COLUMN, PREDICTION_COLUMNS
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import PageRecord
 from warehouse.pages.profiles import ProfiledColumn, counts_of, profiled_columns, rounded_centre
@@ -113,7 +113,7 @@ class RowsOfPages:
     @property
     def profiled(self) -> list[ProfiledColumn]:
         """The columns that are values of the page: not its keys, nor what says where a row comes from."""
-        return profiled_columns(self.columns, [*self.product.keys, *PREDICTION_COLUMNS])
+        return profiled_columns(self.columns, [*self.product.keys, *PREDICTION_COLUMNS, *ARM_COLUMN])
 
     @property
     def listed(self) -> str:

@@ -20,6 +20,7 @@ from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import source_facts
 from warehouse.ledger.exports import announce
 from warehouse.ledger.records import DefinitionsRecord, GridRecord, PageRecord, Record
+from warehouse.pages.arms.rows import clear_arms
 from warehouse.pages.views import ensure_views
 from warehouse.system_sql import exact_path, quote, system_sql
 
@@ -68,7 +69,9 @@ def publish(
         published += [replace(page, snapshot_id=commit.snapshot_id) for page in kept]
     ledger.append(commit, published)
     announce(commit, product, published)
-    if any(page.kind == "predictions" for page in published):
+    predicted = [page.as_of for page in published if page.kind == "predictions"]
+    if predicted:
+        clear_arms(commit, product.name, predicted)
         ensure_views(commit, product)
     return published
 

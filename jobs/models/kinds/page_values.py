@@ -23,7 +23,7 @@ def page_values(scores: Floats, target: Target) -> dict[str, pa.Array]:
         return class_columns(scores, target.classes)
     if target.quantiles:
         return quantile_columns(scores, target.quantiles)
-    # A rank is given where the lists are whole: in SQL, over all that is scored (`jobs.pages.score`).
+    # A rank is given where the lists are whole: in SQL, over all that is scored (`jobs.pages.scores.score`).
     return {KINDS[target.kind].score: pa.array(scores, pa.float64())}
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar
 
 import duckdb
 
 from warehouse.definitions.product import Product
+from warehouse.lake.lake import Commit
 from warehouse.ledger import records as ledger
 
 
@@ -92,3 +93,9 @@ class WantedReasons:
         if self._now is None:
             return "it has reasons, and none are wanted now"
         return "it has no reasons" if then is None else "other reasons are wanted now"
+
+
+def copy_reason_run(commit: Commit, product: str, earlier: str, run_id: str) -> None:
+    """Note that a run wrote the reasons that an earlier run had written, as far as it wrote any."""
+    runs = ledger.records_of(commit.connection, ReasonRun, "ledger/reason_runs", [product])
+    ledger.append(commit, [replace(run, run_id=run_id) for run in runs if run.run_id == earlier][:1])

@@ -25,4 +25,8 @@ SELECT min(known_by), decided_by, state || ' an alarm', product, alarm_id, reaso
 FROM ledger.alarms
 WHERE decided_by IS NOT NULL AND state IN ('accepted', 'closed')
 GROUP BY alarm_id, product, state, decided_by, reason
+UNION ALL
+SELECT decided_at, decided_by, action || ' a rollout', product, array_to_string(versions, ', '), reason, 'done', snapshot_id
+FROM ledger.rollout_steps
+WHERE decided_by <> 'almanac'
 ORDER BY done_at, snapshot_id

@@ -1,0 +1,154 @@
+"""Scoring a batch of pages: by the version that is live, and by the arms of a rollout beside it.
+
+All arms score every row. What is served goes to the product's table, and the rest to `predictions.PRODUCT_arms`; both
+are staged here, and published in one commit.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from jobs.models.compiled_files import LateFile
+from jobs.models.reasons.explaining import Reasons, ready_reasons
+from jobs.models.versions import ready_to_score
+from jobs.pages.scores.arms import Arms
+from jobs.pages.scores.score import ScoredFile, sample_rows, score_pages
+from jobs.progress import Progress
+from jobs.suite import Suite
+from warehouse.definitions import Product
+from warehouse.errors import AlmanacError, ArmFailed
+from warehouse.lake.lake import Commit
+from warehouse.ledger.records import ModelRecord
+from warehouse.ledger.rollouts import ArmPage
+from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
+
+
+@dataclass(frozen=True)
+class Served:
+    """The staged rows that readers are to see, those of arms that they are not, and how many there are of each."""
+
+    file: Path
+    columns: dict[str, str]
+    beside: Path
+    counts: list[ArmPage]
+
+
+@dataclass
+class Scoring:
+    """Scores feature pages of one batch, and remembers what has to be committed of the versions that did.
+
+    Attributes
+    ----------
+    cursor
+        Where the relations can be read.
+    run_id, directory
+        The run, and where it stages.
+    """
+
+    suite: Suite
+    product: Product
+    cursor: duckdb.DuckDBPyConnection
+    run_id: str
+    directory: Path
+    progress: Progress
+    late: dict[str, LateFile] = field(default_factory=dict)
+    reasons: dict[str, tuple[ModelRecord, Reasons]] = field(default_factory=dict)
+
+    def write(self, model: ModelRecord, relation: str, file: Path) -> ScoredFile:
+        """Score a relation of feature pages by a version, and stage the rows."""
+        constants = {"run_id": self.run_id, "published_at": self.suite.clock()}
+        sample = functools.partial(sample_rows, self.cursor, model, relation)
+        ready = ready_to_score(self.suite.lake, model, sample)
+        if ready.late is not None:
+            self.late[model.version] = ready.late
+        reasons = ready_reasons(self.suite.lake, self.product, model, ready.scorer, sample)
+        if reasons is not None:
+            self.reasons[model.version] = model, reasons
+            if reasons.is_new and reasons.record.refused is not None:
+                self.progress.warn(f"{model.version} gives no reasons: {reasons.record.refused}")
+        told = functools.partial(self.progress.advance, 0)
+        return score_pages(self.cursor, self.product, model, ready.scorer, relation, file, constants, told, reasons)
+
+    def commit(self, commit: Commit, live: ModelRecord) -> None:
+        """Record in a commit what versions got with this batch: compiled files, and how they are explained."""
+        now = self.suite.clock()
+        for late in self.late.values():
+            late.commit(commit, self.suite.lake.root, self.run_id, now)
+        for model, reasons in self.reasons.values():
+            wrote = model.version == live.version
+            reasons.commit(commit, self.suite.lake, model.artifact, self.run_id, now, wrote)
+
+    def serve(self, arms: Arms, relation: str, live: Path, seconds: float) -> Served:
+        """Score the arms beside the live version, and part the rows by who serves them.
+
+        Parameters
+        ----------
+        relation
+            SQL of the feature pages that the live version has scored.
+        live, seconds
+            The staged file of its rows, and how long that took.
+
+        Raises
+        ------
+        ArmFailed
+            If a challenger cannot score them.
+        """
+        files, took = [live], {arms.rollout.live: seconds}
+        for model in arms.challengers:
+            file = self.directory / f"arm-{model.version}.parquet"
+            began = time.perf_counter()
+            try:
+                self.write(model, relation, file)
+            except AlmanacError as error:
+                raise ArmFailed(model.version, str(error)) from error
+            took[model.version] = time.perf_counter() - began
+            files.append(file)
+        served, beside = self.directory / "served.parquet", self.directory / "beside.parquet"
+        try:
+            self._part(arms, relation, files, served, "=")
+            self._part(arms, relation, files, beside, "<>")
+        except (duckdb.BinderException, duckdb.ConversionException) as error:
+            raise ArmFailed(None, f"`where` of its canary cannot be asked of the page: {error}") from error
+        described = self.cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [exact_path(served)]).fetchall()
+        counts = self._counts(arms, served, beside, took)
+        return Served(served, {str(row[0]): str(row[1]) for row in described}, beside, counts)
+
+    def _part(self, arms: Arms, relation: str, files: Sequence[Path], into: Path, compared: str) -> None:
+        keys, given, join = quote_all(self.product.keys), arms.assignment.arm_sql(arms.where), ""
+        if arms.where is not None:
+            join = system_sql("rollouts/given", keys=keys, given=given, features=relation)
+            given = 'given."almanac: given"'
+        listed = ", ".join(literal(exact_path(file)) for file in files)
+        parts = {"files": listed, "join": join, "given": given, "keys": keys, "compared": compared}
+        self.cursor.execute(system_sql("rollouts/split", file=literal(str(into)), **parts))
+
+    def _counts(self, arms: Arms, served: Path, beside: Path, took: dict[str, float]) -> list[ArmPage]:
+        has_score = not (self.product.classes or self.product.quantiles or self.product.ranking)
+        score = quote(self.product.score_column) if has_score else "NULL::DOUBLE"
+        files = {"served": exact_path(served), "beside": exact_path(beside)}
+        rows = self.cursor.execute(system_sql("rollouts/counts", score=score), files).fetchall()
+        sums: dict[str, int] = {}
+        for _, arm, n_rows, _, _ in rows:
+            sums[arm] = sums.get(arm, 0) + n_rows
+        name = self.product.name, self.run_id, arms.rollout.rollout_id, arms.step.number
+        return [_arm_page(name, row, took[row[1]] * row[2] / sums[row[1]]) for row in rows]
+
+
+def _arm_page(
+    name: tuple[str, str, str, int], row: tuple[datetime, str, int, int, float | None], seconds: float
+) -> ArmPage:
+    product, run_id, rollout_id, step = name
+    as_of, arm, n_rows, n_served, mean = row
+    return ArmPage(product, as_of, run_id, rollout_id, step, arm, n_rows, n_served, mean, seconds)
+
+
+def numbered(counts: Sequence[ArmPage], published: set[datetime], snapshot_id: int) -> list[ArmPage]:
+    """Give the ledger's rows of the arms of those pages that were published."""
+    return [replace(one, snapshot_id=snapshot_id) for one in counts if one.as_of in published]
