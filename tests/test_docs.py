@@ -17,7 +17,18 @@ from jobs.models.pipelines import STEPS
 from warehouse.definitions.expect import DeliverySettings, Expectation, ExpectedRows, Quiet
 from warehouse.definitions.export import TargetSettings
 from warehouse.definitions.features import FeatureHeader
-from warehouse.definitions.gates import Bound, FairnessBound, GateSettings, NotWorse, SegmentBound
+from warehouse.definitions.gates import (
+    AcuteSettings,
+    Bound,
+    CanaryStage,
+    FairnessBound,
+    GateSettings,
+    NotWorse,
+    RolloutSettings,
+    RolloutStage,
+    SegmentBound,
+    ShadowStage,
+)
 from warehouse.definitions.monitor import FairnessSettings, HoldBound, MonitorSettings
 from warehouse.definitions.pipeline import ModelSettings, PipelineSettings, StepSettings, ValidationSettings
 from warehouse.definitions.product import (
@@ -75,6 +86,11 @@ MODELS: list[type[BaseModel]] = [
     NotWorse,
     SegmentBound,
     Bound,
+    RolloutSettings,
+    RolloutStage,
+    ShadowStage,
+    CanaryStage,
+    AcuteSettings,
 ]
 
 

@@ -30,12 +30,13 @@ from jobs.cli import (
     models,
     monitoring,
     pages,
+    rollouts,
     suites,
     training,
 )
-from jobs.cli.breakages import explain
 from jobs.cli.interrupts import STOPPED, watch_signals
 from jobs.cli.options import State, shared_options
+from jobs.cli.output.breakages import explain
 from warehouse.errors import AlmanacError, Dropped
 
 app = typer.Typer(
@@ -55,6 +56,7 @@ for _module in (
     training,
     models,
     model_trials,
+    rollouts,
     pages,
     backfill,
     history,

@@ -335,6 +335,9 @@ def live(
         typer.echo(f"{product}, page of {found.at}: {_in_words(found.promotion)}")
         if found.by_then and found.by_then != found.promotion:
             typer.echo(f"  as decided by then: {_in_words(found.by_then)}")
+    if found.rollout is not None:
+        tried = ", ".join(found.rollout["versions"])
+        typer.echo(f"  beside it {tried}, {found.rollout['stage']} of the rollout {found.rollout['rollout']}")
     shown = ("from", "version", "action", "forced", "promoted_by", "promoted_at", "reason")
     console.print_table([{name: row[name] for name in shown} for row in found.timeline], "Which version writes pages")
 

@@ -17,7 +17,8 @@ from jobs.models.columns.requirements import given_columns, require_met
 from jobs.models.versions import ModelHistory, model_history
 from jobs.progress import Progress, Silent
 from jobs.rollout.judge import Verdict, judge_version
-from jobs.rollout.promotion_history import Stretch, stretch, to_undo, undoing
+from jobs.rollout.promotion_history import Stretch, is_retired, stretch, to_undo, undoing
+from jobs.rollout.stages import require_no_arm, require_no_rollout
 from jobs.suite import Suite
 from warehouse.errors import RunFailed, UsageError
 from warehouse.lake.lake import Commit
@@ -62,7 +63,7 @@ def promote(
     ------
     UsageError
         If it would write pages of which it has seen the labels, reads what the definitions do not give any more, is
-        retired, or is forced without a reason; or if another version would go on writing the page of that instant.
+        retired, or is forced without a reason; if a rollout goes on; or if another version would write that page.
     RunFailed
         If a gate does not pass; the decision is recorded, and the live version stays.
     """
@@ -71,7 +72,7 @@ def promote(
         raise UsageError("--force needs a --reason: it is recorded, and others will ask.")
     with suite.lake.reading() as connection:
         history = model_history(connection, product.name)
-        retired = _is_retired(decisions(connection, product.name), version)
+        retired = is_retired(decisions(connection, product.name), version)
         columns = given_columns(connection, suite.definitions, product)
     model = history.version(version)
     if columns is not None:
@@ -87,7 +88,8 @@ def promote(
         _refuse(suite, model, verdict, live, reason)
     with suite.lake.commit(f"promote {product.name} {version}") as commit:
         _require_unchanged(history, model_history(commit.connection, product.name))
-        if not retired and _is_retired(decisions(commit.connection, product.name), version):
+        require_no_rollout(commit.connection, product.name, "a promotion")
+        if not retired and is_retired(decisions(commit.connection, product.name), version):
             raise RunFailed(f"{product.name} {version} was retired while its gates were judged. It was not promoted.")
         forced = force and (retired or not verdict.passed)
         decision = record_decision(
@@ -126,8 +128,9 @@ def retire(suite: Suite, product_name: str, version: str, reason: str | None = N
                 f"{product.name} {version} is live, or will be. Promote another version first, or go back:"
                 f" almanac models rollback {product.name}."
             )
-        if _is_retired(decisions(commit.connection, product.name), version):
+        if is_retired(decisions(commit.connection, product.name), version):
             raise UsageError(f"{product.name} {version} is retired already.")
+        require_no_arm(commit.connection, product.name, version)
         return record_decision(commit, suite, model, Verdict([], None), "retire", taken=True, reason=reason)
 
 
@@ -159,7 +162,8 @@ def rollback(
     with suite.lake.commit(f"roll back the model of {product.name}") as commit:
         history = model_history(commit.connection, product.name)
         _require_unchanged(judged, history)
-        if _is_retired(decisions(commit.connection, product.name), before.version):
+        require_no_rollout(commit.connection, product.name, "going back")
+        if is_retired(decisions(commit.connection, product.name), before.version):
             raise UsageError(
                 f"{product.name} would go back to {before.version}, which is retired. Promote the version that you"
                 " want instead."
@@ -225,11 +229,6 @@ def _start(history: ModelHistory, model: ModelRecord, effective_from: datetime |
             f" (--effective-from {effective_from}). Choose a later instant, or a version that was trained earlier."
         )
     return effective_from
-
-
-def _is_retired(made: Sequence[Decision], version: str) -> bool:
-    newest = [d.action for d in made if d.version == version and d.taken and d.action != "train"][-1:]
-    return newest == ["retire"]
 
 
 def _require_unchanged(judged: ModelHistory, now: ModelHistory) -> None:

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from warehouse.errors import UsageError
 from warehouse.ledger import records as ledger
+from warehouse.ledger.decisions import Decision
 from warehouse.ledger.records import Promotion
 
 
@@ -66,6 +67,12 @@ def standing_promotions(promotions: Sequence[Promotion]) -> list[Promotion]:
             undone = ledger.deciding_promotion(standing, promotion.effective_from)
             standing = [other for other in standing if other is not undone]
     return standing
+
+
+def is_retired(made: Sequence[Decision], version: str) -> bool:
+    """Tell whether a version was retired, and not promoted since."""
+    newest = [one.action for one in made if one.version == version and one.taken and one.action != "train"][-1:]
+    return newest == ["retire"]
 
 
 def undoing(

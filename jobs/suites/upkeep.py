@@ -27,6 +27,7 @@ from warehouse.lake.lake import Lake
 from warehouse.lake.retention import GRACE, KEEP, delete_retired_files, expire_snapshots, n_retired
 from warehouse.operations.leases import sweep_owners
 from warehouse.operations.state import forget, open_operations
+from warehouse.pages.arms.rows import forget_arms
 from warehouse.private_cache import prune_private_directories
 from warehouse.system_sql import system_sql
 
@@ -112,6 +113,7 @@ def upkeep(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE) -> Up
     prune_private_directories(_CACHES_KEPT)
     freed = _delete_retired(lake, now - grace)
     derivations = drop_unused_derivations(suite, now - keep)
+    forget_arms(lake, suite.definitions.products, now - keep)
     compaction = compact(lake)
     with lake.maintaining() as connection:
         snapshots = expire_snapshots(connection, min(now - max(keep, grace), _oldest_run(lake) or now))

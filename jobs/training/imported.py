@@ -37,6 +37,7 @@ from warehouse.lake.lake import Commit, check_format, table_columns
 from warehouse.ledger import records as ledger
 from warehouse.ledger.model_record import IMPORTED, NEVER
 from warehouse.ledger.records import ModelRecord
+from warehouse.ledger.rollouts import is_in_rollout
 from warehouse.pages.publishing import record_definitions
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import quote, quote_all, system_sql
@@ -171,7 +172,8 @@ class _Importing:
                 model = self._record(commit, meter, (version, where, sha256), order.reason)
                 live, why = False, "it is not known as of when it was trained (--trained-as-of)"
                 if self.cutoff != NEVER:
-                    live, why = goes_live(product, history, judged, model, verdict, order.may_promote)
+                    tried = is_in_rollout(commit.connection, product.name)
+                    live, why = goes_live(product, history, judged, model, verdict, order.may_promote, tried)
                 starts = [self.cutoff] if live else []
                 record_decision(commit, suite, model, verdict, "import", taken=live, starts=starts, reason=why)
         return Imported(model, live, why, verdict)

@@ -24,6 +24,7 @@ from jobs.training.validation import Validation
 from warehouse.definitions import Product
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord
+from warehouse.ledger.rollouts import is_in_rollout
 from warehouse.pages.publishing import record_definitions
 
 
@@ -91,7 +92,8 @@ def register(
         model = _record(suite, labelled, meter, trained, (version, definitions, where, sha256), order.reason)
         record_definitions(commit, product, definitions, suite.definitions, suite.clock())
         ledger.append(commit, [model])
-        live, why = goes_live(product, history, judged, model, verdict, order.may_promote)
+        tried = is_in_rollout(commit.connection, product.name)
+        live, why = goes_live(product, history, judged, model, verdict, order.may_promote, tried)
         starts = [trained.cutoff] if live else []
         record_decision(commit, suite, model, verdict, "train", taken=live, starts=starts, reason=why)
         figures = {"n_pages": model.n_pages, "n_rows": model.n_rows, "model_version": version}
@@ -202,12 +204,15 @@ def goes_live(
     model: ModelRecord,
     verdict: Verdict,
     may_promote: bool,
+    in_rollout: bool,
 ) -> tuple[bool, str]:
     """Tell whether a version that has just been trained, or written, goes live, and why."""
     if not verdict.passed:
         return False, f"gates did not pass: {verdict.failures()}"
     if not may_promote:
         return False, "it was not to be promoted (--no-promote)"
+    if in_rollout:
+        return False, "other versions are being tried in a rollout, whose end it waits for"
     if not history.promotions:
         return True, "the first version of the product"
     if product.header.gates is None:

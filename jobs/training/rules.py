@@ -31,6 +31,7 @@ from warehouse.errors import UsageError
 from warehouse.lake.lake import Commit, check_format
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord
+from warehouse.ledger.rollouts import is_in_rollout
 from warehouse.pages.publishing import record_definitions
 from warehouse.queries.checked_query import CheckedQuery
 from warehouse.sandbox import Sandbox
@@ -81,7 +82,8 @@ def register_rule(
         sha256 = write_manifest(artifact, suite_id, product.name, version)
         where = artifact_in_place(suite, product, artifact, version, meter.run_id)
         model = registering.record(commit, version, where, sha256, features, order.reason)
-        live, why = goes_live(product, history, judged, model, verdict, order.may_promote)
+        tried = is_in_rollout(commit.connection, product.name)
+        live, why = goes_live(product, history, judged, model, verdict, order.may_promote, tried)
         # The first version writes all pages; a later one those that come.
         start = known_by if history.promotions else product.header.pages.since
         starts = [start] if live else []

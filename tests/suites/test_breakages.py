@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli.breakages import explain
+from jobs.cli.output.breakages import explain
 from jobs.suite import open_suite
 from tests.command_line import almanac
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at
@@ -67,6 +67,12 @@ COMMANDS: dict[str, list[str]] = {
     "alarms": [],
     "alarms accept": ["00000000", "--why", "a test"],
     "alarms close": ["00000000", "--why", "a test"],
+    "rollout": [],
+    "rollout start": [PRODUCT, "v1"],
+    "rollout look": [PRODUCT],
+    "rollout hold": [PRODUCT, "--why", "a test"],
+    "rollout advance": [PRODUCT, "--why", "a test"],
+    "rollout abort": [PRODUCT, "--why", "a test"],
     "promote": [PRODUCT, "v1", "--effective-from", "2026-03-20"],
     "retire": [PRODUCT, "v1"],
     "models rollback": [PRODUCT],
@@ -243,7 +249,7 @@ def test_the_table_of_commands_is_whole() -> None:
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     assert known - OTHERS <= {name.split()[0] for name in COMMANDS}
-    for group in ("models", "alarms"):
+    for group in ("models", "alarms", "rollout"):
         names = set(get_command(app).commands[group].commands)  # type: ignore[attr-defined]
         assert {f"{group} {name}" for name in names - {"list"}} <= set(COMMANDS)
 

@@ -25,7 +25,7 @@ from jobs.monitoring.performance import page_figures
 from jobs.monitoring.performance.alarms import alarms_in, settle
 from jobs.monitoring.performance.calibration import PAGES, Calibration
 from jobs.monitoring.performance.estimate import estimate
-from jobs.monitoring.performance.evidence import MARGIN, steps, variance_to_r
+from jobs.monitoring.performance.evidence import MARGIN, R_OF_VARIANCE, steps, variance_to_r
 from jobs.monitoring.performance.label_shares import labels_at, shares_of_labels
 from jobs.monitoring.performance.losses import KINDS_JUDGED, Expectation, Floats, expectation, losses
 from jobs.monitoring.performance.page_figures import Judged, Of, PageFigures
@@ -169,6 +169,12 @@ def _reference(suite: Suite, product: Product, model: ModelRecord | None) -> Ref
     allowed = expected.loss(scores)
     beyond = losses(labels, scores, kind, product.quantiles) - allowed
     return Reference(expected, np.bincount(places, beyond) / np.bincount(places), float(allowed.mean()))
+
+
+def page_excess_deviation(suite: Suite, product: Product, model: ModelRecord) -> float | None:
+    """Give the page standard deviation of a version's excess loss, by its validation; None where that is not known."""
+    excess = _reference(suite, product, model).excess
+    return float(np.sqrt(variance_to_r(excess, 0.0) / R_OF_VARIANCE)) if len(excess) >= 5 else None
 
 
 def _labels(suite: Suite, product: Product, pages: Sequence[PageRecord], at: datetime, directory: Path | None) -> str:

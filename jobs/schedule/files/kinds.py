@@ -90,6 +90,13 @@ KINDS: tuple[Kind, ...] = (
         "Judge this product's published pages: drift, and performance by the labels that have come.",
         ("{almanac}", "monitor", "{name}"),
     ),
+    # One look after each page whose labels have matured since the last, so that a missed tick is made good by the next.
+    Kind(
+        "rollout",
+        Takes.PRODUCT,
+        "Look at this product's rollout, and carry out what follows: advance, promote, abort.",
+        ("{almanac}", "rollout", "look", "{name}"),
+    ),
     Kind(
         "upkeep",
         Takes.NOTHING,

@@ -1,0 +1,211 @@
+"""What the arms of a page came to, once its labels have: mean losses on the same rows, or on what each arm served.
+
+Arms score all rows. Where predictions do not influence outcomes all of them are compared, row by row; where they do,
+only what an arm has served says what it brings about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from jobs.models.arms.assignment import Assignment, unit_sql
+from jobs.monitoring.performance.losses import KINDS_JUDGED, Floats, losses
+from jobs.monitoring.performance.page_figures import parts_of
+from jobs.rollout.inference.covariate import ArmSums, adjusted_difference
+from jobs.rollout.inference.sample_ratio import SampleRatio, sample_ratio
+from warehouse.definitions import Product
+from warehouse.lake.lake import table_columns
+from warehouse.lake.registry import arms_table
+from warehouse.sandbox import timestamp_literal
+from warehouse.system_sql import quote, quote_all, system_sql
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class ArmOfPage:
+    """One arm on one page: labelled rows that count, their mean loss, and the guardrails that are of rows, by name.
+
+    `difference` is by how much it did worse than the live version; None of that one itself, and where nothing tells it.
+    `narrowed` is the share of the variance that the covariate took away, where arms are compared by split.
+    """
+
+    n_rows: int
+    loss: float | None
+    guardrails: Mapping[str, float] = field(default_factory=dict)
+    difference: float | None = None
+    narrowed: float | None = None
+
+
+def figures_of_page(
+    connection: duckdb.DuckDBPyConnection,
+    product: Product,
+    page: datetime,
+    live: str,
+    guardrails: Sequence[str],
+    by_split: bool,
+) -> dict[str, ArmOfPage]:
+    """Give what each arm of a page came to.
+
+    Parameters
+    ----------
+    live
+        The version that the others are compared with.
+    guardrails
+        Those that are worked out of labelled rows are given.
+    by_split
+        Whether only rows that an arm has served count for it. What the live version predicts of the same rows, served
+        or not, is then the covariate: it was there before the outcome.
+    """
+    if product.kind.name not in KINDS_JUDGED or not table_columns(connection, "labels", product.name):
+        return {}
+    table = _labelled(connection, product, page)
+    arms = table.column("arm").to_numpy(zero_copy_only=False).astype(str)
+    served = table.column("is_served").to_numpy(zero_copy_only=False).astype(bool)
+    labels = np.asarray(table.column("label").to_numpy(), np.float64)
+    scores = _matrix(table, len(product.classes or product.quantiles))
+    by_arm = {str(arm): arms == arm for arm in np.unique(arms)}
+    if live not in by_arm:
+        return {}
+    rows = {arm: _Rows(labels[own], scores[own], served[own]) for arm, own in by_arm.items()}
+    found = {}
+    for arm, own in rows.items():
+        counted = own.where(own.served) if by_split else own
+        figures = _of_rows(product, counted, guardrails)
+        if arm != live and figures.loss is not None:
+            figures = _compared(product, figures, own, rows[live], by_split)
+        found[arm] = figures
+    return found
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The labelled rows of one arm, in the order of keys."""
+
+    labels: Floats
+    scores: Floats
+    served: npt.NDArray[np.bool_]
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> _Rows:
+        return _Rows(self.labels[chosen], self.scores[chosen], self.served[chosen])
+
+
+def _compared(product: Product, figures: ArmOfPage, own: _Rows, live: _Rows, by_split: bool) -> ArmOfPage:
+    loss = [losses(one.labels, one.scores, product.kind.name, product.quantiles) for one in (own, live)]
+    if not by_split:
+        return replace(figures, difference=float(loss[0].mean() - loss[1].mean()))
+    # Both arms have scored the same rows. Of several scores a row none is the covariate.
+    is_paired = live.scores.ndim == 1 and len(own.labels) == len(live.labels)
+    sums = [
+        _sums(y[rows.served], live.scores[rows.served] if is_paired else np.zeros(int(rows.served.sum())))
+        for y, rows in zip(loss, (own, live), strict=True)
+    ]
+    adjusted = adjusted_difference(sums[0], sums[1])
+    if adjusted is None:
+        return figures
+    return replace(figures, difference=adjusted.difference, narrowed=adjusted.narrowed)
+
+
+def _sums(y: Floats, x: Floats) -> ArmSums:
+    return ArmSums(len(y), *(float(one.sum()) for one in (y, y * y, x, x * x, x * y)))
+
+
+def _labelled(connection: duckdb.DuckDBPyConnection, product: Product, page: datetime) -> pa.Table:
+    score, label = quote(product.score_column), "label::DOUBLE"
+    parts = parts_of(product)
+    if product.classes:
+        score, label = parts["probabilities"], f"(list_position({parts['classes']}, label) - 1)::DOUBLE"
+    if product.quantiles:
+        score = parts["quantiles"]
+    query = system_sql(
+        "rollouts/labelled",
+        table=quote(product.name),
+        beside=quote(arms_table(product.name)),
+        keys=quote_all(product.keys),
+        score=score,
+        label=label,
+        page=timestamp_literal(page),
+    )
+    return connection.execute(query).to_arrow_table()
+
+
+def _matrix(table: pa.Table, n_columns: int) -> Floats:
+    column = table.column("score").combine_chunks()
+    if not n_columns:
+        return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
+    flat = np.asarray(column.flatten().to_numpy(zero_copy_only=False), np.float64).reshape(-1, n_columns)
+    # A class that a version did not know has no probability.
+    return np.nan_to_num(flat, nan=0.0)
+
+
+def _of_rows(product: Product, rows: _Rows, guardrails: Sequence[str]) -> ArmOfPage:
+    if len(rows.labels) == 0:
+        return ArmOfPage(0, None)
+    loss = float(losses(rows.labels, rows.scores, product.kind.name, product.quantiles).mean())
+    own = {name: _guardrail(name, rows.labels, rows.scores) for name in guardrails if name in _ROWS}
+    return ArmOfPage(len(rows.labels), loss, own)
+
+
+#: Guardrails that are means over labelled rows.
+_ROWS = ("brier", "log_loss", "mae", "mse")
+
+
+def _guardrail(name: str, labels: Floats, scores: Floats) -> float:
+    if name == "log_loss":
+        return float(losses(labels, scores, "binary").mean())
+    off = scores - labels
+    return float(np.abs(off).mean() if name == "mae" else (off**2).mean())
+
+
+def ratios_of(
+    connection: duckdb.DuckDBPyConnection,
+    product: Product,
+    pages: Sequence[datetime],
+    assignment: Assignment,
+    segments: Sequence[str],
+) -> SampleRatio | None:
+    """Give the sample ratio that fits least of a stage's labelled pages, over all and by segment; None of no share.
+
+    Parameters
+    ----------
+    assignment
+        Of a canary by share; others have no shares to compare with.
+    segments
+        Columns of predictions or feature pages.
+    """
+    if assignment.by_region or assignment.listed is not None or not any(a.high > a.low for a in assignment.arms):
+        return None
+    if not pages or not table_columns(connection, "labels", product.name):
+        return None
+    own = table_columns(connection, "predictions", product.name)
+    features = table_columns(connection, "features", product.name)
+    known = [name for name in segments if name in own or name in features]
+    parts = {
+        "table": quote(product.name),
+        "features": quote(product.name),
+        "keys": quote_all(product.keys),
+        "unit": unit_sql(assignment.unit),
+        "pages": ", ".join(timestamp_literal(page) for page in pages),
+    }
+    counts: dict[str | None, dict[str, int]] = {}
+    for name in (None, *known):
+        joined = name is not None and name not in own
+        value = "NULL" if name is None else f"{'features.' if joined else 'predictions.'}{quote(name)}::VARCHAR"
+        join = "JOIN features.{features} AS features USING (as_of, {keys})".format(**parts) if joined else ""
+        given = {key: value for key, value in parts.items() if key != "features"}
+        for arm, of, n_units in connection.execute(
+            system_sql("rollouts/units", segment=value, join=join, **given)
+        ).fetchall():
+            segment = None if name is None else f"{name} = {of}"
+            counts.setdefault(segment, {})[arm] = n_units
+    shares = assignment.shares()
+    found = [sample_ratio(one, shares, segment, len(counts)) for segment, one in counts.items()]
+    return max(found, key=lambda one: one.e / one.bound, default=None)

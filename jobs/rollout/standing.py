@@ -1,0 +1,134 @@
+"""Where rollouts stand: stage, pages, who served how much, the looks, and what they wait for. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import duckdb
+
+from jobs.pages.outcomes import matured_pages
+from jobs.suite import Suite
+from warehouse.definitions import Product
+from warehouse.ledger import records as ledger
+from warehouse.ledger.rollouts import ArmPage, Course, LookRecord, Step, arm_pages, courses_of, looks_of, stage_name
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one rollout stands.
+
+    Attributes
+    ----------
+    state
+        `goes on`, `held`, or how it ended.
+    stage
+        In words; of one that is over the last.
+    pages
+        How many pages its arms have written, and how many of those have matured labels.
+    waits
+        What happens next, or what it waits for.
+    arms
+        By arm: the rows that it scored and served.
+    """
+
+    product: str
+    rollout_id: str
+    state: str
+    stage: str
+    live: str
+    versions: list[str]
+    first_page: datetime
+    pages: int
+    matured: int
+    looked_at: int
+    waits: str
+    arms: list[dict[str, Any]] = field(default_factory=list)
+    looks: list[LookRecord] = field(default_factory=list)
+    steps: Sequence[Step] = ()
+
+
+def standings(suite: Suite, product_name: str | None = None) -> list[Standing]:
+    """Say how the rollouts of a product, or of all, stand; the newest of each product first."""
+    named = [suite.definitions.product(product_name)] if product_name else list(suite.definitions.products.values())
+    found = []
+    for product in named:
+        with suite.lake.reading() as connection:
+            courses = courses_of(connection, product.name).courses
+            parts = [(course, _written(connection, course), looks_of(connection, course.rollout.rollout_id))
+                     for course in reversed(courses)]  # fmt: skip
+        found += [_standing(suite, product, *part) for part in parts]
+    return found
+
+
+def _written(connection: duckdb.DuckDBPyConnection, course: Course) -> dict[datetime, list[ArmPage]]:
+    """Give what the arms of a rollout wrote of the pages as they are published."""
+    rollout = course.rollout
+    published = ledger.published_pages(connection, rollout.product, "predictions")
+    last = max(published, default=rollout.effective_from)
+    made = arm_pages(connection, rollout.product, rollout.effective_from, last)
+    return {page: arms for page, arms in made.items() if arms[0].rollout_id == rollout.rollout_id}
+
+
+def _standing(
+    suite: Suite,
+    product: Product,
+    course: Course,
+    written: dict[datetime, list[ArmPage]],
+    looks: list[LookRecord],
+) -> Standing:
+    rollout, newest = course.rollout, course.newest
+    matured = matured_pages(suite, product, sorted(written), suite.clock())
+    looked_at = {look.as_of for look in looks}
+    state = newest.action if newest.is_end else "held" if newest.held else "goes on"
+    return Standing(
+        product.name,
+        rollout.rollout_id,
+        state,
+        stage_name(rollout, newest.stage),
+        rollout.live,
+        rollout.versions if newest.is_end else newest.versions,
+        rollout.effective_from,
+        len(written),
+        len(matured),
+        len(looked_at),
+        _waits(product, course, sorted(written), matured, looks),
+        _arms(written),
+        looks,
+        course.steps,
+    )
+
+
+def _arms(written: dict[datetime, list[ArmPage]]) -> list[dict[str, Any]]:
+    sums: dict[str, list[int]] = {}
+    for arms in written.values():
+        for one in arms:
+            own = sums.setdefault(one.arm, [0, 0])
+            own[0] += one.n_rows
+            own[1] += one.n_served
+    served = sum(own[1] for own in sums.values())
+    return [
+        {"arm": arm, "scored": scored, "served": own, "share": own / served if served else None}
+        for arm, (scored, own) in sums.items()
+    ]
+
+
+def _waits(
+    product: Product, course: Course, pages: list[datetime], matured: list[datetime], looks: list[LookRecord]
+) -> str:
+    newest = course.newest
+    if newest.is_end:
+        return newest.reason or ""
+    unseen = [page for page in matured if page not in {look.as_of for look in looks}]
+    if unseen:
+        return f"a look after the page {unseen[0]}: almanac rollout look {product.name}"
+    waiting = [page for page in pages if page not in matured]
+    if not pages:
+        return f"the page {course.rollout.effective_from}, the first of it"
+    if not waiting:
+        return f"the next page, after {pages[-1]}"
+    ready = waiting[0] + product.maturity
+    then = f"; {looks[-1].reason}" if looks else ""
+    return f"labels of the page {waiting[0]}, which are all there by {ready}{then}"

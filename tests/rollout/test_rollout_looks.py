@@ -1,0 +1,206 @@
+"""A rollout by itself: looks after matured pages, what follows from them, and that a killed one is made once."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from jobs.models.model_table import live
+from jobs.pages.predict import predict_pages
+from jobs.rollout.look import look
+from jobs.rollout.stages import abort, hold, start
+from jobs.rollout.standing import standings
+from jobs.suite import Suite
+from tests.command_line import said
+from tests.conftest import PRODUCT
+from tests.lakes import rows
+from tests.rollout.worlds import YAML, at, live_through, page_of, with_plan, with_rules
+
+P0 = datetime(2026, 2, 1, 18)
+DAY = timedelta(days=1)
+#: What is known of depots; a coin; a coin that is a little worse, and one that says late of everything.
+GOOD, COIN, WORSE, WILD = "coalesce(depot_late_share_28d, 0.2)", "0.5", "0.58", "0.97"
+
+
+@pytest.fixture(scope="module")
+def _rules(_ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A coin is live; v2 is good, v3 is a little worse, v4 says late of everything."""
+    root = tmp_path_factory.mktemp("rules") / "shop"
+    shutil.copytree(_ingested, root)
+    with_rules(root, COIN, GOOD, WORSE, WILD)
+    return root
+
+
+@pytest.fixture
+def rules(_rules: Path, tmp_path: Path) -> Path:
+    shutil.copytree(_rules, tmp_path / "shop")
+    return tmp_path / "shop"
+
+
+def ledger_of(suite: Suite, table: str) -> list[tuple[object, ...]]:
+    """Give rows of the ledger without what tells one run from another."""
+    left_out = "'run_id', 'snapshot_id', 'rollout_id', 'salt'"
+    return rows(suite, f"SELECT COLUMNS(n -> n NOT IN ({left_out})) FROM ledger.{table} ORDER BY ALL")
+
+
+def test_a_better_version_goes_through_the_stages_and_is_promoted(rules: Path) -> None:
+    with_plan(
+        rules, "{stages: [{shadow: {pages: 3}}, {canary: {share: 30%, pages: 3}}], margin: 0.0, acute: {shift: 1}}"
+    )
+    start(at(rules, P0), PRODUCT, ["v2"], first_page=P0)
+    decided = [(one.page, one.decision) for one in live_through(rules, P0, 32, 8)]
+    actions = [action for _, action in decided if action != "wait"]
+    assert actions == ["advance", "promote"]
+    suite = at(rules, decided[-1][0] + 6 * DAY)  # type: ignore[operator]
+    course = rows(suite, "SELECT action, effective_from, decided_by, page FROM ledger.rollout_steps ORDER BY number")
+    assert [row[0] for row in course] == ["start", "advance", "promote"]
+    assert [row[2] for row in course[1:]] == ["almanac", "almanac"]
+    promotion = live(suite, PRODUCT, course[2][1]).promotion
+    assert promotion is not None
+    assert (promotion.version, promotion.effective_from, promotion.action) == ("v2", course[2][1], "promote")
+    before = live(suite, PRODUCT, course[2][1] - DAY).promotion
+    assert before is not None
+    assert before.version == "v1"
+    # One look a page, in order; fewer than nine pages decide nothing.
+    looks = rows(suite, "SELECT as_of, decision, e_good, figures['bound'] FROM ledger.looks ORDER BY as_of")
+    assert len({row[0] for row in looks}) == len(looks) == len(decided)
+    first = next(place for place, row in enumerate(looks) if row[1] == "advance")
+    assert first >= 8
+    assert all(row[2] >= row[3] for row in looks if row[1] != "wait")
+    said_of_it = said(rules, "rollout", PRODUCT)
+    assert "promote" in said_of_it
+    assert "it is not worse by" in said_of_it
+
+
+def test_a_worse_version_is_out_and_readers_have_the_live_page_again(rules: Path) -> None:
+    with_plan(rules, "{stages: [{canary: {share: 40%, pages: 30}}], margin: 0.0, acute: {shift: 1}}")
+    start(at(rules, P0), PRODUCT, ["v3"], first_page=P0)
+    decided = list(live_through(rules, P0, 32, 8))
+    assert [one.decision for one in decided if one.decision != "wait"] == ["abort"]
+    assert decided[-1].given_back
+    suite = at(rules, P0 + 37 * DAY)
+    newest = max(decided[-1].given_back)
+    of_page = f"SELECT DISTINCT probability FROM predictions.{PRODUCT} WHERE as_of = $1"
+    assert rows(suite, of_page, [newest]) == [(0.5,)]
+    older = rows(suite, f"SELECT count(DISTINCT arm) FROM predictions.{PRODUCT} WHERE as_of = $1", [P0])
+    assert older == [(2,)]
+    assert page_of(suite, newest)
+    assert standings(suite, PRODUCT)[0].state == "abort"
+    assert look(suite, PRODUCT) == []
+
+
+def test_arms_are_compared_by_what_they_served_where_predictions_influence_outcomes(rules: Path) -> None:
+    stages = "[{shadow: {pages: 1}}, {canary: {share: 50%, pages: 2}}]"
+    more = "influenced: true, guardrails: [brier], acute: {shift: 1}"
+    with_plan(rules, f"{{stages: {stages}, margin: 0.0, {more}}}")
+    start(at(rules, P0), PRODUCT, ["v2"], first_page=P0)
+    assert [one.decision for one in live_through(rules, P0, 1, 1)] == ["advance"]
+    found = list(live_through(rules, P0 + 6 * DAY, 3, 3))
+    assert [one.decision for one in found] == ["wait"] * 3
+    suite = at(rules, P0 + 20 * DAY)
+    loss = "-avg(if(label = 1, ln(probability), ln(1 - probability)))"
+    by_hand = rows(suite, f"SELECT as_of, arm, {loss} FROM predictions.{PRODUCT}_outcomes GROUP BY ALL")
+    mean = {(page, arm): value for page, arm, value in by_hand}
+    looks = rows(suite, "SELECT as_of, loss, live_loss, difference, figures FROM ledger.looks ORDER BY as_of")
+    for page, own, live_loss, difference, figures in looks[1:]:
+        assert own == pytest.approx(mean[page, "v2"])
+        assert live_loss == pytest.approx(mean[page, "v1"])
+        # A coin predicts nothing, so that it narrows nothing: the difference is that of the means.
+        assert difference == pytest.approx(own - live_loss)
+        assert figures["narrowed"] == pytest.approx(0.0, abs=1e-9)
+        assert "guardrail brier" in figures
+
+
+def test_a_version_that_predicts_otherwise_is_out_before_any_label(rules: Path) -> None:
+    with_plan(rules, "{stages: [{canary: {share: 40%, pages: 3}}], margin: 0.0}")
+    start(at(rules, P0), PRODUCT, ["v3", "v4"], first_page=P0)
+    suite = at(rules, P0)
+    predict_pages(suite, suite.definitions.product(PRODUCT), [P0])
+    assert dict(rows(suite, f"SELECT arm, count(*) FROM predictions.{PRODUCT}_page GROUP BY ALL")).keys() == {
+        "v1",
+        "v3",
+        "v4",
+    }
+    kept = rows(suite, f"SELECT order_id FROM predictions.{PRODUCT}_page WHERE arm = 'v3' ORDER BY ALL")
+    (found,) = look(suite, PRODUCT)
+    assert "its mean prediction differs from the live version's by 0.47" in found.reason
+    assert dict(rows(suite, f"SELECT arm, count(*) FROM predictions.{PRODUCT}_page GROUP BY ALL")).keys() == {
+        "v1",
+        "v3",
+    }
+    assert rows(suite, f"SELECT order_id FROM predictions.{PRODUCT}_page WHERE arm = 'v3' ORDER BY ALL") == kept
+    (standing,) = standings(suite, PRODUCT)
+    assert (standing.state, standing.versions) == ("goes on", ["v3"])
+    # Labels are not there: it says so, and looks at nothing.
+    assert look(suite, PRODUCT) == []
+    assert f"labels of the page {P0}" in standing.waits
+    assert "2026-02-06" in standing.waits
+    hold(suite, PRODUCT, "a quiet week")
+    abort(suite, PRODUCT, "enough")
+
+
+def test_an_undecided_rollout_ends_and_a_held_one_waits(rules: Path) -> None:
+    with_plan(rules, "{stages: [{shadow: {pages: 2}}], margin: 0.001, at_most: 4, acute: {shift: 1}}")
+    start(at(rules, P0), PRODUCT, ["v2"], first_page=P0)
+    hold(at(rules, P0), PRODUCT, "over the holidays")
+    held = list(live_through(rules, P0, 4))
+    assert [one.decision for one in held] == ["wait"] * 4
+    assert "it is held: over the holidays; else undecided" in held[-1].reason
+    abort(at(rules, P0 + 9 * DAY), PRODUCT, "anew")
+    start(at(rules, P0 + 9 * DAY), PRODUCT, ["v2"])
+    assert [one.decision for one in live_through(rules, P0 + 4 * DAY, 4)] == ["wait"] * 3 + ["undecided"]
+
+
+def test_a_label_that_means_something_else_ends_a_rollout(rules: Path) -> None:
+    with_plan(rules, "{stages: [{shadow: {pages: 2}}], margin: 0.001, acute: {shift: 1}}")
+    start(at(rules, P0), PRODUCT, ["v2"], first_page=P0)
+    assert len(list(live_through(rules, P0, 1, 1))) == 1
+    label = rules / YAML.replace("product.yaml", "label.sql")
+    label.write_text(
+        label.read_text().replace("delivered_at > promised_at", "delivered_at > promised_at + INTERVAL 1 HOUR")
+    )
+    (found,) = look(at(rules, P0 + 6 * DAY), PRODUCT)
+    assert (found.decision, "has changed since it began" in found.reason) == ("abort", True)
+
+
+LOOK = """
+import sys
+from datetime import datetime
+from pathlib import Path
+from jobs.rollout.look import look
+from tests.rollout.worlds import at
+look(at(Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2])), "late_order")
+"""
+
+
+def test_a_look_that_is_killed_is_made_once(rules: Path, tmp_path: Path) -> None:
+    with_plan(rules, "{stages: [{canary: {share: 40%, pages: 30}}], margin: 0.0, acute: {shift: 1}}")
+    start(at(rules, P0), PRODUCT, ["v3"], first_page=P0)
+    pages = [P0 + n * DAY for n in range(16)]
+    suite, now = at(rules, pages[-1]), pages[-1] + 5 * DAY
+    predict_pages(suite, suite.definitions.product(PRODUCT), pages)
+    whole = tmp_path / "whole"
+    suite.lake.close()
+    shutil.copytree(rules, whole)
+    look(at(whole, now), PRODUCT)
+    wait_s = 2.0
+    for _ in range(40):
+        process = subprocess.Popen([sys.executable, "-c", LOOK, str(rules), now.isoformat()])
+        try:
+            assert process.wait(wait_s) == 0
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            wait_s *= 1.3
+    else:
+        pytest.fail("it never got done")
+    for table in ("looks", "rollout_steps", "arms"):
+        assert ledger_of(at(rules, now), table) == ledger_of(at(whole, now), table)
+    counts = f"FROM predictions.{PRODUCT} SELECT as_of GROUP BY ALL HAVING count(*) <> count(DISTINCT order_id)"
+    assert rows(at(rules, now), counts) == []
