@@ -189,6 +189,34 @@ def abort(
     _say(run(the_suite(), product, why, version), as_json)
 
 
+@rollout.command("power")
+def power(
+    product: ProductArgument,
+    challengers: Annotated[int, typer.Option("--challengers", min=1, help="Among how many the level is divided.")] = 1,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Say after how many pages a difference of so much would be seen, from pages of the product's past.
+
+    Examples:  almanac rollout power flight_delay   |   ... --challengers 2
+    """
+    from dataclasses import asdict
+
+    from jobs.rollout.power import power as run
+
+    found = run(the_suite(), product, challengers)
+    if as_json:
+        console.print_json(asdict(found))
+        return
+    typer.echo(
+        f"{product}: from {found.n_pages} pages of {found.history}. Their differences have a standard deviation of"
+        f" {found.deviation:.4g}; margin {found.margin:g}, at most {found.at_most} pages."
+    )
+    rows = [{"difference": one.difference, "seen": one.decided, "median_page": one.median_page} for one in found.rows]
+    console.print_table(rows, "Of rollouts whose challenger is by so much better than the margin allows")
+
+
 def _say(taken: Taken, as_json: bool) -> None:
 
     from warehouse.ledger.rollouts import stage_name

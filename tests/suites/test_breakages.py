@@ -69,6 +69,7 @@ COMMANDS: dict[str, list[str]] = {
     "alarms close": ["00000000", "--why", "a test"],
     "rollout": [],
     "rollout start": [PRODUCT, "v1"],
+    "rollout power": [PRODUCT],
     "rollout look": [PRODUCT],
     "rollout hold": [PRODUCT, "--why", "a test"],
     "rollout advance": [PRODUCT, "--why", "a test"],
