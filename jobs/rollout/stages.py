@@ -117,7 +117,8 @@ def _rollout(
     if widest > 1:
         raise UsageError(
             f"{product.at('rollout', 'stages')}: {len(versions)} challengers of"
-            f" {settings.largest_share * 100:.4g}% each are more than there is. Name fewer versions, or lower `share`."
+            f" {float(settings.largest_share) * 100:.4g}% each are more than there is. Name fewer versions, or lower"
+            " `share`."
         )
     name = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     return Rollout(

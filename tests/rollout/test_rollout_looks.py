@@ -12,7 +12,7 @@ import pytest
 
 from jobs.models.model_table import live
 from jobs.pages.predict import predict_pages
-from jobs.rollout.look import look
+from jobs.rollout.look import Looked, look
 from jobs.rollout.stages import abort, hold, start
 from jobs.rollout.standing import standings
 from jobs.suite import Suite
@@ -42,6 +42,14 @@ def rules(_rules: Path, tmp_path: Path) -> Path:
     return tmp_path / "shop"
 
 
+def lived(root: Path) -> list[Looked]:
+    """Live through 24 pages at once, and then some at a time, until a rollout is over."""
+    found = list(live_through(root, P0, 24, 24))
+    for place in (24, 28, 32):
+        found += live_through(root, P0 + place * DAY, 4)
+    return found
+
+
 def ledger_of(suite: Suite, table: str) -> list[tuple[object, ...]]:
     """Give rows of the ledger without what tells one run from another."""
     left_out = "'run_id', 'snapshot_id', 'rollout_id', 'salt'"
@@ -53,7 +61,7 @@ def test_a_better_version_goes_through_the_stages_and_is_promoted(rules: Path) -
         rules, "{stages: [{shadow: {pages: 3}}, {canary: {share: 30%, pages: 3}}], margin: 0.0, acute: {shift: 1}}"
     )
     start(at(rules, P0), PRODUCT, ["v2"], first_page=P0)
-    decided = [(one.page, one.decision) for one in live_through(rules, P0, 32, 8)]
+    decided = [(one.page, one.decision) for one in lived(rules)]
     actions = [action for _, action in decided if action != "wait"]
     assert actions == ["advance", "promote"]
     suite = at(rules, decided[-1][0] + 6 * DAY)  # type: ignore[operator]
@@ -80,10 +88,10 @@ def test_a_better_version_goes_through_the_stages_and_is_promoted(rules: Path) -
 def test_a_worse_version_is_out_and_readers_have_the_live_page_again(rules: Path) -> None:
     with_plan(rules, "{stages: [{canary: {share: 40%, pages: 30}}], margin: 0.0, acute: {shift: 1}}")
     start(at(rules, P0), PRODUCT, ["v3"], first_page=P0)
-    decided = list(live_through(rules, P0, 32, 8))
+    decided = list(lived(rules))
     assert [one.decision for one in decided if one.decision != "wait"] == ["abort"]
     assert decided[-1].given_back
-    suite = at(rules, P0 + 37 * DAY)
+    suite = at(rules, P0 + 41 * DAY)
     newest = max(decided[-1].given_back)
     of_page = f"SELECT DISTINCT probability FROM predictions.{PRODUCT} WHERE as_of = $1"
     assert rows(suite, of_page, [newest]) == [(0.5,)]
@@ -172,7 +180,7 @@ LOOK = """
 import sys
 from datetime import datetime
 from pathlib import Path
-from jobs.rollout.look import look
+from jobs.rollout.look import Looked, look
 from tests.rollout.worlds import at
 look(at(Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2])), "late_order")
 """

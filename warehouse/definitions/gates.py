@@ -210,7 +210,7 @@ class RolloutStage(Strict):
         if self.canary is None:
             return "shadow"
         if self.canary.share is not None:
-            return f"canary of {self.canary.share * 100:.4g}%"
+            return f"canary of {float(self.canary.share) * 100:.4g}%"
         return f"canary where {self.canary.where}" if self.canary.where else "canary of those listed"
 
 
