@@ -18,6 +18,7 @@ from jobs.models.columns.requirements import given_columns, learnt_another_label
 from jobs.models.versions import ModelHistory, model_history
 from jobs.monitoring.performance.losses import KINDS_JUDGED
 from jobs.pages.scores.steps import Decided, first_step, into_stage, next_step, plan_text, unit_of, without_arm
+from jobs.rollout.balance import balance_of
 from jobs.rollout.give_back import give_back_pages, holding_pages, pages_served
 from jobs.rollout.promotion_history import is_retired
 from jobs.suite import Suite
@@ -81,7 +82,9 @@ def start(
         rollout = replace(rollout, run_id=meter.run_id, snapshot_id=commit.snapshot_id)
         ranking = product.ranking.keys if product.ranking is not None else ()
         decided = Decided(rollout.started_at, rollout.started_by, reason)
-        step = first_step(rollout, unit_of(settings, product.keys, ranking), decided)
+        unit = unit_of(settings, product.keys, ranking)
+        rollout = replace(rollout, balance=balance_of(commit.connection, product, rollout, settings, unit))
+        step = first_step(rollout, unit, decided)
         step = replace(step, run_id=meter.run_id, snapshot_id=commit.snapshot_id)
         ledger.append(commit, [rollout])
         ledger.append(commit, [step])
