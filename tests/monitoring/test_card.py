@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.monitoring.performance.fairness import judge_fairness
 from jobs.monitoring.performance.judge import judge_performance
 from jobs.monitoring.report.card import card_sections
 from jobs.monitoring.report.document import Section, as_html, as_markdown
@@ -30,10 +31,10 @@ def test_a_card_says_what_the_ledger_has(published: Suite) -> None:
     path.write_text(
         path.read_text()
         + "gates: {metrics: {log_loss: {at_most: 5}}}\n"
-        + "monitor: {segments: [depot], fairness: {by: [depot]}}\n"
+        + "monitor: {segments: [depot], fairness: {by: [depot], min_rows: 2}}\n"
     )
     suite = reopened(published, NOW + timedelta(days=30))
-    judge_performance(suite, PRODUCT)
+    judge_fairness(suite, PRODUCT, judge_performance(suite, PRODUCT))
     train(suite, PRODUCT, PAGE + timedelta(days=20))
     card = sections(suite)
     model = suite.definitions.product(PRODUCT)
