@@ -10,7 +10,7 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from jobs.cli import app
+from jobs.cli import whole_app
 from jobs.examples.files import Example, ExamplesFile, FileGiven
 from jobs.models.libraries import ESTIMATORS
 from jobs.models.pipelines import STEPS
@@ -54,7 +54,7 @@ def commands(group: Any, before: str = "") -> dict[str, Any]:
     return found
 
 
-COMMANDS = commands(typer.main.get_command(app))
+COMMANDS = commands(typer.main.get_command(whole_app()))
 MODELS: list[type[BaseModel]] = [
     SourceHeader,
     DeliveryEntry,

@@ -16,10 +16,10 @@ ROOT = Path(__file__).parent.parent
 #: Runs commands in one process, which imports what they need only once, and puts `$ ` before what each prints.
 ONE_AFTER_ANOTHER = """
 import shlex, sys
-from jobs.cli import app
+from jobs.cli import whole_app
 for line in sys.stdin:
     print("$ ", flush=True)
-    app(shlex.split(line), standalone_mode=False)
+    whole_app()(shlex.split(line), standalone_mode=False)
 """
 COMMANDS = """ingest
 train late_order --as-of 2026-03-01

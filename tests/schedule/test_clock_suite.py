@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jobs.cli import app
+from jobs.cli import whole_app
 from jobs.pages.predict import run_page
 from jobs.schedule.alerts import alert_of_freshness
 from jobs.schedule.costs import costs
@@ -263,7 +263,7 @@ def test_every_command_of_the_clock_is_documented_and_shows_examples() -> None:
     document = (Path(__file__).parents[2] / "docs" / "schedule.md").read_text()
     for name in ("schedule", "tick", "agenda", "ticks", "pause", "resume", "costs"):
         assert f"almanac {name}" in document
-        (command,) = [each for each in app.registered_commands if each.name == name]
+        (command,) = [each for each in whole_app().registered_commands if each.name == name]
         assert f"Examples:  almanac {name}" in (command.callback.__doc__ or "")  # type: ignore[union-attr]
 
 

@@ -12,7 +12,7 @@ import pytest
 import typer
 import yaml
 
-from jobs.cli import app
+from jobs.cli import whole_app
 from jobs.schedule.decisions.ticks import Run, Tick
 from jobs.schedule.files.definitions import JobSettings, RetrySettings, RunSettings, ScheduleFile, Settings, json_schema
 from jobs.schedule.files.kinds import KINDS, Kind, Takes
@@ -239,7 +239,7 @@ def test_the_page_of_examples_calls_commands_that_there_are() -> None:
     assert len(calls) >= 5
     for call in calls:
         name, *arguments = call.split()[1:]
-        command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+        command = typer.main.get_command(whole_app()).commands[name]  # type: ignore[attr-defined]
         options = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in arguments if word.startswith("--")} <= options
 
@@ -264,7 +264,7 @@ def test_a_kind_of_work_is_a_key_has_commands_and_is_documented(kind: Kind) -> N
 
 def test_kinds_of_work_are_the_keys_of_run_and_their_commands_are_commands() -> None:
     assert tuple(RunSettings.model_fields) == tuple(kind.name for kind in KINDS)
-    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    known = typer.main.get_command(whole_app()).commands  # type: ignore[attr-defined]
     for kind in KINDS:
         for words in (kind.command, kind.catching_up or kind.command):
             assert words[0] != "{almanac}" or words[1] in known

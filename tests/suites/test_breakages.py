@@ -246,12 +246,12 @@ def test_every_command_says_what_is_broken(shop: Path, breakage: str, monkeypatc
 def test_the_table_of_commands_is_whole() -> None:
     from typer.main import get_command
 
-    from jobs.cli import app
+    from jobs.cli import whole_app
 
-    known = set(get_command(app).commands)  # type: ignore[attr-defined]
+    known = set(get_command(whole_app()).commands)  # type: ignore[attr-defined]
     assert known - OTHERS <= {name.split()[0] for name in COMMANDS}
     for group in ("models", "alarms", "rollout"):
-        names = set(get_command(app).commands[group].commands)  # type: ignore[attr-defined]
+        names = set(get_command(whole_app()).commands[group].commands)  # type: ignore[attr-defined]
         assert {f"{group} {name}" for name in names - {"list"}} <= set(COMMANDS)
 
 
