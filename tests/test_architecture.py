@@ -50,6 +50,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.scoring.steps",
     "jobs.scoring.files",
     "jobs.scoring.kernels",
+    "jobs.scoring.machine_code",
     "jobs.scoring.interface",
     "jobs",
     "warehouse.reader",

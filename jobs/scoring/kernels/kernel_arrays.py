@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,9 @@ from jobs.scoring.interface.scorer import NotUnderstood
 from jobs.scoring.kernels.bins import ColumnBins
 from jobs.scoring.kernels.codes import Slot
 from jobs.scoring.kernels.ensemble import Values
+from jobs.scoring.kernels.kernel_input import CELLS, GROUP, ColumnArrays, SlotArrays, TreeArrays, WalkArrays
 from jobs.scoring.kernels.layout import Layout
 from jobs.scoring.kernels.walk_layout import WalkLayout
-
-if TYPE_CHECKING:
-    from jobs.scoring.kernels.kernel import ColumnArrays, SlotArrays, TreeArrays
-    from jobs.scoring.kernels.walk_kernel import WalkArrays
 
 
 def _starts(lengths: Sequence[int]) -> npt.NDArray[np.int64]:
@@ -30,8 +27,6 @@ def _joined(arrays: Sequence[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:
 
 def _cells(numbers: Values, low: Any, scale: Any) -> npt.NDArray[np.int64]:
     """Return the grid cell of each number, by the arithmetic of `kernel.find_cells`."""
-    from jobs.scoring.kernels.kernel import CELLS
-
     with np.errstate(all="ignore"):
         places = (numbers - low) * scale
     cells: npt.NDArray[np.int64] = np.nan_to_num(np.clip(places, 0, CELLS - 1)).astype(np.int64)
@@ -45,8 +40,6 @@ def _grid_of(breakpoints: Values) -> tuple[float, float, npt.NDArray[np.int64]]:
     Breakpoints far out would leave the others in one cell, so grids that leave out a few at both ends are
     tried.
     """
-    from jobs.scoring.kernels.kernel import CELLS
-
     number = breakpoints.dtype.type
     best = (0.0, 0.0, np.zeros(len(breakpoints), np.int64))
     fullest = len(breakpoints)
@@ -66,8 +59,6 @@ def _grid_of(breakpoints: Values) -> tuple[float, float, npt.NDArray[np.int64]]:
 
 def column_arrays(bins: Sequence[ColumnBins]) -> ColumnArrays:
     """Return what the kernels read of the columns."""
-    from jobs.scoring.kernels.kernel import CELLS, ColumnArrays
-
     low, scale = np.zeros(len(bins)), np.zeros(len(bins))
     grid = np.zeros((len(bins), CELLS), np.uint32)
     steps = np.zeros(len(bins), np.int64)
@@ -100,8 +91,6 @@ def column_arrays(bins: Sequence[ColumnBins]) -> ColumnArrays:
 
 def _group_ends(output: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     """Cut the trees into groups of at most GROUP that add to the same output."""
-    from jobs.scoring.kernels.kernel import GROUP
-
     ends, first = [], 0
     for tree in range(1, len(output) + 1):
         if tree == len(output) or output[tree] != output[first] or tree - first == GROUP:
@@ -124,8 +113,6 @@ def slot_arrays(
     cell, shift
         The signed type of a code, and what is subtracted so that codes fit it.
     """
-    from jobs.scoring.kernels.kernel import SlotArrays
-
     width = 8 // np.dtype(cell).itemsize
     number_of = np.zeros(max(1, len(slots)), np.int32)
     first, tabled, word_start = [0], [], []
@@ -165,8 +152,6 @@ def slot_arrays(
 
 def tree_arrays(layout: Layout, number_of: npt.NDArray[np.int32]) -> TreeArrays:
     """Return what the bitvector kernel reads of the trees."""
-    from jobs.scoring.kernels.kernel import TreeArrays
-
     return TreeArrays(
         number_of[layout.slot],
         layout.code,
@@ -188,8 +173,6 @@ def walk_arrays(layout: WalkLayout, number_of: npt.NDArray[np.int32]) -> WalkArr
     NotUnderstood
         A tree has more nodes than a word can tell apart, billions divided by the number of slots.
     """
-    from jobs.scoring.kernels.walk_kernel import WalkArrays
-
     slots = number_of[layout.nodes[:, 1]].astype(np.uint64)
     slot_bits = int(number_of.max()).bit_length()
     if layout.nodes[:, 0].max(initial=0) >> (32 - slot_bits):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.scoring.kernels.kernel_cache import compile_cached
+from jobs.scoring.machine_code.kernel_cache import compile_cached
 
 
 def _sigmoid(raw: Any, slope: float, out: Any) -> None:

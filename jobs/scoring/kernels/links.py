@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jobs.scoring.machine_code.kept_code import code_for, words_of
+from jobs.scoring.machine_code.kernel_cache import make_ready
+
 Floats = npt.NDArray[np.floating[Any]]
 
 SHAPES = ("value", "pair", "columns")
@@ -21,12 +24,17 @@ SHAPES = ("value", "pair", "columns")
 
 
 def _run(kernel: str, *arguments: Any) -> None:
-    from jobs.scoring.kernels import link_kernels
-    from jobs.scoring.kernels.kernel_cache import make_ready
+    def dispatcher() -> Any:
+        from jobs.scoring.kernels import link_kernels
 
-    loop = vars(link_kernels)[kernel]
-    make_ready(loop, arguments)
-    loop(*arguments)
+        return vars(link_kernels)[kernel]
+
+    code = code_for(kernel, arguments, dispatcher)
+    if code is not None:
+        code(words_of(arguments))
+    else:
+        make_ready(dispatcher(), arguments)
+        dispatcher()(*arguments)
 
 
 def _cell_by_cell(kernel: str, raw: Floats, *settings: float) -> Floats:

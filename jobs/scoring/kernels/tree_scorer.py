@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,16 +19,14 @@ import pyarrow.compute as pc
 from jobs.scoring.interface.scorer import Floats
 from jobs.scoring.kernels.bins import ColumnBins
 from jobs.scoring.kernels.kernel_arrays import column_arrays, slot_arrays, tree_arrays, walk_arrays
-from jobs.scoring.kernels.kernel_cache import make_ready
+from jobs.scoring.kernels.kernel_input import BINS, FLOAT32, FLOAT64, Rows, TreeArrays, WalkArrays
 from jobs.scoring.kernels.layout import Layout, largest_code, lay_out
 from jobs.scoring.kernels.model_data import TreeModel
 from jobs.scoring.kernels.tree_structure import tree_structure
 from jobs.scoring.kernels.walk_layout import WalkLayout, lay_out_walk
+from jobs.scoring.machine_code.kept_code import Code, code_for, words_of
+from jobs.scoring.machine_code.kernel_cache import make_ready
 from warehouse.errors import ScoringFailed
-
-if TYPE_CHECKING:
-    from jobs.scoring.kernels.kernel import Rows, TreeArrays
-    from jobs.scoring.kernels.walk_kernel import WalkArrays
 
 RUN_ROWS = 8192
 """Rows that a thread takes at a time."""
@@ -97,6 +95,8 @@ class TreeProgram:
             self._prepare_walk(lay_out_walk(model, structure))
         else:
             self._prepare(lay_out(model, structure))
+        self._code: Code | None = None
+        self._fixed_words = words_of((self._columns, self._slots, self._trees, self.base, self.divisor))
 
     def predict(self, raw: Floats) -> Floats:
         """Return what the model predicts, from its raw predictions (n_rows, n_outputs): its link, row by row."""
@@ -115,23 +115,19 @@ class TreeProgram:
         return np.zeros((n_rows, len(self.base)))
 
     def _prepare(self, layout: Layout) -> None:
-        from jobs.scoring.kernels import kernel
-
         self.bins = layout.columns
         self._columns = column_arrays(self.bins)
         shift = 1 << (layout.width - 1)
         self._slots, number_of = slot_arrays(layout.slots, len(self.bins), layout.code.dtype, shift)
         self._trees: TreeArrays | WalkArrays = tree_arrays(layout, number_of)
-        self._kernel: Any = kernel.score_rows_8 if layout.width == 8 else kernel.score_rows_16
+        self._kernel = "score_rows_8" if layout.width == 8 else "score_rows_16"
 
     def _prepare_walk(self, layout: WalkLayout) -> None:
-        from jobs.scoring.kernels import walk_kernel
-
         self.bins = layout.columns
         self._columns = column_arrays(self.bins)
         self._slots, number_of = slot_arrays(layout.slots, len(self.bins), np.int32, 0)
         self._trees = walk_arrays(layout, number_of)
-        self._kernel = walk_kernel.score_rows_walking
+        self._kernel = "score_rows_walking"
 
     def raw(self, columns: Sequence[pa.Array], n_rows: int) -> npt.NDArray[Any]:
         """Return the raw predictions (n_rows, n_outputs) of one batch.
@@ -151,17 +147,33 @@ class TreeProgram:
         out = np.empty((n_rows, len(self.base)), self.base.dtype)
         rows, held = kernel_rows(columns, self.bins)
         if not self._is_ready:
-            make_ready(self._kernel, self._arguments(rows, 0, out))
+            arguments = self._arguments(rows, 0, out)
+            self._code = code_for(self._kernel, arguments, self._dispatcher)
+            if self._code is None:
+                make_ready(self._dispatcher(), arguments)
             self._is_ready = True
         runs = [(first, out[first : first + RUN_ROWS]) for first in range(0, n_rows, RUN_ROWS)]
-        refused = in_threads(lambda run: self._score(rows, *run), runs)
+        row_words = words_of(rows)
+        refused = in_threads(lambda run: self._score(rows, row_words, *run), runs)
         del held
         if any(refused):
             raise ScoringFailed(self._refusal(columns))
         return out
 
-    def _score(self, rows: Rows, first: int, out: npt.NDArray[Any]) -> bool:
-        return bool(self._kernel(*self._arguments(rows, first, out)))
+    def _score(self, rows: Rows, row_words: list[int], first: int, out: npt.NDArray[Any]) -> bool:
+        if self._code is None:
+            return bool(self._dispatcher()(*self._arguments(rows, first, out)))
+        return self._code([*row_words, *self._fixed_words, first, *words_of((out,))])
+
+    def _dispatcher(self) -> Any:
+        """Return numba's own way to run the kernel."""
+        if self._kernel == "score_rows_walking":
+            from jobs.scoring.kernels import walk_kernel
+
+            return walk_kernel.score_rows_walking
+        from jobs.scoring.kernels import kernel
+
+        return vars(kernel)[self._kernel]
 
     def _arguments(self, rows: Rows, first: int, out: npt.NDArray[Any]) -> tuple[Any, ...]:
         return rows, self._columns, self._slots, self._trees, self.base, self.divisor, first, out
@@ -183,8 +195,6 @@ class TreeProgram:
 
 def kernel_rows(columns: Sequence[pa.Array], bins_of: Sequence[ColumnBins]) -> tuple[Rows, list[Any]]:
     """Return where the columns lie, and what has to be kept alive while they are read."""
-    from jobs.scoring.kernels.kernel import BINS, FLOAT32, FLOAT64, Rows
-
     kind, address, validity, offset = [], [], [], []
     held: list[Any] = []
     for bins in bins_of:

@@ -6,30 +6,16 @@ reached a leaf drop out. Everything else is as in the bitvector kernel.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numba
 import numpy as np
 
 from jobs.scoring.kernels.kernel import code_block, start_sums, write_out
-from jobs.scoring.kernels.kernel_cache import compile_cached
+from jobs.scoring.machine_code.kernel_cache import compile_cached
 
 WALK_ROWS = 4096
 """Rows that go down a tree before the next tree is turned to: a whole forest does not fit a cache, one tree does."""
-
-
-class WalkArrays(NamedTuple):
-    """The trees, see `jobs.scoring.kernels.walk_layout.WalkLayout`.
-
-    A node is one word, so that a step down loads one: the code in its low 32 bits, above it `slot_bits` of the slot,
-    and in the rest the left child within the tree.
-    """
-
-    nodes: Any
-    start: Any
-    leaves: Any
-    output: Any
-    slot_bits: Any
 
 
 def _walk(nodes: Any, slot_bits: Any, codes: Any, exits: Any, active: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from jobs.scoring.kernels.kernel_cache import compile_cached
+from jobs.scoring.machine_code.kernel_cache import compile_cached
 from jobs.scoring.reasons.kernel_sources import SOURCES
 
 

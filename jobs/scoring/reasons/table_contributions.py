@@ -16,9 +16,9 @@ from jobs.scoring.interface.scorer import NotUnderstood
 from jobs.scoring.kernels.codes import I64
 from jobs.scoring.kernels.ensemble import F64
 from jobs.scoring.kernels.kernel_arrays import column_arrays
-from jobs.scoring.kernels.kernel_cache import make_ready
 from jobs.scoring.kernels.model_data import TreeModel
 from jobs.scoring.kernels.tree_scorer import in_threads, kernel_rows, places_of
+from jobs.scoring.machine_code.kernel_cache import make_ready
 from jobs.scoring.reasons.leaf_groups import MAX_CONDITIONS, MAX_LEAVES, leaf_groups
 from jobs.scoring.reasons.leaf_paths import LeafPaths, leaf_paths
 from jobs.scoring.reasons.leaf_tables import (

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 
 from jobs.scoring.kernels.kernel import bin_column
-from jobs.scoring.kernels.kernel_cache import compile_cached
+from jobs.scoring.machine_code.kernel_cache import compile_cached
 from jobs.scoring.reasons.kernel_sources import SOURCES
 from jobs.scoring.reasons.table_vectors import add_lines, find_places
 

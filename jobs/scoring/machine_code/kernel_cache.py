@@ -14,6 +14,7 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -23,19 +24,25 @@ from warehouse.private_cache import private_directory
 
 #: All that `compile_cached` made.
 _dispatchers: list[Any] = []
-SOURCES = ("kernel.py", "vector_code.py", "walk_kernel.py", "link_kernels.py")
+_KERNELS = Path(__file__).parents[1] / "kernels"
+SOURCES = (
+    _KERNELS / "kernel.py",
+    _KERNELS / "kernel_input.py",
+    _KERNELS / "vector_code.py",
+    _KERNELS / "walk_kernel.py",
+    _KERNELS / "link_kernels.py",
+    Path(__file__).parent / "entry.py",
+    Path(__file__).parent / "kept_code.py",
+)
 LOCK_TIMEOUT_S = 300.0
 
 
 def _fingerprint(more: tuple[Path, ...]) -> str:
     """Return a name for these sources and more under this Python, numba and llvmlite."""
-    import llvmlite
-    import numba
-
+    # What is installed, asked without importing it: numba takes a quarter of a second.
+    versions = (platform.python_version(), version("numba"), version("llvmlite"))
     digest = hashlib.sha256()
-    versions = (platform.python_version(), numba.__version__, llvmlite.__version__)
-    sources = [*(Path(__file__).parent / name for name in SOURCES), *more]
-    for text in (*versions, *(path.read_text() for path in sources)):
+    for text in (*versions, *(path.read_text() for path in (*SOURCES, *more))):
         digest.update(text.encode() + b"\0")
     return digest.hexdigest()[:16]
 
@@ -84,7 +91,8 @@ def _keep_nothing() -> None:
 
 
 @contextmanager
-def _only_one_compiles() -> Iterator[None]:
+def only_one_compiles() -> Iterator[None]:
+    """Let one process compile, of those that share a directory, while others wait."""
     directory = kernel_directory()
     if directory is None:
         yield
@@ -144,7 +152,7 @@ def make_ready(kernel: Any, arguments: Sequence[Any]) -> None:
     if signature in kernel.overloads:
         return
     try:
-        with _only_one_compiles():
+        with only_one_compiles():
             if not _load(kernel, signature):
                 kernel.compile(signature)
     except (OSError, EOFError, UnpicklingError):
