@@ -189,10 +189,11 @@ def _rule_of(model: ModelRecord, root: Path, suite_id: str) -> Scorer:
 
 def _make_scorer(root: Path, model: ModelRecord, file: CompiledFile | None, load: Callable[[], Any]) -> Scorer:
     from jobs.models.compiled_files import read_compiled
-    from jobs.scoring import ProcessScorer, compile_model
 
     if file is not None:
         return read_compiled(model, root, file, load)
+    from jobs.scoring import ProcessScorer, compile_model
+
     if model.scorer == "estimator":
         return ProcessScorer(load(), model.features, model.scorer_reason, load)
     return compile_model(load(), model.features)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from warehouse.batching.reach import Reach, reach_of
 from warehouse.definitions import Definitions, Product, Source
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import PageRecord, Promotion, SourceFacts
@@ -27,6 +26,8 @@ from warehouse.system_sql import quote, system_sql
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from warehouse.batching.reach import Reach
 
 
 class _Source:
@@ -123,6 +124,9 @@ class Staleness:
 
     def _reach(self, source: str) -> Reach | None:
         if source not in self._reaches:
+            # Most daily runs meet no late facts, and need nothing of it.
+            from warehouse.batching.reach import reach_of
+
             self._reaches[source] = reach_of(self._definitions, self._product, source)
         return self._reaches[source]
 

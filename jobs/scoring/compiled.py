@@ -20,7 +20,6 @@ from jobs.scoring.kernels.ensemble import Ensemble
 from jobs.scoring.kernels.model_data import CalibratedModel, CompiledModel, LinearModel, ShiftedModel
 from jobs.scoring.kernels.tree_scorer import TreeProgram
 from jobs.scoring.readers.bin_trees import bin_trees
-from jobs.scoring.readers.registry import reader_of
 from jobs.scoring.steps.calibrated import CalibratedProgram, is_calibrated, read_calibrated
 from jobs.scoring.steps.columns import Block, input_block
 from jobs.scoring.steps.compiled_model import Program
@@ -74,6 +73,9 @@ def read_model(estimator: Any, block: Block, kinds: Sequence[str], feature_names
 
 def _read_trees(model: Any, block: Block) -> tuple[Ensemble, Any]:
     """Read the trees of a model, and how its raw prediction becomes what people read."""
+    # A model that a file holds is read by none of them.
+    from jobs.scoring.readers.registry import reader_of
+
     known = reader_of(model)
     if known is None:
         raise NotUnderstood(f"{type(model).__name__} is not among the models that are understood")

@@ -12,20 +12,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import duckdb
 
 from warehouse.batching.compared_pages import compared_pages
 from warehouse.batching.comparison import differing_rows
-from warehouse.batching.lifted_pass import LiftedPass
-from warehouse.batching.range_pass import RangePass
 from warehouse.batching.shared_rows import ENTITIES, PAGE_COLUMN, KeptRows, SharedRows, missing_keys
 from warehouse.batching.trials import Left, Trials
 from warehouse.definitions import Definitions, FeatureGroup, Product
 from warehouse.queries.checked_query import CheckedQuery
 from warehouse.sandbox import Sandbox, SandboxPage, timestamp_literal
 from warehouse.system_sql import quote, system_sql
+
+if TYPE_CHECKING:
+    from warehouse.batching.range_pass import RangePass
 
 #: From how many pages on the range way can be the cheaper of the two: its one query is long, and takes a while to plan.
 RANGE_FROM_PAGES = 32
@@ -115,6 +116,9 @@ class ManyPages(Trials):
         """Begin to recognise what one pass over time can make; that takes no time of DuckDB's."""
         batch = self.batch
         if n_pages >= RANGE_FROM_PAGES:
+            # A daily run, of one page, needs neither way, nor what they import.
+            from warehouse.batching.range_pass import RangePass
+
             self._ranges = background.submit(
                 RangePass, batch.sandbox, batch.definitions, batch.groups, batch.cursor, batch.schema
             )
@@ -188,10 +192,14 @@ class ManyPages(Trials):
                 return False
         except duckdb.Error:
             pass  # Filling would meet the same error, and lifting may not.
+        from warehouse.batching.lifted_pass import LiftedPass
+
         query = batch.definitions.groups[name].query
         return bool(LiftedPass(batch.sandbox, batch.definitions, [(name, query)], self.done, batch.table).forms)
 
     def _lift(self, queries: Sequence[tuple[str, CheckedQuery]], pages: Sequence[datetime], workers: int) -> None:
+        from warehouse.batching.lifted_pass import LiftedPass
+
         batch = self.batch
         lifted = LiftedPass(batch.sandbox, batch.definitions, queries, self.done, batch.table)
         columns = {name: batch.columns(name) for name in lifted.forms}
