@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -64,6 +65,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first; pytest-xdist hands files out in this order (`--no-loadscope-reorder`)."""
     order = {name: place for place, name in enumerate(LONG_FILES)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let processes that tests start find our modules compiled, also where none may be compiled beside the sources."""
+    if os.environ.get("PYTHONDONTWRITEBYTECODE") and "PYTEST_XDIST_WORKER" not in os.environ:
+        directory = tempfile.mkdtemp(prefix="almanac-bytecode-")
+        config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+        os.environ["PYTHONPYCACHEPREFIX"] = directory
+        del os.environ["PYTHONDONTWRITEBYTECODE"]
 
 
 def clock_at(now: datetime) -> Callable[[], datetime]:
