@@ -19,6 +19,7 @@ import duckdb
 from jobs.models.columns.requirements import given_columns, recorded_columns, require_met
 from jobs.models.reasons.explaining import ready_reasons
 from jobs.models.versions import load_scorer, model_history
+from jobs.pages.scores.made import arms_that_changed
 from jobs.pages.scores.score import sample_rows, score_pages
 from jobs.suite import Suite
 from warehouse.definitions import Product
@@ -108,7 +109,9 @@ def diff(suite: Suite, product_name: str, as_of: datetime, against: str | None =
                 return compared.of(_state(page), would_be, _why_scored(connection, page.record, model))
         snapshot_id = int(against) if against is not None else _replaced_by_newest(connection, page.record)
         then = past_page(connection, product.name, "predictions", as_of, snapshot_id)
-        return compared.of(_state(then), _state(page), _why_published(then.record, page.record))
+        why = _why_published(then.record, page.record)
+        why += arms_that_changed(connection, then.record, page.record)
+        return compared.of(_state(then), _state(page), why)
 
 
 def _state(page: PastPage) -> _State:

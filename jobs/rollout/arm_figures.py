@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs.models.arms.assignment import Assignment, unit_sql
-from jobs.monitoring.performance.losses import KINDS_JUDGED, Floats, losses
+from jobs.monitoring.performance.losses import Floats, losses
 from jobs.monitoring.performance.page_figures import parts_of
 from jobs.rollout.inference.covariate import ArmSums, adjusted_difference
 from jobs.rollout.inference.sample_ratio import SampleRatio, sample_ratio
 from warehouse.definitions import Product
+from warehouse.definitions.product import Ranking
 from warehouse.lake.lake import table_columns
 from warehouse.lake.registry import arms_table
 from warehouse.sandbox import timestamp_literal
@@ -65,8 +66,10 @@ def figures_of_page(
         Whether only rows that an arm has served count for it. What the live version predicts of the same rows, served
         or not, is then the covariate: it was there before the outcome.
     """
-    if product.kind.name not in KINDS_JUDGED or not table_columns(connection, "labels", product.name):
+    if not table_columns(connection, "labels", product.name):
         return {}
+    if product.ranking is not None:
+        return _of_lists(connection, product, product.ranking, page, live, by_split)
     table = _labelled(connection, product, page)
     arms = table.column("arm").to_numpy(zero_copy_only=False).astype(str)
     served = table.column("is_served").to_numpy(zero_copy_only=False).astype(bool)
@@ -84,6 +87,34 @@ def figures_of_page(
             figures = _compared(product, figures, own, rows[live], by_split)
         found[arm] = figures
     return found
+
+
+def _of_lists(
+    connection: duckdb.DuckDBPyConnection,
+    product: Product,
+    ranking: Ranking,
+    page: datetime,
+    live: str,
+    by_split: bool,
+) -> dict[str, ArmOfPage]:
+    """Compare ranked lists, whose rows have no loss of their own: the loss of an arm is 1 less its mean NDCG."""
+    query = system_sql(
+        "rollouts/lists",
+        table=quote(product.name),
+        beside=quote(arms_table(product.name)),
+        keys=quote_all(product.keys),
+        list=quote_all(ranking.keys),
+        top=str(ranking.top),
+        page=timestamp_literal(page),
+        by_split=str(by_split).lower(),
+    )
+    found = {arm: ArmOfPage(n_rows, 1 - ndcg) for arm, n_rows, ndcg in connection.execute(query).fetchall()}
+    if live not in found:
+        return {}
+    theirs = found[live].loss or 0.0
+    return {
+        arm: own if arm == live else replace(own, difference=(own.loss or 0.0) - theirs) for arm, own in found.items()
+    }
 
 
 @dataclass(frozen=True)

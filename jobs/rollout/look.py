@@ -220,7 +220,7 @@ class _AtPage:
                 self.product.header.monitor.segments,
             )
             model = model_history(connection, self.product.name).version(rollout.live)
-        deviation = page_excess_deviation(self.suite, self.product, model)
+        deviation = None if self.product.ranking else page_excess_deviation(self.suite, self.product, model)
         found = []
         for version in self.course.newest.versions:
             own, live = figures.get(version), figures.get(rollout.live)

@@ -16,7 +16,6 @@ import duckdb
 from jobs.metering import RunMeter, who
 from jobs.models.columns.requirements import given_columns, learnt_another_label, require_met
 from jobs.models.versions import ModelHistory, model_history
-from jobs.monitoring.performance.losses import KINDS_JUDGED
 from jobs.pages.scores.steps import Decided, first_step, into_stage, next_step, plan_text, unit_of, without_arm
 from jobs.rollout.balance import balance_of
 from jobs.rollout.give_back import give_back_pages, holding_pages, pages_served
@@ -70,11 +69,6 @@ def start(
             f"{product.yaml_where}: there is no key `rollout`, which says by which stages a version becomes live. Add"
             " it, for example rollout: {stages: [{shadow: {pages: 14}}, {canary: {share: 10%, pages: 14}}], margin:"
             " 0.002}; see docs/rollouts.md."
-        )
-    if product.kind.name not in KINDS_JUDGED or product.ranking is not None:
-        raise UsageError(
-            f"{product.name} predicts a {product.kind.name}, which has no loss of single rows to compare arms by."
-            f" Compare versions with: almanac models compare {product.name} V1 V2"
         )
     meter = RunMeter(suite, "rollout", product.name)
     with suite.lake.commit(f"rollout of {product.name} {', '.join(versions)}") as commit:

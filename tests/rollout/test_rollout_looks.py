@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobs.models.model_table import live
+from jobs.pages.outcomes import settle_labels
 from jobs.pages.predict import predict_pages
 from jobs.rollout.look import Looked, look
 from jobs.rollout.stages import abort, hold, start
@@ -25,14 +26,16 @@ P0 = datetime(2026, 2, 1, 18)
 DAY = timedelta(days=1)
 #: What is known of depots; a coin; a coin that is a little worse, and one that says late of everything.
 GOOD, COIN, WORSE, WILD = "coalesce(depot_late_share_28d, 0.2)", "0.5", "0.58", "0.97"
+#: What no scorer takes for a probability.
+BROKEN = "2.0"
 
 
 @pytest.fixture(scope="module")
 def _rules(_ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A coin is live; v2 is good, v3 is a little worse, v4 says late of everything."""
+    """A coin is live; v2 is good, v3 is a little worse, v4 says late of everything, v5 cannot score."""
     root = tmp_path_factory.mktemp("rules") / "shop"
     shutil.copytree(_ingested, root)
-    with_rules(root, COIN, GOOD, WORSE, WILD)
+    with_rules(root, COIN, GOOD, WORSE, WILD, BROKEN)
     return root
 
 
@@ -176,6 +179,51 @@ def test_a_label_that_means_something_else_ends_a_rollout(rules: Path) -> None:
     )
     (found,) = look(at(rules, P0 + 6 * DAY), PRODUCT)
     assert (found.decision, "has changed since it began" in found.reason) == ("abort", True)
+
+
+def test_a_challenger_that_cannot_score_never_keeps_a_page_back(rules: Path) -> None:
+    with_plan(rules, "{stages: [{canary: {share: 40%, pages: 3}}], margin: 0.0, acute: {shift: 1}}")
+    start(at(rules, P0), PRODUCT, ["v3", "v5"], first_page=P0)
+    suite = at(rules, P0)
+    made = predict_pages(suite, suite.definitions.product(PRODUCT), [P0])
+    assert [page.kind for page in made.published] == ["features", "predictions"]
+    assert rows(suite, f"SELECT DISTINCT probability FROM predictions.{PRODUCT}_page") == [(0.5,)]
+    (standing,) = standings(suite, PRODUCT)
+    assert (standing.state, standing.versions, standing.steps[-1].action) == ("goes on", ["v3"], "drop")
+    assert "probability 2.0" in str(standing.steps[-1].reason)
+    # The next page has the arm that is left.
+    predict_pages(at(rules, P0 + DAY), suite.definitions.product(PRODUCT), [P0 + DAY])
+    arms = rows(suite, f"SELECT DISTINCT arm FROM predictions.{PRODUCT}_page ORDER BY arm")
+    assert arms == [("v1",), ("v3",)]
+
+
+def test_rows_that_are_lost_in_one_arm_are_found(rules: Path) -> None:
+    with_plan(rules, "{stages: [{canary: {share: 40%, pages: 9}}], margin: 0.0, acute: {shift: 1}}")
+    start(at(rules, P0), PRODUCT, ["v3"], first_page=P0)
+    pages = [P0 + n * DAY for n in range(6)]
+    suite, now = at(rules, pages[-1]), pages[-1] + 5 * DAY
+    predict_pages(suite, suite.definitions.product(PRODUCT), pages)
+    settle_labels(at(rules, now), suite.definitions.product(PRODUCT))
+    with suite.lake.commit("rows are lost") as commit:
+        theirs = f"SELECT as_of, order_id FROM predictions.{PRODUCT} WHERE arm = 'v3'"
+        commit.execute(f"DELETE FROM labels.{PRODUCT} WHERE (as_of, order_id) IN ({theirs})")
+    found = look(at(rules, now), PRODUCT)
+    assert found[-1].decision == "abort"
+    assert "do not have the ratio of their shares" in found[-1].reason
+    assert "v3 0 for" in found[-1].reason
+
+
+def test_a_version_whose_gates_do_not_pass_is_not_promoted(rules: Path) -> None:
+    header = rules / YAML
+    header.write_text(header.read_text() + "gates: {metrics: {log_loss: {at_most: 0.01}}, pages: 5}\n")
+    plan = "{stages: [{shadow: {pages: 2}}], margin: 0.0, at_most: 13, acute: {shift: 1}}"
+    header.write_text(header.read_text() + f"rollout: {plan}\n")
+    start(at(rules, P0), PRODUCT, ["v2"], first_page=P0)
+    found = list(live_through(rules, P0, 13, 13))
+    assert {one.decision for one in found[:-1]} == {"wait"}
+    assert any("it is not worse, but its gates do not pass: log_loss" in one.reason for one in found)
+    assert found[-1].decision == "undecided"
+    assert "v1" in said(rules, "live", PRODUCT)
 
 
 LOOK = """

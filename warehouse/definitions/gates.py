@@ -8,15 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
 
 from warehouse.definitions.sql_file import Strict
 from warehouse.label_kinds import KINDS
 
-#: What `rollout.outcome` says where arms are compared by the label.
-LABEL = "label"
 #: Guardrails that are worked out of the labelled rows of a page; `page_seconds` is of its scoring.
 GUARDRAILS = ("page_seconds", "brier", "log_loss", "mae", "mse")
 #: What can be compared between groups, by kind of label.
@@ -233,7 +231,7 @@ class RolloutSettings(Strict):
     stages
         In order; shadows come before canaries, and shares do not shrink.
     outcome
-        `label`, or the name of a file `outcomes/NAME.sql`.
+        What arms are compared by: the label.
     influenced
         Whether the prediction changes the outcome, so that arms are compared by what they served.
     guardrails
@@ -248,7 +246,7 @@ class RolloutSettings(Strict):
 
     unit: list[str] = Field(default_factory=list)
     stages: list[RolloutStage] = Field(min_length=1)
-    outcome: str = LABEL
+    outcome: Literal["label"] = "label"
     influenced: bool = False
     guardrails: Guardrails = Field(default_factory=dict)
     margin: FiniteFloat = Field(ge=0)
@@ -278,6 +276,8 @@ class RolloutSettings(Strict):
         ]
         if lists and not set(self.unit) <= set(lists):
             found.append(f"`rollout.unit` of a ranking is among the keys of its lists: {', '.join(lists)}")
+        if lists and any(stage.canary and stage.canary.where for stage in self.stages):
+            found.append("`rollout.stages` of a ranking has a `where`, which could part a list; give a share or a list")
         is_canary = [stage.canary is not None for stage in self.stages]
         if is_canary != sorted(is_canary):
             found.append("`rollout.stages` has a shadow behind a canary; shadows come first")
@@ -286,8 +286,6 @@ class RolloutSettings(Strict):
             found.append("`rollout.stages` has shares that shrink; who was in an arm would leave it")
         if self.influenced and not any(is_canary):
             found.append("`rollout.influenced` compares what arms served, and no stage is a canary")
-        if self.outcome != LABEL and not self.influenced:
-            found.append("`rollout.outcome` of a file is of rows that were served: say `influenced: true`")
         known = [name for name in GUARDRAILS if _is_of_kind(name, kind)]
         found += [
             f"`rollout.guardrails` names `{name}`; of a {kind} label there is: {', '.join(known)}"

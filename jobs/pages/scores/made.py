@@ -8,7 +8,9 @@ from datetime import datetime
 
 import duckdb
 
+from warehouse.ledger.records import PageRecord
 from warehouse.ledger.rollouts import ArmPage, Course, Courses, Rollout, Step, arm_pages, courses_of, stage_name
+from warehouse.system_sql import system_sql
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,18 @@ class ArmsMade:
 
     def _course(self, rollout_id: str) -> Course | None:
         return next((one for one in self.courses.courses if one.rollout.rollout_id == rollout_id), None)
+
+
+def arms_that_changed(connection: duckdb.DuckDBPyConnection, before: PageRecord, after: PageRecord) -> list[str]:
+    """Say how the arms differ that serve two publications of a page; nothing where they do not."""
+    said = [_served(connection, record) for record in (before, after)]
+    return [f"the arms: {said[0]} before, {said[1]} after"] if said[0] != said[1] else []
+
+
+def _served(connection: duckdb.DuckDBPyConnection, record: PageRecord) -> str:
+    values = [record.product, record.as_of, record.run_id, record.snapshot_id]
+    found = connection.execute(system_sql("rollouts/served"), values).fetchall()
+    return ", ".join(f"{arm} {n_served:,} rows" for arm, n_served in found) or "none"
 
 
 def _who(said: tuple[Rollout, Step] | None) -> tuple[str, str] | None:
