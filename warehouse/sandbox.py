@@ -23,7 +23,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.definitions import Source
+from warehouse.definitions import Product, Source
 from warehouse.errors import DefinitionError, RunFailed, UsageError
 from warehouse.lake.lake import Lake, check_format, table_columns, use_all_cores
 from warehouse.lake.warm_up import connect
@@ -47,7 +47,14 @@ _HELD_AT_ONCE = 2
 #: What a sandbox that may spill to disk keeps in memory, unless the variable says otherwise. A page of ten million
 #: entities was made as fast with half of it as with no limit at all.
 MEMORY_LIMIT = "2GiB"
+#: What it keeps where lists are made: of their candidates there are many, and only the first of each list stay.
+LISTS_MEMORY_LIMIT = "400MiB"
 MEMORY_LIMIT_VARIABLE = "ALMANAC_MEMORY_LIMIT"
+
+
+def memory_limit_of(product: Product) -> str:
+    """Give what a sandbox in which a product's pages are made keeps in memory."""
+    return MEMORY_LIMIT if product.ranking is None else LISTS_MEMORY_LIMIT
 
 
 def source_columns(
@@ -69,7 +76,9 @@ def source_columns(
 class Sandbox:
     """One sandbox on one snapshot. Safe to share between threads: each page has a cursor and schema of its own."""
 
-    def __init__(self, lake: Lake, *, snapshot_id: int | None = None, spill: Path | None = None) -> None:
+    def __init__(
+        self, lake: Lake, *, snapshot_id: int | None = None, spill: Path | None = None, memory_limit: str = MEMORY_LIMIT
+    ) -> None:
         """Open the sandbox at a snapshot (default: the newest).
 
         Parameters
@@ -79,7 +88,9 @@ class Sandbox:
         snapshot_id
             The state of the lake to show.
         spill
-            Where DuckDB puts what does not fit into `MEMORY_LIMIT`. Without it, memory is not limited.
+            Where DuckDB puts what does not fit into its memory. Without it, memory is not limited.
+        memory_limit
+            How much it then keeps in memory, unless `ALMANAC_MEMORY_LIMIT` says otherwise.
         """
         self.lake = lake
         self.snapshot_id = lake.newest_snapshot() if snapshot_id is None else snapshot_id
@@ -103,13 +114,13 @@ class Sandbox:
         self._is_detached = False
         self._numbers = itertools.count()
         self._lock, self._holding = threading.Lock(), threading.Lock()
-        self._close_the_doors(spill)
+        self._close_the_doors(spill, memory_limit)
 
-    def _close_the_doors(self, spill: Path | None) -> None:
+    def _close_the_doors(self, spill: Path | None, memory_limit: str) -> None:
         folders = [self.lake.data.resolve(), self.lake.staging.resolve()]
         if spill is not None:
             self._instance.execute(f"SET temp_directory = {literal(str(spill))}")
-            self._limit_memory(os.environ.get(MEMORY_LIMIT_VARIABLE, MEMORY_LIMIT))
+            self._limit_memory(os.environ.get(MEMORY_LIMIT_VARIABLE, memory_limit))
         # Of a path that DuckDB would take for a pattern, the pattern that matches it is looked up here first.
         paths = {path for folder in folders for path in (str(folder), exact_path(folder))}
         listed = ", ".join(literal(f"{path}{os.sep}") for path in sorted(paths))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Bytes that a batch's tables may take, unless told otherwise.
 MEMORY_BUDGET = 1536 * 2**20
+#: The same of lists, whose candidates are many.
+LISTS_MEMORY_BUDGET = 256 * 2**20
 #: What one value of one row is reckoned at, its copies included: 330,000 rows of 40 and of 134 columns took 27 and 28.
 _BYTES_PER_VALUE = 32
 #: No more than this, so that a kill costs little, and a daily run that waits for a batch does not wait long.
@@ -99,4 +101,6 @@ class BatchSize:
 def batch_size(connection: duckdb.DuckDBPyConnection, product: Product, fixed: int | None = None) -> BatchSize:
     """Give the size of a product's batches by what the lake has of it; `fixed` is what was asked for, if anything."""
     columns = table_columns(connection, "features", product.name)
-    return BatchSize(len(columns), ledger.rows_per_page(connection, product.name), fixed)
+    # Where only a part of the candidates is kept, a look at the entities tells how many there are.
+    rows = None if product.keeps_part else ledger.rows_per_page(connection, product.name)
+    return BatchSize(len(columns), rows, fixed, MEMORY_BUDGET if product.ranking is None else LISTS_MEMORY_BUDGET)

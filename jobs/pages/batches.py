@@ -175,7 +175,7 @@ class _Worklist:
 
     def _pages_with_features(self) -> set[datetime]:
         """Give the pages that only have to be scored, as things stand now."""
-        if self.wanted.models is None or not self.wanted.pages:
+        if self.wanted.models is None or not self.wanted.pages or self.product.keeps_part:
             return set()
         records = ledger.published_pages(self.connection, self.product.name, "features", self.wanted.pages)
         staleness = self._staleness()

@@ -27,6 +27,7 @@ from warehouse.errors import UsageError
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord, PageRecord
 from warehouse.pages.history import PastPage, past_page
+from warehouse.pages.kept_lists import is_kept_whole
 from warehouse.pages.side_by_side import (
     LIMIT,
     Side,
@@ -106,7 +107,12 @@ def diff(suite: Suite, product_name: str, as_of: datetime, against: str | None =
         if against is not None and not against.isdecimal():
             model = model_history(connection, product.name).version(against)
             with _scored(suite, connection, product, model, page.record) as would_be:
-                return compared.of(_state(page), would_be, _why_scored(connection, page.record, model))
+                why = _why_scored(connection, page.record, model)
+                if not product.keeps_part:
+                    return compared.of(_state(page), would_be, why)
+                # Of the other lists only those candidates are there that were listed.
+                whole = _State(Side.of(page.record), f"(FROM {page.relation} WHERE {is_kept_whole(product)})")
+                return compared.of(whole, would_be, [*why, "of lists of which all candidates are kept"])
         snapshot_id = int(against) if against is not None else _replaced_by_newest(connection, page.record)
         then = past_page(connection, product.name, "predictions", as_of, snapshot_id)
         why = _why_published(then.record, page.record)
@@ -147,7 +153,7 @@ def _scored(
         scorer = load_scorer(suite.lake, model)
         sample = functools.partial(sample_rows, connection, model, features.relation)
         reasons = ready_reasons(suite.lake, product, model, scorer, sample)
-        relation = features.relation
+        relation = f"(FROM {features.relation} WHERE {is_kept_whole(product)})"
         score_pages(connection, product, model, scorer, relation, file, constants, lambda rows: None, reasons)
         yield _State(Side(model.version, None, None), f"(FROM read_parquet({literal(exact_path(file))}))")
 

@@ -27,6 +27,7 @@ from warehouse.errors import UsageError
 from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
 from warehouse.ledger.deliveries import facts_needed
+from warehouse.pages.kept_lists import is_kept_whole
 from warehouse.pages.labels import compute_labels
 from warehouse.queries.checked_query import CheckedQuery
 from warehouse.queries.row_wise import columns_read
@@ -82,6 +83,10 @@ class TrainingRows:
         if chosen.all():
             return self
         return TrainingRows(self.features.filter(pa.array(chosen)), self.labels[chosen], self.pages[chosen])
+
+    def in_order(self, places: npt.NDArray[np.int64]) -> TrainingRows:
+        """Give the rows in another order."""
+        return TrainingRows(self.features.take(places), self.labels[places], self.pages[places])
 
     def hash(self, names: Sequence[str]) -> str:
         """Hash the values of some columns, the labels and the pages, in their order."""
@@ -212,6 +217,7 @@ class LabelledPages:
             columns=quote_all(features, "features."),
             table=self._features,
             keys=quote_all(self.product.keys),
+            kept=is_kept_whole(self.product),
         )
         cursor = self.sandbox.cursor()
         try:

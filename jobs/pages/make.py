@@ -35,11 +35,12 @@ from warehouse.lake.warm_up import open_ahead
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord, PageRecord, RunRecord
 from warehouse.pages.audits import Audit, audit_pages
+from warehouse.pages.kept_lists import keep_lists
 from warehouse.pages.lent_pages import pages_lent, stage_lent
 from warehouse.pages.lost_files import give_up, lost_files_of
 from warehouse.pages.profiled_pages import StagedProfiles, centres_of
 from warehouse.pages.publishing import StagedRows, publish, record_definitions
-from warehouse.sandbox import Sandbox, timestamp_literal
+from warehouse.sandbox import Sandbox, memory_limit_of, timestamp_literal
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 from warehouse.wording import counted
 
@@ -109,7 +110,7 @@ def make_pages(suite: Suite, order: PageOrder, progress: Progress) -> PagesResul
     try:
         with (
             suite.staging(meter.run_id) as directory,
-            Sandbox(suite.lake, spill=directory / "spill") as sandbox,
+            Sandbox(suite.lake, spill=directory / "spill", memory_limit=memory_limit_of(order.product)) as sandbox,
             Batch(sandbox, suite.definitions, order.product, order.shared) as batch,
         ):
             fitting = _fitting(order, batch)
@@ -180,6 +181,9 @@ class _BatchOfPages:
         audit = Audit()
         if self.order.model is not None and features.n_rows:
             audit = self._score(self.order.model, features, relation)
+        # All candidates of lists were scored, and looked at by the checks.
+        self.staged = keep_lists(self.batch.cursor, self.product, self.staged)
+        self.bytes_staged = sum(rows.file.stat().st_size for rows in self.staged)
         self.failed |= audit.failed
         rejected = audit.rejected() - self.failed.keys()
         result = PagesResult(rejected=rejected, audit=audit, run_ids=[self.meter.run_id], failed=self.failed)
@@ -222,7 +226,7 @@ class _BatchOfPages:
         n_rows |= made.n_rows
         notes = {page: f"as on the page of {record.product}" for page, record in self.lent.items()}
         records = [replace(self._record("features", page, n), note=notes.get(page)) for page, n in made.n_rows.items()]
-        self._stage(StagedRows("features", made.file, made.columns, records))
+        self.staged.append(StagedRows("features", made.file, made.columns, records))
         return f"(FROM read_parquet({literal(exact_path(made.file))}))"
 
     def _columns(self) -> dict[str, str]:
@@ -234,11 +238,9 @@ class _BatchOfPages:
         for difference in differing:
             self.progress.warn(f"{difference}; it was made page by page instead.")
 
-    def _stage(self, rows: StagedRows) -> None:
-        self.staged.append(rows)
-        self.bytes_staged += rows.file.stat().st_size
-
     def _is_fresh(self, page: datetime) -> bool:
+        if self.product.keeps_part and self.order.model is not None:
+            return False  # Only some of the candidates are there.
         record = self.feature_pages.get(page)
         is_lost = any(file.kind == "features" and file.spans([page]) for file in self.lost)
         return record is not None and not is_lost and self.staleness.why(record) is None
@@ -266,7 +268,7 @@ class _BatchOfPages:
             replace(self._record("predictions", page, n_rows, model), valid_until=valid.get(page))
             for page, n_rows in written.n_rows.items()
         ]
-        self._stage(StagedRows("predictions", file, columns, records))
+        self.staged.append(StagedRows("predictions", file, columns, records))
         return audit
 
     def _audit(self, written: FeaturePages, features: str, file: Path, scored: ScoredFile) -> Audit:

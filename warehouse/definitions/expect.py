@@ -106,8 +106,14 @@ class Expectation(Strict):
     quiet: list[Quiet] = Field(default_factory=list)
 
 
-def _share(value: Any) -> float:
-    """Read a share: `a tenth`, `20%`, or a number up to 1."""
+def parse_share(value: Any) -> float:
+    """Read a share: `a tenth`, `20%`, or a number up to 1.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     try:
@@ -120,7 +126,7 @@ class DeliverySettings(Strict):
     """`kind`: all new files of one ingest are complete together, or each is by itself. `at_most`: what may go."""
 
     kind: Literal["complete", "complete by file"]
-    at_most: Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)] = 0.1
+    at_most: Annotated[float, BeforeValidator(parse_share), Field(ge=0, le=1)] = 0.1
 
 
 def short_form(value: Any) -> Any:

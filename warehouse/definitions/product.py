@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from warehouse.definitions.calendar import Calendar
 from warehouse.definitions.cron import Grid
 from warehouse.definitions.durations import Duration
+from warehouse.definitions.expect import parse_share
 from warehouse.definitions.export import Targets
 from warehouse.definitions.gates import GateSettings, RolloutSettings
 from warehouse.definitions.monitor import MonitorSettings
@@ -42,11 +43,22 @@ class FeatureUse(Strict):
 
 @dataclass(frozen=True)
 class Ranking:
-    """The keys that tell lists apart, how many entities of each are written, and how many candidates it may have."""
+    """How pages are lists.
+
+    Attributes
+    ----------
+    keys
+        Those that tell lists apart.
+    top, at_most
+        How many entities of each are written, and how many candidates it may have.
+    keep
+        Of which share of the lists the features of all candidates are kept, and not only those of what is listed.
+    """
 
     keys: tuple[str, ...]
     top: int
     at_most: int
+    keep: float = 1.0
 
 
 class LabelSettings(Strict):
@@ -60,6 +72,8 @@ class LabelSettings(Strict):
     list_: list[str] = Field(default_factory=list, alias="list")
     top: int | None = Field(default=None, ge=1)
     at_most: int | None = Field(default=None, ge=1)
+    #: Of which share of the lists all candidates are kept; None: of all.
+    keep: Annotated[float, BeforeValidator(parse_share), Field(gt=0, le=1)] | None = None
 
     @property
     def of(self) -> LabelKind:
@@ -69,8 +83,9 @@ class LabelSettings(Strict):
     @model_validator(mode="after")
     def _lists_go_with_the_kind(self) -> Self:
         if self.kind != "ranking":
-            if self.model_fields_set & {"list_", "top", "at_most"}:
-                raise ValueError(f"`list`, `top` and `at_most` are of ranking labels, and the label is {self.kind}")
+            if self.model_fields_set & {"list_", "top", "at_most", "keep"}:
+                named = "`list`, `top`, `at_most` and `keep`"
+                raise ValueError(f"{named} are of ranking labels, and the label is {self.kind}")
         elif not self.list_ or self.top is None or self.at_most is None:
             raise ValueError("a ranking needs `list: [customer_id]`, `top: 20` and `at_most: 200` candidates of a list")
         elif self.at_most < self.top:
@@ -230,8 +245,8 @@ class ProductHeader(Strict):
         problems = self.reasons.problems(self.label.of.score, self.keys) if self.reasons else []
         if self.reasons and self.model.sql is not None:
             problems.append("`reasons` are of models that are trained; those of `model.sql` stand in its text")
-        if self.reasons and self.label.classes:
-            problems.append("`reasons` are of one score, and a multiclass label has one for each class")
+        if self.reasons and self.reasons.condition is not None and self.label.of.has_classes:
+            problems.append("`reasons.where` compares a number, and what is predicted of a multiclass label is a class")
         if self.reasons and self.label.quantiles:
             problems.append("`reasons` are of one score, and a label with `quantiles` has one for each")
         if problems:
@@ -317,7 +332,12 @@ class Product:
         label = self.header.label
         if label.top is None or label.at_most is None:
             return None
-        return Ranking(tuple(label.list_), label.top, label.at_most)
+        return Ranking(tuple(label.list_), label.top, label.at_most, label.keep or 1.0)
+
+    @property
+    def keeps_part(self) -> bool:
+        """Whether feature pages keep a part of the candidates only, so that nothing can be scored from them again."""
+        return self.ranking is not None and self.ranking.keep < 1
 
     @property
     def columns_of_kind(self) -> dict[str, str]:

@@ -94,7 +94,8 @@ class Definitions:
         uses = [use.model_dump() for use in product.header.features]
         sources = {source.name: source.fingerprint for source in self.sources_of(product)}
         validity = [product.header.valid_until, product.header.valid_for]
-        return fingerprint_of(product.entities.fingerprint, product.keys, uses, groups, sources, validity)
+        kept = [[*product.ranking.keys, product.ranking.keep]] if product.ranking and product.keeps_part else []
+        return fingerprint_of(product.entities.fingerprint, product.keys, uses, groups, sources, validity, *kept)
 
     def label_fingerprint(self, product: Product) -> str:
         """Hash what a label of this product means."""

@@ -24,13 +24,16 @@ from warehouse.system_sql import exact_path, literal, quote, system_sql
 
 def lenders(definitions: Definitions, product: Product) -> list[Product]:
     """Give the other products whose feature pages have all columns and rows of this one's."""
+    if product.keeps_part:
+        return []
     return [other for other in definitions.products.values() if other.name != product.name and _holds(other, product)]
 
 
 def _holds(other: Product, product: Product) -> bool:
     mine, theirs = product.header, other.header
     return (
-        other.entities.fingerprint == product.entities.fingerprint
+        not other.keeps_part
+        and other.entities.fingerprint == product.entities.fingerprint
         and theirs.keys == mine.keys
         and (theirs.valid_until, theirs.valid_for) == (mine.valid_until, mine.valid_for)
         and all(use in theirs.features for use in mine.features)

@@ -22,13 +22,15 @@ from warehouse.ledger.records import PageRecord
 from warehouse.pages.profiles import ProfiledColumn, counts_of, profiled_columns, rounded_centre
 from warehouse.pages.publishing import StagedRows
 from warehouse.sandbox import timestamp_literal
-from warehouse.system_sql import exact_path, literal, system_sql
+from warehouse.system_sql import exact_path, literal, quote_all, system_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 #: Rows that are read at a time.
 BATCH_ROWS = 122_880
+#: Of a page with more rows a median is that of about so many of them, chosen by their keys.
+MEDIAN_ROWS = 1_000_000
 #: What bins of the columns of a kind of page count from.
 Centres = dict[tuple[str, str], float]
 
@@ -116,6 +118,11 @@ class RowsOfPages:
         return profiled_columns(self.columns, [*self.product.keys, *PREDICTION_COLUMNS, *ARM_COLUMN])
 
     @property
+    def n_parts(self) -> int:
+        """Into how many parts the largest page is cut, so that the values of one can be held in memory."""
+        return max((page.n_rows for page in self.pages), default=0) // MEDIAN_ROWS + 1
+
+    @property
     def listed(self) -> str:
         """The pages as SQL lists them."""
         return ", ".join(timestamp_literal(page.as_of) for page in self.pages)
@@ -128,13 +135,16 @@ def new_centres(cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, known: Cen
     oldest = min((page.as_of for page in rows.pages), default=None)
     if oldest is None:
         return found
-    # All pages are looked at only for what the oldest has no value of.
-    for listed in (timestamp_literal(oldest), rows.listed):
+    # All pages are looked at only for what the oldest has no value of, and all rows of a large page, whose values would
+    # be held in memory, only for what a part of them has no value of.
+    tried = [(timestamp_literal(oldest), True), (timestamp_literal(oldest), False), (rows.listed, False)]
+    for listed, is_part in tried:
         wanted = [column for column in lacking if (rows.kind, column.name) not in found]
         if not wanted:
             break
         medians = ", ".join(f"quantile_disc({c.sql}, 0.5) FILTER (isfinite({c.sql}))" for c in wanted)
-        query = system_sql("profiles/medians", medians=medians, rows=rows.relation, pages=listed)
+        parts = {"keys": quote_all(rows.product.keys), "n_parts": str(rows.n_parts if is_part else 1)}
+        query = system_sql("profiles/medians", medians=medians, rows=rows.relation, pages=listed, **parts)
         for _, *values in cursor.execute(query).fetchall():
             for column, value in zip(wanted, values, strict=True):
                 if value is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,12 @@ import duckdb
 from jobs.models.columns.requirements import classes_of, quantiles_of
 from jobs.models.kinds.figures import Target
 from jobs.models.kinds.page_values import page_values
+from jobs.pages.ranked import RankedLists
 from warehouse.definitions import Product
-from warehouse.definitions.product import Ranking
 from warehouse.errors import ScoringFailed
 from warehouse.lake.registry import prediction_columns
 from warehouse.ledger.records import ModelRecord
-from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
+from warehouse.system_sql import exact_path, quote_all, system_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,16 +89,26 @@ def score_pages(
     """
     looked_up_by = [*product.keys, "as_of", "valid_until"]
     wanted = list(dict.fromkeys([*looked_up_by, *model.features]))
-    reader = _query(cursor, model, wanted, features).to_arrow_reader(BATCH_ROWS)
     learnt = classes_of(model), product.quantiles, quantiles_of(model)
     target = Target(product.kind.name, product.classes, *learnt)
     rows = _PredictionRows(product, model, looked_up_by, constants, reasons, target)
-    scored = file if product.ranking is None else file.with_suffix(".scored.parquet")
-    _write(reader, scorer, rows, scored, done)
+
+    def write(relation: str, to: Path, rows: _PredictionRows) -> None:
+        reader = _query(cursor, model, wanted, relation).to_arrow_reader(BATCH_ROWS)
+        _write(reader, scorer, rows, to, done)
+
     n_rows = None
-    if product.ranking is not None:
-        n_rows = _rank(cursor, product, product.ranking, scored, file)
-        scored.unlink()
+    if product.ranking is None:
+        write(features, file, rows)
+    else:
+        lists = RankedLists(cursor, product, product.ranking, file)
+        write(features, lists.scored, replace(rows, reasons=None))
+        lists.rank()
+        if reasons is not None:
+            # Only what is listed is explained, which takes much longer than to score it.
+            write(lists.listed_of(features), lists.scored, rows)
+            lists.rank()
+        n_rows = lists.write()
     described = cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [exact_path(file)]).fetchall()
     return ScoredFile({str(row[0]): str(row[1]) for row in described}, dict(rows.crossed), n_rows)
 
@@ -123,23 +133,6 @@ def _write(
     ):
         for batch in batches:
             writer.write_batch(batch)
-
-
-def _rank(
-    cursor: duckdb.DuckDBPyConnection, product: Product, ranking: Ranking, scored: Path, file: Path
-) -> dict[datetime, int]:
-    """Write the first of each list into a file, and count its rows by page."""
-    statement = system_sql(
-        "pages/ranked",
-        list=quote_all(ranking.keys),
-        keys=quote_all(product.keys),
-        score=quote(product.score_column),
-        top=str(ranking.top),
-        scored=f"read_parquet({literal(exact_path(scored))})",
-        file=literal(str(file)),
-    )
-    cursor.execute(statement)
-    return dict(cursor.execute(system_sql("pages/staged"), [exact_path(file)]).fetchall())
 
 
 def sample_rows(cursor: duckdb.DuckDBPyConnection, model: ModelRecord, features: str) -> pa.Table:

@@ -1,0 +1,80 @@
+"""Ranked lists: of all candidates that were scored the first of each list are kept, and nothing else is written.
+
+All rows of a list are needed to rank it, and lists lie in any order. So the scored rows are gone through several times,
+each time for the lists of one part of all hashes: memory holds the keys and scores of one part, however many there are.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from warehouse.definitions import Product
+from warehouse.definitions.product import Ranking
+from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
+
+#: About how many rows are ranked at a time: some 100 bytes of memory each.
+ROWS_AT_A_TIME = 2_000_000
+
+
+class RankedLists:
+    """The lists of some pages on their way into one file.
+
+    Attributes
+    ----------
+    scored
+        The file of all candidates, each with its score, which whoever scores them writes. Once they are ranked, it
+        may be written again with the listed rows alone, and more columns, to be ranked again.
+    """
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, product: Product, ranking: Ranking, file: Path) -> None:
+        self._cursor, self._product, self._ranking, self._file = cursor, product, ranking, file
+        self.scored = file.with_suffix(".scored.parquet")
+        self._parts: list[Path] = []
+
+    def rank(self) -> None:
+        """Find the first of each list among what was scored."""
+        scored = self._of(self.scored)
+        self._parts = []
+        row = self._cursor.execute(f"SELECT count(*) FROM {scored}").fetchone()
+        n_parts = (row[0] if row else 0) // ROWS_AT_A_TIME + 1
+        for part in range(n_parts):
+            self._parts.append(self._file.with_suffix(f".listed-{part:05}.parquet"))
+            statement = system_sql(
+                "pages/ranked",
+                list=quote_all(self._ranking.keys),
+                keys=quote_all(self._product.keys),
+                score=quote(self._product.score_column),
+                top=str(self._ranking.top),
+                scored=scored,
+                n_parts=str(n_parts),
+                part=str(part),
+                file=literal(str(self._parts[-1])),
+            )
+            self._cursor.execute(statement)
+
+    def listed_of(self, features: str) -> str:
+        """Give SQL of those rows of a relation of feature pages that are listed."""
+        keys = f"as_of, {quote_all(self._product.keys)}"
+        return f"(FROM {features} SEMI JOIN {self._of(*self._parts)} AS listed USING ({keys}))"
+
+    def write(self) -> dict[datetime, int]:
+        """Write the listed rows with their ranks, list by list, and count them by page."""
+        statement = system_sql(
+            "pages/listed",
+            scored=self._of(self.scored),
+            listed=self._of(*self._parts),
+            list=quote_all(self._ranking.keys, "scored."),
+            file=literal(str(self._file)),
+        )
+        self._cursor.execute(statement)
+        for file in (self.scored, *self._parts):
+            file.unlink()
+        return dict(self._cursor.execute(system_sql("pages/staged"), [exact_path(self._file)]).fetchall())
+
+    @staticmethod
+    def _of(*files: Path) -> str:
+        listed = ", ".join(literal(exact_path(file)) for file in files)
+        return f"read_parquet([{listed}], file_row_number = true)"

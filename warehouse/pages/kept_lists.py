@@ -1,0 +1,64 @@
+"""What is kept of the candidates of ranked lists: those that are listed, and all of a sample of the lists.
+
+A list of the sample is kept whole, so that a version can be trained on it, and be measured on it as if it had written
+it. Which lists these are depends on page and keys alone, by a hash that is the same in any version of DuckDB: not on
+who wrote the page, nor on when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+
+from warehouse.definitions import Product
+from warehouse.pages.publishing import StagedRows
+from warehouse.system_sql import exact_path, literal, quote_all, system_sql
+
+_PARTS = 1_000_000
+
+
+def is_kept_whole(product: Product) -> str:
+    """Give SQL of whether a row, which has the product's keys and `as_of`, is of a list that is kept whole."""
+    ranking = product.ranking
+    if ranking is None or ranking.keep >= 1:
+        return "TRUE"
+    text = f"concat_ws('|', as_of, {quote_all(ranking.keys)})"
+    return f"md5_number_lower({text}) % {_PARTS} < {round(ranking.keep * _PARTS)}"
+
+
+def keep_lists(cursor: duckdb.DuckDBPyConnection, product: Product, staged: Sequence[StagedRows]) -> list[StagedRows]:
+    """Cut staged feature pages to what is kept of them; they are written anew.
+
+    Parameters
+    ----------
+    staged
+        Feature pages, and predictions from them if there are any.
+    """
+    if not product.keeps_part or product.ranking is None:
+        return list(staged)
+    listed = [rows.file for rows in staged if rows.kind == "predictions"]
+    return [_cut(cursor, product, rows, listed) if rows.kind == "features" else rows for rows in staged]
+
+
+def _cut(cursor: duckdb.DuckDBPyConnection, product: Product, rows: StagedRows, listed: Sequence[Path]) -> StagedRows:
+    assert product.ranking is not None
+    file = rows.file.with_suffix(".kept.parquet")
+    keys = quote_all(product.keys)
+    shown = [f"SELECT as_of, {keys} FROM read_parquet({literal(exact_path(each))})" for each in listed]
+    statement = system_sql(
+        "pages/kept",
+        features=f"read_parquet({literal(exact_path(rows.file))})",
+        list=quote_all(product.ranking.keys),
+        keys=keys,
+        is_kept=is_kept_whole(product),
+        order="ORDER BY as_of" if len(rows.pages) > 1 else "",
+        listed=" UNION ALL ".join(shown) or f"SELECT as_of, {keys} FROM features WHERE FALSE",
+        file=literal(str(file)),
+    )
+    cursor.execute(statement)
+    n_rows = dict(cursor.execute(system_sql("pages/staged"), [exact_path(file)]).fetchall())
+    rows.file.unlink()
+    return replace(rows, file=file, pages=[replace(page, n_rows=n_rows.get(page.as_of, 0)) for page in rows.pages])
