@@ -15,6 +15,7 @@ from typing import Any
 
 from jobs.models.libraries import ESTIMATORS, EstimatorSpec
 from jobs.models.pipelines import imported, keeps_categories, make_steps
+from jobs.scoring.interface.scorer import final_step
 from warehouse.definitions import Product
 from warehouse.definitions.pipeline import PipelineSettings
 from warehouse.errors import DefinitionError
@@ -79,6 +80,11 @@ def make_estimator(product: Product, features: Mapping[str, str], root: Path, cl
     return estimator
 
 
+def is_ranker(estimator: Any) -> bool:
+    """Tell whether an estimator, or the model at the end of a pipeline, learns from whole lists."""
+    return type(final_step(estimator)).__name__.endswith("Ranker")
+
+
 def _registered(product: Product) -> EstimatorSpec | None:
     """Give what is registered under the name of a product's estimator; None of an import path."""
     settings, where = product.header.model, product.yaml_where
@@ -90,7 +96,7 @@ def _registered(product: Product) -> EstimatorSpec | None:
             f"{where}: there is no estimator `{settings.estimator}`.{hint} Allowed: {', '.join(ESTIMATORS)}, or an"
             " import path `package.module:factory`."
         )
-    if spec is not None and spec.kind != product.kind.learnt_by:
+    if spec is not None and spec.kind not in (product.kind.learnt_by, product.kind.name):
         raise DefinitionError(
             f"{where}: `{settings.estimator}` is for {spec.kind} labels, and the label is {product.header.label.kind}."
         )

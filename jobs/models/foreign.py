@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from jobs.models.artifacts import TRUSTED_TYPES, UNREADABLE
+from jobs.models.estimators import is_ranker
+from jobs.scoring.readers.lightgbm import RANKING
 from warehouse.errors import UsageError
 from warehouse.lake.without_pandas import let_pandas_in
 
@@ -40,6 +42,11 @@ class Foreign:
     columns: list[str] | None
     n_columns: int | None
     classes: list[Any] | None
+
+    @property
+    def is_ranker(self) -> bool:
+        """Whether its number puts the entries of a list in order, and says nothing else."""
+        return is_ranker(self.estimator)
 
 
 def read_foreign(path: Path) -> Foreign:
@@ -104,7 +111,7 @@ def _skops(data: bytes) -> Foreign:
 
 
 def _lightgbm(data: bytes) -> Foreign:
-    from lightgbm import Booster, LGBMClassifier, LGBMRegressor
+    from lightgbm import Booster, LGBMClassifier, LGBMRanker, LGBMRegressor
 
     booster = Booster(model_str=data.decode())
     if getattr(booster, "pandas_categorical", None):
@@ -112,7 +119,8 @@ def _lightgbm(data: bytes) -> Foreign:
     objective = str(_objective_of(data.decode()))
     n_classes = max(2, int(booster.num_model_per_iteration()))
     is_classifier = objective in ("binary", "multiclass", "multiclassova", "cross_entropy")
-    model = (LGBMClassifier if is_classifier else LGBMRegressor)(verbose=-1)
+    kind = LGBMRanker if objective in RANKING else LGBMClassifier if is_classifier else LGBMRegressor
+    model = kind(verbose=-1)
     own = {"_Booster": booster, "fitted_": True, "_best_iteration": -1, "_objective": objective}
     own |= {"_n_features": booster.num_feature(), "_n_features_in": booster.num_feature()}
     if is_classifier:
@@ -133,14 +141,15 @@ def _objective_of(text: str) -> str:
 
 
 def _xgboost(data: bytes) -> Foreign:
-    from xgboost import XGBClassifier, XGBRegressor
+    from xgboost import XGBClassifier, XGBRanker, XGBRegressor
 
     told = json.loads(data)
     objective = str(told["learner"]["objective"]["name"])
     is_classifier = objective.startswith(("binary:", "multi:"))
-    if objective in ("multi:softmax", "binary:hinge", "binary:logitraw") or objective.startswith("rank:"):
+    if objective in ("multi:softmax", "binary:hinge", "binary:logitraw"):
         raise UsageError(f"the model's objective is {objective}, which gives neither probabilities nor a number.")
-    model = (XGBClassifier if is_classifier else XGBRegressor)()
+    ranks = objective.startswith("rank:")
+    model = (XGBRanker if ranks else XGBClassifier if is_classifier else XGBRegressor)()
     model.load_model(bytearray(data))
     booster = model.get_booster()
     if any(kind == "c" for kind in booster.feature_types or []):

@@ -17,14 +17,16 @@ import numpy.typing as npt
 
 from jobs.models.columns.findings import empty_columns, findings_of
 from jobs.models.columns.requirements import classes_of
-from jobs.models.estimators import make_estimator
+from jobs.models.estimators import is_ranker, make_estimator
 from jobs.models.versions import load_estimator
 from jobs.models.warm_start import continued
 from jobs.pages.labelled import LabelledPages, TrainingRows
+from jobs.rollout.evidence import lists_of
 from jobs.scoring import estimator_input
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.definitions.pipeline import PipelineSettings
+from warehouse.definitions.product import Ranking
 from warehouse.errors import RunFailed, UsageError
 from warehouse.ledger.records import ModelRecord
 from warehouse.queries.checked_query import fingerprint_of
@@ -95,19 +97,34 @@ class Stateless:
                 f" {', '.join(self.features)}. Look at its feature groups, and at what was ingested."
             )
         labels, classes = _consecutive(rows.labels, self.product.classes)
-        estimator = make_estimator(self.product, features, self.suite.root, classes)
+        estimator, sizes = make_estimator(self.product, features, self.suite.root, classes), None
+        if self.product.ranking is not None and is_ranker(estimator):
+            rows, sizes = list_by_list(self.product.ranking, rows)
+            labels = rows.labels
         frame = estimator_input(rows.features, list(features))
         try:
-            return Learnt(_fitted(estimator, frame, labels, rows), features, classes)
+            return Learnt(_fitted(estimator, frame, labels, rows, sizes), features, classes)
         except (ValueError, TypeError) as error:
             raise RunFailed(f"{self.product.name}: the estimator refused the training rows: {error}") from error
 
 
-def _fitted(estimator: Any, frame: Any, labels: Floats, rows: TrainingRows) -> Any:
-    """Fit an estimator; one whose intervals come from pages that it does not learn from is told them."""
+def _fitted(estimator: Any, frame: Any, labels: Floats, rows: TrainingRows, sizes: Any = None) -> Any:
+    """Fit an estimator; one whose intervals come from pages that it does not learn from is told them.
+
+    `sizes` are how many rows in turn are of one list, which a ranker is told.
+    """
+    if sizes is not None:
+        step = f"{estimator.steps[-1][0]}__" if hasattr(estimator, "steps") else ""
+        return estimator.fit(frame, labels, **{f"{step}group": sizes})
     if type(estimator).__name__ == "ConformalQuantiles":
         return estimator.fit(frame, labels, rows.pages)
     return estimator.fit(frame, labels)
+
+
+def list_by_list(ranking: Ranking, rows: TrainingRows) -> tuple[TrainingRows, npt.NDArray[np.int64]]:
+    """Put rows in the order of their lists, as rankers take them, and give how many each list has."""
+    numbers = lists_of(ranking, rows.features, rows.pages).of_row
+    return rows.in_order(np.argsort(numbers, kind="stable")), np.bincount(numbers)
 
 
 def _consecutive(labels: Floats, classes: Sequence[str]) -> tuple[Floats, tuple[str, ...]]:

@@ -99,6 +99,10 @@ def import_model(
 def _classes_of(found: Foreign, product: Product, file: str) -> tuple[str, ...]:
     """Give the classes of a model of classes, after a look at whether it predicts what the label is."""
     what, kind = "a classifier" if found.classes is not None else "a regressor", product.kind
+    if found.is_ranker:
+        if product.ranking is None:
+            raise UsageError(f"{file} is a ranker, and label.kind of {product.yaml_where} is {kind.name}.")
+        return ()
     if product.quantiles:
         raise UsageError(f"{file}: a label with quantiles takes no imported model, which gives one number a row.")
     if (found.classes is not None) != (kind.learnt_by == "binary"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,12 +24,13 @@ from jobs.rollout.promotion import promote
 from jobs.scoring import estimator_input
 from jobs.suite import Suite, open_suite
 from jobs.suites.lineage import suite_lineage
+from jobs.training.imported import import_model
 from jobs.training.reproduce import reproduce
 from jobs.training.train import train
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at
 from tests.lakes import rows
 from tests.models.test_ranking_metrics import by_definition
-from warehouse.errors import DefinitionError
+from warehouse.errors import DefinitionError, UsageError
 from warehouse.ledger.records import ModelRecord
 from warehouse.lineage.graph import Node
 
@@ -187,7 +190,120 @@ def test_a_list_of_more_candidates_than_may_be_keeps_the_page_back(listed: Suite
     assert rows(suite, query) == before
 
 
+def kept_whole(page: datetime, depot: str, share: float) -> bool:
+    number = hashlib.md5(f"{page:%Y-%m-%d %H:%M:%S}|{depot}".encode()).digest()[8:]
+    return int.from_bytes(number, "little") % 1_000_000 < share * 1_000_000
+
+
+def test_all_candidates_are_kept_of_a_sample_of_lists_and_of_others_what_is_listed(listed: Suite) -> None:
+    query = f"SELECT as_of, depot, order_id FROM features.{PRODUCT}"
+    before = set(rows(listed, f"{query} WHERE as_of = $1", [PAGE]))
+    suite = with_lists(listed, "list: [depot]\n  top: 2\n  at_most: 200\n  keep: 50 %")
+    learnt = train(suite, PRODUCT, TRAINED_AS_OF).model
+    others = rows(suite, f"{query} WHERE as_of < $1", [TRAINED_AS_OF])
+    assert all(kept_whole(page, depot, 0.5) for page, depot, _ in others)
+    assert learnt.n_rows > 0
+    promote(suite, PRODUCT, learnt.version)
+    made = run_page(suite, PRODUCT, PAGE)
+    assert not made.rejected
+    shown = set(rows(suite, f"SELECT as_of, depot, order_id FROM predictions.{PRODUCT}_page"))
+    found = set(rows(suite, f"{query} WHERE as_of = $1", [PAGE]))
+    assert found == shown | {row for row in before if kept_whole(PAGE, row[1], 0.5)}
+    assert shown < found < before
+    # Which rows are learnt from depends on no version, so that a training can be repeated, and versions be compared.
+    assert reproduce(suite, PRODUCT, learnt.version).same
+    differing = diff(suite, PRODUCT, PAGE, learnt.version)
+    assert (differing.n_changed, differing.n_came, differing.n_went) == (0, 0, 0)
+    assert differing.n_same == 2 * len({row[1] for row in before if kept_whole(PAGE, row[1], 0.5)})
+    compared = compare(suite, PRODUCT, ("v1", learnt.version), first=PAGE, until=END)
+    assert len(compared.rows) == 3
+    # A version that is to write the page again needs all candidates, which are computed again.
+    run_page(suite, PRODUCT, PAGE, version="v1", hindsight=True)
+    again = set(rows(suite, f"{query} WHERE as_of = $1", [PAGE]))
+    assert {row for row in found if kept_whole(PAGE, row[1], 0.5)} <= again
+
+
+GATES = """gates:
+  metrics: {ndcg: {at_least: 0.05}, map: {at_most: 0.999}}
+  not_worse: {metric: ndcg, margin: 0.9}
+  min_pages: 2
+  pages: 5
+"""
+
+
+def frame_of(suite: Suite, names: list[str]) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Give features, labels and the sizes of lists of the pages before the cut-off, list by list."""
+    listed = ", ".join(f"features.{name}" for name in names)
+    query = (
+        f"SELECT {listed}, (delivered_at > promised_at)::INTEGER AS label, as_of, depot FROM features.{PRODUCT} AS"
+        " features JOIN sources.deliveries USING (order_id) JOIN sources.orders USING (order_id, depot)"
+        " WHERE as_of < $1 AND delivered_at < $1 ORDER BY as_of, depot, order_id"
+    )
+    with suite.lake.reading() as connection:
+        table = connection.execute(query, [TRAINED_AS_OF]).to_arrow_table()
+    lists = [f"{row['as_of']} {row['depot']}" for row in table.select(["as_of", "depot"]).to_pylist()]
+    _, first, sizes = np.unique(lists, return_index=True, return_counts=True)
+    return estimator_input(table, names), table.column("label").to_numpy(), sizes[np.argsort(first)]
+
+
+def written_is_what_it_gives(suite: Suite, model: ModelRecord) -> None:
+    """See that a version is compiled to its library's bits, and ranks the page as its library would."""
+    assert model.scorer != "estimator", model.scorer_reason
+    promote(suite, PRODUCT, model.version)
+    run_page(suite, PRODUCT, PAGE)
+    wanted = ", ".join(f'"{name}"' for name in dict.fromkeys(["depot", "order_id", *model.features]))
+    with suite.lake.reading() as connection:
+        query = f"SELECT {wanted} FROM features.{PRODUCT} WHERE as_of = $1 ORDER BY order_id"
+        table = connection.execute(query, [PAGE]).to_arrow_table()
+    scores = load_estimator(suite.lake, model).predict(estimator_input(table, model.features))
+    by_depot: dict[str, list[tuple[float, str]]] = {}
+    for depot, order, score in zip(
+        table.column("depot").to_pylist(), table.column("order_id").to_pylist(), scores.tolist(), strict=True
+    ):
+        by_depot.setdefault(depot, []).append((-score, order))
+    query = f"SELECT depot, order_id, score FROM predictions.{PRODUCT}_page ORDER BY depot, rank"
+    expected = [(depot, order, -low) for depot in sorted(by_depot) for low, order in sorted(by_depot[depot])[:TOP]]
+    assert rows(suite, query) == expected
+
+
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+def test_rankers_learn_from_whole_lists_are_compiled_and_judged(listed: Suite, library: str) -> None:
+    pytest.importorskip(library)
+    suite = with_lists(listed, model=f"{{estimator: {library}_ranker, parameters: {{n_estimators: 8, max_depth: 3}}}}")
+    header = suite.root / f"sql/products/{PRODUCT}/product.yaml"
+    header.write_text(f"{header.read_text()}{GATES}")
+    suite = open_suite(suite.root, clock_at(NOW))
+    made = train(suite, PRODUCT, TRAINED_AS_OF)
+    assert made.model.metrics["validation_ndcg"] > 0
+    assert {gate.gate.partition(" ")[0] for gate in made.verdict.gates} >= {"ndcg", "map"}, made.verdict.gates
+    assert reproduce(suite, PRODUCT, made.model.version).same
+    written_is_what_it_gives(suite, made.model)
+
+
+def test_rankers_from_elsewhere_are_compiled_and_judged(listed: Suite, tmp_path: Path) -> None:
+    lightgbm, xgboost = pytest.importorskip("lightgbm"), pytest.importorskip("xgboost")
+    header = listed.root / f"sql/products/{PRODUCT}/product.yaml"
+    header.write_text(f"{header.read_text()}{GATES}")
+    suite = open_suite(listed.root, clock_at(NOW))
+    names = ["parcels", "depot_late_share_28d"]
+    frame, labels, sizes = frame_of(suite, names)
+    data = lightgbm.Dataset(frame.to_numpy(), labels, group=sizes, feature_name=names)
+    lightgbm.train({"objective": "lambdarank", "verbose": -1, "num_threads": 1}, data, 5).save_model(tmp_path / "a.txt")
+    matrix = xgboost.DMatrix(frame.to_numpy(), labels)
+    matrix.set_group(sizes)
+    xgboost.train({"objective": "rank:ndcg", "nthread": 1}, matrix, 5).save_model(tmp_path / "b.json")
+    for file, columns in (("a.txt", None), ("b.json", names)):
+        done = import_model(suite, PRODUCT, tmp_path / file, columns, TRAINED_AS_OF)
+        assert {gate.gate.partition(" ")[0] for gate in done.verdict.gates} >= {"ndcg", "map"}, done.verdict.gates
+        written_is_what_it_gives(suite, done.model)
+    header.write_text(re.sub(r"^  kind: .*?(?=^  matures)", "  kind: binary\n", header.read_text(), flags=re.M | re.S))
+    header.write_text(header.read_text().replace(GATES, ""))
+    with pytest.raises(UsageError, match=r"is a ranker, and label\.kind"):
+        import_model(open_suite(listed.root, clock_at(NOW)), PRODUCT, tmp_path / "a.txt", None, TRAINED_AS_OF)
+
+
 CASES: list[tuple[str, str, str]] = [
+    ("top: 4", "top: 4\n  keep: 0", "keep"),
     ("top: 4", "top: 400", "cannot be fewer than its `top`"),
     ("list: [depot]", "list: [depot, order_id]", "names some of the keys, and not all"),
     ("list: [depot]", "list: [courier]", "names some of the keys, and not all"),

@@ -21,7 +21,8 @@ class EstimatorSpec:
     """One registered estimator: where its class is, which labels it is for, and which encoding it needs."""
 
     path: str
-    kind: Literal["binary", "regression"]
+    #: As `LabelKind.learnt_by`; `ranking` is what learns the order within lists, and nothing else.
+    kind: Literal["binary", "regression", "ranking"]
     encoding: Encoding
     #: Takes the positions of categorical columns, and needs no order among categories.
     native_categories: bool = False

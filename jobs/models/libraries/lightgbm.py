@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobs.models.libraries.library import Floats, Library, both_kinds, more_trees
+from jobs.models.libraries.library import EstimatorSpec, Floats, Library, both_kinds, more_trees
 
 
 def _boost(model: Any, rows: Any, labels: Floats, share: float) -> Any:
@@ -21,16 +21,24 @@ def _boost(model: Any, rows: Any, labels: Floats, share: float) -> Any:
 LIGHTGBM = Library(
     name="lightgbm",
     distributions=("lightgbm",),
-    estimators=both_kinds(
-        "lightgbm",
-        "lightgbm:LGBM",
-        "ordinal",
-        defaults={"verbose": -1},
-        quantile=("alpha", {"objective": "quantile"}),
-    ),
+    estimators={
+        **both_kinds(
+            "lightgbm",
+            "lightgbm:LGBM",
+            "ordinal",
+            defaults={"verbose": -1},
+            quantile=("alpha", {"objective": "quantile"}),
+        ),
+        "lightgbm_ranker": EstimatorSpec("lightgbm:LGBMRanker", "ranking", "ordinal", defaults={"verbose": -1}),
+    },
     # A Booster keeps its trees in its library's own format, which that library parses.
     trusted_types=frozenset(
-        {"lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier", "lightgbm.sklearn.LGBMRegressor"}
+        {
+            "lightgbm.basic.Booster",
+            "lightgbm.sklearn.LGBMClassifier",
+            "lightgbm.sklearn.LGBMRanker",
+            "lightgbm.sklearn.LGBMRegressor",
+        }
     ),
     continues={"LGBMClassifier": _boost, "LGBMRegressor": _boost},
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobs.models.libraries.library import Floats, Library, both_kinds, more_trees
+from jobs.models.libraries.library import EstimatorSpec, Floats, Library, both_kinds, more_trees
 
 
 def _boost(model: Any, rows: Any, labels: Floats, share: float) -> Any:
@@ -18,10 +18,20 @@ def _boost(model: Any, rows: Any, labels: Floats, share: float) -> Any:
 XGBOOST = Library(
     name="xgboost",
     distributions=("xgboost",),
-    estimators=both_kinds(
-        "xgboost", "xgboost:XGB", "ordinal", quantile=("quantile_alpha", {"objective": "reg:quantileerror"})
-    ),
+    estimators={
+        **both_kinds(
+            "xgboost", "xgboost:XGB", "ordinal", quantile=("quantile_alpha", {"objective": "reg:quantileerror"})
+        ),
+        "xgboost_ranker": EstimatorSpec("xgboost:XGBRanker", "ranking", "ordinal"),
+    },
     # A Booster keeps its trees in its library's own format, which that library parses.
-    trusted_types=frozenset({"xgboost.core.Booster", "xgboost.sklearn.XGBClassifier", "xgboost.sklearn.XGBRegressor"}),
+    trusted_types=frozenset(
+        {
+            "xgboost.core.Booster",
+            "xgboost.sklearn.XGBClassifier",
+            "xgboost.sklearn.XGBRanker",
+            "xgboost.sklearn.XGBRegressor",
+        }
+    ),
     continues={"XGBClassifier": _boost, "XGBRegressor": _boost},
 )

@@ -21,7 +21,8 @@ CATEGORICAL_BIT, DEFAULT_LEFT_BIT, MISSING_SHIFT = 1, 2, 2
 MISSING_NONE, MISSING_ZERO = 0, 1
 SIGMOID = ("binary", "multiclassova", "cross_entropy")
 EXPONENTIAL = ("poisson", "gamma", "tweedie")
-IDENTITY = ("regression", "regression_l1", "huber", "fair", "quantile", "mape", "none")
+RANKING = ("lambdarank", "rank_xendcg")
+IDENTITY = ("regression", "regression_l1", "huber", "fair", "quantile", "mape", "none", *RANKING)
 
 
 def _sections(text: str) -> list[dict[str, str]]:
@@ -105,7 +106,7 @@ def _cover(section: dict[str, str], n_leaves: int) -> F64 | None:
 
 
 def read_lightgbm(model: Any, block: Block) -> Ensemble:
-    """Read a fitted LGBMClassifier or LGBMRegressor.
+    """Read a fitted LGBMClassifier, LGBMRegressor or LGBMRanker.
 
     Raises
     ------
@@ -123,7 +124,7 @@ def read_lightgbm(model: Any, block: Block) -> Ensemble:
 
 
 def lightgbm_link(model: Any) -> Link:
-    """Return the link of a fitted LGBMClassifier or LGBMRegressor.
+    """Return the link of a fitted LGBMClassifier, LGBMRegressor or LGBMRanker.
 
     Raises
     ------

@@ -38,9 +38,11 @@ READERS: dict[tuple[str, str], tuple[Reader, ReadLink]] = {
     ("sklearn", "GradientBoostingRegressor"): (read_gradient_boosting, link_as_it_is),
     ("xgboost", "XGBClassifier"): (read_xgboost, xgboost_link),
     ("xgboost", "XGBRegressor"): (read_xgboost, xgboost_link),
+    ("xgboost", "XGBRanker"): (read_xgboost, xgboost_link),
     ("xgboost", "XGBRFClassifier"): (read_xgboost, xgboost_link),
     ("xgboost", "XGBRFRegressor"): (read_xgboost, xgboost_link),
     ("lightgbm", "LGBMClassifier"): (read_lightgbm, lightgbm_link),
+    ("lightgbm", "LGBMRanker"): (read_lightgbm, lightgbm_link),
     ("lightgbm", "LGBMRegressor"): (read_lightgbm, lightgbm_link),
 }
 """By library and class name: what reads the model's trees, and what reads its link."""

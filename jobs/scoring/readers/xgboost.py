@@ -97,7 +97,7 @@ def _features(block: Block, trees: tuple[Tree, ...]) -> tuple[Feature, ...]:
 
 
 def read_xgboost(model: Any, block: Block) -> Ensemble:
-    """Read a fitted XGBClassifier, XGBRegressor or a random-forest variant of them.
+    """Read a fitted XGBClassifier, XGBRegressor, XGBRanker or a random-forest variant of them.
 
     Raises
     ------
@@ -142,6 +142,9 @@ LINKS = {
     "reg:quantileerror": "identity",
     "reg:pseudohubererror": "identity",
     "reg:squaredlogerror": "identity",
+    "rank:ndcg": "identity",
+    "rank:pairwise": "identity",
+    "rank:map": "identity",
 }
 """How the links of XGBoost's objectives are computed here. Of other objectives its own code is asked."""
 
