@@ -193,7 +193,8 @@ def explain(
         console.print_json(vars(found))
         return
     told = f"{found.n_explained:,} of {found.n_rows:,} rows" if found.n_explained < found.n_rows else "all rows"
-    console.print_table(found.columns, f"{product} {instant}, by {found.version}: {told}; base {found.base:.6g}")
+    base = f"; base {found.base:.6g}" if found.base is not None else "; each by the class that was predicted"
+    console.print_table(found.columns, f"{product} {instant}, by {found.version}: {told}{base}")
     typer.echo(f"{found.method}.")
 
 
@@ -204,7 +205,8 @@ def _print_row(found: dict[str, Any], as_json: bool) -> None:
     named = ", ".join(f"{name} {value}" for name, value in found["key"].items())
     steps = [{"column": "base", "raw": found["base"]}, *found["steps"]]
     names = list(found["steps"][0])
-    title = f"{found['product']} {found['as_of']}, {named}, by {found['version']}: {found['score']:.6g}"
+    said = f"{found['prediction']}, " if found["prediction"] is not None else ""
+    title = f"{found['product']} {found['as_of']}, {named}, by {found['version']}: {said}{found['score']:.6g}"
     console.print_table([{name: step.get(name) for name in names} for step in steps], title)
     typer.echo(f"{found['method']}.")
 

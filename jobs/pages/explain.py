@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from jobs.models.columns.requirements import classes_of
+from jobs.models.kinds.class_metrics import predicted
+from jobs.models.kinds.figures import Target
 from jobs.models.versions import load_scorer, model_history
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.pages.history import past_page
+from warehouse.pages.kind_columns import probability_list
 from warehouse.system_sql import quote, quote_all, system_sql
 
 if TYPE_CHECKING:
@@ -41,13 +45,15 @@ class Explanation:
     base
         The raw prediction of a row of which nothing is known.
     raw, score
-        The row's raw prediction, and what was published.
+        The row's raw prediction, and what was published; of classes those of the class that was predicted.
     steps
         The columns (or groups), the largest contribution first: its name, value, contribution, and the raw prediction
         and score that base and contributions up to it come to; the score is left out where it is not the raw
         prediction's link (calibrated models).
     method
         In words.
+    prediction
+        The class that was predicted, of a label with classes.
     """
 
     product: str
@@ -59,6 +65,7 @@ class Explanation:
     raw: float
     score: float
     steps: list[dict[str, Any]]
+    prediction: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,8 @@ class PageExplanation:
     ----------
     n_rows, n_explained
         The page's rows, and how many of them were explained.
+    base
+        The raw prediction of a row of which nothing is known; None of classes, each of which has its own.
     columns
         Each column (or group), the largest mean size first: mean size and mean of its contributions; with another
         page, also what they were there; with `by`, one row for each of its values.
@@ -78,7 +87,7 @@ class PageExplanation:
     as_of: datetime
     version: str
     method: str
-    base: float
+    base: float | None
     n_rows: int
     n_explained: int
     columns: list[dict[str, Any]]
@@ -103,6 +112,14 @@ class _Rows:
     explainer: Explainer
     contributions: np.ndarray[Any, Any]
     scores: np.ndarray[Any, Any]
+    #: Of a label with classes, the place of the one by which each row is explained, and their names.
+    classes: np.ndarray[Any, Any] | None = None
+    names: tuple[str, ...] = ()
+
+    @property
+    def first_base(self) -> float:
+        """What the contributions of the first row add up from."""
+        return self.explainer.base if self.classes is None else self.explainer.bases[int(self.classes[0])]
 
 
 def explain_row(
@@ -131,17 +148,18 @@ def explain_row(
     if set(key) != set(product.keys):
         raise UsageError(f"{product.name} is looked up by {', '.join(product.keys)}; give each with --key NAME=VALUE.")
     rows = _read(suite, product, as_of, question or Question(), key)
-    raw = rows.explainer.base + float(rows.contributions[0].sum())
+    raw = rows.first_base + float(rows.contributions[0].sum())
     return Explanation(
         product.name,
         as_of,
         rows.version,
         {name: rows.table.column(name)[0].as_py() for name in product.keys},
         rows.explainer.method,
-        rows.explainer.base,
+        rows.first_base,
         raw,
         float(rows.scores[0]),
         _steps(rows),
+        rows.names[int(rows.classes[0])] if rows.classes is not None else None,
     )
 
 
@@ -185,7 +203,7 @@ def explain_page(
         as_of,
         rows.version,
         rows.explainer.method,
-        rows.explainer.base,
+        rows.explainer.base if rows.classes is None else None,
         rows.n_rows,
         rows.table.num_rows,
         columns,
@@ -202,9 +220,10 @@ def _read(
     more: Sequence[str] = (),
 ) -> _Rows:
     """Read rows of a page, and explain them."""
-    if product.classes or product.quantiles:
-        what = "tell several classes apart" if product.classes else "are several quantiles"
-        raise UsageError(f"{product.name}: its predictions cannot be explained: they {what}.")
+    if product.quantiles:
+        raise UsageError(f"{product.name}: its predictions cannot be explained: they are several quantiles.")
+    import numpy as np
+
     from jobs.scoring.reasons.explainer import Explainer
     from jobs.scoring.reasons.players import make_players
 
@@ -212,11 +231,11 @@ def _read(
         predictions = past_page(connection, product.name, "predictions", as_of)
         features = past_page(connection, product.name, "features", as_of)
         model = model_history(connection, product.name).version(str(predictions.record.model_version))
-        wanted = list(dict.fromkeys([*product.keys, *model.features, *more]))
+        wanted, of = list(dict.fromkeys([*product.keys, *model.features, *more])), "predictions."
         query = system_sql(
             "explain/rows",
             columns=quote_all(wanted),
-            score=quote(product.score_column),
+            score=probability_list(product, of) if product.classes else f"{of}{quote(product.score_column)}",
             ordered=quote_all(product.keys),
             keys=quote_all([*product.keys, "as_of"]),
             predictions=predictions.relation,
@@ -232,18 +251,33 @@ def _read(
         shown = ", ".join(f"{name}={value}" for name, value in key.items())
         raise NotFoundError(f"the page {as_of} of {product.name} has no row{f' with {shown}' if shown else 's'}.")
     scorer = load_scorer(suite.lake, model)
-    scores = scorer.predict(table)
-    scores = scores[:, 1] if scores.ndim == 2 else scores
-    differing = (scores != table.column(_SCORE).to_numpy()).sum()
+    names = classes_of(model)
+    scores = Target(product.kind.name, product.classes, names).scores(scorer.predict(table))
+    differing = _n_differing(scores, table.column(_SCORE))
     if differing:
         raise UsageError(
             f"the page {as_of} of {product.name}: {differing} of {table.num_rows} rows have other features now than"
             f" when {model.version} scored them. Make the page again (almanac run {product.name} --as-of T), then"
             " explain it."
         )
-    explainer = Explainer(scorer, make_players(model.features, question.groups), table)
-    n_rows = predictions.record.n_rows
-    return _Rows(model.version, n_rows, table, explainer, explainer.explain(table), scores)
+    n_rows, players = predictions.record.n_rows, make_players(model.features, question.groups)
+    explainer = Explainer(scorer, players, table, by_class=bool(product.classes))
+    if not product.classes:
+        return _Rows(model.version, n_rows, table, explainer, explainer.explain(table), scores)
+    said = predicted(scores)
+    places = np.array([names.index(name) if name in names else 0 for name in product.classes])[said]
+    of_said = scores[np.arange(len(said)), said]
+    return _Rows(model.version, n_rows, table, explainer, explainer.explain(table, places), of_said, places, names)
+
+
+def _n_differing(scores: np.ndarray[Any, Any], published: pa.ChunkedArray) -> int:
+    """Count the rows of which something else was published; what a page says nothing of has no probability."""
+    import numpy as np
+
+    if scores.ndim == 1:
+        return int((scores != published.to_numpy()).sum())
+    flat = published.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return int((scores != np.nan_to_num(flat, nan=0.0).reshape(scores.shape)).any(axis=1).sum())
 
 
 def _steps(rows: _Rows) -> list[dict[str, Any]]:
@@ -254,7 +288,7 @@ def _steps(rows: _Rows) -> list[dict[str, Any]]:
     owners = players.of_feature.tolist()
     names = rows.explainer.feature_names
     order = np.argsort(-np.abs(given), kind="stable").tolist()
-    raw = rows.explainer.base + np.cumsum(given[order])
+    raw = rows.first_base + np.cumsum(given[order])
     scores = rows.explainer.scores_of(raw)
     steps = []
     for place, player in enumerate(order):

@@ -112,7 +112,7 @@ def _reasons(suite: Suite, labelled: LabelledPages, trained: Trained) -> Reasons
     if settings is None:
         return None
     pages = labelled.pages if trained.parent is None else trained.rows.distinct_pages()
-    version = Version(product, "the version", features, trained.cutoff, pages[0], pages[-1])
+    version = Version(product, "the version", features, trained.cutoff, pages[0], pages[-1], trained.classes)
     sample = trained.rows.features.select(features).slice(0, CHECKED_ROWS)
     with suite.lake.reading() as connection:
         return first_reasons(connection, settings, version, trained.scorer, sample)

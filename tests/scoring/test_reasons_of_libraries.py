@@ -57,6 +57,50 @@ def test_those_of_categorical_splits_and_of_infinities_are_lightgbms() -> None:
     assert explainer.explain(pa.table({name: pa.array([], pa.float64()) for name in NAMES})).shape == (0, 6)
 
 
+def of_classes(model: Any, rows: Any) -> tuple[Explainer, Any, Any]:
+    """Explain each row by the class that is predicted of it; give these classes too."""
+    batch = pa.table([pa.array(np.ascontiguousarray(column)) for column in rows.T], names=NAMES)
+    explainer = Explainer(compile_model(model, NAMES), make_players(NAMES), batch, at_rate=True, by_class=True)
+    said = model.predict(rows).astype(np.int64)
+    assert explainer.check([batch])[1] < 1e-9
+    return explainer, explainer.explain(batch, said), said
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_rows_of_several_classes_are_explained_by_the_one_predicted_as_lightgbm_does(n_classes: int) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    rows, target = rows_and_target()
+    target = target + (np.nan_to_num(rows[:, 3]) > 0.5) if n_classes == 3 else target
+    model = lightgbm.LGBMClassifier(n_estimators=15, num_leaves=9, verbose=-1, n_jobs=1).fit(rows, target)
+    expected = model.booster_.predict(rows, pred_contrib=True).reshape(len(rows), -1, len(NAMES) + 1)
+    if n_classes == 2:
+        # LightGBM gives one number, of the second class; the first's is its opposite.
+        expected = np.concatenate([-expected, expected], axis=1)
+    explainer, given, said = of_classes(model, rows)
+    assert len(np.unique(said)) == n_classes
+    own = expected[np.arange(len(rows)), said]
+    np.testing.assert_allclose(given, own[:, :-1], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(np.array(explainer.bases)[said], own[:, -1], rtol=0, atol=1e-10)
+
+
+def test_rows_of_several_classes_add_up_for_linear_models_forests_and_calibrated_ones() -> None:
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.ensemble import ExtraTreesClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    rows, target = rows_and_target(missing=0)
+    target = target + (rows[:, 3] > 0.5)
+    forest = ExtraTreesClassifier(n_estimators=5, max_depth=4, random_state=0)
+    calibrated = CalibratedClassifierCV(LogisticRegression(), cv=2)
+    for model in (LogisticRegression(), forest, calibrated):
+        explainer, given, said = of_classes(model.fit(rows, target), rows)
+        assert len(explainer.bases) == 3
+        if isinstance(model, ExtraTreesClassifier):
+            np.testing.assert_allclose(
+                explainer.raw_of(given, said), model.predict_proba(rows).max(axis=1), rtol=0, atol=1e-12
+            )
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_calibrated_model_has_the_mean_of_its_classifiers_contributions() -> None:
     lightgbm = pytest.importorskip("lightgbm")

@@ -47,6 +47,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/create_performance", "how published predictions did, page by page"),
     Migration("ledger/create_fairness", "how predictions of groups of entities compare"),
     Migration("ledger/create_rollouts", "by which stages versions became live, each look, and who served whom"),
+    Migration("ledger/bases_of_reasons", "what the reasons of each class are counted from"),
 )
 
 

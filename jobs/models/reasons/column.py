@@ -32,7 +32,13 @@ def no_reasons(n_rows: int) -> pa.Array:
     return pa.nulls(n_rows, TYPE)
 
 
-def reasons_column(explainer: Explainer, settings: ReasonSettings, batch: pa.RecordBatch, scores: Floats) -> pa.Array:
+def reasons_column(
+    explainer: Explainer,
+    settings: ReasonSettings,
+    batch: pa.RecordBatch,
+    scores: Floats,
+    classes: npt.NDArray[np.int64] | None = None,
+) -> pa.Array:
     """Return the reasons of a batch's rows; NULL where `where` does not hold.
 
     Parameters
@@ -45,16 +51,23 @@ def reasons_column(explainer: Explainer, settings: ReasonSettings, batch: pa.Rec
         With the model's features.
     scores
         (n_rows,).
+    classes
+        (n_rows,) the place among the version's classes of the one by which each row is explained, where there are such;
+        then there is no `where`.
     """
     condition = settings.condition
     if condition is None:
-        return _lists(explainer, settings, batch, np.ones(batch.num_rows, np.bool_))
+        return _lists(explainer, settings, batch, np.ones(batch.num_rows, np.bool_), classes)
     wanted = np.asarray(COMPARISONS[condition[1]](scores, condition[2]), np.bool_)
     return _lists(explainer, settings, batch.filter(pa.array(wanted)), wanted)
 
 
 def _lists(
-    explainer: Explainer, settings: ReasonSettings, asked: pa.RecordBatch, wanted: npt.NDArray[np.bool_]
+    explainer: Explainer,
+    settings: ReasonSettings,
+    asked: pa.RecordBatch,
+    wanted: npt.NDArray[np.bool_],
+    classes: npt.NDArray[np.int64] | None = None,
 ) -> pa.Array:
     """Return lists for the rows that are asked for, and NULL between them."""
     from jobs.scoring.reasons.table_kernel import pick_largest
@@ -65,7 +78,7 @@ def _lists(
     player, value = np.zeros((n_asked, most), np.int32), np.zeros((n_asked, most), np.float32)
     count = np.zeros(n_asked, np.int32)
     if n_asked:
-        pick_largest(explainer.by_player(asked), n_asked, DIRECTIONS[settings.direction], player, value, count)
+        pick_largest(explainer.by_player(asked, classes), n_asked, DIRECTIONS[settings.direction], player, value, count)
     is_there = np.arange(most) < count[:, np.newaxis]
     sizes = np.zeros(len(wanted), np.int32)
     sizes[wanted] = count

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +17,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import numpy as np
 
 from jobs.models.artifacts import artifact_bytes
+from jobs.models.columns.requirements import classes_of
+from jobs.models.kinds.class_metrics import predicted
 from jobs.models.reasons.records import ReasonRun, ReasonsRecord, recorded_reasons
 from warehouse.definitions import Product
 from warehouse.definitions.reasons import BackgroundSettings, ReasonSettings
@@ -49,12 +53,19 @@ class Version:
     label_cutoff: datetime
     first_page: datetime
     last_page: datetime
+    #: Those that it has learnt, of a label with classes.
+    classes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, product: Product, model: ModelRecord) -> Version:
         """Give a registered version."""
         names = (model.version, model.features, model.writes_from, model.first_page, model.last_page)
-        return cls(product, *names)
+        return cls(product, *names, classes_of(model))
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Of each class as declared its place among those learnt. One that was not learnt is never predicted."""
+        return tuple(self.classes.index(name) if name in self.classes else 0 for name in self.product.classes)
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,8 @@ class Reasons:
         The bytes of the background's file, where that has yet to be written.
     is_new
         Whether the record has yet to be written.
+    classes
+        Of classes as they are declared, the place of each among those that the version has learnt; none of one score.
     """
 
     settings: ReasonSettings
@@ -80,13 +93,17 @@ class Reasons:
     explainer: Explainer | None
     background: bytes | None
     is_new: bool
+    classes: tuple[int, ...] = ()
 
     def column(self, batch: pa.RecordBatch, scores: Floats) -> pa.Array:
-        """Return the reasons of a batch's rows."""
+        """Return the reasons of a batch's rows: of classes, (n_rows, n_classes) scores, those of the likeliest."""
         from jobs.models.reasons.column import no_reasons, reasons_column
 
         if self.explainer is None:
             return no_reasons(batch.num_rows)
+        if self.classes:
+            said = np.array(self.classes, np.int64)[predicted(scores)]
+            return reasons_column(self.explainer, self.settings, batch, scores, said)
         return reasons_column(self.explainer, self.settings, batch, scores)
 
     def commit(self, commit: Commit, lake: Lake, artifact: str, run_id: str, now: datetime, wrote: bool = True) -> None:
@@ -135,6 +152,7 @@ def ready_reasons(
         record = recorded_reasons(connection, product.name, model.version, settings.basis)
         if record is None:
             return first_reasons(connection, settings, Version.of(product, model), scorer, sample())
+    version = Version.of(product, model)
     if record.refused is not None:
         return Reasons(settings, record, None, None, is_new=False)
     rows = sample()
@@ -143,15 +161,21 @@ def ready_reasons(
         key = (id(scorer), settings.basis, kinds)
         _kept[key] = kept = _kept.pop(key, None) or (
             scorer,
-            _explainer_again(lake, settings, record, model, scorer, rows),
+            _explainer_again(lake, settings, record, model, scorer, rows, bool(version.classes)),
         )
         while len(_kept) > KEPT:
             _kept.pop(next(iter(_kept)))
-    return Reasons(settings, record, kept[1], None, is_new=False)
+    return Reasons(settings, record, kept[1], None, is_new=False, classes=version.places)
 
 
 def _explainer_again(
-    lake: Lake, settings: ReasonSettings, record: ReasonsRecord, model: ModelRecord, scorer: Scorer, rows: pa.Table
+    lake: Lake,
+    settings: ReasonSettings,
+    record: ReasonsRecord,
+    model: ModelRecord,
+    scorer: Scorer,
+    rows: pa.Table,
+    by_class: bool,
 ) -> Explainer:
     background = None
     if record.background_file is not None:
@@ -162,13 +186,19 @@ def _explainer_again(
                 " the one that was recorded: its bytes have changed. Restore it from a copy, or train anew."
             )
         background = _read(data)
-    explainer = _explainer(settings, model.features, scorer, rows, background)
-    if record.base is None or abs(explainer.base - record.base) > 1e-9 * max(1.0, abs(record.base)):
+    explainer = _explainer(settings, model.features, scorer, rows, background, by_class)
+    now, then = explainer.bases or [explainer.base], record.bases or [record.base]
+    pairs = itertools.zip_longest(now, then)
+    if any(a is None or b is None or abs(a - b) > 1e-9 * max(1.0, abs(b)) for a, b in pairs):
         raise ScoringFailed(
-            f"{model.product} {model.version} is explained from the base {explainer.base} now, and from {record.base}"
+            f"{model.product} {model.version} is explained from the base {_shown(now)} now, and from {_shown(then)}"
             " when its reasons were recorded. Restore its files from a copy, or train anew."
         )
     return explainer
+
+
+def _shown(bases: Sequence[float | None]) -> str:
+    return ", ".join(str(one) for one in bases)
 
 
 def first_reasons(
@@ -193,13 +223,14 @@ def first_reasons(
     try:
         words, background = _background(connection, settings, version, scorer)
         data = _written(background) if background is not None else None
-        explainer = _explainer(settings, version.features, scorer, sample, background)
+        explainer = _explainer(settings, version.features, scorer, sample, background, bool(version.classes))
         n_checked, largest = explainer.check(_rows_to_check(scorer, sample))
     except (UsageError, ScoringFailed) as error:
         return Reasons(settings, replace(empty, refused=str(error)), None, None, is_new=True)
     record = replace(
         empty,
-        base=explainer.base,
+        base=None if explainer.by_class else explainer.base,
+        bases=explainer.bases,
         method=explainer.method,
         players=list(explainer.players.names),
         background=words,
@@ -208,16 +239,22 @@ def first_reasons(
         n_checked=n_checked,
         largest_miss=largest,
     )
-    return Reasons(settings, record, explainer, data, is_new=True)
+    return Reasons(settings, record, explainer, data, is_new=True, classes=version.places)
 
 
 def _explainer(
-    settings: ReasonSettings, features: Sequence[str], scorer: Scorer, rows: pa.Table, background: pa.Table | None
+    settings: ReasonSettings,
+    features: Sequence[str],
+    scorer: Scorer,
+    rows: pa.Table,
+    background: pa.Table | None,
+    by_class: bool,
 ) -> Explainer:
     from jobs.scoring.reasons.explainer import Explainer
     from jobs.scoring.reasons.players import make_players
 
-    return Explainer(scorer, make_players(features, settings.groups), rows, background, at_rate=True)
+    players = make_players(features, settings.groups)
+    return Explainer(scorer, players, rows, background, at_rate=True, by_class=by_class)
 
 
 def _background(

@@ -23,8 +23,8 @@ class ReasonsRecord:
         The hash of groups and background, and the settings as JSON when this was first asked for.
     refused
         Why there are no reasons; None if there are.
-    base
-        The raw prediction of a row of which nothing is known.
+    base, bases
+        The raw prediction of a row of which nothing is known; of classes that of each, in the order of the version's.
     method
         In words.
     players
@@ -54,6 +54,7 @@ class ReasonsRecord:
     background_rows: int | None = None
     n_checked: int = 0
     largest_miss: float | None = None
+    bases: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

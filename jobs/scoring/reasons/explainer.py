@@ -1,5 +1,6 @@
 """Explains a compiled model's raw predictions: a base value, and what each player adds to it.
 
+Of a model that tells classes apart each row is explained by one of them, which the caller names: by its raw prediction.
 Trees are explained by exact Shapley values, path-dependent or against background rows, linear models by their formula
 against the mean of some rows. A calibrated model is explained below its calibration, which changes no order: the mean
 of its classifiers' raw predictions. What contributions and base come to is compared with the raw prediction.
@@ -17,6 +18,7 @@ import pyarrow as pa
 from jobs.scoring.compiled import CompiledScorer, in_pieces
 from jobs.scoring.interface.arrow_input import Batch
 from jobs.scoring.interface.scorer import Floats, NotUnderstood, Scorer
+from jobs.scoring.kernels.codes import I64
 from jobs.scoring.kernels.ensemble import F64
 from jobs.scoring.kernels.model_data import CalibratedModel, CompiledModel, LinearModel, ShiftedModel, TreeModel
 from jobs.scoring.reasons.players import Players
@@ -85,6 +87,18 @@ class MeanContributions:
         return np.asarray(sum(part.of(columns, n_rows) for part in self._parts) / len(self._parts))
 
 
+class OppositeContributions:
+    """What a model's contributions are for the first of two classes, where it gives one number for the second."""
+
+    def __init__(self, second: Contributions) -> None:
+        self._second = second
+        self.base = -second.base
+
+    def of(self, columns: Sequence[pa.Array], n_rows: int) -> F64:
+        """Return the contributions (n_rows, n_players)."""
+        return -self._second.of(columns, n_rows)
+
+
 class Explainer:
     """Explains the rows of batches whose columns have the types of the first one.
 
@@ -101,6 +115,8 @@ class Explainer:
         Rows that unknown values are taken from. None: of trees, path-dependent.
     at_rate
         Whether many rows are to come, so that tables are worth their making.
+    by_class
+        Whether each row is explained by a class of its own, which is then named by its place among the model's.
 
     Raises
     ------
@@ -115,6 +131,7 @@ class Explainer:
         rows: pa.Table,
         background: pa.Table | None = None,
         at_rate: bool = False,
+        by_class: bool = False,
     ) -> None:
         if not isinstance(scorer, CompiledScorer):
             raise UsageError(f"the model's predictions cannot be explained exactly: it is not compiled. {scorer.why}")
@@ -123,13 +140,18 @@ class Explainer:
             raise UsageError("the model's predictions cannot be explained exactly: the estimator scores these columns.")
         self.players = players
         self._scorer = scorer
-        self._output = _explained_output(program.model)
-        kind = _Kind(players, self._output, scorer.feature_names, rows.num_rows, at_rate)
+        self.by_class = by_class
+        n_outputs = _n_outputs(program.model, by_class)
+        # Of one number for two classes the second has it, and the first its opposite.
+        self._outputs = list(range(n_outputs)) if by_class else [n_outputs - 1]
+        kind = _Kind(players, self._outputs, scorer.feature_names, rows.num_rows, at_rate)
         given = None if background is None else self._in_one_piece(background)
         if background is not None and scorer.program_for(background)[0] is not program:
             raise UsageError("the background has columns of other types than the rows that are explained.")
         try:
             self._contributions = kind.contributions(program.model, given, self._in_one_piece(rows))
+            if by_class and n_outputs == 1:
+                self._contributions.insert(0, OppositeContributions(self._contributions[0]))
         except NotUnderstood as reason:
             raise UsageError(f"the model's predictions cannot be explained exactly: {reason}.") from reason
         self.is_below_calibration = isinstance(program.model, CalibratedModel)
@@ -143,8 +165,13 @@ class Explainer:
 
     @property
     def base(self) -> float:
-        """The raw prediction of a row of which nothing is known."""
-        return self._contributions.base
+        """The raw prediction of a row of which nothing is known; of classes that of the last."""
+        return self._contributions[-1].base
+
+    @property
+    def bases(self) -> list[float]:
+        """Of each class the raw prediction of a row of which nothing is known; none without classes."""
+        return [one.base for one in self._contributions] if self.by_class else []
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -152,9 +179,12 @@ class Explainer:
         return self._scorer.feature_names
 
     def scores_of(self, raw: F64) -> Floats | None:
-        """Return what the model predicts of raw predictions (n,); None of a calibrated one, below which they are."""
+        """Return what the model predicts of raw predictions (n,); None where it is not one of these alone.
+
+        That is so below a calibration, and of classes, whose probabilities come of all their raw predictions.
+        """
         model = self._scorer.model
-        if isinstance(model, CalibratedModel | ShiftedModel):
+        if self.by_class or isinstance(model, CalibratedModel | ShiftedModel):
             return None
         if isinstance(model, TreeModel) and len(model.base) == 2:
             return raw
@@ -162,24 +192,43 @@ class Explainer:
         found = model.link(raw.astype(kind)[:, np.newaxis])
         return found[:, 1] if found.ndim == 2 else found
 
-    def explain(self, batch: Batch) -> F64:
+    def explain(self, batch: Batch, classes: I64 | None = None) -> F64:
         """Return the contributions (n_rows, n_players) of a batch's rows, in the unit of the raw prediction.
+
+        `classes` are as in `by_player`.
 
         Raises
         ------
         ScoringFailed
             They do not add up to the raw prediction.
         """
-        contributions = np.ascontiguousarray(self.by_player(batch).T)
-        self._largest_miss(batch, contributions)
+        contributions = np.ascontiguousarray(self.by_player(batch, classes).T)
+        self._largest_miss(batch, contributions, classes)
         return contributions
 
-    def by_player(self, batch: Batch) -> F64:
-        """Return the contributions (n_players, n_rows) of a batch's rows, as they are: sums are not looked at."""
+    def by_player(self, batch: Batch, classes: I64 | None = None) -> F64:
+        """Return the contributions (n_players, n_rows) of a batch's rows, as they are: sums are not looked at.
+
+        Parameters
+        ----------
+        batch
+            The rows.
+        classes
+            (n_rows,) the place of the class by which each is explained, of a model that is explained by class.
+        """
+        if classes is None:
+            return self._by_player(batch, self._contributions[-1])
+        out = np.empty((len(self.players.names), batch.num_rows))
+        for place in np.unique(classes).tolist():
+            own = classes == place
+            out[:, own] = self._by_player(batch.filter(pa.array(own)), self._contributions[place])
+        return out
+
+    def _by_player(self, batch: Batch, contributions: Contributions) -> F64:
         program, columns = self._scorer.program_for(batch)
         if program is None:
             raise ScoringFailed("the columns are of other types than those that the model was explained for.")
-        found = [self._contributions.of(part, n_rows).T for part, n_rows in in_pieces(columns, batch.num_rows)]
+        found = [contributions.of(part, n_rows).T for part, n_rows in in_pieces(columns, batch.num_rows)]
         return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
 
     def check(self, tables: Sequence[pa.Table]) -> tuple[int, float]:
@@ -190,14 +239,29 @@ class Explainer:
         ScoringFailed
             They do not add up to the raw prediction.
         """
-        misses = [self._largest_miss(rows, self.by_player(rows).T) for rows in tables]
+        misses = []
+        for rows in tables:
+            # Of each class, since any may come to be predicted.
+            for place in range(len(self._contributions)) if self.by_class else [None]:
+                classes = None if place is None else np.full(rows.num_rows, place, np.int64)
+                misses.append(self._largest_miss(rows, self.by_player(rows, classes).T, classes))
         return sum(rows.num_rows for rows in tables), max(misses, default=0.0)
 
-    def _largest_miss(self, batch: Batch, contributions: F64) -> float:
+    def _largest_miss(self, batch: Batch, contributions: F64, classes: I64 | None = None) -> float:
         if not len(contributions):
             return 0.0
         raw = self._raw_below_calibration(batch) if self.is_below_calibration else self._scorer.raw(batch)
-        return self._require_sum(contributions, raw if raw.ndim == 1 else raw[:, self._output])
+        if classes is None:
+            return self._require_sum(contributions, raw if raw.ndim == 1 else raw[:, self._outputs[-1]], self.base)
+        wide = raw.reshape(len(raw), -1)
+        if wide.shape[1] == 1:
+            wide = np.hstack((-wide, wide))
+        return self._require_sum(contributions, wide[np.arange(len(raw)), classes], np.array(self.bases)[classes])
+
+    def raw_of(self, contributions: F64, classes: I64 | None = None) -> F64:
+        """Return the raw predictions (n_rows,) that contributions (n_rows, n_players) come to."""
+        base = self.base if classes is None else np.array(self.bases)[classes]
+        return np.asarray(base + contributions.sum(axis=1))
 
     def _raw_below_calibration(self, batch: Batch) -> Floats:
         """Return (n_rows, n_outputs) the mean of the classifiers' raw predictions."""
@@ -208,11 +272,11 @@ class Explainer:
             found.append(np.mean([one.raw(part, n_rows) for one in program.programs], axis=0))
         return np.concatenate(found)
 
-    def _require_sum(self, contributions: F64, raw: Floats) -> float:
-        sizes = abs(self.base) + np.abs(contributions).sum(axis=1)
+    def _require_sum(self, contributions: F64, raw: Floats, base: float | F64) -> float:
+        sizes = np.abs(base) + np.abs(contributions).sum(axis=1)
         # A sum in float32 is that uncertain itself.
         share = TOLERANCE if raw.dtype == np.float64 else 1e-4
-        off = np.abs(self.base + contributions.sum(axis=1) - raw)
+        off = np.abs(base + contributions.sum(axis=1) - raw)
         if not (off <= share * sizes).all():
             row = int(np.argmax(np.where(np.isnan(off), np.inf, off - share * sizes)))
             raise ScoringFailed(
@@ -222,47 +286,53 @@ class Explainer:
         return float(np.max(np.divide(off, sizes, out=np.zeros_like(off), where=sizes > 0)))
 
 
-def _explained_output(model: CompiledModel) -> int:
-    """Return the output that is explained: the only one, or the second class's."""
+def _n_outputs(model: CompiledModel, by_class: bool) -> int:
+    """Return how many raw predictions a model gives, of which one is explained: the only one, or the second class's."""
     if isinstance(model, CalibratedModel):
-        return _explained_output(model.parts[0].model)
+        return _n_outputs(model.parts[0].model, by_class)
     if isinstance(model, ShiftedModel):
         raise UsageError("the model's predictions cannot be explained: it gives several quantiles.")
     n_outputs = len(model.base) if isinstance(model, TreeModel) else len(model.intercept)
-    if n_outputs > 2:
+    if n_outputs > 2 and not by_class:
         raise UsageError("the model's predictions cannot be explained: it tells more than two classes apart.")
-    return n_outputs - 1
+    return n_outputs
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """Whose contributions of which output are asked for, and for how many rows."""
+    """Whose contributions of which outputs are asked for, and for how many rows."""
 
     players: Players
-    output: int
+    outputs: Sequence[int]
     names: Sequence[str]
     n_rows: int
     at_rate: bool
 
-    def contributions(self, model: CompiledModel, background: Rows | None, rows: Rows) -> Contributions:
-        """Return what divides a model's predictions."""
-        if isinstance(model, CalibratedModel):
-            budget = BUDGET_BYTES // len(model.parts)
-            return MeanContributions([self._plain(part.model, background, rows, budget) for part in model.parts])
-        return self._plain(model, background, rows, BUDGET_BYTES)
+    def contributions(self, model: CompiledModel, background: Rows | None, rows: Rows) -> list[Contributions]:
+        """Return what divides a model's predictions, output by output."""
+        budget = BUDGET_BYTES // len(self.outputs)
+        if not isinstance(model, CalibratedModel):
+            return [self._plain(model, output, background, rows, budget) for output in self.outputs]
+        own = budget // len(model.parts)
+        return [
+            MeanContributions([self._plain(part.model, output, background, rows, own) for part in model.parts])
+            for output in self.outputs
+        ]
 
-    def _plain(self, model: CompiledModel, background: Rows | None, rows: Rows, budget: int) -> Contributions:
+    def _plain(
+        self, model: CompiledModel, output: int, background: Rows | None, rows: Rows, budget: int
+    ) -> Contributions:
         if isinstance(model, LinearModel):
             mean_of = background or rows
             if not mean_of[1]:
                 raise NotUnderstood("there are no rows whose mean a linear model's contributions could be counted from")
-            return LinearContributions(model, self.players, self.output, self.names, mean_of)
+            return LinearContributions(model, self.players, output, self.names, mean_of)
         assert isinstance(model, TreeModel)
         if self.at_rate or background is not None:
-            return TableContributions(model, self.players, self.output, background, budget)
+            return TableContributions(model, self.players, output, background, budget)
         if self.n_rows > FEW_ROWS:
-            return TableContributions(model, self.players, self.output, budget_bytes=0)
-        return TreeContributions(model, self.players, self.output)
+            return TableContributions(model, self.players, output, budget_bytes=0)
+        return TreeContributions(model, self.players, output)
 
 
 def is_linear_scorer(scorer: Scorer) -> bool:

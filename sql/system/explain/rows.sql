@@ -4,7 +4,7 @@ SELECT * EXCLUDE ("almanac: place", "almanac: rows")
 FROM (
     SELECT
         {columns},
-        predictions.{score} AS "almanac: score",
+        {score} AS "almanac: score",
         row_number() OVER (ORDER BY {ordered}) - 1 AS "almanac: place",
         count(*) OVER () AS "almanac: rows"
     FROM {predictions} AS predictions
