@@ -20,6 +20,7 @@ from jobs.models.model_table import model_card
 from jobs.models.versions import load_estimator, load_scorer, model_history
 from jobs.monitoring.evaluate import evaluate
 from jobs.pages.diff import diff
+from jobs.pages.explain import explain_page, explain_row
 from jobs.pages.predict import run_page
 from jobs.rollout.compare import compare
 from jobs.rollout.promotion import promote
@@ -232,6 +233,46 @@ def test_a_class_that_training_did_not_see_has_no_probability_and_is_told(told: 
     assert any("has seen no label of `lost`" in note for note in notes)
 
 
+def test_a_class_that_no_page_has_a_field_for_yet_is_measured_as_told_nothing_of(told: Suite) -> None:
+    before = evaluate(told, PRODUCT, PAGE, END).groups[0]
+    suite = with_classes(told, "early", "lost", "on time", "late")
+    found = evaluate(suite, PRODUCT, PAGE, END)
+    assert found.groups[0] == pytest.approx(before, abs=1e-12)
+    assert {row["class"] for row in found.calibration} == {*CLASSES, "lost"}
+    assert diff(suite, PRODUCT, PAGE, "v1").n_changed == 0
+
+
+def test_the_reasons_of_a_row_are_those_of_the_class_that_is_predicted(told: Suite) -> None:
+    header = told.root / f"sql/products/{PRODUCT}/product.yaml"
+    # Declared in another order than the version learnt them in.
+    text = header.read_text().replace("[early, on time, late]", "[late, early, on time]")
+    header.write_text(text.replace("valid_for:", "reasons: {top: all}\nvalid_for:"))
+    suite = open_suite(told.root, clock_at(NOW))
+    run_page(suite, PRODUCT, PAGE)
+    model = version(suite, "v1")
+    query = f"SELECT order_id, prediction, reasons, probabilities FROM predictions.{PRODUCT}_page ORDER BY order_id"
+    found = rows(suite, query)
+    assert len({row[1] for row in found}) > 1
+    [(bases, base, refused, miss)] = rows(suite, "SELECT bases, base, refused, largest_miss FROM ledger.reasons")
+    assert (len(bases), base, refused) == (3, None, None)
+    assert miss < 1e-9
+    with suite.lake.reading() as connection:
+        query = f"FROM features.{PRODUCT} WHERE as_of = $1 ORDER BY order_id"
+        table = connection.execute(query, [PAGE]).to_arrow_table()
+    raw = load_scorer(suite.lake, model).raw(table)
+    for place, (order_id, said, reasons, probabilities) in enumerate(found):
+        learnt = CLASSES.index(said)
+        summed = bases[learnt] + sum(one["contribution"] for one in reasons)
+        assert summed == pytest.approx(raw[place, learnt], abs=1e-5)
+        if place % 15 == 0:
+            explained = explain_row(suite, PRODUCT, PAGE, {"order_id": order_id})
+            assert (explained.prediction, explained.score) == (said, probabilities[said])
+            assert (explained.base, explained.raw) == pytest.approx((bases[learnt], raw[place, learnt]), abs=1e-9)
+            assert [step["column"] for step in explained.steps[:1]] == [reasons[0]["feature"]]
+    assert explain_page(suite, PRODUCT, PAGE).base is None
+    assert diff(suite, PRODUCT, PAGE, "v1").n_changed == 0
+
+
 def test_classes_in_another_order_are_the_same_classes(told: Suite) -> None:
     query = (
         f"SELECT order_id, prediction, probabilities.early, probabilities.late FROM predictions.{PRODUCT} ORDER BY 1"
@@ -349,7 +390,7 @@ def test_lineage_follows_both_columns_of_a_prediction(told: Suite) -> None:
         ("classes: [early, on time, late]", "classes: [early]", "two at least"),
         ("classes: [early, on time, late]", "classes: [late, Late, early]", "in case alone"),
         ("kind: multiclass", "kind: binary", "`classes` are of multiclass labels"),
-        ("valid_for:", "reasons: {top: 2}\nvalid_for:", "one for each class"),
+        ("valid_for:", "reasons: {where: prediction >= 0.5}\nvalid_for:", "`reasons.where` compares a number"),
     ],
 )
 def test_what_does_not_go_with_classes_is_refused(told: Suite, old: str, new: str, problem: str) -> None:

@@ -31,10 +31,16 @@ def probability_list(product: Product, of: str = "") -> str:
 
 
 def probability_of(product: Product, name: str, of: str = "") -> str:
-    """Give SQL of the probability of a class, NULL where a row has none."""
+    """Give SQL of the probability of a class, NULL where a row has none.
+
+    A table whose pages are all older than a class has no field for it. A cast goes by the names of fields, gives NULL
+    for those that are not there, and asks for one that both sides have.
+    """
     if len(product.classes) > MOST_FIELDS:
         return f"{of}{PROBABILITIES}[{literal(name)}]"
-    return f"{of}{PROBABILITIES}.{quote(name)}"
+    own = quote("almanac: none")
+    fields = ", ".join([f"{own} DOUBLE", *(f"{quote(each)} DOUBLE" for each in product.classes)])
+    return f"(struct_insert({of}{PROBABILITIES}, {own} := NULL)::STRUCT({fields})).{quote(name)}"
 
 
 def quantile_list(product: Product) -> str:
