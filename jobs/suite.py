@@ -17,6 +17,7 @@ import filelock
 from warehouse.definitions import Definitions, load_definitions
 from warehouse.lake.lake import Lake
 from warehouse.lake.warm_up import open_ahead
+from warehouse.ledger.found_classes import with_found_classes
 
 #: Tells the time as naive UTC. Only the command line and the daemon make one that reads the clock.
 Clock = Callable[[], datetime]
@@ -73,4 +74,4 @@ def open_suite(root: Path, clock: Clock, *, ends_soon: bool = False) -> Suite:
     root = root.resolve()
     lake = Lake(root / "lake")
     open_ahead(lake, hold=ends_soon)
-    return Suite(root, load_definitions(root), lake, clock)
+    return Suite(root, with_found_classes(load_definitions(root), lake), lake, clock)

@@ -53,7 +53,7 @@ class LabelKind:
     learnt_by
         Which estimators learn it, by the kind of label that they are registered for.
     has_classes
-        Whether product.yaml declares its classes.
+        Whether it has classes, which product.yaml declares or trainings find.
     """
 
     name: str
@@ -78,13 +78,15 @@ class LabelKind:
         if quantiles:
             fields = ", ".join(f"{quote(quantile_name(each))} DOUBLE" for each in quantiles)
             columns["quantiles"] = f"STRUCT({fields})"
-        if self.has_classes and len(classes) <= MOST_FIELDS:
+        if self.has_classes and 0 < len(classes) <= MOST_FIELDS:
             fields = ", ".join(f"{quote(name)} DOUBLE" for name in classes)
             columns["probabilities"] = f"STRUCT({fields})"
         return columns
 
     def wrong_label_of(self, classes: Sequence[str]) -> str | None:
-        """Give the condition that no label meets, among these classes."""
+        """Give the condition that no label meets, among these classes; None where these are yet to be found."""
+        if self.has_classes and not classes:
+            return None
         listed = ", ".join(literal(name) for name in classes)
         return self.wrong_label.replace("{classes}", listed) if self.wrong_label else None
 

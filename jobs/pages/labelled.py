@@ -6,10 +6,11 @@ predicted by a model that saw only the labels known before the first page of tha
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from warehouse.errors import UsageError
 from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
 from warehouse.ledger.deliveries import facts_needed
+from warehouse.ledger.found_classes import finding_more
 from warehouse.pages.kept_lists import is_kept_whole
 from warehouse.pages.labels import compute_labels
 from warehouse.queries.checked_query import CheckedQuery
@@ -228,6 +230,23 @@ class LabelledPages:
         labels = _numbers(table.column("label"), self.product.classes)
         pages = table.column("as_of").to_numpy().astype("M8[us]")
         return TrainingRows(table.drop_columns(["label", "as_of"]), labels, pages)
+
+    def find_classes(self, known_by: datetime) -> None:
+        """Let the classes of the product be those that were found before, and those of the labels known by an instant.
+
+        Raises
+        ------
+        UsageError
+            If there are too many of them, or two differ in case alone.
+        """
+        found = self.product
+        # Without classes, any label may be one.
+        self.product = replace(found, found_classes=())
+        file = self._labels_known_by(known_by, self.pages)
+        with contextlib.closing(self.sandbox.cursor()) as cursor:
+            query = "SELECT DISTINCT label FROM read_parquet($1) WHERE label IS NOT NULL"
+            labels = [str(row[0]) for row in cursor.execute(query, [exact_path(file)]).fetchall()]
+        self.product = finding_more(found, labels)
 
     def _labels_known_by(self, known_by: datetime, pages: Sequence[datetime]) -> Path:
         """Compute the labels of some pages as known by an instant; give the file, which may hold other pages' too.

@@ -35,6 +35,7 @@ from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.lake.lake import Commit, check_format, table_columns
 from warehouse.ledger import records as ledger
+from warehouse.ledger.found_classes import finding_more
 from warehouse.ledger.model_record import IMPORTED, NEVER
 from warehouse.ledger.records import ModelRecord
 from warehouse.ledger.rollouts import is_in_rollout
@@ -86,6 +87,8 @@ def import_model(
         raise UsageError(f"--trained-as-of {trained_as_of} is in the future; it is {now} now.")
     found = read_foreign(file)
     names, classes = columns_of(found, columns, file.name), _classes_of(found, product, file.name)
+    if product.finds_classes:
+        product = finding_more(product, classes)
     pages = product.pages_between(product.header.pages.since, now)
     if not pages:
         raise UsageError(f"{product.name} has no page before {now}: its grid begins at {product.header.pages.since}.")
@@ -107,11 +110,13 @@ def _classes_of(found: Foreign, product: Product, file: str) -> tuple[str, ...]:
         raise UsageError(f"{file}: a label with quantiles takes no imported model, which gives one number a row.")
     if (found.classes is not None) != (kind.learnt_by == "binary"):
         raise UsageError(f"{file} is {what}, and label.kind of {product.yaml_where} is {kind.name}.")
-    if found.classes is not None and not product.classes and _numbers(found.classes, file) != [0.0, 1.0]:
+    if found.classes is not None and not kind.has_classes and _numbers(found.classes, file) != [0.0, 1.0]:
         raise UsageError(f"{file} tells {found.classes} apart, and a binary label is 0 or 1.")
-    if not product.classes:
+    if not kind.has_classes:
         return ()
     names = [str(each) for each in found.classes or []]
+    if product.finds_classes:
+        return tuple(names)
     if unknown := [name for name in names if name not in product.classes]:
         raise UsageError(
             f"{file} tells of the classes {', '.join(unknown)}, which are none of label.classes:"

@@ -111,6 +111,8 @@ def train(
         require_bound(connection, suite.definitions, product)
     ensure_feature_pages(suite, product, pages, progress)
     with suite.staging(meter.run_id) as directory, LabelledPages(suite, product, pages, directory) as labelled:
+        if product.finds_classes:
+            labelled.find_classes(cutoff)
         features = model_features(suite, product, labelled.columns())
         stateless = Stateless(suite, labelled, features)
         way: Way = stateless

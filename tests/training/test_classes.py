@@ -16,6 +16,7 @@ import pytest
 from sklearn import metrics
 
 from jobs.export.export import export
+from jobs.models.columns.requirements import classes_of, declared_classes_of
 from jobs.models.model_table import model_card
 from jobs.models.versions import load_estimator, load_scorer, model_history
 from jobs.monitoring.evaluate import evaluate
@@ -271,6 +272,36 @@ def test_the_reasons_of_a_row_are_those_of_the_class_that_is_predicted(told: Sui
             assert [step["column"] for step in explained.steps[:1]] == [reasons[0]["feature"]]
     assert explain_page(suite, PRODUCT, PAGE).base is None
     assert diff(suite, PRODUCT, PAGE, "v1").n_changed == 0
+
+
+def test_classes_that_nobody_declares_are_found_in_training_and_recorded(paged: Suite) -> None:
+    # From the first of March on some orders are lost, which the first training cannot know.
+    lost = LABEL.replace("CASE", "CASE WHEN $as_of >= TIMESTAMP '2026-03-02' AND hash(order_id) % 9 = 0 THEN 'lost'")
+    suite = with_classes(paged, label=lost)
+    header = suite.root / f"sql/products/{PRODUCT}/product.yaml"
+    header.write_text(re.sub(r"^  classes: .*\n", "", header.read_text(), flags=re.M))
+    suite = open_suite(suite.root, clock_at(NOW))
+    assert suite.definitions.product(PRODUCT).classes == ()
+    first = train(suite, PRODUCT, TRAINED_AS_OF).model
+    suite = open_suite(suite.root, clock_at(NOW))
+    assert suite.definitions.product(PRODUCT).classes == ("early", "late", "on time")
+    assert declared_classes_of(first) == classes_of(first) == ("early", "late", "on time")
+    with pytest.raises(RunFailed, match=r"\['lost'\] is no class that a training has found so far.*Train a version"):
+        run_page(suite, PRODUCT, PAGE)
+    # The page was made, and told nothing that the version does not know.
+    kind = rows(suite, f"SELECT DISTINCT typeof(probabilities) FROM predictions.{PRODUCT}")
+    assert kind == [('STRUCT(early DOUBLE, late DOUBLE, "on time" DOUBLE)',)]
+    second = train(suite, PRODUCT, PAGE + timedelta(days=6)).model
+    suite = open_suite(suite.root, clock_at(NOW))
+    assert suite.definitions.product(PRODUCT).classes == ("early", "late", "on time", "lost")
+    found = evaluate(suite, PRODUCT, PAGE, END)
+    assert any("has seen no label of `lost`" in note for note in found.notes)
+    assert {row["class"] for row in found.confusion} >= {"lost"}
+    promote(suite, PRODUCT, second.version)
+    run_page(suite, PRODUCT, PAGE + timedelta(days=6))
+    (told,) = rows(suite, f"SELECT min(probabilities.lost), max(probabilities.lost) FROM predictions.{PRODUCT}_page")
+    assert 0 < told[0] <= told[1] < 1
+    assert reproduce(suite, PRODUCT, first.version).same
 
 
 def test_classes_in_another_order_are_the_same_classes(told: Suite) -> None:

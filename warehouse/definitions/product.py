@@ -110,8 +110,9 @@ class LabelSettings(Strict):
         if not KINDS[self.kind].has_classes:
             if self.classes:
                 raise ValueError(f"`classes` are of multiclass labels, and the label is {self.kind}")
-        elif len(self.classes) < 2 or not all(name.strip() for name in self.classes):
-            raise ValueError("a multiclass label needs `classes`, two at least, such as [on time, late, cancelled]")
+        elif self.classes and (len(self.classes) < 2 or not all(name.strip() for name in self.classes)):
+            told = "`classes` of a multiclass label are two at least, such as [on time, late, cancelled]"
+            raise ValueError(f"{told}; where they are left out, trainings find them")
         elif len({name.lower() for name in self.classes}) < len(self.classes):
             raise ValueError("two of `classes` differ in nothing, or in case alone, which SQL does not tell apart")
         return self
@@ -234,7 +235,7 @@ class ProductHeader(Strict):
 
     @model_validator(mode="after")
     def _rule_goes_with_the_label(self) -> Self:
-        if self.model.sql is not None and self.label.classes:
+        if self.model.sql is not None and self.label.of.has_classes:
             raise ValueError("`model.sql` gives one score a row, and a multiclass label has one for each class")
         if self.model.sql is not None and self.label.quantiles:
             raise ValueError("`model.sql` gives one score a row, and `label.quantiles` ask for several")
@@ -282,6 +283,7 @@ class Product:
     """One product with its queries. `yaml_where` is its product.yaml as shown to people; `lines` those of its keys.
 
     `rule` is the file that `model.sql` names, and `calendar` what `monitor.calendar` names, where one is named.
+    `found_classes` are those that trainings have found, of a multiclass label that declares none.
     """
 
     name: str
@@ -294,6 +296,7 @@ class Product:
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False)
     rule: CheckedQuery | None = None
     calendar: Calendar = field(default_factory=lambda: Calendar({}))
+    found_classes: tuple[str, ...] = ()
 
     def at(self, *path: str | int) -> str:
         """Give the place of a key of product.yaml as it is shown to people: file and line, where it has one."""
@@ -318,8 +321,13 @@ class Product:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes of its label, in the order that product.yaml declares; none of another kind."""
-        return tuple(self.header.label.classes)
+        """The classes of its label, in the order in which they are declared or were found; none of another kind."""
+        return tuple(self.header.label.classes) or self.found_classes
+
+    @property
+    def finds_classes(self) -> bool:
+        """Whether product.yaml leaves it to trainings to find the classes of its label."""
+        return self.kind.has_classes and not self.header.label.classes
 
     @property
     def quantiles(self) -> tuple[float, ...]:

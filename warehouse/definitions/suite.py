@@ -110,7 +110,9 @@ class Definitions:
         That of a binary label is `label_fingerprint`, which lakes made before kinds were hashed have.
         """
         plain, kind = self.label_fingerprint(product), product.header.label.kind
-        parts = [sorted(product.classes)] if product.classes else []
+        # What trainings have found changes nothing about what a label means.
+        declared = product.header.label.classes
+        parts = [sorted(declared)] if declared else []
         return plain if kind == "binary" else fingerprint_of(plain, kind, *parts)
 
     def texts_of(self, product: Product) -> dict[str, str]:

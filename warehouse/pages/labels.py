@@ -137,6 +137,11 @@ def _check(cursor: duckdb.DuckDBPyConnection, product: Product, file: Path) -> N
         odd = f"SELECT DISTINCT label FROM read_parquet($1) WHERE {wrong} ORDER BY label LIMIT 3"
         values = [row[0] for row in cursor.execute(odd, [staged]).fetchall()]
         if values:
+            if product.finds_classes:
+                raise RunFailed(
+                    f"{product.label.where}: {values} is no class that a training has found so far, which are"
+                    f" {', '.join(product.classes)}. Train a version, which finds it: almanac train {product.name}"
+                )
             raise RunFailed(f"{product.label.where}: {product.kind.label_rule}; found {values}.")
 
 

@@ -102,7 +102,7 @@ class Reasons:
         if self.explainer is None:
             return no_reasons(batch.num_rows)
         if self.classes:
-            said = np.array(self.classes, np.int64)[predicted(scores)]
+            said = np.array(self.classes, np.int64)[predicted(np.asarray(scores, np.float64))]
             return reasons_column(self.explainer, self.settings, batch, scores, said)
         return reasons_column(self.explainer, self.settings, batch, scores)
 
@@ -187,7 +187,8 @@ def _explainer_again(
             )
         background = _read(data)
     explainer = _explainer(settings, model.features, scorer, rows, background, by_class)
-    now, then = explainer.bases or [explainer.base], record.bases or [record.base]
+    now: Sequence[float | None] = explainer.bases or [explainer.base]
+    then: Sequence[float | None] = record.bases if record.bases else [record.base]
     pairs = itertools.zip_longest(now, then)
     if any(a is None or b is None or abs(a - b) > 1e-9 * max(1.0, abs(b)) for a, b in pairs):
         raise ScoringFailed(
