@@ -9,7 +9,7 @@ from typing import Any
 from jobs.models.libraries import LIBRARIES
 
 _LIBRARIES = (
-    *("polars", "pyarrow", "duckdb", "numba", "skops"),
+    *("polars", "pyarrow", "duckdb", "numba", "skops", "onnxruntime"),
     *(name for library in LIBRARIES for name in library.distributions),
 )
 

@@ -1,7 +1,8 @@
 """Models that were trained elsewhere: a file becomes an estimator of the library that wrote it, and nothing is run.
 
 What a file is, its first bytes say. A skops file is loaded if it holds none but types that model files here may hold;
-LightGBM's text and XGBoost's JSON are parsed by these libraries. What a file does not say is asked for or refused.
+LightGBM's text, XGBoost's JSON and trees in ONNX are parsed by their libraries. What a file does not say is asked for
+or refused.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from jobs.models.artifacts import TRUSTED_TYPES, UNREADABLE
 from jobs.models.estimators import is_ranker
+from jobs.models.onnx_model import OnnxClassifier, read_onnx
 from jobs.scoring.readers.lightgbm import RANKING
 from warehouse.errors import UsageError
 from warehouse.lake.without_pandas import let_pandas_in
@@ -71,8 +73,8 @@ def read_foreign(path: Path) -> Foreign:
     except (*UNREADABLE, RuntimeError) as error:
         raise UsageError(f"{path.name} cannot be read ({type(error).__name__}: {str(error)[:300]}).") from error
     except Exception as error:
-        # LightGBM's own error derives from nothing else.
-        if type(error).__name__ != "LightGBMError":
+        # LightGBM's and onnxruntime's own errors derive from nothing else.
+        if type(error).__module__.partition(".")[0] not in ("lightgbm", "onnxruntime"):
             raise
         raise UsageError(f"{path.name} cannot be read ({str(error)[:300]}).") from error
 
@@ -85,10 +87,10 @@ def _reader_of(path: Path, data: bytes) -> Callable[[bytes], Foreign]:
     if data.lstrip()[:1] == b"{":
         return _xgboost
     if path.suffix == ".onnx":
-        raise UsageError(f"{path.name} is an ONNX model, which is not read. Give the model in the form of its library.")
+        return _onnx
     raise UsageError(
-        f"{path.name} is no model that is read: a skops file, or what save_model of LightGBM (text) or XGBoost (JSON)"
-        " writes."
+        f"{path.name} is no model that is read: a skops file, what save_model of LightGBM (text) or XGBoost (JSON)"
+        " writes, or trees in ONNX (.onnx)."
         " Pickle and joblib files run code when they are read, and are not."
     )
 
@@ -157,6 +159,12 @@ def _xgboost(data: bytes) -> Foreign:
     classes = list(model.classes_.tolist()) if is_classifier else None
     names = None if booster.feature_names is None else [str(name) for name in booster.feature_names]
     return Foreign(model, "XGBoost", names, booster.num_features(), classes)
+
+
+def _onnx(data: bytes) -> Foreign:
+    model, names, n_columns = read_onnx(data)
+    classes = list(model.classes_.tolist()) if isinstance(model, OnnxClassifier) else None
+    return Foreign(model, "ONNX", names, n_columns, classes)
 
 
 def columns_of(found: Foreign, given: Sequence[str] | None, file: str) -> list[str]:

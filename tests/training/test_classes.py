@@ -13,7 +13,9 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
+import skops.io
 from sklearn import metrics
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from jobs.export.export import export
 from jobs.models.columns.requirements import classes_of, declared_classes_of
@@ -28,6 +30,7 @@ from jobs.rollout.promotion import promote
 from jobs.scoring import estimator_input
 from jobs.suite import Suite, open_suite
 from jobs.suites.lineage import suite_lineage
+from jobs.training.imported import import_model
 from jobs.training.reproduce import reproduce
 from jobs.training.train import Continuing, train
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, TRAINED_LATER, clock_at
@@ -272,6 +275,53 @@ def test_the_reasons_of_a_row_are_those_of_the_class_that_is_predicted(told: Sui
             assert [step["column"] for step in explained.steps[:1]] == [reasons[0]["feature"]]
     assert explain_page(suite, PRODUCT, PAGE).base is None
     assert diff(suite, PRODUCT, PAGE, "v1").n_changed == 0
+
+
+GATES = """gates:
+  metrics: {macro_f1: {at_least: 0.05}, log_loss: {at_most: 9}}
+  not_worse: {metric: brier, margin: 2}
+  min_pages: 2
+  pages: 5
+"""
+
+
+def test_a_model_of_classes_from_elsewhere_is_judged_by_the_gates_and_writes_what_it_gives(
+    told: Suite, tmp_path: Path
+) -> None:
+    header = told.root / f"sql/products/{PRODUCT}/product.yaml"
+    header.write_text(f"{header.read_text()}{GATES}")
+    suite = open_suite(told.root, clock_at(NOW))
+    names = ["parcels", "depot_late_share_28d"]
+    query = (
+        f"SELECT {', '.join(names)}, {LABEL} AS label FROM features.{PRODUCT} JOIN sources.deliveries USING (order_id)"
+        " JOIN (SELECT order_id, promised_at FROM sources.orders) USING (order_id) WHERE as_of < $1"
+        " ORDER BY as_of, order_id"
+    )
+    with suite.lake.reading() as connection:
+        table = connection.execute(query, [TRAINED_AS_OF]).to_arrow_table()
+    frame, labels = estimator_input(table, names), np.array(table.column("label").to_pylist())
+    model = HistGradientBoostingClassifier(max_iter=4, max_leaf_nodes=6, min_samples_leaf=5).fit(frame, labels)
+    skops.io.dump(model, tmp_path / "model.skops")
+    done = import_model(suite, PRODUCT, tmp_path / "model.skops", None, TRAINED_AS_OF)
+    assert done.model.scorer != "estimator", done.model.scorer_reason
+    by_gate = {gate.gate.partition(" ")[0]: gate for gate in done.verdict.gates}
+    assert {"macro_f1", "log_loss"} <= by_gate.keys()
+    assert by_gate["log_loss"].n_rows > 20
+    promote(suite, PRODUCT, done.model.version)
+    run_page(suite, PRODUCT, PAGE)
+    listed = ", ".join(f'probabilities."{name}"' for name in model.classes_)
+    query = (
+        f"SELECT {', '.join(names)}, prediction, {listed} FROM features.{PRODUCT} JOIN predictions.{PRODUCT}"
+        " USING (as_of, order_id) WHERE as_of = $1 ORDER BY order_id"
+    )
+    with suite.lake.reading() as connection:
+        table = connection.execute(query, [PAGE]).to_arrow_table()
+    expected = model.predict_proba(estimator_input(table, names))
+    assert np.array_equal(np.column_stack([table.column(3 + place).to_numpy() for place in range(3)]), expected)
+    assert table.column("prediction").to_pylist() == model.classes_[expected.argmax(axis=1)].tolist()
+    skops.io.dump(model.fit(frame, np.unique(labels, return_inverse=True)[1]), tmp_path / "numbers.skops")
+    with pytest.raises(UsageError, match=r"tells of the classes 0, 1, 2, which are none of label\.classes"):
+        import_model(suite, PRODUCT, tmp_path / "numbers.skops", None, TRAINED_AS_OF)
 
 
 def test_classes_that_nobody_declares_are_found_in_training_and_recorded(paged: Suite) -> None:

@@ -28,6 +28,7 @@ from jobs.training.train import Continuing, train
 from tests.command_line import almanac
 from tests.conftest import PAGE, PRODUCT, TRAINED_AS_OF, TRAINED_LATER, reopened
 from tests.lakes import rows
+from tests.models.onnx_files import stumps
 from warehouse.errors import UsageError
 from warehouse.lineage.graph import Node
 
@@ -102,6 +103,47 @@ def test_a_file_of_each_library_writes_what_that_library_gives(published: Suite,
     assert set(table.column("model_version").to_pylist()) == {model.version}
     told = json.loads(model.parameters)
     assert (told["file"], told["library"]) == (name, library)
+
+
+def test_trees_in_onnx_write_what_onnxruntime_gives(published: Suite, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    trees = [(0, 3.5, (0.2, 0.1), (-0.3, 0.4)), (1, 0.31, (0.7, 0.0), (0.0, 0.05))]
+    file = tmp_path / "model.onnx"
+    file.write_bytes(stumps(trees, [0, 1], {"rows": 2}))
+    with pytest.raises(UsageError, match="does not say in which order its 2 columns come"):
+        import_model(published, PRODUCT, file, None, TRAINED_AS_OF)
+    model = import_model(published, PRODUCT, file, COLUMNS, TRAINED_AS_OF).model
+    assert (model.features, json.loads(model.parameters)["library"]) == (COLUMNS, "ONNX")
+    promote(published, PRODUCT, model.version)
+    run_page(published, PRODUCT, PAGE)
+    query = (
+        f"SELECT {', '.join(COLUMNS)}, probability FROM features.{PRODUCT} JOIN predictions.{PRODUCT}"
+        " USING (as_of, order_id) WHERE as_of = $1 ORDER BY order_id"
+    )
+    with published.lake.reading() as connection:
+        table = connection.execute(query, [PAGE]).to_arrow_table()
+    frame = estimator_input(table, COLUMNS).to_numpy().astype(np.float32)
+    given = onnxruntime.InferenceSession(file.read_bytes()).run(None, {"rows": frame})[-1][:, 1]
+    found = table.column("probability").to_numpy()
+    assert np.array_equal(found, given.astype(np.float64))
+    # By hand: the trees' votes, and a softmax of the two.
+    votes = [np.where((frame[:, [f]] <= at), left, right) for f, at, left, right in trees]
+    expected = 1 / (1 + np.exp(np.diff(-np.sum(votes, axis=0), axis=1)[:, 0]))
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert len(np.unique(found)) > 1
+    # One row at a time or all at once: in one thread trees are added up in one order.
+    scorer = load_scorer(published.lake, model)
+    assert [scorer.predict(table.slice(place, 1))[0, 1] for place in range(9)] == found[:9].tolist()
+    whole = stumps(trees, [0, 1], {"rows": 2})
+    cases = [
+        (stumps(trees, [0, 1], {"rows": 2}, operator="MatMul"), "is no tree ensemble alone: it has MatMul"),
+        (stumps(trees, ["no", "yes"], {"rows": 2}), "a binary label is 0 or 1"),
+        (whole[:-9], "cannot be read"),
+    ]
+    for data, words in cases:
+        file.write_bytes(data)
+        with pytest.raises(UsageError, match=words):
+            import_model(published, PRODUCT, file, COLUMNS, TRAINED_AS_OF)
 
 
 def test_it_stands_beside_the_others_and_is_marked_as_not_ours(published: Suite, tmp_path: Path) -> None:

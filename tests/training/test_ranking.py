@@ -16,8 +16,10 @@ from jobs.models.model_table import model_card
 from jobs.models.versions import load_estimator, model_history
 from jobs.monitoring.evaluate import evaluate
 from jobs.monitoring.performance.judge import judge_performance
+from jobs.pages import ranked
 from jobs.pages.backfill import BackfillOrder, backfill
 from jobs.pages.diff import diff
+from jobs.pages.explain import explain_row
 from jobs.pages.predict import run_page
 from jobs.rollout.compare import compare
 from jobs.rollout.promotion import promote
@@ -188,6 +190,24 @@ def test_a_list_of_more_candidates_than_may_be_keeps_the_page_back(listed: Suite
     assert made.rejected == {PAGE}
     assert {check.name for check in made.audit.complaints() if check.severity == "error"} == {"lists_are_whole"}
     assert rows(suite, query) == before
+
+
+def test_lists_are_the_same_ranked_in_many_parts_and_what_is_listed_has_reasons(
+    listed: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranked, "ROWS_AT_A_TIME", 7)
+    query = f"SELECT depot, order_id, score, rank FROM predictions.{PRODUCT}_page ORDER BY depot, rank"
+    before = rows(listed, query)
+    header = listed.root / f"sql/products/{PRODUCT}/product.yaml"
+    header.write_text(f"{header.read_text()}\nreasons: {{top: 2}}\n")
+    suite = open_suite(listed.root, clock_at(NOW))
+    run_page(suite, PRODUCT, PAGE)
+    assert rows(suite, query) == before
+    found = rows(suite, f"SELECT depot, order_id, reasons FROM predictions.{PRODUCT}_page ORDER BY depot, rank")
+    depot, order, reasons = found[-1]
+    steps = explain_row(suite, PRODUCT, PAGE, {"depot": depot, "order_id": order}).steps
+    assert [one["feature"] for one in reasons] == [step["column"] for step in steps[:2]]
+    assert all(len(each) == 2 for _, _, each in found)
 
 
 def kept_whole(page: datetime, depot: str, share: float) -> bool:
