@@ -266,12 +266,12 @@ def test_the_reasons_of_a_row_are_those_of_the_class_that_is_predicted(told: Sui
     raw = load_scorer(suite.lake, model).raw(table)
     for place, (order_id, said, reasons, probabilities) in enumerate(found):
         learnt = CLASSES.index(said)
-        summed = bases[learnt] + sum(one["contribution"] for one in reasons)
+        summed = bases[said] + sum(one["contribution"] for one in reasons)
         assert summed == pytest.approx(raw[place, learnt], abs=1e-5)
         if place % 15 == 0:
             explained = explain_row(suite, PRODUCT, PAGE, {"order_id": order_id})
             assert (explained.prediction, explained.score) == (said, probabilities[said])
-            assert (explained.base, explained.raw) == pytest.approx((bases[learnt], raw[place, learnt]), abs=1e-9)
+            assert (explained.base, explained.raw) == pytest.approx((bases[said], raw[place, learnt]), abs=1e-9)
             assert [step["column"] for step in explained.steps[:1]] == [reasons[0]["feature"]]
     assert explain_page(suite, PRODUCT, PAGE).base is None
     assert diff(suite, PRODUCT, PAGE, "v1").n_changed == 0

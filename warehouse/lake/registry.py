@@ -254,7 +254,7 @@ _LEDGER = (
           _columns("""product VARCHAR; version VARCHAR; basis VARCHAR; settings VARCHAR; refused VARCHAR; base DOUBLE
               method VARCHAR; players VARCHAR[]; background VARCHAR; background_file VARCHAR; background_sha256 VARCHAR
               background_rows BIGINT; n_checked BIGINT; largest_miss DOUBLE; run_id VARCHAR; written_at TIMESTAMP
-              snapshot_id BIGINT; bases DOUBLE[]"""), product="product"),
+              snapshot_id BIGINT; bases MAP(VARCHAR, DOUBLE)"""), product="product"),
     Table("ledger", "reason_runs", "a run that wrote reasons, and which were wanted", _A_PAGE, Kept.FOR_GOOD,
           _columns("product VARCHAR; run_id VARCHAR; wanted VARCHAR; basis VARCHAR; settings VARCHAR"),
           product="product"),

@@ -16,7 +16,7 @@ import duckdb
 from warehouse.definitions import Product
 from warehouse.lake.registry import REASON_COLUMN
 from warehouse.ledger.records import PageRecord
-from warehouse.pages.kind_columns import probability_of, quantile_fields
+from warehouse.pages.kind_columns import PROBABILITIES, probability_of, quantile_fields
 from warehouse.system_sql import quote, quote_all, system_sql
 
 #: How many rows of each fate are listed, unless told otherwise.
@@ -97,8 +97,17 @@ class SideBySide:
 
 
 def _differ(product: Product) -> str:
-    """Give SQL of whether a row's prediction is another one after than before."""
-    return " OR ".join(f"before.{quote(c)} IS DISTINCT FROM after.{quote(c)}" for c in product.kind.columns)
+    """Give SQL of whether a row's prediction is another one after than before.
+
+    A class that a side says nothing of has no probability there: that a field has come is no other prediction.
+    """
+    columns = [name for name in product.kind.columns if name != PROBABILITIES]
+    pairs = [(f"before.{quote(name)}", f"after.{quote(name)}") for name in columns]
+    for name in product.classes:
+        both = (probability_of(product, name, of) for of in ("before.", "after."))
+        before, after = (f"coalesce({one}, 0)" for one in both)
+        pairs.append((before, after))
+    return " OR ".join(f"{before} IS DISTINCT FROM {after}" for before, after in pairs)
 
 
 def _change(product: Product) -> str:

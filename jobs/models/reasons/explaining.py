@@ -161,7 +161,7 @@ def ready_reasons(
         key = (id(scorer), settings.basis, kinds)
         _kept[key] = kept = _kept.pop(key, None) or (
             scorer,
-            _explainer_again(lake, settings, record, model, scorer, rows, bool(version.classes)),
+            _explainer_again(lake, settings, record, model, scorer, rows, version.classes),
         )
         while len(_kept) > KEPT:
             _kept.pop(next(iter(_kept)))
@@ -175,7 +175,7 @@ def _explainer_again(
     model: ModelRecord,
     scorer: Scorer,
     rows: pa.Table,
-    by_class: bool,
+    classes: tuple[str, ...],
 ) -> Explainer:
     background = None
     if record.background_file is not None:
@@ -186,9 +186,9 @@ def _explainer_again(
                 " the one that was recorded: its bytes have changed. Restore it from a copy, or train anew."
             )
         background = _read(data)
-    explainer = _explainer(settings, model.features, scorer, rows, background, by_class)
+    explainer = _explainer(settings, model.features, scorer, rows, background, bool(classes))
     now: Sequence[float | None] = explainer.bases or [explainer.base]
-    then: Sequence[float | None] = record.bases if record.bases else [record.base]
+    then: Sequence[float | None] = [(record.bases or {}).get(name) for name in classes] if classes else [record.base]
     pairs = itertools.zip_longest(now, then)
     if any(a is None or b is None or abs(a - b) > 1e-9 * max(1.0, abs(b)) for a, b in pairs):
         raise ScoringFailed(
@@ -231,7 +231,7 @@ def first_reasons(
     record = replace(
         empty,
         base=None if explainer.by_class else explainer.base,
-        bases=explainer.bases,
+        bases=dict(zip(version.classes, explainer.bases, strict=True)),
         method=explainer.method,
         players=list(explainer.players.names),
         background=words,

@@ -24,7 +24,7 @@ class ReasonsRecord:
     refused
         Why there are no reasons; None if there are.
     base, bases
-        The raw prediction of a row of which nothing is known; of classes that of each, in the order of the version's.
+        The raw prediction of a row of which nothing is known; of classes that of each, by its name.
     method
         In words.
     players
@@ -54,7 +54,7 @@ class ReasonsRecord:
     background_rows: int | None = None
     n_checked: int = 0
     largest_miss: float | None = None
-    bases: list[float] = field(default_factory=list)
+    bases: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,2 +1,2 @@
--- Of versions that tell classes apart, what contributions add up from, of each class, in the order of the version's.
-ALTER TABLE ledger.reasons ADD COLUMN IF NOT EXISTS bases DOUBLE[];
+-- Of versions that tell classes apart, what contributions add up from, by class.
+ALTER TABLE ledger.reasons ADD COLUMN IF NOT EXISTS bases MAP(VARCHAR, DOUBLE);
