@@ -55,6 +55,7 @@ FLOORS: tuple[str, ...] = (
     "jobs",
     "warehouse.reader",
     "warehouse.lineage",
+    "warehouse.pages.lists",
     "warehouse.pages",
     "warehouse.pages.arms",
     "warehouse.batching",

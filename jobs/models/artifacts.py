@@ -39,8 +39,8 @@ TRUSTED_TYPES = frozenset(
         "functools.partial",  # of scikit-learn's check_array; skops asks for the function's name too
         "jobs.models.cleaning.Clip",  # where it was when earlier versions stored it
         "jobs.models.clipping.Clip",
-        "jobs.models.onnx_model.OnnxClassifier",
-        "jobs.models.onnx_model.OnnxRegressor",
+        "jobs.models.libraries.onnx_trees.OnnxClassifier",
+        "jobs.models.libraries.onnx_trees.OnnxRegressor",
         "jobs.models.quantile_models.ConformalQuantiles",
         "jobs.models.quantile_models.QuantileModels",
         "numpy.dtype",

@@ -17,7 +17,7 @@ import numpy as np
 
 from jobs.models.artifacts import TRUSTED_TYPES, UNREADABLE
 from jobs.models.estimators import is_ranker
-from jobs.models.onnx_model import OnnxClassifier, read_onnx
+from jobs.models.libraries.onnx_trees import OnnxClassifier, read_onnx
 from jobs.scoring.readers.lightgbm import RANKING
 from warehouse.errors import UsageError
 from warehouse.lake.without_pandas import let_pandas_in

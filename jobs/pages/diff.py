@@ -27,7 +27,7 @@ from warehouse.errors import UsageError
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord, PageRecord
 from warehouse.pages.history import PastPage, past_page
-from warehouse.pages.kept_lists import is_kept_whole
+from warehouse.pages.lists.kept import is_kept_whole
 from warehouse.pages.side_by_side import (
     LIMIT,
     Side,

@@ -29,8 +29,8 @@ from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
 from warehouse.ledger.deliveries import facts_needed
 from warehouse.ledger.found_classes import finding_more
-from warehouse.pages.kept_lists import is_kept_whole
 from warehouse.pages.labels import compute_labels
+from warehouse.pages.lists.kept import is_kept_whole
 from warehouse.queries.checked_query import CheckedQuery
 from warehouse.queries.row_wise import columns_read
 from warehouse.sandbox import Sandbox

@@ -35,8 +35,8 @@ from warehouse.lake.warm_up import open_ahead
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord, PageRecord, RunRecord
 from warehouse.pages.audits import Audit, audit_pages
-from warehouse.pages.kept_lists import keep_lists
 from warehouse.pages.lent_pages import pages_lent, stage_lent
+from warehouse.pages.lists.kept import keep_lists
 from warehouse.pages.lost_files import give_up, lost_files_of
 from warehouse.pages.profiled_pages import StagedProfiles, centres_of
 from warehouse.pages.publishing import StagedRows, publish, record_definitions

@@ -16,7 +16,6 @@ from jobs.models.model_table import model_card
 from jobs.models.versions import load_estimator, model_history
 from jobs.monitoring.evaluate import evaluate
 from jobs.monitoring.performance.judge import judge_performance
-from jobs.pages import ranked
 from jobs.pages.backfill import BackfillOrder, backfill
 from jobs.pages.diff import diff
 from jobs.pages.explain import explain_row
@@ -35,6 +34,7 @@ from tests.models.test_ranking_metrics import by_definition
 from warehouse.errors import DefinitionError, UsageError
 from warehouse.ledger.records import ModelRecord
 from warehouse.lineage.graph import Node
+from warehouse.pages.lists import ranked
 
 TOP = 4
 END = PAGE + timedelta(seconds=1)

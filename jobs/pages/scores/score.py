@@ -19,11 +19,11 @@ import duckdb
 from jobs.models.columns.requirements import classes_of, quantiles_of
 from jobs.models.kinds.figures import Target
 from jobs.models.kinds.page_values import page_values
-from jobs.pages.ranked import RankedLists
 from warehouse.definitions import Product
 from warehouse.errors import ScoringFailed
 from warehouse.lake.registry import prediction_columns
 from warehouse.ledger.records import ModelRecord
+from warehouse.pages.lists.ranked import RankedLists
 from warehouse.system_sql import exact_path, quote_all, system_sql
 
 if TYPE_CHECKING:

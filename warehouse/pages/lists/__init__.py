@@ -1,0 +1,1 @@
+"""Ranked lists: which of their candidates are listed, and of which the features are kept."""
