@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -38,6 +39,17 @@ def almanac(root: Path, bytecode: str, *arguments: str) -> tuple[float, float]:
     return ended - began, cpu
 
 
+def suite_for(root: Path, bytecode: str, directory: Path, given: Path | None) -> Path:
+    """Make a checkout's own suite, or copy the given one: a newer checkout changes a lake's format."""
+    if given is not None:
+        shutil.copytree(given, directory)
+        return directory
+    almanac(root, bytecode, "init", str(directory))
+    almanac(root, bytecode, "ingest", "--suite", str(directory))
+    almanac(root, bytecode, "train", EXAMPLE[0], "--as-of", "2026-03-01", "--suite", str(directory))
+    return directory
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
@@ -48,18 +60,17 @@ def main() -> None:
     chosen = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory() as directory:
-        suite, bytecode = chosen.suite, f"{directory}/bytecode"
-        if suite is None:
-            suite = Path(directory) / "shop"
-            almanac(HERE, bytecode, "init", str(suite))
-            almanac(HERE, bytecode, "ingest", "--suite", str(suite))
-            almanac(HERE, bytecode, "train", chosen.product, "--as-of", "2026-03-01", "--suite", str(suite))
-        roots = {"this checkout": HERE} | ({str(chosen.beside): chosen.beside} if chosen.beside else {})
+        bytecode = f"{directory}/bytecode"
+        roots = {"this checkout": HERE} | ({str(chosen.beside): chosen.beside.resolve()} if chosen.beside else {})
+        suites = {
+            name: suite_for(root, bytecode, Path(directory) / f"suite {number}", chosen.suite)
+            for number, (name, root) in enumerate(roots.items())
+        }
         taken: dict[str, list[tuple[float, float]]] = {name: [] for name in roots}
-        command = ("run", chosen.product, "--as-of", chosen.as_of, "--suite", str(suite.resolve()))
+        command = ("run", chosen.product, "--as-of", chosen.as_of, "--suite")
         for turn in range(chosen.rounds + 1):
             for name, root in roots.items():
-                one = almanac(root.resolve(), bytecode, *command)
+                one = almanac(root, bytecode, *command, str(suites[name]))
                 # The first of each compiles what is to be compiled.
                 taken[name] += [one] if turn else []
         for name, each in taken.items():
