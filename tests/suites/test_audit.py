@@ -94,3 +94,17 @@ def test_what_was_refused_and_what_was_forced_are_told_apart(decided: Suite) -> 
         ("v3", "refused"),
         ("v3", "forced"),
     ]
+
+
+def test_rollouts_are_in_it_as_far_as_a_person_decided(published: Suite) -> None:
+    train(published, PRODUCT, PAGE - 24 * HOUR)
+    path = published.root / f"sql/products/{PRODUCT}/product.yaml"
+    path.write_text(path.read_text() + "rollout: {stages: [{shadow: {pages: 9}}], margin: 0.01}\n")
+    said(published.root, "rollout", "start", PRODUCT, "v2", "--why", "it knows more")
+    said(published.root, "rollout", "abort", PRODUCT, "--why", "a mistake")
+    deeds = json.loads(said(published.root, "audit", PRODUCT, "--json"))
+    assert [(row["what"], row["concerns"], row["why"]) for row in deeds[-2:]] == [
+        ("start a rollout", "v2", "it knows more"),
+        ("abort a rollout", "v2", "a mistake"),
+    ]
+    assert {row["host"] for row in deeds[-2:]} == {who().rpartition("@")[2]}
