@@ -31,6 +31,8 @@ from warehouse.batching.engines import DuckDBHere, Engine, Wanted, compute
 from warehouse.batching.shared_rows import SharedRows
 from warehouse.definitions import Product
 from warehouse.errors import RunFailed, ScoringFailed
+from warehouse.lake.lake import table_columns
+from warehouse.lake.registry import ARM_COLUMN
 from warehouse.lake.warm_up import open_ahead
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord, PageRecord, RunRecord
@@ -153,8 +155,6 @@ class _BatchOfPages:
         with suite.lake.reading() as reading:
             self.lost = lost_files_of(reading, self.product.name)
             self.centres = centres_of(reading, self.product.name)
-        self.scoring = Scoring(suite, order.product, batch.cursor, meter.run_id, directory, progress)
-        self.arms = PageArms(self.scoring, order.arms) if order.arms is not None else None
         # The sandbox's own cursor: it sees the same snapshot, and is open already.
         with contextlib.closing(self.sandbox.cursor()) as connection:
             connection.execute(f"USE {self.sandbox.catalogue}")
@@ -163,6 +163,10 @@ class _BatchOfPages:
             self.lent = pages_lent(connection, suite.definitions, self.product, lacking, self._judge_of)
             self.recorded_columns = recorded_columns(connection, self.definitions, self.sandbox.lake_name)
             self.sizes = ledger.published_sizes(connection, self.product.name, "predictions", max(order.pages))
+            had_arms = table_columns(connection, "predictions", self.product.name, self.sandbox.lake_name)
+        alone = order.arms is None and had_arms.keys() >= ARM_COLUMN.keys()
+        self.scoring = Scoring(suite, order.product, batch.cursor, meter.run_id, directory, progress, alone)
+        self.arms = PageArms(self.scoring, order.arms) if order.arms is not None else None
 
     def _staleness_of(self, product: Product) -> Staleness:
         facts = self.sandbox.facts_of(self.suite.definitions.sources)

@@ -153,8 +153,16 @@ def test_a_version_that_predicts_otherwise_is_out_before_any_label(rules: Path) 
     assert look(suite, PRODUCT) == []
     assert f"labels of the page {P0}" in standing.waits
     assert "2026-02-06" in standing.waits
-    hold(suite, PRODUCT, "a quiet week")
     abort(suite, PRODUCT, "enough")
+    # A page after it bears no arm, and does not need the rows that were not served.
+    for file in (suite.lake.data / "predictions" / f"{PRODUCT}_arms").glob("*.parquet"):
+        file.unlink()
+    for page in (P0, P0 + DAY):
+        predict_pages(at(rules, P0 + DAY), suite.definitions.product(PRODUCT), [page])
+    assert rows(suite, f"SELECT DISTINCT as_of, arm FROM predictions.{PRODUCT} ORDER BY as_of") == [
+        (P0, None),
+        (P0 + DAY, None),
+    ]
 
 
 def test_an_undecided_rollout_ends_and_a_held_one_waits(rules: Path) -> None:

@@ -16,6 +16,7 @@ from jobs.rollout.promotion import promote, retire
 from jobs.rollout.stages import abort, advance, hold, start
 from jobs.rollout.standing import standings
 from jobs.suite import Suite
+from jobs.suites.upkeep import upkeep
 from jobs.training.register import Order
 from jobs.training.train import train
 from tests.conftest import NOW, PRODUCT
@@ -71,6 +72,17 @@ def test_a_shadow_scores_every_row_and_shows_readers_the_live_version(two: Path,
     assert "labels of the page 2026-03-15" in standing.waits
     states = page_states(suite, suite.definitions.product(PRODUCT), [P0, P0 + DAY])
     assert [state.stale for state in states] == [False, False]
+
+    # Rows that were not served are kept while the rollout goes on, and as long as upkeep keeps pages after that.
+    later, n_arms = at(two, P0 + 100 * DAY), f"SELECT count(*) FROM predictions.{PRODUCT}_arms"
+    upkeep(later)
+    assert rows(later, n_arms) == [(n_rows,)]
+    abort(suite, PRODUCT, "seen enough")
+    upkeep(at(two, P0 + 80 * DAY))
+    assert rows(later, n_arms) == [(n_rows,)]
+    upkeep(later)
+    assert rows(later, n_arms) == [(0,)]
+    assert page_of(later, P0 + DAY) == live_alone
 
 
 def test_a_canary_serves_each_entity_by_one_arm_and_its_end_gives_the_page_back(two: Path, tmp_path: Path) -> None:

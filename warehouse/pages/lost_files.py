@@ -18,6 +18,7 @@ import duckdb
 
 from warehouse.definitions import Product
 from warehouse.lake.lake import Lake, table_columns
+from warehouse.lake.registry import arms_table
 from warehouse.ledger import records as ledger
 from warehouse.ledger.exports import announce_lost
 from warehouse.ledger.records import PageRecord
@@ -25,6 +26,8 @@ from warehouse.pages.views import ensure_views
 from warehouse.system_sql import exact_path, system_sql
 
 KINDS = ("features", "predictions")
+#: Stands for what arms of rollouts did not serve: rows beside pages, none of which is lost with them.
+ARMS = "arms"
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,12 @@ class LostFile:
 def lost_files_of(connection: duckdb.DuckDBPyConnection, product: str) -> list[LostFile]:
     """Find the data files of a product's features and predictions that are gone. Opens none."""
     found = []
-    for kind in KINDS:
-        paths = {Path(path).name: path for path, _ in _files(connection, kind, product)}
+    for kind, schema, table in (*((kind, kind, product) for kind in KINDS), (ARMS, "predictions", arms_table(product))):
+        paths = {Path(path).name: path for path, _ in _files(connection, schema, table)}
         if all(Path(path).exists() for path in paths.values()):
             continue
         for file_id, name, first, last in connection.execute(
-            system_sql("publish/data_files"), [kind, product]
+            system_sql("publish/data_files"), [schema, table]
         ).fetchall():
             path = paths.get(Path(name).name)
             if path is not None and not Path(path).exists():
@@ -65,22 +68,30 @@ def give_up(lake: Lake, product: Product, pages: Collection[datetime], run_id: s
     """
     with lake.reading() as connection:
         lost = [file for file in lost_files_of(connection, product.name) if file.spans(pages)]
-        gone = [page for file in lost for page in _pages_lost(connection, product, file, lost)]
+        gone = [page for file in lost if file.kind != ARMS for page in _pages_lost(connection, product, file, lost)]
     if not lost:
         return []
-    note = f"its data file {Path(lost[0].path).name} was lost"
+    # Rows beside pages are lost without a mark, in no commit: they are gone from the newest snapshot on.
+    snapshot_id = _mark(lake, product, gone, lost[0], run_id, now) if gone else lake.newest_snapshot()
+    with lake.maintaining() as connection:
+        for table in ("ducklake_data_file", "ducklake_delete_file"):
+            ids = [file.file_id for file in lost]
+            connection.execute(system_sql("publish/end_files", table=table), [snapshot_id, ids])
+    return gone
+
+
+def _mark(
+    lake: Lake, product: Product, gone: Collection[PageRecord], file: LostFile, run_id: str, now: datetime
+) -> int:
+    """Mark pages as lost, in a commit; give its snapshot."""
+    note = f"its data file {Path(file.path).name} was lost"
     with lake.commit(f"pages of {product.name} whose files were lost, run {run_id}") as commit:
         marks = [replace(page, state="lost", run_id=run_id, recorded_at=now, note=note) for page in gone]
         marks = [replace(mark, snapshot_id=commit.snapshot_id) for mark in marks]
         ledger.append(commit, marks)
         announce_lost(commit, product, marks)
         ensure_views(commit, product)
-        snapshot_id = commit.snapshot_id
-    with lake.maintaining() as connection:
-        for table in ("ducklake_data_file", "ducklake_delete_file"):
-            ids = [file.file_id for file in lost]
-            connection.execute(system_sql("publish/end_files", table=table), [snapshot_id, ids])
-    return gone
+        return commit.snapshot_id
 
 
 def _files(connection: duckdb.DuckDBPyConnection, kind: str, product: str) -> list[tuple[str, str | None]]:

@@ -21,7 +21,7 @@ from jobs.models.kinds.figures import Target
 from jobs.models.kinds.page_values import page_values
 from warehouse.definitions import Product
 from warehouse.errors import ScoringFailed
-from warehouse.lake.registry import prediction_columns
+from warehouse.lake.registry import ARM_COLUMN, prediction_columns
 from warehouse.ledger.records import ModelRecord
 from warehouse.pages.lists.ranked import RankedLists
 from warehouse.system_sql import exact_path, quote_all, system_sql
@@ -181,6 +181,7 @@ class _PredictionRows:
         if self.reasons is not None:
             values["reasons"] = self.reasons.column(batch, score)
         names = [*self.product.keys, *prediction_columns(self.product.columns_of_kind, self.reasons is not None)]
+        names += [name for name in ARM_COLUMN if name in self.constants]
         return pa.record_batch({name: values[name] for name in names if name in values})
 
     def _count_crossed(self, batch: pa.RecordBatch, predictions: Floats) -> None:

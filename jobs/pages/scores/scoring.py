@@ -25,6 +25,7 @@ from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import AlmanacError, ArmFailed
 from warehouse.lake.lake import Commit
+from warehouse.lake.registry import ARM_COLUMN
 from warehouse.ledger.records import ModelRecord
 from warehouse.ledger.rollouts import ArmPage
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
@@ -50,6 +51,9 @@ class Scoring:
         Where the relations can be read.
     run_id, directory
         The run, and where it stages.
+    names_no_arm
+        Whether rows bear an arm that is NULL: the table has the column since an earlier rollout, and takes a file as it
+        is only if that has all of its columns.
     """
 
     suite: Suite
@@ -58,12 +62,15 @@ class Scoring:
     run_id: str
     directory: Path
     progress: Progress
+    names_no_arm: bool = False
     late: dict[str, LateFile] = field(default_factory=dict)
     reasons: dict[str, tuple[ModelRecord, Reasons]] = field(default_factory=dict)
 
     def write(self, model: ModelRecord, relation: str, file: Path) -> ScoredFile:
         """Score a relation of feature pages by a version, and stage the rows."""
         constants = {"run_id": self.run_id, "published_at": self.suite.clock()}
+        if self.names_no_arm:
+            constants |= dict.fromkeys(ARM_COLUMN)
         sample = functools.partial(sample_rows, self.cursor, model, relation)
         ready = ready_to_score(self.suite.lake, model, sample)
         if ready.late is not None:
