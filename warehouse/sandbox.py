@@ -48,7 +48,7 @@ _HELD_AT_ONCE = 2
 #: entities was made as fast with half of it as with no limit at all.
 MEMORY_LIMIT = "2GiB"
 #: What it keeps where lists are made: of their candidates there are many, and only the first of each list stay.
-LISTS_MEMORY_LIMIT = "400MiB"
+LISTS_MEMORY_LIMIT = "256MiB"
 MEMORY_LIMIT_VARIABLE = "ALMANAC_MEMORY_LIMIT"
 
 

@@ -16,7 +16,7 @@ from warehouse.definitions.product import Ranking
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 
 #: About how many rows are ranked at a time: some 100 bytes of memory each.
-ROWS_AT_A_TIME = 2_000_000
+ROWS_AT_A_TIME = 1_500_000
 
 
 class RankedLists:
