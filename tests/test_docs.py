@@ -23,6 +23,7 @@ from warehouse.definitions.gates import (
     CanaryStage,
     FairnessBound,
     GateSettings,
+    InterleaveStage,
     NotWorse,
     RolloutSettings,
     RolloutStage,
@@ -90,6 +91,7 @@ MODELS: list[type[BaseModel]] = [
     RolloutStage,
     ShadowStage,
     CanaryStage,
+    InterleaveStage,
     AcuteSettings,
 ]
 

@@ -21,12 +21,13 @@ from jobs.pages.outcomes import matured_pages, settle_labels
 from jobs.pages.scores.beside import BY_ITSELF
 from jobs.pages.scores.steps import Decided, into_stage, next_step
 from jobs.progress import Silent
-from jobs.rollout.arm_figures import ArmOfPage, figures_of_page, ratios_of
+from jobs.rollout.arm_figures import ArmOfPage, ratios_of
 from jobs.rollout.give_back import holding_pages, pages_served
 from jobs.rollout.inference.acute_rules import SHIFT, Acute, acute_loss, acute_shift
 from jobs.rollout.inference.e_process import Rules
 from jobs.rollout.inference.look import ArmFigures, Decision, Guardrail, Look, StageFigures, best_of, decide
 from jobs.rollout.judge import Verdict, judge_version
+from jobs.rollout.outcome_figures import figures_at, judged_by
 from jobs.rollout.promotion import record_decision
 from jobs.rollout.stages import next_page, take_out, write_step
 from jobs.suite import Suite
@@ -90,8 +91,9 @@ def look(suite: Suite, product_name: str) -> list[Looked]:
 def _next_look(suite: Suite, product: Product, course: Course) -> Looked | None:
     """Make the next look that is due, None if none is."""
     rollout = course.rollout
-    if suite.definitions.label_definition(product) != rollout.label_definition:
-        why = f"what {product.label.where} says of a label has changed since it began; begin a rollout by the new one"
+    judged = judged_by(product, plan_of(rollout))
+    if suite.definitions.label_definition(judged) != rollout.label_definition:
+        why = f"what {judged.label.where} says of a label has changed since it began; begin a rollout by the new one"
         return _out(suite, product, course, {None: why}, None)
     with suite.lake.reading() as connection:
         written = _pages_written(connection, course)
@@ -100,7 +102,7 @@ def _next_look(suite: Suite, product: Product, course: Course) -> Looked | None:
     if moved:
         return _out(suite, product, course, {version: one.words() for version, one in moved.items()}, None)
     seen = {one.as_of for one in looks}
-    due = [page for page in matured_pages(suite, product, sorted(written), suite.clock()) if page not in seen]
+    due = [page for page in matured_pages(suite, judged, sorted(written), suite.clock()) if page not in seen]
     return _AtPage(suite, product, course, looks, written, due[0]).make() if due else None
 
 
@@ -196,7 +198,7 @@ class _AtPage:
         stage, plan = self.course.newest.stage, self.plan
         pages = {one.as_of for one in self.looks} | {self.page}
         own = [page for page in pages if self.course.stage_at(page) == stage]
-        is_shadow = plan.stages[stage].canary is None
+        is_shadow = plan.stages[stage].shadow is not None
         return StageFigures(
             name=stage_name(self.course.rollout, stage),
             n_pages=len(own),
@@ -208,10 +210,9 @@ class _AtPage:
 
     def _arms(self) -> tuple[list[ArmFigures], dict[str, ArmOfPage]]:
         plan, rollout = self.plan, self.course.rollout
+        stage = self.course.stage_at(self.page)
+        figures = figures_at(self.suite, self.product, self.course, plan, self.page, stage or 0)
         with self.suite.lake.reading(all_cores=True) as connection:
-            figures = figures_of_page(
-                connection, self.product, self.page, rollout.live, list(plan.guardrails), plan.influenced
-            )
             ratio = ratios_of(
                 connection,
                 self.product,

@@ -19,6 +19,7 @@ from jobs.models.versions import ModelHistory, model_history
 from jobs.pages.scores.steps import Decided, first_step, into_stage, next_step, plan_text, unit_of, without_arm
 from jobs.rollout.balance import balance_of
 from jobs.rollout.give_back import give_back_pages, holding_pages, pages_served
+from jobs.rollout.outcome_figures import judged_by
 from jobs.rollout.promotion_history import is_retired
 from jobs.suite import Suite
 from warehouse.definitions import Product
@@ -104,6 +105,11 @@ def _rollout(
             f" ({going.rollout.rollout_id}). Wait for its end, or end it: almanac rollout abort"
             f" {product.name} --why ..."
         )
+    if len(versions) > 1 and any(stage.interleave for stage in settings.stages):
+        raise UsageError(
+            f"{product.at('rollout', 'stages')}: lists are interleaved of the live version's ranking and of one"
+            f" challenger's. Name one version, or leave `interleave` out."
+        )
     history = model_history(connection, product.name)
     models = [history.version(version) for version in versions]
     begins = _first_page(connection, product, models, first_page, now)
@@ -126,7 +132,7 @@ def _rollout(
         salt=name,
         plan=plan_text(settings),
         effective_from=begins,
-        label_definition=suite.definitions.label_definition(product),
+        label_definition=suite.definitions.label_definition(judged_by(product, settings)),
         started_at=now,
         started_by=who(),
         reason=reason,

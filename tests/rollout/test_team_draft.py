@@ -133,7 +133,7 @@ def test_lists_of_a_page_are_drafted_from_staged_rankings_and_drawn_again_alike(
         score = connection.execute(
             f"SELECT count(*) FROM '{tmp_path / 'served.parquet'}' AS s JOIN read_parquet(['{files[0]}', '{files[1]}'])"
             " AS v ON s.as_of = v.as_of AND s.customer IS NOT DISTINCT FROM v.customer AND s.item = v.item"
-            " AND s.model_version = v.model_version WHERE s.score = v.score AND s.arm = 'v1+v2'"
+            " AND s.model_version = v.model_version WHERE s.score = 1 / s.rank AND s.arm = 'v1+v2'"
         ).fetchone()
     # A list of two items stays one of two.
     assert len(lists) == 120

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
 
@@ -33,6 +34,10 @@ FAIRNESS_METRICS: dict[str, tuple[str, ...]] = {
     "quantiles": ("mean_prediction", "mean_label", "mean_error", "mae", "mse"),
     "multiclass": ("accuracy",),
 }
+
+
+#: What `rollout.outcome` says where arms are compared by the label.
+LABEL = "label"
 
 
 class Bound(Strict):
@@ -183,22 +188,31 @@ class CanaryStage(Strict):
         return self
 
 
+class InterleaveStage(Strict):
+    """A stage in which readers see lists drafted out of the rankings of the live version and of the challenger."""
+
+    pages: Pages
+
+
 class RolloutStage(Strict):
-    """One stage: a shadow or a canary."""
+    """One stage: a shadow, a canary, or interleaved lists."""
 
     shadow: ShadowStage | None = None
     canary: CanaryStage | None = None
+    interleave: InterleaveStage | None = None
 
     @model_validator(mode="after")
     def _is_one_of_them(self) -> Self:
-        if (self.shadow is None) == (self.canary is None):
-            raise ValueError("a stage is either `shadow: {pages: 14}` or `canary: {share: 5%, pages: 14}`")
+        if sum(one is not None for one in (self.shadow, self.canary, self.interleave)) != 1:
+            raise ValueError(
+                "a stage is `shadow: {pages: 14}`, `canary: {share: 5%, pages: 14}` or `interleave: {pages: 14}`"
+            )
         return self
 
     @property
     def pages(self) -> int:
         """How many matured pages it takes at least."""
-        stage = self.shadow or self.canary
+        stage = self.shadow or self.canary or self.interleave
         assert stage is not None
         return stage.pages
 
@@ -206,7 +220,7 @@ class RolloutStage(Strict):
     def said(self) -> str:
         """Name it in a few words."""
         if self.canary is None:
-            return "shadow"
+            return "shadow" if self.interleave is None else "interleaved"
         if self.canary.share is not None:
             return f"canary of {float(self.canary.share) * 100:.4g}%"
         return f"canary where {self.canary.where}" if self.canary.where else "canary of those listed"
@@ -231,7 +245,7 @@ class RolloutSettings(Strict):
     stages
         In order; shadows come before canaries, and shares do not shrink.
     outcome
-        What arms are compared by: the label.
+        What arms are compared by: the label, or what a file `outcomes/NAME.sql` says came of what they served.
     influenced
         Whether the prediction changes the outcome, so that arms are compared by what they served.
     guardrails
@@ -246,7 +260,7 @@ class RolloutSettings(Strict):
 
     unit: list[str] = Field(default_factory=list)
     stages: list[RolloutStage] = Field(min_length=1)
-    outcome: Literal["label"] = "label"
+    outcome: str = LABEL
     influenced: bool = False
     guardrails: Guardrails = Field(default_factory=dict)
     margin: FiniteFloat = Field(ge=0)
@@ -278,14 +292,22 @@ class RolloutSettings(Strict):
             found.append(f"`rollout.unit` of a ranking is among the keys of its lists: {', '.join(lists)}")
         if lists and any(stage.canary and stage.canary.where for stage in self.stages):
             found.append("`rollout.stages` of a ranking has a `where`, which could part a list; give a share or a list")
-        is_canary = [stage.canary is not None for stage in self.stages]
-        if is_canary != sorted(is_canary):
-            found.append("`rollout.stages` has a shadow behind a canary; shadows come first")
+        serves = [stage.shadow is None for stage in self.stages]
+        if serves != sorted(serves):
+            found.append("`rollout.stages` has a shadow behind a stage that serves; shadows come first")
+        if any(stage.interleave for stage in self.stages) and not lists:
+            found.append("`rollout.stages` interleaves lists, and only a ranking has such")
+        if any(stage.interleave for stage in self.stages) and not self.influenced:
+            found.append("`rollout.stages` interleaves lists, to compare what came of each: say `influenced: true`")
         shares = [stage.canary.share for stage in self.stages if stage.canary and stage.canary.share is not None]
         if shares != sorted(shares):
             found.append("`rollout.stages` has shares that shrink; who was in an arm would leave it")
-        if self.influenced and not any(is_canary):
-            found.append("`rollout.influenced` compares what arms served, and no stage is a canary")
+        if self.influenced and not any(serves):
+            found.append("`rollout.influenced` compares what arms served, and no stage serves any")
+        if self.outcome != LABEL and not re.fullmatch(r"outcomes/[A-Za-z0-9_]+\.sql", self.outcome):
+            found.append(f"`rollout.outcome` is `label` or `outcomes/NAME.sql`, not `{self.outcome}`")
+        if self.outcome != LABEL and not self.influenced:
+            found.append("`rollout.outcome` of a file is of rows that were served: say `influenced: true`")
         known = [name for name in GUARDRAILS if _is_of_kind(name, kind)]
         found += [
             f"`rollout.guardrails` names `{name}`; of a {kind} label there is: {', '.join(known)}"
@@ -304,3 +326,11 @@ def _is_of_kind(guardrail: str, kind: str) -> bool:
     if guardrail in ("brier", "log_loss"):
         return kind == "binary"
     return guardrail == "page_seconds" or kind in ("binary", "regression")
+
+
+def outcome_names(directory: Path, rollout: RolloutSettings | None) -> list[str]:
+    """Name the files of a product's directory `outcomes`, and the one that `rollout.outcome` means, there or not."""
+    found = {one.stem for one in directory.glob("outcomes/[!.]*.sql")}
+    if rollout is not None and rollout.outcome != LABEL:
+        found.add(rollout.outcome.removeprefix("outcomes/").removesuffix(".sql"))
+    return sorted(found)

@@ -283,7 +283,8 @@ class Product:
     """One product with its queries. `yaml_where` is its product.yaml as shown to people; `lines` those of its keys.
 
     `rule` is the file that `model.sql` names, and `calendar` what `monitor.calendar` names, where one is named.
-    `found_classes` are those that trainings have found, of a multiclass label that declares none.
+    `found_classes` are those that trainings have found, of a multiclass label that declares none. `outcomes` are the
+    files of that directory, by `outcomes/NAME.sql`.
     """
 
     name: str
@@ -297,6 +298,7 @@ class Product:
     rule: CheckedQuery | None = None
     calendar: Calendar = field(default_factory=lambda: Calendar({}))
     found_classes: tuple[str, ...] = ()
+    outcomes: Mapping[str, CheckedQuery] = field(default_factory=dict)
 
     def at(self, *path: str | int) -> str:
         """Give the place of a key of product.yaml as it is shown to people: file and line, where it has one."""

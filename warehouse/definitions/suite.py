@@ -13,6 +13,7 @@ from typing import TypeVar
 from warehouse.definitions.calendar import Calendar, read_calendar
 from warehouse.definitions.entries import is_of_an_entry, read_entries, stray_entries
 from warehouse.definitions.features import FeatureGroup, FeatureHeader
+from warehouse.definitions.gates import outcome_names
 from warehouse.definitions.product import PAGE, PlainHeader, Product, ProductHeader, read_check, read_rule
 from warehouse.definitions.source import SYSTEM_COLUMNS, Source, SourceHeader
 from warehouse.definitions.sql_file import SqlFile, checked, read_header, read_sql_file, split_header
@@ -125,7 +126,8 @@ class Definitions:
 
     def sources_behind(self, product: Product) -> list[Source]:
         """Give the sources that a product's pages and labels are made from."""
-        return self.sources_read([product.entities, product.label, *(one.query for one in self.groups_of(product))])
+        groups = (one.query for one in self.groups_of(product))
+        return self.sources_read([product.entities, product.label, *product.outcomes.values(), *groups])
 
 
 def _named(items: Mapping[str, T], name: str, kind: str, folder: str) -> T:
@@ -283,10 +285,12 @@ def _read_product(path: Path, root: Path, problems: list[str], sources: set[str]
     problems += _product_problems(yaml, where, groups)
     files = {where: text}
     queries: dict[str, CheckedQuery | None] = {}
+    rollout = header.rollout if header is not None else None
     # A feature group is of one instant, $as_of; label and checks see the sources at another, or beside the page.
     for stem, tables, parameters in (
         ("entities", sources | groups, {"as_of"}),
         ("label", sources, {"as_of", "known_by"}),
+        *((f"outcomes/{name}", sources, {"as_of", "known_by"}) for name in outcome_names(directory, rollout)),
     ):
         if not (directory / f"{stem}.sql").exists():
             problems.append(f"{directory.relative_to(root)}: the file {stem}.sql is missing.")
@@ -316,8 +320,9 @@ def _read_product(path: Path, root: Path, problems: list[str], sources: set[str]
     assert entities is not None
     assert label is not None
     return Product(
-        directory.name, where, header, entities, label, files, tuple(checks.values()), yaml.lines, rule, calendar
-    )
+        directory.name, where, header, entities, label, files, tuple(checks.values()), yaml.lines, rule, calendar,
+        outcomes={f"{name}.sql": query for name, query in queries.items() if name.startswith("outcomes/") and query},
+    )  # fmt: skip
 
 
 def _product_problems(yaml: YamlText, where: str, groups: set[str]) -> list[str]:

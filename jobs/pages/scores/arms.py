@@ -43,9 +43,14 @@ class Arms:
         return where_of(self.rollout, self.step.stage)
 
     @property
+    def interleaves(self) -> bool:
+        """Whether lists are drafted out of the live version's and the challenger's."""
+        return interleaves(self.rollout, self.step.stage) and len(self.challengers) == 1
+
+    @property
     def serves(self) -> bool:
         """Whether challengers serve any row."""
-        return any(arm.high > arm.low for arm in self.assignment.arms)
+        return self.interleaves or any(arm.high > arm.low for arm in self.assignment.arms)
 
     @property
     def name(self) -> tuple[str, int]:
@@ -58,6 +63,11 @@ def where_of(rollout: Rollout, stage: int) -> str | None:
     canary = json.loads(rollout.plan)["stages"][stage].get("canary") or {}
     condition = canary.get("where")
     return str(condition) if condition is not None else None
+
+
+def interleaves(rollout: Rollout, stage: int) -> bool:
+    """Tell whether a stage of a rollout interleaves lists."""
+    return json.loads(rollout.plan)["stages"][stage].get("interleave") is not None
 
 
 def arms_of(courses: Courses, history: ModelHistory, models: Mapping[datetime, ModelRecord]) -> dict[datetime, Arms]:

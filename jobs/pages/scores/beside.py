@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from jobs.models.arms.lists import arm_of_both
 from jobs.pages.scores.arms import Arms
 from jobs.pages.scores.scoring import Scoring, Served, numbered
 from jobs.pages.scores.steps import Decided, without_arm
@@ -105,7 +106,8 @@ class PageArms:
         courses = courses_of(commit.connection, self.arms.rollout.product)
         course = next(one for one in courses.courses if one.rollout.rollout_id == self.arms.rollout.rollout_id)
         newest = [step for step in course.steps if step.effective_from <= page][-1]
-        staying = {live} if newest.is_end else {live, *newest.versions}
+        both = [arm_of_both(live, version) for version in newest.versions]
+        staying = {live} if newest.is_end else {live, *newest.versions, *both}
         gone = [one for one in own if one.arm not in staying]
         for one in gone:
             give_back(commit, self.scoring.product, page, one.arm, live)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 
+from jobs.models.arms.lists import write_interleaved
 from jobs.models.compiled_files import LateFile
 from jobs.models.reasons.explaining import Reasons, ready_reasons
 from jobs.models.versions import ready_to_score
@@ -119,7 +120,10 @@ class Scoring:
             files.append(file)
         served, beside = self.directory / "served.parquet", self.directory / "beside.parquet"
         try:
-            self._part(arms, relation, files, served, "=")
+            if arms.interleaves:
+                self._interleave(arms, files, served)
+            else:
+                self._part(arms, relation, files, served, "=")
             self._part(arms, relation, files, beside, "<>")
         except (duckdb.BinderException, duckdb.ConversionException) as error:
             raise ArmFailed(None, f"`where` of its canary cannot be asked of the page: {error}") from error
@@ -127,8 +131,16 @@ class Scoring:
         counts = self._counts(arms, served, beside, took)
         return Served(served, {str(row[0]): str(row[1]) for row in described}, beside, counts)
 
+    def _interleave(self, arms: Arms, files: Sequence[Path], into: Path) -> None:
+        assert self.product.ranking is not None
+        versions = arms.rollout.live, arms.challengers[0].version
+        ranking, keys = self.product.ranking, self.product.keys
+        write_interleaved(self.cursor, (files[0], files[1]), versions, arms.rollout.salt, keys, ranking, into)
+
     def _part(self, arms: Arms, relation: str, files: Sequence[Path], into: Path, compared: str) -> None:
-        keys, given, join = quote_all(self.product.keys), arms.assignment.arm_sql(arms.where), ""
+        # Interleaved lists are nobody's own: both versions' stand beside the page.
+        given = "''" if arms.interleaves else arms.assignment.arm_sql(arms.where)
+        keys, join = quote_all(self.product.keys), ""
         if arms.where is not None:
             join = system_sql("rollouts/given", keys=keys, given=given, features=relation)
             given = 'given."almanac: given"'
@@ -145,7 +157,7 @@ class Scoring:
         for _, arm, n_rows, _, _ in rows:
             sums[arm] = sums.get(arm, 0) + n_rows
         name = self.product.name, self.run_id, arms.rollout.rollout_id, arms.step.number
-        return [_arm_page(name, row, took[row[1]] * row[2] / sums[row[1]]) for row in rows]
+        return [_arm_page(name, row, took.get(row[1], 0.0) * row[2] / sums[row[1]]) for row in rows]
 
 
 def _arm_page(
