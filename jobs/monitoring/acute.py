@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobs.monitoring.series import FEW
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -26,7 +28,7 @@ POOL, LEAST = 112, 28
 #: Pages are of like size if one has at most so many times the rows of the other.
 LIKE_SIZE = 2.0
 #: A column with at most FEW values a page and MANY_TIMES as many in the pool tells of the day, not of rows.
-FEW, MANY_TIMES = 10, 5
+MANY_TIMES = 5
 #: A set of values that comes twice in turn on more than this share of pages may do so.
 MAY_REPEAT = 0.02
 _LEAST_FOR_STALE = 56
@@ -53,14 +55,35 @@ STALE = "stale"
 
 
 @dataclass(frozen=True)
+class Before:
+    """What a rule has said of the pages before the first that is judged now: `(n_columns, n_pages_before)`.
+
+    `pooled` is what each of them counts as in the pool of later pages, NaN where it does not.
+    """
+
+    pooled: Floats
+    flags: Flags
+
+    @property
+    def n_pages(self) -> int:
+        """How many pages there are."""
+        return int(self.flags.shape[1])
+
+
+@dataclass(frozen=True)
 class Found:
-    """What a rule says of each column and page: `(n_columns, n_pages)`; `largest` of the pool, NaN while learning."""
+    """What a rule says of each column and page: `(n_columns, n_pages)`.
+
+    `bound` is what a distance has to be over, NaN while the column is learning.
+    """
 
     flags: Flags
-    largest: Floats
+    bound: Floats
 
 
-def judge(rule: Rule, distances: Floats, n_rows: Integers, floor: Floats | None = None) -> Found:
+def judge(
+    rule: Rule, distances: Floats, n_rows: Integers, floor: Floats | None = None, before: Before | None = None
+) -> Found:
     """Flag distances that are far larger than any before.
 
     Parameters
@@ -71,16 +94,25 @@ def judge(rule: Rule, distances: Floats, n_rows: Integers, floor: Floats | None 
         Of the same shape: the rows of each page.
     floor
         Of the same shape: what a distance may be by chance, whatever the pool says.
+    before
+        What was said of the first pages, which are not judged again. They are all pages, or at least POOL.
     """
     import numpy as np
 
     n_columns, n_pages = distances.shape
     flags = np.zeros(distances.shape, bool)
-    largest = np.full(distances.shape, np.nan)
+    bounds = np.full(distances.shape, np.nan)
     known = np.where(np.isnan(distances), -np.inf, distances)
     pooled = known.copy()
     run_begun, last_flag = np.zeros(n_columns, np.int64), np.full(n_columns, -APART)
-    for page in range(LEAST, n_pages):
+    first = before.n_pages if before is not None else 0
+    if before is not None:
+        flags[:, :first] = before.flags
+        pooled[:, :first] = np.where(np.isnan(before.pooled), -np.inf, before.pooled)
+    for page in range(first):
+        run_begun = np.where(flags[:, page] & (page - last_flag >= APART), page, run_begun)
+        last_flag = np.where(flags[:, page], page, last_flag)
+    for page in range(max(LEAST, first), n_pages):
         start = max(0, page - POOL)
         pool, places = pooled[:, start:page], np.arange(start, page)
         is_in_run = (page - last_flag < APART)[:, None] & (places >= run_begun[:, None])
@@ -91,9 +123,9 @@ def judge(rule: Rule, distances: Floats, n_rows: Integers, floor: Floats | None 
             counts = np.where((alike.sum(axis=1) >= LEAST)[:, None], alike, counts)
         most = np.where(counts, pool, -np.inf).max(axis=1)
         most[counts.sum(axis=1) < LEAST] = np.nan
-        largest[:, page] = most
         with np.errstate(invalid="ignore"):
             bound = np.maximum(rule.times * most, most + rule.more)
+            bounds[:, page] = bound
             is_over = known[:, page] > bound
         if floor is not None:
             is_over &= known[:, page] > floor[:, page]
@@ -101,10 +133,10 @@ def judge(rule: Rule, distances: Floats, n_rows: Integers, floor: Floats | None 
         run_begun = np.where(is_over & (page - last_flag >= APART), page, run_begun)
         last_flag = np.where(is_over, page, last_flag)
         pooled[is_over, page] = bound[is_over]
-    return Found(flags, largest)
+    return Found(flags, bounds)
 
 
-def stale(runs: Integers, n_pages: Integers) -> Flags:
+def stale(runs: Integers, n_pages: Integers, first: int = 0) -> Flags:
     """Flag sets of values that have not changed: three times in turn in one column, or twice in two or more.
 
     Parameters
@@ -113,12 +145,14 @@ def stale(runs: Integers, n_pages: Integers) -> Flags:
         `(n_columns, n_pages)`: how many pages in turn have had the set of the page before.
     n_pages
         `(n_columns,)`: the page at which each column begins.
+    first
+        The first page that is judged.
     """
     import numpy as np
 
     flags = np.zeros(runs.shape, bool)
     repeated: Integers = np.concatenate((np.zeros((len(runs), 1), np.int64), np.cumsum(runs > 0, axis=1)), axis=1)
-    for page in range(LEAST, runs.shape[1]):
+    for page in range(max(LEAST, first), runs.shape[1]):
         run = runs[:, page]
         end = page - run  # the page whose values have come again since
         start = np.maximum(np.maximum(0, page - POOL), n_pages)
@@ -131,19 +165,30 @@ def stale(runs: Integers, n_pages: Integers) -> Flags:
     return flags
 
 
-def is_page_level(n_distinct: Integers, counts: Integers) -> Flags:
-    """Tell for each page whether the column tells of the day: few values on each page before it, and many in all."""
+def is_page_level(n_distinct: Integers, counts: Integers, first: int = 0) -> Flags:
+    """Tell for each page whether the column tells of the day: few values on each page before it, and many in all.
+
+    Parameters
+    ----------
+    n_distinct, counts
+        Of each page that has the column; `counts` may be lacking of pages with more than FEW values.
+    first
+        The first page that is asked for; there are all pages before it, or at least POOL.
+    """
     import numpy as np
 
     n_pages = len(n_distinct)
-    there = np.cumsum(counts > 0, axis=0)
-    is_there: Integers = np.concatenate((np.zeros((1, counts.shape[1]), np.int64), there))
-    starts = np.maximum(np.arange(n_pages) - POOL, 0)
-    in_pool = ((is_there[np.arange(n_pages)] - is_there[starts]) > 0).sum(axis=1)
     many = np.where(n_distinct < 0, np.iinfo(np.int64).max, n_distinct)
     padded = np.concatenate((np.zeros(POOL, np.int64), many))
     most = np.lib.stride_tricks.sliding_window_view(padded, POOL)[:n_pages].max(axis=1)
-    is_of_day: Flags = (most <= FEW) & (in_pool >= MANY_TIMES * np.maximum(most, 1)) & (np.arange(n_pages) >= LEAST)
+    place = np.arange(n_pages)
+    is_of_day: Flags = (most <= FEW) & (place >= max(LEAST, first))
+    if not is_of_day.any():
+        return is_of_day
+    there = np.cumsum(counts > 0, axis=0)
+    is_there: Integers = np.concatenate((np.zeros((1, counts.shape[1]), np.int64), there))
+    in_pool = ((is_there[place] - is_there[np.maximum(place - POOL, 0)]) > 0).sum(axis=1)
+    is_of_day &= in_pool >= MANY_TIMES * np.maximum(most, 1)
     return is_of_day
 
 

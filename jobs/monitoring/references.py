@@ -47,12 +47,15 @@ def seasons(product: Product, pages: Sequence[datetime]) -> npt.NDArray[np.int64
     """Number the seasons of pages, by what product.yaml says (`monitor.season`): equal numbers, equal seasons."""
     import numpy as np
 
+    return np.unique(np.array(season_names(product, pages), object).astype(str), return_inverse=True)[1]
+
+
+def season_names(product: Product, pages: Sequence[datetime]) -> list[str]:
+    """Name the season of each page: equal names, equal seasons."""
     season = product.header.monitor.season
     if season in ("week", "hour of week"):
         weekly = season != "week" or (bool(pages) and has_weekly_season(product, pages[-1]))
-        found = [str(season_class(product, page, weekly)) for page in pages]
-    elif season == "none":
-        found = [""] * len(pages)
-    else:
-        found = [str(value) for value in season_values(season, pages)]
-    return np.unique(np.array(found, object).astype(str), return_inverse=True)[1]
+        return [str(season_class(product, page, weekly)) for page in pages]
+    if season == "none":
+        return [""] * len(pages)
+    return [str(value) for value in season_values(season, pages)]

@@ -39,6 +39,10 @@ class Reference:
     n_missing: Integers
     n_pages: Integers
 
+    def since(self, place: int) -> Reference:
+        """Give that of the pages from a place on."""
+        return Reference(self.counts[place:], self.n_rows[place:], self.n_missing[place:], self.n_pages[place:])
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -53,6 +57,19 @@ class Scores:
     new_share: Floats
     out_of_range_share: Floats
     score: Floats
+
+
+def sum_in_order(terms: Floats) -> Floats:
+    """Add up each row from left to right.
+
+    `sum` adds pairwise, so that a term of 0 more, as of a category that only a later page has, moves the last bit.
+    """
+    import numpy as np
+
+    if not terms.shape[1]:
+        return np.zeros(len(terms))
+    total: Floats = np.cumsum(terms, axis=1)[:, -1]
+    return total
 
 
 def last_pages(series: Series, classes: Integers, n_pages: int, least: int = MIN_PAGES) -> Reference:
@@ -119,7 +136,7 @@ def psi_and_score(series: Series, reference: Reference, binned: _Binned | None =
     with np.errstate(divide="ignore", invalid="ignore"):
         page = (there.page + 0.5) / (n + half)[:, None]
         past = (there.reference + 0.5) / (m + half)[:, None]
-        psi = np.where(is_used, (page - past) * np.log(page / past), 0.0).sum(axis=1)
+        psi = sum_in_order(np.where(is_used, (page - past) * np.log(page / past), 0.0))
         score = psi - (n_bins - 1) * (1 / n + 1 / m)
     return np.where(is_judged, psi, np.nan), np.where(is_judged, score, np.nan)
 
@@ -200,7 +217,7 @@ def _js(page: Floats, past: Floats) -> Floats:
     import numpy as np
 
     middle = (page + past) / 2
-    parts = [np.where(one > 0, one * np.log(one / middle), 0.0).sum(axis=1) for one in (page, past)]
+    parts = [sum_in_order(np.where(one > 0, one * np.log(one / middle), 0.0)) for one in (page, past)]
     js: Floats = np.sqrt(np.maximum((parts[0] + parts[1]) / 2, 0.0))
     return js
 
@@ -215,11 +232,17 @@ def _along_the_scale(series: Series, here: Integers, there: Integers) -> tuple[F
     page = np.cumsum(here, axis=1) / here.sum(axis=1)[:, None]
     past = np.cumsum(there, axis=1) / there.sum(axis=1)[:, None]
     apart = np.abs(page - past)
-    if not np.isfinite(series.places).all():
-        return apart.max(axis=1), nothing
-    area = (apart[:, :-1] * np.diff(series.places)).sum(axis=1)
+    # Bins without rows on both sides, which the series has for other pages, are passed over: they take no part.
+    is_there = (here + there) > 0
+    places = np.where(is_there, series.places, np.inf)
+    following = np.minimum.accumulate(places[:, ::-1], axis=1)[:, ::-1]
+    upper = np.column_stack((following[:, 1:], np.full(len(here), np.inf)))
+    with np.errstate(invalid="ignore"):
+        steps = np.where(is_there & np.isfinite(upper), apart * (upper - series.places), 0.0)
     low, high = (series.places[quantile_codes(past, share)] for share in (0.1, 0.9))
-    return apart.max(axis=1), np.where(high > low, area / (high - low) * DECILES_APART, np.nan)
+    is_finite = np.isfinite(np.where(is_there, series.places, 0.0)).all(axis=1)
+    scaled = np.where(is_finite & (high > low), sum_in_order(steps) / (high - low) * DECILES_APART, np.nan)
+    return apart.max(axis=1), scaled
 
 
 def quantile_codes(cumulated: Floats, share: float) -> Integers:
@@ -239,7 +262,7 @@ def mean_of_values(series: Series) -> Floats:
     where = np.where(np.isfinite(series.places), series.places, 0.0)
     is_there = series.counts > 0
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean: Floats = (is_there * where).sum(axis=1) / is_there.sum(axis=1)
+        mean: Floats = sum_in_order(np.where(is_there, where, 0.0)) / is_there.sum(axis=1)
     return mean
 
 

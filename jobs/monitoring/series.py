@@ -7,7 +7,7 @@ or, of predictions, of another version are another series: nothing is compared o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Flags = npt.NDArray[np.bool_]
 
+#: A column with at most so many values a page may tell of the day, not of rows.
+FEW = 10
 #: The code of values of a category that are not told apart.
 OTHERS = "\x00others"
 #: On a page with more categories than that, those with less than this share of its rows are not told apart: a column
@@ -54,6 +56,8 @@ class Series:
         The hash of the set of different values of each page, as an object array of text or None.
     run_ids
         The publication of each page.
+    centre
+        What the bins count from; None of categories, and where no page has a value.
     """
 
     kind: str
@@ -69,6 +73,14 @@ class Series:
     n_distinct: Integers
     values: npt.NDArray[Any]
     run_ids: Sequence[str]
+    centre: float | None = None
+
+    def of(self, places: Sequence[int] | Integers | slice) -> Series:
+        """Give the series of some of its pages, by their places in it."""
+        arrays = ("pages", "counts", "n_rows", "n_missing", "n_distinct", "values")
+        chosen = {name: getattr(self, name)[places] for name in arrays}
+        run_ids = self.run_ids[places] if isinstance(places, slice) else [self.run_ids[place] for place in places]
+        return replace(self, **chosen, run_ids=run_ids)
 
 
 def read_series(
@@ -76,12 +88,38 @@ def read_series(
     product: str,
     pages: Sequence[datetime],
     known_at: datetime | None = None,
+    chosen: Sequence[datetime] | None = None,
+    columns: Sequence[tuple[str, str]] | None = None,
+    counted: Sequence[datetime] | None = None,
 ) -> list[Series]:
-    """Read the profiles of a product's published pages, or of those that were published at an instant."""
+    """Read the profiles of a product's published pages, or of those that were published at an instant.
+
+    Parameters
+    ----------
+    pages
+        All published pages.
+    chosen
+        The pages whose profiles are read; all by default.
+    counted
+        The pages whose counts are read, of others only where they are few; those of all by default.
+    columns
+        The columns that are read, each with the kind of its pages; all by default.
+    """
     import numpy as np
 
-    query = system_sql("monitoring/series")
-    table = connection.execute(query, [product, known_at]).to_arrow_table().combine_chunks()
+    parts, values = ["TRUE"], list[Any]([product, known_at])
+    if chosen is not None:
+        values.append(list(chosen))
+        parts.append(f"as_of IN (SELECT unnest(${len(values)}::TIMESTAMP[]))")
+    if columns is not None:
+        values.append([f"{kind} {column}" for kind, column in columns])
+        parts.append(f"kind || ' ' || column_name IN (SELECT unnest(${len(values)}::VARCHAR[]))")
+    has_counts = "TRUE"
+    if counted is not None:
+        values.append(list(counted))
+        has_counts = f"as_of IN (SELECT unnest(${len(values)}::TIMESTAMP[])) OR n_distinct <= {FEW}"
+    query = system_sql("monitoring/series", chosen=" AND ".join(parts), has_counts=has_counts)
+    table = connection.execute(query, values).to_arrow_table().combine_chunks()
     if not table.num_rows:
         return []
     instants = np.array(pages, "datetime64[us]")
@@ -174,8 +212,26 @@ def series_of(
             united, table = np.append(united, OTHERS), np.column_stack((table, n_other))
         where = None
     else:
-        low, high = edges_of(united.astype(np.int64), centre or 0.0)
-        where = (low + high) / 2
+        where = middles_of(united.astype(np.int64), centre)
     return Series(
-        kind, column, scale, version, pages, table, united, where, n_rows, n_missing, n_distinct, values, run_ids
+        kind,
+        column,
+        scale,
+        version,
+        pages,
+        table,
+        united,
+        where,
+        n_rows,
+        n_missing,
+        n_distinct,
+        values,
+        run_ids,
+        centre,
     )
+
+
+def middles_of(bins: Integers, centre: float | None) -> Floats:
+    """Give the middle of each bin, as a value of the column."""
+    low, high = edges_of(bins, centre or 0.0)
+    return (low + high) / 2

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.monitoring.acute import LEAST, LIKE_SIZE, POOL
+from jobs.monitoring.scores import sum_in_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,8 +34,9 @@ FALSE_DISCOVERIES = 0.1
 
 @dataclass(frozen=True)
 class Evidence:
-    """What came together: `p`, `e`, `columns` and `weights` are `(n_columns, n_pages)`, `product` `(n_pages,)`.
+    """What came together: `p`, `e`, `columns`, `waiting`, `weights` are `(n_columns, n_pages)`, `product` `(n_pages,)`.
 
+    `columns` is M of each column, and `waiting` the e that waits for the second page of its block, NaN if none does.
     `product` is NaN where nothing bears evidence. `alarms` are the pages on which it reached the bound, with the
     columns that explain it and the page since which they have been different.
     """
@@ -42,6 +44,7 @@ class Evidence:
     p: Floats
     e: Floats
     columns: Floats
+    waiting: Floats
     weights: Floats
     product: Floats
     is_resting: Flags
@@ -58,12 +61,28 @@ class SlowAlarm:
     since: int
 
 
-def ranks(scores: Floats, n_rows: Integers) -> Floats:
-    """Give p of each page and column: which share of the pool has a score as large, the page itself among them."""
+@dataclass(frozen=True)
+class Carried:
+    """What the evidence has come to before the first page that is judged now.
+
+    `m` and `waiting`, the e that waits for the second page of its block (NaN: none), are `(n_columns,)`.
+    `rest_until` is the first page that does not rest.
+    """
+
+    m: Floats
+    waiting: Floats
+    rest_until: int = 0
+
+
+def ranks(scores: Floats, n_rows: Integers, first: int = 0) -> Floats:
+    """Give p of each page and column: which share of the pool has a score as large, the page itself among them.
+
+    Those of the pages before `first` are not asked for.
+    """
     import numpy as np
 
     p = np.full(scores.shape, np.nan)
-    for page in range(LEAST, scores.shape[1]):
+    for page in range(max(LEAST, first), scores.shape[1]):
         start = max(0, page - POOL)
         pool = scores[:, start:page]
         sizes, own = n_rows[:, start:page], n_rows[:, page, None]
@@ -84,7 +103,7 @@ def evidence_of(p: Floats) -> Floats:
         return np.where(p > 1 - 1e-6, 0.5, (1 - p + p * log) / (p * log * log))
 
 
-def add_up(p: Floats, weights: Floats, bound: float) -> Evidence:
+def add_up(p: Floats, weights: Floats, bound: float, first: int = 0, carried: Carried | None = None) -> Evidence:
     """Add up evidence page by page, and give the alarms.
 
     Parameters
@@ -95,20 +114,25 @@ def add_up(p: Floats, weights: Floats, bound: float) -> Evidence:
         Of the same shape, not negative; of each page those of columns with evidence are brought to a sum of 1.
     bound
         What the weighted mean of M has to reach.
+    first, carried
+        The first page, where what has come together before it is known.
     """
     import numpy as np
 
     n_columns, n_pages = p.shape
     e = evidence_of(p)
-    columns, used = np.zeros(p.shape), np.zeros(p.shape)
+    columns, used, waiting = np.zeros(p.shape), np.zeros(p.shape), np.full(p.shape, np.nan)
     product, is_resting = np.full(n_pages, np.nan), np.zeros(n_pages, bool)
     m, half, n_half = np.zeros(n_columns), np.zeros(n_columns), np.zeros(n_columns, np.int64)
     alarms: list[SlowAlarm] = []
     rest_until, begun = 0, 0
-    for page in range(n_pages):
+    if carried is not None:
+        m, half, rest_until = carried.m.copy(), np.nan_to_num(carried.waiting, nan=0.0), carried.rest_until
+        n_half = (~np.isnan(carried.waiting)).astype(np.int64)
+    for page in range(first, n_pages):
         there = ~np.isnan(e[:, page])
         weight = np.where(there, weights[:, page], 0.0)
-        total = weight.sum()
+        total = float(sum_in_order(weight[None])[0])
         used[:, page] = weight / total if total > 0 else 0.0
         if page < rest_until:
             is_resting[page], product[page] = True, 0.0
@@ -118,14 +142,14 @@ def add_up(p: Floats, weights: Floats, bound: float) -> Evidence:
         full = n_half >= BLOCK
         m[full] = half[full] / BLOCK * (1 + m[full])
         half[full], n_half[full] = 0.0, 0
-        columns[:, page] = m
+        columns[:, page], waiting[:, page] = m, np.where(n_half > 0, half, np.nan)
         if total > 0:
-            product[page] = float((used[:, page] * m).sum())
+            product[page] = float(sum_in_order((used[:, page] * m)[None])[0])
         if product[page] >= bound:
             alarms.append(_alarm(page, float(product[page]), used[:, page] * m, m, e, begun))
             m[:], half[:], n_half[:] = 0.0, 0.0, 0
             rest_until = begun = page + 1 + REST
-    return Evidence(p, e, columns, used, product, is_resting, alarms)
+    return Evidence(p, e, columns, waiting, used, product, is_resting, alarms)
 
 
 def _alarm(page: int, evidence: float, shares: Floats, m: Floats, e: Floats, begun: int) -> SlowAlarm:

@@ -8,8 +8,8 @@ and what becomes of alarms, is the matter of `jobs.monitoring.judgements`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from jobs.monitoring import acute, slow
 from jobs.monitoring.scores import (
@@ -40,10 +40,11 @@ _STANDARD_ERRORS, _DEVIATIONS = 4.0, 6.0
 
 @dataclass(frozen=True)
 class Watched:
-    """One series with what was found of it; arrays are of all pages of the product: `(n_pages,)`.
+    """One series with what was found of it; arrays are of the watched pages: `(n_pages,)`.
 
     `score` and `slow_score` are distances of distinct values where `is_level` is true. `flags` are by rule; they
-    count where `counts` is true.
+    count where `counts` is true. `bounds` are what `score`, `missing` and `spread` have to be over to be flagged, NaN
+    while they are learning.
     """
 
     series: Series
@@ -51,6 +52,9 @@ class Watched:
     score: Floats
     slow_score: Floats
     is_level: Flags
+    missing: Floats
+    spread: Floats
+    bounds: dict[str, Floats]
     flags: dict[str, Flags]
     is_learning: Flags
     counts: Flags
@@ -62,21 +66,53 @@ class Watch:
 
     Attributes
     ----------
+    start
+        Where the watched pages begin in the list of all pages: places and arrays count from it.
     columns
-        One for each series, in their order.
+        One for each series, in their order, of the pages that are judged now.
     evidence
         Slow drift, by series and page.
     volume
-        Of each page whether its number of rows is unusual.
+        Of each page whether its number of rows is unusual; `volume_change` is how far it is from those before, and
+        `volume_bound` what that has to be over.
     flagged
         The pages with an acute finding in something that counts.
     """
 
+    start: int
     columns: list[Watched]
     evidence: slow.Evidence
     volume: Flags
+    volume_change: Floats
+    volume_bound: Floats
     flagged: list[int]
     bound: float
+
+
+@dataclass(frozen=True)
+class Past:
+    """What was judged of the pages before the first that is judged now; `[]` of one series is `(n_series, n_pool)`.
+
+    Attributes
+    ----------
+    start, first
+        The places of the first page of the pool and of the first page that is judged now, among all pages.
+    rules
+        By rule what it said of the pool's pages; `volume` of the product: `(1, n_pool)`.
+    slow_scores
+        Of each series.
+    sizes
+        The rows of all pages before the first, -1 of those without profiles: `(first,)`.
+    carried
+        What the evidence has come to.
+    """
+
+    start: int
+    first: int
+    rules: dict[str, acute.Before]
+    slow_scores: Floats
+    sizes: Integers
+    carried: slow.Carried
 
 
 def watch(
@@ -86,51 +122,65 @@ def watch(
     weights: Callable[[Series], Floats],
     counted: Callable[[Series], Flags],
     bound: float,
+    past: Past | None = None,
 ) -> Watch:
-    """Judge all pages of a product.
+    """Judge the pages of a product, all of them or those behind others whose judgement stands.
 
     Parameters
     ----------
     series
-        The profiles of its columns.
+        The profiles of its columns; behind a past, those that the judged pages are compared with and no older ones.
     n_pages
         How many pages there are.
     classes
         The season of each page.
     weights
-        What a column's slow drift weighs on each page.
+        What a column's slow drift weighs on each page that is watched.
     counted
         On which pages acute findings in a column count: those whose version reads it.
     bound
         What the evidence of slow drift has to reach.
+    past
+        What was judged before, and stands.
     """
     import numpy as np
 
+    start, first = (past.start, past.first - past.start) if past is not None else (0, 0)
     has_season = len(np.unique(classes)) > 1
-    found = [_distances(one, n_pages, classes, has_season) for one in series]
-    shape = (len(series), n_pages)
-    n_rows = np.zeros(shape, np.int64)
-    for row, one in enumerate(series):
-        n_rows[row, one.pages] = one.n_rows
-    flags = _acute(series, found, n_rows)
-    volume = _volume(n_rows, classes)
-    slow_scores = np.array([one.slow_score for one in found]).reshape(shape)
-    p = slow.ranks(slow_scores, n_rows)
-    weighed = np.array([weights(one) for one in series]).reshape(shape)
-    evidence = slow.add_up(p, np.where(_tells_of_rows(series, found, n_pages), weighed, 0.0), bound)
-    columns, is_flagged = [], volume.copy()
+    found = [_distances(one, start, first, n_pages, classes, has_season) for one in series]
+    n_rows = _stacked([one.n_rows for one in found], n_pages - start)
+    acutely = _acute(found, n_rows, first, past)
+    changes, volume = _volume(series, n_pages, classes, past)
+    slow_scores = _stacked([one.slow_score for one in found], n_pages - start)
+    if past is not None:
+        slow_scores[:, :first] = past.slow_scores
+    p = slow.ranks(slow_scores, n_rows, first)
+    weighed = _stacked([weights(one) for one in series], n_pages - start)
+    telling = _stacked([one.tells_of_rows for one in found], n_pages - start)
+    evidence = slow.add_up(p, np.where(telling, weighed, 0.0), bound, first, past.carried if past else None)
+    columns, is_flagged = [], volume.flags[0].copy()
     for row, (one, of) in enumerate(zip(series, found, strict=True)):
-        mine = {name: each[row] for name, each in flags.items() if name != "learning"}
-        counts, learning = counted(one), flags["learning"][row]
-        columns.append(Watched(one, of.scores, of.score, of.slow_score, of.is_level, mine, learning, counts))
-        is_flagged |= np.any(list(mine.values()), axis=0) & counts
-    return Watch(columns, evidence, volume, [int(page) for page in np.flatnonzero(is_flagged)], bound)
+        columns.append(acutely.of(row, of, counted(one)))
+        is_flagged |= np.any(list(columns[-1].flags.values()), axis=0) & columns[-1].counts
+    flagged = [int(page) for page in np.flatnonzero(is_flagged) if page >= first]
+    return Watch(start, columns, evidence, volume.flags[0], changes, volume.bound[0], flagged, bound)
+
+
+def _stacked(rows: Sequence[npt.NDArray[Any]], n_pages: int) -> npt.NDArray[Any]:
+    import numpy as np
+
+    return np.array(rows).reshape(len(rows), n_pages)
 
 
 @dataclass(frozen=True)
 class _Distances:
-    """What the rules look at in one series, over all pages."""
+    """What the rules look at in one series: arrays of the watched pages, known of those that are judged now.
 
+    `series` and `scores` are of the latter alone. `n_rows`, `runs` and `begins`, the series' first page, are known of
+    the others too.
+    """
+
+    series: Series
     scores: Scores
     score: Floats
     score_by_chance: Floats
@@ -139,81 +189,154 @@ class _Distances:
     missing: Floats
     missing_by_chance: Floats
     spread: Floats
+    tells_of_rows: Flags
+    n_rows: Integers
     runs: Integers
+    begins: int
 
 
-def _distances(one: Series, n_pages: int, classes: Integers, has_season: bool) -> _Distances:
+def _near(one: Series, classes: Integers, first: int) -> tuple[Series, Integers, int]:
+    """Choose of a series the pages from `first` on and the last ones of their seasons; tell how many these are."""
     import numpy as np
 
-    own = classes[one.pages]
-    eight = last_pages(one, own, ACUTE_PAGES)
-    scores = score_series(one, eight)
-    slowly = psi_and_score(one, last_pages(one, own, SLOW_PAGES))[1] if has_season else scores.score
-    is_level = acute.is_page_level(one.n_distinct, one.counts) & (one.places is not None)
-    level = distance_from_before(mean_of_values(one), np.zeros_like(own))
+    if not first:
+        return one, classes, 0
+    before = np.arange(first)
+    chosen = [before[classes[:first] == season][-ACUTE_PAGES:] for season in np.unique(classes[first:])]
+    near = np.sort(np.concatenate(chosen)) if chosen else before[:0]
+    kept = np.concatenate((near, np.arange(first, len(classes))))
+    return one.of(kept), classes[kept], len(near)
+
+
+def _level(one: Series, first: int) -> Floats:
+    """Give how far the mean of the different values of each page from `first` on is from that of the last pages."""
+    import numpy as np
+
+    since = max(0, first - ACUTE_PAGES)
+    last = one.of(slice(since, None))
+    return distance_from_before(mean_of_values(last), np.zeros(len(last.pages), np.int64))[first - since :]
+
+
+def _distances(of_all: Series, start: int, first: int, n_pages: int, classes: Integers, has_season: bool) -> _Distances:
+    import numpy as np
+
+    places = of_all.pages - start
+    from_here = int(np.searchsorted(places, first))
+    part = of_all.of(slice(from_here, None))
+    few = acute.is_page_level(of_all.n_distinct, of_all.counts, from_here)
+    is_level = few[from_here:] & (of_all.places is not None)
+    # What is compared are the pages that are judged and the last ones before them.
+    one, own, new = _near(of_all, classes[of_all.pages], from_here)
+    eight = last_pages(one, own, ACUTE_PAGES).since(new)
+    scores = score_series(part, eight)
+    four = last_pages(one, own, SLOW_PAGES).since(new) if has_season else eight
+    slowly = psi_and_score(part, four)[1] if has_season else scores.score
+    level = _level(of_all, from_here) if is_level.any() else scores.score
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = one.n_missing / one.n_rows
         before = eight.n_missing / eight.n_rows
         # The deviation of a PSI of k bins by chance is sqrt(2 (k - 1)) (1/n + 1/N), its mean (k - 1) (1/n + 1/N).
-        width = 1 / one.n_rows + 1 / eight.n_rows
+        width = 1 / part.n_rows + 1 / eight.n_rows
         score_by_chance = _DEVIATIONS * np.sqrt(2 * (scores.psi - scores.score) * width)
-        by_chance = np.sqrt(np.maximum(before * (1 - before), 1 / one.n_rows) / one.n_rows)
+        by_chance = np.sqrt(np.maximum(before * (1 - before), 1 / part.n_rows) / part.n_rows)
 
-    def everywhere(values: npt.NDArray[np.generic], nothing: float = np.nan) -> npt.NDArray[np.generic]:
-        spread_out = np.full(n_pages, nothing, values.dtype)
-        spread_out[one.pages] = values
+    def everywhere(values: npt.NDArray[Any], nothing: float = np.nan) -> npt.NDArray[Any]:
+        """Put values of the newest pages of the series where these stand among the watched pages."""
+        spread_out = np.full(n_pages - start, nothing, values.dtype)
+        pages = places[len(places) - len(values) :]
+        spread_out[pages[pages >= 0]] = values[pages >= 0]
         return spread_out
 
     return _Distances(
+        replace(part, pages=places[from_here:]),
         scores,
-        everywhere(np.where(is_level, level, scores.score)),  # type: ignore[arg-type]
-        everywhere(score_by_chance),  # type: ignore[arg-type]
-        everywhere(np.where(is_level, level, slowly)),  # type: ignore[arg-type]
-        everywhere(is_level, False),  # type: ignore[arg-type]
-        everywhere(distance_from_before(shares, own)),  # type: ignore[arg-type]
-        everywhere(_STANDARD_ERRORS * by_chance),  # type: ignore[arg-type]
-        everywhere(np.where(is_level, np.nan, distance_from_before(log_spread(one), own))),  # type: ignore[arg-type]
-        everywhere(repeats(list(one.values)), 0),  # type: ignore[arg-type]
+        everywhere(np.where(is_level, level, scores.score)),
+        everywhere(score_by_chance),
+        everywhere(np.where(is_level, level, slowly)),
+        everywhere(is_level, False),
+        everywhere(distance_from_before(shares, own)[new:]),
+        everywhere(_STANDARD_ERRORS * by_chance),
+        everywhere(np.where(is_level, np.nan, distance_from_before(log_spread(one), own)[new:])),
+        everywhere(_tells_of_rows(of_all)[from_here:], False),
+        everywhere(of_all.n_rows, 0),
+        everywhere(repeats(list(of_all.values)), 0),
+        max(int(places[0]), 0) if len(places) else 0,
     )
 
 
-def _acute(series: Sequence[Series], found: Sequence[_Distances], n_rows: Integers) -> dict[str, Flags]:
+@dataclass(frozen=True)
+class _Acutely:
+    """What the rules say of each series and watched page."""
+
+    shape: acute.Found
+    level: acute.Found
+    missing: acute.Found
+    spread: acute.Found
+    stale: Flags
+
+    def of(self, row: int, one: _Distances, counts: Flags) -> Watched:
+        import numpy as np
+
+        rules = {"shape": self.shape, "level": self.level, "missing": self.missing, "spread": self.spread}
+        flags = {name: found.flags[row] for name, found in rules.items()} | {acute.STALE: self.stale[row]}
+        bounds = {name: found.bound[row] for name, found in rules.items()}
+        learning = np.isnan(bounds["shape"]) & np.isnan(bounds["level"]) & np.isnan(bounds["missing"])
+        score = np.where(one.is_level, bounds.pop("level"), bounds.pop("shape"))
+        return Watched(
+            one.series,
+            one.scores,
+            one.score,
+            one.slow_score,
+            one.is_level,
+            one.missing,
+            one.spread,
+            {"score": score, **bounds},
+            flags,
+            learning,
+            counts,
+        )
+
+
+def _acute(found: Sequence[_Distances], n_rows: Integers, first: int, past: Past | None) -> _Acutely:
     import numpy as np
 
-    def stacked(name: str) -> npt.NDArray[np.float64]:
-        return np.array([getattr(one, name) for one in found]).reshape(n_rows.shape)
+    def stacked(name: str) -> npt.NDArray[Any]:
+        return _stacked([getattr(one, name) for one in found], n_rows.shape[1])
+
+    def judged(rule: acute.Rule, distances: Floats, floor: Floats | None = None) -> acute.Found:
+        return acute.judge(rule, distances, n_rows, floor, past.rules[rule.name] if past else None)
 
     score, is_level = stacked("score"), stacked("is_level").astype(bool)
-    shape = acute.judge(acute.SHAPE, np.where(is_level, np.nan, score), n_rows, stacked("score_by_chance"))
-    level = acute.judge(acute.LEVEL, np.where(is_level, score, np.nan), n_rows)
-    missing = acute.judge(acute.MISSING, stacked("missing"), n_rows, stacked("missing_by_chance"))
-    begins = np.array([one.pages[0] if len(one.pages) else 0 for one in series], np.int64)
-    return {
-        "shape": shape.flags,
-        "level": level.flags,
-        "missing": missing.flags,
-        "spread": acute.judge(acute.SPREAD, stacked("spread"), n_rows).flags,
-        acute.STALE: acute.stale(stacked("runs").astype(np.int64), begins),
-        "learning": np.isnan(shape.largest) & np.isnan(level.largest) & np.isnan(missing.largest),
-    }
+    begins = np.array([one.begins for one in found], np.int64)
+    return _Acutely(
+        judged(acute.SHAPE, np.where(is_level, np.nan, score), stacked("score_by_chance")),
+        judged(acute.LEVEL, np.where(is_level, score, np.nan)),
+        judged(acute.MISSING, stacked("missing"), stacked("missing_by_chance")),
+        judged(acute.SPREAD, stacked("spread")),
+        acute.stale(stacked("runs").astype(np.int64), begins, first),
+    )
 
 
-def _volume(n_rows: Integers, classes: Integers) -> Flags:
+def _volume(series: Sequence[Series], n_pages: int, classes: Integers, past: Past | None) -> tuple[Floats, acute.Found]:
     """Flag pages whose number of rows differs from the last pages of their season far more than before."""
     import numpy as np
 
-    sizes = n_rows.max(axis=0) if len(n_rows) else np.zeros(n_rows.shape[1], np.int64)
-    distance = distance_from_before(np.log(np.maximum(sizes, 0.5)), classes)
-    flags: Flags = acute.judge(acute.VOLUME, distance[None], sizes[None]).flags[0]
-    return flags
+    start, first = (past.start, past.first) if past is not None else (0, 0)
+    sizes = np.full(n_pages, -1, np.int64)
+    for one in reversed(series):  # the first has the last word: rows of feature pages before those of predictions
+        sizes[one.pages] = one.n_rows
+    if past is not None:
+        sizes[:first] = past.sizes
+    known = np.where(sizes < 0, np.nan, np.log(np.maximum(sizes, 0.5)))
+    distance = distance_from_before(known, classes)[start:]
+    before = past.rules[acute.VOLUME.name] if past is not None else None
+    return distance, acute.judge(acute.VOLUME, distance[None], sizes[None, start:], before=before)
 
 
-def _tells_of_rows(series: Sequence[Series], found: Sequence[_Distances], n_pages: int) -> Flags:
-    """Tell where a column bears evidence: not where each page has had one value, as functions of as_of have."""
+def _tells_of_rows(one: Series) -> Flags:
+    """Tell where a column bears evidence: not where its pool has one value a page, as functions of as_of have."""
     import numpy as np
 
-    telling = np.zeros((len(series), n_pages), bool)
-    for row, one in enumerate(series):
-        most = np.maximum.accumulate(np.where(one.n_distinct < 0, 2, one.n_distinct))
-        telling[row, one.pages] = most > 1
+    padded = np.concatenate((np.zeros(acute.POOL, np.int64), np.where(one.n_distinct < 0, 2, one.n_distinct)))
+    telling: Flags = np.lib.stride_tricks.sliding_window_view(padded, acute.POOL + 1).max(axis=1) > 1
     return telling

@@ -42,6 +42,7 @@ RECORDS: list[type[Record]] = [
     profiled_pages.Profile,
     profiled_pages.Centre,
     drift.Drift,
+    drift.TrainingProfile,
     alarms.Alarm,
     rollouts.Rollout,
     rollouts.Step,

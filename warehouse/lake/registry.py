@@ -282,7 +282,8 @@ _DRIFT = _columns("""product VARCHAR; kind VARCHAR; as_of TIMESTAMP; column_name
     reference VARCHAR; run_id VARCHAR; known_by TIMESTAMP; snapshot_id BIGINT; state VARCHAR; n_rows BIGINT
     n_reference BIGINT; psi DOUBLE; js DOUBLE; w1 DOUBLE; ks DOUBLE; missing_delta DOUBLE; new_share DOUBLE
     out_of_range_share DOUBLE; score DOUBLE; slow_score DOUBLE; p DOUBLE; e DOUBLE; evidence DOUBLE; weight DOUBLE
-    flags VARCHAR[]; alarm VARCHAR""")
+    flags VARCHAR[]; alarm VARCHAR; is_level BOOLEAN; score_bound DOUBLE; missing_change DOUBLE; missing_bound DOUBLE
+    spread_change DOUBLE; spread_bound DOUBLE; carried DOUBLE; waiting DOUBLE; basis VARCHAR""")
 _ALARMS = _columns("""alarm_id VARCHAR; product VARCHAR; kind VARCHAR; state VARCHAR; first_page TIMESTAMP
     last_page TIMESTAMP; since TIMESTAMP; expected VARCHAR; columns VARCHAR[]; flags VARCHAR[]; evidence DOUBLE
     bound DOUBLE; effect DOUBLE; message VARCHAR; known_by TIMESTAMP; decided_by VARCHAR; reason VARCHAR
@@ -302,6 +303,11 @@ _MONITORING = (
           _DRIFT, product="product", person=("segment",)),
     Table("ledger", "newest_drift", "what was judged last of one column of a page", _A_JUDGEMENT, Kept.DERIVED,
           _DRIFT, product="product", person=("segment",), is_view=True),
+    Table("ledger", "training_profiles", "how the values of one column were spread on the training pages of a version",
+          _A_JUDGEMENT, Kept.FOR_GOOD,
+          _columns("""product VARCHAR; model_version VARCHAR; basis VARCHAR; column_name VARCHAR; scale VARCHAR
+              centre DOUBLE; n_pages BIGINT; n_rows BIGINT; n_missing BIGINT; bins BIGINT[]; top_values VARCHAR[]
+              counts BIGINT[]"""), product="product", person=("top_values",)),
     Table("ledger", "alarms", "what became of an alarm", "that of the judgement, or of a person's decision",
           Kept.FOR_GOOD, _ALARMS, product="product", person=_OF_AN_ALARM),
     Table("ledger", "newest_alarms", "how an alarm stands", "that of the judgement, or of a person's decision",

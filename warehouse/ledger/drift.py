@@ -10,6 +10,9 @@ import duckdb
 
 from warehouse.ledger import records as ledger
 
+#: The reference of what is judged.
+SEASON = "season"
+
 
 @dataclass(frozen=True)
 class Drift:
@@ -46,6 +49,15 @@ class Drift:
     weight: float | None = None
     flags: list[str] = field(default_factory=list)
     alarm: str | None = None
+    is_level: bool | None = None
+    score_bound: float | None = None
+    missing_change: float | None = None
+    missing_bound: float | None = None
+    spread_change: float | None = None
+    spread_bound: float | None = None
+    carried: float | None = None
+    waiting: float | None = None
+    basis: str | None = None
 
 
 def findings_of(
@@ -62,3 +74,33 @@ def findings_of(
     """
     values = [product, first, until, known_at, column]
     return ledger.records_of(connection, Drift, "monitoring/page_by_page", values)
+
+
+@dataclass(frozen=True)
+class TrainingProfile:
+    """What the profiles of the pages that a version was trained on add up to; docs/ledger.md says what each figure is.
+
+    `basis` names those pages and their publications. Categories that are not told apart stand among the others under
+    a name of their own.
+    """
+
+    TABLE: ClassVar[str] = "training_profiles"
+    product: str
+    model_version: str
+    basis: str
+    column_name: str
+    scale: str
+    centre: float | None
+    n_pages: int
+    n_rows: int
+    n_missing: int
+    bins: list[int] = field(default_factory=list)
+    top_values: list[str] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+
+
+def training_profiles_of(
+    connection: duckdb.DuckDBPyConnection, product: str, version: str, basis: str
+) -> list[TrainingProfile]:
+    """Read what the profiles of a version's training pages add up to; none if that has not been written of these."""
+    return ledger.records_of(connection, TrainingProfile, "monitoring/training_profiles", [product, version, basis])

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from jobs.monitoring.performance.evidence import FEW
 from jobs.monitoring.performance.records import Performance
-from warehouse.lake.lake import Commit
-from warehouse.ledger.alarms import (
-    CLOSED,
-    OPEN,
-    PERFORMANCE,
-    Alarm,
-    alarm_id,
-    alarms_of,
-    news_of,
-    write_alarms,
-)
+from warehouse.ledger.alarms import CLOSED, OPEN, PERFORMANCE, Alarm, alarm_id
 
 #: What an alarm is flagged with that would be none without its three largest pages.
 FEW_PAGES = "few pages"
@@ -75,14 +64,3 @@ def _alarm(row: Performance) -> Alarm:
         bound=row.bound,
         message=in_words(row),
     )
-
-
-def settle(commit: Commit, product: str, alarms: Iterable[Alarm], run_id: str, now: datetime) -> None:
-    """Open and close alarms inside a commit, and withdraw the open ones whose reason is gone."""
-    found = {one.alarm_id: one for one in alarms}
-    standing = [
-        one
-        for one in alarms_of(commit.connection, product)
-        if one.kind == PERFORMANCE and (one.state == OPEN or one.alarm_id in found)
-    ]
-    write_alarms(commit, news_of(standing, list(found.values())), run_id, now)

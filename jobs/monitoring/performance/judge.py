@@ -22,7 +22,7 @@ from jobs.models.columns.requirements import declared_classes_of
 from jobs.models.kinds.figures import scores_of
 from jobs.models.versions import load_held_out
 from jobs.monitoring.performance import page_figures
-from jobs.monitoring.performance.alarms import alarms_in, settle
+from jobs.monitoring.performance.alarms import alarms_in
 from jobs.monitoring.performance.calibration import PAGES, Calibration
 from jobs.monitoring.performance.estimate import estimate
 from jobs.monitoring.performance.evidence import MARGIN, R_OF_VARIANCE, steps, variance_to_r
@@ -36,7 +36,7 @@ from warehouse.definitions import Product
 from warehouse.errors import ScoringFailed, UsageError
 from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
-from warehouse.ledger.alarms import OPEN, PERFORMANCE, alarms_of
+from warehouse.ledger.alarms import PERFORMANCE, alarms_of, news_of, settle_alarms
 from warehouse.ledger.records import ModelRecord, PageRecord
 from warehouse.pages.kind_columns import lacks_fields
 from warehouse.system_sql import exact_path, literal, quote
@@ -337,19 +337,16 @@ def _write(suite: Suite, product: Product, meter: RunMeter, rows: Sequence[Perfo
     at = suite.clock()
     with suite.lake.reading() as connection:
         known = {row.judged: row for row in newest_judgements(connection, product.name, at)}
-        before = {one.alarm_id: one for one in alarms_of(connection, product.name) if one.kind == PERFORMANCE}
+        standing = [one for one in alarms_of(connection, product.name) if one.kind == PERFORMANCE]
     found = alarms_in(rows)
-    # What a person has decided stays, and is no news.
-    decided = {name for name, one in before.items() if one.decided_by is not None}
-    told = {name for name, one in before.items() if one.state == OPEN}
-    is_news = {one.alarm_id for one in found if one.state == OPEN} - decided != told - decided
     new = [_as_of_now(row, at, meter.run_id) for row in rows if not _says_the_same(row, known.get(row.judged))]
-    if not new and not is_news:
+    if not new and not news_of(standing, found):
         return
     with suite.lake.commit(f"performance of {len(new)} pages of {product.name}, run {meter.run_id}") as commit:
         ledger.append(commit, [replace(row, snapshot_id=commit.snapshot_id) for row in new])
-        settle(commit, product.name, found, meter.run_id, at)
-        span = {"first_as_of": rows[0].as_of, "last_as_of": rows[-1].as_of, "n_pages": len({row.as_of for row in new})}
+        settle_alarms(commit, product.name, (PERFORMANCE,), found, meter.run_id, at)
+        span: dict[str, Any] = {"first_as_of": rows[0].as_of, "last_as_of": rows[-1].as_of} if rows else {}
+        span["n_pages"] = len({row.as_of for row in new})
         ledger.append(commit, [meter.record("succeeded", snapshot_id=commit.snapshot_id, **span)])
 
 

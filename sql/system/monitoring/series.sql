@@ -1,5 +1,6 @@
 -- The profiles of a product's pages, as published at an instant, series by series; `is_first` where one begins.
--- Parameters: product, the instant (NULL: now).
+-- Those that are chosen, without counts where these are not asked for; a centre that is not known is that of the column's other profiles.
+-- Parameters: product, the instant (NULL: now), and what is chosen by.
 WITH published AS (
     SELECT kind, as_of, run_id
     FROM ledger.pages
@@ -10,12 +11,13 @@ of_pages AS (
     SELECT profile.*, coalesce(centre, min(centre) OVER of_column) AS counts_from
     FROM ledger.profiles AS profile
     SEMI JOIN published USING (kind, as_of, run_id)
-    WHERE product = $1
+    WHERE product = $1 AND {chosen}
     WINDOW of_column AS (PARTITION BY kind, column_name, scale)
 )
 SELECT
     kind, column_name, scale, model_version, as_of, run_id, n_rows, n_missing, coalesce(n_distinct, -1) AS n_distinct,
-    values_hash, counts_from AS centre, bins, top_values, counts, n_other,
+    values_hash, counts_from AS centre, CASE WHEN {has_counts} THEN bins END AS bins,
+    CASE WHEN {has_counts} THEN top_values END AS top_values, CASE WHEN {has_counts} THEN counts END AS counts, n_other,
     row_number() OVER (
         PARTITION BY kind, column_name, scale, model_version, counts_from ORDER BY as_of
     ) = 1 AS is_first
