@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.bench_drift flights SUITE      a suite of `almanac demo` with the feature pages of 2013
     python -m tests.benchmarks.bench_drift worlds [SEEDS]     20 seeds of 365 pages by default
+    python -m tests.benchmarks.bench_drift judging SUITE      the newest page alone, and all pages, in turn
 
 Flights: each fault is put into pages from 7 starts on, their profiles are made again, and the pages are judged by the
 code that `almanac monitor` runs; what was flagged in the clean year does not count. Worlds: see
@@ -10,6 +11,7 @@ tests/monitoring/worlds.py.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import replace
@@ -21,6 +23,7 @@ import numpy as np
 
 from jobs.cli.options import now
 from jobs.cli.output.console import print_table
+from jobs.monitoring.judgements import judge, judge_and_write, judge_what_is_new
 from jobs.monitoring.references import seasons
 from jobs.monitoring.series import Series, read_series, series_of
 from jobs.monitoring.watch import Watch, watch
@@ -237,8 +240,35 @@ def measure_worlds(n_seeds: int, n_pages: int = 365) -> None:
     print_table(table, f"{n_seeds} seeds x {n_pages} pages x {N_COLUMNS} columns")
 
 
+def measure_judging(root: Path, rounds: int = 5) -> None:
+    """Judge the newest page from what stands in the ledger, and all pages from the first, in turn: CPU seconds of each.
+
+    The newest page's judgements are taken out of the ledger, and written again at the end.
+    """
+    suite = open_suite(root, now)
+    product = suite.definitions.product(PRODUCT)
+    judge_and_write(suite, product)
+    with suite.lake.commit("as if the newest page had not been judged") as commit:
+        commit.execute("DELETE FROM ledger.drift WHERE as_of = (SELECT max(as_of) FROM ledger.drift)")
+    table = []
+    for _ in range(rounds):
+        row: dict[str, Any] = {}
+        for name, job in (("newest page", judge_what_is_new), ("all pages", judge)):
+            with suite.lake.reading(all_cores=True) as connection:
+                start = time.process_time()
+                found = job(connection, product)
+                row[f"{name}, CPU s"] = round(time.process_time() - start, 3)
+            assert found.rows is not None
+            row[f"{name}, rows"] = found.rows.num_rows
+        table.append(row)
+    judge_and_write(suite, product)
+    print_table(table, f"{len(found.pages)} pages; load {os.getloadavg()[0]:.1f}")
+
+
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["flights"]:
+    if sys.argv[1:2] == ["judging"]:
+        measure_judging(Path(sys.argv[2]))
+    elif sys.argv[1:2] == ["flights"]:
         measure_flights(Path(sys.argv[2]))
     elif sys.argv[1:2] == ["worlds"]:
         measure_worlds(int(sys.argv[2]) if len(sys.argv) > 2 else 20)
