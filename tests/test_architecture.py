@@ -24,6 +24,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.rollout",
     "jobs.rollout.inference",
     "jobs.monitoring.report",
+    "jobs.monitoring.judging",
     "jobs.monitoring",
     "jobs.monitoring.performance",
     "jobs.pages",

@@ -162,7 +162,7 @@ def _watch(
     from dataclasses import asdict
 
     from jobs.cli.output.monitored import print_drift, print_fairness, print_performance
-    from jobs.monitoring.monitor import monitor_product
+    from jobs.monitoring.judging.monitor import monitor_product
     from jobs.monitoring.performance.fairness import judge_fairness
     from jobs.monitoring.performance.judge import judge_performance
     from jobs.monitoring.performance.summary import summary

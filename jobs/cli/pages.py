@@ -74,7 +74,7 @@ def judge_if_the_clock_asks(suite: Suite, products: list[str]) -> None:
     """Judge what a run of the clock has published; of a run by hand, `almanac monitor` is another command."""
     # Asked before the import: a run by hand does not need what judging loads.
     if products and "ALMANAC_LEASE" in os.environ:
-        from jobs.monitoring.monitor import judge_published
+        from jobs.monitoring.judging.monitor import judge_published
 
         for sentence in judge_published(suite, products):
             typer.echo(f"almanac: {sentence}", err=True)

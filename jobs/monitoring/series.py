@@ -207,12 +207,9 @@ def series_of(
     united, places = np.unique(codes, return_inverse=True)
     table = np.zeros((len(pages), len(united)), np.int64)
     table[of_page, places] = counts
-    if scale == "category":
-        if n_other.any():
-            united, table = np.append(united, OTHERS), np.column_stack((table, n_other))
-        where = None
-    else:
-        where = middles_of(united.astype(np.int64), centre)
+    if n_other.any():  # of categories alone
+        united, table = np.append(united, OTHERS), np.column_stack((table, n_other))
+    where = None if scale == "category" else middles_of(united.astype(np.int64), centre)
     return Series(
         kind,
         column,

@@ -2,7 +2,7 @@
 
 All of it is a function of profiles, seasons and weights alone, so that the pages of last year can be judged again
 under other settings, and a backfilled year gets the answers that it would have had day by day. What is written of it,
-and what becomes of alarms, is the matter of `jobs.monitoring.judgements`.
+and what becomes of alarms, is the matter of `jobs.monitoring.judging.judgements`.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ import numpy as np
 
 from jobs.cli.options import now
 from jobs.cli.output.console import print_table
-from jobs.monitoring.judgements import judge, judge_and_write, judge_what_is_new
+from jobs.monitoring.judging.judgements import judge, judge_and_write, judge_what_is_new
 from jobs.monitoring.references import seasons
 from jobs.monitoring.series import Series, read_series, series_of
 from jobs.monitoring.watch import Watch, watch

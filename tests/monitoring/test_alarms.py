@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from jobs.monitoring.decisions import accept, alarms, close
-from jobs.monitoring.judgements import judge, judge_and_write
-from jobs.monitoring.monitor import monitor_product
+from jobs.monitoring.judging.judgements import judge, judge_and_write
+from jobs.monitoring.judging.monitor import monitor_product
 from jobs.schedule.alerts import alert_of_alarms
 from jobs.schedule.files.schedule import Schedule
 from jobs.schedule.suite_clock import SuiteClock

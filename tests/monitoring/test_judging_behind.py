@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs.monitoring.judgements import judge, judge_and_write
+from jobs.monitoring.judging.judgements import judge, judge_and_write
 from jobs.suite import Suite, open_suite
 from jobs.suites.starter import make_starter
 from tests.conftest import NOW, PRODUCT, clock_at

@@ -9,7 +9,7 @@ from jobs.cli.output import console
 from jobs.cli.output.sparks import spark
 
 if TYPE_CHECKING:
-    from jobs.monitoring.monitor import Monitored, MonitoredPage
+    from jobs.monitoring.judging.monitor import Monitored, MonitoredPage
     from jobs.monitoring.performance.fairness import Fairness
     from jobs.monitoring.performance.records import Performance
     from jobs.monitoring.performance.summary import Summary

@@ -17,7 +17,8 @@ of_pages AS (
 SELECT
     kind, column_name, scale, model_version, as_of, run_id, n_rows, n_missing, coalesce(n_distinct, -1) AS n_distinct,
     values_hash, counts_from AS centre, CASE WHEN {has_counts} THEN bins END AS bins,
-    CASE WHEN {has_counts} THEN top_values END AS top_values, CASE WHEN {has_counts} THEN counts END AS counts, n_other,
+    CASE WHEN {has_counts} THEN top_values END AS top_values, CASE WHEN {has_counts} THEN counts END AS counts,
+    coalesce(n_other, 0) AS n_other,
     row_number() OVER (
         PARTITION BY kind, column_name, scale, model_version, counts_from ORDER BY as_of
     ) = 1 AS is_first

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from jobs.monitoring import acute, slow
-from jobs.monitoring.circumstances import Circumstances, is_read
+from jobs.monitoring.judging.circumstances import Circumstances, is_read
 from jobs.monitoring.references import REFERENCE_PAGES
 from jobs.monitoring.series import Series, read_series
 from jobs.monitoring.watch import Past

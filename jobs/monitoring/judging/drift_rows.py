@@ -7,9 +7,9 @@ from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from jobs.monitoring.judging.training_reference import TRAINING
 from jobs.monitoring.scores import Scores
 from jobs.monitoring.series import Series
-from jobs.monitoring.training_reference import TRAINING
 from jobs.monitoring.watch import Watch, Watched
 from warehouse.definitions import Product
 from warehouse.ledger.alarms import DRIFT, Alarm

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import duckdb
 
-from jobs.monitoring.judgements import judge_and_write
+from jobs.monitoring.judging.judgements import judge_and_write
 from jobs.monitoring.performance.judge import judge_performance
 from jobs.suite import Suite
 from warehouse.errors import AlmanacError, NotFoundError

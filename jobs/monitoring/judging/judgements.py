@@ -16,18 +16,18 @@ import duckdb
 
 from jobs.metering import RunMeter
 from jobs.monitoring import slow
-from jobs.monitoring.alarm_rules import alarms_found
-from jobs.monitoring.circumstances import Circumstances, circumstances_of, counted_on, weights_of
-from jobs.monitoring.drift_rows import rows_of, training_rows
-from jobs.monitoring.series import Series, read_series
-from jobs.monitoring.standing import Standing, past_of, read_behind, standing_of
-from jobs.monitoring.training_reference import (
+from jobs.monitoring.judging.alarm_rules import alarms_found
+from jobs.monitoring.judging.circumstances import Circumstances, circumstances_of, counted_on, weights_of
+from jobs.monitoring.judging.drift_rows import rows_of, training_rows
+from jobs.monitoring.judging.standing import Standing, past_of, read_behind, standing_of
+from jobs.monitoring.judging.training_reference import (
     Totals,
     beside_training,
     totals_in_ledger,
     totals_of,
     trained_on,
 )
+from jobs.monitoring.series import Series, read_series
 from jobs.monitoring.watch import Past, Watch, watch
 from jobs.suite import Suite
 from warehouse.definitions import Product

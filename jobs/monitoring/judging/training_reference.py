@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from jobs.monitoring.circumstances import Circumstances
+from jobs.monitoring.judging.circumstances import Circumstances
 from jobs.monitoring.scores import Reference, Scores, score_series
 from jobs.monitoring.series import Series, middles_of, read_series
 from warehouse.ledger.drift import TrainingProfile, training_profiles_of
