@@ -18,6 +18,7 @@ from jobs.progress import Silent
 from jobs.suite import Suite, open_suite
 from tests.conftest import NOW, PAGE, PRODUCT, clock_at, reopened
 from tests.lakes import rows
+from warehouse.batching import lifted_slice
 from warehouse.batching.batch import Batch
 from warehouse.definitions.product import Check, CheckHeader
 from warehouse.definitions.sql_file import SqlFile
@@ -247,7 +248,7 @@ def test_pages_are_held_in_parts_where_they_are_large(
     whole = bench.run(LIFTED, SOME_ROWS, lift=False)
     monkeypatch.setattr(staged_rows, "HELD_VALUES", held_values)
     monkeypatch.setattr(staged_rows, "HOLD_FROM_PAGES", 2)
-    monkeypatch.setattr(product_checks, "WORTH_IT", 2)
+    monkeypatch.setattr(lifted_slice, "WORTH_IT", 2)
     assert bench.run(LIFTED, SOME_ROWS, lift=True).found == whole.found
 
 

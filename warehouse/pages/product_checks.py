@@ -6,19 +6,21 @@ import functools
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from warehouse.batching.batch import TOGETHER_FROM_PAGES, Batch
 from warehouse.batching.compared_pages import compared_pages
-from warehouse.batching.lifted_slice import WORTH_IT
-from warehouse.batching.lifting import LiftedForm
 from warehouse.batching.trials import Left, Trials
 from warehouse.definitions.product import Check
 from warehouse.errors import DefinitionError, RunFailed
-from warehouse.pages.lifted_checks import Finding, LiftedChecks, lifted_checks
 from warehouse.pages.staged_rows import PageRows
 from warehouse.sandbox import HOLD_FROM_PAGES, SandboxPage
+
+if TYPE_CHECKING:
+    from warehouse.batching.lifting import LiftedForm
+    from warehouse.pages.lifted_checks import Finding
 
 #: How many wrong rows of a check are kept, per page.
 WRONG_ROWS_KEPT = 20
@@ -107,6 +109,10 @@ class OwnChecks:
             return page.wrong_rows(check.query, WRONG_ROWS_KEPT)
 
     def _lift(self) -> None:
+        # Of one page nothing is lifted, and what lifts is not imported.
+        from warehouse.batching.lifting import LiftedForm
+        from warehouse.pages.lifted_checks import lifted_checks
+
         sandbox, definitions = self._batch.sandbox, self._batch.definitions
         types = self._rows.types
         facts = sandbox.facts_of(definitions.sources)
@@ -123,6 +129,9 @@ class OwnChecks:
 
     def _fill(self, forms: Mapping[str, LiftedForm]) -> Left:
         """Run the lifted checks; one that fails, on whichever page, is run page by page on all of them."""
+        from warehouse.batching.lifted_slice import WORTH_IT
+        from warehouse.pages.lifted_checks import LiftedChecks
+
         lifted = LiftedChecks(self._batch.sandbox, self._batch.definitions, WRONG_ROWS_KEPT, self._workers)
         left: dict[str, list[datetime]] = {name: [] for name in forms}
         failed: set[str] = set()
