@@ -21,7 +21,17 @@ from tests.conftest import NOW, PRODUCT, clock_at
 
 #: Its processes are forked off one that has imported what they need.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([__name__, "pandas", "skops.io", "jobs.scoring.kernels.kernel"])
+CONTEXT.set_forkserver_preload(
+    [
+        __name__,
+        "pandas",
+        "skops.io",
+        "jobs.scoring.compiled",
+        "jobs.scoring.parity",
+        "jobs.scoring.stream",
+        "llvmlite.binding",
+    ]
+)
 
 
 class PageMaker:
