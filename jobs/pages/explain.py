@@ -21,9 +21,9 @@ from jobs.models.versions import load_scorer, model_history
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import NotFoundError, UsageError
-from warehouse.pages.history import past_page
+from warehouse.pages.history import PastPage, past_page
 from warehouse.pages.kind_columns import probability_list
-from warehouse.system_sql import quote, quote_all, system_sql
+from warehouse.system_sql import literal, quote, quote_all, system_sql
 
 if TYPE_CHECKING:
     import numpy as np
@@ -230,7 +230,8 @@ def _read(
     with suite.lake.reading(all_cores=True) as connection:
         predictions = past_page(connection, product.name, "predictions", as_of)
         features = past_page(connection, product.name, "features", as_of)
-        model = model_history(connection, product.name).version(str(predictions.record.model_version))
+        asked, version = _asked(connection, predictions, key)
+        model = model_history(connection, product.name).version(version)
         wanted, of = list(dict.fromkeys([*product.keys, *model.features, *more])), "predictions."
         query = system_sql(
             "explain/rows",
@@ -240,8 +241,8 @@ def _read(
             keys=quote_all([*product.keys, "as_of"]),
             predictions=predictions.relation,
             features=features.relation,
-            condition=" AND ".join(f"CAST({quote(name)} AS VARCHAR) = ${place}" for place, name in enumerate(key, 2))
-            or "true",
+            # In a rollout other rows of the page may be another version's.
+            condition=f"{asked} AND predictions.model_version = {literal(version)}",
         )
         try:
             table = connection.execute(query, [question.max_rows, *key.values()]).to_arrow_table()
@@ -268,6 +269,17 @@ def _read(
     places = np.array([names.index(name) if name in names else 0 for name in product.classes])[said]
     of_said = scores[np.arange(len(said)), said]
     return _Rows(model.version, n_rows, table, explainer, explainer.explain(table, places), of_said, places, names)
+
+
+def _asked(connection: duckdb.DuckDBPyConnection, page: PastPage, key: Mapping[str, str]) -> tuple[str, str]:
+    """Give the condition of the rows asked for, and the version that scored them: of a whole page the live one."""
+    condition = " AND ".join(f"CAST({quote(name)} AS VARCHAR) = ${place}" for place, name in enumerate(key, 2))
+    if key:
+        query = f"SELECT model_version, $1 FROM {page.relation} WHERE {condition}"
+        row = connection.execute(query, [None, *key.values()]).fetchone()
+        if row is not None:
+            return condition, str(row[0])
+    return condition or "true", str(page.record.model_version)
 
 
 def _n_differing(scores: np.ndarray[Any, Any], published: pa.ChunkedArray) -> int:
