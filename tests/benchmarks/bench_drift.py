@@ -254,7 +254,7 @@ def measure_judging(root: Path, rounds: int = 5) -> None:
     for _ in range(rounds):
         row: dict[str, Any] = {}
         for name, job in (("newest page", judge_what_is_new), ("all pages", judge)):
-            with suite.lake.reading(all_cores=True) as connection:
+            with suite.lake.reading() as connection:
                 start = time.process_time()
                 found = job(connection, product)
                 row[f"{name}, CPU s"] = round(time.process_time() - start, 3)

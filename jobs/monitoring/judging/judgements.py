@@ -202,7 +202,8 @@ def _is_withdrawn(alarm: Alarm) -> bool:
 
 def judge_and_write(suite: Suite, product: Product) -> Judgement:
     """Judge a product's pages, and write down what is new in one commit; none if nothing is."""
-    with suite.lake.reading(all_cores=True) as connection:
+    # One core: several take a third more of CPU for what a page needs.
+    with suite.lake.reading() as connection:
         judgement = judge_what_is_new(connection, product)
         changed = None
         if judgement.rows is not None:
