@@ -43,6 +43,8 @@ def test_a_plan_is_read(starter: Path) -> None:
         ("{stages: [{}], margin: 0}", "a stage is `shadow"),
         ("{stages: [{canary: {pages: 2}}], margin: 0}", "one of `share"),
         ("{stages: [{canary: {pages: 2, share: 5%, where: 'true'}}], margin: 0}", "one of `share"),
+        ("{stages: [{canary: {pages: 2, where: 'random() < 0.1'}}], margin: 0}", "`random` is not on the list"),
+        ("{stages: [{canary: {pages: 2, where: 'EXISTS (FROM ledger.pages)'}}], margin: 0}", "is qualified"),
         ("{stages: [{canary: {pages: 2, share: 120%}}], margin: 0}", "no share between 0 and 100%"),
         ("{stages: [{canary: {pages: 2, share: 5%}}, {shadow: {pages: 2}}], margin: 0}", "shadows come first"),
         (

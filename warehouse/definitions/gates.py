@@ -11,10 +11,12 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
+from pydantic import BeforeValidator, Field, FiniteFloat, field_validator, model_validator
 
 from warehouse.definitions.sql_file import Strict
+from warehouse.errors import QueryRefused
 from warehouse.label_kinds import KINDS
+from warehouse.queries.checked_query import check_expression
 
 #: Guardrails that are worked out of the labelled rows of a page; `page_seconds` is of its scoring.
 GUARDRAILS = ("page_seconds", "brier", "log_loss", "mae", "mse")
@@ -179,6 +181,17 @@ class CanaryStage(Strict):
     share: Share | None = None
     where: str | None = None
     listed: list[str | list[str | None]] | None = None
+
+    @field_validator("where")
+    @classmethod
+    def _asks_a_row_alone(cls, value: str | None) -> str | None:
+        # It runs beside the author's queries, so what it may do is what they may.
+        try:
+            if value is not None:
+                check_expression(value, "where")
+        except QueryRefused as error:
+            raise ValueError(f"`{value}` is no condition over a page's columns: {error}") from error
+        return value
 
     @model_validator(mode="after")
     def _says_to_whom(self) -> Self:
