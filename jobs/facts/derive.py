@@ -42,8 +42,8 @@ from warehouse.lake.lake import Commit, table_columns
 from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
 from warehouse.lake.tables import ensure_table, widen_table
 from warehouse.ledger import records as ledger
-from warehouse.ledger.deliveries import RecordedDelivery
 from warehouse.ledger.derivations import HeldFacts, first_derivation, held_facts, older_table
+from warehouse.ledger.recorded_deliveries import RecordedDelivery
 from warehouse.ledger.records import Ingestion
 from warehouse.system_sql import quote, quote_all, system_sql
 from warehouse.wording import counted

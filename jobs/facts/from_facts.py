@@ -24,8 +24,8 @@ from warehouse.errors import IngestFailed
 from warehouse.lake.lake import table_columns
 from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
 from warehouse.ledger import records as ledger
-from warehouse.ledger.deliveries import RecordedDelivery
 from warehouse.ledger.derivations import HeldFacts
+from warehouse.ledger.recorded_deliveries import RecordedDelivery
 from warehouse.ledger.records import Ingestion
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 

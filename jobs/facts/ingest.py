@@ -53,8 +53,8 @@ from warehouse.facts.set_back import refuse_a_clock_set_back
 from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
 from warehouse.lake.tables import ensure_table
 from warehouse.ledger import records as ledger
-from warehouse.ledger.deliveries import RecordedDelivery, recorded_deliveries
 from warehouse.ledger.derivations import adopt_landed_facts, first_derivation, held_facts
+from warehouse.ledger.recorded_deliveries import RecordedDelivery, recorded_deliveries
 from warehouse.ledger.records import Ingestion, SourceFacts, SourceFile
 from warehouse.queries.bounded_functions import bound_functions
 from warehouse.system_sql import system_sql

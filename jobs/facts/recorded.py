@@ -1,8 +1,8 @@
 """Where the bytes of the deliveries are to be had today that the ledger has recorded.
 
-Each delivery counts once, at the instant at which it first reached us (`warehouse.ledger.deliveries`). Files are known
-by their hash: at their recorded path, where `files` looks, or among the copies in `lake/deliveries` that a source with
-`keep: true` makes of all that it takes in.
+Each delivery counts once, at the instant at which it first reached us (`warehouse.ledger.recorded_deliveries`). Files
+are known by their hash: at their recorded path, where `files` looks, or among the copies in `lake/deliveries` that a
+source with `keep: true` makes of all that it takes in.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from jobs.suite import Suite
 from warehouse.definitions import Source
 from warehouse.errors import IngestFailed, NotInstalled
 from warehouse.lake.lake import Lake
-from warehouse.ledger.deliveries import RecordedDelivery
+from warehouse.ledger.recorded_deliveries import RecordedDelivery
 from warehouse.ledger.records import SourceFile
 from warehouse.system_sql import system_sql
 from warehouse.wording import counted

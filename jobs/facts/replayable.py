@@ -17,8 +17,8 @@ from jobs.suite import Suite
 from warehouse.definitions import Source, source_from_text
 from warehouse.lake.lake import Commit, Lake
 from warehouse.ledger import records as ledger
-from warehouse.ledger.deliveries import recorded_deliveries
 from warehouse.ledger.derivations import HeldFacts, held_facts, older_table
+from warehouse.ledger.recorded_deliveries import recorded_deliveries
 from warehouse.ledger.records import SourceFile
 from warehouse.system_sql import quote, system_sql
 

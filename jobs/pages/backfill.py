@@ -21,7 +21,7 @@ from jobs.progress import Progress, Silent
 from jobs.suite import Suite
 from warehouse.batching.shared_rows import SharedRows
 from warehouse.definitions import Product
-from warehouse.ledger.deliveries import facts_needed
+from warehouse.ledger.recorded_deliveries import facts_needed
 from warehouse.ledger.records import ModelRecord
 from warehouse.wording import counted
 

@@ -27,8 +27,8 @@ from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
-from warehouse.ledger.deliveries import facts_needed
 from warehouse.ledger.found_classes import finding_more
+from warehouse.ledger.recorded_deliveries import facts_needed
 from warehouse.pages.labels import compute_labels
 from warehouse.pages.lists.kept import is_kept_whole
 from warehouse.queries.checked_query import CheckedQuery

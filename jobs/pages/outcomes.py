@@ -20,7 +20,7 @@ from warehouse.errors import PublishFailed, RunFailed, UsageError
 from warehouse.facts.watermarks import Watermarks
 from warehouse.lake.tables import drop_if_of_another_type
 from warehouse.ledger import records as ledger
-from warehouse.ledger.deliveries import facts_needed
+from warehouse.ledger.recorded_deliveries import facts_needed
 from warehouse.ledger.records import PageRecord
 from warehouse.operations.leases import Leases
 from warehouse.pages.labels import compute_labels, labels_are_settled

@@ -18,7 +18,7 @@ from warehouse.batching.shared_rows import SharedRows
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.ledger import records as ledger
-from warehouse.ledger.deliveries import facts_needed
+from warehouse.ledger.recorded_deliveries import facts_needed
 from warehouse.ledger.records import ModelRecord, Rollback, SourceFacts
 from warehouse.wording import to_the_second
 

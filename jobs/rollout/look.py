@@ -19,13 +19,13 @@ from jobs.models.versions import model_history
 from jobs.monitoring.performance.judge import page_excess_deviation
 from jobs.pages.outcomes import matured_pages, settle_labels
 from jobs.pages.scores.beside import BY_ITSELF
-from jobs.pages.scores.steps import Decided, into_stage, next_step
+from jobs.pages.scores.steps import DecidedBy, into_stage, next_step
 from jobs.progress import Silent
 from jobs.rollout.arm_figures import ArmOfPage, ratios_of
 from jobs.rollout.give_back import holding_pages, pages_served
 from jobs.rollout.inference.acute_rules import SHIFT, Acute, acute_loss, acute_shift
 from jobs.rollout.inference.e_process import Rules
-from jobs.rollout.inference.look import ArmFigures, Decision, Guardrail, Look, StageFigures, best_of, decide
+from jobs.rollout.inference.verdict import ArmFigures, Decision, Guardrail, Look, StageFigures, best_of, decide
 from jobs.rollout.judge import Verdict, judge_version
 from jobs.rollout.outcome_figures import figures_at, judged_by
 from jobs.rollout.promotion import record_decision
@@ -146,7 +146,7 @@ def _out(
         for version, reason in why.items():
             if now is not None and (version is None or version in now.newest.versions):
                 taken = take_out(
-                    commit, suite, product, now, version, Decided(suite.clock(), BY_ITSELF, reason, page), meter
+                    commit, suite, product, now, version, DecidedBy(suite.clock(), BY_ITSELF, reason, page), meter
                 )
                 given += taken.given_back
                 now = taken.course if taken.course.is_open else None
@@ -378,8 +378,8 @@ class _AtPage:
             given += taken.given_back
         return given
 
-    def _decided(self, reason: str) -> Decided:
-        return Decided(self.suite.clock(), BY_ITSELF, reason, self.page)
+    def _decided(self, reason: str) -> DecidedBy:
+        return DecidedBy(self.suite.clock(), BY_ITSELF, reason, self.page)
 
     def _promote(self, commit: Commit, version: str, begins: datetime, reason: str) -> None:
         model = model_history(commit.connection, self.product.name).version(version)

@@ -16,7 +16,7 @@ import duckdb
 from jobs.metering import RunMeter, who
 from jobs.models.columns.requirements import given_columns, learnt_another_label, require_met
 from jobs.models.versions import ModelHistory, model_history
-from jobs.pages.scores.steps import Decided, first_step, into_stage, next_step, plan_text, unit_of, without_arm
+from jobs.pages.scores.steps import DecidedBy, first_step, into_stage, next_step, plan_text, unit_of, without_arm
 from jobs.rollout.balance import balance_of
 from jobs.rollout.give_back import give_back_pages, holding_pages, pages_served
 from jobs.rollout.outcome_figures import judged_by
@@ -76,7 +76,7 @@ def start(
         rollout = _rollout(suite, commit, product, settings, versions, first_page, reason)
         rollout = replace(rollout, run_id=meter.run_id, snapshot_id=commit.snapshot_id)
         ranking = product.ranking.keys if product.ranking is not None else ()
-        decided = Decided(rollout.started_at, rollout.started_by, reason)
+        decided = DecidedBy(rollout.started_at, rollout.started_by, reason)
         unit = unit_of(settings, product.keys, ranking)
         rollout = replace(rollout, balance=balance_of(commit.connection, product, rollout, settings, unit))
         step = first_step(rollout, unit, decided)
@@ -255,7 +255,7 @@ def _by_hand(suite: Suite, product_name: str, action: str, why: str) -> Taken:
     meter = RunMeter(suite, "rollout", product.name)
     with suite.lake.commit(f"{action} the rollout of {product.name}") as commit:
         course = going_course(commit.connection, product)
-        decided = Decided(suite.clock(), who(), why)
+        decided = DecidedBy(suite.clock(), who(), why)
         step = next_step(course, action, next_page(commit.connection, product), decided)
         if action == HOLD:
             step = replace(step, held=True)
@@ -306,7 +306,7 @@ def abort(suite: Suite, product_name: str, why: str, version: str | None = None)
         suite.lake.commit(f"abort the rollout of {product.name}") as commit,
     ):
         course = going_course(commit.connection, product)
-        taken = take_out(commit, suite, product, course, version, Decided(suite.clock(), who(), why), meter)
+        taken = take_out(commit, suite, product, course, version, DecidedBy(suite.clock(), who(), why), meter)
         ledger.append(commit, [meter.record("succeeded", snapshot_id=commit.snapshot_id)])
     return taken
 
@@ -317,7 +317,7 @@ def take_out(
     product: Product,
     course: Course,
     version: str | None,
-    decided: Decided,
+    decided: DecidedBy,
     meter: RunMeter,
     end: str = ABORT,
 ) -> Taken:

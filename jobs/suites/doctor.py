@@ -30,8 +30,8 @@ from warehouse.facts.promises import broken_promises
 from warehouse.lake.extensions import REQUIRED, extension_file
 from warehouse.lake.lake import Lake
 from warehouse.lake.mending import find_wrong_statistics, mended_statistics
-from warehouse.ledger.deliveries import why_lacking
 from warehouse.ledger.derivations import derivation_column, held_facts, why_no_facts
+from warehouse.ledger.recorded_deliveries import why_lacking
 from warehouse.lineage.binding import Bound, bind_product, bind_suite
 from warehouse.sandbox import Sandbox
 from warehouse.system_sql import literal, system_sql

@@ -10,8 +10,8 @@ import pytest
 
 from jobs.rollout.inference.acute_rules import Acute
 from jobs.rollout.inference.e_process import Rules, evidence_of, paths
-from jobs.rollout.inference.look import ArmFigures, Guardrail, StageFigures, best_of, decide
 from jobs.rollout.inference.sample_ratio import sample_ratio
+from jobs.rollout.inference.verdict import ArmFigures, Guardrail, StageFigures, best_of, decide
 
 RULES = Rules(0.2, n_guardrails=1)
 STAGE = StageFigures("canary 5%", 40, 14, 40, is_last=False)

@@ -10,9 +10,9 @@ import pytest
 from jobs.rollout.inference.acute_rules import DEVIATIONS, acute_loss, acute_shift, page_deviation
 from jobs.rollout.inference.covariate import ArmSums, adjusted_difference
 from jobs.rollout.inference.e_process import LEAST, Rules, evidence_of, paths
-from jobs.rollout.inference.look import ArmFigures, StageFigures, decide
 from jobs.rollout.inference.power import first_pages, pages_until, power
 from jobs.rollout.inference.sample_ratio import sample_ratio
+from jobs.rollout.inference.verdict import ArmFigures, StageFigures, decide
 from tests.rollout.worlds_of_looks import (
     LIVE_DEVIATION,
     N_PAGES,

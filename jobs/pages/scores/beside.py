@@ -15,7 +15,7 @@ from pathlib import Path
 from jobs.models.arms.lists import arm_of_both
 from jobs.pages.scores.arms import Arms
 from jobs.pages.scores.scoring import Scoring, Served, numbered
-from jobs.pages.scores.steps import Decided, without_arm
+from jobs.pages.scores.steps import DecidedBy, without_arm
 from warehouse.errors import ArmFailed
 from warehouse.lake.lake import Commit
 from warehouse.ledger import records as ledger
@@ -134,6 +134,6 @@ class PageArms:
         if self.failure is not None and pages:
             course = courses_of(commit.connection, product).open
             if course is not None and course.rollout.rollout_id == self.arms.rollout.rollout_id:
-                decided = Decided(now, BY_ITSELF, str(self.failure), min(pages))
+                decided = DecidedBy(now, BY_ITSELF, str(self.failure), min(pages))
                 step = without_arm(course, self.failure.version, min(pages), decided)
                 ledger.append(commit, [replace(step, run_id=self.scoring.run_id, snapshot_id=commit.snapshot_id)])

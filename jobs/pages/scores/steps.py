@@ -13,7 +13,7 @@ from warehouse.ledger.rollouts import ABORT, DROP, START, Course, Rollout, Step,
 
 
 @dataclass(frozen=True)
-class Decided:
+class DecidedBy:
     """Who decides a step, when, why, and at the look of which page."""
 
     at: datetime
@@ -48,7 +48,7 @@ def assignment_of(
     return by_share(salt, unit, live, versions, canary.share or Decimal(0))
 
 
-def first_step(rollout: Rollout, unit: tuple[str, ...], decided: Decided) -> Step:
+def first_step(rollout: Rollout, unit: tuple[str, ...], decided: DecidedBy) -> Step:
     """Give the step that begins a rollout."""
     given = assignment_of(plan_of(rollout), 0, rollout.salt, unit, rollout.live, rollout.versions)
     names = rollout.rollout_id, rollout.product
@@ -58,7 +58,7 @@ def first_step(rollout: Rollout, unit: tuple[str, ...], decided: Decided) -> Ste
     )  # fmt: skip
 
 
-def next_step(course: Course, action: str, effective_from: datetime, decided: Decided) -> Step:
+def next_step(course: Course, action: str, effective_from: datetime, decided: DecidedBy) -> Step:
     """Give a step after the newest one, in the same stage and with the same arms."""
     return replace(
         course.newest,
@@ -85,7 +85,7 @@ def into_stage(course: Course, stage: int, step: Step) -> Step:
     return replace(step, stage=stage, assignment=given.to_json())
 
 
-def without_arm(course: Course, version: str | None, effective_from: datetime, decided: Decided) -> Step:
+def without_arm(course: Course, version: str | None, effective_from: datetime, decided: DecidedBy) -> Step:
     """Give the step that takes a challenger out; of the last one, or of all where None is named, that is the end."""
     left = [one for one in course.newest.versions if version is not None and one != version]
     step = replace(next_step(course, DROP if left else ABORT, effective_from, decided), version=version)
