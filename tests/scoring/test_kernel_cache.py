@@ -155,6 +155,7 @@ def test_an_object_file_names_what_it_looks_for_elsewhere(no_code_yet: Path) -> 
 
 def test_arrays_out_of_order_are_left_to_numba(no_code_yet: Path) -> None:
     every_other = np.zeros(6)[::2]
+    assert kept_code.code_for("sigmoid", (np.zeros(3), 1.0, np.zeros(3)), lambda: link_kernels.sigmoid) is not None
     assert kept_code.code_for("sigmoid", (every_other, 1.0, np.zeros(3)), lambda: link_kernels.sigmoid) is None
 
 

@@ -117,7 +117,9 @@ def _kind_of(arguments: Sequence[Any]) -> str:
     kinds = []
     for value in arguments:
         if isinstance(value, np.ndarray):
-            kinds.append(f"{value.dtype.str}{value.ndim}{'w' if value.flags.writeable else 'r'}")
+            # Code reads addresses in C order: arrays that are not in it are another kind, which numba runs.
+            order = "" if value.flags.c_contiguous else "strided"
+            kinds.append(f"{value.dtype.str}{value.ndim}{'w' if value.flags.writeable else 'r'}{order}")
         elif isinstance(value, tuple):
             kinds.append(f"{type(value).__name__}({_kind_of(value)})")
         else:
