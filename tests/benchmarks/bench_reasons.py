@@ -150,7 +150,7 @@ def run_shape(name: str, n_rows: int, n_training: int, rounds: int, directory: P
     begin = time.process_time()
     explainer = Explainer(scorer, make_players(names), pa.table(batch.slice(0, 1)), at_rate=True)
     prepared = time.process_time() - begin
-    own = explainer._contributions
+    (own,) = explainer._contributions
     assert isinstance(own, TableContributions)
     ours = Contestant("this: contributions", len(rows), lambda: explainer.by_player(batch))
     top = Contestant("this: the four largest, written", len(rows), lambda: written(explainer, batch, directory / "r"))

@@ -66,8 +66,9 @@ def almanac_pipeline(rows: pa.Table, model: Any, unknown_value: float = -1) -> A
 
 
 def fitted(model: Any, rows: pa.Table, label: Any) -> Any:
-    """Fit a model to rows as training does."""
-    return model.fit(estimator_input(rows, rows.column_names), label)
+    """Fit a model to rows as training does; one that ranks is told that they are three lists."""
+    lists = {"group": [rows.num_rows // 3] * 3} if type(model).__name__.endswith("Ranker") else {}
+    return model.fit(estimator_input(rows, rows.column_names), label, **lists)
 
 
 def load(path: Path) -> Any:
