@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from jobs.models.arms.assignment import Assignment, unit_sql
 from jobs.monitoring.performance.losses import Floats, losses
-from jobs.monitoring.performance.page_figures import parts_of
+from jobs.monitoring.performance.page_figures import score_and_label, score_matrix
 from jobs.rollout.inference.covariate import ArmSums, adjusted_difference
 from jobs.rollout.inference.sample_ratio import SampleRatio, sample_ratio
 from warehouse.definitions import Product
@@ -74,7 +74,7 @@ def figures_of_page(
     arms = table.column("arm").to_numpy(zero_copy_only=False).astype(str)
     served = table.column("is_served").to_numpy(zero_copy_only=False).astype(bool)
     labels = np.asarray(table.column("label").to_numpy(), np.float64)
-    scores = _matrix(table, len(product.classes or product.quantiles))
+    scores = score_matrix(table, product)
     by_arm = {str(arm): arms == arm for arm in np.unique(arms)}
     if live not in by_arm:
         return {}
@@ -136,26 +136,22 @@ def _compared(product: Product, figures: ArmOfPage, own: _Rows, live: _Rows, by_
     # Both arms have scored the same rows. Of several scores a row none is the covariate.
     is_paired = live.scores.ndim == 1 and len(own.labels) == len(live.labels)
     sums = [
-        _sums(y[rows.served], live.scores[rows.served] if is_paired else np.zeros(int(rows.served.sum())))
+        ArmSums.of(y[rows.served], live.scores[rows.served] if is_paired else np.zeros(int(rows.served.sum())))
         for y, rows in zip(loss, (own, live), strict=True)
     ]
-    adjusted = adjusted_difference(sums[0], sums[1])
+    return compared_by_split(figures, sums[0], sums[1])
+
+
+def compared_by_split(figures: ArmOfPage, own: ArmSums, live: ArmSums) -> ArmOfPage:
+    """Give an arm's figures with its difference from the live version, adjusted by the covariate, where it is told."""
+    adjusted = adjusted_difference(own, live)
     if adjusted is None:
         return figures
     return replace(figures, difference=adjusted.difference, narrowed=adjusted.narrowed)
 
 
-def _sums(y: Floats, x: Floats) -> ArmSums:
-    return ArmSums(len(y), *(float(one.sum()) for one in (y, y * y, x, x * x, x * y)))
-
-
 def _labelled(connection: duckdb.DuckDBPyConnection, product: Product, page: datetime) -> pa.Table:
-    score, label = quote(product.score_column), "label::DOUBLE"
-    parts = parts_of(product)
-    if product.classes:
-        score, label = parts["probabilities"], f"(list_position({parts['classes']}, label) - 1)::DOUBLE"
-    if product.quantiles:
-        score = parts["quantiles"]
+    score, label = score_and_label(product)
     query = system_sql(
         "rollouts/labelled",
         table=quote(product.name),
@@ -166,15 +162,6 @@ def _labelled(connection: duckdb.DuckDBPyConnection, product: Product, page: dat
         page=timestamp_literal(page),
     )
     return connection.execute(query).to_arrow_table()
-
-
-def _matrix(table: pa.Table, n_columns: int) -> Floats:
-    column = table.column("score").combine_chunks()
-    if not n_columns:
-        return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
-    flat = np.asarray(column.flatten().to_numpy(zero_copy_only=False), np.float64).reshape(-1, n_columns)
-    # A class that a version did not know has no probability.
-    return np.nan_to_num(flat, nan=0.0)
 
 
 def _of_rows(product: Product, rows: _Rows, guardrails: Sequence[str]) -> ArmOfPage:
@@ -218,25 +205,20 @@ def ratios_of(
         return None
     own = table_columns(connection, "predictions", product.name)
     features = table_columns(connection, "features", product.name)
-    known = [name for name in segments if name in own or name in features]
-    parts = {
-        "table": quote(product.name),
-        "features": quote(product.name),
-        "keys": quote_all(product.keys),
-        "unit": unit_sql(assignment.unit),
-        "pages": ", ".join(timestamp_literal(page) for page in pages),
-    }
+    table, keys = quote(product.name), quote_all(product.keys)
+    pages_listed = ", ".join(timestamp_literal(page) for page in pages)
+    parts = {"table": table, "keys": keys, "unit": unit_sql(assignment.unit), "pages": pages_listed}
+    joined = f"JOIN features.{table} AS features USING (as_of, {keys})"
+    homes = {name: "predictions" if name in own else "features" for name in segments if name in own or name in features}
+    asked: list[tuple[str | None, str, str]] = [(None, "NULL", "")]
+    asked += [
+        (name, f"{home}.{quote(name)}::VARCHAR", joined if home == "features" else "") for name, home in homes.items()
+    ]
     counts: dict[str | None, dict[str, int]] = {}
-    for name in (None, *known):
-        joined = name is not None and name not in own
-        value = "NULL" if name is None else f"{'features.' if joined else 'predictions.'}{quote(name)}::VARCHAR"
-        join = "JOIN features.{features} AS features USING (as_of, {keys})".format(**parts) if joined else ""
-        given = {key: value for key, value in parts.items() if key != "features"}
-        for arm, of, n_units in connection.execute(
-            system_sql("rollouts/units", segment=value, join=join, **given)
-        ).fetchall():
-            segment = None if name is None else f"{name} = {of}"
-            counts.setdefault(segment, {})[arm] = n_units
+    for name, value, join in asked:
+        query = system_sql("rollouts/units", segment=value, join=join, **parts)
+        for arm, of, n_units in connection.execute(query).fetchall():
+            counts.setdefault(None if name is None else f"{name} = {of}", {})[arm] = n_units
     shares = assignment.shares()
     found = [sample_ratio(one, shares, segment, len(counts)) for segment, one in counts.items()]
     return max(found, key=lambda one: one.e / one.bound, default=None)

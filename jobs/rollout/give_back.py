@@ -22,7 +22,7 @@ from warehouse.lake.lake import Commit, table_columns
 from warehouse.ledger import records as ledger
 from warehouse.ledger.exports import announce
 from warehouse.ledger.records import PageRecord
-from warehouse.ledger.rollouts import ArmPage, Step, arm_pages
+from warehouse.ledger.rollouts import ArmPage, Step, arm_pages, served_without
 from warehouse.operations.leases import Leases
 from warehouse.pages.arms.rows import give_back
 from warehouse.pages.profiled_pages import RowsOfPages, centres_of, profile_rows
@@ -82,10 +82,9 @@ def give_back_pages(
         note = f"given back to {live}: {', '.join(out)} is out of the rollout {step.rollout_id}"
         run_id, at, snapshot_id = meter.run_id, suite.clock(), commit.snapshot_id
         records.append(replace(published[page], run_id=run_id, recorded_at=at, snapshot_id=snapshot_id, note=note))
-        given = sum(one.n_served for one in arms if one.arm in out)
-        counts = {one.arm: 0 if one.arm in out else one.n_served + given * (one.arm == live) for one in arms}
-        made = [replace(one, run_id=run_id, step=step.number, n_served=counts[one.arm]) for one in arms]
-        ledger.append(commit, [replace(one, snapshot_id=snapshot_id) for one in made])
+        made = served_without(arms, out, live)
+        made = [replace(one, run_id=run_id, step=step.number, snapshot_id=snapshot_id) for one in made]
+        ledger.append(commit, made)
         copy_reason_run(commit, product.name, published[page].run_id, meter.run_id)
     ledger.append(commit, records)
     _profile(commit, product, records)

@@ -44,9 +44,9 @@ from warehouse.ledger.rollouts import (
     Course,
     LookRecord,
     Step,
-    arm_pages,
     courses_of,
     looks_of,
+    pages_of,
     plan_of,
     stage_name,
 )
@@ -107,13 +107,8 @@ def _next_look(suite: Suite, product: Product, course: Course) -> Looked | None:
 
 
 def _pages_written(connection: duckdb.DuckDBPyConnection, course: Course) -> dict[datetime, list[ArmPage]]:
-    rollout = course.rollout
-    found = arm_pages(connection, rollout.product, rollout.effective_from, datetime.max)
-    return {
-        page: arms
-        for page, arms in found.items()
-        if arms[0].rollout_id == rollout.rollout_id and not course.steps[arms[0].step].is_end
-    }
+    found = pages_of(connection, course.rollout)
+    return {page: arms for page, arms in found.items() if not course.steps[arms[0].step].is_end}
 
 
 def _moved(product: Product, course: Course, written: Mapping[datetime, list[ArmPage]]) -> dict[str | None, Acute]:
@@ -121,12 +116,14 @@ def _moved(product: Product, course: Course, written: Mapping[datetime, list[Arm
     shift = plan_of(course.rollout).acute.shift
     bound = shift if shift is not None else SHIFT if product.kind.name == "binary" else None
     found: dict[str | None, Acute] = {}
-    for page, arms in written.items() if bound is not None else ():
+    if bound is None:
+        return found
+    for page, arms in written.items():
         means = {one.arm: one.mean for one in arms}
         live = means.get(course.rollout.live)
         for version in course.newest.versions:
             own = means.get(version)
-            acute = acute_shift(page, own, live, bound or SHIFT) if own is not None and live is not None else None
+            acute = acute_shift(page, own, live, bound) if own is not None and live is not None else None
             if acute is not None:
                 found.setdefault(version, acute)
     return found
@@ -196,7 +193,7 @@ class _AtPage:
 
     def _stage(self) -> StageFigures:
         stage, plan = self.course.newest.stage, self.plan
-        pages = {one.as_of for one in self.looks} | {self.page}
+        pages = self._looked_at()
         own = [page for page in pages if self.course.stage_at(page) == stage]
         is_shadow = plan.stages[stage].shadow is not None
         return StageFigures(
@@ -238,10 +235,14 @@ class _AtPage:
             found.append(ArmFigures(version, differences, guardrails, acute, ratio))
         return found, figures
 
+    def _looked_at(self) -> list[datetime]:
+        """Give the pages of all looks, this one's among them, in the order of the grid."""
+        return sorted({one.as_of for one in self.looks} | {self.page})
+
     def _pages_of_assignment(self) -> list[datetime]:
         """Give the pages looked at whose rows were given out as they are now."""
         given = self.course.newest.assignment
-        pages = sorted({one.as_of for one in self.looks} | {self.page})
+        pages = self._looked_at()
         return [page for page in pages if page in self.written and self._step_of(page).assignment == given]
 
     def _step_of(self, page: datetime) -> Step:

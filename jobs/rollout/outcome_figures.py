@@ -17,8 +17,8 @@ import numpy as np
 from jobs.metering import RunMeter
 from jobs.models.arms.lists import drafted
 from jobs.pages.scores.arms import interleaves
-from jobs.rollout.arm_figures import ArmOfPage, figures_of_page
-from jobs.rollout.inference.covariate import ArmSums, adjusted_difference
+from jobs.rollout.arm_figures import ArmOfPage, compared_by_split, figures_of_page
+from jobs.rollout.inference.covariate import ArmSums
 from jobs.rollout.inference.interleaving import credit_of
 from jobs.suite import Suite
 from warehouse.definitions import Product
@@ -164,10 +164,8 @@ def _of_served(
     sums, found = dict[str, ArmSums](), dict[str, ArmOfPage]()
     for arm in np.unique(arms):
         y, x = loss[arms == arm], covariate[arms == arm]
-        sums[str(arm)] = ArmSums(len(y), *(float(one.sum()) for one in (y, y * y, x, x * x, x * y)))
+        sums[str(arm)] = ArmSums.of(y, x)
         found[str(arm)] = ArmOfPage(len(y), float(y.mean()))
     for arm in found.keys() - {live} if live in found else ():
-        adjusted = adjusted_difference(sums[arm], sums[live])
-        if adjusted is not None:
-            found[arm] = replace(found[arm], difference=adjusted.difference, narrowed=adjusted.narrowed)
+        found[arm] = compared_by_split(found[arm], sums[arm], sums[live])
     return found

@@ -7,7 +7,7 @@ the end of a canary begins with the oldest page that readers still see of it, wh
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -114,8 +114,10 @@ def _rollout(
     models = [history.version(version) for version in versions]
     begins = _first_page(connection, product, models, first_page, now)
     live = history.in_effect(begins)
-    _require_fit(suite, connection, product, history, models, live)
-    _require_asked(suite, connection, product, settings)
+    columns = given_columns(connection, suite.definitions, product)
+    _require_fit(suite, connection, product, history, models, live, columns)
+    if columns is not None:
+        _require_asked(connection, product, settings, columns)
     widest = max(1, len(versions)) * settings.largest_share
     if widest > 1:
         raise UsageError(
@@ -146,6 +148,7 @@ def _require_fit(
     history: ModelHistory,
     models: Sequence[ModelRecord],
     live: ModelRecord,
+    columns: Mapping[str, str] | None,
 ) -> None:
     """See that versions can be tried beside the live one."""
     names = [model.version for model in models]
@@ -154,7 +157,6 @@ def _require_fit(
             f"name versions that differ, none of them the live one, {live.version}: they are compared with it."
         )
     made = decisions(connection, product.name)
-    columns = given_columns(connection, suite.definitions, product)
     label = suite.definitions.label_definition(product)
     for model in models:
         if is_retired(made, model.version):
@@ -176,19 +178,17 @@ def _require_fit(
 
 
 def _require_asked(
-    suite: Suite, connection: duckdb.DuckDBPyConnection, product: Product, settings: RolloutSettings
+    connection: duckdb.DuckDBPyConnection, product: Product, settings: RolloutSettings, columns: Mapping[str, str]
 ) -> None:
-    """See that the conditions of canaries can be asked of the pages as they are defined now."""
-    columns = given_columns(connection, suite.definitions, product)
-    wheres = [stage.canary.where for stage in settings.stages if stage.canary and stage.canary.where]
-    for condition in wheres if columns is not None else ():
-        page = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in (columns or {}).items())
+    """See that the conditions of canaries can be asked of pages with these columns."""
+    page = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in columns.items())
+    for condition in [stage.canary.where for stage in settings.stages if stage.canary and stage.canary.where]:
         try:
             connection.execute(f"SELECT ({condition})::BOOLEAN FROM (SELECT {page})")
         except duckdb.Error as error:
             raise UsageError(
                 f"{product.at('rollout', 'stages')}: `where: {condition}` cannot be asked of a page, whose columns are"
-                f" {', '.join(columns or {})}: {error}"
+                f" {', '.join(columns)}: {error}"
             ) from error
 
 

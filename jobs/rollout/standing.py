@@ -7,13 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import duckdb
-
 from jobs.pages.outcomes import matured_pages
 from jobs.suite import Suite
 from warehouse.definitions import Product
-from warehouse.ledger import records as ledger
-from warehouse.ledger.rollouts import ArmPage, Course, LookRecord, Step, arm_pages, courses_of, looks_of, stage_name
+from warehouse.ledger.rollouts import ArmPage, Course, LookRecord, Step, courses_of, looks_of, pages_of, stage_name
 
 
 @dataclass(frozen=True)
@@ -57,19 +54,10 @@ def standings(suite: Suite, product_name: str | None = None) -> list[Standing]:
     for product in named:
         with suite.lake.reading() as connection:
             courses = courses_of(connection, product.name).courses
-            parts = [(course, _written(connection, course), looks_of(connection, course.rollout.rollout_id))
+            parts = [(course, pages_of(connection, course.rollout), looks_of(connection, course.rollout.rollout_id))
                      for course in reversed(courses)]  # fmt: skip
         found += [_standing(suite, product, *part) for part in parts]
     return found
-
-
-def _written(connection: duckdb.DuckDBPyConnection, course: Course) -> dict[datetime, list[ArmPage]]:
-    """Give what the arms of a rollout wrote of the pages as they are published."""
-    rollout = course.rollout
-    published = ledger.published_pages(connection, rollout.product, "predictions")
-    last = max(published, default=rollout.effective_from)
-    made = arm_pages(connection, rollout.product, rollout.effective_from, last)
-    return {page: arms for page, arms in made.items() if arms[0].rollout_id == rollout.rollout_id}
 
 
 def _standing(

@@ -6,9 +6,10 @@ arms of a page follow from the newest step that was made for it, whatever was de
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import ClassVar
 
 import duckdb
@@ -223,7 +224,13 @@ class Courses:
 
 def plan_of(rollout: Rollout) -> RolloutSettings:
     """Give the plan that a rollout began with."""
-    return RolloutSettings.model_validate_json(rollout.plan)
+    return _plan(rollout.plan)
+
+
+# A look and a page ask for it again and again, and a plan stays what it was.
+@lru_cache(maxsize=256)
+def _plan(text: str) -> RolloutSettings:
+    return RolloutSettings.model_validate_json(text)
 
 
 def stage_name(rollout: Rollout, stage: int) -> str:
@@ -263,3 +270,17 @@ def arm_pages(
     for one in ledger.records_of(connection, ArmPage, "rollouts/arm_pages", [product, first, last]):
         found.setdefault(one.as_of, []).append(one)
     return found
+
+
+def pages_of(connection: duckdb.DuckDBPyConnection, rollout: Rollout) -> dict[datetime, list[ArmPage]]:
+    """Read what the arms of a rollout wrote of its pages as they are published; by page."""
+    made = arm_pages(connection, rollout.product, rollout.effective_from, datetime.max)
+    return {page: arms for page, arms in made.items() if arms[0].rollout_id == rollout.rollout_id}
+
+
+def served_without(arms: Sequence[ArmPage], out: Collection[str], live: str) -> list[ArmPage]:
+    """Give what arms wrote of a page once the live version serves what those who are out had served."""
+    given = sum(one.n_served for one in arms if one.arm in out)
+    return [
+        replace(one, n_served=0 if one.arm in out else one.n_served + (given if one.arm == live else 0)) for one in arms
+    ]

@@ -169,14 +169,16 @@ def _metrics(
     return found
 
 
-def _scores(connection: duckdb.DuckDBPyConnection, judged: Judged, pages: Sequence[datetime]) -> pa.Table:
-    product = judged.product
-    score, label = quote(product.score_column), "label::DOUBLE"
+def score_and_label(product: Product) -> tuple[str, str]:
+    """Give SQL of a row's score and label as numbers: of classes or quantiles a list, and the place of the class."""
     parts = parts_of(product)
     if product.classes:
-        score, label = parts["probabilities"], f"(list_position({parts['classes']}, label) - 1)::DOUBLE"
-    if product.quantiles:
-        score = parts["quantiles"]
+        return parts["probabilities"], f"(list_position({parts['classes']}, label) - 1)::DOUBLE"
+    return parts["quantiles"] if product.quantiles else quote(product.score_column), "label::DOUBLE"
+
+
+def _scores(connection: duckdb.DuckDBPyConnection, judged: Judged, pages: Sequence[datetime]) -> pa.Table:
+    score, label = score_and_label(judged.product)
     segments = "".join(
         f", {quote(name)}::VARCHAR AS {quote(f'segment {place}')}" for place, name in enumerate(judged.segments)
     )
@@ -193,7 +195,7 @@ def _of_rows(table: pa.Table, judged: Judged, mature: set[datetime]) -> Iterator
     versions = table.column("model_version").to_numpy(zero_copy_only=False).astype(str)
     labels = np.asarray(table.column("label").to_numpy(), np.float64)
     product = judged.product
-    scores = _matrix(table, len(product.classes or product.quantiles))
+    scores = score_matrix(table, product)
     segments = [
         table.column(f"segment {place}").fill_null(_NULL).to_numpy(zero_copy_only=False).astype(str)
         for place in range(len(judged.segments))
@@ -215,7 +217,9 @@ def _of_rows(table: pa.Table, judged: Judged, mature: set[datetime]) -> Iterator
                 yield (page, version, name, text), figures(chosen[own == value])
 
 
-def _matrix(table: pa.Table, n_columns: int) -> Floats:
+def score_matrix(table: pa.Table, product: Product) -> Floats:
+    """Give the column `score` of a table, (n_rows,), or (n_rows, n_classes or n_quantiles)."""
+    n_columns = len(product.classes or product.quantiles)
     column = table.column("score").combine_chunks()
     if not n_columns:
         return np.asarray(column.to_numpy(), np.float64)
@@ -250,7 +254,7 @@ def labelled_rows(
     """Give the group, the label and the score of each labelled row of a page; a group is named by its segments."""
     table = _scores(connection, judged, [page])
     labels = np.asarray(table.column("label").to_numpy(), np.float64)
-    scores = _matrix(table, len(judged.product.classes or judged.product.quantiles))
+    scores = score_matrix(table, judged.product)
     columns = [
         table.column(f"segment {place}").fill_null("NULL").to_numpy(zero_copy_only=False).astype(str)
         for place in range(len(judged.segments))

@@ -5,7 +5,6 @@ It follows from the ledger and the page alone, so that a page that is made again
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +12,7 @@ from datetime import datetime
 from jobs.models.arms.assignment import Assignment
 from jobs.models.versions import ModelHistory
 from warehouse.ledger.records import ModelRecord
-from warehouse.ledger.rollouts import Courses, Rollout, Step
+from warehouse.ledger.rollouts import Courses, Rollout, Step, plan_of
 
 
 @dataclass(frozen=True)
@@ -60,14 +59,13 @@ class Arms:
 
 def where_of(rollout: Rollout, stage: int) -> str | None:
     """Give the condition of a rollout's stage, if it has one."""
-    canary = json.loads(rollout.plan)["stages"][stage].get("canary") or {}
-    condition = canary.get("where")
-    return str(condition) if condition is not None else None
+    canary = plan_of(rollout).stages[stage].canary
+    return canary.where if canary is not None else None
 
 
 def interleaves(rollout: Rollout, stage: int) -> bool:
     """Tell whether a stage of a rollout interleaves lists."""
-    return json.loads(rollout.plan)["stages"][stage].get("interleave") is not None
+    return plan_of(rollout).stages[stage].interleave is not None
 
 
 def arms_of(courses: Courses, history: ModelHistory, models: Mapping[datetime, ModelRecord]) -> dict[datetime, Arms]:

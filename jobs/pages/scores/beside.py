@@ -20,7 +20,7 @@ from warehouse.errors import ArmFailed
 from warehouse.lake.lake import Commit
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import PageRecord
-from warehouse.ledger.rollouts import ArmPage, courses_of
+from warehouse.ledger.rollouts import ArmPage, courses_of, served_without
 from warehouse.pages.arms.rows import give_back, publish_arms
 from warehouse.pages.audits import Audit
 
@@ -108,20 +108,12 @@ class PageArms:
         newest = [step for step in course.steps if step.effective_from <= page][-1]
         both = [arm_of_both(live, version) for version in newest.versions]
         staying = {live} if newest.is_end else {live, *newest.versions, *both}
-        gone = [one for one in own if one.arm not in staying]
-        for one in gone:
-            give_back(commit, self.scoring.product, page, one.arm, live)
-        given = sum(one.n_served for one in gone)
-        return (
-            [
-                replace(
-                    one, step=newest.number, n_served=0 if one in gone else one.n_served + given * (one.arm == live)
-                )
-                for one in own
-            ]
-            if gone
-            else own
-        )
+        gone = [one.arm for one in own if one.arm not in staying]
+        if not gone:
+            return own
+        for version in gone:
+            give_back(commit, self.scoring.product, page, version, live)
+        return [replace(one, step=newest.number) for one in served_without(own, gone, live)]
 
     def commit(self, commit: Commit, published: Sequence[PageRecord], now: datetime) -> None:
         """Write rows that are not served, and what each arm wrote, or that one is out, in the pages' own commit."""

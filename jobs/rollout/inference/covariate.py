@@ -9,6 +9,13 @@ its difference, times a slope, is taken away [Deng, Xu, Kohavi and Walker 2013].
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,11 @@ class ArmSums:
     x: float
     xx: float
     xy: float
+
+    @classmethod
+    def of(cls, y: Floats, x: Floats) -> ArmSums:
+        """Add up the outcomes and covariates (n_units,) of an arm."""
+        return cls(len(y), *(float(one.sum()) for one in (y, y * y, x, x * x, x * y)))
 
     def beside(self, other: ArmSums) -> ArmSums:
         """Put the units of two arms together."""
