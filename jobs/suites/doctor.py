@@ -30,8 +30,8 @@ from warehouse.facts.promises import broken_promises
 from warehouse.lake.extensions import REQUIRED, extension_file
 from warehouse.lake.lake import Lake
 from warehouse.lake.mending import find_wrong_statistics, mended_statistics
-from warehouse.ledger.derivations import derivation_column, held_facts, why_no_facts
-from warehouse.ledger.recorded_deliveries import why_lacking
+from warehouse.ledger.derivations import derivation_column, held_facts
+from warehouse.ledger.recorded_deliveries import why_unfit
 from warehouse.lineage.binding import Bound, bind_product, bind_suite
 from warehouse.sandbox import Sandbox
 from warehouse.system_sql import literal, system_sql
@@ -139,13 +139,9 @@ def _derivations(suite: Suite, connection: duckdb.DuckDBPyConnection) -> list[Fi
     """Say which sources have no facts under their definition, and of which not all could be made anew."""
     held, findings = held_facts(connection), []
     for name, source in suite.definitions.sources.items():
-        facts = held[name].of(source) if name in held else None
         if name in held:
-            why = why_lacking(connection, source, facts.derivation) if facts else why_no_facts(source, held[name])
-            findings += [Finding(f"source {name}", "warning", why)] if why else []
-        gone = what_is_gone(suite, source, connection) if name in held else None
-        if gone is not None:
-            findings.append(Finding(f"source {name}", "warning", gone))
+            said = why_unfit(connection, source, held[name]), what_is_gone(suite, source, connection)
+            findings += [Finding(f"source {name}", "warning", why) for why in said if why is not None]
     return findings
 
 

@@ -11,7 +11,7 @@ import duckdb
 
 from warehouse.definitions import Source
 from warehouse.errors import UsageError
-from warehouse.ledger.derivations import facts_among, held_facts, why_no_facts
+from warehouse.ledger.derivations import HeldFacts, facts_among, held_facts, why_no_facts
 from warehouse.ledger.records import SourceFacts, SourceFile
 from warehouse.system_sql import system_sql
 from warehouse.wording import counted
@@ -88,20 +88,23 @@ def facts_needed(connection: duckdb.DuckDBPyConnection, sources: Iterable[Source
     held = held_facts(connection)
     needed = [source for source in sources if source.name in held]
     found = facts_among(held, needed)
-    problems = [why_no_facts(source, held[source.name]) for source in needed if source.name not in found]
-    for source in needed:
-        # With one derivation there is no other that could have taken in more.
-        if source.name in found and held[source.name].newest > 1:
-            lacks = why_lacking(connection, source, found[source.name].derivation)
-            problems += [lacks] if lacks else []
+    problems = [why for source in needed if (why := why_unfit(connection, source, held[source.name])) is not None]
     if problems:
         raise UsageError("\n".join(problems))
     return found
 
 
-def why_lacking(connection: duckdb.DuckDBPyConnection, source: Source, derivation: int) -> str | None:
-    """Say which deliveries a derivation lacks that another one of its source has, and what to do; None if none."""
-    lacking = [one for one in recorded_deliveries(connection, source) if derivation not in one.held_by]
+def why_unfit(connection: duckdb.DuckDBPyConnection, source: Source, held: HeldFacts) -> str | None:
+    """Say why nothing is made of a source's facts before they are ingested again; None if they are as they are to be.
+
+    There are none under its definition, or they lack deliveries that were taken in under another one.
+    """
+    facts = held.of(source)
+    if facts is None:
+        return why_no_facts(source, held)
+    if held.newest == 1:  # there is no other derivation that could have taken in more
+        return None
+    lacking = [one for one in recorded_deliveries(connection, source) if facts.derivation not in one.held_by]
     if not lacking:
         return None
     were = counted(len(lacking), "delivery was", "deliveries were")
