@@ -124,7 +124,7 @@ def card_of(
 
 
 def _print_card(card: ModelCard) -> None:
-    from jobs.models.model_table import labelled_pages
+    from jobs.models.model_table import held_out_metrics, labelled_pages
     from warehouse.ledger.model_record import NEVER
 
     model = card.model
@@ -162,11 +162,11 @@ def _print_card(card: ModelCard) -> None:
     )
     metrics = [
         {
-            "metric": name,
-            "held out": console.as_count(name, value),
-            "of them the newest pages": console.as_count(name, model.metrics.get(f"last_{name}")),
+            "metric": row["metric"],
+            "held out": console.as_count(row["metric"], row["held_out"]),
+            "of them the newest pages": console.as_count(row["metric"], row["newest_pages"]),
         }
-        for name, value in _without(model.metrics, "validation_").items()
+        for row in held_out_metrics(model)
     ]
     console.print_table(metrics, "Validation, by models that had not seen these pages")
     console.print_table(card.calibration, "Calibration of what was held out, by tenths of the rows")
@@ -196,10 +196,6 @@ def _label(model: ModelRecord) -> str | None:
     if model.is_rule:
         return f"{model.label_kind}, learnt from none"
     return f"{model.label_kind}, definition {model.label_definition}" if model.label_kind else None
-
-
-def _without(metrics: dict[str, float], prefix: str) -> dict[str, float]:
-    return {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
 
 
 def _print_decisions(found: list[Decision]) -> None:

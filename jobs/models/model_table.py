@@ -148,6 +148,20 @@ def _arms(said: tuple[Rollout, Step] | None) -> dict[str, Any] | None:
     return {"rollout": rollout.rollout_id, "stage": stage_name(rollout, step.stage), "versions": step.versions}
 
 
+def held_out_metrics(model: ModelRecord) -> list[dict[str, Any]]:
+    """Give the metrics of what was held out, over all of it and over the newest pages; a row a metric."""
+    prefix = "validation_"
+    names = [name.removeprefix(prefix) for name in model.metrics if name.startswith(prefix)]
+    return [
+        {
+            "metric": name,
+            "held_out": model.metrics[f"{prefix}{name}"],
+            "newest_pages": model.metrics.get(f"last_{name}"),
+        }
+        for name in names
+    ]
+
+
 @dataclass(frozen=True)
 class ModelCard:
     """All that the ledger has of a version, newest decisions last; `compiled` says which file scores it, if any."""

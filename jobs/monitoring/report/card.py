@@ -6,20 +6,17 @@ definitions; nothing is computed anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import duckdb
-
-from jobs.models.model_table import ModelCard, model_card
+from jobs.models.model_table import ModelCard, held_out_metrics, model_card
 from jobs.models.reasons.records import ReasonsRecord
 from jobs.monitoring.report.document import Section, shown
+from jobs.monitoring.report.report import ledger_rows
 from jobs.suite import Suite
 from warehouse.definitions import Product
-from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
 from warehouse.ledger.model_record import NEVER, ModelRecord
-from warehouse.system_sql import system_sql
 from warehouse.wording import counted
 
 #: So many of the columns that weigh most are listed.
@@ -36,16 +33,17 @@ def card_sections(suite: Suite, product_name: str, version: str) -> tuple[str, l
     """
     product = suite.definitions.product(product_name)
     card = model_card(suite, product.name, version)
+    held_out = held_out_metrics(card.model)
     with suite.lake.reading() as connection:
         named = [product.name, version]
-        performance = _rows(connection, "performance", "version", named)
-        fairness = _rows(connection, "fairness", "fairness_of_version", named)
+        performance = ledger_rows(connection, "performance", "version", named)
+        fairness = ledger_rows(connection, "fairness", "fairness", named)
         reasons = ledger.records_of(connection, ReasonsRecord, "report/reasons_of_version", named)
     sections = [
         _purpose(product, card),
         _data(suite, product, card.model),
         _model(card),
-        Section("Held out", list(_held_out_in_words(card.model)), _held_out(card.model)),
+        Section("Held out", [_held_out_in_words(held_out)], held_out),
         Section(
             "Published predictions",
             [] if performance else ["No page of this version has been judged by its labels."],
@@ -60,14 +58,6 @@ def card_sections(suite: Suite, product_name: str, version: str) -> tuple[str, l
         Section("History", [], [_decision(vars(one)) for one in card.decisions]),
     ]
     return f"{product.name} {version}", sections
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, table: str, query: str, values: list[str]) -> list[dict[str, Any]]:
-    if not table_columns(connection, "ledger", table):
-        return []
-    cursor = connection.execute(system_sql(f"report/{query}"), values)
-    names = [str(column[0]) for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _purpose(product: Product, card: ModelCard) -> Section:
@@ -123,24 +113,10 @@ def _model(card: ModelCard) -> Section:
     return Section("Model", [], [{"what": name, "is": value} for name, value in figures.items() if value])
 
 
-def _held_out(model: ModelRecord) -> list[dict[str, Any]]:
-    prefix = "validation_"
-    names = [name.removeprefix(prefix) for name in model.metrics if name.startswith(prefix)]
-    return [
-        {
-            "metric": name,
-            "held_out": model.metrics[f"{prefix}{name}"],
-            "newest_pages": model.metrics.get(f"last_{name}"),
-        }
-        for name in names
-    ]
-
-
-def _held_out_in_words(model: ModelRecord) -> Iterator[str]:
-    if _held_out(model):
-        yield "By models that had not seen these pages; the right column is of the newest of them."
-    else:
-        yield "Nothing was held out."
+def _held_out_in_words(found: Sequence[Mapping[str, Any]]) -> str:
+    if not found:
+        return "Nothing was held out."
+    return "By models that had not seen these pages; the right column is of the newest of them."
 
 
 def _weights(model: ModelRecord, reasons: list[ReasonsRecord]) -> Section:

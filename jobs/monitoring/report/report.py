@@ -38,7 +38,7 @@ def write_report(
         read = {
             name: _read(connection, name, span) for name in ("performance", "segments", "drift", "columns", "alarms")
         }
-        fairness = _read(connection, "fairness", [product.name])
+        fairness = _read(connection, "fairness", [product.name, None])
     if not read["performance"] and not read["drift"]:
         raise UsageError(
             f"nothing was judged of these pages of {product.name}. `almanac monitor {product.name}` judges them."
@@ -64,7 +64,13 @@ def write_report(
 
 
 def _read(connection: duckdb.DuckDBPyConnection, what: str, values: Sequence[Any]) -> list[dict[str, Any]]:
-    table = {"segments": "performance", "columns": "drift"}.get(what, what)
+    return ledger_rows(connection, {"segments": "performance", "columns": "drift"}.get(what, what), what, values)
+
+
+def ledger_rows(
+    connection: duckdb.DuckDBPyConnection, table: str, what: str, values: Sequence[Any]
+) -> list[dict[str, Any]]:
+    """Give the rows of a query of `report/` by the names of its columns; none where a lake lacks the table."""
     if not table_columns(connection, "ledger", table):
         return []
     cursor = connection.execute(system_sql(f"report/{what}"), list(values))
