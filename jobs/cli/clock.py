@@ -141,10 +141,14 @@ def pause(
 
     Examples:  almanac pause flight_delay --why "the weather station is being repaired"
     """
-    from jobs.metering import who as user
-
-    _enter(_files()).pause(job, who or user(), why, now())
+    _enter(_files()).pause(job, who or _user(), why, now())
     typer.echo(f"{job} is paused; `almanac resume {job}` ends that.")
+
+
+def _user() -> str:
+    from jobs.metering import who
+
+    return who()
 
 
 def resume(
@@ -158,9 +162,7 @@ def resume(
 
     Examples:  almanac resume flight_delay --why "repaired"
     """
-    from jobs.metering import who as user
-
-    _enter(_files()).resume(job, who or user(), why, now())
+    _enter(_files()).resume(job, who or _user(), why, now())
     typer.echo(f"{job} goes on.")
 
 

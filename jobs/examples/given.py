@@ -7,7 +7,6 @@ the SELECT gives them. Where rows say `known_at` themselves, each is a version o
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +16,8 @@ from pathlib import Path, PurePath
 import duckdb
 
 from jobs.examples.files import FileGiven, Row
-from jobs.examples.values import insert_rows, types_of
-from jobs.facts.deliveries import DeliveredFile
+from jobs.examples.values import insert_rows, told, types_of
+from jobs.facts.deliveries import described_file
 from jobs.facts.fact_tables import Held, content_columns, judge_delivery, read_and_judge, refuse_unread
 from jobs.facts.source_columns import declared_columns
 from warehouse.definitions import Source
@@ -84,10 +83,8 @@ class GivenFacts:
         # What a table is declared to have and no row gives is NULL there.
         declared = {**types, **{column: kind for column, kind in known.items() if column not in types}}
         listed = ", ".join(f"{quote(column)} {kind}" for column, kind in declared.items())
-        try:
+        with told(f"{self.place}: `types` of {name}"):
             self.connection.execute(f"CREATE TABLE {table} ({listed})")
-        except duckdb.Error as error:
-            raise DefinitionError(f"{self.place}: `types` of {name}: {str(error).splitlines()[0]}") from error
         insert_rows(self.connection, table, rows, types, f"{self.place}: {name}")
         return table
 
@@ -132,8 +129,7 @@ class GivenFacts:
         return path
 
     def _deliver(self, source: Source, path: Path) -> tuple[str, str]:
-        content = path.read_bytes()
-        file = DeliveredFile(path.name, hashlib.sha256(content).hexdigest(), len(content), path)
+        file = described_file(path, path.name)
         directory = self.directory / f"unpacked {next(self._numbers)}"
         with self._apart() as connection:
             judged = read_and_judge(connection, source, [file], directory, Held(), _INGESTED_AT)
@@ -148,11 +144,9 @@ class GivenFacts:
             connection.execute(f"CREATE TEMP VIEW delivery AS FROM {table}")
             connection.execute(system_sql("ingest/nothing_refused"))
             columns = content_columns(connection, source)
-            try:
+            with told(f"{self.place}: {source.name}"):
                 judge_delivery(connection, source, columns, Held(), _INGESTED_AT)
                 return self._judged(connection, columns)
-            except duckdb.Error as error:
-                raise DefinitionError(f"{self.place}: {source.name}: {str(error).splitlines()[0]}") from error
 
     @contextlib.contextmanager
     def _apart(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -182,13 +176,11 @@ class GivenFacts:
         kept = [name for name in names if not name.startswith("almanac: ")]
         facts = self._new_table()
         fragments = {"columns": quote_all(kept), "given": given, "facts": facts, "known_at": source.known_at}
-        try:
+        with told(f"{self.place}: {source.name}"):
             broken = system_sql("examples/broken_rules", given=given, broken=", ".join(rules))
             if wrong := self.connection.execute(broken).fetchone():
                 raise DefinitionError(f"{self.place}: {source.name} would turn a row away: {wrong[0]}.")
             self.connection.execute(system_sql("examples/versions", withdrawn=header.withdrawn or "false", **fragments))
-        except duckdb.Error as error:
-            raise DefinitionError(f"{self.place}: {source.name}: {str(error).splitlines()[0]}") from error
         rejects = self._new_table()
         self.connection.execute(f"CREATE TABLE {rejects} AS SELECT *, '' AS reason FROM {facts} LIMIT 0")
         return facts, rejects

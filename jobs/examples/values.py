@@ -74,7 +74,7 @@ def insert_rows(
         values = [row.get(name) for name in types]
         for (name, kind), value in zip(types.items(), values, strict=True):
             _refuse_unquoted(name, kind, value, place)
-        with _told(place, row):
+        with told(f"{place}: the row {row}"):
             got = connection.execute(f"INSERT INTO {table} ({listed}) VALUES ({casts}) RETURNING {listed}", values)
         for name, value, stored in zip(types, values, got.fetchone() or (), strict=True):
             if _is_number(value) and _is_number(stored) and types[name] != "FLOAT" and float(stored) != float(value):
@@ -92,8 +92,9 @@ def _refuse_unquoted(name: str, kind: str, value: Any, place: str) -> None:
 
 
 @contextlib.contextmanager
-def _told(place: str, row: Row) -> Iterator[None]:
+def told(place: str) -> Iterator[None]:
+    """Turn what DuckDB says of an example into a mistake of its file, at `place`, in one line."""
     try:
         yield
     except duckdb.Error as error:
-        raise DefinitionError(f"{place}: the row {row}: {str(error).splitlines()[0]}") from error
+        raise DefinitionError(f"{place}: {str(error).splitlines()[0]}") from error

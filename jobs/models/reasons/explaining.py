@@ -148,11 +148,11 @@ def ready_reasons(
     settings = product.header.reasons
     if settings is None:
         return None
+    version = Version.of(product, model)
     with lake.reading() as connection:
         record = recorded_reasons(connection, product.name, model.version, settings.basis)
         if record is None:
-            return first_reasons(connection, settings, Version.of(product, model), scorer, sample())
-    version = Version.of(product, model)
+            return first_reasons(connection, settings, version, scorer, sample())
     if record.refused is not None:
         return Reasons(settings, record, None, None, is_new=False)
     rows = sample()
