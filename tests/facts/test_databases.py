@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import signal
 import sqlite3
@@ -19,7 +20,7 @@ import pytest
 from jobs.facts.ingest import IngestResult, Way, ingest
 from jobs.suite import Suite, open_suite
 from jobs.suites.doctor import doctor
-from tests.conftest import clock_at
+from tests.conftest import NOW, clock_at
 from tests.effort import times
 from tests.facts.orders_suite import T1, T2, T3, rows_of
 from tests.page_makers import PageMaker
@@ -297,7 +298,9 @@ def test_following_takes_in_what_comes_and_says_once_what_fails(root: Path) -> N
     assert commits == [(2,)]
 
 
-def ingests_forever(suite: Suite) -> None:
+def ingests_forever(suite: Suite, place: str) -> None:
+    # The process that it is forked off may have begun before the variable was set.
+    os.environ[VARIABLE] = place
     while True:
         ingest(suite)
 
@@ -305,9 +308,9 @@ def ingests_forever(suite: Suite) -> None:
 @pytest.mark.slow
 def test_ingestions_that_are_killed_lose_no_row_and_take_none_twice(root: Path) -> None:
     taken_in(root, T1)
-    suite, dice, wanted = open_suite(root, clock_at(T3)), random.Random(1), {"a", "b"}
+    suite, dice, wanted = open_suite(root, clock_at(NOW)), random.Random(1), {"a", "b"}
     for kill in range(times(5)):
-        maker = PageMaker(suite, ingests_forever)
+        maker = PageMaker(suite, ingests_forever, os.environ[VARIABLE])
         maker.let_go()
         end = time.monotonic() + dice.uniform(0, 2)
         while time.monotonic() < end:
@@ -316,8 +319,9 @@ def test_ingestions_that_are_killed_lose_no_row_and_take_none_twice(root: Path) 
             change(root, f"INSERT INTO orders VALUES ('{name}', 'west', 1, '{at}', '{at}')")
             wanted.add(name)
             time.sleep(0.05)
+        assert maker.is_working()
         maker.kill()
-    taken_in(root, T3)
+    taken_in(root, NOW)
     assert sorted(row[0] for row in facts(root, "SELECT id FROM sources.orders")) == sorted(wanted)
 
 
