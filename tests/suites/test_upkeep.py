@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -33,6 +34,7 @@ from warehouse.lake.retention import snapshots_to_expire
 from warehouse.private_cache import private_directory
 from warehouse.reader import open_lake
 from warehouse.sandbox import Sandbox
+from warehouse.system_sql import system_sql
 
 DEPOT = "sql/features/depot_history.sql"
 DAY = timedelta(days=1)
@@ -226,11 +228,29 @@ def test_what_held_at_a_time_is_said_only_where_it_is_known(published: Suite) ->
 
 def test_which_snapshots_are_kept() -> None:
     at = [(number, datetime(2026, 1, 1) + number * DAY) for number in range(10)]
-    # 4 is what was the newest state at the instant from which on all are kept.
-    assert snapshots_to_expire(at, datetime(2026, 1, 5, 12), needed=[2]) == [0, 1, 3]
+    # 4 or, where its commit took until after it, 3 was the newest state at the instant from which on all are kept.
+    assert snapshots_to_expire(at, datetime(2026, 1, 5, 12), needed=[2]) == [0, 1]
     assert snapshots_to_expire(at, datetime(2025, 1, 1), needed=[]) == []
-    assert snapshots_to_expire(at, datetime(2027, 1, 1), needed=[]) == list(range(9))
+    assert snapshots_to_expire(at, datetime(2027, 1, 1), needed=[]) == list(range(8))
     assert snapshots_to_expire([], datetime(2027, 1, 1), needed=[]) == []
+
+
+def test_what_was_opened_while_a_commit_was_on_its_way_can_be_read_on(published: Suite) -> None:
+    """DuckLake dates a snapshot by when its transaction began: as if it had been there when the run opened the lake."""
+    with published.lake.commit("one on its way") as commit:
+        time.sleep(0.01)
+        run = contextlib.ExitStack()
+        directory = run.enter_context(published.staging("a_run"))
+        began = datetime.fromtimestamp((directory / "run.lock").stat().st_mtime, UTC).replace(tzinfo=None)
+        sandbox = run.enter_context(Sandbox(published.lake))
+        commit.execute("CREATE TABLE ledger.one AS SELECT 1 AS one")
+    with run:
+        dated = dict(rows(published, system_sql("upkeep/snapshots")))
+        assert sandbox.snapshot_id == max(dated) - 1
+        assert dated[max(dated)] < began
+        assert upkeep(later(published, 100 * DAY), keep=timedelta(), grace=timedelta()).snapshots > 0
+        with contextlib.closing(sandbox.cursor()) as cursor:
+            assert cursor.execute(f"FROM {sandbox.catalogue}.predictions.late_order").fetchone() is not None
 
 
 def test_views_outcomes_and_later_pages_work_after_it(eight_days: Suite) -> None:

@@ -2,8 +2,12 @@
 
 Kept are: what was the newest state at any instant since `since`, so that every question about that time can be
 answered; and, however old, the states at which model versions were registered, which show the feature pages that
-they were trained on. Letting go of the others only *retires* files. They are deleted once nobody can be reading
-them any more, some time after: a reader that asked before holds no lock that could be seen.
+they were trained on. DuckLake dates a snapshot by when its transaction began. The last one dated before `since` may
+have become visible only after it, and whoever opened the lake in between reads the one before: both are kept. Writers
+take turns, so that no more than one is ever on its way.
+
+Letting go of the others only *retires* files. They are deleted once nobody can be reading them any more, some time
+after: a reader that asked before holds no lock that could be seen.
 """
 
 from __future__ import annotations
@@ -29,15 +33,14 @@ def snapshots_to_expire(
     Parameters
     ----------
     snapshots
-        Number and instant of commit (naive UTC) of each, in the order of their numbers.
+        Number of each, and the instant (naive UTC) at which its transaction began, in the order of their numbers.
     since
-        From when on every state is kept, the one that was the newest at that instant among them.
+        From when on every state is kept, the two that may have been the newest at that instant among them.
     needed
         The numbers of those that are kept however old they are.
     """
-    before = [number for number, committed_at in snapshots if committed_at < since]
-    newest = snapshots[-1][0] if snapshots else None
-    return [number for number in before[:-1] if number not in needed and number != newest]
+    before = [number for number, began_at in snapshots if began_at < since]
+    return [number for number in before[:-2] if number not in needed]
 
 
 def expire_snapshots(connection: duckdb.DuckDBPyConnection, since: datetime) -> int:
