@@ -49,6 +49,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/create_rollouts", "by which stages versions became live, each look, and who served whom"),
     Migration("ledger/bases_of_reasons", "what the reasons of each class are counted from"),
     Migration("ledger/create_carried", "what the judgement of the next page takes from those before it"),
+    Migration("ledger/compress", "files that DuckLake writes are as small as those that are staged"),
 )
 
 
