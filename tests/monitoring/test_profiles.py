@@ -76,6 +76,23 @@ def test_a_value_lies_between_the_ends_of_its_bin_and_bins_ascend_with_the_value
     assert ((high - low) <= np.abs(values - 0.25) / 32 * 1.0001 + 1e-300).all()
 
 
+@pytest.mark.parametrize("centre", [0.0, 1000.0, -3.5e-310, 1e300])
+def test_values_are_counted_in_the_bins_that_they_are_in(centre: float) -> None:
+    rng = np.random.default_rng(5)
+    values = np.concatenate([rng.normal(1000, 10.0**k, 300) for k in range(-300, 308, 32)])
+    values = np.concatenate([values, np.round(rng.normal(size=30_000), 2), [centre, -0.0, 0.0, np.inf, -np.inf]])
+    given = [None, np.nan, *values.tolist()]
+    counts = NumberCounts(centre)
+    counts.add(pa.array(given, pa.float64()))
+    bins, numbers = np.unique(bins_of(values, centre), return_counts=True)
+    figures = counts.figures()
+    assert (figures["bins"], figures["counts"]) == (bins.tolist(), numbers.tolist())
+    assert (figures["n_rows"], figures["n_missing"]) == (len(given), 2)
+    finite = values[np.isfinite(values)]
+    assert (figures["low"], figures["high"]) == (finite.min(), finite.max())
+    assert figures["n_distinct"] == len(np.unique(values))
+
+
 @pytest.mark.parametrize("threads", [1, 2, 8])
 def test_any_number_of_threads_gives_the_same(ingested: Suite, threads: int) -> None:
     product = ingested.definitions.product(PRODUCT)

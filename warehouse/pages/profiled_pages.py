@@ -153,36 +153,52 @@ def new_centres(cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, known: Cen
 
 
 def profile_rows(cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, centres: Centres) -> Iterator[Profile]:
-    """Profile pages in one pass over their rows; a page without rows has a profile too, of nothing."""
+    """Profile pages in one pass over their rows; a page without rows has a profile too, of nothing.
+
+    Raises
+    ------
+    RunFailed
+        If a page holds more rows than its publication had.
+    """
     columns = rows.profiled
     if not columns or not rows.pages:
         return
     values = ", ".join(f"{column.sql} AS c{place}" for place, column in enumerate(columns))
-    order = "ORDER BY as_of" if len(rows.pages) > 1 else ""
-    query = system_sql("profiles/values", values=values, rows=rows.relation, pages=rows.listed, order=order)
+    query = system_sql("profiles/values", values=values, rows=rows.relation, pages=rows.listed)
     left = {page.as_of: page for page in rows.pages}
-    page: datetime | None = None
-    counts: list[Any] = []
+    counts: dict[datetime, list[Any]] = {}
+
+    def new_counts() -> list[Any]:
+        return [counts_of(column, centres.get((rows.kind, column.name))) for column in columns]
+
+    # Pages lie one behind the other, but for those that others have replaced in part: each is told once it is whole.
+    n_left = {page.as_of: page.n_rows for page in rows.pages}
     for instant, part in _parts(cursor.execute(query).to_arrow_reader(BATCH_ROWS)):
-        if instant != page:
-            if page is not None:
-                yield from _written(rows, left.pop(page), columns, counts)
-            page, counts = instant, [counts_of(c, centres.get((rows.kind, c.name))) for c in columns]
-        for count, array in zip(counts, part.columns[1:], strict=True):
+        if instant not in left:
+            raise RunFailed(
+                f"{rows.product.name}: the page {instant} of {rows.kind} holds more rows than the ledger tells; see"
+                " `almanac doctor --deep`."
+            )
+        if instant not in counts:
+            counts[instant] = new_counts()
+        for count, array in zip(counts[instant], part.columns[1:], strict=True):
             count.add(array)
-    if page is not None:
-        yield from _written(rows, left.pop(page), columns, counts)
-    for empty in left.values():
-        nothing = [counts_of(c, centres.get((rows.kind, c.name))) for c in columns]
-        yield from _written(rows, empty, columns, nothing)
+        n_left[instant] -= len(part)
+        if n_left[instant] == 0:
+            yield from _written(rows, left.pop(instant), columns, counts.pop(instant))
+    for instant, page in left.items():
+        yield from _written(rows, page, columns, counts[instant] if instant in counts else new_counts())
 
 
 def _parts(reader: pa.RecordBatchReader) -> Iterator[tuple[datetime, pa.RecordBatch]]:
-    """Cut batches, ordered by page, where a page ends."""
+    """Cut batches where a page ends; of one in which pages are mixed, the rows of each page are put together."""
     import numpy as np
 
     for batch in reader:
         instants = batch.column(0).to_numpy(zero_copy_only=False)
+        if (instants[1:] < instants[:-1]).any():
+            order = np.argsort(instants, kind="stable")
+            batch, instants = batch.take(order), instants[order]
         ends = [*(np.flatnonzero(instants[1:] != instants[:-1]) + 1).tolist(), len(instants)]
         start = 0
         for end in ends:

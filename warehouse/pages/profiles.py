@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: The bits of a double that tell its bin: all but the lower 47 bits of the mantissa.
 _DROPPED_BITS = 47
 _MAGNITUDE = (1 << 63) - 1
+#: So many different ones are left of the magnitudes of doubles.
+_N_MAGNITUDES = 1 << (63 - _DROPPED_BITS)
 #: The bin of infinity.
 _INFINITY = 0x7FF << 5
 #: So many different values of a column are told apart on a page; of more neither number nor hash is given.
@@ -112,11 +114,49 @@ def rounded_centre(value: float) -> float:
     return float((bits >> _DROPPED_BITS << _DROPPED_BITS).view(np.float64)[0])
 
 
-def _runs(ordered: npt.NDArray[Any]) -> Integers:
-    """Give where each run of equal values begins."""
+def _ends(values: Floats) -> tuple[float, float] | tuple[None, None]:
+    """Give the least and the greatest of the values that are finite, without a sign of zero."""
     import numpy as np
 
-    return np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    low, high = float(values.min()), float(values.max())
+    if np.isfinite(low) and np.isfinite(high):
+        return low + 0.0, high + 0.0
+    finite = values[np.isfinite(values)]
+    return _ends(finite) if len(finite) else (None, None)
+
+
+def _counted_bins(values: Floats, centre: float) -> tuple[Integers, Integers]:
+    """Give the bins of some values (see `bins_of`), ascending, and how many values are in each.
+
+    The bits of a double, shifted as a signed integer, are its bin if it is positive, and one below its bins' number
+    from the other end if it is not: they are counted first, and brought into order afterwards.
+    """
+    import numpy as np
+
+    distance = values - centre
+    distance += 0.0  # no negative zero
+    places = distance.view(np.int64) >> _DROPPED_BITS
+    first = int(places.min())
+    places -= first
+    counts = np.bincount(places)
+    there = np.flatnonzero(counts)
+    counts, bins = counts[there], there + first
+    negative = int(np.searchsorted(bins, 0))
+    bins[:negative] = -1 - (bins[:negative] + _N_MAGNITUDES)
+    order = [*range(negative - 1, -1, -1), *range(negative, len(bins))]
+    return bins[order], counts[order]
+
+
+def _distinct(values: Floats) -> Floats | None:
+    """Give the different values, ascending; None where there are more than are told apart."""
+    import numpy as np
+
+    # Of a column with many, some of the values tell so.
+    few = 2 * MAX_DISTINCT
+    if len(values) > few and len(np.unique(values[:few])) > MAX_DISTINCT:
+        return None
+    found = np.unique(values + 0.0)
+    return found if len(found) <= MAX_DISTINCT else None
 
 
 @dataclass
@@ -136,21 +176,15 @@ class NumberCounts:
         """Count some values: float64, where NULL and NaN are missing."""
         import numpy as np
 
-        self.n_rows += len(values)
-        present = values.drop_null().to_numpy(zero_copy_only=False)
-        present = present[~np.isnan(present)]
-        self.n_missing += len(values) - len(present)
-        if not len(present):
-            return
-        ordered = np.sort(present + 0.0)
-        starts = _runs(ordered)
-        distinct = ordered[starts]
-        counts = np.diff(starts, append=len(ordered))
-        finite = distinct[np.isfinite(distinct)]
-        ends = (float(finite[0]), float(finite[-1])) if len(finite) else (None, None)
-        codes = bins_of(distinct, self.centre or 0.0)
-        firsts = _runs(codes)
-        one = NumberCounts(self.centre, 0, 0, codes[firsts], np.add.reduceat(counts, firsts), distinct, *ends)
+        present = values.to_numpy(zero_copy_only=False)  # NULL as NaN
+        missing = np.isnan(present)
+        if missing.any():
+            present = present[~missing]
+        one = NumberCounts(self.centre, len(values), len(values) - len(present))
+        if len(present):
+            one.low, one.high = _ends(present)
+            one.bins, one.counts = _counted_bins(present, self.centre or 0.0)
+            one.distinct = None if self.distinct is None else _distinct(present)
         self.merge(one)
 
     def merge(self, other: NumberCounts) -> None:

@@ -2,4 +2,3 @@
 SELECT as_of, {values}
 FROM {rows}
 WHERE as_of IN ({pages})
-{order}
