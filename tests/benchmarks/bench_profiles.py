@@ -40,10 +40,11 @@ from tests.benchmarks.timing import machine, table, versions
 from warehouse.system_sql import literal
 
 WORKER = Path(__file__).with_name("drift_worker.py")
-#: What each tool needs in its environment; Evidently 0.7 cannot be imported with pandas 3.
+#: What each tool needs in its environment. Evidently 0.7 cannot be imported with pandas 3; NannyML 0.13 does not name
+#: all that it imports.
 TOOLS = {
     "evidently": ["evidently", "pandas<3", "pyarrow"],
-    "nannyml": ["nannyml", "pyarrow"],
+    "nannyml": ["nannyml", "pandas<3", "pyarrow", "statsmodels", "scikit-learn", "lightgbm"],
     "whylogs": ["whylogs", "pandas<3", "pyarrow"],
 }
 
