@@ -20,6 +20,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.cli",
     "jobs.cli.output",
     "jobs.suites",
+    "jobs.retraining",
     "jobs.training",
     "jobs.rollout",
     "jobs.rollout.inference",

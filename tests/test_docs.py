@@ -14,6 +14,7 @@ from jobs.cli import whole_app
 from jobs.examples.files import Example, ExamplesFile, FileGiven
 from jobs.models.libraries import ESTIMATORS
 from jobs.models.pipelines import STEPS
+from jobs.schedule.files.retraining import Condition, Retraining
 from warehouse.definitions.expect import DeliverySettings, Expectation, ExpectedRows, Quiet
 from warehouse.definitions.export import TargetSettings
 from warehouse.definitions.features import FeatureHeader
@@ -31,7 +32,13 @@ from warehouse.definitions.gates import (
     ShadowStage,
 )
 from warehouse.definitions.monitor import FairnessSettings, HoldBound, MonitorSettings
-from warehouse.definitions.pipeline import ModelSettings, PipelineSettings, StepSettings, ValidationSettings
+from warehouse.definitions.pipeline import (
+    ModelSettings,
+    PipelineSettings,
+    RetrainSettings,
+    StepSettings,
+    ValidationSettings,
+)
 from warehouse.definitions.product import (
     CheckHeader,
     CheckSettings,
@@ -93,6 +100,9 @@ MODELS: list[type[BaseModel]] = [
     CanaryStage,
     InterleaveStage,
     AcuteSettings,
+    Condition,
+    Retraining,
+    RetrainSettings,
 ]
 
 

@@ -37,6 +37,7 @@ ALONE = {
     "ingest": "data",
     "query": "data",
     "train": "training",
+    "retrain": "training",
     "export": "exports",
     "tick": "clock",
 }

@@ -1,4 +1,4 @@
-"""Commands on models: train."""
+"""Commands on training: train, train again if that is due, and see whether it is."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 def add_commands(app: typer.Typer) -> None:
     """Add this module's commands to the command line."""
     app.command("train")(train)
+    app.command("retrain")(retrain)
+    app.command("triggers")(triggers)
 
 
 def train(
@@ -110,3 +112,74 @@ def _duration(text: str | None, option: str) -> timedelta | None:
         return parse_duration(text) if text else None
     except ValueError as error:
         raise UsageError(f"{option} {text}: {error}") from error
+
+
+def retrain(
+    product: Annotated[str, typer.Argument(help="A product.")],
+    job: Annotated[
+        str | None, typer.Option("--job", metavar="JOB", help="A job of schedules.yaml.", show_default="the only one")
+    ] = None,
+    tick: Annotated[
+        str | None,
+        typer.Option("--tick", metavar="T", help="Asked again for it, the answer stands.", show_default="now"),
+    ] = None,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Train a product again if a job's `when` says so, and roll out or promote what comes of it; `run: {retrain: P}`.
+
+    Examples:  almanac retrain flight_delay   |   almanac retrain flight_delay --job retrain_nightly --json
+    """
+    from jobs.retraining.retrain import retrain as run
+
+    asked = parse_instant(tick, "--tick") if tick else None
+    found = run(the_suite(), product, job, asked, console.listener())
+    trigger = found.trigger
+    if as_json:
+        console.print_json({**vars(trigger), "version": found.version, "became": found.became})
+        return
+    typer.echo(f"{product}, {trigger.job}, as of {trigger.known_by}: {trigger.answer}: {trigger.reason}.")
+    if found.version is not None:
+        typer.echo(f"{found.version} is {found.became}. See why with: almanac models show {product} {found.version}")
+    for need in trigger.needs if found.version is None else ():
+        typer.echo(f"  before the next training: {need}")
+
+
+def triggers(
+    product: Annotated[str, typer.Argument(help="A product.")],
+    at: Annotated[str | None, typer.Option("--at", metavar="T", help="As of this instant.", show_default="now")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="So many answers, the newest.")] = 30,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Say whether a product would be trained again, what that would take, and what was answered before.
+
+    Nothing is written or trained. Examples:  almanac triggers flight_delay   |   ... --at 2013-10-01 --json
+    """
+    from dataclasses import asdict
+
+    from jobs.retraining.standing import standing
+
+    found, written = standing(the_suite(), product, parse_instant(at, "--at") if at else None)
+    newest = written[-limit:]
+    if as_json:
+        jobs = [{"job": one.job, "at": one.at, **asdict(one.answer), "figures": dict(one.figures)} for one in found]
+        console.print_json({"product": product, "jobs": jobs, "answers": [vars(one) for one in newest]})
+        return
+    for one in found:
+        typer.echo(f"{product}, {one.job}, as of {one.at}: {one.answer.answer}: {one.answer.reason}.")
+        for need in one.answer.needs:
+            typer.echo(f"  before the next training: {need}")
+    rows = [
+        {
+            "as_of": one.known_by,
+            "job": one.job,
+            "answer": one.answer,
+            "why": one.reason,
+            "alarms": list(one.alarms),
+        }
+        for one in newest
+    ]
+    console.print_table(rows, "Answers")

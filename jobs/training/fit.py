@@ -7,7 +7,7 @@ on learning from what has become known since its own cut-off, where that is soun
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -235,8 +235,10 @@ def _listed(word: str, names: set[str]) -> str:
     return f"{word}: {', '.join(sorted(names))}; " if names else ""
 
 
-def pages_to_train_on(product: Product, cutoff: datetime, window: timedelta | None) -> list[datetime]:
-    """Give the pages before a cut-off, of the newest `window` if there is one.
+def pages_to_train_on(
+    product: Product, cutoff: datetime, window: timedelta | None, leave_out: Collection[datetime] = ()
+) -> list[datetime]:
+    """Give the pages before a cut-off, of the newest `window` if there is one, without those to be left out.
 
     Raises
     ------
@@ -245,6 +247,7 @@ def pages_to_train_on(product: Product, cutoff: datetime, window: timedelta | No
     """
     since = product.header.pages.since
     pages = product.pages_between(max(since, cutoff - window) if window else since, cutoff)
+    pages = [page for page in pages if page not in leave_out]
     if len(pages) < 2:
         within = f" within {window} of it" if window else ""
         raise UsageError(

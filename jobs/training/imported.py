@@ -182,7 +182,7 @@ class _Importing:
                 live, why = False, "it is not known as of when it was trained (--trained-as-of)"
                 if self.cutoff != NEVER:
                     tried = is_in_rollout(commit.connection, product.name)
-                    live, why = goes_live(product, history, judged, model, verdict, order.may_promote, tried)
+                    live, why = goes_live(product, history, judged, model, verdict, order, tried)
                 starts = [self.cutoff] if live else []
                 record_decision(commit, suite, model, verdict, "import", taken=live, starts=starts, reason=why)
         return Imported(model, live, why, verdict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from jobs.suite import Suite
 from jobs.training.fit import model_definitions, pipeline_text
 from jobs.training.validation import Validation
 from warehouse.definitions import Product
+from warehouse.lake.lake import Commit
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord
 from warehouse.ledger.rollouts import is_in_rollout
@@ -33,7 +35,8 @@ class Trained:
     """What a training has come to: as of which instant, by whom continued, and what it is worth.
 
     `feature_types` has the model's features in order, with their DuckDB types. `beside` has a row for each way of
-    training that was tried, with its cost and figures on the same held-out rows. `classes` are those that it has seen.
+    training that was tried, with its cost and figures on the same held-out rows. `classes` are those that it has seen,
+    `left_out` the pages of the grid that it was not to learn from.
     """
 
     estimator: Any
@@ -48,14 +51,30 @@ class Trained:
     fit_s: float
     findings: FeatureFindings
     classes: tuple[str, ...] = ()
+    left_out: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked of a training: why it is made, and whether it may go live if its gates pass."""
+    """What was asked of a training.
+
+    Attributes
+    ----------
+    reason
+        Why it is made.
+    may_promote
+        Whether it may go live if its gates pass; `why_not` says why it may not.
+    leave_out
+        Pages that it is not to learn from.
+    along
+        Writes what whoever ordered it wants written in the commit of the registration.
+    """
 
     reason: str | None = None
     may_promote: bool = True
+    why_not: str = "it was not to be promoted (--no-promote)"
+    leave_out: tuple[datetime, ...] = ()
+    along: Callable[[Commit, ModelRecord], None] | None = None
 
 
 def register(
@@ -93,7 +112,7 @@ def register(
         record_definitions(commit, product, definitions, suite.definitions, suite.clock())
         ledger.append(commit, [model])
         tried = is_in_rollout(commit.connection, product.name)
-        live, why = goes_live(product, history, judged, model, verdict, order.may_promote, tried)
+        live, why = goes_live(product, history, judged, model, verdict, order, tried)
         starts = [trained.cutoff] if live else []
         record_decision(commit, suite, model, verdict, "train", taken=live, starts=starts, reason=why)
         figures = {"n_pages": model.n_pages, "n_rows": model.n_rows, "model_version": version}
@@ -102,6 +121,8 @@ def register(
         if reasons is not None:
             named = replace(reasons, record=replace(reasons.record, version=version))
             named.commit(commit, suite.lake, where, meter.run_id, suite.clock(), wrote=False)
+        if order.along is not None:
+            order.along(commit, model)
     return model, live, why
 
 
@@ -183,12 +204,14 @@ def _record(
 def _found(product: Product, trained: Trained) -> dict[str, Any]:
     """Give what validation and a look at the columns have found, and of a label with classes which were seen."""
     validation = trained.validation
-    found = {
+    found: dict[str, Any] = {
         "folds": validation.folds,
         "calibration": validation.calibration,
         "beside": trained.beside,
         "features": asdict(trained.findings),
     }
+    if trained.left_out:
+        found["left_out_pages"] = list(trained.left_out)
     if product.quantiles:
         return {**found, "quantiles": list(product.quantiles)}
     if not trained.classes:
@@ -203,14 +226,14 @@ def goes_live(
     judged: ModelHistory,
     model: ModelRecord,
     verdict: Verdict,
-    may_promote: bool,
+    order: Order,
     in_rollout: bool,
 ) -> tuple[bool, str]:
     """Tell whether a version that has just been trained, or written, goes live, and why."""
     if not verdict.passed:
         return False, f"gates did not pass: {verdict.failures()}"
-    if not may_promote:
-        return False, "it was not to be promoted (--no-promote)"
+    if not order.may_promote:
+        return False, order.why_not
     if in_rollout:
         return False, "other versions are being tried in a rollout, whose end it waits for"
     if not history.promotions:

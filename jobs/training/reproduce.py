@@ -6,6 +6,7 @@ with the same settings, seed and number of threads, and both models score the tr
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -112,7 +113,9 @@ def reproduce(suite: Suite, product_name: str, version: str, progress: Progress 
 
 def _pages(product: Product, model: ModelRecord, parent: ModelRecord | None) -> list[datetime] | None:
     """Give the pages of the training, or None if the grid has others now."""
+    left_out = set(json.loads(model.validation or "{}").get("left_out_pages", []))
     pages = product.pages_between(model.first_page, model.writes_from)
+    pages = [page for page in pages if str(page) not in left_out]
     return pages if parent is not None or len(pages) == model.n_pages else None
 
 

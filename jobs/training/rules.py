@@ -83,7 +83,7 @@ def register_rule(
         where = artifact_in_place(suite, product, artifact, version, meter.run_id)
         model = registering.record(commit, version, where, sha256, features, order.reason)
         tried = is_in_rollout(commit.connection, product.name)
-        live, why = goes_live(product, history, judged, model, verdict, order.may_promote, tried)
+        live, why = goes_live(product, history, judged, model, verdict, order, tried)
         # The first version writes all pages; a later one those that come.
         start = known_by if history.promotions else product.header.pages.since
         starts = [start] if live else []

@@ -106,7 +106,8 @@ def train(
         return _register_rule(suite, product, product.rule, cutoff, progress, window, stateful, order or Order())
     meter = RunMeter(suite, "train", product.name)
     parent = _parent(suite, product, stateful, cutoff) if stateful else None
-    pages = pages_to_train_on(product, cutoff, window or product.header.model.train_on)
+    order = order or Order()
+    pages = pages_to_train_on(product, cutoff, window or product.header.model.train_on, order.leave_out)
     with suite.lake.reading() as connection:  # says what to do if there is no lake yet
         require_bound(connection, suite.definitions, product)
     ensure_feature_pages(suite, product, pages, progress)
@@ -122,7 +123,7 @@ def train(
             way = Stateful(suite, labelled, features, parent)
         beside = stateless if stateful and not stateful.alone else None
         training = _Training(suite, labelled, features, cutoff, way, beside, progress)
-        return training.run(meter, order or Order())
+        return training.run(meter, order)
 
 
 def _register_rule(
@@ -209,7 +210,7 @@ class _Training:
         live = history.live(self.cutoff)
         verdict = judge_contender(self.suite, self.labelled, candidate, live, self.cutoff, report)
         self.progress.finish()
-        how = (self.way.parent, validation, beside, fit_s, findings, learnt.classes)
+        how = (self.way.parent, validation, beside, fit_s, findings, learnt.classes, order.leave_out)
         trained = Trained(learnt.estimator, scorer, report, rows, learnt.features, self.cutoff, *how)
         model, live_now, why = register(self.suite, self.labelled, meter, trained, verdict, history, order)
         live_from = self.cutoff if live_now else None

@@ -21,6 +21,7 @@ from jobs.schedule.files.schedule import Job, Retries, Schedule, Work
 from jobs.schedule.files.triggers import Interval, Trigger
 from jobs.schedule.scheduler import Question, Scheduler, World
 from jobs.schedule.tick_store import TickStore
+from tests.schedule.simulated_retraining import SimulatedRetraining
 from warehouse.definitions.cron import Grid
 from warehouse.operations.state import forget
 
@@ -75,6 +76,7 @@ class SimulatedProcesses:
         if world.dies("before a run starts"):
             raise Crash
         world.check_start(run)
+        world.retrain(run)
         trigger = run.job.trigger
         often = trigger.every < DAY if isinstance(trigger, Interval) else " * * *" in trigger.cron[:8]
         long = 50 * MINUTE if often else 30 * HOUR if world.slow else 3 * HOUR
@@ -138,6 +140,7 @@ class SimulatedWorld:
         self.file = self.first_schedule()
         self.shelf: list[Job] = []
         self.grids = {f"product{n}": Grid.parse(f"0 {6 * n} * * *", "UTC") for n in range(3)}
+        self.retrainings = {name: SimulatedRetraining(f"{self.seed} {name}", START) for name in self.grids}
         self.tick_store = TickStore(sqlite3.connect(":memory:"))
         self.daemons: dict[str, Scheduler | None] = {"a": None, "b": None}
 
@@ -160,7 +163,13 @@ class SimulatedWorld:
         r, others = self.random, list(others)
         product = f"product{r.randrange(3)}"
         work = r.choice(
-            [Work("ingest"), Work("predict", (product,)), Work("predict", (product,)), Work("shell", ("x",))]
+            [
+                Work("ingest"),
+                Work("predict", (product,)),
+                Work("predict", (product,)),
+                Work("retrain", (product,)),
+                Work("shell", ("x",)),
+            ]
         )
         return Job(
             name=next(self.names),
@@ -288,6 +297,18 @@ class SimulatedWorld:
             assert all(tick.missed for tick in run.ticks)
             assert len(run.ticks) <= run.job.catch_up_at_most
 
+    def retrain(self, run: Run) -> None:
+        """A run of `almanac retrain` begins: it asks, unless another that lives has the product."""
+        if run.job.work.kind == "retrain":
+            of_product = self.retrainings[run.job.work.names[0]]
+            other = self.live.get(of_product.holder or -1)
+            of_product.begin(run.run, self.now, other is not None and self.still_runs(other))
+
+    def retrained(self, run: Run) -> None:
+        """A run of `almanac retrain` has done its work."""
+        if run.job.work.kind == "retrain":
+            self.retrainings[run.job.work.names[0]].end(run.run)
+
     def still_runs(self, live: SimulatedRun) -> bool:
         return live.ends > self.real
 
@@ -306,6 +327,7 @@ class SimulatedWorld:
                 for tick in live.run.ticks:
                     if live.succeeds:
                         self.succeeded[tick.job_id].add(tick.at)
+                        self.retrained(live.run)
                     else:
                         self.failures[tick.job_id, tick.at] += 1
         try:
@@ -476,4 +498,6 @@ class SimulatedWorld:
         for number, at in (*rows, *self.forgotten):
             entered[number].add(at)
         assert {n: due for n, due in self.due.items() if due} == dict(entered), "due and accounted for differ"
+        for retraining in self.retrainings.values():
+            retraining.check()
         return dict(Counter([*(row["outcome"] or "open" for row in rows.values()), *self.forgotten.values()]))

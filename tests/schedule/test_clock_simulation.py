@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 
 from tests.schedule.simulated_clock import SimulatedWorld
 
 
-def live(seed: int, days: int) -> dict[str, int]:
+def live(seed: int, days: int, counts: Counter[str] | None = None) -> dict[str, int]:
     world = SimulatedWorld(seed, days)
     world.live_through()
+    if counts is not None:
+        for retraining in world.retrainings.values():
+            counts["trained"] += len(retraining.made)
+            counts["resumed"] += retraining.resumed
+            counts.update(answer.answer for _, answer in retraining.asked)
     return world.check_accounts()
 
 
 @pytest.mark.parametrize("block", range(20))
 def test_the_accounts_balance_in_a_thousand_worlds(block: int) -> None:
-    seen: set[str] = set()
+    seen, counts = set[str](), Counter[str]()
     for seed in range(block * 50, block * 50 + 50):
         days = random.Random(seed).choice([2, 4, 6, 10])
         try:
-            seen |= live(seed, days).keys()
+            seen |= live(seed, days, counts).keys()
         except BaseException as error:
             error.add_note(f"in the world of seed {seed}, {days} days")
             raise
     assert seen >= {"ran", "caught up", "coalesced", "skipped", "failed"}
+    # Products were trained again, also after whoever was to do it had been killed.
+    assert all(counts[name] for name in ("trained", "resumed", "quiet", "cooling", "train"))
 
 
 def test_years_pass_in_seconds() -> None:

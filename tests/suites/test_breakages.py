@@ -80,6 +80,8 @@ COMMANDS: dict[str, list[str]] = {
     "run": [PRODUCT, "--as-of", "2026-03-11T18:00"],
     "backfill": [PRODUCT, "--from", "2026-03-12", "--to", "2026-03-13"],
     "rollback": [PRODUCT, "--page", AS_OF, "--to-snapshot", "1", "--reason", "a test"],
+    "retrain": [PRODUCT],
+    "triggers": [PRODUCT],
     "train": [PRODUCT, "--as-of", f"{TRAINED_AS_OF:%Y-%m-%d}"],
     "export": [PRODUCT],
     "ingest": [],
@@ -87,6 +89,14 @@ COMMANDS: dict[str, list[str]] = {
 }
 #: These do not read or write the lake, or make one, or run until they are told to stop (`schedule`, as `tick` does).
 OTHERS = {"demo", "init", "test", "schedule", "backups", "restore"}
+
+
+#: A job that is never due, and one that never trains.
+SCHEDULE = f"""
+jobs:
+  pages: {{run: {{shell: 'true'}}, every: 1000 days}}
+  again: {{run: {{retrain: {PRODUCT}}}, every: 1000 days, when: {{age: 9000 days}}}}
+"""
 
 
 def data_files(suite: Path, table: str) -> list[Path]:
@@ -211,7 +221,7 @@ def shop(_published: Path) -> Iterator[Path]:
         Path(directory).chmod(0o755)
         root = Path(directory) / "shop"
         shutil.copytree(_published, root)
-        (root / "schedules.yaml").write_text("jobs: {pages: {run: {shell: 'true'}, every: 1000 days}}\n")
+        (root / "schedules.yaml").write_text(SCHEDULE)
         almanac(root, "tick", "--now", "2026-04-09")
         # What that opened is kept, and would wait for locks as long as it was told to then.
         Lake(root / "lake").close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -76,4 +76,25 @@ class ModelSettings(Strict):
         others = sorted(self.model_fields_set - {"sql", "estimator"})
         if self.sql is not None and others:
             raise ValueError(f"`sql` is not trained, so there is nothing for {others} to say")
+        return self
+
+
+class RetrainSettings(Strict):
+    """The key `retrain` of product.yaml: in which way a retraining learns.
+
+    Attributes
+    ----------
+    way
+        stateless: a new estimator on all pages; stateful: the live version goes on with what has become known since.
+    stateless_every
+        Of so many trainings in turn one is stateless, where the way is stateful; None: never.
+    """
+
+    way: Literal["stateless", "stateful"] = "stateless"
+    stateless_every: int | None = Field(default=None, ge=2)
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.stateless_every is not None and self.way != "stateful":
+            raise ValueError("`stateless_every` goes with `way: stateful`")
         return self

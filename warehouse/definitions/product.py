@@ -18,7 +18,7 @@ from warehouse.definitions.expect import parse_share
 from warehouse.definitions.export import Targets
 from warehouse.definitions.gates import GateSettings, RolloutSettings
 from warehouse.definitions.monitor import MonitorSettings
-from warehouse.definitions.pipeline import ModelSettings
+from warehouse.definitions.pipeline import ModelSettings, RetrainSettings
 from warehouse.definitions.reasons import ReasonSettings
 from warehouse.definitions.sql_file import SqlFile, Strict, checked, read_header, read_sql_file
 from warehouse.errors import DefinitionError
@@ -183,6 +183,7 @@ class ProductHeader(Strict):
     export: Targets = Field(default_factory=dict)
     monitor: MonitorSettings = Field(default_factory=MonitorSettings)
     rollout: RolloutSettings | None = None
+    retrain: RetrainSettings = Field(default_factory=RetrainSettings)
 
     @field_validator("engine")
     @classmethod

@@ -50,6 +50,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/bases_of_reasons", "what the reasons of each class are counted from"),
     Migration("ledger/create_carried", "what the judgement of the next page takes from those before it"),
     Migration("ledger/compress", "files that DuckLake writes are as small as those that are staged"),
+    Migration("ledger/create_triggers", "whether products were trained again, and why or why not"),
 )
 
 

@@ -321,6 +321,12 @@ _MONITORING = (
               metric VARCHAR; statistic VARCHAR; figure DOUBLE; low DOUBLE; high DOUBLE; n_rows BIGINT; n_pages BIGINT
               first_page TIMESTAMP; last_page TIMESTAMP; known_by TIMESTAMP; run_id VARCHAR; snapshot_id BIGINT"""),
           product="product", person=("group_values",)),
+    Table("ledger", "triggers", "an answer whether a product is trained again, or what became of the training",
+          "its own; of a training that registered a version, the registration's", Kept.FOR_GOOD,
+          _columns("""trigger_id VARCHAR; product VARCHAR; job VARCHAR; known_by TIMESTAMP; tick TIMESTAMP
+              answer VARCHAR; reason VARCHAR; fired VARCHAR[]; alarms VARCHAR[]; needs VARCHAR[]
+              figures MAP(VARCHAR, DOUBLE); rules VARCHAR; version VARCHAR; run_id VARCHAR; snapshot_id BIGINT"""),
+          product="product"),
 )  # fmt: skip
 
 _ITS_OWN = "a change of its own, in lake/operations.sqlite"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model, model_validator
 
 from jobs.schedule.files.kinds import KINDS, Kind, Takes
+from jobs.schedule.files.retraining import Retraining
 from jobs.schedule.files.schedule import Work
 from warehouse.definitions.cron import Grid
 from warehouse.definitions.durations import Duration, duration_text
@@ -165,7 +166,7 @@ def _run_in_a_word(value: Any) -> Any:
     return value
 
 
-class JobSettings(Settings):
+class JobSettings(Settings, Retraining):
     """One job. Every key of `defaults` may be given here as well."""
 
     run: Annotated[RunSettings, BeforeValidator(_run_in_a_word), Field(description="What the job runs.")]
@@ -191,6 +192,13 @@ class JobSettings(Settings):
             raise ValueError("give either `cron` or `every`, and not both")
         if self.every is not None and self.every < _A_MINUTE:
             raise ValueError(f"`every` is {self.every}, and the shortest interval is a minute")
+        return self
+
+    @model_validator(mode="after")
+    def _retrains(self) -> Self:
+        said = [f"`{key}`" for key in Retraining.model_fields if getattr(self, key) is not None]
+        if said and self.run.work().kind != "retrain":
+            raise ValueError(f"{', '.join(said)} goes with `run: {{retrain: PRODUCT}}`")
         return self
 
 
@@ -219,8 +227,8 @@ def json_schema() -> dict[str, Any]:
         for key, field in model.model_fields.items():
             if isinstance(field.default, timedelta):
                 definitions[model.__name__]["properties"][key]["default"] = duration_text(field.default)
-    for definition in definitions.values():
-        for key, value in definition["properties"].items():
+    for name, definition in definitions.items():
+        for key, value in definition["properties"].items() if name != "Condition" else ():
             # A list of names may be given as one name.
             kinds = value.get("anyOf", [value])
             if key != "run" and any(kind.get("type") == "array" for kind in kinds):

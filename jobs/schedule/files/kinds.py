@@ -34,7 +34,8 @@ class Kind:
     command
         The words of the child process. `{almanac}` stands for the command line of this suite, `{python}` for this
         interpreter told to run a module, `{name}` and `{names}` for what the value names, `{page}` for the first
-        page's as_of, `{until}` for just after the last one's, `{tick}` for the instant of the last tick.
+        page's as_of, `{until}` for just after the last one's, `{tick}` for the instant of the last tick, `{job}` for
+        the job's name.
     catching_up
         The same for ticks that were missed, if they are made good in another way.
     in_a_word
@@ -75,6 +76,13 @@ KINDS: tuple[Kind, ...] = (
         Takes.PRODUCT,
         "Train a model of this product.",
         ("{almanac}", "train", "{name}", "--as-of", "{tick}"),
+    ),
+    # It asks as of now, whichever tick it is for, so that of several missed ticks one does the work of all.
+    Kind(
+        "retrain",
+        Takes.PRODUCT,
+        "Train this product again if `when` says so, and roll out or promote what comes of it.",
+        ("{almanac}", "retrain", "{name}", "--job", "{job}", "--tick", "{tick}"),
     ),
     # What waits is what goes out, so that of several missed ticks one does the work of all.
     Kind(

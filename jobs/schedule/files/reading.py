@@ -16,6 +16,7 @@ from jobs.schedule.files.followers import exports_that_follow
 from jobs.schedule.files.kinds import KINDS, Takes, kind_of
 from jobs.schedule.files.readiness_names import WATERMARKS, watermarks_of
 from jobs.schedule.files.redaction import redacted
+from jobs.schedule.files.retraining import Retraining
 from jobs.schedule.files.schedule import Job, Retries, Schedule
 from jobs.schedule.files.triggers import Interval, Trigger
 from warehouse.definitions.cron import Grid
@@ -97,6 +98,7 @@ def _job(name: str, job: JobSettings, defaults: Settings) -> Job:
         team=said("team"),
         tags=tuple(said("tags")),
         alerts=tuple(said("alerts")),
+        retraining=Retraining(**{key: getattr(job, key) for key in Retraining.model_fields}),
     )
 
 

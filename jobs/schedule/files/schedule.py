@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from jobs.schedule.files.kinds import Takes, kind_of
+from jobs.schedule.files.retraining import Retraining
 from jobs.schedule.files.triggers import Trigger
 
 CatchUp = Literal["all", "latest", "none"]
@@ -55,7 +56,7 @@ class Retries:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job of the schedule. The keys are explained in docs/schedule.md."""
+    """One job of the schedule. The keys are explained in docs/schedule.md; `retraining` has those of a retrain job."""
 
     name: str
     work: Work
@@ -75,6 +76,7 @@ class Job:
     team: str | None = None
     tags: tuple[str, ...] = ()
     alerts: tuple[str, ...] = ()
+    retraining: Retraining = field(default_factory=Retraining)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ def command_of(run: Run, suite: Path) -> list[str]:
         # `--to` is exclusive; no two pages are less than a minute apart.
         "{until}": _instant(run.last_page + timedelta(seconds=1)),
         "{tick}": _instant(run.ticks[-1].at),
+        "{job}": run.job.name,
         "{name}": work.names[0] if work.names else "",
     }
     words = kind.catching_up if kind.catching_up and run.ticks[0].missed else kind.command
