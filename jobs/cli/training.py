@@ -1,4 +1,4 @@
-"""Commands on training: train, train again if that is due, and see whether it is."""
+"""Commands on training: train, train again if that is due, see whether it is, and what it is worth."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("train")(train)
     app.command("retrain")(retrain)
     app.command("triggers")(triggers)
+    app.command("freshness")(freshness)
 
 
 def train(
@@ -183,3 +184,40 @@ def triggers(
         for one in newest
     ]
     console.print_table(rows, "Answers")
+
+
+def freshness(
+    product: Annotated[str, typer.Argument(help="A product.")],
+    first: Annotated[str, typer.Option("--from", metavar="A", help="The first cut-off.")],
+    until: Annotated[str, typer.Option("--to", metavar="B", help="Judge on the pages before it.")],
+    cutoffs: Annotated[int, typer.Option("--cutoffs", min=2, help="So many versions are trained.")] = 6,
+    also: Annotated[
+        str | None, typer.Option("--also", metavar="ESTIMATOR", help="Compare with another one.", show_default=False)
+    ] = None,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Say how the loss grows with a model's age, and what retraining more often would gain and cost.
+
+    Nothing is registered. Examples:  almanac freshness flight_delay --from 2013-06-01 --to 2013-12-31
+    """
+    from dataclasses import asdict
+
+    from jobs.training.freshness import freshness as run
+
+    begin, end = parse_instant(first, "--from"), parse_instant(until, "--to")
+    found = run(the_suite(), product, begin, end, cutoffs=cutoffs, also=also, progress=console.listener())
+    if as_json:
+        console.print_json(asdict(found))
+        return
+    console.print_table([asdict(one) for one in found.versions], f"Versions of {found.product}, by cut-off")
+    console.print_table([asdict(one) for one in found.ages], f"Extra {found.loss} a row by the model's age in days")
+    console.print_table([asdict(one) for one in found.policies], f"{found.loss} saved a row, against once a year")
+    console.print_table([asdict(one) for one in found.iterations], f"{found.loss} saved a row by something else")
+    typer.echo(
+        f"{found.n_pages} pages, {found.rows_a_year:,.0f} rows a year. One training takes {found.cpu_s:.1f} CPU s:"
+        f" {found.measured_by}. Intervals are of blocks of pages."
+    )
+    for note in found.notes:
+        typer.echo(f"  {note}")

@@ -82,6 +82,7 @@ COMMANDS: dict[str, list[str]] = {
     "rollback": [PRODUCT, "--page", AS_OF, "--to-snapshot", "1", "--reason", "a test"],
     "retrain": [PRODUCT],
     "triggers": [PRODUCT],
+    "freshness": [PRODUCT, "--from", "2026-02-15", "--to", "2026-02-20", "--cutoffs", "2"],
     "train": [PRODUCT, "--as-of", f"{TRAINED_AS_OF:%Y-%m-%d}"],
     "export": [PRODUCT],
     "ingest": [],
