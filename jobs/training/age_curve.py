@@ -131,7 +131,7 @@ def _draws(n_pages: int, seed: int) -> Floats:
 def _weights_of_mean(knots: Floats, age: float) -> Floats:
     """Give what each knot's value weighs in the mean over the ages from 0 to `age`."""
     if age <= 0:
-        return np.eye(len(knots))[0]
+        return np.asarray(np.eye(len(knots))[0], np.float64)
     points = np.unique(np.concatenate([knots[knots < age], [age]]))
     basis = np.stack([np.interp(points, knots, row) for row in np.eye(len(knots))])
     return np.asarray(np.trapezoid(basis, points, axis=1) / age, np.float64)
