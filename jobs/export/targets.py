@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.export.bundle import BundleDirectory
 from jobs.export.one_file import DuckdbFile, SqliteFile
 from jobs.export.page_files import PageFiles
 from jobs.export.postgres_table import PostgresTable
@@ -23,6 +24,7 @@ class _Wanted:
     path: Path
     table: str
     settings: TargetSettings
+    product: Product
     owner: Owner
     where: str
 
@@ -40,6 +42,7 @@ _KINDS: Mapping[TargetKind, Callable[[_Wanted], Target]] = {
     "sqlite": lambda wanted: SqliteFile(wanted.path, wanted.table, wanted.owner),
     "duckdb": lambda wanted: DuckdbFile(wanted.path, wanted.table, wanted.owner),
     "postgresql": _postgres,
+    "bundle": lambda wanted: BundleDirectory(wanted.path, wanted.settings.signed_with, wanted.product, wanted.owner),
     "files": lambda wanted: PageFiles(wanted.path, wanted.settings.format or "parquet", wanted.owner),
 }
 
@@ -65,5 +68,5 @@ def open_target(suite: Suite, product: Product, name: str, suite_id: str) -> Tar
             f"{product.at('export', name)}: a table in SQLite cannot be called `{table}`: names that begin with"
             f" {' or '.join(_NOT_GIVEN)} are SQLite's own and those of exports. Give another `table`."
         )
-    wanted = _Wanted(path, table, settings, Owner(suite_id, product.name), product.at("export", name, "to"))
+    wanted = _Wanted(path, table, settings, product, Owner(suite_id, product.name), product.at("export", name, "to"))
     return _KINDS[settings.kind](wanted)

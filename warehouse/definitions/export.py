@@ -11,12 +11,21 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from warehouse.definitions.sql_file import Strict
 
 #: What a target is, by what `to` looks like.
-TargetKind = Literal["sqlite", "duckdb", "files", "postgresql"]
+TargetKind = Literal["sqlite", "duckdb", "files", "postgresql", "bundle"]
 #: What a target holds, and how it comes there: what PRODUCT_current shows, in a new table or file (swap) or row by row
 #: (upsert), or each page by itself (replace_page).
 WriteMode = Literal["swap", "replace_page", "upsert"]
 _VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
-_ENDINGS: dict[str, TargetKind] = {".sqlite": "sqlite", ".sqlite3": "sqlite", ".duckdb": "duckdb", "/": "files"}
+_ENDINGS: dict[str, TargetKind] = {
+    ".sqlite": "sqlite",
+    ".sqlite3": "sqlite",
+    ".duckdb": "duckdb",
+    ".bundle": "bundle",
+    ".bundle/": "bundle",
+    "/": "files",
+}
+#: What every answer that is looked up in a bundle bears.
+_ANSWERS_BEAR = ("as_of", "valid_until", "model_version")
 
 
 class TargetSettings(Strict):
@@ -26,6 +35,7 @@ class TargetSettings(Strict):
     table: str | None = Field(default=None, min_length=1, max_length=127)
     write: WriteMode | None = None
     format: Literal["parquet", "csv", "jsonl"] | None = None
+    signed_with: str | None = None
     columns: list[str] = Field(default_factory=list)
 
     @field_validator("to")
@@ -40,14 +50,19 @@ class TargetSettings(Strict):
         if _VARIABLE.fullmatch(value) or any(value.endswith(end) and len(value) > len(end) for end in _ENDINGS):
             return value
         raise ValueError(
-            f"`{value}` is no target: end it in .sqlite, .duckdb, or, for a directory of files, in /, or name an"
-            " environment variable, in capital letters"
+            f"`{value}` is no target: end it in .sqlite, .duckdb, .bundle or, for a directory of files, in /, or name"
+            " an environment variable, in capital letters"
         )
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
-        if self.kind == "files" and self.table is not None:
+        if self.kind in ("files", "bundle") and self.table is not None:
             raise ValueError(f"`table` goes with a database, and `{self.to}` is a directory of files")
+        if self.signed_with is not None and (self.kind != "bundle" or not _VARIABLE.fullmatch(self.signed_with)):
+            raise ValueError(
+                "`signed_with` goes with a .bundle, and names the environment variable, in capital letters, that says"
+                " where the private key is"
+            )
         if self.kind != "postgresql" and self.write is not None:
             raise ValueError(f"`write` goes with PostgreSQL, and `{self.to}` is none; leave it out")
         longest = max(len(part.encode()) for part in (self.table or "").split("."))
@@ -80,7 +95,11 @@ class TargetSettings(Strict):
         """Say what does not go with a product of these keys."""
         needed = [*keys, "as_of"] if self.kind == "postgresql" and self.holds_pages else keys
         lacking = [key for key in needed if self.columns and key not in self.columns]
-        return [f"`export.{name}.columns` leaves out `{key}`, by which rows are told apart" for key in lacking]
+        told = [f"`export.{name}.columns` leaves out `{key}`, by which rows are told apart" for key in lacking]
+        if self.kind == "bundle" and self.columns:
+            unsaid = [column for column in _ANSWERS_BEAR if column not in self.columns]
+            told += [f"`export.{name}.columns` leaves out `{column}`, which every answer bears" for column in unsaid]
+        return told
 
 
 def _apart(value: dict[str, TargetSettings]) -> dict[str, TargetSettings]:

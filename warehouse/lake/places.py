@@ -62,6 +62,8 @@ PLACES: tuple[Place, ...] = (
     Place(WRITER_LOCK, "the lock of whoever commits", False, False),
     Place(INGEST_LOCK, "the lock of whoever ingests", False, False),
     Place("the targets of `export:`", "what was published, for applications", False, True, is_outside=True),
+    Place("the bundles of `export:`", "what was published, as files to look up in, and copies of them wherever somebody"
+          " has put them", False, True, is_outside=True),
     Place("backups", "states of the lake, each with copies of its files", False, True, is_outside=True),
 )  # fmt: skip
 

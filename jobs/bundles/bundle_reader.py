@@ -1,0 +1,270 @@
+"""A reader of bundles: predictions looked up with the standard library of Python 3.11 alone.
+
+`almanac reader > almanac_bundles.py` writes it, with the two modules that it imports, as one file to copy to
+wherever predictions are looked up; `almanac serve` uses it too. A bundle is a directory: `manifest.json` names one
+SQLite file and says its hash, whose predictions it holds, and until when they are valid. What is not right is refused
+with a `BundleRefused`.
+
+    bundle = open_bundle("late_order.bundle", public_key=Path("bundles.pub").read_text(), now=now)
+    found = bundle.look_up({"order_id": 17}, now)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sqlite3
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jobs.bundles.key_columns import NOWHERE, BundleRefused, KeyColumn, KeyRefused, instant_of, micros
+from jobs.bundles.signatures import is_signed_by
+
+#: The version of a bundle's own form.
+FORM = 1
+MANIFEST, PREVIOUS = "manifest.json", "previous.json"
+
+
+class NotThere(BundleRefused):
+    """There is no bundle yet."""
+
+
+class Damaged(BundleRefused):
+    """The manifest or the file is not what was written: changed, cut short, or gone."""
+
+
+class WronglySigned(BundleRefused):
+    """The manifest bears no signature, or one of another key."""
+
+
+class Older(BundleRefused):
+    """It is an older publication than the one that is held."""
+
+
+class Expired(BundleRefused):
+    """None of its predictions is valid any more."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says of itself. Instants are naive UTC.
+
+    Attributes
+    ----------
+    suite, product, kind
+        Whose predictions they are, and of which kind of label.
+    file, n_bytes, sha256, n_rows
+        The SQLite file beside the manifest.
+    as_of, snapshot_id, published_at
+        The newest page in it, and the publication.
+    valid_until
+        Until when the last of its rows is valid.
+    keys, list_keys
+        What rows are looked up by; of rankings, which of these make up a list.
+    columns
+        What is predicted of each entity: columns with DuckDB's types.
+    is_signed
+        Whether the signature was looked at, and right.
+    """
+
+    suite: str
+    product: str
+    kind: str
+    file: str
+    n_bytes: int
+    sha256: str
+    n_rows: int
+    as_of: datetime
+    snapshot_id: int
+    published_at: datetime
+    valid_until: datetime
+    keys: tuple[KeyColumn, ...]
+    list_keys: tuple[str, ...]
+    columns: Mapping[str, str]
+    is_signed: bool
+
+    def is_older_than(self, other: Manifest) -> bool:
+        """Tell whether it is of an earlier publication. Numbers of snapshots begin again after a restore."""
+        return (self.published_at, self.snapshot_id) < (other.published_at, other.snapshot_id)
+
+
+def read_manifest(path: Path, public_key: str | None = None) -> Manifest:
+    """Read a bundle's manifest; with a public key (PEM, Ed25519) only if that key's owner signed it.
+
+    Raises
+    ------
+    BundleRefused
+        If it is not there, is damaged, or is not signed as it has to be.
+    """
+    try:
+        outer = json.loads(path.read_bytes())
+        text, signature = outer["manifest"], outer["signature"]
+        found = json.loads(text)
+    except FileNotFoundError as error:
+        raise NotThere(f"{path} is not there.") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Damaged(f"{path} cannot be read as a bundle's manifest: {type(error).__name__}.") from error
+    if public_key is not None and not (signature and is_signed_by(public_key, text, signature)):
+        raise WronglySigned(f"{path} is not signed by the owner of the public key.")
+    try:
+        if found["almanac_bundle"] != FORM:
+            raise BundleRefused(f"{path} is of form {found['almanac_bundle']}, and this reader knows form {FORM}.")
+        return _manifest(found, public_key is not None)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Damaged(f"{path} is not a bundle's manifest: {type(error).__name__}: {error}.") from error
+
+
+def _manifest(found: Mapping[str, Any], is_signed: bool) -> Manifest:
+    if Path(found["file"]).name != found["file"] or not re.fullmatch("[0-9a-f]{64}", found["sha256"]):
+        raise ValueError("`file` is no plain name, or `sha256` no hash")
+    return Manifest(
+        suite=found["suite"],
+        product=found["product"],
+        kind=found["kind"],
+        file=found["file"],
+        n_bytes=int(found["bytes"]),
+        sha256=found["sha256"],
+        n_rows=int(found["rows"]),
+        as_of=datetime.fromisoformat(found["as_of"]),
+        snapshot_id=int(found["snapshot_id"]),
+        published_at=datetime.fromisoformat(found["published_at"]),
+        valid_until=datetime.fromisoformat(found["valid_until"]),
+        keys=tuple(KeyColumn(each["name"], each["type"]) for each in found["keys"]),
+        list_keys=tuple(found["list_keys"]),
+        columns=dict(found["columns"]),
+        is_signed=is_signed,
+    )
+
+
+@dataclass(frozen=True)
+class Found:
+    """One row: until when it is valid (microseconds since 1970), and what it says, as the inside of a JSON object."""
+
+    valid_until_us: int
+    made: str
+    prediction: str
+
+    def is_valid(self, at_us: int) -> bool:
+        """Tell whether it is still valid at an instant."""
+        return at_us < self.valid_until_us
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give its columns, but for the keys."""
+        at = json.dumps(instant_of(self.valid_until_us))
+        return dict(json.loads(f'{{{self.made},"valid_until":{at},{self.prediction}}}'))
+
+
+class Bundle:
+    """A bundle that was checked and is open. `open_bundle` makes it."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self.valid_until_us = micros(manifest.valid_until)
+        self.readings = [(key.name, key.reading()) for key in manifest.keys]
+        self.list_readings = [(name, read) for name, read in self.readings if name in manifest.list_keys]
+        place = urllib.parse.quote(str(path.resolve()))
+        # Nobody changes the file, so that SQLite need not look for locks, and can map it.
+        uri = f"file:{place}?mode=ro&immutable=1"
+        self._database = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
+        self._database.execute(f"PRAGMA mmap_size={manifest.n_bytes + (1 << 20)}")
+        self._made = dict(self._database.execute("SELECT almanac_made, facts FROM almanac_made"))
+        chosen = "SELECT valid_until, almanac_made, prediction FROM predictions WHERE "
+        self._row = chosen + _equals([name for name, _ in self.readings])
+        listed = chosen.replace(" FROM", f", {_quoted([key.name for key in manifest.keys])} FROM")
+        self._list = listed + _equals([name for name, _ in self.list_readings]) + " ORDER BY rank"
+
+    def values(self, given: Mapping[str, Any], of_list: bool = False) -> list[Any]:
+        """Turn what a request gives into what is kept, in the order of the keys.
+
+        Raises
+        ------
+        KeyRefused
+            If a key is missing, is none of the product's, or is not of its type.
+        """
+        readings = self.list_readings if of_list else self.readings
+        if len(given) != len(readings) or any(name not in given for name, _ in readings):
+            names = ", ".join(name for name, _ in readings)
+            raise KeyRefused(f"give each of these once, and nothing else: {names}")
+        return [read(given[name]) for name, read in readings]
+
+    def find(self, values: Sequence[Any]) -> Found | None:
+        """Find the row of an entity, valid or not; None if no page has it."""
+        if NOWHERE in values:
+            return None
+        row = self._database.execute(self._row, values).fetchone()
+        return Found(row[0], self._made[row[1]], row[2]) if row else None
+
+    def find_list(self, values: Sequence[Any]) -> list[tuple[tuple[Any, ...], Found]]:
+        """Find the entries of a list, by rank, each with its keys; nothing if no page has the list."""
+        if NOWHERE in values:
+            return []
+        rows = self._database.execute(self._list, values).fetchall()
+        return [(row[3:], Found(row[0], self._made[row[1]], row[2])) for row in rows]
+
+    def look_up(self, keys: Mapping[str, Any], now: datetime) -> dict[str, Any] | None:
+        """Give what is predicted of an entity, if that is valid at `now` (naive UTC); None otherwise."""
+        found = self.find(self.values(keys))
+        return found.as_dict() if found and found.is_valid(micros(now)) else None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def _equals(names: Sequence[str]) -> str:
+    return " AND ".join(f"{_quoted([name])} = ?" for name in names) or "false"
+
+
+def open_bundle(
+    directory: str | Path,
+    public_key: str | None = None,
+    held: Manifest | None = None,
+    now: datetime | None = None,
+    manifest_name: str = MANIFEST,
+) -> Bundle:
+    """Check a bundle and open it.
+
+    Parameters
+    ----------
+    directory
+        The bundle.
+    public_key
+        The key (PEM, Ed25519) whose owner has to have signed it. Without one, hashes alone are compared, which tells
+        damage, and not a forger.
+    held
+        What was looked up in until now: an older publication, or one of another product, is refused.
+    now
+        With it (naive UTC) a bundle is refused of which no row is valid any more.
+    manifest_name
+        `previous.json` for the publication before, which is there as long as its file is.
+
+    Raises
+    ------
+    BundleRefused
+        If the bundle is not one to look up in.
+    """
+    manifest = read_manifest(Path(directory) / manifest_name, public_key)
+    if held is not None and (manifest.suite, manifest.product) != (held.suite, held.product):
+        raise BundleRefused(f"{directory} holds {manifest.product} now, and held {held.product}.")
+    if held is not None and manifest.is_older_than(held):
+        raise Older(f"{directory} is of {manifest.published_at}, and what is held is of {held.published_at}.")
+    if now is not None and manifest.valid_until <= now:
+        raise Expired(f"{directory} was valid until {manifest.valid_until}.")
+    path = Path(directory) / manifest.file
+    try:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        if digest != manifest.sha256:
+            raise Damaged(f"{path} is not the file that the manifest names: its hash differs.")
+        return Bundle(path, manifest)
+    except (OSError, sqlite3.Error) as error:
+        raise Damaged(f"{path} cannot be opened: {error}.") from error

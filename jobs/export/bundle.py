@@ -1,0 +1,285 @@
+"""Targets that are bundles: what is current, as one SQLite file to look up in, and a manifest that can be signed.
+
+The file is never changed: a publication gets a file of another name, and the manifest, which is replaced in one step,
+names that instead. The manifest before stays as `previous.json`, and its file with it, so that whoever starts to read
+while the newest is damaged has something to go on with. `jobs.bundles.bundle_reader` reads both.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import re
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from jobs.bundles.bundle_reader import FORM, MANIFEST, PREVIOUS, Manifest, NotThere, read_manifest
+from jobs.bundles.key_columns import BundleRefused, KeyColumn
+from jobs.export.content import Content
+from jobs.export.target import CURRENT, Held, Owner, clear, put_in_place
+from warehouse.definitions import Product
+from warehouse.errors import RunFailed, UsageError
+from warehouse.lake.lake import one_transaction
+from warehouse.lake.staged_files import sha256_of
+from warehouse.system_sql import literal, quote, quote_all, system_sql
+
+#: What rows have in common is written once for all of them.
+_MADE = ("as_of", "model_version", "run_id", "published_at", "hindsight", "arm")
+_NOT_GIVEN = ("valid_until", "rank", "almanac_made", "prediction")
+#: How a key becomes what SQLite keeps, where that is another thing; see `jobs.bundles.key_columns`.
+_KEPT_AS_TEXT = ("HUGEINT", "UHUGEINT", "UBIGINT", "DATE", "UUID")
+_LAST = datetime.max
+
+
+@dataclass(frozen=True)
+class BundleDirectory:
+    """A directory with what is current of one product. `signed_with` names a variable with the place of a key."""
+
+    directory: Path
+    signed_with: str | None
+    product: Product
+    owner: Owner
+
+    @property
+    def place(self) -> str:
+        """Where it is."""
+        return f"{self.directory}/"
+
+    def held(self) -> Mapping[datetime, Held]:
+        """Give the commit whose publication the manifest names; nothing if there is none, or its file is not whole."""
+        manifest = self._manifest()
+        if manifest is None:
+            return {}
+        try:
+            is_whole = (self.directory / manifest.file).stat().st_size == manifest.n_bytes
+        except FileNotFoundError:
+            is_whole = False
+        return {CURRENT: Held(manifest.snapshot_id, manifest.published_at, manifest.n_rows)} if is_whole else {}
+
+    def _manifest(self) -> Manifest | None:
+        try:
+            found = read_manifest(self.directory / MANIFEST)
+        except NotThere:
+            return None
+        except BundleRefused as error:
+            raise UsageError(
+                f"{error} Name another directory under `to`, or move this one away; nothing was written."
+            ) from error
+        if (found.suite, found.product) != (self.owner.suite_id, self.owner.product):
+            raise UsageError(
+                f"{self.directory} was not written by exports of {self.owner.product} of this suite. Name another"
+                " directory under `to`, or move this one away; nothing was written."
+            )
+        return found
+
+    def send(self, connection: duckdb.DuckDBPyConnection, content: Content) -> int:
+        """Write the file, then the manifest that names it."""
+        self._manifest()
+        signer = _Signer.named(self.signed_with)
+        keys = _keys_of(content)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        clear(self.directory, f".{content.product}-", ".new*")
+        temporary = self.directory / f".{content.product}-{content.run_id}.new"
+        try:
+            n_rows, valid_until = self._fill(connection, temporary, content, keys)
+            digest, size = sha256_of(temporary), temporary.stat().st_size
+            name = f"{content.product}-{content.snapshot_id}-{digest[:16]}.sqlite"
+            put_in_place(temporary, self.directory / name)
+        except (sqlite3.Error, duckdb.Error) as error:
+            raise RunFailed(f"{self.place} got no new file, and what it held is still there: {error}.") from error
+        finally:
+            clear(self.directory, temporary.name, "")
+        self._name(content, signer, self._said(content, keys, name, size, digest, n_rows, valid_until))
+        return n_rows
+
+    def _said(
+        self,
+        content: Content,
+        keys: Sequence[KeyColumn],
+        name: str,
+        size: int,
+        digest: str,
+        n_rows: int,
+        valid_until: datetime,
+    ) -> dict[str, Any]:
+        """Give what the manifest says."""
+        ranking = self.product.ranking
+        return {
+            "almanac_bundle": FORM,
+            "suite": content.suite_id,
+            "product": content.product,
+            "kind": self.product.kind.name,
+            "file": name,
+            "bytes": size,
+            "sha256": digest,
+            "rows": n_rows,
+            "as_of": content.as_of.isoformat(),
+            "snapshot_id": content.snapshot_id,
+            "published_at": content.published_at.isoformat(),
+            "valid_until": valid_until.isoformat(),
+            "exported_at": content.now.isoformat(),
+            "keys": [{"name": key.name, "type": key.type} for key in keys],
+            "list_keys": list(ranking.keys) if ranking else [],
+            "columns": _predicted(content),
+        }
+
+    def _fill(
+        self, connection: duckdb.DuckDBPyConnection, temporary: Path, content: Content, keys: Sequence[KeyColumn]
+    ) -> tuple[int, datetime]:
+        """Write the rows; give how many there are, and until when the last of them is valid."""
+        declared = ", ".join(f"{quote(key.name)} {key.storage} NOT NULL" for key in keys)
+        ordered = _ordered(keys, self.product)
+        with contextlib.closing(sqlite3.connect(temporary)) as database:
+            script = system_sql("export/bundle/create", key_columns=declared, keys=quote_all(ordered))
+            database.executescript(script)
+        wanted = connection.execute(system_sql("export/bundle/wanted", relation=content.relation)).fetchone()
+        n_rows, valid_until = wanted or (0, None)
+        if n_rows and (not isinstance(valid_until, datetime) or valid_until == _LAST):
+            raise RunFailed(f"{self.place} cannot say until when rows are valid: {valid_until} is no instant.")
+        connection.execute(system_sql("export/attach_sqlite", file=literal(str(temporary))))
+        try:
+            with one_transaction(connection):
+                self._insert(connection, content, keys, ordered)
+        finally:
+            connection.execute("DETACH target")
+        with contextlib.closing(sqlite3.connect(temporary)) as database:
+            found, said = database.execute(system_sql("export/bundle/found")).fetchone()
+        if found != n_rows:
+            raise RunFailed(f"{self.place} got {found} rows, and {n_rows} are current. What it held is still there.")
+        if said != found:
+            raise RunFailed(
+                f"{self.place} cannot hold {found - said} rows as JSON: they have NaN or infinity. What it held before"
+                " is still there; correct the page."
+            )
+        return int(n_rows), valid_until or content.as_of
+
+    def _insert(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        content: Content,
+        keys: Sequence[KeyColumn],
+        ordered: Sequence[str],
+    ) -> None:
+        types = {key.name: key.type for key in keys}
+        facts = _inside({name: content.columns[name] for name in _MADE if name in content.columns})
+        connection.execute(system_sql("export/bundle/made", facts=facts, relation=content.relation))
+        fragments = {
+            "key_values": ", ".join(_kept(f"rows.{quote(key.name)}", types[key.name]) for key in keys),
+            "in_order": quote_all(ordered, "rows."),
+            "keys": quote_all(content.keys),
+            "rank": quote("rank") if self.product.ranking else "NULL",
+            "facts": facts,
+            "prediction": _inside(_predicted(content)),
+            "relation": content.relation,
+        }
+        connection.execute(system_sql("export/bundle/predictions", **fragments))
+
+    def _name(self, content: Content, signer: _Signer | None, said: dict[str, Any]) -> None:
+        """Write the manifest, and remove files that neither it nor the one before names."""
+        text = json.dumps(said)
+        outer = {"manifest": text, "signature": signer.sign(text) if signer else None}
+        path, before = self.directory / MANIFEST, self.directory / PREVIOUS
+        temporary = self.directory / f".{MANIFEST}.{content.run_id}.new"
+        kept = {said["file"]}
+        try:
+            if path.exists():
+                temporary.write_bytes(path.read_bytes())
+                put_in_place(temporary, before)
+                kept.add(read_manifest(before).file)
+            temporary.write_text(json.dumps(outer) + "\n", encoding="utf-8")
+            put_in_place(temporary, path)
+        finally:
+            clear(self.directory, f".{MANIFEST}.", ".new")
+        # Nothing but our own names is removed. Who has such a file open goes on reading it.
+        ours = re.compile(re.escape(content.product) + r"-\d+-[0-9a-f]{16}\.sqlite")
+        for each in self.directory.iterdir():
+            if ours.fullmatch(each.name) and each.name not in kept:
+                each.unlink(missing_ok=True)
+
+
+def _keys_of(content: Content) -> list[KeyColumn]:
+    odd = [key for key in content.keys if key.lower() in _NOT_GIVEN]
+    if odd:
+        raise UsageError(
+            f"a bundle has a column `{odd[0]}` of its own, which no key of {content.product} can be called."
+        )
+    try:
+        return [KeyColumn(key, content.columns[key]) for key in content.keys]
+    except BundleRefused as error:
+        raise UsageError(f"{content.product} can have no bundle: {error} Cast the key in entities.sql.") from error
+
+
+def _ordered(keys: Sequence[KeyColumn], product: Product) -> list[str]:
+    """Give the keys, those that tell lists apart first."""
+    lists = product.ranking.keys if product.ranking else ()
+    return sorted((key.name for key in keys), key=lambda name: name not in lists)
+
+
+def _predicted(content: Content) -> dict[str, str]:
+    taken = {*content.keys, *_MADE, "valid_until"}
+    return {name: kind for name, kind in content.columns.items() if name not in taken}
+
+
+def _kept(column: str, kind: str) -> str:
+    """Give SQL of a key as SQLite keeps it."""
+    if kind in _KEPT_AS_TEXT or kind.startswith("DECIMAL("):
+        return f"{column}::VARCHAR"
+    if kind == "TIMESTAMP":
+        return f"epoch_us({column})"
+    return f"{column}::INTEGER" if kind == "BOOLEAN" else column
+
+
+def _inside(columns: Mapping[str, str]) -> str:
+    """Give SQL of columns as the inside of a JSON object. Instants are in UTC, and say so."""
+    parts = ", ".join(f"{quote(name)} := {_said_as(name, kind)}" for name, kind in columns.items())
+    return f"(to_json(struct_pack({parts}))::VARCHAR)[2:-2]" if parts else "''"
+
+
+def _said_as(name: str, kind: str) -> str:
+    return f"replace({quote(name)}::VARCHAR, ' ', 'T') || 'Z'" if kind == "TIMESTAMP" else quote(name)
+
+
+@dataclass(frozen=True)
+class _Signer:
+    """Signs manifests with an Ed25519 key."""
+
+    key: Any
+
+    @classmethod
+    def named(cls, variable: str | None) -> _Signer | None:
+        """Read the private key whose place a variable says; None without a variable.
+
+        Raises
+        ------
+        UsageError
+            If there is no such key.
+        """
+        if variable is None:
+            return None
+        if not (place := os.environ.get(variable)):
+            raise UsageError(f"{variable} is not set; let it say where the private key is (PEM). Nothing was written.")
+        try:
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+            from cryptography.hazmat.primitives.serialization import load_pem_private_key
+        except ImportError as error:
+            raise UsageError("to sign a bundle, install almanac[serve]: it brings the package cryptography.") from error
+        try:
+            key = load_pem_private_key(Path(place).read_bytes(), None)
+        except (OSError, ValueError, TypeError) as error:
+            # What the library says could hold parts of the file.
+            raise UsageError(f"the file that {variable} names cannot be read as a private key in PEM.") from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise UsageError(f"the key that {variable} names is not of Ed25519; make one with `openssl genpkey`.")
+        return cls(key)
+
+    def sign(self, text: str) -> str:
+        """Give the signature of a text, in base64."""
+        return base64.b64encode(self.key.sign(text.encode())).decode()
