@@ -39,6 +39,8 @@ ALONE = {
     "train": "training",
     "retrain": "training",
     "export": "exports",
+    "serve": "serving",
+    "reader": "serving",
     "tick": "clock",
 }
 
@@ -58,6 +60,7 @@ def whole_app() -> typer.Typer:
         monitoring,
         pages,
         rollouts,
+        serving,
         suites,
         training,
     )
@@ -74,6 +77,7 @@ def whole_app() -> typer.Typer:
         backfill,
         history,
         exports,
+        serving,
         backups,
         monitoring,
         clock,

@@ -89,7 +89,7 @@ COMMANDS: dict[str, list[str]] = {
     "upkeep": [],
 }
 #: These do not read or write the lake, or make one, or run until they are told to stop (`schedule`, as `tick` does).
-OTHERS = {"demo", "init", "test", "schedule", "backups", "restore"}
+OTHERS = {"demo", "init", "test", "schedule", "serve", "reader", "backups", "restore"}
 
 
 #: A job that is never due, and one that never trains.

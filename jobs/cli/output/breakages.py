@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import re
 import sqlite3
+import sys
 from pathlib import Path
 
 #: The kinds, in the order in which they are looked for: words in a message, and what is said of it.
@@ -80,6 +81,6 @@ def _lies_elsewhere(error: BaseException) -> bool:
 
 
 def _is_of_duckdb(error: BaseException) -> bool:
-    import duckdb
-
-    return isinstance(error, duckdb.Error)
+    # A command that has no need of DuckDB can have none of its errors, and DuckDB may not be there.
+    duckdb = sys.modules.get("duckdb")
+    return duckdb is not None and isinstance(error, duckdb.Error)

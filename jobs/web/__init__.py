@@ -1,0 +1,1 @@
+"""The web: predictions looked up over HTTP, from bundles and with no lake."""

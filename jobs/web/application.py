@@ -1,0 +1,249 @@
+"""The service: look-ups, how it stands, what it counts, and a description of itself (Starlette, ASGI).
+
+A process needs bundles and no lake: nothing here imports DuckDB, numba or scikit-learn. Look-ups take microseconds, so
+that they run between two turns of the event loop, each from beginning to end on one bundle. Keys are in no log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+import urllib.parse
+from collections.abc import AsyncIterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from jobs.bundles.bundle_reader import Bundle
+from jobs.bundles.key_columns import KeyRefused
+from jobs.web import openapi
+from jobs.web.answers import PAGE, STATUS, answer, answers_of_list, head
+from jobs.web.connections import cut_off_slow_clients
+from jobs.web.counts import Counts, processes_alive, prometheus_text
+from jobs.web.guard import Guard, Rates
+from jobs.web.responses import JSON, Refused, respond
+from jobs.web.settings import LOOK_EVERY_S, MOST_BYTES, MOST_KEYS, ServeSettings
+from jobs.web.shelf import Shelf
+
+#: How many parameters a query may have.
+_MOST_PARAMETERS = 64
+
+
+def application(settings: ServeSettings) -> Starlette:
+    """Give the service of one process. Bundles are opened before it answers the first request."""
+    service = _Service(settings)
+    routes = [
+        Route("/v1/{product}/predictions", service.predictions),
+        Route("/readyz", service.readyz),
+        Route("/metrics", service.metrics),
+        Route("/openapi.json", service.described),
+        Route("/", service.page),
+    ]
+    app = Starlette(routes=[_without_request(route) for route in routes], lifespan=service.lifespan)
+    app.add_middleware(Guard, settings=settings, counts=service.counts, shelf=service.shelf)
+    return app
+
+
+def _without_request(route: Route) -> Route:
+    """Let a route call its endpoint as an ASGI application: to make a Request of each takes as long as to look up."""
+    route.app = route.endpoint
+    route.methods = None
+    return route
+
+
+class _Service:
+    """What the routes answer, and what goes on beside them."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._settings = settings
+        self.shelf = Shelf(settings)
+        self.counts = Counts(settings.counts)
+        self._rates = Rates(settings.rate)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """Look for newer bundles and slow clients for as long as the service goes on."""
+        self.shelf.look()
+        self.counts.save(0)
+        beside = (self._look_all_the_while(), cut_off_slow_clients(self._settings.patience_s))
+        tasks = [asyncio.create_task(each) for each in beside]
+        yield
+        for task in tasks:
+            task.cancel()
+        self.counts.save(self.shelf.n_switches)
+
+    async def _look_all_the_while(self) -> None:
+        saved_at = 0.0
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            # In a thread, since to hash a large file takes a while. What it puts in place is one object.
+            await asyncio.to_thread(self.shelf.look)
+            if (now := time.monotonic()) - saved_at > 1:
+                saved_at = now
+                self.counts.save(self.shelf.n_switches)
+
+    def _now_us(self) -> int:
+        return time.time_ns() // 1000 if self._settings.now_us is None else self._settings.now_us
+
+    async def predictions(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Look up one entity, one list, or up to 1,000 entities."""
+        product = scope["path_params"]["product"]
+        bundle = self.shelf.bundles.get(product)
+        if bundle is None:
+            served = ", ".join(sorted(self.shelf.bundles))
+            if not served:
+                raise Refused(503, "no bundle is held; see /readyz")
+            raise Refused(404, f"there is no such product here; there are: {served}")
+        try:
+            if scope["method"] == "GET":
+                await self._one(bundle, scope, send)
+            elif scope["method"] == "POST":
+                await self._many(bundle, scope, receive, send)
+            else:
+                raise Refused(405, "look up by GET or POST", {b"allow": b"GET, POST"})
+        except KeyRefused as error:
+            raise Refused(400, str(error)) from error
+
+    async def _one(self, bundle: Bundle, scope: Scope, send: Send) -> None:
+        self._rates.charge(scope, 1)
+        given = _parameters(scope["query_string"])
+        manifest, now_us = bundle.manifest, self._now_us()
+        if manifest.list_keys and given.keys() == set(manifest.list_keys):
+            made, inside = answers_of_list(bundle, given, now_us)
+        else:
+            found = answer(bundle, given, now_us)
+            made, inside = found.made, found.inside
+        self.counts.keys(manifest.product, made)
+        if made != PAGE:
+            await respond(send, STATUS[made], f"{{{head(bundle)},{inside}}}".encode(), JSON)
+            return
+        etag = f'"{manifest.snapshot_id}-{manifest.sha256[:16]}"'.encode()
+        if _has(scope, etag):
+            await respond(send, 304, b"", [(b"etag", etag)])
+        else:
+            await respond(send, 200, f"{{{head(bundle)},{inside}}}".encode(), [*JSON, (b"etag", etag)])
+
+    async def _many(self, bundle: Bundle, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = _asked(await _body(receive))
+        self._rates.charge(scope, len(asked))
+        # The bundle may be another one after the body came; from here on nothing waits, and all is of one.
+        bundle = self.shelf.bundles.get(bundle.manifest.product, bundle)
+        now_us, product = self._now_us(), bundle.manifest.product
+        answers = []
+        for place, given in enumerate(asked):
+            try:
+                answers.append(answer(bundle, given, now_us))
+            except KeyRefused as error:
+                raise Refused(400, f"keys[{place}]: {error}") from error
+        for each in answers:
+            self.counts.keys(product, each.made)
+        listed = ",".join(f"{{{each.inside}}}" for each in answers)
+        await respond(send, 200, f'{{{head(bundle)},"predictions":[{listed}]}}'.encode(), JSON)
+
+    async def readyz(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Tell whether anything valid is served; to who may look up also what, and what is wrong."""
+        now_us, standings = self._now_us(), self.shelf.standings()
+        valid = [each for each in standings if each.valid_until_us is not None and each.valid_until_us > now_us]
+        said: dict[str, Any] = {"ready": bool(valid)}
+        if scope["almanac.may_look_up"]:
+            said["processes"] = {
+                "wanted": self._settings.processes,
+                "alive": processes_alive(self._settings.counts),
+            }
+            said["bundles"] = [
+                {
+                    "place": each.place,
+                    "product": each.product,
+                    "snapshot_id": each.snapshot_id,
+                    "as_of": each.as_of,
+                    "state": "none" if each.product is None else "valid" if each in valid else "expired",
+                    "problem": each.problem,
+                }
+                for each in standings
+            ]
+        await respond(send, 200 if valid else 503, json.dumps(said).encode(), JSON)
+
+    async def metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Give the counts of all processes to Prometheus."""
+        # What was told once is in the file, so that no count is told to be less by another process.
+        self.counts.save(self.shelf.n_switches)
+        text = prometheus_text(self.counts, self.shelf.standings(), self._settings.counts)
+        await respond(send, 200, text.encode(), [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")])
+
+    async def described(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Describe the service as OpenAPI has it."""
+        manifests = [bundle.manifest for bundle in self.shelf.bundles.values()]
+        text = json.dumps(openapi.description(manifests, has_token=self._settings.token is not None), indent=1)
+        await respond(send, 200, text.encode(), JSON)
+
+    async def page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Describe the service for people."""
+        manifests = [bundle.manifest for bundle in self.shelf.bundles.values()]
+        await respond(send, 200, openapi.page(manifests).encode(), [(b"content-type", b"text/html; charset=utf-8")])
+
+
+def _parameters(query: bytes) -> dict[str, str]:
+    """Read a query string; each parameter once."""
+    try:
+        pairs = urllib.parse.parse_qsl(
+            query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS
+        )
+    except ValueError as error:
+        raise Refused(400, "the query string cannot be read: it has to be UTF-8, percent-encoded") from error
+    given = dict(pairs)
+    if len(given) != len(pairs):
+        raise Refused(400, "a parameter is there twice")
+    return given
+
+
+def _has(scope: Scope, etag: bytes) -> bool:
+    """Tell whether a request says that its client has this answer."""
+    for name, value in scope["headers"]:
+        if name == b"if-none-match":
+            return any(each.strip().removeprefix(b"W/") == etag for each in value.split(b","))
+    return False
+
+
+async def _body(receive: Receive) -> bytes:
+    """Read a request's body, up to its bound."""
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "the client went away")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MOST_BYTES:
+            raise Refused(413, f"a body has at most {MOST_BYTES} bytes", {b"connection": b"close"})
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _asked(body: bytes) -> list[Mapping[str, Any]]:
+    """Read the keys that a body asks for."""
+    try:
+        found = json.loads(body, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_once_each)
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, 'the body is not JSON such as {"keys": [{...}]}, with each name once') from error
+    keys = found.get("keys") if isinstance(found, dict) and found.keys() == {"keys"} else None
+    if not isinstance(keys, list) or not all(isinstance(each, dict) for each in keys):
+        raise Refused(400, 'the body is not {"keys": [{...}, ...]}')
+    if len(keys) > MOST_KEYS:
+        raise Refused(413, f"a request asks for at most {MOST_KEYS} keys")
+    return keys
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is there twice")
+    return found
