@@ -39,8 +39,8 @@ ALONE = {
     "train": "training",
     "retrain": "training",
     "export": "exports",
-    "serve": "serving",
-    "reader": "serving",
+    "serve": "exports",
+    "reader": "exports",
     "tick": "clock",
 }
 
@@ -60,7 +60,6 @@ def whole_app() -> typer.Typer:
         monitoring,
         pages,
         rollouts,
-        serving,
         suites,
         training,
     )
@@ -77,7 +76,6 @@ def whole_app() -> typer.Typer:
         backfill,
         history,
         exports,
-        serving,
         backups,
         monitoring,
         clock,
