@@ -20,6 +20,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.cli",
     "jobs.cli.output",
     "jobs.web",
+    "jobs.check",
     "jobs.suites",
     "jobs.retraining",
     "jobs.training",

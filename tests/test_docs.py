@@ -22,6 +22,7 @@ from warehouse.definitions.gates import (
     AcuteSettings,
     Bound,
     CanaryStage,
+    CheckBounds,
     FairnessBound,
     GateSettings,
     InterleaveStage,
@@ -49,6 +50,7 @@ from warehouse.definitions.product import (
     RowCountBand,
 )
 from warehouse.definitions.source import DeliveryEntry, SourceHeader
+from warehouse.definitions.yaml.suite_file import Prices, SuiteSettings
 
 ROOT = Path(__file__).parent.parent
 TEXT = "\n".join(path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
@@ -103,6 +105,9 @@ MODELS: list[type[BaseModel]] = [
     Condition,
     Retraining,
     RetrainSettings,
+    CheckBounds,
+    SuiteSettings,
+    Prices,
 ]
 
 

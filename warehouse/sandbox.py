@@ -117,7 +117,9 @@ class Sandbox:
         self._close_the_doors(spill, memory_limit)
 
     def _close_the_doors(self, spill: Path | None, memory_limit: str) -> None:
-        folders = [self.lake.data.resolve(), self.lake.staging.resolve()]
+        # DuckDB follows links before it looks whether a file may be read.
+        known = (self.lake.data, self.lake.staging, self.lake.linked)
+        folders = [folder.resolve() for folder in known if folder is not None]
         if spill is not None:
             self._instance.execute(f"SET temp_directory = {literal(str(spill))}")
             self._limit_memory(os.environ.get(MEMORY_LIMIT_VARIABLE, memory_limit))

@@ -20,9 +20,9 @@ from typing import NoReturn
 
 import typer
 
-from jobs.cli.interrupts import STOPPED, watch_signals
 from jobs.cli.options import State, shared_options
 from jobs.cli.output.breakages import explain
+from jobs.cli.output.interrupts import STOPPED, watch_signals
 from warehouse.errors import AlmanacError, Dropped
 
 #: The modules of commands that run often, by command: each needs no other module, and to import and describe all
@@ -50,6 +50,7 @@ def whole_app() -> typer.Typer:
     from jobs.cli import (
         backfill,
         backups,
+        checks,
         clock,
         data,
         exports,
@@ -67,6 +68,7 @@ def whole_app() -> typer.Typer:
     app = _empty_app()
     for module in (
         suites,
+        checks,
         data,
         training,
         models,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.cli.interrupts import Interrupts
 from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
 from jobs.cli.output import console
+from jobs.cli.output.interrupts import Interrupts
 from jobs.cli.pages import judge_if_the_clock_asks
 from warehouse.errors import Dropped
 from warehouse.wording import counted

@@ -112,7 +112,7 @@ def _follow(opened: Suite, sources: Sequence[str], way: Way, every_s: float, *, 
     What fails is told once and tried again, since files and databases come back; what somebody has to change first
     ends it.
     """
-    from jobs.cli.interrupts import Interrupts
+    from jobs.cli.output.interrupts import Interrupts
     from jobs.facts.ingest import ingest as run
     from jobs.pages.outcomes import settle_where_possible
     from warehouse.errors import DeliveryRefused, FilesSetAside, RunFailed

@@ -1,6 +1,6 @@
 """Gates and rollouts: what a new model version has to show before it becomes live, and by which stages it gets there.
 
-The keys `gates` and `rollout` of product.yaml.
+The keys `gates`, `rollout` and `check` of product.yaml; `check` bounds what a change of the definitions may do.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, FiniteFloat, field_validator, model_validator
 
@@ -347,3 +347,41 @@ def outcome_names(directory: Path, rollout: RolloutSettings | None) -> list[str]
     if rollout is not None and rollout.outcome != LABEL:
         found.add(rollout.outcome.removeprefix("outcomes/").removesuffix(".sql"))
     return sorted(found)
+
+
+_AT_MOST = re.compile(r"at most (?P<number>\d+(?:\.\d+)?) ?(?P<unit>%|x)")
+
+
+def _at_most(value: Any, unit: str, example: str) -> float:
+    """Read `at most 5 %` as 0.05, and `at most 2 x` as 2; a number is what such a text was read as before."""
+    if isinstance(value, float):
+        return value
+    found = _AT_MOST.fullmatch(" ".join(str(value).lower().split()))
+    number = float(found["number"]) / (100 if unit == "%" else 1) if found and found["unit"] == unit else None
+    if number is None or (unit == "%" and number > 1):
+        raise ValueError(f"{value!r} is no bound of it; write for example `{example}`")
+    return number
+
+
+def _share_at_most(value: Any) -> float:
+    return _at_most(value, "%", "at most 5 %")
+
+
+def _factor_at_most(value: Any) -> float:
+    return _at_most(value, "x", "at most 2 x")
+
+
+class CheckBounds(Strict):
+    """How much of a product's predictions may change, whether its metrics may get worse, and what a page may cost.
+
+    What is not declared is told, and bounds nothing.
+    """
+
+    predictions_changed: Annotated[float, BeforeValidator(_share_at_most)] | None = None
+    metrics: Literal["not_worse"] | None = None
+    cost: Annotated[float, BeforeValidator(_factor_at_most)] | None = None
+
+    def problems(self, kind: str) -> list[str]:
+        """Say what does not go with a label of this kind."""
+        no_metrics = kind == "ranking" and self.metrics is not None
+        return ["`check.metrics` compares rows, and of ranked lists not all are published"] if no_metrics else []

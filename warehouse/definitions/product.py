@@ -16,7 +16,7 @@ from warehouse.definitions.cron import Grid
 from warehouse.definitions.durations import Duration
 from warehouse.definitions.expect import parse_share
 from warehouse.definitions.export import Targets
-from warehouse.definitions.gates import GateSettings, RolloutSettings
+from warehouse.definitions.gates import CheckBounds, GateSettings, RolloutSettings
 from warehouse.definitions.monitor import MonitorSettings
 from warehouse.definitions.pipeline import ModelSettings, RetrainSettings
 from warehouse.definitions.reasons import ReasonSettings
@@ -178,6 +178,7 @@ class ProductHeader(Strict):
     query_timeout: Duration = QUERY_TIMEOUT
     engine: str = HERE
     checks: CheckSettings = Field(default_factory=CheckSettings)
+    check: CheckBounds | None = None
     gates: GateSettings | None = None
     reasons: ReasonSettings | None = None
     export: Targets = Field(default_factory=dict)
@@ -223,6 +224,7 @@ class ProductHeader(Strict):
     def _rollout_goes_with_the_product(self) -> Self:
         kind, lists = self.label.of.name, self.label.list_
         problems = self.rollout.problems(kind, self.keys, lists) if self.rollout else []
+        problems += self.check.problems(kind) if self.check else []
         if problems:
             raise ValueError("; ".join(problems))
         return self

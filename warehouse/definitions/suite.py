@@ -6,7 +6,7 @@ import difflib
 import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from warehouse.definitions.gates import outcome_names
 from warehouse.definitions.product import PAGE, PlainHeader, Product, ProductHeader, read_check, read_rule
 from warehouse.definitions.source import SYSTEM_COLUMNS, Source, SourceHeader
 from warehouse.definitions.sql_file import SqlFile, checked, read_header, read_sql_file, split_header
+from warehouse.definitions.yaml.suite_file import SuiteSettings, read_settings
 from warehouse.definitions.yaml.yaml_text import YamlText, read_yaml, validate
 from warehouse.errors import DefinitionError, NotFoundError, QueryRefused
 from warehouse.label_kinds import KINDS
@@ -37,6 +38,7 @@ class Definitions:
     sources: Mapping[str, Source]
     groups: Mapping[str, FeatureGroup]
     products: Mapping[str, Product]
+    settings: SuiteSettings = field(default_factory=SuiteSettings)
 
     def product(self, name: str) -> Product:
         """Give a product, or say which there are."""
@@ -154,6 +156,7 @@ def load_definitions(root: Path) -> Definitions:
             f"{root} is not a suite: it has no `sql/` directory. Name one with --suite, or make one: almanac init DIR."
         )
     problems: list[str] = []
+    settings = read_settings(root, problems)
     read_source = functools.partial(_read_source, root=root)
     sources = _load_each(root, "sql/sources/[!.]*.sql", problems, read_source)
     files = sorted((root / "sql/features").glob("[!.]*.sql"))
@@ -172,7 +175,7 @@ def load_definitions(root: Path) -> Definitions:
     problems += _cycles(groups)
     if problems:
         raise DefinitionError(problems)
-    return Definitions(root, sources, groups, products)
+    return Definitions(root, sources, groups, products, settings)
 
 
 def _taken_names(root: Path, products: Collection[str]) -> list[str]:

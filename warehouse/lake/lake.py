@@ -35,9 +35,13 @@ from warehouse.system_sql import exact_path, quote
 
 @dataclass(frozen=True)
 class Lake:
-    """One lake. Hold it freely: it keeps no connection open."""
+    """One lake. Hold it freely: it keeps no connection open.
+
+    Of a scratch lake `linked` is the directory of the lake that its data files are links to.
+    """
 
     root: Path
+    linked: Path | None = None
 
     @property
     def catalogue(self) -> Catalogue:

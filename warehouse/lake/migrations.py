@@ -51,6 +51,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/create_carried", "what the judgement of the next page takes from those before it"),
     Migration("ledger/compress", "files that DuckLake writes are as small as those that are staged"),
     Migration("ledger/create_triggers", "whether products were trained again, and why or why not"),
+    Migration("ledger/create_deployments", "which definitions went live when, and what checks of them found"),
 )
 
 

@@ -64,6 +64,9 @@ PLACES: tuple[Place, ...] = (
     Place("the targets of `export:`", "what was published, for applications", False, True, is_outside=True),
     Place("the bundles of `export:`", "what was published, as files to look up in, and copies of them wherever somebody"
           " has put them", False, True, is_outside=True),
+    Place("scratch lakes", "in `.check/` of a suite while `almanac check` runs: a lake of its own with links to the"
+          " data files of the lake that it compares with, and copies of its catalogue and models", False, True,
+          is_outside=True),
     Place("backups", "states of the lake, each with copies of its files", False, True, is_outside=True),
 )  # fmt: skip
 

@@ -266,6 +266,15 @@ _LEDGER = (
           _columns("""product VARCHAR; target VARCHAR; as_of TIMESTAMP; snapshot_id BIGINT; state VARCHAR
               place VARCHAR; n_rows BIGINT; run_id VARCHAR; recorded_at TIMESTAMP; note VARCHAR"""),
           product="product", person=("place", "note")),
+    Table("ledger", "check_results", "what `almanac check --record` found of a set of definitions", "its own",
+          Kept.FOR_GOOD,
+          _columns("""check_id VARCHAR; definitions VARCHAR; lake_snapshot BIGINT; passed BOOLEAN; failures VARCHAR[]
+              result VARCHAR; checked_at TIMESTAMP; checked_by VARCHAR; git_commit VARCHAR; snapshot_id BIGINT"""),
+          person=("failures", "result", "checked_by")),
+    Table("ledger", "deployments", "a set of definitions that went live", "its own", Kept.FOR_GOOD,
+          _columns("""deployment BIGINT; definitions VARCHAR; deployed_at TIMESTAMP; deployed_by VARCHAR
+              git_commit VARCHAR; reason VARCHAR; forced BOOLEAN; problems VARCHAR[]; check_id VARCHAR
+              back_to BIGINT; files MAP(VARCHAR, VARCHAR); snapshot_id BIGINT"""), person=("deployed_by", "reason")),
     Table("ledger", "profiles", "how the values of one column of a published page are spread", _A_PAGE, Kept.FOR_GOOD,
           _columns("""product VARCHAR; kind VARCHAR; as_of TIMESTAMP; column_name VARCHAR; scale VARCHAR
               run_id VARCHAR; model_version VARCHAR; n_rows BIGINT; n_missing BIGINT; n_distinct BIGINT

@@ -1,0 +1,139 @@
+"""Scratch lakes: the state of a lake as it is now, in a directory of its own, to try something in and throw away.
+
+A scratch lake has a copy of the catalogue, copies of models, and a link to each data file. What is written in it is
+new files of its own, so that nothing that happens there reaches the lake that it comes from, which is only read. It
+lies below the suite's directory on a disk of this machine, and goes at the end; what a killed process left of one is
+cleared by the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import filelock
+
+from warehouse.errors import NotFoundError, RunFailed
+from warehouse.lake.catalogues import CATALOGUE, OPERATIONS
+from warehouse.lake.lake import Lake
+from warehouse.operations.state import looking
+from warehouse.system_sql import system_sql
+
+#: Where scratch lakes of a suite lie, below its directory.
+SCRATCH = ".check"
+_LOCK = "scratch.lock"
+
+
+@contextlib.contextmanager
+def scratch_lake(lake: Lake, suite_root: Path, *, whole: bool = False) -> Iterator[Lake]:
+    """Make a scratch lake of a lake's newest state, give it, and clear it away at the end.
+
+    Parameters
+    ----------
+    lake
+        Is only read, and not even brought up to date if an earlier version of Almanac made it: its scratch lake is.
+    suite_root
+        The suite below whose directory it lies.
+    whole
+        Have also what no snapshot needs: files that wait to be deleted or that nothing refers to, what runs left in
+        their staging directories, and the operational state.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no lake.
+    RunFailed
+        If it cannot be copied.
+    """
+    if not lake.exists():
+        raise NotFoundError(f"there is no lake in {lake.root}; name production's with --against.")
+    place = suite_root / SCRATCH
+    place.mkdir(exist_ok=True)
+    (place / ".gitignore").write_text("*\n", encoding="utf-8")
+    clear_scratch(suite_root)
+    home = place / uuid.uuid4().hex[:12]
+    unlocked = place / f".{home.name}"
+    unlocked.mkdir()
+    with filelock.FileLock(unlocked / _LOCK):
+        directory = unlocked.rename(home)
+        scratch = Lake(directory / "lake", linked=lake.data)
+        try:
+            _fill(lake, scratch, whole)
+            yield scratch
+        finally:
+            scratch.close()
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def clear_scratch(suite_root: Path) -> int:
+    """Clear away scratch lakes that killed processes have left; give how many those were."""
+    left = 0
+    for directory in (suite_root / SCRATCH).glob("[!.]*"):
+        with contextlib.suppress(filelock.Timeout, OSError):
+            with filelock.FileLock(directory / _LOCK, timeout=0):
+                pass
+            shutil.rmtree(directory, ignore_errors=True)
+            left += 1
+    return left
+
+
+def _fill(lake: Lake, scratch: Lake, whole: bool) -> None:
+    for directory in (scratch.root, scratch.data, scratch.staging, scratch.artifacts):
+        directory.mkdir(parents=True, exist_ok=True)
+    catalogue = scratch.root / CATALOGUE
+    try:
+        lake.catalogue.copy_to(catalogue)
+        with contextlib.closing(sqlite3.connect(catalogue)) as copy:
+            if not whole:
+                # What waits to be deleted is the lake's matter.
+                copy.execute("DELETE FROM ducklake_files_scheduled_for_deletion")
+                copy.commit()
+            rows = copy.execute(system_sql("backup/files")).fetchall()
+        for path, is_ours in rows:
+            if not is_ours:
+                raise RunFailed(f"the lake's catalogue names a file outside of its data, {path}: move it into the lake")
+        named = (Path(path) for path, _ in rows)
+        _link(lake.data, scratch.data, _files_below(lake.data) if whole else named)
+        copies = lake.root / "deliveries"
+        _link(copies, scratch.root / "deliveries", _files_below(copies))
+        if whole:
+            # A run that is alive holds the lock in its directory, which is looked at through the link.
+            _link(lake.staging, scratch.staging, [p.parent.relative_to(lake.staging) for p in _locks(lake.staging)])
+            _copy_operations(lake, scratch)
+        if lake.artifacts.is_dir():
+            # Copies: a model that is scored for the first time gets further files.
+            shutil.copytree(lake.artifacts, scratch.artifacts, dirs_exist_ok=True)
+    except (OSError, sqlite3.Error) as error:
+        raise RunFailed(
+            f"the lake {lake.root} could not be copied to {scratch.root}: {error}. See that the disk has room, and that"
+            " the lake can be read. Nothing of it was changed."
+        ) from error
+
+
+def _files_below(directory: Path) -> Iterator[Path]:
+    return (path.relative_to(directory) for path in directory.rglob("*") if path.is_file())
+
+
+def _locks(staging: Path) -> list[Path]:
+    return sorted(staging.glob("[!.]*/run.lock"))
+
+
+def _copy_operations(lake: Lake, scratch: Lake) -> None:
+    with looking(lake.root) as state:
+        if state is not None:
+            with contextlib.closing(sqlite3.connect(scratch.root / OPERATIONS)) as copy:
+                state.backup(copy)
+
+
+def _link(source: Path, target: Path, paths: Iterable[Path]) -> None:
+    made: set[Path] = set()
+    for path in paths:
+        link = target / path
+        if link.parent not in made:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            made.add(link.parent)
+        link.symlink_to((source / path).resolve())

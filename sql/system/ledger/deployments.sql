@@ -1,0 +1,4 @@
+-- All deployments, the oldest first.
+SELECT {columns}
+FROM ledger.deployments
+ORDER BY deployment
