@@ -19,8 +19,14 @@ from jobs.suite import Suite, almanac_version
 from warehouse.definitions import Product
 from warehouse.errors import RunFailed
 from warehouse.ledger import records as ledger
+from warehouse.ledger.deployments import require_deployed
 from warehouse.ledger.records import PageRecord, RunRecord
 
+#: Jobs that write what definitions say, and so run only those that are deployed, where that is required. A rollback, or
+#: what only reads, needs no definition to be right.
+BY_DEFINITIONS = frozenset(
+    {"ingest", "features", "predict", "labels", "train", "import", "export", "rollout", "monitor"}
+)
 #: So much of an error or of a check's messages stands beside a page in the ledger.
 NOTE_CHARACTERS = 500
 
@@ -34,6 +40,15 @@ class RunMeter:
     """Started with a run; `record` gives its row for the ledger."""
 
     def __init__(self, suite: Suite, job: str, product: str | None = None) -> None:
+        """Begin a run.
+
+        Raises
+        ------
+        UsageError
+            If the job goes by definitions, and those of the suite are not deployed where they have to be.
+        """
+        if job in BY_DEFINITIONS:
+            require_deployed(suite.lake, suite.definitions)
         self._suite, self._job, self._product = suite, job, product
         self.started_at: datetime = suite.clock()
         self.run_id = f"{self.started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"

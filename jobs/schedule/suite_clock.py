@@ -23,11 +23,12 @@ from jobs.schedule.scheduler import Question, World
 from jobs.schedule.tick_store import TickStore
 from jobs.suite import Clock, Suite, open_suite
 from warehouse.definitions.yaml.yaml_text import validate
-from warehouse.errors import AlmanacError, DefinitionError, NotFoundError
+from warehouse.errors import AlmanacError, DefinitionError, NotFoundError, UsageError
 from warehouse.facts.files_aside import files_aside
 from warehouse.facts.promises import broken_promises
 from warehouse.ledger import records as ledger
 from warehouse.ledger.alarms import Alarm, alarms_of, open_alarms
+from warehouse.ledger.deployments import require_deployed
 from warehouse.system_sql import system_sql
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class SuiteClock:
     _seen: str = ""
     _suite: Suite | None = None
     _schedule: Schedule | None = None
+    _waits_for_deployment: bool = False
 
     @property
     def suite(self) -> Suite:
@@ -67,21 +69,24 @@ class SuiteClock:
             If it is wrong, and none was ever right.
         """
         signature = _signature(self.root)
-        if self._schedule is None or signature != self._seen:
+        # What is not deployed may be at any time, and no file changes by it.
+        if self._schedule is None or signature != self._seen or self._waits_for_deployment:
             self._seen = signature
             self._schedule = self._read()
             register_secrets(alert_variables(self._schedule))
         return self._schedule
 
     def _read(self) -> Schedule:
+        self._waits_for_deployment = False
         try:
             suite = open_suite(self.root, self.clock)
+            self._require_deployed(suite)
             schedule = read_schedule(read_text(self.root), known_names(suite))
             for name in {job.ready_when for job in schedule.jobs.values() if job.ready_when}:
                 if product_of(name):
                     continue
                 read_readiness(suite, name)
-        except (DefinitionError, NotFoundError) as error:
+        except (DefinitionError, NotFoundError, UsageError) as error:
             # They are printed and told, and what was found in a file may be a secret.
             self.refused = [redacted(problem) for problem in getattr(error, "problems", [str(error)])]
             if self._schedule is not None:
@@ -92,6 +97,14 @@ class SuiteClock:
         self._suite, self.refused = suite, []
         self.tick_store.note_fact(_LAST_RIGHT, read_text(self.root))
         return schedule
+
+    def _require_deployed(self, suite: Suite) -> None:
+        """Keep to the last schedule that was right, until one that has to be deployed is."""
+        try:
+            require_deployed(suite.lake, suite.definitions)
+        except UsageError:
+            self._waits_for_deployment = True
+            raise
 
     def last_channels(self) -> tuple[str, ...]:
         """Give the channels of the suite itself by the last schedule that was right, whatever the files are now."""

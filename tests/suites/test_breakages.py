@@ -59,6 +59,8 @@ COMMANDS: dict[str, list[str]] = {
     "tick": [],
     "late": [],
     "audit": [],
+    "check": [],
+    "deployments": [],
     "exports": [],
     "backup": ["BACKUPS"],
     "profile": [PRODUCT, "--page", AS_OF],
@@ -84,12 +86,13 @@ COMMANDS: dict[str, list[str]] = {
     "triggers": [PRODUCT],
     "freshness": [PRODUCT, "--from", "2026-02-15", "--to", "2026-02-20", "--cutoffs", "2"],
     "train": [PRODUCT, "--as-of", f"{TRAINED_AS_OF:%Y-%m-%d}"],
+    "deploy": ["--reason", "a test", "--force"],
     "export": [PRODUCT],
     "ingest": [],
     "upkeep": [],
 }
 #: These do not read or write the lake, or make one, or run until they are told to stop (`schedule`, as `tick` does).
-OTHERS = {"demo", "init", "test", "schedule", "serve", "reader", "backups", "restore"}
+OTHERS = {"demo", "init", "test", "schedule", "serve", "reader", "backups", "restore", "lakes"}
 
 
 #: A job that is never due, and one that never trains.

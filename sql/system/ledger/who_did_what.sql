@@ -29,4 +29,10 @@ UNION ALL
 SELECT decided_at, decided_by, action || ' a rollout', product, array_to_string(versions, ', '), reason, 'done', snapshot_id
 FROM ledger.rollout_steps
 WHERE decided_by <> 'almanac'
+UNION ALL
+SELECT deployed_at, deployed_by, 'deploy', NULL,
+    concat('deployment ', deployment, ' (back to ' || back_to || ')', ', commit ' || left(git_commit, 12)),
+    concat(reason, ' (against it: ' || nullif(array_to_string(problems, '; '), '') || ')'),
+    CASE WHEN forced THEN 'forced' ELSE 'done' END, snapshot_id
+FROM ledger.deployments
 ORDER BY done_at, snapshot_id
