@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -192,6 +192,9 @@ def ticks(
 
 def costs(
     by: Annotated[str, typer.Option("--by", metavar="WHAT", help="owner, team, product or job.")] = "team",
+    per: Annotated[
+        Literal["month"] | None, typer.Option("--per", help="Each month by itself.", show_default="all together")
+    ] = None,
     first: FromOption = None,
     until: ToOption = None,
     suite: SuiteOption = None,
@@ -200,14 +203,23 @@ def costs(
 ) -> None:
     """Add up what runs cost: CPU and wall seconds, peak memory, rows and bytes written.
 
-    Examples:  almanac costs --by team   |   almanac costs --by product --from 2013-10-01 --to 2013-11-01 --json
+    With prices in suite.yaml also in money: CPU hours, and what the lake keeps of each product.
+
+    Examples:  almanac costs --by team --per month   |   almanac costs --by product --from 2013-10-01 --json
     """
     from jobs.schedule.costs import costs as add_up
+    from jobs.schedule.prices import kept_by, priced
+    from warehouse.definitions import load_definitions
     from warehouse.lake.lake import Lake
 
     files = _files()
     start, end = (parse_instant(first, "--from") if first else None), (parse_instant(until, "--to") if until else None)
-    rows = add_up(Lake(files.root / "lake"), files.tick_store, by, start, end)
+    lake, per_month = Lake(files.root / "lake"), per is not None
+    rows = add_up(lake, files.tick_store, by, start, end, per_month=per_month)
+    definitions = load_definitions(files.root)
+    if definitions.settings.prices is not None:
+        kept = kept_by(lake, definitions, by, start, min(end or now(), now()))
+        rows = priced(rows, kept, definitions.settings.prices, by, per_month=per_month)
     if as_json:
         console.print_json(rows)
         return

@@ -20,9 +20,17 @@ BY = ("owner", "team", "product", "job")
 
 
 def costs(
-    lake: Lake, tick_store: TickStore, by: str, start: datetime | None, end: datetime | None
+    lake: Lake,
+    tick_store: TickStore,
+    by: str,
+    start: datetime | None,
+    end: datetime | None,
+    *,
+    per_month: bool = False,
 ) -> list[dict[str, Any]]:
     """Add up CPU seconds, wall seconds, peak memory, rows and bytes of the runs that began from `start` to `end`.
+
+    With `per_month` each month by itself, the first first; its rows have `month`, such as 2026-03.
 
     Raises
     ------
@@ -48,6 +56,8 @@ def costs(
         runs = "ledger.runs" if there else "(FROM other_costs LIMIT 0)"
         # A lake of an earlier version that cannot be written to has no such column.
         lease = "lease" if not there or "lease" in table_columns(connection, "ledger", "runs") else "NULL::VARCHAR"
-        query = connection.execute(system_sql("costs/by", by=quote(by), runs=runs, lease=lease), [start, end])
+        month = "strftime(started_at, '%Y-%m') AS month, " if per_month else ""
+        parts = {"by": quote(by), "runs": runs, "lease": lease, "month": month, "order": "month, " if month else ""}
+        query = connection.execute(system_sql("costs/by", **parts), [start, end])
         names = [column[0] for column in query.description or []]
         return [dict(zip(names, row, strict=True)) for row in query.fetchall()]

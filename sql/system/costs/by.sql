@@ -1,4 +1,5 @@
--- What runs cost, added up. Parameters: from, to (excluded; NULL for no limit). {runs} are the runs in the lake's ledger.
+-- What runs cost, added up, of each month by itself where that is asked for. Parameters: from, to (excluded; NULL for no
+-- limit). {runs} are the runs in the lake's ledger.
 -- `other_costs` are those of runs of the clock, less what the ledger has of them: the two are matched by the lease, since
 -- their instants may come from two clocks.
 WITH known AS (
@@ -15,7 +16,7 @@ beside AS (
     LEFT JOIN known USING (lease)
 )
 SELECT
-    {by} AS {by}, count(*) AS runs, sum(cpu_s) AS cpu_s, sum(wall_s) AS wall_s,
+    {month}{by} AS {by}, count(*) AS runs, sum(cpu_s) AS cpu_s, sum(wall_s) AS wall_s,
     max(peak_memory_bytes) AS peak_memory_bytes,
     sum(n_rows)::BIGINT AS "rows", sum(bytes_written)::BIGINT AS bytes_written
 FROM (
@@ -28,4 +29,4 @@ FROM (
 )
 WHERE ($1 IS NULL OR started_at >= $1) AND ($2 IS NULL OR started_at < $2)
 GROUP BY ALL
-ORDER BY cpu_s DESC
+ORDER BY {order}cpu_s DESC
