@@ -12,7 +12,7 @@ import contextlib
 import shutil
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import filelock
@@ -96,8 +96,11 @@ def _fill(lake: Lake, scratch: Lake, whole: bool) -> None:
         for path, is_ours in rows:
             if not is_ours:
                 raise RunFailed(f"the lake's catalogue names a file outside of its data, {path}: move it into the lake")
-        named = (Path(path) for path, _ in rows)
-        _link(lake.data, scratch.data, _files_below(lake.data) if whole else named)
+        if whole:
+            # DuckLake, which looks for files that nothing refers to, takes no notice of symbolic links.
+            _link(lake.data, scratch.data, _files_below(lake.data), _link_hard)
+        else:
+            _link(lake.data, scratch.data, (Path(path) for path, _ in rows))
         copies = lake.root / "deliveries"
         _link(copies, scratch.root / "deliveries", _files_below(copies))
         if whole:
@@ -129,11 +132,25 @@ def _copy_operations(lake: Lake, scratch: Lake) -> None:
                 state.backup(copy)
 
 
-def _link(source: Path, target: Path, paths: Iterable[Path]) -> None:
+def _link_hard(source: Path, target: Path) -> None:
+    """Give a file that never changes a second name; on another disk, copy it."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _link_symbolic(source: Path, target: Path) -> None:
+    target.symlink_to(source)
+
+
+def _link(
+    source: Path, target: Path, paths: Iterable[Path], link: Callable[[Path, Path], None] = _link_symbolic
+) -> None:
     made: set[Path] = set()
     for path in paths:
-        link = target / path
-        if link.parent not in made:
-            link.parent.mkdir(parents=True, exist_ok=True)
-            made.add(link.parent)
-        link.symlink_to((source / path).resolve())
+        named = target / path
+        if named.parent not in made:
+            named.parent.mkdir(parents=True, exist_ok=True)
+            made.add(named.parent)
+        link((source / path).resolve(), named)

@@ -185,6 +185,9 @@ def upkeep(
     grace: Annotated[
         str, typer.Option("--grace", metavar="DURATION", help="How long readers have to end before files go.")
     ] = "1h",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would do, by doing it to a scratch lake.")
+    ] = False,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -193,14 +196,17 @@ def upkeep(
 
     Safe while jobs and readers are at work.
 
-    Examples:  almanac upkeep   |   almanac upkeep --keep 30d
+    Examples:  almanac upkeep   |   almanac upkeep --keep 30d --dry-run
     """
     from jobs.suites.upkeep import upkeep as run
+    from jobs.suites.upkeep import upkeep_dry_run
 
-    result = run(the_suite(), parse_span(keep, "--keep"), parse_span(grace, "--grace"))
+    result = (upkeep_dry_run if dry_run else run)(the_suite(), parse_span(keep, "--keep"), parse_span(grace, "--grace"))
     if as_json:
         console.print_json(vars(result))
         return
+    if dry_run:
+        typer.echo("Nothing was changed. In a scratch lake, upkeep did this:")
     typer.echo(
         f"Freed {counted(result.freed_files, 'file')} ({counted(result.freed_bytes, 'byte')}),"
         f" {result.orphaned_files:,} of them orphans ({result.orphaned_bytes:,} bytes),"

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
 import filelock
 
+from jobs.backup.scratch import clear_scratch, scratch_lake
 from jobs.facts.recorded import prune_copies
 from jobs.facts.replayable import drop_unused_derivations
 from jobs.suite import Suite
@@ -60,7 +61,7 @@ class UpkeepResult:
     waiting_files
         Files that nothing refers to any more, and that the next upkeep deletes.
     abandoned_runs
-        Staging directories and model artifacts of runs that are gone.
+        Staging directories, model artifacts and scratch lakes of runs that are gone.
     forgotten_ticks
         Ticks that the clock's book no longer has.
     copies
@@ -87,7 +88,13 @@ class UpkeepResult:
     left: dict[str, str]
 
 
-def upkeep(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE) -> UpkeepResult:
+def upkeep_dry_run(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE) -> UpkeepResult:
+    """Give what upkeep would do, by doing it to a scratch lake; the lake itself is only read. See `upkeep`."""
+    with scratch_lake(suite.lake, suite.root, whole=True) as scratch:
+        return upkeep(replace(suite, lake=scratch), keep, grace, elsewhere=False)
+
+
+def upkeep(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE, *, elsewhere: bool = True) -> UpkeepResult:
     """Merge small files, expire snapshots, delete retired and orphaned files, clear leftovers of killed runs.
 
     Parameters
@@ -99,6 +106,8 @@ def upkeep(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE) -> Up
         published stays, and so do the states at which model versions were registered.
     grace
         How long retired files are left to readers that began before.
+    elsewhere
+        Clear, too, what lies outside of the lake: scratch lakes that killed processes left, and caches of old code.
 
     Raises
     ------
@@ -110,7 +119,9 @@ def upkeep(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE) -> Up
         pass
     staged = [*_staging_directories(lake), *_unnamed_directories(lake, now - _NAMED_WITHIN)]
     abandoned = sum(_clear_if_abandoned(directory) for directory in staged)
-    prune_private_directories(_CACHES_KEPT)
+    if elsewhere:
+        prune_private_directories(_CACHES_KEPT)
+        abandoned += clear_scratch(suite.root)
     freed = _delete_retired(lake, now - grace)
     derivations = drop_unused_derivations(suite, now - keep)
     forget_arms(lake, suite.definitions.products, now - keep)

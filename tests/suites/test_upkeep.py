@@ -315,8 +315,19 @@ def test_a_reader_and_a_backfill_in_other_processes_go_on_undisturbed(trained: S
 def test_the_command_says_what_it_freed(trained: Suite) -> None:
     daily(trained, 3)
     (trained.lake.data / "stray.parquet").write_bytes(b"12345")
+    dry = said(trained.root, "upkeep", "--dry-run")
+    assert dry.startswith("Nothing was changed.")
+    assert "Freed 1 file (5 bytes), 1 of them orphans (5 bytes)" in dry
+    assert (trained.lake.data / "stray.parquet").exists()
     assert "Freed 1 file (5 bytes), 1 of them orphans (5 bytes)" in said(trained.root, "upkeep")
-    figures = json.loads(said(trained.root, "upkeep", "--keep", "0d", "--grace", "0h", "--json"))
+    assert not (trained.lake.data / "stray.parquet").exists()
+    before, at_all = files_on_disk(trained), ("--keep", "0d", "--grace", "0h", "--json")
+    told = json.loads(said(trained.root, "upkeep", "--dry-run", *at_all))
+    assert files_on_disk(trained) == before
+    figures = json.loads(said(trained.root, "upkeep", *at_all))
+    assert told == figures
+    gone = before.keys() - files_on_disk(trained).keys()
+    assert (figures["freed_files"], figures["freed_bytes"]) == (len(gone), sum(before[path] for path in gone))
     assert figures["snapshots"] > 0
     assert figures["orphaned_files"] == 0
     wrong = almanac(trained.root, "upkeep", "--keep", "a while")
