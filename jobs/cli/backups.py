@@ -1,4 +1,4 @@
-"""Commands on backups of a lake: backup, backups, restore."""
+"""Commands on backups of a lake, and for want of one: backup, backups, restore, repair."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("backup")(backup)
     app.command("backups")(backups)
     app.command("restore")(restore)
+    app.command("repair")(repair)
 
 
 _Directory = Annotated[Path, typer.Argument(help="Where the backups are: a directory on another disk.")]
@@ -135,3 +136,44 @@ def restore(
         typer.echo(
             f"almanac: {path} was missing when the backup was made; `almanac doctor` says what it held", err=True
         )
+
+
+def repair(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would do, by doing it to a scratch lake.")
+    ] = False,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Take data files that are lost or damaged out of the lake; what they held is then missing, and all else works.
+
+    Pages can be made again, and facts taken in again where their deliveries are still to be had. Exit 1 if something
+    is left that only files delivered again, or a backup, can bring back.
+
+    Examples:  almanac repair --dry-run   |   almanac repair
+    """
+    from jobs.suites.repair import repair as run
+    from jobs.suites.repair import repair_dry_run
+
+    found = (repair_dry_run if dry_run else run)(the_suite(runs_python=False))
+    if as_json:
+        console.print_json(asdict(found))
+    elif found.found_nothing:
+        typer.echo("Every data file of the newest state is there, and can be read.")
+    else:
+        console.lines_of(["Nothing was changed. In a scratch lake, this came of it:"] if dry_run else [])
+        console.lines_of(f"{path} {why}: put into lake/damaged" for path, why in found.set_aside.items())
+        console.print_table(found.pages, "Pages that are missing now: `almanac backfill` makes them again")
+        console.lines_of(
+            f"the facts of {name} were dropped: `almanac ingest {name}` takes its deliveries in again"
+            for name in found.dropped
+        )
+        console.lines_of(
+            f"{name} lost facts, and these files are to be put back before they can be taken in again:"
+            f" {', '.join(files)}"
+            for name, files in found.deliver_again.items()
+        )
+        console.lines_of(found.left)
+    if not found.is_whole:
+        raise typer.Exit(1)

@@ -48,23 +48,23 @@ def look_deep(suite: Suite) -> DeepLook:
         If the lake cannot be opened.
     """
     lake = suite.lake
+    files = data_files(lake)
     with lake.reading() as connection:
-        files = connection.execute(system_sql("doctor/all_files")).fetchall()
         suite_id = check_format(connection, lake.root)
         products = [row[0] for row in connection.execute(system_sql("ledger/products_with_models")).fetchall()]
         models = [model for product in products for model in ledger.models(connection, product)]
     reader = open_instance()
     try:
-        wrong = [sentence for file in files if (sentence := _wrong_file(reader, lake, _File(*file)))]
+        wrong = [sentence for file in files if (sentence := _wrong_file(reader, lake, file))]
     finally:
         reader.close()
     wrong += [sentence for model in models for sentence in _wrong_artifact(lake, suite_id, model)]
     wrong += list(_wrong_copies(lake))
-    return DeepLook(len(files), sum(file[4] for file in files), wrong)
+    return DeepLook(len(files), sum(file.n_bytes for file in files), wrong)
 
 
-class _File(NamedTuple):
-    """A row of doctor/all_files.sql."""
+class DataFile(NamedTuple):
+    """A row of doctor/all_files.sql; `is_data` is false of a file that says which rows were deleted."""
 
     schema: str
     table: str
@@ -74,26 +74,40 @@ class _File(NamedTuple):
     first: str | None
     last: str | None
     is_newest: bool
+    is_data: bool
 
 
-def _wrong_file(reader: duckdb.DuckDBPyConnection, lake: Lake, file: _File) -> str | None:
+def data_files(lake: Lake) -> list[DataFile]:
+    """List the data files of every snapshot that can be read."""
+    with lake.reading() as connection:
+        return [DataFile(*row) for row in connection.execute(system_sql("doctor/all_files")).fetchall()]
+
+
+def what_is_wrong(reader: duckdb.DuckDBPyConnection, lake: Lake, file: DataFile) -> str | None:
+    """Read a data file, all of it; say what is wrong with it, None if nothing is."""
     path = lake.data / file.path
     try:
         n_bytes = path.stat().st_size
         found = reader.execute(system_sql("doctor/read_file"), [exact_path(path)]).fetchone()
     except FileNotFoundError:
-        what = "is missing"
+        return "is missing"
     except duckdb.Error as error:
-        what = f"is damaged ({' '.join(str(error).split())[:200]})"
-    else:
-        if n_bytes == file.n_bytes and found is not None and found[0] == file.n_rows:
-            return None
-        n_rows = found[0] if found else 0
-        what = f"has {n_rows:,} rows and {n_bytes:,} bytes, where {file.n_rows:,} and {file.n_bytes:,} were written"
+        said = " ".join(str(error).replace(str(path), path.name).split())
+        return f"is damaged ({said[:200]})"
+    if n_bytes == file.n_bytes and found is not None and found[0] == file.n_rows:
+        return None
+    n_rows = found[0] if found else 0
+    return f"has {n_rows:,} rows and {n_bytes:,} bytes, where {file.n_rows:,} and {file.n_bytes:,} were written"
+
+
+def _wrong_file(reader: duckdb.DuckDBPyConnection, lake: Lake, file: DataFile) -> str | None:
+    what = what_is_wrong(reader, lake, file)
+    if what is None:
+        return None
     held, again = what_was_held(file.schema, file.table, file.first, file.last)
     if not file.is_newest:
         held, again = f"{held}, as earlier snapshots show them", ""
-    return f"{path} {what}; it held {held}. Put it back from a backup, under that name{again}"
+    return f"{lake.data / file.path} {what}; it held {held}. Put it back from a backup, under that name{again}"
 
 
 def _wrong_artifact(lake: Lake, suite_id: str, model: ModelRecord) -> Iterator[str]:

@@ -89,6 +89,7 @@ COMMANDS: dict[str, list[str]] = {
     "deploy": ["--reason", "a test", "--force"],
     "export": [PRODUCT],
     "ingest": [],
+    "repair": ["--dry-run"],
     "upkeep": [],
 }
 #: These do not read or write the lake, or make one, or run until they are told to stop (`schedule`, as `tick` does).

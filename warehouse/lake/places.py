@@ -55,6 +55,7 @@ PLACES: tuple[Place, ...] = (
     Place("artifacts/", "models, compiled models, and the predictions that were held out when they were trained",
           True, True),
     Place("deliveries/", "copies of delivered files (`keep: true`, databases, products as sources)", True, True),
+    Place("damaged/", "data files that could not be read, as `almanac repair` found them", False, True),
     Place("staging/", "rows of runs under way; `almanac upkeep` clears what killed ones left", False, True),
     Place("logs/", "what the jobs of schedules.yaml printed", False, True),
     Place("owners/", "which processes are alive", False, False),

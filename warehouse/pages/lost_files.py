@@ -25,7 +25,7 @@ from warehouse.ledger.records import PageRecord
 from warehouse.pages.views import ensure_views
 from warehouse.system_sql import exact_path, system_sql
 
-KINDS = ("features", "predictions")
+KINDS = ("features", "labels", "predictions")
 #: Stands for what arms of rollouts did not serve: rows beside pages, none of which is lost with them.
 ARMS = "arms"
 
@@ -59,6 +59,13 @@ def lost_files_of(connection: duckdb.DuckDBPyConnection, product: str) -> list[L
             if path is not None and not Path(path).exists():
                 found.append(LostFile(kind, file_id, path, first, last))
     return found
+
+
+def give_up_all(lake: Lake, product: Product, run_id: str, now: datetime) -> list[PageRecord]:
+    """Take all lost files of a product out of the catalogue; give the pages that were lost. See `give_up`."""
+    with lake.reading() as connection:
+        pages = [file.first for file in lost_files_of(connection, product.name)]
+    return give_up(lake, product, pages, run_id, now)
 
 
 def give_up(lake: Lake, product: Product, pages: Collection[datetime], run_id: str, now: datetime) -> list[PageRecord]:

@@ -31,7 +31,8 @@ SELECT
     files.n_bytes,
     pages.min_value,
     pages.max_value,
-    files.end_snapshot IS NULL AS is_newest
+    files.end_snapshot IS NULL AS is_newest,
+    files.data_file_id IS NOT NULL AS is_data
 FROM files
 JOIN tables USING (table_id)
 JOIN __ducklake_metadata_lake.ducklake_schema AS schemas USING (schema_id)
