@@ -34,9 +34,12 @@ from warehouse.definitions.gates import (
 )
 from warehouse.definitions.monitor import FairnessSettings, HoldBound, MonitorSettings
 from warehouse.definitions.pipeline import (
+    Candidate,
     ModelSettings,
     PipelineSettings,
+    Range,
     RetrainSettings,
+    SearchSettings,
     StepSettings,
     ValidationSettings,
 )
@@ -108,6 +111,9 @@ MODELS: list[type[BaseModel]] = [
     CheckBounds,
     SuiteSettings,
     Prices,
+    SearchSettings,
+    Candidate,
+    Range,
 ]
 
 

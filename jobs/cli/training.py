@@ -36,6 +36,11 @@ def train(
         str | None, typer.Option("--from", metavar="VERSION", help="The one to continue.", show_default="the newest")
     ] = None,
     alone: Annotated[bool, typer.Option("--alone", help="Do not try a stateless training beside it.")] = False,
+    search: Annotated[bool, typer.Option("--search", help="Try the candidates of product.yaml first.")] = False,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Models that a search tries.")] = 40,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="10m", help="At most so long a search.", show_default=False)
+    ] = None,
     reason: Annotated[str | None, typer.Option("--reason", help="Why, for the record.", show_default=False)] = None,
     no_promote: Annotated[bool, typer.Option("--no-promote", help="Register it, and leave live what is.")] = False,
     suite: SuiteOption = None,
@@ -50,12 +55,12 @@ def train(
     Examples:  almanac train flight_delay --as-of 2013-10-01   |   almanac train flight_delay --window 90d
     """
     from jobs.training.register import Order
+    from jobs.training.search import Searching
     from jobs.training.train import Continuing
     from jobs.training.train import train as run
-    from warehouse.errors import UsageError
 
-    if (version or alone) and not stateful:
-        raise UsageError("--from and --alone go with --stateful.")
+    told = {"--from": version, "--alone": alone, "--stateful": stateful, "--search": search, "--budget": budget}
+    _refuse_what_contradicts({name for name, value in told.items() if value})
     result = run(
         the_suite(),
         product,
@@ -63,15 +68,29 @@ def train(
         console.listener(),
         window=_duration(window, "--window"),
         stateful=Continuing(version, alone) if stateful else None,
+        searching=Searching(trials, _duration(budget, "--budget")) if search else None,
         order=Order(reason, may_promote=not no_promote),
     )
     model = result.model
     if as_json:
         gates = [vars(gate) for gate in result.verdict.gates]
-        told = {name: getattr(result, name) for name in ("went_live", "is_new", "why", "beside")}
-        console.print_json({**vars(model), **told, "gates": gates})
+        figures = {name: getattr(result, name) for name in ("went_live", "is_new", "why", "beside")}
+        tried = [vars(one) for one in result.trials]
+        console.print_json({**vars(model), **figures, "gates": gates, "trials": tried})
         return
     _print_result(result)
+
+
+def _refuse_what_contradicts(given: set[str]) -> None:
+    """Refuse options that have nothing to say without others, or not together."""
+    from warehouse.errors import UsageError
+
+    if given & {"--from", "--alone"} and "--stateful" not in given:
+        raise UsageError("--from and --alone go with --stateful.")
+    if {"--search", "--stateful"} <= given:
+        raise UsageError("--search tries new estimators, and --stateful continues one.")
+    if "--budget" in given and "--search" not in given:
+        raise UsageError("--budget goes with --search.")
 
 
 def _print_result(result: TrainResult) -> None:
@@ -89,6 +108,7 @@ def _print_result(result: TrainResult) -> None:
         "scorer": model.scorer,
         "seconds": result.wall_s,
     }
+    _print_search(result)
     console.print_table([figures], f"{'Registered' if model.is_rule else 'Trained'} {model.product}")
     prefix = "validation_"
     validation = {n.removeprefix(prefix): value for n, value in model.metrics.items() if n.startswith(prefix)}
@@ -102,6 +122,18 @@ def _print_result(result: TrainResult) -> None:
         typer.echo(f"{model.version} is live for the pages from {result.live_from} on: {result.why}.")
     else:
         typer.echo(f"{model.version} is registered and not live: {result.why}. What was live stays.")
+
+
+def _print_search(result: TrainResult) -> None:
+    """Show the trials that came furthest, and how product.yaml would say what won."""
+    names = ("trial", "rung", "state", "estimator", "parameters", "without", "loss", "cpu_s")
+    best = sorted(result.trials, key=lambda one: (-one.rung, one.loss is None, one.loss))[:10]
+    console.print_table([{name: getattr(one, name) for name in names} for one in best], "Search: the best trials")
+    won = [one for one in result.trials if one.state == "won"]
+    for one in won if any(one.trial for one in won) else ():
+        without = f", leave_out: [the columns of {one.without}]" if one.without else ""
+        model = f"{{estimator: {one.estimator}, parameters: {one.parameters}{without}}}"
+        typer.echo(f"To keep it, in product.yaml: model: {model}")
 
 
 def _duration(text: str | None, option: str) -> timedelta | None:

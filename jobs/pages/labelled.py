@@ -197,6 +197,11 @@ class LabelledPages:
         with Batch(self.sandbox, self.suite.definitions, self.product) as batch:
             return batch.page_types(self.pages[-1])
 
+    def columns_of_groups(self) -> dict[str, list[str]]:
+        """Give the columns that come from each feature group by the definitions as they are."""
+        with Batch(self.sandbox, self.suite.definitions, self.product) as batch:
+            return batch.columns_of_groups(self.pages[-1])
+
     def _made_anew(self) -> str:
         """Compute the feature pages from the facts that the sandbox shows; give SQL of a relation that holds them."""
         for number, start in enumerate(range(0, len(self.pages), _PAGES_ANEW)):

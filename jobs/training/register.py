@@ -36,7 +36,7 @@ class Trained:
 
     `feature_types` has the model's features in order, with their DuckDB types. `beside` has a row for each way of
     training that was tried, with its cost and figures on the same held-out rows. `classes` are those that it has seen,
-    `left_out` the pages of the grid that it was not to learn from.
+    `left_out` the pages of the grid that it was not to learn from. `search` says which trial of which search it was.
     """
 
     estimator: Any
@@ -52,6 +52,7 @@ class Trained:
     findings: FeatureFindings
     classes: tuple[str, ...] = ()
     left_out: tuple[datetime, ...] = ()
+    search: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,8 @@ def _found(product: Product, trained: Trained) -> dict[str, Any]:
         "beside": trained.beside,
         "features": asdict(trained.findings),
     }
+    if trained.search is not None:
+        found["search"] = trained.search
     if trained.left_out:
         found["left_out_pages"] = list(trained.left_out)
     if product.quantiles:

@@ -20,6 +20,7 @@ from jobs.progress import Progress, Silent
 from jobs.scoring import estimator_scorer
 from jobs.suite import Suite
 from jobs.training.fit import Stateful, Stateless, Way, model_definitions
+from jobs.training.search import as_searched
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.ledger.records import ModelRecord
@@ -75,6 +76,7 @@ def reproduce(suite: Suite, product_name: str, version: str, progress: Progress 
             f"{product.name} {version} is a text of SQL, which was not trained: there is nothing to train again. Its"
             f" text lies in {model.artifact}."
         )
+    product = as_searched(product, model.validation)
     parent = history.version(model.parent) if model.parent else None
     if model.is_imported:
         raise UsageError(f"{product.name} {version} was trained elsewhere: there is nothing to train again.")

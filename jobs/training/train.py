@@ -28,10 +28,12 @@ from jobs.suite import Suite
 from jobs.training.fit import Stateful, Stateless, Way, pages_to_train_on, require_continuable
 from jobs.training.register import Order, Trained, register
 from jobs.training.rules import register_rule
+from jobs.training.search import Found, Searching, search, with_model
 from jobs.training.validation import Validation, can_be_learnt, figures_of, validate
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.ledger.records import ModelRecord
+from warehouse.ledger.trials import TrialRecord
 from warehouse.queries.checked_query import CheckedQuery
 
 _PARITY_ROWS = 2_000
@@ -43,7 +45,7 @@ class TrainResult:
 
     `beside` compares the ways of training where it was stateful: cost and figures on the same held-out rows.
     `live_from` is the first instant whose page it writes, where it went live. `is_new` is false of a rule whose very
-    text is a version already, which is then `model`.
+    text is a version already, which is then `model`. `trials` are those of the search that came before, if one did.
     """
 
     model: ModelRecord
@@ -55,6 +57,7 @@ class TrainResult:
     wall_s: float
     live_from: datetime | None = None
     is_new: bool = True
+    trials: Sequence[TrialRecord] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def train(
     *,
     window: timedelta | None = None,
     stateful: Continuing | None = None,
+    searching: Searching | None = None,
     order: Order | None = None,
 ) -> TrainResult:
     """Train a version as of an instant (default: now) on every page before it whose labels were known by then.
@@ -87,6 +91,8 @@ def train(
         Only the pages of the newest so much time; by default `model.train_on` of product.yaml, or all.
     stateful
         Continue a version on what has become known since its label cut-off, instead of fitting a new estimator.
+    searching
+        Try other models first on earlier pages, by the key `search` of product.yaml, and train the best.
     order
         Why it is trained, and whether it may go live.
 
@@ -103,7 +109,8 @@ def train(
     if cutoff > suite.clock():
         raise UsageError(f"--as-of {cutoff} lies in the future; labels are known up to now ({suite.clock()} UTC).")
     if product.rule is not None:
-        return _register_rule(suite, product, product.rule, cutoff, progress, window, stateful, order or Order())
+        asked = [one for one in (window, stateful, searching) if one is not None]
+        return _register_rule(suite, product, product.rule, cutoff, progress, asked, order or Order())
     meter = RunMeter(suite, "train", product.name)
     parent = _parent(suite, product, stateful, cutoff) if stateful else None
     order = order or Order()
@@ -114,7 +121,8 @@ def train(
     with suite.staging(meter.run_id) as directory, LabelledPages(suite, product, pages, directory) as labelled:
         if product.finds_classes:
             labelled.find_classes(cutoff)
-        features = model_features(suite, product, labelled.columns())
+        found = _searched(suite, labelled, cutoff, searching, meter, progress) if searching else None
+        features = model_features(suite, labelled.product, labelled.columns())
         stateless = Stateless(suite, labelled, features)
         way: Way = stateless
         if parent is not None:
@@ -122,8 +130,17 @@ def train(
             features = {name: features[name] for name in parent.features}
             way = Stateful(suite, labelled, features, parent)
         beside = stateless if stateful and not stateful.alone else None
-        training = _Training(suite, labelled, features, cutoff, way, beside, progress)
+        training = _Training(suite, labelled, features, cutoff, way, beside, progress, found)
         return training.run(meter, order)
+
+
+def _searched(
+    suite: Suite, labelled: LabelledPages, cutoff: datetime, asked: Searching, meter: RunMeter, progress: Progress
+) -> Found:
+    """Search for a model, and let what is trained be the best."""
+    found = search(suite, labelled, cutoff, asked, meter, progress)
+    labelled.product = with_model(labelled.product, found.winner.model)
+    return found
 
 
 def _register_rule(
@@ -132,13 +149,14 @@ def _register_rule(
     rule: CheckedQuery,
     known_by: datetime,
     progress: Progress,
-    window: timedelta | None,
-    stateful: Continuing | None,
+    asked: Sequence[object],
     order: Order,
 ) -> TrainResult:
-    """Register a rule, which learns nothing, so that nothing can be said of how."""
-    if window is not None or stateful is not None:
-        raise UsageError(f"{rule.where} is not trained: --window, --stateful and --from have nothing to say to it.")
+    """Register a rule, which learns nothing, so that nothing can be `asked` of how."""
+    if asked:
+        raise UsageError(
+            f"{rule.where} is not trained: --window, --stateful, --search and --from have nothing to say to it."
+        )
     began = time.monotonic()
     with suite.lake.reading() as connection:
         require_bound(connection, suite.definitions, product)
@@ -181,9 +199,10 @@ class _Training:
         way: Way,
         beside: Way | None,
         progress: Progress,
+        found: Found | None = None,
     ) -> None:
         self.suite, self.labelled, self.features, self.cutoff = suite, labelled, features, cutoff
-        self.way, self.beside, self.progress = way, beside, progress
+        self.way, self.beside, self.progress, self.found = way, beside, progress, found
         self.product, self.names = labelled.product, list(features)
 
     def run(self, meter: RunMeter, order: Order) -> TrainResult:
@@ -211,10 +230,12 @@ class _Training:
         verdict = judge_contender(self.suite, self.labelled, candidate, live, self.cutoff, report)
         self.progress.finish()
         how = (self.way.parent, validation, beside, fit_s, findings, learnt.classes, order.leave_out)
-        trained = Trained(learnt.estimator, scorer, report, rows, learnt.features, self.cutoff, *how)
+        searched = self.found.as_record() if self.found else None
+        trained = Trained(learnt.estimator, scorer, report, rows, learnt.features, self.cutoff, *how, searched)
         model, live_now, why = register(self.suite, self.labelled, meter, trained, verdict, history, order)
         live_from = self.cutoff if live_now else None
-        return TrainResult(model, live_now, why, verdict, validation, beside, meter.wall_s, live_from)
+        trials = self.found.trials if self.found else ()
+        return TrainResult(model, live_now, why, verdict, validation, beside, meter.wall_s, live_from, trials=trials)
 
     def _require_labels(self, rows: TrainingRows) -> None:
         since = f" since {self.way.parent.label_cutoff}" if self.way.parent else ""

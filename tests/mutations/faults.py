@@ -39,7 +39,7 @@ OF_THE_LAKE = (
     Fault(
         "the newest state of before is forgotten too",
         "warehouse/lake/retention.py",
-        "for number in before[:-1] if",
+        "for number in before[:-2] if",
         "for number in before if",
         (_LIMITS,),
     ),
@@ -605,6 +605,30 @@ OF_EXAMPLES = (
     ),
 )
 
+OF_RETRAINING = (
+    Fault(
+        "an alarm starts one training after the other",
+        "jobs/retraining/decision.py",
+        "alarm.kind in asked and alarm.alarm_id not in done and",
+        "alarm.kind in asked and",
+        ("tests/retraining/test_decision.py::test_an_alarm_starts_at_most_one_training_however_long_it_stays_open",),
+    ),
+    Fault(
+        "the rest after a refusal is no longer than others",
+        "jobs/retraining/decision.py",
+        "min(LONGEST_REST, 1 << refused_in_turn(attempts))",
+        "1",
+        ("tests/retraining/test_decision.py::test_after_each_refusal_the_rest_is_twice_as_long_up_to_eight_times",),
+    ),
+    Fault(
+        "faulty pages are learnt",
+        "jobs/retraining/retrain.py",
+        "leave_out=tuple(faulty_pages(self.product, alarms)),",
+        "leave_out=(),",
+        ("tests/retraining/test_retrain.py::test_a_product_is_asked_about_trained_and_rolled_out_once",),
+    ),
+)
+
 FAULTS = (
     *OF_BACKUPS,
     *OF_EXPORTS,
@@ -620,4 +644,5 @@ FAULTS = (
     *OF_THE_CLOCK,
     *OF_THE_SUITE,
     *OF_EXAMPLES,
+    *OF_RETRAINING,
 )

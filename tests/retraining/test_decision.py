@@ -116,7 +116,7 @@ def test_it_does_not_train_on_the_very_fault_that_raised_the_alarm() -> None:
     ]
 
 
-def test_an_alarm_starts_at_most_one_training_even_if_it_stays_open_on_the_same_data() -> None:
+def test_an_alarm_starts_at_most_one_training_however_long_it_stays_open() -> None:
     ledger = MadeLedger(alarms={"p": ("performance", 12, 90, 5)})
     assert lived(ledger, range(10, 41), USUAL) == [
         (10, "quiet", 2),

@@ -187,6 +187,15 @@ class Batch:
         keys = {key: entities[key] for key in self.product.keys}
         return {**keys, **times, **{column.name: column.stored_kind for column in listed}}
 
+    def columns_of_groups(self, as_of: datetime) -> dict[str, list[str]]:
+        """Give the columns of feature pages that come from each feature group; see `page_types` for what it raises."""
+        self._prepare(as_of)
+        uses, found = self.product.header.features, dict[str, list[str]]()
+        for column in page_columns(self.definitions, self.product, self.columns(ENTITIES), self.columns):
+            if column.use is not None:
+                found.setdefault(uses[column.use].group, []).append(column.name)
+        return found
+
     @property
     def features_choose_entities(self) -> bool:
         """Whether the query of the entities reads a feature group."""

@@ -98,3 +98,55 @@ class RetrainSettings(Strict):
         if self.stateless_every is not None and self.way != "stateful":
             raise ValueError("`stateless_every` goes with `way: stateful`")
         return self
+
+
+class Range(Strict):
+    """Numbers from `low` to `high`, both included; whole ones if both are. `log`: evenly by their logarithm."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"`low` is {self.low} and `high` {self.high}; low comes before high")
+        if self.log and self.low <= 0:
+            raise ValueError(f"`log` needs numbers above 0, and `low` is {self.low}")
+        return self
+
+
+def _ranges(value: Any) -> Any:
+    """Read what has `low` and `high` as a range; everything else is itself."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: Range.model_validate(each) if isinstance(each, dict) and {"low", "high"} & each.keys() else each
+        for name, each in value.items()
+    }
+
+
+class Candidate(Strict):
+    """An estimator to try, with parameters that are given, listed or ranges, and perhaps steps of its own."""
+
+    estimator: str
+    parameters: Annotated[dict[str, Any], BeforeValidator(_ranges)] = Field(default_factory=dict)
+    pipeline: PipelineSettings | None = None
+
+
+class SearchSettings(Strict):
+    """The key `search` of product.yaml: what `almanac train --search` tries.
+
+    Attributes
+    ----------
+    candidates
+        Estimators with their parameters.
+    without
+        Feature groups of the product: trials leave out at most one of them.
+    page_seconds
+        A trial that takes longer to score a page, on average, is out.
+    """
+
+    candidates: list[Candidate] = Field(min_length=1)
+    without: list[str] = Field(default_factory=list)
+    page_seconds: float | None = Field(default=None, gt=0)

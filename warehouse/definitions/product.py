@@ -18,7 +18,7 @@ from warehouse.definitions.expect import parse_share
 from warehouse.definitions.export import Targets
 from warehouse.definitions.gates import CheckBounds, GateSettings, RolloutSettings
 from warehouse.definitions.monitor import MonitorSettings
-from warehouse.definitions.pipeline import ModelSettings, RetrainSettings
+from warehouse.definitions.pipeline import ModelSettings, RetrainSettings, SearchSettings
 from warehouse.definitions.reasons import ReasonSettings
 from warehouse.definitions.sql_file import SqlFile, Strict, checked, read_header, read_sql_file
 from warehouse.errors import DefinitionError
@@ -185,6 +185,7 @@ class ProductHeader(Strict):
     monitor: MonitorSettings = Field(default_factory=MonitorSettings)
     rollout: RolloutSettings | None = None
     retrain: RetrainSettings = Field(default_factory=RetrainSettings)
+    search: SearchSettings | None = None
 
     @field_validator("engine")
     @classmethod

@@ -52,6 +52,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/compress", "files that DuckLake writes are as small as those that are staged"),
     Migration("ledger/create_triggers", "whether products were trained again, and why or why not"),
     Migration("ledger/create_deployments", "which definitions went live when, and what checks of them found"),
+    Migration("ledger/create_trials", "what searches for a better model have tried"),
 )
 
 

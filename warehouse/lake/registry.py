@@ -336,6 +336,12 @@ _MONITORING = (
               answer VARCHAR; reason VARCHAR; fired VARCHAR[]; alarms VARCHAR[]; needs VARCHAR[]
               figures MAP(VARCHAR, DOUBLE); rules VARCHAR; version VARCHAR; run_id VARCHAR; snapshot_id BIGINT"""),
           product="product"),
+    Table("ledger", "trials", "one try of a search for a better model, on one rung", "that of the search",
+          Kept.FOR_GOOD, _columns("""search_id VARCHAR; product VARCHAR; trial BIGINT; rung BIGINT; state VARCHAR
+              estimator VARCHAR; parameters VARCHAR; pipeline VARCHAR; without VARCHAR; first_page TIMESTAMP
+              cutoff TIMESTAMP; known_by TIMESTAMP; n_pages BIGINT; n_rows BIGINT; n_judged BIGINT; loss DOUBLE
+              cpu_s DOUBLE; page_seconds DOUBLE; reason VARCHAR; run_id VARCHAR; snapshot_id BIGINT"""),
+          product="product"),
 )  # fmt: skip
 
 _ITS_OWN = "a change of its own, in lake/operations.sqlite"
