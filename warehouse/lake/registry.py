@@ -331,17 +331,15 @@ _MONITORING = (
               first_page TIMESTAMP; last_page TIMESTAMP; known_by TIMESTAMP; run_id VARCHAR; snapshot_id BIGINT"""),
           product="product", person=("group_values",)),
     Table("ledger", "triggers", "an answer whether a product is trained again, or what became of the training",
-          "its own; of a training that registered a version, the registration's", Kept.FOR_GOOD,
-          _columns("""trigger_id VARCHAR; product VARCHAR; job VARCHAR; known_by TIMESTAMP; tick TIMESTAMP
-              answer VARCHAR; reason VARCHAR; fired VARCHAR[]; alarms VARCHAR[]; needs VARCHAR[]
-              figures MAP(VARCHAR, DOUBLE); rules VARCHAR; version VARCHAR; run_id VARCHAR; snapshot_id BIGINT"""),
-          product="product"),
-    Table("ledger", "trials", "one try of a search for a better model, on one rung", "that of the search",
-          Kept.FOR_GOOD, _columns("""search_id VARCHAR; product VARCHAR; trial BIGINT; rung BIGINT; state VARCHAR
-              estimator VARCHAR; parameters VARCHAR; pipeline VARCHAR; without VARCHAR; first_page TIMESTAMP
-              cutoff TIMESTAMP; known_by TIMESTAMP; n_pages BIGINT; n_rows BIGINT; n_judged BIGINT; loss DOUBLE
-              cpu_s DOUBLE; page_seconds DOUBLE; reason VARCHAR; run_id VARCHAR; snapshot_id BIGINT"""),
-          product="product"),
+          "its own; of a training that registered a version, the registration's", Kept.FOR_GOOD, _columns("""
+              trigger_id VARCHAR; product VARCHAR; job VARCHAR; known_by TIMESTAMP; tick TIMESTAMP; answer VARCHAR
+              reason VARCHAR; fired VARCHAR[]; alarms VARCHAR[]; needs VARCHAR[]; figures MAP(VARCHAR, DOUBLE)
+              rules VARCHAR; version VARCHAR; run_id VARCHAR; snapshot_id BIGINT"""), product="product"),
+    Table("ledger", "trials", "a try of a search, on one rung", "that of the search", Kept.FOR_GOOD, _columns("""
+              search_id VARCHAR; product VARCHAR; trial BIGINT; rung BIGINT; state VARCHAR; estimator VARCHAR
+              parameters VARCHAR; pipeline VARCHAR; without VARCHAR; first_page TIMESTAMP; cutoff TIMESTAMP
+              known_by TIMESTAMP; n_pages BIGINT; n_rows BIGINT; n_judged BIGINT; loss DOUBLE; cpu_s DOUBLE
+              page_seconds DOUBLE; reason VARCHAR; run_id VARCHAR; snapshot_id BIGINT"""), product="product"),
 )  # fmt: skip
 
 _ITS_OWN = "a change of its own, in lake/operations.sqlite"
