@@ -25,7 +25,7 @@ from warehouse.ledger.records import PageRecord, RunRecord
 #: Jobs that write what definitions say, and so run only those that are deployed, where that is required. A rollback, or
 #: what only reads, needs no definition to be right.
 BY_DEFINITIONS = frozenset(
-    {"ingest", "features", "predict", "labels", "train", "import", "export", "rollout", "monitor"}
+    {"ingest", "features", "predict", "labels", "train", "retrain", "import", "export", "rollout", "monitor"}
 )
 #: So much of an error or of a check's messages stands beside a page in the ledger.
 NOTE_CHARACTERS = 500
