@@ -39,6 +39,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.facts",
     "jobs.facts.csv_files",
     "jobs.facts.databases",
+    "jobs.facts.files",
     "jobs.models.reasons",
     "jobs.models",
     "jobs.models.columns",

@@ -17,8 +17,8 @@ import duckdb
 
 from jobs.examples.files import FileGiven, Row
 from jobs.examples.values import insert_rows, told, types_of
-from jobs.facts.deliveries import described_file
 from jobs.facts.fact_tables import Held, content_columns, judge_delivery, read_and_judge, refuse_unread
+from jobs.facts.files.delivered_files import described_file
 from jobs.facts.source_columns import declared_columns
 from warehouse.definitions import Source
 from warehouse.errors import DefinitionError

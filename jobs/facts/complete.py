@@ -13,7 +13,7 @@ from datetime import datetime
 
 import duckdb
 
-from jobs.facts.deliveries import DeliveredFile
+from jobs.facts.files.delivered_files import DeliveredFile
 from jobs.facts.reading import Reading
 from warehouse.definitions import Source
 from warehouse.system_sql import quote, quote_all, system_sql

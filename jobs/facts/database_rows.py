@@ -20,8 +20,8 @@ from jobs.facts.complete import ALL_COMPARED
 from jobs.facts.databases.database import Database
 from jobs.facts.databases.memory import bound_memory
 from jobs.facts.databases.opening import open_database
-from jobs.facts.deliveries import DeliveredFile
 from jobs.facts.fact_tables import due_ingestions
+from jobs.facts.files.delivered_files import DeliveredFile
 from jobs.facts.reading import Reading
 from jobs.facts.recorded import kept_deliveries
 from jobs.suite import Suite

@@ -19,7 +19,7 @@ import duckdb
 from jobs.facts.complete import Lacking, show_nothing_delivered, withdraw_lacking
 from jobs.facts.csv_files.formats import Found
 from jobs.facts.csv_files.strict_reading import NOT_THE_VALUE
-from jobs.facts.deliveries import DeliveredFile
+from jobs.facts.files.delivered_files import DeliveredFile
 from jobs.facts.reading import Reading, is_of_a_file, read_delivery
 from warehouse.definitions import Source
 from warehouse.errors import DefinitionError, IngestFailed, RunFailed

@@ -16,8 +16,8 @@ import pyarrow.parquet
 
 from jobs.facts.database_rows import RowReading, columns_of, kept_file, newest_delivery
 from jobs.facts.databases.opening import DuckdbReads
-from jobs.facts.deliveries import DeliveredFile, loaded_function
 from jobs.facts.fact_tables import due_ingestions
+from jobs.facts.files.delivered_files import DeliveredFile, loaded_function
 from jobs.suite import Suite
 from warehouse.definitions import Source
 from warehouse.errors import IngestFailed

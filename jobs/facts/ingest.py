@@ -23,7 +23,6 @@ from jobs.facts.csv_files.heads import is_empty, may_hold_no_rows
 from jobs.facts.csv_files.strict_reading import found_in
 from jobs.facts.database_rows import next_rows, refuse_rows_aside
 from jobs.facts.databases.memory import bound_memory, what_to_set
-from jobs.facts.deliveries import DeliveredFile, find_files
 from jobs.facts.derive import Derived, derive
 from jobs.facts.fact_tables import (
     Judged,
@@ -36,11 +35,12 @@ from jobs.facts.fact_tables import (
     require_facts_are_there,
     stage_judged,
 )
+from jobs.facts.files.delivered_files import DeliveredFile, find_files
 from jobs.facts.from_facts import deliver_again
 from jobs.facts.function_rows import next_batches
 from jobs.facts.publications import next_publications
 from jobs.facts.reading import Reading
-from jobs.facts.recorded import find_deliveries, keep_copies
+from jobs.facts.recorded import find_deliveries, keep_copies, taken_before
 from jobs.facts.set_aside import leave_out_deleted, record_files_aside
 from jobs.metering import RunMeter
 from jobs.progress import Progress, Silent
@@ -216,7 +216,7 @@ class _SourceIngestion:
             read = next_rows if self.source.header.database is not None else next_batches
             there = files = read(self.connection, self.suite, self.source, facts, self.directory)
         else:
-            there = find_files(self.source, self.suite.root, self.directory)
+            there = find_files(self.source, self.suite.root, self.directory, taken_before(self.suite.lake, recorded))
             if not self.way.dry_run and self.source.header.loader is None:
                 leave_out_deleted(self.suite, self.source, there, files_aside(self.connection, self.source.name))
             files = self._pending(there, facts)

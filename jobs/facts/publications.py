@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from jobs.facts.deliveries import DeliveredFile
+from jobs.facts.files.delivered_files import DeliveredFile
 from warehouse.definitions import Source
 from warehouse.definitions.durations import duration_text
 from warehouse.errors import NotFoundError

@@ -20,7 +20,7 @@ from jobs.facts.csv_files.culprits import located, reason_of
 from jobs.facts.csv_files.formats import Found
 from jobs.facts.csv_files.heads import head_of, is_empty
 from jobs.facts.csv_files.strict_reading import REASON, read_strictly
-from jobs.facts.deliveries import DeliveredFile
+from jobs.facts.files.delivered_files import DeliveredFile
 from jobs.facts.lacking import columns_not_found, without_columns
 from warehouse.definitions import Source
 from warehouse.errors import FileRefused, IngestFailed

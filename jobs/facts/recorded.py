@@ -8,7 +8,6 @@ source with `keep: true` makes of all that it takes in.
 from __future__ import annotations
 
 import glob
-import re
 import shutil
 import uuid
 from collections.abc import Collection, Iterable, Mapping
@@ -18,7 +17,8 @@ from pathlib import Path
 
 import duckdb
 
-from jobs.facts.deliveries import DeliveredFile, described_file, entry_of, find_files
+from jobs.facts.files.delivered_files import DeliveredFile, described_file, entry_of, find_files
+from jobs.facts.files.remote_files import READS_NAMES, TakenIn
 from jobs.suite import Suite
 from warehouse.definitions import Source
 from warehouse.errors import IngestFailed, NotInstalled
@@ -27,9 +27,6 @@ from warehouse.ledger.recorded_deliveries import RecordedDelivery
 from warehouse.ledger.records import SourceFile
 from warehouse.system_sql import system_sql
 from warehouse.wording import counted
-
-#: What a SELECT reads that looks at its files' names or folders, which a copy elsewhere does not have.
-_READS_NAMES = re.compile(r"\b(filename|hive_\w+)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -47,10 +44,10 @@ class FoundDeliveries:
 def find_deliveries(
     suite: Suite, source: Source, deliveries: Iterable[RecordedDelivery], directory: Path
 ) -> FoundDeliveries:
-    """Look for the bytes of recorded deliveries, by their hashes. A loader is not called for this."""
+    """Look for the bytes of recorded deliveries, by their hashes. No loader is called, and nothing is fetched."""
     deliveries = list(deliveries)
     wanted = {file["sha256"]: file for delivery in deliveries for file in delivery.files}
-    by_name = any(_READS_NAMES.search(part.query.text) for part in source.parts)
+    by_name = any(READS_NAMES.search(part.query.text) for part in source.parts)
     found = {sha: at for sha, file in wanted.items() if (at := _at_recorded_path(file)) is not None}
     if not by_name and wanted.keys() - found.keys():
         found = _where_files_looks(source, suite.root, directory) | found
@@ -87,7 +84,7 @@ def _at_recorded_path(file: SourceFile) -> DeliveredFile | None:
 
 
 def _where_files_looks(source: Source, root: Path, directory: Path) -> dict[str, DeliveredFile]:
-    if source.header.loader is not None:
+    if source.header.loader is not None or source.is_remote:  # of what is fetched, the lake has a copy
         return {}
     try:
         return {file.sha256: file for file in find_files(source, root, directory)}
@@ -107,6 +104,11 @@ def _kept(lake: Lake, files: Iterable[SourceFile]) -> dict[str, DeliveredFile]:
 def kept_deliveries(lake: Lake) -> Path:
     """Say where the copies of delivered files are: one directory for each, named by its hash."""
     return lake.root / "deliveries"
+
+
+def taken_before(lake: Lake, deliveries: Iterable[RecordedDelivery]) -> TakenIn:
+    """Tell by which URL, size and hash files of recorded deliveries were taken in, and where the lake has copies."""
+    return TakenIn.of(kept_deliveries(lake), deliveries)
 
 
 def prune_copies(

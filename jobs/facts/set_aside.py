@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from jobs.facts.deliveries import DeliveredFile
+from jobs.facts.files.delivered_files import DeliveredFile
 from jobs.facts.reading import Reading
 from jobs.suite import Suite
 from warehouse.definitions import Source

@@ -17,7 +17,7 @@ import duckdb
 from jobs.facts.csv_files.calls import reader_calls
 from jobs.facts.csv_files.formats import Found, kept_formats
 from jobs.facts.csv_files.strict_reading import described
-from jobs.facts.deliveries import find_files
+from jobs.facts.files.delivered_files import find_files
 from jobs.suite import Suite
 from warehouse.definitions import Source
 from warehouse.errors import AlmanacError, DefinitionError

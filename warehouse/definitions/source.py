@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from warehouse.definitions.durations import Duration
 from warehouse.definitions.expect import DeliverySettings, Expectation, short_form
@@ -28,11 +28,43 @@ def _often(value: Any) -> Any:
     return _OFTEN.get(value, value) if isinstance(value, str) else value
 
 
+#: Where files lie that are fetched before they are read.
+_REMOTE = ("s3://", "https://", "http://")
+
+
+def is_remote(pattern: str) -> bool:
+    """Tell whether a pattern of `files` is a URL."""
+    return pattern.startswith(_REMOTE)
+
+
+def _place_of_files(pattern: str) -> str:
+    """Refuse URLs of a kind that is not read, that bear a password, or that ask for what no server lists."""
+    scheme, is_url, rest = pattern.partition("://")
+    if not is_url:
+        return pattern
+    if not is_remote(pattern):
+        raise ValueError(f"`files` may lie under {', '.join(_REMOTE)} or in a directory, not under `{scheme}://`")
+    if "@" in rest.partition("/")[0]:
+        raise ValueError("a URL of `files` holds no user or password; keys of S3 come from the environment")
+    if not rest.partition("/")[2]:
+        raise ValueError(f"`{scheme}://{rest}` names no file: write a path behind it")
+    if not pattern.startswith("s3://") and any(sign in rest for sign in "*?[#"):
+        # What stands behind a ? may be a secret, and would stand in the ledger.
+        raise ValueError(
+            f"a URL under {scheme} names one file, without `*`, `?`, `[` or `#`: list the files one by one, or write a"
+            " `loader`"
+        )
+    return pattern
+
+
+Files = Annotated[str, AfterValidator(_place_of_files)]
+
+
 class DeliveryEntry(Strict):
     """One kind of files of a source: `sql/sources/SOURCE.NAME.sql` reads `files`, a path or a glob."""
 
     name: str = Field(pattern="^[a-z_][a-z0-9_]*$")
-    files: str
+    files: Files
 
 
 class SourceHeader(Strict):
@@ -42,7 +74,7 @@ class SourceHeader(Strict):
     key: list[str] = Field(min_length=1)
     known_at: str = ""
     owner: str | None = None
-    files: str | list[str] | None = None
+    files: Files | list[Files] | None = None
     deliveries: list[DeliveryEntry] | None = Field(default=None, min_length=1)
     loader: str | None = None
     batches: str | None = Field(default=None, pattern="^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$")
@@ -165,8 +197,21 @@ class Source:
 
     @property
     def writes_deliveries(self) -> bool:
-        """Whether what it delivers is written anew at each ingestion, so that the lake keeps copies."""
-        return self.header.product is not None or self.reads_rows
+        """Whether what it delivers is written or fetched anew at each ingestion, so that the lake keeps copies."""
+        return self.header.product is not None or self.reads_rows or self.is_remote
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The paths, globs and URLs of its files, of all formats."""
+        if self.header.deliveries:
+            return tuple(entry.files for entry in self.header.deliveries)
+        files = self.header.files or []
+        return (files,) if isinstance(files, str) else tuple(files)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether files of it are fetched from elsewhere."""
+        return any(is_remote(pattern) for pattern in self.patterns)
 
     @property
     def reads_rows(self) -> bool:

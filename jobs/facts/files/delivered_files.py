@@ -1,8 +1,8 @@
 """The files that a source is filled from: found, unpacked and told apart by their content.
 
-`files` names paths or globs relative to the suite, or `package:NAME/PATH` inside an installed Python package,
-which is located without being imported. The members of a .zip are unpacked. A `loader` is a function of the
-suite's own, `module:function`, called with an empty directory; it returns the paths that it filled.
+`files` names paths or globs relative to the suite, URLs (`remote_files`), or `package:NAME/PATH` inside an installed
+Python package, which is located without being imported. The members of a .zip are unpacked. A `loader` is a function of
+the suite's own, `module:function`, called with an empty directory; it returns the paths that it filled.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
+from jobs.facts.files.remote_files import TakenIn, fetched
 from warehouse.definitions import Source
+from warehouse.definitions.source import is_remote
 from warehouse.errors import DefinitionError, IngestFailed, NotInstalled
 
 
@@ -74,8 +76,15 @@ def _is_data(member: zipfile.ZipInfo) -> bool:
     return not member.is_dir() and "__MACOSX" not in PurePosixPath(member.filename).parts
 
 
-def find_files(source: Source, root: Path, directory: Path) -> list[DeliveredFile]:
+def find_files(source: Source, root: Path, directory: Path, taken: TakenIn | None = None) -> list[DeliveredFile]:
     """Find every file of a source, in the order of its header and by name within a glob.
+
+    Parameters
+    ----------
+    directory
+        Where a loader writes its files, and what is fetched is put.
+    taken
+        What was taken in before, so that it need not be fetched again.
 
     Raises
     ------
@@ -87,19 +96,23 @@ def find_files(source: Source, root: Path, directory: Path) -> list[DeliveredFil
     if source.header.loader is not None:
         return _delivered(_load(source, source.header.loader, root, directory))
     if source.entries:
-        return _files_of_entries(source, root)
-    patterns = [source.header.files] if isinstance(source.header.files, str) else source.header.files or []
-    return [file for pattern in patterns for file in _matches(source, pattern, root)]
+        return _files_of_entries(source, root, directory, taken)
+    return [
+        file
+        for number, pattern in enumerate(source.patterns)
+        for file in _matches(source, pattern, root, directory / f"pattern-{number}", taken)
+    ]
 
 
-def _files_of_entries(source: Source, root: Path) -> list[DeliveredFile]:
+def _files_of_entries(source: Source, root: Path, directory: Path, taken: TakenIn | None) -> list[DeliveredFile]:
     """Find the files of each format; a file that two patterns match is of the first one's."""
     found: dict[Path, DeliveredFile] = {}
     lacking: list[IngestFailed] = []
     for number, part in enumerate(source.entries):
         try:
-            for file in _matches(part, str(part.header.files), root):
-                found.setdefault(file.found, replace(file, entry=number))
+            for file in _matches(part, str(part.header.files), root, directory / f"pattern-{number}", taken):
+                there = Path(file.path) if is_remote(file.path) else file.found
+                found.setdefault(there, replace(file, entry=number))
         except NotInstalled:
             raise
         except IngestFailed as error:
@@ -119,7 +132,9 @@ def entry_of(source: Source, path: str, root: Path) -> int:
     return endings.index(PurePath(path).suffix) if PurePath(path).suffix in endings else 0
 
 
-def _matches(source: Source, pattern: str, root: Path) -> list[DeliveredFile]:
+def _matches(source: Source, pattern: str, root: Path, directory: Path, taken: TakenIn | None) -> list[DeliveredFile]:
+    if is_remote(pattern):
+        return [described_file(path, url) for url, path in fetched(source, pattern, directory, taken)]
     base, relative = root, pattern
     if pattern.startswith("package:"):
         package, _, relative = pattern.removeprefix("package:").partition("/")

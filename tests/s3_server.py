@@ -1,0 +1,75 @@
+"""An S3 server of the tests' own: moto's, in a process of its own, on a free port of the loopback."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+#: What the server is asked with; it takes any.
+SECRET = "not/a+real=secret"
+WAIT_S = 60
+
+
+class S3:
+    """One server with one bucket, and what it was asked for."""
+
+    def __init__(self, url: str, log: Path) -> None:
+        self._log = log
+        self.client: Any = boto3.client("s3", endpoint_url=url)
+        self.client.create_bucket(Bucket="shop")
+
+    def put(self, key: str, text: str) -> None:
+        self.client.put_object(Bucket="shop", Key=key, Body=text.encode())
+
+    def all_keys(self) -> list[str]:
+        return [one["Key"] for one in self.client.list_objects_v2(Bucket="shop").get("Contents", [])]
+
+    def fetched(self, key: str) -> int:
+        """Count how often an object was asked for."""
+        return self._log.read_text().count(f'"GET /shop/{key} ')
+
+
+def s3_server(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    """Start one, name it in the environment, and stop it at the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    for name, value in {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "almanac",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": str(directory / "none"),
+        "AWS_MAX_ATTEMPTS": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    log = directory / "s3.log"
+    with log.open("w") as said:
+        command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        process = subprocess.Popen(command, stdout=said, stderr=said)
+    try:
+        _wait(port, process, log)
+        yield S3(url, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + WAIT_S
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"moto's server did not start: {log.read_text()[-500:]}")
