@@ -80,6 +80,18 @@ def make_estimator(product: Product, features: Mapping[str, str], root: Path, cl
     return estimator
 
 
+def require_estimator(product: Product, root: Path) -> None:
+    """See that a product's estimator is one, suits its label and is installed; `root` is its suite.
+
+    Raises
+    ------
+    DefinitionError
+        If it does not.
+    """
+    spec = _registered(product)
+    imported(spec.path if spec else product.header.model.estimator, product.yaml_where, root)
+
+
 def is_ranker(estimator: Any) -> bool:
     """Tell whether an estimator, or the model at the end of a pipeline, learns from whole lists."""
     return type(final_step(estimator)).__name__.endswith("Ranker")

@@ -99,7 +99,7 @@ class Freshness:
 
 @dataclass(frozen=True)
 class _Judged:
-    """Versions of one way of learning: losses and ages by version and page, and what they cost."""
+    """Versions of one way of learning: losses by version and page; what each cost, NaN where it learnt nothing."""
 
     losses: Floats
     n_rows: list[int]
@@ -223,7 +223,7 @@ class _Measuring:
         way = Stateless(self.suite, self.labelled, self.features)
         way.product = product
         found = np.full((len(self.cutoffs), len(self.pages)), np.nan)
-        n_rows, costs = [], []
+        n_rows, costs = [], [np.nan] * len(self.cutoffs)
         for number, cutoff in enumerate(self.cutoffs):
             began = cpu_seconds()
             known = way.rows(cutoff)
@@ -232,7 +232,7 @@ class _Measuring:
                 known = known.between(pages[len(pages) // 2], cutoff) if pages else known
             if can_be_learnt(known, product.kind.name):
                 learnt = way.fit(known)
-                costs.append(cpu_seconds() - began)
+                costs[number] = cpu_seconds() - began
                 scorer = compile_model(learnt.estimator, learnt.names)
                 later = self.rows.between(cutoff, self.pages[-1] + timedelta(microseconds=1))
                 target = Target(
@@ -253,12 +253,11 @@ class _Measuring:
         return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
     def _versions(self, own: _Judged) -> list[Version]:
-        costs = iter(own.cpu_s)
         found = []
-        for cutoff, n_rows, of_pages in zip(self.cutoffs, own.n_rows, own.losses, strict=True):
+        for cutoff, n_rows, of_pages, cpu_s in zip(self.cutoffs, own.n_rows, own.losses, own.cpu_s, strict=True):
             seen = of_pages[np.isfinite(of_pages)]
             if len(seen):
-                found.append(Version(cutoff, n_rows, len(seen), float(seen.mean()), next(costs)))
+                found.append(Version(cutoff, n_rows, len(seen), float(seen.mean()), cpu_s))
         return found
 
     def _by_age(self, curve: AgeCurve, own: _Judged) -> list[Age]:
@@ -290,7 +289,7 @@ class _Measuring:
         for model in reversed(models):
             if model.cost.get("cpu_s") and model.parent is None:
                 return model.cost["cpu_s"], f"the training of {model.version}, with its validation and gates"
-        return float(np.mean(own.cpu_s)), "the fits of this measurement; a training validates besides"
+        return float(np.nanmean(own.cpu_s)), "the fits of this measurement; a training validates besides"
 
     def _iterations(self, own: _Judged, also: str, seed: int) -> list[Iteration]:
         """Try another estimator on the same rows, and this one on half of the pages."""
@@ -304,5 +303,5 @@ class _Measuring:
         ):
             one: Estimate | None = paired(less, seed)
             if one is not None:
-                found.append(Iteration(what, one.value, one.low, one.high, float(np.mean(cost))))
+                found.append(Iteration(what, one.value, one.low, one.high, float(np.nanmean(cost))))
         return found

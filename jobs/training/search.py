@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from jobs.metering import RunMeter, cpu_seconds
+from jobs.models.estimators import require_estimator
 from jobs.models.folds import time_ordered_folds
 from jobs.models.kinds.figures import Target
 from jobs.monitoring.performance.losses import KINDS_JUDGED, losses
@@ -102,6 +103,8 @@ def search(
     UsageError
         If product.yaml has no `search`, the label is of a kind whose loss is not that of single rows, a feature group
         is not the product's, or there are too few pages.
+    DefinitionError
+        If a candidate's estimator is none, does not suit the label, or is not installed.
     """
     product = labelled.product
     settings = product.header.search
@@ -144,6 +147,9 @@ class _Search:
                 f"{self.product.at('search', 'without')}: {unknown} are no feature groups of the product that give it"
                 f" columns; there is: {', '.join(groups)}."
             )
+        for candidate in settings.candidates:
+            changed = self.product.header.model.model_copy(update={"estimator": candidate.estimator})
+            require_estimator(with_model(self.product, changed), suite.root)
         self.trials = trials_of(settings, self.product.header.model, groups, asked.trials)
 
     def run(self) -> Found:

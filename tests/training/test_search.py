@@ -18,7 +18,7 @@ from jobs.training.train import train
 from tests.conftest import PRODUCT, TRAINED_LATER, reopened
 from tests.schedule.clock_suites import run, run_json
 from warehouse.definitions.pipeline import ModelSettings, Range, SearchSettings
-from warehouse.errors import UsageError
+from warehouse.errors import DefinitionError, UsageError
 
 SEARCH = """
 search:
@@ -107,9 +107,12 @@ def test_what_keeps_from_searching_is_said_and_a_budget_ends_it(paged: Suite) ->
     searched(paged, SEARCH.replace("courier_load", "courier"))
     with pytest.raises(UsageError, match=r"\['courier'\] are no feature groups"):
         train(reopened(paged), PRODUCT, TRAINED_LATER, searching=Searching())
-    searched(paged, "")
     path = paged.root / f"sql/products/{PRODUCT}/product.yaml"
-    path.write_text(path.read_text().replace("[courier]", "[]") + "  page_seconds: 0.000000001\n")
+    text = path.read_text().replace("[courier]", "[]")
+    path.write_text(text.replace("{estimator: logistic_regression, parameters: {C: -1}}", "estimator: logistic"))
+    with pytest.raises(DefinitionError, match="there is no estimator `logistic`"):
+        train(reopened(paged), PRODUCT, TRAINED_LATER, searching=Searching())
+    path.write_text(text + "  page_seconds: 0.000000001\n")
     # Without time for any other, the model of product.yaml is what is trained; what is slow is out.
     arguments = ("--as-of", f"{TRAINED_LATER}", "--search", "--trials", "4", "--budget", "0.001 seconds")
     found = run_json(paged.root, "train", PRODUCT, *arguments)
