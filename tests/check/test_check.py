@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from jobs.backup.scratch import SCRATCH
+from jobs.backup.scratch import SCRATCH, clear_scratch, scratch_lake
 from jobs.check.check import Order, check
 from jobs.check.quality import why_worse
 from jobs.check.results import CheckResult, ProductCheck, Quality
@@ -212,6 +216,26 @@ def test_a_comment_changes_nothing_and_late_facts_are_told_apart(production: Sui
     assert rows(suite, "SELECT count(*) FROM ledger.pages WHERE kind = 'predictions'") == [(7,)]
 
 
+def test_facts_of_a_changed_source_are_made_anew_beside_production(production: Suite, tmp_path: Path) -> None:
+    root = working_copy(production, tmp_path)
+    changed(
+        root, "sql/sources/orders.sql", "courier, parcels, ordered_at", "courier, parcels + 1 AS parcels, ordered_at"
+    )
+    before = hashes(production.lake.root)
+    result = check(open_suite(root, clock_at(NOW)), Order(production.root, n_pages=3, version="v1"))
+    assert hashes(production.lake.root) == before
+    found = only(result)
+    assert any(note.startswith("orders: its definition has changed") for note in found.notes)
+    assert found.failures == []
+    # The version that was named wrote them, and nothing was trained.
+    assert (found.changed, found.version, found.trained_as_of) == (["features", "label"], "v1", None)
+    assert {one.column: one.largest for one in found.columns}["parcels"] == 1
+    assert found.labels is not None
+    assert found.labels.n_changed == 0
+    touched = {(row["what"], row["name"]) for row in result.touched}
+    assert {("source", "orders"), ("group", "courier_load"), ("group", "depot_history")} <= touched
+
+
 def test_what_cannot_be_made_speaks_against_the_change(production: Suite, tmp_path: Path) -> None:
     root = working_copy(production, tmp_path)
     changed(root, "sql/features/courier_load.sql", "sum(parcels)", "sum(boxes)")
@@ -252,8 +276,6 @@ def test_without_a_lake_there_is_nothing_to_check_against(starter: Path) -> None
 
 
 def test_what_a_killed_check_left_is_cleared_by_the_next(published: Suite) -> None:
-    from jobs.backup.scratch import clear_scratch, scratch_lake
-
     left = published.root / SCRATCH / "0123456789ab"
     (left / "lake").mkdir(parents=True)
     (left / "scratch.lock").touch()
@@ -268,3 +290,23 @@ def test_what_a_killed_check_left_is_cleared_by_the_next(published: Suite) -> No
     assert hashes(published.lake.root) == before
     assert rows(published, f"SELECT count(DISTINCT as_of) FROM predictions.{quote(PRODUCT)}") == [(1,)]
     assert isinstance(scratch, Lake)
+
+
+def test_a_check_that_is_killed_leaves_production_as_it_was(production: Suite, tmp_path: Path) -> None:
+    root = working_copy(production, tmp_path)
+    changed(root, "sql/features/courier_load.sql", "sum(parcels)", "sum(parcels) + 1")
+    before = hashes(production.lake.root)
+    command = [sys.executable, "-m", "jobs", "--suite", str(root), "check", "--against", str(production.root)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 60
+        # Something is written in the scratch lake: its own files are no links.
+        while time.monotonic() < until and not any(
+            file.is_file() and not file.is_symlink() for file in root.glob(f"{SCRATCH}/*/lake/data/**/*.parquet")
+        ):
+            time.sleep(0.05)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert hashes(production.lake.root) == before
+    assert len(list((root / SCRATCH).glob("[!.]*"))) == 1
+    assert clear_scratch(root) == 1
+    assert hashes(production.lake.root) == before
