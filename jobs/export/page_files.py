@@ -1,4 +1,4 @@
-"""Targets that are directories: one file for each page, and a manifest, written last, that says which files count.
+"""Targets that are folders: one file for each page, and a manifest, written last, that says which files count.
 
 A page's file is never changed: a page that is published again gets another one, and the manifest, which is replaced
 in one step, names that instead. The file that it named before stays until the export after, for readers that had read
@@ -18,7 +18,8 @@ from typing import Any
 import duckdb
 
 from jobs.export.content import Content, require_rows
-from jobs.export.target import Held, Owner, clear, put_in_place
+from jobs.export.folders import Folder
+from jobs.export.target import Held, Owner
 from warehouse.errors import RunFailed, UsageError
 from warehouse.lake.staged_files import sha256_of
 from warehouse.system_sql import literal, quote
@@ -31,16 +32,16 @@ _OPTIONS = {"parquet": "FORMAT parquet, COMPRESSION zstd", "csv": "FORMAT csv, H
 
 @dataclass(frozen=True)
 class PageFiles:
-    """A directory with the pages of one product."""
+    """A folder with the pages of one product."""
 
-    directory: Path
+    folder: Folder
     format: str
     owner: Owner
 
     @property
     def place(self) -> str:
         """Where it is."""
-        return f"{self.directory}/"
+        return self.folder.place
 
     def held(self) -> Mapping[datetime, Held]:
         """Give the commits whose publications the manifest names, by page."""
@@ -55,11 +56,9 @@ class PageFiles:
         UsageError
             If it is not one of this product's exports.
         """
-        path = self.directory / MANIFEST
         mine = {"almanac": _FORM, "suite": self.owner.suite_id, "product": self.owner.product}
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
+        text = self.folder.text(MANIFEST)
+        if text is None:
             return {**mine, "pages": [], "left": []}
         try:
             found = json.loads(text)
@@ -68,24 +67,18 @@ class PageFiles:
             theirs = {}
         if theirs != mine:
             raise UsageError(
-                f"{path} was not written by exports of {self.owner.product} of this suite. Name another directory under"
-                " `to`, or move this one away; nothing was written."
+                f"{self.place}{MANIFEST} was not written by exports of {self.owner.product} of this suite. Name another"
+                " directory under `to`, or move this one away; nothing was written."
             )
         return dict(found)
 
     def send(self, connection: duckdb.DuckDBPyConnection, content: Content) -> int:
         """Write the page's file, then the manifest that names it."""
         manifest = self._manifest()
-        self.directory.mkdir(parents=True, exist_ok=True)
         name = f"{_stem(content.product, content.as_of)}-{content.snapshot_id}.{self.format}"
-        clear(self.directory, f".{content.product}-", ".new")
-        temporary = self.directory / f".{name}.{content.run_id}.new"
-        try:
+        with self.folder.writing(name, content.run_id) as temporary:
             n_rows = self._write(connection, temporary, content)
             digest, size = sha256_of(temporary), temporary.stat().st_size
-            put_in_place(temporary, self.directory / name)
-        finally:
-            temporary.unlink(missing_ok=True)
         page = {
             "as_of": content.as_of.isoformat(),
             "file": name,
@@ -129,24 +122,20 @@ class PageFiles:
         others = [each for each in manifest["pages"] if each["as_of"] != page["as_of"]]
         manifest["pages"] = sorted([*others, page], key=lambda each: each["as_of"])
         manifest["left"] = [name for name in before if name != page["file"]]
-        temporary = self.directory / f".{MANIFEST}.{run_id}.new"
-        try:
+        with self.folder.writing(MANIFEST, run_id) as temporary:
             temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-            put_in_place(temporary, self.directory / MANIFEST)
-        finally:
-            clear(self.directory, f".{MANIFEST}.", ".new")
         self._remove_left(left, manifest, page)
 
     def _remove_left(self, left: Sequence[str], manifest: dict[str, Any], page: dict[str, Any]) -> None:
         """Remove files that the manifest before this one left, and of the page those that killed exports made."""
         named = {*manifest["left"], *(each["file"] for each in manifest["pages"])}
         of_page = _stem(self.owner.product, datetime.fromisoformat(page["as_of"]))
-        found = [path.name for path in self.directory.glob(f"{of_page}-*")]
+        found = self.folder.names(f"{of_page}-")
         # The manifest is a file that anybody can edit: nothing but our own names is removed.
         ours = re.compile(re.escape(self.owner.product) + r"-\d{8}T\d{6}-\d+\.(parquet|csv|jsonl)")
         for name in {*left, *found} - named:
             if ours.fullmatch(name):
-                (self.directory / name).unlink(missing_ok=True)
+                self.folder.remove(name)
 
 
 def _stem(product: str, as_of: datetime) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.export.bundle import BundleDirectory
+from jobs.export.folders import Directory, Folder, Prefix
 from jobs.export.one_file import DuckdbFile, SqliteFile
 from jobs.export.page_files import PageFiles
 from jobs.export.postgres_table import PostgresTable
@@ -22,6 +23,7 @@ class _Wanted:
     """What a target is made from."""
 
     path: Path
+    folder: Folder
     table: str
     settings: TargetSettings
     product: Product
@@ -43,7 +45,7 @@ _KINDS: Mapping[TargetKind, Callable[[_Wanted], Target]] = {
     "duckdb": lambda wanted: DuckdbFile(wanted.path, wanted.table, wanted.owner),
     "postgresql": _postgres,
     "bundle": lambda wanted: BundleDirectory(wanted.path, wanted.settings.signed_with, wanted.product, wanted.owner),
-    "files": lambda wanted: PageFiles(wanted.path, wanted.settings.format or "parquet", wanted.owner),
+    "files": lambda wanted: PageFiles(wanted.folder, wanted.settings.format or "parquet", wanted.owner),
 }
 
 
@@ -68,5 +70,7 @@ def open_target(suite: Suite, product: Product, name: str, suite_id: str) -> Tar
             f"{product.at('export', name)}: a table in SQLite cannot be called `{table}`: names that begin with"
             f" {' or '.join(_NOT_GIVEN)} are SQLite's own and those of exports. Give another `table`."
         )
-    wanted = _Wanted(path, table, settings, product, Owner(suite_id, product.name), product.at("export", name, "to"))
+    folder = Prefix(settings.to, suite.staging) if settings.is_bucket else Directory(path)
+    owner, where = Owner(suite_id, product.name), product.at("export", name, "to")
+    wanted = _Wanted(path, folder, table, settings, product, owner, where)
     return _KINDS[settings.kind](wanted)

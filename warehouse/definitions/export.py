@@ -16,6 +16,8 @@ TargetKind = Literal["sqlite", "duckdb", "files", "postgresql", "bundle"]
 #: (upsert), or each page by itself (replace_page).
 WriteMode = Literal["swap", "replace_page", "upsert"]
 _VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
+#: Files in a bucket.
+_PREFIX = re.compile(r"s3://[a-z0-9][a-z0-9.-]+/([^@:?*\[\]]+/)?")
 _ENDINGS: dict[str, TargetKind] = {
     ".sqlite": "sqlite",
     ".sqlite3": "sqlite",
@@ -42,10 +44,12 @@ class TargetSettings(Strict):
     @classmethod
     def _is_a_place(cls, value: str) -> str:
         # A value with `://` is not shown: it may hold a password.
+        if _PREFIX.fullmatch(value):
+            return value
         if "://" in value:
             raise ValueError(
-                "`to` is a path, or the name of an environment variable that says where a PostgreSQL database is; URLs"
-                " are not written to"
+                "`to` is a path, s3://BUCKET/PREFIX/ without a password, or the name of an environment variable that"
+                " says where a PostgreSQL database is; other URLs are not written to"
             )
         if _VARIABLE.fullmatch(value) or any(value.endswith(end) and len(value) > len(end) for end in _ENDINGS):
             return value
@@ -80,6 +84,11 @@ class TargetSettings(Strict):
         if _VARIABLE.fullmatch(self.to):
             return "postgresql"
         return next(kind for ending, kind in _ENDINGS.items() if self.to.endswith(ending))
+
+    @property
+    def is_bucket(self) -> bool:
+        """Whether its files lie in a bucket of S3."""
+        return self.to.startswith("s3://")
 
     @property
     def mode(self) -> WriteMode:

@@ -21,8 +21,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from warehouse.buckets import Bucket, BucketRefused
 from warehouse.definitions import Source
-from warehouse.errors import IngestFailed, NotInstalled
+from warehouse.errors import IngestFailed
 from warehouse.ledger.recorded_deliveries import RecordedDelivery
 
 #: How far a server's clock may be behind ours for what was written after it was taken in to be seen as new.
@@ -96,7 +97,7 @@ def fetched(source: Source, pattern: str, directory: Path, taken: TakenIn | None
             " another name. Leave `filename` out of it, or fetch the files with a `loader`."
         )
     try:
-        store = _Bucket(pattern) if pattern.startswith("s3://") else _Page(pattern)
+        store = _Keys(pattern) if pattern.startswith("s3://") else _Page(pattern)
         listed = store.listed()
         if not listed:
             raise IngestFailed(
@@ -110,7 +111,7 @@ def fetched(source: Source, pattern: str, directory: Path, taken: TakenIn | None
                 store.fetch(file, path)
                 _require_whole(source, file, path)
             yield file.url, path
-    except _Refused as error:
+    except (_Refused, BucketRefused) as error:
         raise IngestFailed(
             f"{source.file.where}: `{pattern}` cannot be read: {error}. Nothing was taken in; run this again when it"
             " can be."
@@ -132,62 +133,36 @@ def _name_of(url: str) -> str:
 
 
 class _Refused(Exception):
-    """A server cannot be asked, or says no; the message says why and holds no secret."""
+    """A site cannot be asked, or says no; the message says why."""
 
 
-class _Bucket:
+class _Keys:
     """Objects of an S3 bucket, by a key in which `*`, `**`, `?` and `[...]` mean what they mean in a path."""
 
     def __init__(self, pattern: str) -> None:
-        try:
-            import boto3
-            import botocore.exceptions
-        except ImportError as error:
-            raise NotInstalled("to read s3:// run: pip install 'almanac[s3]'") from error
-        self._errors = botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
-        self._bucket, _, self._key = pattern.removeprefix("s3://").partition("/")
-        with self._asking():
-            # Keys, region and another server come from the environment, or wherever boto3 looks for them.
-            self._client: Any = boto3.client("s3")
-
-    @contextlib.contextmanager
-    def _asking(self) -> Iterator[None]:
-        try:
-            yield
-        except self._errors as error:
-            raise _Refused(f"{type(error).__name__}: {error}".rstrip(".")) from error
+        name, _, self._key = pattern.removeprefix("s3://").partition("/")
+        self._bucket = Bucket(name)
 
     def listed(self) -> list[RemoteFile]:
         """List what matches, in the order of their keys; a key that is the pattern itself is that object."""
-        prefix = re.split(r"[*?[]", self._key)[0]
-        found = []
-        with self._asking():
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-            found = [one for page in pages for one in page.get("Contents", [])]
+        found = self._bucket.objects(re.split(r"[*?[]", self._key)[0])
         matches = re.compile(_as_expression(self._key))
         chosen = [one for one in found if one["Key"] == self._key] or [
             one for one in found if matches.fullmatch(one["Key"]) and not one["Key"].endswith("/")
         ]
         return [
             RemoteFile(
-                f"s3://{self._bucket}/{one['Key']}",
+                f"s3://{self._bucket.name}/{one['Key']}",
                 int(one["Size"]),
                 one["LastModified"].astimezone(UTC).replace(tzinfo=None),
                 one["ETag"],
             )
-            for one in sorted(chosen, key=lambda one: one["Key"])
+            for one in chosen
         ]
 
     def fetch(self, file: RemoteFile, path: Path) -> None:
         """Write an object to a file, if it still is the one that was listed."""
-        key = file.url.removeprefix(f"s3://{self._bucket}/")
-        with self._asking(), path.open("wb") as stream:
-            body = self._client.get_object(Bucket=self._bucket, Key=key, IfMatch=file.tag)["Body"]
-            try:
-                for part in body.iter_chunks(_PART_BYTES):
-                    stream.write(part)
-            except OSError as error:
-                raise _Refused(f"it broke off: {error}") from error
+        self._bucket.fetch(file.url.removeprefix(f"s3://{self._bucket.name}/"), file.tag, path)
 
 
 def _as_expression(pattern: str) -> str:
