@@ -8,15 +8,16 @@ faults. What luck a single training had is not in them. Nothing here reads the l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-#: Ages in days at which the curve may bend.
-KNOTS = (0.0, 7.0, 30.0, 90.0, 180.0, 365.0)
+#: Ages in days at which the curve may bend; where there are few versions, the first of them.
+BENDS = (30.0, 90.0, 7.0, 180.0, 365.0)
+#: So many pages have to be judged by versions that are older than a bend.
+_FEWEST = 14
 #: So many pages in turn are drawn together, so often.
 BLOCK, DRAWS = 7, 500
 _LEVEL = 0.95
@@ -67,7 +68,7 @@ class AgeCurve:
         return estimate(before - value, before_draws - draws)
 
 
-def age_curve(ages: Floats, losses: Floats, knots: Sequence[float] = KNOTS, seed: int = 0) -> AgeCurve | None:
+def age_curve(ages: Floats, losses: Floats, seed: int = 0) -> AgeCurve | None:
     """Fit the curve; None where no two versions were judged on the same pages at different ages.
 
     Parameters
@@ -76,8 +77,6 @@ def age_curve(ages: Floats, losses: Floats, knots: Sequence[float] = KNOTS, seed
         Of each version on each page in days, (n_versions, n_pages).
     losses
         The mean loss of each version on each page, NaN where it was not judged, (n_versions, n_pages).
-    knots
-        Ages at which the curve may bend, ascending from 0.
     seed
         Of the draws.
     """
@@ -86,15 +85,24 @@ def age_curve(ages: Floats, losses: Floats, knots: Sequence[float] = KNOTS, seed
     if not shared.any():
         return None
     ages, losses, known = ages[:, shared], losses[:, shared], known[:, shared]
-    oldest = float(ages[known].max())
-    if oldest <= 0:
+    if ages[known].max() <= 0:
         return None
-    places = np.array([knot for knot in knots if knot < oldest] + [oldest], np.float64)
+    places = _knots(ages[known], len(ages))
     left, right = _normal_equations(_hats(ages, places), losses, known)
     extra = _solved(left.sum(axis=0), right.sum(axis=0))
     counts = _draws(losses.shape[1], seed)
     draws = [_solved(np.tensordot(row, left, 1), row @ right) for row in counts]
     return AgeCurve(places, np.append(0.0, extra), np.column_stack([np.zeros(len(draws)), np.array(draws)]))
+
+
+def _knots(ages: Floats, n_versions: int) -> Floats:
+    """Choose where the curve may bend: as many bends as versions tell apart, each with enough pages behind it.
+
+    n versions of one page differ in n - 1 ways, of which the oldest age takes one.
+    """
+    oldest = float(ages.max())
+    told = [bend for bend in BENDS if bend < oldest and (ages > bend).sum() >= _FEWEST][: max(n_versions - 2, 0)]
+    return np.array([0.0, *sorted(told), oldest], np.float64)
 
 
 def _hats(ages: Floats, knots: Floats) -> Floats:

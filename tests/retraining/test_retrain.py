@@ -169,6 +169,13 @@ def test_a_training_that_fails_comes_to_nothing_and_is_tried_again_for_its_own_t
     label.write_text(whole)
     assert said(retrain(at(paged, 3, 13), PRODUCT, "again", tick)) == ("train", "v1", "live")
     assert [one.answer for one in written(paged)] == ["train", "failed", "cooling", "trained"]
+    # What a process that was killed behind the registration leaves to do: a version that waits for its rollout.
+    assert said(asked(paged, 3, 23)) == ("train", "v2", "waiting")
+    assert said(asked(paged, 3, 24)) == ("cooling", None, None)
+    prepared(paged, "rollout: {stages: [{shadow: {pages: 2}}], margin: 0.5}\n")
+    assert said(asked(paged, 3, 25)) == ("train", "v2", "in rollout")
+    assert said(asked(paged, 3, 26)) == ("busy", None, None)
+    assert len(versions(paged)) == 2
 
 
 def test_the_way_is_that_of_product_yaml(paged: Suite) -> None:

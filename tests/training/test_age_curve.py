@@ -66,3 +66,14 @@ def test_a_paired_difference_has_the_page_as_unit() -> None:
     assert once is not None
     assert (found.low, found.high) == pytest.approx((once.low, once.high))
     assert paired(np.full((2, 5), np.nan)) is None
+
+
+def test_few_versions_bend_the_curve_less_and_no_bend_has_few_pages_behind_it() -> None:
+    ages, losses = a_world(1, 0.2)
+    three = age_curve(ages[[0, 2, 4]], losses[[0, 2, 4]])
+    assert three is not None
+    assert three.knots.tolist() == [0, 30, 199]
+    # Of ages over 180 there are seven pages then.
+    short = age_curve(ages[:, :188], losses[:, :188])
+    assert short is not None
+    assert short.knots.tolist() == [0, 7, 30, 90, 187]
