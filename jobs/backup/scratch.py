@@ -69,6 +69,15 @@ def scratch_lake(lake: Lake, suite_root: Path, *, whole: bool = False) -> Iterat
             shutil.rmtree(directory, ignore_errors=True)
 
 
+def snapshot_copied(scratch: Lake) -> int:
+    """Give the newest snapshot of the lake that a scratch lake was made of; ask before anything is done with it.
+
+    Reading a lake that an earlier version of Almanac made brings it up to date, which is a snapshot more.
+    """
+    with contextlib.closing(sqlite3.connect(scratch.root / CATALOGUE)) as copy:
+        return int(copy.execute("SELECT max(snapshot_id) FROM ducklake_snapshot").fetchone()[0])
+
+
 def clear_scratch(suite_root: Path) -> int:
     """Clear away scratch lakes that killed processes have left; give how many those were."""
     left = 0

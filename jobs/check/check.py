@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from jobs.backup.scratch import scratch_lake
+from jobs.backup.scratch import scratch_lake, snapshot_copied
 from jobs.check.changes import FEATURES, LABEL, PAGES, changed_files, changes_of_product, files_of
 from jobs.check.differences import PagesBothWays, stage_labels
 from jobs.check.making import ChosenPages, Made, choose_pages, derive_anew, labels_file, make_after, make_before
@@ -73,6 +73,7 @@ def check(suite: Suite, order: Order | None = None, progress: Progress | None = 
     texts = all_texts(suite.definitions)
     lake = find_lake(order.against, suite.root)
     with scratch_lake(lake, suite.root) as scratch:
+        snapshot_id = snapshot_copied(scratch)
         # Where queries may write what is only looked at.
         directory = scratch.staging / "check"
         directory.mkdir()
@@ -81,7 +82,6 @@ def check(suite: Suite, order: Order | None = None, progress: Progress | None = 
         production = production_of(scratch, home, suite.root, directory / "before")
         definitions = replace(with_found_classes(suite.definitions, scratch), settings=SuiteSettings())
         after = Suite(suite.root, definitions, scratch, suite.clock)
-        snapshot_id = scratch.newest_snapshot()
         files = changed_files(production, texts, definitions)
         changed = [path for paths in files.values() for path in paths]
         # Before versions are trained that no lineage is of.

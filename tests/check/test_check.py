@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.backup.scratch import SCRATCH, clear_scratch, scratch_lake
+from jobs.backup.scratch import SCRATCH, clear_scratch, scratch_lake, snapshot_copied
 from jobs.check.check import Order, check
 from jobs.check.quality import why_worse
 from jobs.check.results import CheckResult, ProductCheck, Quality
@@ -280,8 +280,10 @@ def test_what_a_killed_check_left_is_cleared_by_the_next(published: Suite) -> No
     (left / "lake").mkdir(parents=True)
     (left / "scratch.lock").touch()
     before = hashes(published.lake.root)
+    newest = published.lake.newest_snapshot()
     with scratch_lake(published.lake, published.root) as scratch:
         assert not left.exists()
+        assert snapshot_copied(scratch) == newest
         # One that is at work is left alone.
         assert clear_scratch(published.root) == 0
         tried = Suite(published.root, published.definitions, scratch, published.clock)
