@@ -16,7 +16,7 @@ from jobs.models.libraries import ESTIMATORS
 from jobs.models.pipelines import STEPS
 from jobs.schedule.files.retraining import Condition, Retraining
 from warehouse.definitions.expect import DeliverySettings, Expectation, ExpectedRows, Quiet
-from warehouse.definitions.export import TargetSettings
+from warehouse.definitions.export import FallbackSettings, TargetSettings
 from warehouse.definitions.features import FeatureHeader
 from warehouse.definitions.gates import (
     AcuteSettings,
@@ -78,6 +78,7 @@ MODELS: list[type[BaseModel]] = [
     FeatureHeader,
     ProductHeader,
     TargetSettings,
+    FallbackSettings,
     FeatureUse,
     LabelSettings,
     ModelSettings,

@@ -68,6 +68,8 @@ class Manifest:
         What rows are looked up by; of rankings, which of these make up a list.
     columns
         What is predicted of each entity: columns with DuckDB's types.
+    fallback_columns, levels
+        By what entities are looked up that no row is of: columns, and levels of them by name, the finest first.
     is_signed
         Whether the signature was looked at, and right.
     """
@@ -86,6 +88,8 @@ class Manifest:
     keys: tuple[KeyColumn, ...]
     list_keys: tuple[str, ...]
     columns: Mapping[str, str]
+    fallback_columns: tuple[KeyColumn, ...]
+    levels: tuple[tuple[str, tuple[str, ...]], ...]
     is_signed: bool
 
     def is_older_than(self, other: Manifest) -> bool:
@@ -137,26 +141,32 @@ def _manifest(found: Mapping[str, Any], is_signed: bool) -> Manifest:
         keys=tuple(KeyColumn(each["name"], each["type"]) for each in found["keys"]),
         list_keys=tuple(found["list_keys"]),
         columns=dict(found["columns"]),
+        fallback_columns=tuple(KeyColumn(each["name"], each["type"]) for each in found["fallback_columns"]),
+        levels=tuple((name, tuple(columns)) for name, columns in found["levels"]),
         is_signed=is_signed,
     )
 
 
 @dataclass(frozen=True)
 class Found:
-    """One row: until when it is valid (microseconds since 1970), and what it says, as the inside of a JSON object."""
+    """One row: until when it is valid (microseconds since 1970), and what it says, as the inside of a JSON object.
+
+    `source` is `page`, or `fallback` with the level's name.
+    """
 
     valid_until_us: int
     made: str
     prediction: str
+    source: str = "page"
 
     def is_valid(self, at_us: int) -> bool:
         """Tell whether it is still valid at an instant."""
         return at_us < self.valid_until_us
 
     def as_dict(self) -> dict[str, Any]:
-        """Give its columns, but for the keys."""
-        at = json.dumps(instant_of(self.valid_until_us))
-        return dict(json.loads(f'{{{self.made},"valid_until":{at},{self.prediction}}}'))
+        """Give its columns, but for the keys, and `made`, which says what it is."""
+        said = f'"made":"{self.source}",{self.made},"valid_until":"{instant_of(self.valid_until_us)}"'
+        return dict(json.loads(f"{{{said},{self.prediction}}}"))
 
 
 class Bundle:
@@ -167,6 +177,7 @@ class Bundle:
         self.valid_until_us = micros(manifest.valid_until)
         self.readings = [(key.name, key.reading()) for key in manifest.keys]
         self.list_readings = [(name, read) for name, read in self.readings if name in manifest.list_keys]
+        self._beyond = {key.name: key.reading() for key in manifest.fallback_columns}
         place = urllib.parse.quote(str(path.resolve()))
         # Nobody changes the file, so that SQLite need not look for locks, and can map it.
         uri = f"file:{place}?mode=ro&immutable=1"
@@ -187,9 +198,12 @@ class Bundle:
             If a key is missing, is none of the product's, or is not of its type.
         """
         readings = self.list_readings if of_list else self.readings
-        if len(given) != len(readings) or any(name not in given for name, _ in readings):
-            names = ", ".join(name for name, _ in readings)
-            raise KeyRefused(f"give each of these once, and nothing else: {names}")
+        known = given.keys() - self._beyond.keys() if self._beyond else given.keys()
+        needed = [name for name, _ in readings]
+        if any(name not in given for name in needed) or not known <= set(needed):
+            more = ", ".join(name for name in self._beyond if name not in needed)
+            also = f" (and, for entities that no page has: {more})" if more else ""
+            raise KeyRefused(f"give each of these once, and nothing else: {', '.join(needed)}{also}")
         return [read(given[name]) for name, read in readings]
 
     def find(self, values: Sequence[Any]) -> Found | None:
@@ -199,6 +213,21 @@ class Bundle:
         row = self._database.execute(self._row, values).fetchone()
         return Found(row[0], self._made[row[1]], row[2]) if row else None
 
+    def find_fallback(self, given: Mapping[str, Any]) -> Found | None:
+        """Find what is said of an entity that no page has: the finest level that has its group."""
+        for place, (level, columns) in enumerate(self.manifest.levels):
+            if any(name not in given for name in columns):
+                continue
+            values = [self._beyond[name](given[name]) for name in columns]
+            if NOWHERE in values:
+                continue
+            chosen = "SELECT valid_until, facts, prediction FROM fallback WHERE almanac_level = ?"
+            where = f" AND {_equals(columns)}" if columns else ""
+            row = self._database.execute(chosen + where, [place, *values]).fetchone()
+            if row:
+                return Found(row[0], row[1], row[2], f"fallback {level}")
+        return None
+
     def find_list(self, values: Sequence[Any]) -> list[tuple[tuple[Any, ...], Found]]:
         """Find the entries of a list, by rank, each with its keys; nothing if no page has the list."""
         if NOWHERE in values:
@@ -207,8 +236,11 @@ class Bundle:
         return [(row[3:], Found(row[0], self._made[row[1]], row[2])) for row in rows]
 
     def look_up(self, keys: Mapping[str, Any], now: datetime) -> dict[str, Any] | None:
-        """Give what is predicted of an entity, if that is valid at `now` (naive UTC); None otherwise."""
-        found = self.find(self.values(keys))
+        """Give what is predicted of an entity, if that is valid at `now` (naive UTC); None otherwise.
+
+        Of an entity that no page has it is what the product's `fallback` says, if it has one; `made` says so.
+        """
+        found = self.find(self.values(keys)) or self.find_fallback(keys)
         return found.as_dict() if found and found.is_valid(micros(now)) else None
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from jobs.export.target import CURRENT, Held, Owner, clear, put_in_place
 from warehouse.definitions import Product
 from warehouse.errors import RunFailed, UsageError
 from warehouse.lake.lake import one_transaction
+from warehouse.lake.registry import FALLBACK
 from warehouse.lake.staged_files import sha256_of
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 
@@ -90,6 +91,7 @@ class BundleDirectory:
         temporary = self.directory / f".{content.product}-{content.run_id}.new"
         try:
             n_rows, valid_until = self._fill(connection, temporary, content, keys)
+            beyond = self._add_fallback(connection, temporary, content)
             digest, size = sha256_of(temporary), temporary.stat().st_size
             name = f"{content.product}-{content.snapshot_id}-{digest[:16]}.sqlite"
             put_in_place(temporary, self.directory / name)
@@ -97,7 +99,7 @@ class BundleDirectory:
             raise RunFailed(f"{self.place} got no new file, and what it held is still there: {error}.") from error
         finally:
             clear(self.directory, temporary.name, "")
-        self._name(content, signer, self._said(content, keys, name, size, digest, n_rows, valid_until))
+        self._name(content, signer, self._said(content, keys, name, size, digest, n_rows, valid_until) | beyond)
         return n_rows
 
     def _said(
@@ -182,6 +184,39 @@ class BundleDirectory:
         }
         connection.execute(system_sql("export/bundle/predictions", **fragments))
 
+    def _add_fallback(self, connection: duckdb.DuckDBPyConnection, temporary: Path, content: Content) -> dict[str, Any]:
+        """Write what is said of entities that no row is of; give what the manifest says of it."""
+        relation = f"predictions.{quote(f'{content.product}_{FALLBACK}')}"
+        settings, types = self.product.header.fallback, dict[str, str]()
+        if settings is not None:
+            # It is there from the first page on that was published with the setting.
+            with contextlib.suppress(duckdb.CatalogException):
+                described = connection.execute(f"DESCRIBE FROM {relation}").fetchall()
+                types = {str(row[0]): str(row[1]) for row in described}
+        if settings is None or not types:
+            return {"fallback_columns": [], "levels": []}
+        levels = connection.execute(system_sql("export/bundle/fallback_levels", relation=relation)).fetchall()
+        columns = _key_columns(content.product, [(name, types[name]) for name in (levels[0][2] if levels else [])])
+        names = [key.name for key in columns]
+        with contextlib.closing(sqlite3.connect(temporary)) as database:
+            declared = "".join(f"{quote(key.name)} {key.storage}, " for key in columns)
+            keys = "".join(f", {quote(name)}" for name in names)
+            database.executescript(system_sql("export/bundle/create_fallback", key_columns=declared, keys=keys))
+        connection.execute(system_sql("export/attach_sqlite", file=literal(str(temporary))))
+        try:
+            said = {name: types[name] for name in (self.product.score_column, "n_rows")}
+            fragments = {
+                "key_values": "".join(f"{_kept(f'rows.{quote(key.name)}', key.type)}, " for key in columns),
+                "facts": _inside({name: types[name] for name in _MADE if name in types}),
+                "prediction": _inside(said),
+                "relation": relation,
+            }
+            connection.execute(system_sql("export/bundle/fallback", **fragments))
+        finally:
+            connection.execute("DETACH target")
+        told = [{"name": key.name, "type": key.type} for key in columns]
+        return {"fallback_columns": told, "levels": [[name, list(of)] for _, name, of in levels]}
+
     def _name(self, content: Content, signer: _Signer | None, said: dict[str, Any]) -> None:
         """Write the manifest, and remove files that neither it nor the one before names."""
         text = json.dumps(said)
@@ -211,10 +246,14 @@ def _keys_of(content: Content) -> list[KeyColumn]:
         raise UsageError(
             f"a bundle has a column `{odd[0]}` of its own, which no key of {content.product} can be called."
         )
+    return _key_columns(content.product, [(key, content.columns[key]) for key in content.keys])
+
+
+def _key_columns(product: str, columns: Iterable[tuple[str, str]]) -> list[KeyColumn]:
     try:
-        return [KeyColumn(key, content.columns[key]) for key in content.keys]
+        return [KeyColumn(name, kind) for name, kind in columns]
     except BundleRefused as error:
-        raise UsageError(f"{content.product} can have no bundle: {error} Cast the key in entities.sql.") from error
+        raise UsageError(f"{product} can have no bundle: {error} Cast the column in entities.sql.") from error
 
 
 def _ordered(keys: Sequence[KeyColumn], product: Product) -> list[str]:

@@ -13,9 +13,9 @@ from typing import Any
 from jobs.bundles.bundle_reader import Bundle, Found
 from jobs.bundles.key_columns import instant_of
 
-#: What is asked for: found and valid, found and expired, not found. Each with the status of a look-up of one key.
 PAGE, EXPIRED, NOTHING = "page", "expired", "nothing"
-STATUS: Mapping[str, int] = {PAGE: 200, NOTHING: 404, EXPIRED: 410}
+#: The status of a look-up of one key of which nothing is predicted.
+STATUS: Mapping[str, int] = {NOTHING: 404, EXPIRED: 410}
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,10 @@ def answer(bundle: Bundle, given: Mapping[str, Any], now_us: int) -> Answer:
         If `given` is not a key of the product.
     """
     values = bundle.values(given)
-    return _said(bundle.find(values), _keys(bundle, values), now_us)
+    found = bundle.find(values)
+    if found is None and bundle.manifest.levels:
+        found = bundle.find_fallback(given)
+    return _said(found, _keys(bundle, values), now_us)
 
 
 def answers_of_list(bundle: Bundle, given: Mapping[str, Any], now_us: int) -> tuple[str, str]:
@@ -72,4 +75,4 @@ def _said(found: Found | None, keys: str, now_us: int) -> Answer:
     until = f'"valid_until":"{instant_of(found.valid_until_us)}"'
     if not found.is_valid(now_us):
         return Answer(EXPIRED, f'{keys},"made":"{EXPIRED}",{found.made},{until}')
-    return Answer(PAGE, f'{keys},"made":"{PAGE}",{found.made},{until},{found.prediction}')
+    return Answer(found.source, f'{keys},"made":"{found.source}",{found.made},{until},{found.prediction}')

@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from jobs.bundles.bundle_reader import Bundle
 from jobs.bundles.key_columns import KeyRefused
 from jobs.web import openapi
-from jobs.web.answers import PAGE, STATUS, answer, answers_of_list, head
+from jobs.web.answers import STATUS, answer, answers_of_list, head
 from jobs.web.connections import cut_off_slow_clients
 from jobs.web.counts import Counts, processes_alive, prometheus_text
 from jobs.web.guard import Guard, Rates
@@ -119,7 +119,7 @@ class _Service:
             found = answer(bundle, given, now_us)
             made, inside = found.made, found.inside
         self.counts.keys(manifest.product, made)
-        if made != PAGE:
+        if made in STATUS:
             await respond(send, STATUS[made], f"{{{head(bundle)},{inside}}}".encode(), JSON)
             return
         etag = f'"{manifest.snapshot_id}-{manifest.sha256[:16]}"'.encode()

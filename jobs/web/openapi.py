@@ -11,6 +11,7 @@ from jobs.bundles.bundle_reader import Manifest
 from jobs.bundles.key_columns import KeyColumn
 from jobs.web.settings import MOST_KEYS
 
+_BEYOND = "For an entity that no page has."
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 _MADE = {
     "as_of": "The page: only facts known before this instant were used (UTC).",
@@ -86,7 +87,7 @@ def _answer(manifest: Manifest) -> dict[str, Any]:
             "product": {"type": "string"},
             "snapshot_id": {"type": "integer", "description": "The publication."},
             "keys": {"type": "object", "properties": keys},
-            "made": {"type": "string", "description": "page, expired or nothing"},
+            "made": {"type": "string", "description": "page, fallback LEVEL, expired or nothing"},
             **{name: {"description": told} for name, told in _MADE.items()},
             **predicted,
         },
@@ -97,6 +98,12 @@ def _responses(schema: dict[str, Any], only: Sequence[int]) -> dict[str, Any]:
     told = {str(status): {**_ERROR, "description": _REFUSALS[status]} for status in only}
     answered = {"description": "What was found.", "content": {"application/json": {"schema": schema}}}
     return {"200": answered, **told}
+
+
+def _beyond(manifest: Manifest) -> list[KeyColumn]:
+    """Give the columns by which entities are looked up that no page has, besides the keys."""
+    keys = {key.name for key in manifest.keys}
+    return [key for key in manifest.fallback_columns if key.name not in keys]
 
 
 def _get(manifest: Manifest) -> dict[str, Any]:
@@ -110,6 +117,10 @@ def _get(manifest: Manifest) -> dict[str, Any]:
             "description": key.expected,
         }
         for key in manifest.keys
+    ]
+    parameters += [
+        {"name": key.name, "in": "query", "required": False, "schema": _schema(key), "description": _BEYOND}
+        for key in _beyond(manifest)
     ]
     of_list = {"type": "object", "required": ["product", "snapshot_id", "made"]}
     found = of_list if manifest.list_keys else _answer(manifest)
@@ -128,7 +139,7 @@ def _post(manifest: Manifest) -> dict[str, Any]:
     entity = {
         "type": "object",
         "required": [key.name for key in manifest.keys],
-        "properties": {key.name: _schema(key) for key in manifest.keys},
+        "properties": {key.name: _schema(key) for key in [*manifest.keys, *_beyond(manifest)]},
         "additionalProperties": False,
     }
     asked = {

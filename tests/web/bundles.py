@@ -76,7 +76,7 @@ def current(suite: Suite) -> dict[str, dict[str, Any]]:
         names = [row[0] for row in connection.execute(f"DESCRIBE {query}").fetchall()]
     found = [dict(zip(names, row, strict=True)) for row in rows(suite, query)]
     said = [{name: _said(value) for name, value in row.items()} for row in found]
-    return {row.pop("order_id"): row for row in said}
+    return {row.pop("order_id"): {"made": "page", **row} for row in said}
 
 
 def _said(value: Any) -> Any:

@@ -113,6 +113,7 @@ def test_classes_quantiles_and_reasons_are_said_as_the_page_has_them(product: Pr
     write(tmp_path / "x.bundle", product, predicted("1 AS k", more), ("k",))
     found = open_bundle(tmp_path / "x.bundle").look_up({"k": 1}, NOW)
     assert found == {
+        "made": "page",
         "as_of": "2026-03-10T00:00:00Z",
         "model_version": "v1",
         "arm": None,

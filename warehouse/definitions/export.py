@@ -1,9 +1,11 @@
-"""The targets that a product's publications are handed to (the key `export` of product.yaml)."""
+"""What applications get: targets of publications (`export`), and what is said of unknown entities (`fallback`)."""
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -124,3 +126,43 @@ def _apart(value: dict[str, TargetSettings]) -> dict[str, TargetSettings]:
 
 
 Targets = Annotated[dict[str, TargetSettings], AfterValidator(_apart)]
+
+
+#: Columns that the view has besides those of levels and pages.
+_OWN = ("place", "level", "columns", "n_rows", "facts", "prediction", "almanac_level")
+#: Kinds of label whose predictions have a mean.
+_WITH_MEAN = ("binary", "regression")
+
+
+class FallbackSettings(Strict):
+    """The levels, the finest first, each by its columns; and how many rows of a coarser level a group is given."""
+
+    levels: dict[str, list[str]] = Field(min_length=1, max_length=8)
+    shrink: float = Field(default=20, ge=0, le=1e9)
+
+    @model_validator(mode="after")
+    def _levels_are_nested(self) -> Self:
+        odd = [name for name in self.levels if not re.fullmatch("[a-z_][a-z0-9_]*", name)]
+        if odd:
+            raise ValueError(f"the name `{odd[0]}` of a level must be lower-case letters, digits and underscores")
+        for (finer, of_finer), (coarser, of_coarser) in itertools.pairwise(self.levels.items()):
+            if not set(of_coarser) < set(of_finer):
+                raise ValueError(f"`{coarser}` is no coarser than `{finer}`: it has to have some of its columns alone")
+        own = [name for name in self.columns if name.lower() in _OWN]
+        if own or len(set(self.columns)) < len(self.columns):
+            raise ValueError(f"`{[*own, *self.columns][0]}` cannot be a column of a level, or is there twice")
+        return self
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of all levels: those of the finest."""
+        return next(iter(self.levels.values()))
+
+    def problems(self, kind: str, keys: Iterable[str]) -> list[str]:
+        """Say what does not go with labels of a kind, and with keys."""
+        told = []
+        if kind not in _WITH_MEAN:
+            told.append(f"`fallback` is of {' and '.join(_WITH_MEAN)} labels; what is predicted of {kind} has no mean")
+        if set(self.columns) >= set(keys):
+            told.append("the finest level of `fallback` has all of `keys`, and so is no coarser than they are")
+        return told

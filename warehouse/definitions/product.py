@@ -15,7 +15,7 @@ from warehouse.definitions.calendar import Calendar
 from warehouse.definitions.cron import Grid
 from warehouse.definitions.durations import Duration
 from warehouse.definitions.expect import parse_share
-from warehouse.definitions.export import Targets
+from warehouse.definitions.export import FallbackSettings, Targets
 from warehouse.definitions.gates import CheckBounds, GateSettings, RolloutSettings
 from warehouse.definitions.monitor import MonitorSettings
 from warehouse.definitions.pipeline import ModelSettings, RetrainSettings, SearchSettings
@@ -84,8 +84,9 @@ class LabelSettings(Strict):
     def _lists_go_with_the_kind(self) -> Self:
         if self.kind != "ranking":
             if self.model_fields_set & {"list_", "top", "at_most", "keep"}:
-                named = "`list`, `top`, `at_most` and `keep`"
-                raise ValueError(f"{named} are of ranking labels, and the label is {self.kind}")
+                raise ValueError(
+                    f"`list`, `top`, `at_most` and `keep` are of ranking labels, and the label is {self.kind}"
+                )
         elif not self.list_ or self.top is None or self.at_most is None:
             raise ValueError("a ranking needs `list: [customer_id]`, `top: 20` and `at_most: 200` candidates of a list")
         elif self.at_most < self.top:
@@ -182,6 +183,7 @@ class ProductHeader(Strict):
     gates: GateSettings | None = None
     reasons: ReasonSettings | None = None
     export: Targets = Field(default_factory=dict)
+    fallback: FallbackSettings | None = None
     monitor: MonitorSettings = Field(default_factory=MonitorSettings)
     rollout: RolloutSettings | None = None
     retrain: RetrainSettings = Field(default_factory=RetrainSettings)
@@ -215,17 +217,12 @@ class ProductHeader(Strict):
         return self
 
     @model_validator(mode="after")
-    def _gates_go_with_the_label(self) -> Self:
-        problems = self.gates.problems(self.label.of.name) if self.gates else []
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
-
-    @model_validator(mode="after")
-    def _rollout_goes_with_the_product(self) -> Self:
+    def _settings_go_with_the_label(self) -> Self:
         kind, lists = self.label.of.name, self.label.list_
-        problems = self.rollout.problems(kind, self.keys, lists) if self.rollout else []
+        problems = self.gates.problems(kind) if self.gates else []
+        problems += self.rollout.problems(kind, self.keys, lists) if self.rollout else []
         problems += self.check.problems(kind) if self.check else []
+        problems += self.fallback.problems(kind, self.keys) if self.fallback else []
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -99,7 +99,9 @@ PREDICTION_COLUMNS = {**_LOOKED_UP_BY, **_COMES_FROM}
 #: The column of a product that wants reasons; of one that does not any more it stays, and is NULL.
 REASON_COLUMN = _columns("reasons STRUCT(feature VARCHAR, contribution FLOAT)[]")
 
-_ARMS = "_arms"
+#: What the view on entities that no page has ends in, and those of its columns that are not authors'.
+FALLBACK_COLUMNS = _columns("place INTEGER; level VARCHAR; columns VARCHAR[]; n_rows BIGINT") | PREDICTION_COLUMNS
+FALLBACK, _ARMS = "fallback", "_arms"
 #: The column that a product's pages have since its first rollout: which version served a row; NULL of other pages.
 ARM_COLUMN = _columns("arm VARCHAR")
 
@@ -135,13 +137,14 @@ _OF_PRODUCTS = (
     Table("predictions", "PRODUCT", "the prediction of one entity on one page", _A_PAGE, Kept.AS_PAGES,
           PREDICTION_COLUMNS, person=(AUTHORS, *COLUMNS_OF_KINDS, "reasons"), optional=_OPTIONAL),
     Table("predictions", "PRODUCT_arms", "the prediction of an arm that was not served", _A_PAGE, Kept.ARMS,
-          {**PREDICTION_COLUMNS, **ARM_COLUMN}, person=(AUTHORS, *COLUMNS_OF_KINDS, "reasons"),
-          optional=REASON_COLUMN),
+          {**PREDICTION_COLUMNS, **ARM_COLUMN}, person=(AUTHORS, *COLUMNS_OF_KINDS, "reasons"), optional=REASON_COLUMN),
     Table("predictions", "PRODUCT_current", "of each entity the newest prediction that is still valid", _A_PAGE,
           Kept.DERIVED, PREDICTION_COLUMNS, person=(AUTHORS, *COLUMNS_OF_KINDS, "reasons"), is_view=True,
           optional=_OPTIONAL),
     Table("predictions", "PRODUCT_page", "a prediction of the newest page", _A_PAGE, Kept.DERIVED, PREDICTION_COLUMNS,
           person=(AUTHORS, *COLUMNS_OF_KINDS, "reasons"), is_view=True, optional=_OPTIONAL),
+    Table("predictions", "PRODUCT_fallback", "what is said of entities that no page has, by a coarser key", _A_PAGE,
+          Kept.DERIVED, FALLBACK_COLUMNS, person=(AUTHORS, *COLUMNS_OF_KINDS), is_view=True),
     Table("predictions", "PRODUCT_outcomes", "a prediction beside its label", "that of labels", Kept.DERIVED,
           PREDICTION_COLUMNS, person=(AUTHORS, "label", *COLUMNS_OF_KINDS, "reasons"), is_view=True,
           optional=_OPTIONAL),
@@ -196,8 +199,8 @@ _LEDGER = (
               files MAP(VARCHAR, VARCHAR); derivations MAP(VARCHAR, BIGINT)
               page_columns MAP(VARCHAR, VARCHAR)"""), product="product"),
     Table("ledger", "grids", "a product's page grid, from an instant on", "the first page's after a change",
-          Kept.FOR_GOOD,
-          _columns("product VARCHAR; cron VARCHAR; zone VARCHAR; since TIMESTAMP; recorded_at TIMESTAMP"),
+          Kept.FOR_GOOD, _columns("""product VARCHAR; cron VARCHAR; zone VARCHAR; since TIMESTAMP
+              recorded_at TIMESTAMP"""),
           product="product"),
     Table("ledger", "models", "a model version", "the registration's", Kept.FOR_GOOD,
           _columns("""product VARCHAR; version VARCHAR; label_cutoff TIMESTAMP; trained_at TIMESTAMP; run_id VARCHAR
@@ -207,8 +210,7 @@ _LEDGER = (
               scorer VARCHAR; scorer_reason VARCHAR; trained_by VARCHAR; reason VARCHAR; parent VARCHAR
               pipeline VARCHAR; threads BIGINT; platform VARCHAR; rows_hash VARCHAR; validation VARCHAR
               importance MAP(VARCHAR, DOUBLE); cost MAP(VARCHAR, DOUBLE); feature_types MAP(VARCHAR, VARCHAR)
-              label_kind VARCHAR; label_definition VARCHAR"""),
-          product="product", person=("trained_by", "reason")),
+              label_kind VARCHAR; label_definition VARCHAR"""), product="product", person=("trained_by", "reason")),
     Table("ledger", "promotions", "which version writes pages, from an as_of on", "the decision's", Kept.FOR_GOOD,
           _columns("""product VARCHAR; version VARCHAR; effective_from TIMESTAMP; promoted_at TIMESTAMP
               promoted_by VARCHAR; reason VARCHAR; action VARCHAR; forced BOOLEAN; snapshot_id BIGINT"""),
@@ -231,8 +233,7 @@ _LEDGER = (
           _columns("""rollout_id VARCHAR; product VARCHAR; number BIGINT; action VARCHAR; stage BIGINT
               versions VARCHAR[]; assignment VARCHAR; held BOOLEAN; effective_from TIMESTAMP; decided_at TIMESTAMP
               decided_by VARCHAR; reason VARCHAR; version VARCHAR; page TIMESTAMP; run_id VARCHAR
-              snapshot_id BIGINT"""),
-          product="product", person=("decided_by", "reason", "assignment")),
+              snapshot_id BIGINT"""), product="product", person=("decided_by", "reason", "assignment")),
     Table("ledger", "looks", "what a look after a matured page found of an arm", "the look's, with what followed",
           Kept.FOR_GOOD,
           _columns("""rollout_id VARCHAR; product VARCHAR; as_of TIMESTAMP; arm VARCHAR; stage BIGINT; n_rows BIGINT
@@ -262,8 +263,7 @@ _LEDGER = (
           _columns("""product VARCHAR; target VARCHAR; as_of TIMESTAMP; snapshot_id BIGINT; state VARCHAR
               run_id VARCHAR; recorded_at TIMESTAMP"""), product="product"),
     Table("ledger", "exports", "what became of a publication at a target", "the export's, after the target has it",
-          Kept.FOR_GOOD,
-          _columns("""product VARCHAR; target VARCHAR; as_of TIMESTAMP; snapshot_id BIGINT; state VARCHAR
+          Kept.FOR_GOOD, _columns("""product VARCHAR; target VARCHAR; as_of TIMESTAMP; snapshot_id BIGINT; state VARCHAR
               place VARCHAR; n_rows BIGINT; run_id VARCHAR; recorded_at TIMESTAMP; note VARCHAR"""),
           product="product", person=("place", "note")),
     Table("ledger", "check_results", "what `almanac check --record` found of a set of definitions", "its own",

@@ -26,3 +26,10 @@ def ensure_each_view(commit: Commit, schema: str, wanted: Mapping[str, str]) -> 
     for view, query in wanted.items():
         if view in other:
             commit.execute(f"CREATE OR REPLACE VIEW {quote(schema)}.{quote(view)} AS {query}")
+
+
+def drop_view(commit: Commit, schema: str, view: str) -> None:
+    """Remove a view that nobody asks for any more, if it is there."""
+    found = "SELECT count(*) FROM duckdb_views() WHERE database_name = 'lake' AND schema_name = $1 AND view_name = $2"
+    if commit.execute(found, [schema, view]).fetchone() != (0,):
+        commit.execute(f"DROP VIEW {quote(schema)}.{quote(view)}")

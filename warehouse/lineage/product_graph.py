@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from warehouse.batching.page_columns import joined_on
 from warehouse.definitions import Definitions, Product
-from warehouse.lake.registry import views_of_products
+from warehouse.lake.registry import FALLBACK, views_of_products
 from warehouse.lineage.binding import Bound
 from warehouse.lineage.graph import Graph, Node
 from warehouse.lineage.uses import ROWS, Role
@@ -52,6 +52,8 @@ class _Product:
             self._model(model)
         self._predictions()
         for view in views_of_products():
+            if view == FALLBACK and self.product.header.fallback is None:
+                continue
             self._view(view)
 
     def _node(self, kind: str, column: str) -> Node:
@@ -116,6 +118,9 @@ class _Product:
         where = f"the view predictions.{owner}"
         rows = Node("predictions", owner, ROWS)
         self._add(self._node("predictions", ROWS), rows, "rows", where)
+        if view == FALLBACK:
+            self._fallback(owner, where, rows)
+            return
         names = [*self.product.keys, "valid_until", *self.product.kind.columns]
         for name in names:
             self._add(self._node("predictions", name), Node("predictions", owner, name), "value", where)
@@ -129,3 +134,14 @@ class _Product:
             for key in self.product.keys:
                 self._add(self._node("predictions", key), rows, "join", where)
                 self._add(self._node("label", key), rows, "join", where)
+
+    def _fallback(self, owner: str, where: str, rows: Node) -> None:
+        """Draw what the view on entities that no page has is made of."""
+        settings = self.product.header.fallback
+        for name in settings.columns if settings else ():
+            is_key = name in self.product.keys
+            source = self._node("predictions" if is_key else "page", name)
+            self._add(source, Node("predictions", owner, name), "value", where)
+            self._add(source, rows, "group", where)
+        for name in ("valid_until", self.product.score_column):
+            self._add(self._node("predictions", name), Node("predictions", owner, name), "value", where)

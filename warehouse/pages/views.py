@@ -14,7 +14,9 @@ from datetime import datetime
 
 from warehouse.definitions import Product
 from warehouse.lake.lake import Commit, table_columns
-from warehouse.lake.view_texts import ensure_each_view
+from warehouse.lake.registry import FALLBACK
+from warehouse.lake.view_texts import drop_view, ensure_each_view
+from warehouse.pages.fallback import fallback_query
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import quote, quote_all, system_sql
 
@@ -40,6 +42,8 @@ def ensure_views(commit: Commit, product: Product) -> None:
         return
     wanted = {f"{product.name}_{name}": query for name, query in _queries(commit, product, columns, span)}
     ensure_each_view(commit, "predictions", wanted)
+    if product.header.fallback is None:
+        drop_view(commit, "predictions", f"{product.name}_{FALLBACK}")
 
 
 def _queries(commit: Commit, product: Product, columns: Mapping[str, str], span: _Span) -> Iterator[tuple[str, str]]:
@@ -60,6 +64,9 @@ def _queries(commit: Commit, product: Product, columns: Mapping[str, str], span:
             of_keys = _qualified(product)
             yield "current", system_sql("publish/current", picked=picked, table=table, keys=of_keys, **literals)
     yield "page", page
+    if product.header.fallback is not None:
+        features = table_columns(commit.connection, "features", product.name)
+        yield FALLBACK, fallback_query(product, product.header.fallback, features, newest["newest"])
     if table_columns(commit.connection, "labels", product.name).keys() >= {"as_of", *product.keys}:
         of_predictions = quote_all(columns, "predictions.")
         yield "outcomes", system_sql("publish/outcomes", columns=of_predictions, table=table, keys=keys)

@@ -1,0 +1,5 @@
+{mean} AS (
+    SELECT {level}.*, {estimate} AS estimate
+    FROM {level}
+    {coarser}
+)
