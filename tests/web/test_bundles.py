@@ -279,6 +279,7 @@ print({name.partition(".")[0] for name in sys.modules} & {"jobs", "warehouse", "
     [
         ("{to: out/x.bundle, table: x}", "`table` goes with a database"),
         ("{to: out/x.bundle, signed_with: key.pem}", "names the environment variable"),
+        ("{to: 's3://bucket/x.bundle/'}", "copy it to the bucket"),
         ("{to: out/x.sqlite, signed_with: KEY}", "goes with a .bundle"),
         (
             "{to: out/x.bundle, columns: [order_id, as_of, valid_until]}",

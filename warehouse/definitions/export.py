@@ -64,6 +64,8 @@ class TargetSettings(Strict):
     def _goes_together(self) -> Self:
         if self.kind in ("files", "bundle") and self.table is not None:
             raise ValueError(f"`table` goes with a database, and `{self.to}` is a directory of files")
+        if self.kind == "bundle" and self.is_bucket:
+            raise ValueError("a bundle is a directory here: write it, and copy it to the bucket, manifest.json last")
         if self.signed_with is not None and (self.kind != "bundle" or not _VARIABLE.fullmatch(self.signed_with)):
             raise ValueError(
                 "`signed_with` goes with a .bundle, and names the environment variable, in capital letters, that says"
