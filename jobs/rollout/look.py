@@ -303,6 +303,7 @@ class _AtPage:
             "r": evidence.r,
             "s": evidence.s,
             "v": evidence.v,
+            "skewness": evidence.skewness,
             "bound": evidence.bound,
             "narrowed": own.narrowed if own else None,
         }

@@ -16,7 +16,7 @@ from jobs.rollout.inference.verdict import ArmFigures, Guardrail, StageFigures, 
 RULES = Rules(0.2, n_guardrails=1)
 STAGE = StageFigures("canary 5%", 40, 14, 40, is_last=False)
 NOISE = np.random.default_rng(1).normal(size=60)
-EQUAL, BETTER, WORSE = ([*(NOISE[:40] * 0.3 + shift)] for shift in (0.2, -0.2, 0.6))
+EQUAL, BETTER, WORSE = ([*(NOISE[:40] * 0.3 + shift)] for shift in (0.2, -0.2, 0.7))
 
 
 def actions(arm: ArmFigures, stage: StageFigures = STAGE, rules: Rules = RULES) -> tuple[str, str, str]:

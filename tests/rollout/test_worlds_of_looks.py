@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 import numpy as np
@@ -12,6 +13,7 @@ from jobs.rollout.inference.covariate import ArmSums, adjusted_difference
 from jobs.rollout.inference.e_process import LEAST, Rules, evidence_of, paths
 from jobs.rollout.inference.power import first_pages, pages_until, power
 from jobs.rollout.inference.sample_ratio import sample_ratio
+from jobs.rollout.inference.skewness import OF_WORSE, lessened, skewness
 from jobs.rollout.inference.verdict import ArmFigures, StageFigures, decide
 from tests.rollout.worlds_of_looks import (
     LIVE_DEVIATION,
@@ -20,7 +22,9 @@ from tests.rollout.worlds_of_looks import (
     WORLDS,
     excess_of,
     log_loss,
+    lognormal,
     rows_of,
+    skewed,
     slack,
 )
 
@@ -53,6 +57,36 @@ def test_equal_versions_stay_and_those_at_the_margin_are_not_promoted(name: str,
     print(f"{name}, margin {margin}: aborted {aborted:.3f} (acute {acute.mean():.3f}), promoted {promoted:.3f}")
 
 
+@pytest.mark.parametrize("skewed_world", [skewed, lognormal])
+def test_equal_versions_stay_whichever_way_pages_are_skewed(skewed_world: Callable[..., np.ndarray]) -> None:
+    # Few pages much worse: the mean looks better than it is. Few pages much better: it looks worse.
+    d, rules = skewed_world(np.random.default_rng(17), N_TRIALS), Rules(0.0)
+    aborted, promoted = (share(first_pages(one, rules)[which]) for one, which in ((-d, 0), (d, 1)))
+    assert aborted <= 0.05 + slack(0.05, N_TRIALS)
+    assert promoted <= 0.1 + slack(0.1, N_TRIALS)
+    found = share(first_pages(0.5 - d, rules)[0])
+    whole = first_pages(1.0 - d, rules)[0]
+    assert share(whole) >= 0.9
+    print(
+        f"{skewed_world.__name__}, mirrored: aborted {aborted:.3f}; it itself: promoted {promoted:.3f}; mirrored, half"
+        f" a deviation: aborted {found:.3f}, a whole one {share(whole):.3f} ({np.median(whole):.0f})"
+    )
+
+
+def test_skewness_is_numpys_and_lessens_only_what_it_flatters() -> None:
+    x = skewed(np.random.default_rng(19), 3)
+    centred = x[:, :40] - x[:, :40].mean(axis=1, keepdims=True)
+    expected = (centred**3).mean(axis=1) / (centred**2).mean(axis=1) ** 1.5
+    assert skewness(x)[:, 39] == pytest.approx(expected)
+    assert skewness(np.full((1, 5), 0.1)).tolist() == [[0.0] * 5]
+    s, v, n = np.linspace(0.1, 8, 50), np.linspace(0.1, 8, 50) ** 2 / 20 + 5.0, np.full(50, 20.0)
+    less = lessened(s, v, n, np.full(50, -1.5), OF_WORSE)
+    assert (less < s).all()
+    assert (np.diff(less) > 0).all()
+    assert lessened(s, v, n, np.full(50, 1.5), OF_WORSE).tolist() == s.tolist()
+    assert lessened(-s, v, n, np.full(50, -1.5), OF_WORSE).tolist() == (-s).tolist()
+
+
 @pytest.mark.parametrize("name", WORLDS)
 def test_half_a_pages_deviation_is_decided_within_sixty_pages(name: str) -> None:
     d, rules = world(name)[0], Rules(0.2)
@@ -72,7 +106,7 @@ def test_half_a_pages_deviation_is_decided_within_sixty_pages(name: str) -> None
 @pytest.mark.parametrize("name", WORLDS)
 def test_what_is_simulated_is_what_a_rollout_decides_look_by_look(name: str) -> None:
     rules = Rules(0.2)
-    d = world(name)[0][:2] + np.array([[0.9], [-0.6]])
+    d = world(name)[0][:2] + np.array([[1.2], [-0.7]])
     worse, good = first_pages(d, rules)
     for trial in range(2):
         actions = []

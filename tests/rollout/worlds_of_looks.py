@@ -33,6 +33,12 @@ def skewed(rng: np.random.Generator, n_trials: int) -> np.ndarray:
     return rng.exponential(size=(n_trials, N_PAGES)) - 1
 
 
+def lognormal(rng: np.random.Generator, n_trials: int, sigma: float = 0.75) -> np.ndarray:
+    """Skewed with a heavier tail than an exponential: skewness 3.3."""
+    found = rng.lognormal(0, sigma, (n_trials, N_PAGES)) - np.exp(sigma**2 / 2)
+    return found / (np.exp(sigma**2) * (np.exp(sigma**2) - 1)) ** 0.5
+
+
 WORLDS = {"independent": independent, "heavy": heavy, "correlated": correlated, "skewed": skewed}
 
 

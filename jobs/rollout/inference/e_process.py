@@ -6,9 +6,9 @@ x = d - margin (or margin - d), S = sum of x and V = sum of x^2, the one-sided s
     e = 2 Phi(S / sqrt(V + r)) sqrt(r / (V + r)) exp(S^2 / (2 (V + r)))
 
 speaks against "the mean of x is at most 0" [de la Pena 1999; Howard et al. 2021]. It is bounded for symmetric x that
-are uncorrelated given the past. Where neighbouring pages are alike, x is the mean of 3 or of 7 pages. r is 5 times the
-variance of x. Both come from the pages up to the look; the whole recipe is simulated in
-`tests/rollout/test_worlds_of_looks.py`, with figures in docs/rollouts.md.
+are uncorrelated given the past. Where x is skewed against it S is lessened (`skewness`); where neighbouring pages are
+alike, x is the mean of 3 or of 7 pages. r is 5 times the variance of x. All of these come from the pages up to the
+look; the whole recipe is simulated in `tests/rollout/test_worlds_of_looks.py`, with figures in docs/rollouts.md.
 
 Every function is vectorised over series `(n_series, n_pages)`, in the order of the grid: a rollout has one, a
 simulation a thousand. What stands at a page depends on the pages up to it alone.
@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs.monitoring.performance.evidence import R_OF_VARIANCE, log_e
+from jobs.rollout.inference.skewness import OF_GOOD, OF_WORSE, lessened, skewness
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -74,8 +75,8 @@ class Rules:
 class Paths:
     """Evidence after each page: arrays `(n_series, n_pages)`.
 
-    `log_worse` speaks for "worse than the margin", `log_good` for "not as bad as the margin". `s` and `v` are of
-    d - margin over `n_used` whole blocks of `block` pages.
+    `log_worse` speaks for "worse than the margin", `log_good` for "not as bad as the margin". `s`, `v` and `skewness`
+    are of d - margin over `n_used` whole blocks of `block` pages.
     """
 
     log_worse: Floats
@@ -87,6 +88,7 @@ class Paths:
     n_used: Integers
     block: Integers
     autocorrelation: Floats
+    skewness: Floats
 
 
 def paths(differences: Floats, margin: float) -> Paths:
@@ -98,12 +100,14 @@ def paths(differences: Floats, margin: float) -> Paths:
     block = np.select([upper > least for _, least in reversed(BLOCKS)], [size for size, _ in reversed(BLOCKS)])
     by_size = [_of_blocks(d, margin, size, raw) for size, _ in BLOCKS]
     chosen = [block == size for size, _ in BLOCKS]
-    s, v, r, mean, used = (
-        np.asarray(np.select(chosen, [one[place] for one in by_size]), np.float64) for place in range(5)
+    s, v, r, mean, skew, used = (
+        np.asarray(np.select(chosen, [one[place] for one in by_size]), np.float64) for place in range(6)
     )
-    enough = used >= LEAST
-    worse, good = (np.where(enough, log_e(sign * s, v, r), -np.inf) for sign in (1.0, -1.0))
-    return Paths(worse, good, s, v, r, mean, used.astype(np.int64), block.astype(np.int64), raw)
+    worse, good = (
+        np.where(used >= LEAST, log_e(lessened(sign * s, v, used, sign * skew, share), v, r), -np.inf)
+        for sign, share in ((1.0, OF_WORSE), (-1.0, OF_GOOD))
+    )
+    return Paths(worse, good, s, v, r, mean, used.astype(np.int64), block.astype(np.int64), raw, skew)
 
 
 def autocorrelation(d: Floats) -> Floats:
@@ -121,7 +125,7 @@ def autocorrelation(d: Floats) -> Floats:
 
 
 def _of_blocks(d: Floats, margin: float, size: int, raw: Floats) -> tuple[Floats, ...]:
-    """Give S, V, r, the mean of d, and the number of blocks, after each page, with blocks of `size` pages."""
+    """Give S, V, r, mean and skewness of d, and the number of blocks, after each page, with blocks of `size` pages."""
     n_series, n_pages = d.shape
     n_blocks = n_pages // size
     means = d[:, : n_blocks * size].reshape(n_series, n_blocks, size).mean(axis=2)
@@ -132,8 +136,9 @@ def _of_blocks(d: Floats, margin: float, size: int, raw: Floats) -> tuple[Floats
     variance = _variance(d)[:, ends] * _of_mean(raw[:, ends], size)
     r = np.maximum(R_OF_VARIANCE * np.maximum(variance, _LEAST_VARIANCE * v / count), 1e-300)
     filled = np.arange(1, n_pages + 1) // size
-    s, v, r, mean = (np.pad(each, ((0, 0), (1, 0)))[:, filled] for each in (s, v, r, total / count))
-    return s, v, np.maximum(r, 1e-300), mean, np.broadcast_to(filled, d.shape)
+    each = (s, v, r, total / count, skewness(means))
+    s, v, r, mean, skew = (np.pad(one, ((0, 0), (1, 0)))[:, filled] for one in each)
+    return s, v, np.maximum(r, 1e-300), mean, skew, np.broadcast_to(filled, d.shape)
 
 
 def _variance(d: Floats) -> Floats:
@@ -164,7 +169,7 @@ class Evidence:
         Matured pages, and how many whole blocks of `block` pages they make.
     block, autocorrelation
         Pages are taken in blocks of so many, since neighbouring pages have so much in common.
-    r, s, v
+    r, s, v, skewness
         Of d - margin over the blocks.
     mean, low, high
         Of d, with its confidence sequence: each side is wrong, at any look, with the level's chance at most. None
@@ -182,6 +187,7 @@ class Evidence:
     r: float
     s: float
     v: float
+    skewness: float
     mean: float | None
     low: float | None
     high: float | None
@@ -210,12 +216,16 @@ def evidence_of(differences: Sequence[float], margin: float, bound: float) -> Ev
     """
     n_pages = len(differences)
     if not n_pages:
-        return Evidence(0, 0, 1, 0.0, 0.0, 0.0, 0.0, None, None, None, 1.0, 1.0, bound)
+        return Evidence(0, 0, 1, 0.0, 0.0, 0.0, 0.0, 0.0, None, None, None, 1.0, 1.0, bound)
     found = paths(np.asarray([differences], np.float64), margin)
     used = int(found.n_used[0, -1])
-    s, v, r, mean = (float(each[0, -1]) for each in (found.s, found.v, found.r, found.mean))
-    width = _half_width(used, v - s * s / used, r, bound) if used >= LEAST else None
-    low, high = (None, None) if width is None else (mean - width, mean + width)
+    s, v, r, mean, skew = (float(each[0, -1]) for each in (found.s, found.v, found.r, found.mean, found.skewness))
+    low = high = None
+    if used >= LEAST:
+        spread = max(v - s * s / used, 0.0)
+        below = _half_width(used, spread, r, bound, skew, OF_WORSE)
+        above = _half_width(used, spread, r, bound, -skew, OF_GOOD)
+        low, high = None if below is None else mean - below, None if above is None else mean + above
     e_worse, e_good = (float(np.exp(np.clip(each[0, -1], -700, 700))) for each in (found.log_worse, found.log_good))
     if used < LEAST:
         e_worse = e_good = 1.0
@@ -228,6 +238,7 @@ def evidence_of(differences: Sequence[float], margin: float, bound: float) -> Ev
         r,
         s,
         v,
+        skew,
         mean if used else None,
         low,
         high,
@@ -237,21 +248,23 @@ def evidence_of(differences: Sequence[float], margin: float, bound: float) -> Ev
     )
 
 
-def _half_width(n: int, spread: float, r: float, bound: float) -> float | None:
+def _half_width(n: int, spread: float, r: float, bound: float, skew: float, share: float) -> float | None:
     """Give how far from the mean a value must lie for the e-value against it to reach the bound, None if none does.
 
-    With x = d - m and q = (mean - m)^2, V is the spread about the mean plus n q, and the e-value rises with q up to
-    (n - 1) (spread + r) / n.
+    With x = d - m and q = (mean - m)^2, V is the spread about the mean plus n q. The e-value rises with q at first, and
+    falls where V outweighs everything: the least q is looked for among many, and then between two of them.
     """
-    w = max(spread, 0.0) + r
 
-    def log_of(q: float) -> float:
-        return float(log_e(n * np.sqrt(q), w - r + n * q, r))
+    def reaches(q: Floats) -> npt.NDArray[np.bool_]:
+        s, v = n * np.sqrt(q), spread + n * q
+        found: npt.NDArray[np.bool_] = log_e(lessened(s, v, n, skew, share), v, r) >= np.log(bound)
+        return found
 
-    low, high = 0.0, (n - 1) * w / n
-    if log_of(high) < np.log(bound):
-        return None
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if log_of(middle) < np.log(bound) else (low, middle)
-    return float(np.sqrt(high))
+    tried = np.concatenate([[0.0], np.geomspace(1e-6, 1e4, 500) * (spread + r)])
+    for _ in range(6):
+        reached = reaches(tried)
+        if not reached.any():
+            return None
+        place = max(1, int(reached.argmax()))
+        tried = np.linspace(tried[place - 1], tried[place], 60)
+    return float(np.sqrt(tried[-1]))
