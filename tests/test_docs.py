@@ -17,21 +17,7 @@ from jobs.models.pipelines import STEPS
 from jobs.schedule.files.retraining import Condition, Retraining
 from warehouse.definitions.expect import DeliverySettings, Expectation, ExpectedRows, Quiet
 from warehouse.definitions.export import FallbackSettings, TargetSettings
-from warehouse.definitions.features import FeatureHeader
-from warehouse.definitions.gates import (
-    AcuteSettings,
-    Bound,
-    CanaryStage,
-    CheckBounds,
-    FairnessBound,
-    GateSettings,
-    InterleaveStage,
-    NotWorse,
-    RolloutSettings,
-    RolloutStage,
-    SegmentBound,
-    ShadowStage,
-)
+from warehouse.definitions.gates import Bound, CheckBounds, FairnessBound, GateSettings, NotWorse, SegmentBound
 from warehouse.definitions.monitor import FairnessSettings, HoldBound, MonitorSettings
 from warehouse.definitions.pipeline import (
     Candidate,
@@ -52,7 +38,17 @@ from warehouse.definitions.product import (
     ProductHeader,
     RowCountBand,
 )
+from warehouse.definitions.rollout import (
+    AcuteSettings,
+    CanaryStage,
+    InterleaveStage,
+    PlanChanges,
+    RolloutSettings,
+    RolloutStage,
+    ShadowStage,
+)
 from warehouse.definitions.source import DeliveryEntry, SourceHeader
+from warehouse.definitions.sql_file import FeatureHeader
 from warehouse.definitions.yaml.suite_file import Prices, SuiteSettings
 
 ROOT = Path(__file__).parent.parent
@@ -102,6 +98,7 @@ MODELS: list[type[BaseModel]] = [
     Bound,
     RolloutSettings,
     RolloutStage,
+    PlanChanges,
     ShadowStage,
     CanaryStage,
     InterleaveStage,

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 rollout = typer.Typer(cls=ListingGroup, help="Rollouts: begin, look at, hold, advance, abort.")
 
 ProductArgument = Annotated[str, typer.Argument(help="A product.")]
+PlanOption = Annotated[
+    str | None, typer.Option("--plan", metavar="NAME", help="One of `rollout.plans`.", show_default="`rollout` itself")
+]
 WhyOption = Annotated[str, typer.Option("--why", help="Why, for the record.")]
 
 
@@ -92,18 +95,19 @@ def start(
         typer.Option("--from", metavar="T", help="The first page.", show_default="the next one"),
     ] = None,
     why: Annotated[str | None, typer.Option("--why", help="Why, for the record.", show_default=False)] = None,
+    plan: PlanOption = None,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Begin to try versions beside the live one, by the stages of product.yaml.
 
-    Examples:  almanac rollout start flight_delay v2   |   ... v2 v3 --why "new features"
+    Examples:  almanac rollout start flight_delay v2   |   ... v2 v3 --plan careful --why "new features"
     """
     from jobs.rollout.stages import start as run
 
     begins = parse_instant(first, "--from") if first else None
-    _say(run(the_suite(), product, versions, first_page=begins, reason=why), as_json)
+    _say(run(the_suite(), product, versions, first_page=begins, reason=why, plan=plan), as_json)
 
 
 @rollout.command("look")
@@ -193,6 +197,7 @@ def abort(
 def power(
     product: ProductArgument,
     challengers: Annotated[int, typer.Option("--challengers", min=1, help="Among how many the level is divided.")] = 1,
+    plan: PlanOption = None,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -205,7 +210,7 @@ def power(
 
     from jobs.rollout.power import power as run
 
-    found = run(the_suite(), product, challengers)
+    found = run(the_suite(), product, challengers, plan)
     if as_json:
         console.print_json(asdict(found))
         return

@@ -110,6 +110,12 @@ def _print_result(result: TrainResult) -> None:
     }
     _print_search(result)
     console.print_table([figures], f"{'Registered' if model.is_rule else 'Trained'} {model.product}")
+    influenced = model.metrics.get("influenced_labels")
+    if influenced is not None:
+        typer.echo(
+            f"{influenced:.1%} of its labels are of rows that a model had chosen for, and that its predictions may have"
+            " changed; see docs/rollouts.md on `explore`."
+        )
     prefix = "validation_"
     validation = {n.removeprefix(prefix): value for n, value in model.metrics.items() if n.startswith(prefix)}
     if validation:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from jobs.models.arms.assignment import EXPLORE
 from jobs.pages.batches import PagesWanted, make_in_batches
 from jobs.pages.staleness import Staleness
 from jobs.progress import Progress
@@ -26,6 +27,7 @@ from warehouse.batching.batch import Batch
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.lake.lake import table_columns
+from warehouse.lake.registry import ARM_COLUMN
 from warehouse.ledger import records as ledger
 from warehouse.ledger.found_classes import finding_more
 from warehouse.ledger.recorded_deliveries import facts_needed
@@ -235,6 +237,28 @@ class LabelledPages:
         labels = _numbers(table.column("label"), self.product.classes)
         pages = table.column("as_of").to_numpy().astype("M8[us]")
         return TrainingRows(table.drop_columns(["label", "as_of"]), labels, pages)
+
+    def influenced_share(self, known_by: datetime, first: datetime, until: datetime) -> float | None:
+        """Give the share of the labels of some pages that a prediction may have influenced; None without labels.
+
+        What nobody chose for, and pages that were made when it was too late, count as not influenced.
+        """
+        product, catalogue = self.product, self.sandbox.catalogue
+        with self.suite.lake.reading() as connection:
+            columns = table_columns(connection, "predictions", product.name)
+        if not columns:
+            return 0.0
+        query = system_sql(
+            "training/influenced",
+            unit=quote_all(product.ranking.keys if product.ranking else product.keys),
+            predictions=f"{catalogue}.predictions.{quote(product.name)}",
+            chosen=f"arm IS DISTINCT FROM {literal(EXPLORE)}" if ARM_COLUMN.keys() <= columns.keys() else "true",
+        )
+        file = self._labels_known_by(known_by, [page for page in self.pages if first <= page < until] or [first])
+        values = {"labels": exact_path(file), "first": first, "until": until}
+        with contextlib.closing(self.sandbox.cursor()) as cursor:
+            n_rows, n_influenced = cursor.execute(query, values).fetchone() or (0, 0)
+        return n_influenced / n_rows if n_rows else None
 
     def find_classes(self, known_by: datetime) -> None:
         """Let the classes of the product be those that were found before, and those of the labels known by an instant.

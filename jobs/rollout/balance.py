@@ -9,7 +9,7 @@ import duckdb
 from jobs.models.arms.assignment import Assignment, unit_sql
 from jobs.pages.scores.steps import assignment_of
 from warehouse.definitions import Product
-from warehouse.definitions.gates import RolloutSettings
+from warehouse.definitions.rollout import RolloutSettings
 from warehouse.lake.lake import table_columns
 from warehouse.ledger.rollouts import Rollout
 from warehouse.system_sql import quote, system_sql

@@ -14,6 +14,7 @@ from datetime import datetime
 import duckdb
 
 from jobs.metering import RunMeter
+from jobs.models.arms.assignment import EXPLORE
 from jobs.models.reasons.records import copy_reason_run
 from jobs.suite import Suite
 from warehouse.definitions import Product
@@ -34,7 +35,11 @@ from warehouse.system_sql import quote, system_sql
 def pages_served(
     connection: duckdb.DuckDBPyConnection, product: Product, rollout_id: str, staying: Collection[str]
 ) -> dict[datetime, list[ArmPage]]:
-    """Give the pages that readers still see of which a rollout's arms, but for those staying, serve rows; by page."""
+    """Give the pages that readers still see of which a rollout's arms, but for those staying, serve rows; by page.
+
+    What no model chose for is no challenger's, and stays as it was served.
+    """
+    staying = {*staying, EXPLORE}
     row = connection.execute(system_sql("publish/current_span"), [product.name]).fetchone()
     if row is None or row[0] is None:
         return {}
@@ -76,7 +81,7 @@ def give_back_pages(
     published = ledger.published_pages(commit.connection, product.name, "predictions", served)
     records = []
     for page, arms in served.items():
-        out = sorted({one.arm for one in arms} - staying)
+        out = sorted({one.arm for one in arms} - staying - {EXPLORE})
         for version in out:
             give_back(commit, product, page, version, live)
         note = f"given back to {live}: {', '.join(out)} is out of the rollout {step.rollout_id}"

@@ -32,7 +32,7 @@ from jobs.rollout.promotion import record_decision
 from jobs.rollout.stages import next_page, take_out, write_step
 from jobs.suite import Suite
 from warehouse.definitions import Product
-from warehouse.definitions.gates import RolloutSettings
+from warehouse.definitions.rollout import RolloutSettings
 from warehouse.lake.lake import Commit
 from warehouse.ledger import records as ledger
 from warehouse.ledger.alarms import ACUTE, OPEN, alarms_of

@@ -22,7 +22,7 @@ from jobs.rollout.inference.covariate import ArmSums
 from jobs.rollout.inference.interleaving import credit_of
 from jobs.suite import Suite
 from warehouse.definitions import Product
-from warehouse.definitions.gates import LABEL, RolloutSettings
+from warehouse.definitions.rollout import LABEL, RolloutSettings
 from warehouse.errors import DefinitionError, RunFailed
 from warehouse.lake.lake import table_columns
 from warehouse.lake.registry import arms_table

@@ -44,18 +44,19 @@ class Power:
     rows: list[PowerRow] = field(default_factory=list)
 
 
-def power(suite: Suite, product_name: str, n_challengers: int = 1) -> Power:
-    """Simulate rollouts by the plan of product.yaml from the pages of the past.
+def power(suite: Suite, product_name: str, n_challengers: int = 1, plan_name: str | None = None) -> Power:
+    """Simulate rollouts by a plan of product.yaml from the pages of the past.
 
     Raises
     ------
     UsageError
-        If product.yaml has no `rollout`, or there are fewer than 9 pages to learn from.
+        If product.yaml has no `rollout`, or no such plan, or there are fewer than 9 pages to learn from.
     """
     product = suite.definitions.product(product_name)
-    plan = product.header.rollout
-    if plan is None:
+    settings = product.header.rollout
+    if settings is None:
         raise UsageError(f"{product.yaml_where}: there is no key `rollout`, whose margin is asked about; add it.")
+    plan = settings.plan(plan_name)
     with suite.lake.reading() as connection:
         words, history = _history(suite, connection, product)
     if len(history) < LEAST:

@@ -23,7 +23,7 @@ from jobs.rollout.outcome_figures import judged_by
 from jobs.rollout.promotion_history import is_retired
 from jobs.suite import Suite
 from warehouse.definitions import Product
-from warehouse.definitions.gates import RolloutSettings
+from warehouse.definitions.rollout import RolloutSettings
 from warehouse.errors import UsageError
 from warehouse.lake.lake import Commit
 from warehouse.ledger import records as ledger
@@ -50,6 +50,7 @@ def start(
     *,
     first_page: datetime | None = None,
     reason: str | None = None,
+    plan: str | None = None,
 ) -> Taken:
     """Begin a rollout of some versions beside the one that is live.
 
@@ -57,11 +58,13 @@ def start(
     ----------
     first_page
         An as_of of the grid, by default the page after the newest that is published; never one that is.
+    plan
+        One of `rollout.plans`; by default the plan that stands in `rollout` itself.
 
     Raises
     ------
     UsageError
-        If product.yaml has no `rollout`, another is under way, or a version cannot be part of one.
+        If product.yaml has no `rollout`, or no such plan, another is under way, or a version cannot be part of one.
     """
     product = suite.definitions.product(product_name)
     settings = product.header.rollout
@@ -71,6 +74,7 @@ def start(
             " it, for example rollout: {stages: [{shadow: {pages: 14}}, {canary: {share: 10%, pages: 14}}], margin:"
             " 0.002}; see docs/rollouts.md."
         )
+    settings = settings.plan(plan)
     meter = RunMeter(suite, "rollout", product.name)
     with suite.lake.commit(f"rollout of {product.name} {', '.join(versions)}") as commit:
         rollout = _rollout(suite, commit, product, settings, versions, first_page, reason)

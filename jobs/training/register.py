@@ -29,6 +29,9 @@ from warehouse.ledger.records import ModelRecord
 from warehouse.ledger.rollouts import is_in_rollout
 from warehouse.pages.publishing import record_definitions
 
+#: The metric of a version that says which share of its labels predictions may have influenced.
+INFLUENCED = "influenced_labels"
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -37,6 +40,7 @@ class Trained:
     `feature_types` has the model's features in order, with their DuckDB types. `beside` has a row for each way of
     training that was tried, with its cost and figures on the same held-out rows. `classes` are those that it has seen,
     `left_out` the pages of the grid that it was not to learn from. `search` says which trial of which search it was.
+    `influenced` is the share of its labels that predictions may have influenced, where product.yaml says that they do.
     """
 
     estimator: Any
@@ -53,6 +57,7 @@ class Trained:
     classes: tuple[str, ...] = ()
     left_out: tuple[datetime, ...] = ()
     search: dict[str, Any] | None = None
+    influenced: float | None = None
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,7 @@ def _record(
             **validation.metrics,
             "fit_s": trained.fit_s,
             "labelled_pages": float(len(rows.distinct_pages())),
+            **({} if trained.influenced is None else {INFLUENCED: trained.influenced}),
         },
         libraries=environment.library_versions(),
         artifact=artifact,

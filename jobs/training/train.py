@@ -231,11 +231,21 @@ class _Training:
         self.progress.finish()
         how = (self.way.parent, validation, beside, fit_s, findings, learnt.classes, order.leave_out)
         searched = self.found.as_record() if self.found else None
-        trained = Trained(learnt.estimator, scorer, report, rows, learnt.features, self.cutoff, *how, searched)
+        influenced = self._influenced(rows)
+        trained = Trained(
+            learnt.estimator, scorer, report, rows, learnt.features, self.cutoff, *how, searched, influenced
+        )
         model, live_now, why = register(self.suite, self.labelled, meter, trained, verdict, history, order)
         live_from = self.cutoff if live_now else None
         trials = self.found.trials if self.found else ()
         return TrainResult(model, live_now, why, verdict, validation, beside, meter.wall_s, live_from, trials=trials)
+
+    def _influenced(self, rows: TrainingRows) -> float | None:
+        """Give the share of its labels that predictions may have influenced, where product.yaml says that they do."""
+        plan = self.product.header.rollout
+        if plan is None or not plan.influenced:
+            return None
+        return self.labelled.influenced_share(self.cutoff, rows.distinct_pages()[0], self.cutoff)
 
     def _require_labels(self, rows: TrainingRows) -> None:
         since = f" since {self.way.parent.label_cutoff}" if self.way.parent else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PRODUCT
-from warehouse.definitions.gates import RolloutSettings
+from warehouse.definitions.rollout import RolloutSettings
 from warehouse.definitions.suite import load_definitions
 from warehouse.errors import DefinitionError
 
@@ -19,6 +19,20 @@ def with_rollout(root: Path, text: str) -> RolloutSettings:
     settings = load_definitions(root).product(PRODUCT).header.rollout
     assert settings is not None
     return settings
+
+
+def test_plans_by_name_say_what_they_have_otherwise(starter: Path) -> None:
+    plans = "quick: {margin: 0.1, at_most: 20}, careful: {stages: [{shadow: {pages: 30}}], explore: 2%}"
+    text = f"{{stages: [{{canary: {{share: 5%, pages: 14}}}}], margin: 0, influenced: true, plans: {{{plans}}}}}"
+    found = with_rollout(starter, text.replace("shadow: {", "canary: {share: 9%, "))
+    assert found.plan(None).plans == {}
+    quick, careful = found.plan("quick"), found.plan("careful")
+    assert (quick.margin, quick.at_most, quick.stages, quick.explore) == (0.1, 20, found.stages, None)
+    assert (careful.margin, careful.stages[0].pages, careful.explore) == (0, 30, Decimal("0.02"))
+    assert careful.influenced
+    assert RolloutSettings.model_validate_json(careful.model_dump_json()) == careful
+    with pytest.raises(DefinitionError, match=r"the plan `careful`: .* compares what arms served"):
+        with_rollout(starter, text)
 
 
 def test_a_plan_is_read(starter: Path) -> None:
@@ -57,6 +71,9 @@ def test_a_plan_is_read(starter: Path) -> None:
         ("{stages: [{shadow: {pages: 9}}], margin: 0, at_most: 5 pages}", "the stages take 9 at least"),
         ("{stages: [{shadow: {pages: 2}}], margin: 0, outcome: clicks}", "is `label` or `outcomes/NAME.sql`"),
         ("{stages: [{shadow: {pages: 2}}], margins: 0}", "margin"),
+        ("{stages: [{shadow: {pages: 2}}], margin: 0, explore: 2%}", "say `influenced: true`"),
+        ("{stages: [{shadow: {pages: 2}}], margin: 0, plans: {a: {unit: [order_id]}}}", "unit"),
+        ("{stages: [{shadow: {pages: 2}}], margin: 0, plans: {a: {at_most: 1}}}", "the plan `a`: `rollout.at_most`"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(starter: Path, plan: str, why: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import duckdb
 import pytest
 
 from jobs.models.arms.assignment import (
+    EXPLORE,
     Assignment,
     bucket_of,
     bucket_sql,
@@ -40,6 +42,24 @@ def buckets(n_keys: int) -> tuple[list[int], list[int]]:
         query = f"SELECT {bucket_sql('canary1', UNIT)}, {texts} FROM ({KEYS.replace('NUMBER', str(n_keys))})"
         found = connection.execute(query).fetchall()
     return [row[0] for row in found], [bucket_of("canary1", row[1:]) for row in found]
+
+
+def test_units_that_no_model_chooses_for_are_the_same_whatever_arms_and_shares_do() -> None:
+    units = [[str(n)] for n in range(20_000)]
+    shadow = replace(in_shadow("salt", ["id"], "v1", ["v2"]), explore=20_000)
+    canary, wider = (
+        replace(by_share("salt", ["id"], "v1", ["v2"], Decimal(share)), explore=20_000) for share in ("0.1", "0.5")
+    )
+    explored = [{unit[0] for unit in units if given.arm_of(unit) == EXPLORE} for given in (shadow, canary, wider)]
+    assert explored[0] == explored[1] == explored[2]
+    assert len(explored[0]) / len(units) == pytest.approx(0.02, abs=0.003)
+    assert wider.shares() == pytest.approx({"v1": 0.49, "v2": 0.49, EXPLORE: 0.02})
+    own = [{unit[0] for unit in units if given.arm_of(unit) == "v2"} for given in (canary, wider)]
+    assert own[0] < own[1]
+    with duckdb.connect() as connection:
+        query = f"SELECT {wider.arm_sql()} FROM (SELECT range::VARCHAR AS id FROM range(20000)) ORDER BY id::INTEGER"
+        assert [row[0] for row in connection.execute(query).fetchall()] == [wider.arm_of(unit) for unit in units]
+    assert Assignment.from_json(wider.to_json()) == wider
 
 
 def test_duckdb_and_python_agree_on_keys_of_several_columns_with_nulls_dates_and_decimals() -> None:

@@ -33,6 +33,8 @@ PLAN = """rollout:
   outcome: outcomes/clicks.sql
   margin: 0.0
   at_most: 40
+  plans:
+    by_chance: {stages: [{canary: {share: 50%, pages: 2}}], explore: 40%}
 """
 CLICKS = """/*
 description: What was clicked on within a day of the page.
@@ -109,6 +111,35 @@ def taken_back(root: Path, copy: Path, page: datetime) -> None:
     assert len(before) == len(drafted)
     abort(suite, PRODUCT, "by hand")
     assert lists_of(suite, page, PRODUCT) == before
+
+
+def test_lists_that_no_model_chose_are_in_an_order_of_chance_and_stay_so(
+    shop: tuple[Path, Truth], tmp_path: Path
+) -> None:
+    shutil.copytree(shop[0], tmp_path / "shop")
+    suite = at(tmp_path / "shop", P0)
+    start(suite, PRODUCT, ["v2"], first_page=P0, plan="by_chance")
+    predict_pages(suite, suite.definitions.product(PRODUCT), [P0])
+    arms = {str(row[0]): row[1:] for row in arms_of(suite, P0)}
+    assert arms.keys() == {"explore", "v1", "v2"}
+    n_lists = {arm: int(str(row[2])) for arm, row in arms.items()}
+    assert sum(n_lists.values()) == WORLD.n_customers
+    assert 10 < n_lists["explore"] < 30
+    assert arms["explore"][0] == "explore"
+    assert all(int(str(row[1])) == 5 * int(str(row[2])) for row in arms.values())
+    what = "SELECT customer_id, item_id, rank, score"
+    explored = rows(suite, f"{what} FROM predictions.{PRODUCT} WHERE arm = 'explore' ORDER BY ALL")
+    assert {(rank, score) for _, _, rank, score in explored} == {(n, 1 / n) for n in range(1, 6)}
+    # They are another choice than the live version's, which stands beside them, and another for each customer.
+    beside = f"{what} FROM predictions.{PRODUCT}_arms WHERE arm = 'v1' ORDER BY ALL"
+    theirs = {(customer, item) for customer, item, _, _ in rows(suite, beside)}
+    same = sum((customer, item) in theirs for customer, item, _, _ in explored) / len(explored)
+    assert 0.02 < same < 0.5
+    assert len({item for _, item, _, _ in explored}) > 15
+    assert abort(suite, PRODUCT, "by hand").given_back == [P0]
+    assert rows(suite, f"{what} FROM predictions.{PRODUCT} WHERE arm = 'explore' ORDER BY ALL") == explored
+    with pytest.raises(UsageError, match="has no `careful`; it has: by_chance"):
+        start(suite, PRODUCT, ["v2"], plan="careful")
 
 
 def test_the_better_ranking_wins_by_what_customers_click_on_and_can_be_taken_back(

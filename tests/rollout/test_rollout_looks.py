@@ -109,7 +109,7 @@ def test_a_worse_version_is_out_and_readers_have_the_live_page_again(rules: Path
 
 def test_arms_are_compared_by_what_they_served_where_predictions_influence_outcomes(rules: Path) -> None:
     stages = "[{shadow: {pages: 1}}, {canary: {share: 50%, pages: 2}}]"
-    more = "influenced: true, guardrails: [brier], acute: {shift: 1}"
+    more = "influenced: true, explore: 20%, guardrails: [brier], acute: {shift: 1}"
     with_plan(rules, f"{{stages: {stages}, margin: 0.0, {more}}}")
     start(at(rules, P0), PRODUCT, ["v2"], first_page=P0)
     assert [one.decision for one in live_through(rules, P0, 1, 1)] == ["advance"]
@@ -127,6 +127,20 @@ def test_arms_are_compared_by_what_they_served_where_predictions_influence_outco
         assert difference == pytest.approx(own - live_loss)
         assert figures["narrowed"] == pytest.approx(0.0, abs=1e-9)
         assert "guardrail brier" in figures
+    # A share that no model chooses for: the live version's rows, marked, which count for nobody and stay as they are.
+    arms = f"SELECT as_of, arm, model_version, count(*) FROM predictions.{PRODUCT} GROUP BY ALL ORDER BY ALL"
+    before = [row[1:] for row in rows(suite, arms) if row[1] == "explore"]
+    assert len(before) == 4
+    assert {version for _, version, _ in before} == {"v1"}
+    share = sum(n for _, _, n in before) / sum(row[3] for row in rows(suite, arms))
+    assert 0.1 < share < 0.3
+    pages = [P0 + 8 * DAY]
+    predict_pages(at(rules, pages[0]), suite.definitions.product(PRODUCT), pages)
+    explored = f"SELECT order_id FROM predictions.{PRODUCT} WHERE arm = 'explore' ORDER BY ALL"
+    kept = rows(suite, explored)
+    assert abort(at(rules, pages[0]), PRODUCT, "enough").given_back == pages
+    assert rows(suite, explored) == kept
+    assert {row[1] for row in rows(suite, arms) if row[0] == pages[0]} == {"v1", "explore"}
 
 
 def test_a_version_that_predicts_otherwise_is_out_before_any_label(rules: Path) -> None:

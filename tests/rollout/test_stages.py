@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.pages.backfill import BackfillOrder, backfill
+from jobs.pages.outcomes import settle_labels
 from jobs.pages.predict import run_page
 from jobs.pages.rollback import rollback as roll_page_back
 from jobs.pages.states import page_states
@@ -19,6 +20,7 @@ from jobs.suite import Suite
 from jobs.suites.upkeep import upkeep
 from jobs.training.register import Order
 from jobs.training.train import train
+from tests.command_line import said
 from tests.conftest import NOW, PRODUCT
 from tests.lakes import rows
 from tests.rollout.worlds import at, make, page_of, with_plan
@@ -144,6 +146,28 @@ def test_a_region_and_a_list_say_who_is_given_to_an_arm(two: Path) -> None:
     )
     ((n_rows, n_wrong),) = rows(suite, wrong)
     assert (n_rows > 0, n_wrong) == (True, 0)
+
+
+def test_a_training_says_what_share_of_its_labels_predictions_may_have_influenced(two: Path) -> None:
+    with_plan(two, "{stages: [{canary: {share: 30%, pages: 2}}], margin: 0.01, influenced: true, explore: 40%}")
+    start(at(two, P0 + DAY), PRODUCT, ["v2"])
+    make(two, P0 + DAY)
+    # This one is made long after its outcomes, which it cannot have changed.
+    run_page(at(two, NOW), PRODUCT, P0 + 2 * DAY)
+    suite = at(two, NOW)
+    settle_labels(suite, suite.definitions.product(PRODUCT))
+    of_pages = f"""
+        SELECT count(*) FILTER (arm IS DISTINCT FROM 'explore' AND published_at < as_of + INTERVAL 1 DAY),
+               count(*) FILTER (arm = 'explore' AND published_at < as_of + INTERVAL 1 DAY)
+        FROM predictions.{PRODUCT} JOIN labels.{PRODUCT} USING (as_of, order_id) WHERE label IS NOT NULL"""
+    ((n_influenced, n_explored),) = rows(suite, of_pages)
+    assert min(n_influenced, n_explored) > 5
+    told = said(two, "train", PRODUCT, "--as-of", f"{NOW:%Y-%m-%d}")
+    newest = "SELECT metrics['influenced_labels'], n_rows FROM ledger.models ORDER BY snapshot_id DESC LIMIT 1"
+    ((share, n_rows),) = rows(suite, newest)
+    # Some labels are of orders that are on no feature page.
+    assert share * n_rows == pytest.approx(n_influenced, rel=0.01)
+    assert f"{share:.1%} of its labels are of rows that a model had chosen for" in told
 
 
 def test_what_would_change_a_comparison_in_the_middle_is_refused(two: Path) -> None:

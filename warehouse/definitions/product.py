@@ -16,10 +16,11 @@ from warehouse.definitions.cron import Grid
 from warehouse.definitions.durations import Duration
 from warehouse.definitions.expect import parse_share
 from warehouse.definitions.export import FallbackSettings, Targets
-from warehouse.definitions.gates import CheckBounds, GateSettings, RolloutSettings
+from warehouse.definitions.gates import CheckBounds, GateSettings
 from warehouse.definitions.monitor import MonitorSettings
 from warehouse.definitions.pipeline import ModelSettings, RetrainSettings, SearchSettings
 from warehouse.definitions.reasons import ReasonSettings
+from warehouse.definitions.rollout import RolloutSettings
 from warehouse.definitions.sql_file import SqlFile, Strict, checked, read_header, read_sql_file
 from warehouse.errors import DefinitionError
 from warehouse.label_kinds import KINDS, KindName, LabelKind, quantile_name

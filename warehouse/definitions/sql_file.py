@@ -1,4 +1,4 @@
-"""A SQL file of the suite: a comment block of YAML, then one statement.
+"""A SQL file of the suite: a comment block of YAML, then one statement; and the plainest of them, a feature group.
 
     /*
     description: How each carrier did of late.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from warehouse.definitions.yaml.yaml_text import read_yaml, validate
 from warehouse.errors import QueryRefused
@@ -90,3 +90,35 @@ def checked(problems: list[str], text: str, where: str, **allowed: object) -> Ch
     except QueryRefused as error:
         problems.extend(error.problems)
         return None
+
+
+class FeatureHeader(Strict):
+    """The header of `sql/features/NAME.sql`: one SELECT at one instant, one row per key."""
+
+    description: str
+    key: list[str] = Field(min_length=1)
+    owner: str | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FeatureGroup:
+    """One feature group. `query` reads sources, other feature groups and its own CTEs, at `$as_of`."""
+
+    name: str
+    file: SqlFile
+    header: FeatureHeader
+    query: CheckedQuery
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that its rows are unique by."""
+        return tuple(self.header.key)
+
+
+def read_group(name: str, file: SqlFile, problems: list[str], *, names: set[str]) -> FeatureGroup | None:
+    """Read the file of a feature group that may read sources and groups of these names; None if it is none."""
+    header = read_header(FeatureHeader, file, problems)
+    allowed = names - {name}
+    query = checked(problems, file.statement, file.where, tables=allowed, parameters={"as_of"})
+    return FeatureGroup(name, file, header, query) if header and query else None

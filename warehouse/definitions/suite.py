@@ -12,11 +12,18 @@ from typing import TypeVar
 
 from warehouse.definitions.calendar import Calendar, read_calendar
 from warehouse.definitions.entries import is_of_an_entry, read_entries, stray_entries
-from warehouse.definitions.features import FeatureGroup, FeatureHeader
-from warehouse.definitions.gates import outcome_names
 from warehouse.definitions.product import PAGE, PlainHeader, Product, ProductHeader, read_check, read_rule
+from warehouse.definitions.rollout import outcome_names
 from warehouse.definitions.source import SYSTEM_COLUMNS, Source, SourceHeader
-from warehouse.definitions.sql_file import SqlFile, checked, read_header, read_sql_file, split_header
+from warehouse.definitions.sql_file import (
+    FeatureGroup,
+    SqlFile,
+    checked,
+    read_group,
+    read_header,
+    read_sql_file,
+    split_header,
+)
 from warehouse.definitions.yaml.suite_file import SuiteSettings, read_settings
 from warehouse.definitions.yaml.yaml_text import YamlText, read_yaml, validate
 from warehouse.errors import DefinitionError, NotFoundError, QueryRefused
@@ -161,7 +168,7 @@ def load_definitions(root: Path) -> Definitions:
     sources = _load_each(root, "sql/sources/[!.]*.sql", problems, read_source)
     files = sorted((root / "sql/features").glob("[!.]*.sql"))
     names = {path.stem for path in files} | sources.keys()
-    groups = _load_each(root, "sql/features/[!.]*.sql", problems, functools.partial(_read_group, names=names))
+    groups = _load_each(root, "sql/features/[!.]*.sql", problems, functools.partial(read_group, names=names))
     products: dict[str, Product] = {}
     paths = sorted((root / "sql/products").glob("[!.]*/product.yaml"))
     for path in paths:
@@ -269,13 +276,6 @@ def source_from_text(name: str, text: str) -> Source | None:
     file = split_header(text, f"sql/sources/{name}.sql", problems)
     source = _read_source(name, file, problems) if file is not None else None
     return source if not problems else None
-
-
-def _read_group(name: str, file: SqlFile, problems: list[str], *, names: set[str]) -> FeatureGroup | None:
-    header = read_header(FeatureHeader, file, problems)
-    allowed = names - {name}
-    query = checked(problems, file.statement, file.where, tables=allowed, parameters={"as_of"})
-    return FeatureGroup(name, file, header, query) if header and query else None
 
 
 def _read_product(path: Path, root: Path, problems: list[str], sources: set[str], groups: set[str]) -> Product | None:

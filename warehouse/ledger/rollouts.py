@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import duckdb
 
-from warehouse.definitions.gates import RolloutSettings
+from warehouse.definitions.rollout import RolloutSettings
 from warehouse.ledger import records as ledger
 
 #: What a step can be.

@@ -20,6 +20,8 @@ from warehouse.errors import UsageError
 from warehouse.system_sql import literal, quote
 
 BUCKETS = 1_000_000
+#: The arm of units that no model chooses for. Their hash is another one: neither arms nor shares move them in or out.
+EXPLORE = "explore"
 _BETWEEN, _NULL = "\x1f", "\x00"
 
 
@@ -75,6 +77,8 @@ class Assignment:
         Only rows that meet a condition over the page's columns, which the caller brings, are given to challengers.
     listed
         Only units with one of these texts are given to challengers; None where no list limits them.
+    explore
+        How many of the buckets of the other hash no model chooses for, before anybody is given to an arm.
     """
 
     salt: str
@@ -83,10 +87,17 @@ class Assignment:
     arms: tuple[Arm, ...] = ()
     by_region: bool = False
     listed: tuple[str, ...] | None = None
+    explore: int = 0
+
+    @property
+    def _explore_salt(self) -> str:
+        return f"{self.salt}{_BETWEEN}{EXPLORE}"
 
     def arm_of(self, texts: Sequence[str | None], inside: bool = True) -> str:
         """Give the version that serves one unit; `inside` says whether its row meets the region's condition."""
         text = unit_text(texts)
+        if self.explore and _bucket(self._explore_salt, text) < self.explore:
+            return EXPLORE
         if (self.by_region and not inside) or (self.listed is not None and text not in self.listed):
             return self.live
         bucket = _bucket(self.salt, text)
@@ -108,6 +119,9 @@ class Assignment:
             for arm in self.arms
             if arm.high > arm.low
         ]
+        if self.explore:
+            explored = bucket_sql(self._explore_salt, self.unit)
+            branches.insert(0, f"WHEN {explored} < {self.explore} THEN {literal(EXPLORE)}")
         live = literal(self.live)
         return f"(CASE {' '.join(branches)} ELSE {live} END)" if branches else live
 
@@ -123,9 +137,11 @@ class Assignment:
         return replace(self, arms=tuple(arm for arm in self.arms if arm.version != version))
 
     def shares(self) -> dict[str, float]:
-        """Give the share of buckets by version, the live one's too: what counts are compared with."""
-        found = {arm.version: (arm.high - arm.low) / BUCKETS for arm in self.arms}
-        return {self.live: 1.0 - sum(found.values()), **found}
+        """Give the share of units by arm, the live version's too: what counts are compared with."""
+        left = 1 - self.explore / BUCKETS
+        found = {arm.version: left * (arm.high - arm.low) / BUCKETS for arm in self.arms}
+        shares = {self.live: left - sum(found.values()), **found}
+        return {**shares, EXPLORE: self.explore / BUCKETS} if self.explore else shares
 
     def to_json(self) -> str:
         """Write it down, so that the ledger says who was served by whom."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import numpy as np
 
+from jobs.models.arms.assignment import unit_sql
 from jobs.models.arms.team_draft import CHALLENGER, coins_sql, draft
 from warehouse.definitions.product import Ranking
 from warehouse.system_sql import exact_path, literal, quote_all, system_sql
@@ -103,3 +104,38 @@ def write_interleaved(
         cursor.execute(statement)
     finally:
         cursor.unregister(_DRAFTED)
+
+
+def write_by_chance(
+    cursor: duckdb.DuckDBPyConnection,
+    features: str,
+    live: Path,
+    given: str,
+    salt: str,
+    keys: Sequence[str],
+    ranking: Ranking,
+    into: Path,
+) -> None:
+    """Write lists that no model chose into a staged file: candidates in the order of a hash.
+
+    Parameters
+    ----------
+    features
+        SQL of the feature pages, with all candidates.
+    live
+        The staged file of the live version's lists.
+    given
+        The expression of a row's arm.
+    """
+    statement = system_sql(
+        "rollouts/by_chance",
+        keys=quote_all(keys),
+        list=quote_all(ranking.keys),
+        features=features,
+        live=literal(exact_path(live)),
+        given=given,
+        text=f"concat({literal(salt)}, chr(31), {unit_sql(['as_of', *keys])})",
+        top=str(ranking.top),
+        file=literal(str(into)),
+    )
+    cursor.execute(statement)

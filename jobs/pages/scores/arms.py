@@ -48,8 +48,9 @@ class Arms:
 
     @property
     def serves(self) -> bool:
-        """Whether challengers serve any row."""
-        return self.interleaves or any(arm.high > arm.low for arm in self.assignment.arms)
+        """Whether anything but the live version alone decides what a row is."""
+        given = self.assignment
+        return self.interleaves or bool(given.explore) or any(arm.high > arm.low for arm in given.arms)
 
     @property
     def name(self) -> tuple[str, int]:

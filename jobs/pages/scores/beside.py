@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from jobs.models.arms.assignment import EXPLORE
 from jobs.models.arms.lists import arm_of_both
 from jobs.pages.scores.arms import Arms
 from jobs.pages.scores.scoring import Scoring, Served, numbered
@@ -107,7 +108,7 @@ class PageArms:
         course = next(one for one in courses.courses if one.rollout.rollout_id == self.arms.rollout.rollout_id)
         newest = [step for step in course.steps if step.effective_from <= page][-1]
         both = [arm_of_both(live, version) for version in newest.versions]
-        staying = {live} if newest.is_end else {live, *newest.versions, *both}
+        staying = {live, EXPLORE} if newest.is_end else {live, EXPLORE, *newest.versions, *both}
         gone = [one.arm for one in own if one.arm not in staying]
         if not gone:
             return own

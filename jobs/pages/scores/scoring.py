@@ -15,7 +15,8 @@ from pathlib import Path
 
 import duckdb
 
-from jobs.models.arms.lists import write_interleaved
+from jobs.models.arms.assignment import EXPLORE
+from jobs.models.arms.lists import write_by_chance, write_interleaved
 from jobs.models.compiled_files import LateFile
 from jobs.models.reasons.explaining import Reasons, ready_reasons
 from jobs.models.versions import ready_to_score
@@ -123,6 +124,8 @@ class Scoring:
             if arms.interleaves:
                 self._interleave(arms, files, served)
             else:
+                if arms.assignment.explore and self.product.ranking is not None:
+                    files.append(self._by_chance(arms, relation, live))
                 self._part(arms, relation, files, served, "=")
             self._part(arms, relation, files, beside, "<>")
         except (duckdb.BinderException, duckdb.ConversionException) as error:
@@ -137,6 +140,14 @@ class Scoring:
         ranking, keys = self.product.ranking, self.product.keys
         write_interleaved(self.cursor, (files[0], files[1]), versions, arms.rollout.salt, keys, ranking, into)
 
+    def _by_chance(self, arms: Arms, relation: str, live: Path) -> Path:
+        """Stage lists of the units that are explored: candidates in the order of a hash."""
+        assert self.product.ranking is not None
+        file = self.directory / f"arm-{EXPLORE}.parquet"
+        salt, keys = arms.rollout.salt, self.product.keys
+        write_by_chance(self.cursor, relation, live, arms.assignment.arm_sql(), salt, keys, self.product.ranking, file)
+        return file
+
     def _part(self, arms: Arms, relation: str, files: Sequence[Path], into: Path, compared: str) -> None:
         # Interleaved lists are nobody's own: both versions' stand beside the page.
         given = "''" if arms.interleaves else arms.assignment.arm_sql(arms.where)
@@ -145,7 +156,10 @@ class Scoring:
             join = system_sql("rollouts/given", keys=keys, given=given, features=relation)
             given = 'given."almanac: given"'
         listed = ", ".join(literal(exact_path(file)) for file in files)
-        parts = {"files": listed, "join": join, "given": given, "keys": keys, "compared": compared}
+        arm = given if compared == "=" else "scored.model_version"
+        if arms.assignment.explore and self.product.ranking is None:
+            given = f"CASE {given} WHEN {literal(EXPLORE)} THEN {literal(arms.rollout.live)} ELSE {given} END"
+        parts = {"files": listed, "join": join, "given": given, "arm": arm, "keys": keys, "compared": compared}
         self.cursor.execute(system_sql("rollouts/split", file=literal(str(into)), **parts))
 
     def _counts(self, arms: Arms, served: Path, beside: Path, took: dict[str, float]) -> list[ArmPage]:

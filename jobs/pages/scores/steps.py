@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from jobs.models.arms.assignment import Assignment, by_list, by_region, by_share, in_shadow
-from warehouse.definitions.gates import RolloutSettings
+from jobs.models.arms.assignment import BUCKETS, Assignment, by_list, by_region, by_share, in_shadow
+from warehouse.definitions.rollout import RolloutSettings
 from warehouse.ledger.rollouts import ABORT, DROP, START, Course, Rollout, Step, plan_of
 
 
@@ -30,13 +30,20 @@ def unit_of(settings: RolloutSettings, keys: tuple[str, ...], lists: tuple[str, 
 def assignment_of(
     settings: RolloutSettings, stage: int, salt: str, unit: tuple[str, ...], live: str, versions: list[str]
 ) -> Assignment:
-    """Say who is given to whom in a stage, with all challengers in.
+    """Say who is given to whom in a stage, with all challengers in, and for whom no model chooses.
 
     Raises
     ------
     UsageError
         If the shares of several challengers are more than there is.
     """
+    found = _of_stage(settings, stage, salt, unit, live, versions)
+    return replace(found, explore=int((settings.explore or 0) * BUCKETS))
+
+
+def _of_stage(
+    settings: RolloutSettings, stage: int, salt: str, unit: tuple[str, ...], live: str, versions: list[str]
+) -> Assignment:
     canary = settings.stages[stage].canary
     if canary is None:
         return in_shadow(salt, unit, live, versions)

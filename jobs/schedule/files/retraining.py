@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from warehouse.definitions.durations import Duration, duration_text, parse_duration
-from warehouse.definitions.gates import Pages
+from warehouse.definitions.rollout import Pages
 from warehouse.definitions.sql_file import Strict
 
 #: The word by which a condition asks for an alarm that is open.

@@ -1,7 +1,9 @@
 -- The score and the label of each labelled row of a page, arm by arm, in one order, so that sums have the same bits.
+-- What no model chose for is the live version's row, and counts for no arm.
 SELECT rows.arm, rows.is_served, rows.score, {label} AS label
 FROM (
-    SELECT as_of, {keys}, arm, true AS is_served, {score} AS score
+    SELECT
+        as_of, {keys}, if(arm = 'explore', model_version, arm) AS arm, arm <> 'explore' AS is_served, {score} AS score
     FROM predictions.{table}
     WHERE as_of = {page} AND arm IS NOT NULL AND NOT hindsight
     UNION ALL

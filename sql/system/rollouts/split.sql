@@ -1,6 +1,7 @@
--- The rows of all arms of some staged pages: those that are served, or those that are not. {given} says who serves a row.
+-- The rows of all arms of some staged pages: those that are served, or those that are not. {given} says which version's row is
+-- served, and {arm} by which arm: explored units have the live version's row, and an arm of their own.
 COPY (
-    SELECT scored.*, scored.model_version AS arm
+    SELECT scored.*, {arm} AS arm
     FROM read_parquet([{files}], union_by_name = true) AS scored
     {join}
     WHERE scored.model_version {compared} {given}
