@@ -101,8 +101,9 @@ def _next_look(suite: Suite, product: Product, course: Course) -> Looked | None:
     moved = _moved(product, course, written)
     if moved:
         return _out(suite, product, course, {version: one.words() for version, one in moved.items()}, None)
-    seen = {one.as_of for one in looks}
-    due = [page for page in matured_pages(suite, judged, sorted(written), suite.clock()) if page not in seen]
+    seen = {one.as_of: one.snapshot_id for one in looks}
+    unseen = [page for page, arms in sorted(written.items()) if course.is_to_be_seen(arms, seen.get(page))]
+    due = matured_pages(suite, judged, unseen, suite.clock())
     return _AtPage(suite, product, course, looks, written, due[0]).make() if due else None
 
 
@@ -352,7 +353,11 @@ class _AtPage:
         return Looked(self.page, decision.action, decision.reason, written, given)
 
     def _is_done(self, commit: Commit) -> bool:
-        return any(one.as_of == self.page for one in looks_of(commit.connection, self.course.rollout.rollout_id))
+        made, looks = (
+            self.written[self.page][0].snapshot_id,
+            looks_of(commit.connection, self.course.rollout.rollout_id),
+        )
+        return any(one.as_of == self.page and one.snapshot_id > made for one in looks)
 
     def _follow(
         self, commit: Commit, course: Course, found: Sequence[Look], decision: Decision, meter: RunMeter

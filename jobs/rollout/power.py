@@ -75,9 +75,10 @@ def _history(suite: Suite, connection: duckdb.DuckDBPyConnection, product: Produ
     for course in reversed(courses_of(connection, product.name).courses):
         looks = looks_of(connection, course.rollout.rollout_id)
         for version in course.rollout.versions:
-            found = [one.difference for one in looks if one.arm == version and one.difference is not None]
+            found = {one.as_of: one.difference for one in looks if one.arm == version and one.difference is not None}
             if len(found) >= LEAST:
-                return f"{version} less {course.rollout.live}, in the rollout {course.rollout.rollout_id}", found
+                words = f"{version} less {course.rollout.live}, in the rollout {course.rollout.rollout_id}"
+                return words, list(found.values())
     rows = newest_judgements(connection, product.name, suite.clock())
     excess = {row.as_of: row.excess for row in rows if row.segment is None and row.is_mature and row.excess is not None}
     words = "the excess loss of published pages: no rollout has been looked at yet, and two versions differ by less"

@@ -195,6 +195,16 @@ def test_a_label_that_means_something_else_ends_a_rollout(rules: Path) -> None:
     with_plan(rules, "{stages: [{shadow: {pages: 2}}], margin: 0.001, acute: {shift: 1}}")
     start(at(rules, P0), PRODUCT, ["v2"], first_page=P0)
     assert len(list(live_through(rules, P0, 1, 1))) == 1
+    # A page that is made again is looked at again, once, and counts once.
+    suite = at(rules, P0 + 6 * DAY)
+    assert look(suite, PRODUCT) == []
+    predict_pages(suite, suite.definitions.product(PRODUCT), [P0])
+    (again,) = look(suite, PRODUCT)
+    assert (again.page, again.looks[0].figures["n_used"]) == (P0, 0)
+    assert "1 of 2 matured pages" in again.reason
+    assert look(suite, PRODUCT) == []
+    counted = rows(suite, "SELECT count(*), count(DISTINCT as_of), count(DISTINCT difference) FROM ledger.looks")
+    assert counted == [(2, 1, 1)]
     label = rules / YAML.replace("product.yaml", "label.sql")
     label.write_text(
         label.read_text().replace("delivered_at > promised_at", "delivered_at > promised_at + INTERVAL 1 HOUR")

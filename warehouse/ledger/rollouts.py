@@ -201,6 +201,23 @@ class Course:
         step = self.step_at(page)
         return step.stage if step is not None else None
 
+    def is_to_be_seen(self, arms: Sequence[ArmPage], looked_at: int | None) -> bool:
+        """Tell whether a page with these arms is to be looked at: for the first time, or since it was scored again.
+
+        Not again what was given back by a step, whose arms wrote what they wrote; nor where predictions change the
+        outcome, which came of the page as it was.
+
+        Parameters
+        ----------
+        looked_at
+            The snapshot of the newest look at it, None if there is none.
+        """
+        if looked_at is None:
+            return True
+        newest = arms[0]
+        is_given_back = self.steps[newest.step].run_id == newest.run_id
+        return newest.snapshot_id > looked_at and not is_given_back and not plan_of(self.rollout).influenced
+
 
 @dataclass(frozen=True)
 class Courses:
