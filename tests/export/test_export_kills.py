@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from jobs.bundles.bundle_reader import open_bundle
 from jobs.export.export import export
 from jobs.pages.predict import run_page
 from jobs.suite import Suite
@@ -24,6 +26,7 @@ export:
   app: {to: out/predictions.sqlite}
   analysts: {to: out/predictions.duckdb, table: late}
   files: {to: out/pages/}
+  served: {to: out/late.bundle}
 """
 MADE_BY = "SELECT count(*), min(run_id), max(run_id) FROM"
 
@@ -45,6 +48,11 @@ def seen(suite: Suite) -> dict[str, tuple[Any, ...]]:
     if (out / "pages/manifest.json").exists():
         file = out / "pages" / manifest(suite)["pages"][0]["file"]
         found["files"] = in_duckdb(suite, f"{MADE_BY} read_parquet('{file}')")[0] if "analysts" in found else ()
+    if (out / "late.bundle/manifest.json").exists():
+        with contextlib.closing(open_bundle(out / "late.bundle")) as bundle:
+            query = "SELECT count(*), min(facts ->> 'run_id'), max(facts ->> 'run_id') FROM"
+            facts = "SELECT '{' || facts || '}' AS facts FROM predictions JOIN almanac_made USING (almanac_made)"
+            found["served"] = bundle._database.execute(f"{query} ({facts})").fetchone()
     return {name: row for name, row in found.items() if row}
 
 
@@ -73,7 +81,7 @@ def test_kills_at_random_moments(trained: Suite) -> None:
     assert torn == []
     assert export(suite, PRODUCT).failed == {}
     made_by = rows(suite, f"{MADE_BY} predictions.{PRODUCT}")[0]
-    assert seen(suite) == dict.fromkeys(("app", "analysts", "files"), made_by)
+    assert seen(suite) == dict.fromkeys(("app", "analysts", "files", "served"), made_by)
     assert not [path.name for path in (suite.root / "out").rglob(".*") if not path.name.endswith(".new")]
     # The next export clears away what killed ones had begun.
     run_page(suite, PRODUCT, PAGE)
