@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from jobs.models.model_table import live
+from jobs.pages.backfill import BackfillOrder, backfill
 from jobs.pages.outcomes import settle_labels
 from jobs.pages.predict import predict_pages
 from jobs.rollout.look import Looked, look
@@ -21,6 +23,8 @@ from tests.command_line import said
 from tests.conftest import PRODUCT
 from tests.lakes import rows
 from tests.rollout.worlds import YAML, at, live_through, page_of, with_plan, with_rules
+from warehouse.ledger import records as ledger
+from warehouse.ledger.alarms import ACUTE, CLOSED, OPEN, Alarm
 
 P0 = datetime(2026, 2, 1, 18)
 DAY = timedelta(days=1)
@@ -111,7 +115,16 @@ def test_arms_are_compared_by_what_they_served_where_predictions_influence_outco
     stages = "[{shadow: {pages: 1}}, {canary: {share: 50%, pages: 2}}]"
     more = "influenced: true, explore: 20%, guardrails: [brier], acute: {shift: 1}"
     with_plan(rules, f"{{stages: {stages}, margin: 0.0, {more}}}")
-    start(at(rules, P0), PRODUCT, ["v2"], first_page=P0)
+    start(at(rules, P0 - DAY), PRODUCT, ["v2"], first_page=P0 - DAY)
+    alarm = Alarm("a1", PRODUCT, ACUTE, OPEN, P0 - DAY, P0 - DAY)
+    with at(rules, P0).lake.commit("an alarm") as commit:
+        ledger.append(commit, [replace(alarm, snapshot_id=commit.snapshot_id)])
+    (held,) = live_through(rules, P0 - DAY, 1, 1)
+    assert held.decision == "wait"
+    assert "the acute alarm a1 is open" in held.reason
+    assert "else advance" in held.reason
+    with at(rules, P0).lake.commit("it is over") as commit:
+        ledger.append(commit, [replace(alarm, state=CLOSED, snapshot_id=commit.snapshot_id)])
     assert [one.decision for one in live_through(rules, P0, 1, 1)] == ["advance"]
     found = list(live_through(rules, P0 + 6 * DAY, 3, 3))
     assert [one.decision for one in found] == ["wait"] * 3
@@ -120,7 +133,7 @@ def test_arms_are_compared_by_what_they_served_where_predictions_influence_outco
     by_hand = rows(suite, f"SELECT as_of, arm, {loss} FROM predictions.{PRODUCT}_outcomes GROUP BY ALL")
     mean = {(page, arm): value for page, arm, value in by_hand}
     looks = rows(suite, "SELECT as_of, loss, live_loss, difference, figures FROM ledger.looks ORDER BY as_of")
-    for page, own, live_loss, difference, figures in looks[1:]:
+    for page, own, live_loss, difference, figures in looks[2:]:
         assert own == pytest.approx(mean[page, "v2"])
         assert live_loss == pytest.approx(mean[page, "v1"])
         # A coin predicts nothing, so that it narrows nothing: the difference is that of the means.
@@ -130,7 +143,7 @@ def test_arms_are_compared_by_what_they_served_where_predictions_influence_outco
     # A share that no model chooses for: the live version's rows, marked, which count for nobody and stay as they are.
     arms = f"SELECT as_of, arm, model_version, count(*) FROM predictions.{PRODUCT} GROUP BY ALL ORDER BY ALL"
     before = [row[1:] for row in rows(suite, arms) if row[1] == "explore"]
-    assert len(before) == 4
+    assert len(before) == 5
     assert {version for _, version, _ in before} == {"v1"}
     share = sum(n for _, _, n in before) / sum(row[3] for row in rows(suite, arms))
     assert 0.1 < share < 0.3
@@ -258,39 +271,54 @@ def test_a_version_whose_gates_do_not_pass_is_not_promoted(rules: Path) -> None:
     assert "v1" in said(rules, "live", PRODUCT)
 
 
-LOOK = """
+PAGES_AND_LOOKS = """
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from jobs.rollout.look import Looked, look
-from tests.rollout.worlds import at
-look(at(Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2])), "late_order")
+from tests.rollout.test_rollout_looks import make_and_look
+make_and_look(Path(sys.argv[1]))
 """
+N_KILLED = 12
 
 
-def test_a_look_that_is_killed_is_made_once(rules: Path, tmp_path: Path) -> None:
+def make_and_look(root: Path) -> None:
+    """Make the pages that are missing, with their arms, and then the looks."""
+    suite = at(root, P0 + (N_KILLED + 4) * DAY)
+    backfill(suite, BackfillOrder(PRODUCT, P0, P0 + N_KILLED * DAY, pages_per_commit=2))
+    look(suite, PRODUCT)
+
+
+def test_pages_with_arms_and_looks_that_are_killed_are_made_once(rules: Path, tmp_path: Path) -> None:
     with_plan(rules, "{stages: [{canary: {share: 40%, pages: 30}}], margin: 0.0, acute: {shift: 1}}")
     start(at(rules, P0), PRODUCT, ["v3"], first_page=P0)
-    pages = [P0 + n * DAY for n in range(16)]
-    suite, now = at(rules, pages[-1]), pages[-1] + 5 * DAY
-    predict_pages(suite, suite.definitions.product(PRODUCT), pages)
     whole = tmp_path / "whole"
-    suite.lake.close()
     shutil.copytree(rules, whole)
-    look(at(whole, now), PRODUCT)
-    wait_s = 2.0
+    make_and_look(whole)
+    wait_s, n_killed = 2.0, 0
+    counts = f"FROM predictions.{PRODUCT} SELECT as_of GROUP BY ALL HAVING count(*) <> count(DISTINCT order_id)"
+    both = f"SELECT as_of FROM predictions.{PRODUCT} EXCEPT SELECT as_of FROM predictions.{PRODUCT}_arms"
     for _ in range(40):
-        process = subprocess.Popen([sys.executable, "-c", LOOK, str(rules), now.isoformat()])
+        process = subprocess.Popen([sys.executable, "-c", PAGES_AND_LOOKS, str(rules)])
         try:
             assert process.wait(wait_s) == 0
             break
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            wait_s *= 1.3
+            wait_s, n_killed = wait_s * 1.3, n_killed + 1
+            # Whole or not at all: each page that is there has all rows of all arms.
+            suite = at(rules, P0)
+            if rows(suite, f"SELECT 1 FROM duckdb_tables() WHERE table_name = '{PRODUCT}_arms'"):
+                assert rows(suite, counts) == rows(suite, both) == []
     else:
         pytest.fail("it never got done")
-    for table in ("looks", "rollout_steps", "arms"):
+    assert n_killed
+    now = P0 + (N_KILLED + 4) * DAY
+    for table in ("looks", "rollout_steps"):
         assert ledger_of(at(rules, now), table) == ledger_of(at(whole, now), table)
-    counts = f"FROM predictions.{PRODUCT} SELECT as_of GROUP BY ALL HAVING count(*) <> count(DISTINCT order_id)"
-    assert rows(at(rules, now), counts) == []
+    for page in (P0 + n * DAY for n in range(N_KILLED)):
+        for table in (PRODUCT, f"{PRODUCT}_arms"):
+            arms = f"SELECT order_id, arm FROM predictions.{table} WHERE as_of = $1 ORDER BY ALL"
+            assert rows(at(rules, now), arms, [page]) == rows(at(whole, now), arms, [page])
+            assert page_of(at(rules, now), page, table) == page_of(at(whole, now), page, table)
