@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.pages.backfill import BackfillOrder, backfill
+from jobs.pages.diff import diff
 from jobs.pages.outcomes import settle_labels
 from jobs.pages.predict import run_page
 from jobs.pages.rollback import rollback as roll_page_back
@@ -115,11 +116,18 @@ def test_a_canary_serves_each_entity_by_one_arm_and_its_end_gives_the_page_back(
     assert [state.why for state in states] == [None, None]
 
     snapshot = suite.lake.newest_snapshot()
+    assert diff(suite, PRODUCT, second).n_changed == 0
     taken = abort(suite, PRODUCT, "the desk complains")
     assert (taken.step.action, taken.given_back) == ("abort", [second])
     assert page_of(suite, second) == live_alone
     assert page_of(suite, second, f"{PRODUCT}_arms") == v2_alone
     assert rows(suite, f"SELECT DISTINCT arm FROM predictions.{PRODUCT}_page") == [("v1",)]
+    # What changed for readers is what the challenger had served.
+    changed = diff(suite, PRODUCT, second, limit=1000)
+    assert "the arms: v1" in " ".join(changed.why)
+    assert 0 < changed.n_changed <= len(own)
+    assert {row["order_id"] for row in changed.changed} <= own
+    assert (changed.n_came, changed.n_went) == (0, 0)
     states = page_states(suite, suite.definitions.product(PRODUCT), [first, second])
     assert [state.why for state in states] == [None, None]
     assert standings(suite, PRODUCT)[0].waits == "the desk complains"
