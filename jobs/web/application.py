@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+import structlog
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -64,6 +65,7 @@ class _Service:
         self.shelf = Shelf(settings)
         self.counts = Counts(settings.counts)
         self._rates = Rates(settings.rate)
+        self._log: Any = structlog.get_logger()
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -81,8 +83,12 @@ class _Service:
         saved_at = 0.0
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            # In a thread, since to hash a large file takes a while. What it puts in place is one object.
-            await asyncio.to_thread(self.shelf.look)
+            try:
+                # In a thread, since to hash a large file takes a while. What it puts in place is one object.
+                await asyncio.to_thread(self.shelf.look)
+            except Exception as error:  # noqa: BLE001
+                # What is held goes on, and is looked after again in a moment.
+                self._log.error("bundles could not be looked at", error=f"{type(error).__name__}: {error}")
             if (now := time.monotonic()) - saved_at > 1:
                 saved_at = now
                 self.counts.save(self.shelf.n_switches)
