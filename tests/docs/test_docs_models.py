@@ -42,14 +42,20 @@ def test_the_worked_example_runs(ingested: Suite) -> None:
 
 
 def test_the_gates_and_the_pipeline_are_understood(ingested: Suite) -> None:
-    gates, model = (yaml.safe_load(block) for block in blocks("yaml"))
+    gates, model, search = (yaml.safe_load(block) for block in blocks("yaml"))
     path = ingested.root / YAML
     product: dict[str, Any] = yaml.safe_load(path.read_text()) | gates
     product["model"] = model
+    product["search"] = search["search"] | {"without": product["features"][:1]}  # those of the docs are the flights'
     path.write_text(yaml.safe_dump(product))
     header = reopened(ingested).definitions.product("late_order").header
     assert header.gates is not None
     assert header.gates.segments[0].by == "depot"
+    assert header.search is not None
+    assert [one.estimator for one in header.search.candidates] == [
+        "hist_gradient_boosting_classifier",
+        "logistic_regression",
+    ]
     assert "parity" in run(ingested, "almanac train late_order --as-of 2026-03-01")
 
 

@@ -629,7 +629,54 @@ OF_RETRAINING = (
     ),
 )
 
+OF_PRODUCTION = (
+    Fault(
+        "a check of long ago is as good as one of today",
+        "jobs/check/deploy.py",
+        "    if age > VALID_FOR:",
+        "    if False:",
+        ("tests/check/test_deploy.py::test_a_check_that_is_missing_failing_or_old_is_refused",),
+    ),
+)
+
+OF_SERVING = (
+    Fault(
+        "an older publication takes the place of a newer one",
+        "jobs/bundles/bundle_reader.py",
+        "    if held is not None and manifest.is_older_than(held):",
+        "    if False:",
+        ("tests/web/test_bundles.py::test_what_was_tampered_with_cut_short_older_or_expired_is_refused",),
+    ),
+    Fault(
+        "whoever has no token is answered",
+        "jobs/web/guard.py",
+        """if not scope["almanac.may_look_up"] and scope["path"] != "/readyz":""",
+        "if False:",
+        ("tests/web/test_serve.py::test_elsewhere_than_here_a_token_is_needed",),
+    ),
+)
+
+OF_FILES_ELSEWHERE = (
+    Fault(
+        "an object that is written anew is taken for the one before",
+        "jobs/facts/files/remote_files.py",
+        "        if not sha256 or file.modified_at + CLOCKS_APART >= at:",
+        "        if not sha256:",
+        ("tests/facts/test_remote_files.py::test_an_object_that_is_written_anew_is_seen_though_its_size_is_the_same",),
+    ),
+    Fault(
+        "what broke off is taken in",
+        "jobs/facts/files/remote_files.py",
+        "            if now.bytes is not None and stream.tell() != now.bytes:",
+        "            if False:",
+        ("tests/facts/test_remote_files.py::test_what_does_not_come_whole_is_not_taken_in",),
+    ),
+)
+
 FAULTS = (
+    *OF_PRODUCTION,
+    *OF_SERVING,
+    *OF_FILES_ELSEWHERE,
     *OF_BACKUPS,
     *OF_EXPORTS,
     *OF_THE_LAKE,
