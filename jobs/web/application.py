@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import time
 import urllib.parse
 from collections.abc import AsyncIterator, Mapping
@@ -160,6 +161,7 @@ class _Service:
             said["processes"] = {
                 "wanted": self._settings.processes,
                 "alive": processes_alive(self._settings.counts),
+                "answering": os.getpid(),
             }
             said["bundles"] = [
                 {

@@ -116,12 +116,13 @@ class Service:
         return self.until(lambda one: one["product"] == product and one["snapshot_id"] == snapshot_id)
 
     def until(self, wanted: Any) -> dict[str, Any]:
-        """Wait until /readyz says of a bundle, five times on end, what is wanted: each process may be asked."""
-        seen, deadline = 0, time.monotonic() + 60
+        """Wait until all processes, and as many as there are to be, say of a bundle what is wanted (/readyz)."""
+        agreed, deadline = set[int](), time.monotonic() + 60
         while time.monotonic() < deadline:
             said: dict[str, Any] = self.ask("/readyz")[1]
-            seen = seen + 1 if any(wanted(one) for one in said["bundles"]) else 0
-            if seen == 5:
+            processes = said["processes"]
+            agreed = agreed | {processes["answering"]} if any(wanted(one) for one in said["bundles"]) else set()
+            if len(agreed & set(self.children())) == processes["wanted"] == processes["alive"]:
                 return said
             time.sleep(0.05)
         raise AssertionError(f"{said} {self.log.read_text()}")
