@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from jobs.models.columns.findings import empty_columns, findings_of
 from jobs.models.columns.requirements import classes_of
 from jobs.models.estimators import is_ranker, make_estimator
+from jobs.models.kinds.figures import Target
 from jobs.models.versions import load_estimator
 from jobs.models.warm_start import continued
 from jobs.pages.labelled import LabelledPages, TrainingRows
@@ -25,7 +26,7 @@ from jobs.rollout.evidence import lists_of
 from jobs.scoring import estimator_input
 from jobs.suite import Suite
 from warehouse.definitions import Product
-from warehouse.definitions.pipeline import PipelineSettings
+from warehouse.definitions.pipeline import ModelSettings, PipelineSettings
 from warehouse.definitions.product import Ranking
 from warehouse.errors import RunFailed, UsageError
 from warehouse.ledger.records import ModelRecord
@@ -63,6 +64,10 @@ class Learnt:
     def names(self) -> list[str]:
         """Name the features."""
         return list(self.features)
+
+    def target(self, product: Product) -> Target:
+        """Give what its predictions are held against."""
+        return Target(product.kind.name, product.classes, self.classes, product.quantiles, product.quantiles)
 
 
 class Stateless:
@@ -255,6 +260,11 @@ def pages_to_train_on(
             " later --as-of or a longer --window, or set `pages.since` earlier."
         )
     return pages
+
+
+def with_model(product: Product, model: ModelSettings) -> Product:
+    """Give a product with other settings of its model."""
+    return replace(product, header=product.header.model_copy(update={"model": model}))
 
 
 def pipeline_text(settings: PipelineSettings | str | None) -> str | None:

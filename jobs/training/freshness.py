@@ -7,24 +7,22 @@ that a stateful training continues, or that a trigger counts from, they would be
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from jobs.metering import RunMeter, cpu_seconds
 from jobs.models.columns.requirements import require_bound
-from jobs.models.kinds.figures import Target
 from jobs.models.versions import model_history
-from jobs.monitoring.performance.losses import KINDS_JUDGED, losses
 from jobs.pages.labelled import LabelledPages, TrainingRows, ensure_feature_pages, model_features
 from jobs.pages.outcomes import matured_pages
 from jobs.progress import Progress, Silent
 from jobs.scoring import compile_model
 from jobs.suite import Suite
 from jobs.training.age_curve import AgeCurve, Estimate, Floats, age_curve, paired
-from jobs.training.fit import Stateless, pages_to_train_on
-from jobs.training.validation import can_be_learnt
+from jobs.training.fit import Stateless, pages_to_train_on, with_model
+from jobs.training.validation import can_be_learnt, losses_of_rows, require_losses_of_rows
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
 
@@ -137,8 +135,7 @@ def freshness(
     """
     progress = progress or Silent()
     product = suite.definitions.product(product_name)
-    if product.kind.name not in KINDS_JUDGED:
-        raise UsageError(f"{product.name} predicts a {product.kind.name}, whose loss is not that of single rows.")
+    require_losses_of_rows(product)
     if product.rule is not None:
         raise UsageError(f"{product.name} has a rule, {product.rule.where}, which learns nothing.")
     judged_on = matured_pages(suite, product, product.pages_between(first, until), suite.clock())
@@ -235,11 +232,7 @@ class _Measuring:
                 costs[number] = cpu_seconds() - began
                 scorer = compile_model(learnt.estimator, learnt.names)
                 later = self.rows.between(cutoff, self.pages[-1] + timedelta(microseconds=1))
-                target = Target(
-                    product.kind.name, product.classes, learnt.classes, product.quantiles, product.quantiles
-                )
-                scores = target.scores(scorer.predict(later.features))
-                of_rows = losses(later.labels, scores, product.kind.name, product.quantiles)
+                of_rows = losses_of_rows(product, learnt, scorer.predict(later.features), later)
                 found[number] = self._by_page(later, of_rows)
             n_rows.append(known.n_rows)
             self.progress.advance(1, known.n_rows)
@@ -294,7 +287,7 @@ class _Measuring:
     def _iterations(self, own: _Judged, also: str, seed: int) -> list[Iteration]:
         """Try another estimator on the same rows, and this one on half of the pages."""
         settings = self.product.header.model.model_copy(update={"estimator": also, "parameters": {}})
-        changed = replace(self.product, header=self.product.header.model_copy(update={"model": settings}))
+        changed = with_model(self.product, settings)
         found = []
         other, half = self._judged(changed), self._judged(self.product, half=True)
         for what, less, cost in (

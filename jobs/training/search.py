@@ -20,17 +20,15 @@ import numpy as np
 from jobs.metering import RunMeter, cpu_seconds
 from jobs.models.estimators import require_estimator
 from jobs.models.folds import time_ordered_folds
-from jobs.models.kinds.figures import Target
-from jobs.monitoring.performance.losses import KINDS_JUDGED, losses
 from jobs.pages.labelled import LabelledPages, TrainingRows, model_features
 from jobs.progress import Progress
 from jobs.scoring import compile_model
 from jobs.suite import Suite
 from jobs.training.candidates import Trial, trials_of
-from jobs.training.fit import Stateless, pipeline_text
-from jobs.training.validation import can_be_learnt
+from jobs.training.fit import Stateless, pipeline_text, with_model
+from jobs.training.validation import can_be_learnt, losses_of_rows, require_losses_of_rows
 from warehouse.definitions import Product
-from warehouse.definitions.pipeline import ModelSettings, PipelineSettings, SearchSettings
+from warehouse.definitions.pipeline import PipelineSettings, SearchSettings
 from warehouse.errors import AlmanacError, UsageError
 from warehouse.ledger import records as ledger
 from warehouse.ledger.trials import DROPPED, FAILED, KEPT, NOT_RUN, TOO_SLOW, WON, TrialRecord
@@ -62,11 +60,6 @@ class Found:
         """Give what a version's record keeps of it, from which the winner can be trained again."""
         model = self.winner.model.model_dump(mode="json", include={"estimator", "parameters", "pipeline", "leave_out"})
         return {"search_id": self.search_id, "trial": self.winner.number, "model": model}
-
-
-def with_model(product: Product, model: ModelSettings) -> Product:
-    """Give a product with other settings of its model."""
-    return replace(product, header=product.header.model_copy(update={"model": model}))
 
 
 def as_searched(product: Product, validation: str | None) -> Product:
@@ -114,8 +107,7 @@ def search(
             f" search: {{candidates: [{{estimator: {product.header.model.estimator}, parameters: {{learning_rate:"
             " {low: 0.01, high: 0.3, log: true}}}]}; see docs/models.md."
         )
-    if product.kind.name not in KINDS_JUDGED:
-        raise UsageError(f"{product.name} predicts a {product.kind.name}, whose loss is not that of single rows.")
+    require_losses_of_rows(product)
     searching = _Search(suite, labelled, settings, cutoff, asked, meter, progress)
     found = searching.run()
     with suite.lake.commit(f"search for a model of {product.name}") as commit:
@@ -240,8 +232,7 @@ class _Search:
             return replace(record, state=FAILED, reason=str(error)[:500])
 
     def _judged(self, record: TrialRecord, product: Product, rung: _Rung, *, is_own: bool) -> TrialRecord:
-        kind = product.kind.name
-        if not can_be_learnt(rung.learnt, kind) or rung.judged.n_rows == 0:
+        if not can_be_learnt(rung.learnt, product.kind.name) or rung.judged.n_rows == 0:
             return replace(record, state=FAILED, reason="there are no labels to learn from, or none to judge by")
         way = Stateless(self.suite, self.labelled, model_features(self.suite, product, self.made))
         way.product = product
@@ -253,8 +244,7 @@ class _Search:
         predictions = scorer.predict(rung.judged.features)
         n_pages = len(rung.judged.distinct_pages())
         page_seconds = (time.monotonic() - scored) / n_pages
-        scores = Target(kind, product.classes, learnt.classes, product.quantiles, product.quantiles).scores(predictions)
-        of_rows = losses(rung.judged.labels, scores, kind, product.quantiles)
+        of_rows = losses_of_rows(product, learnt, predictions, rung.judged)
         _, places = np.unique(rung.judged.pages, return_inverse=True)
         loss = float(np.mean(np.bincount(places, of_rows) / np.bincount(places)))
         record = replace(record, cpu_s=cpu_s, page_seconds=page_seconds)

@@ -25,10 +25,10 @@ from jobs.rollout.evidence import Contender
 from jobs.rollout.judge import Verdict, judge_contender
 from jobs.scoring import ready_scorer
 from jobs.suite import Suite
-from jobs.training.fit import Stateful, Stateless, Way, pages_to_train_on, require_continuable
+from jobs.training.fit import Stateful, Stateless, Way, pages_to_train_on, require_continuable, with_model
 from jobs.training.register import Order, Trained, register
 from jobs.training.rules import register_rule
-from jobs.training.search import Found, Searching, search, with_model
+from jobs.training.search import Found, Searching, search
 from jobs.training.validation import Validation, can_be_learnt, figures_of, validate
 from warehouse.definitions import Product
 from warehouse.errors import UsageError

@@ -19,11 +19,13 @@ from jobs.models.importance import permutation_importance
 from jobs.models.kinds.class_metrics import by_class
 from jobs.models.kinds.figures import FIGURES, Floats, Target, scores_of
 from jobs.models.kinds.ranking_metrics import Lists
+from jobs.monitoring.performance.losses import KINDS_JUDGED, losses
 from jobs.pages.labelled import TrainingRows
 from jobs.rollout.evidence import lists_of
 from jobs.scoring import compile_model
-from jobs.training.fit import Way
+from jobs.training.fit import Learnt, Way
 from warehouse.definitions import Product
+from warehouse.errors import UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -101,7 +103,7 @@ def validate(
         learnt = way.fit(known)
         fit_s = time.monotonic() - began
         scorer = compile_model(learnt.estimator, learnt.names)
-        target = Target(kind, product.classes, learnt.classes, product.quantiles, product.quantiles)
+        target = learnt.target(product)
         predictions = scorer.predict(held_out.features)
         crossed += int(target.crossed(predictions).sum())
         parts.append(_predicted(product.keys, held_out, target.scores(predictions)))
@@ -133,6 +135,23 @@ def figures_of(validation: Validation) -> dict[str, Any]:
 def can_be_learnt(rows: TrainingRows, kind: str) -> bool:
     """Tell whether there are labels, and of a label with classes two of them."""
     return rows.n_rows > 0 and (not FIGURES[kind].needs_two_classes or len(np.unique(rows.labels)) >= 2)
+
+
+def require_losses_of_rows(product: Product) -> None:
+    """Refuse a label whose loss is not that of single rows.
+
+    Raises
+    ------
+    UsageError
+        If it is of such a kind.
+    """
+    if product.kind.name not in KINDS_JUDGED:
+        raise UsageError(f"{product.name} predicts a {product.kind.name}, whose loss is not that of single rows.")
+
+
+def losses_of_rows(product: Product, learnt: Learnt, predictions: Any, rows: TrainingRows) -> Floats:
+    """Give the loss of each of some labelled rows by what a model says of them."""
+    return losses(rows.labels, learnt.target(product).scores(predictions), product.kind.name, product.quantiles)
 
 
 def _predicted(keys: Sequence[str], rows: TrainingRows, scores: Any) -> pa.Table:
