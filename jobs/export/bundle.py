@@ -24,6 +24,7 @@ import duckdb
 from jobs.bundles.bundle_reader import FORM, MANIFEST, PREVIOUS, Manifest, NotThere, read_manifest
 from jobs.bundles.key_columns import BundleRefused, KeyColumn
 from jobs.export.content import Content
+from jobs.export.folders import Directory
 from jobs.export.target import CURRENT, Held, Owner, clear, put_in_place
 from warehouse.definitions import Product
 from warehouse.errors import RunFailed, UsageError
@@ -221,18 +222,14 @@ class BundleDirectory:
         """Write the manifest, and remove files that neither it nor the one before names."""
         text = json.dumps(said)
         outer = {"manifest": text, "signature": signer.sign(text) if signer else None}
-        path, before = self.directory / MANIFEST, self.directory / PREVIOUS
-        temporary = self.directory / f".{MANIFEST}.{content.run_id}.new"
-        kept = {said["file"]}
-        try:
-            if path.exists():
-                temporary.write_bytes(path.read_bytes())
-                put_in_place(temporary, before)
-                kept.add(read_manifest(before).file)
+        folder, kept = Directory(self.directory), {said["file"]}
+        before = folder.text(MANIFEST)
+        if before is not None:
+            with folder.writing(PREVIOUS, content.run_id) as temporary:
+                temporary.write_text(before, encoding="utf-8")
+            kept.add(read_manifest(self.directory / PREVIOUS).file)
+        with folder.writing(MANIFEST, content.run_id) as temporary:
             temporary.write_text(json.dumps(outer) + "\n", encoding="utf-8")
-            put_in_place(temporary, path)
-        finally:
-            clear(self.directory, f".{MANIFEST}.", ".new")
         # Nothing but our own names is removed. Who has such a file open goes on reading it.
         ours = re.compile(re.escape(content.product) + r"-\d+-[0-9a-f]{16}\.sqlite")
         for each in self.directory.iterdir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -93,11 +94,15 @@ class Prefix:
         """Its URL."""
         return self.url
 
+    @functools.cached_property
+    def _opened(self) -> tuple[Bucket, str]:
+        name, _, prefix = self.url.removeprefix("s3://").partition("/")
+        return Bucket(name), prefix
+
     @contextlib.contextmanager
     def _bucket(self) -> Iterator[tuple[Bucket, str]]:
-        name, _, prefix = self.url.removeprefix("s3://").partition("/")
         try:
-            yield Bucket(name), prefix
+            yield self._opened
         except BucketRefused as error:
             raise RunFailed(f"{self.url} cannot be used: {error}") from error
 
