@@ -19,7 +19,7 @@ from jobs.suite import Clock, Suite
 from jobs.suites.status import status
 from warehouse.definitions import Product
 from warehouse.errors import AlmanacError, RunFailed
-from warehouse.ledger.alarms import Alarm, alarms_of
+from warehouse.ledger.alarms import OPEN, Alarm, alarms_of
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _of_lake(place: Path, clock: Clock) -> list[ProductOfLake]:
         suite = Suite(home, production.definitions, lake, clock)
         found = status(suite)
         with lake.reading() as connection:
-            alarms = [alarm for alarm in alarms_of(connection) if alarm.state == "open"]
+            alarms = [alarm for alarm in alarms_of(connection) if alarm.state == OPEN]
     troubles = {row["product"]: f"{row['as_of']} {row['state']}" for row in reversed(found.troubles)}
     return [
         _row(str(place), production.definitions.product(row["product"]), row, troubles, alarms, clock())

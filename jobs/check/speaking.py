@@ -10,11 +10,10 @@ from jobs.check.results import Spoken
 from jobs.monitoring.judging.monitor import judge_published
 from jobs.suite import Suite
 from warehouse.definitions import Product
-from warehouse.ledger.alarms import Alarm, alarms_of
+from warehouse.ledger.alarms import OPEN, Alarm, alarms_of
 from warehouse.system_sql import system_sql
 
 CHECK, GATE, MONITOR = "check", "gate", "monitor"
-_IS_OPEN = "open"
 
 
 def open_alarms(suite: Suite, product: Product) -> set[str]:
@@ -65,4 +64,4 @@ def _monitors(suite: Suite, product: Product, before: set[str]) -> list[Spoken]:
 
 def _open(suite: Suite, product: Product) -> list[Alarm]:
     with suite.lake.reading() as connection:
-        return [alarm for alarm in alarms_of(connection, product.name) if alarm.state == _IS_OPEN]
+        return [alarm for alarm in alarms_of(connection, product.name) if alarm.state == OPEN]
