@@ -18,6 +18,7 @@ from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.lake.lake import table_columns
 from warehouse.pages.labels import compute_labels
+from warehouse.pages.profiles import is_number
 from warehouse.pages.side_by_side import SideBySide
 from warehouse.sandbox import Sandbox, timestamp_literal
 from warehouse.system_sql import exact_path, literal, quote, system_sql
@@ -135,8 +136,7 @@ def _figures(name: str, kind: str) -> str:
     if kind in _INEXACT:
         scale = f"{_TOLERANCE} * greatest(abs({before}), abs({after}))"
         differs += f" AND NOT coalesce(abs({before} - {after}) <= {scale}, false)"
-    is_number = kind in _INEXACT or kind.startswith(("DECIMAL", "HUGEINT", "UHUGEINT")) or kind.endswith("INT")
-    largest = f"max(abs({before}::DOUBLE - {after}::DOUBLE))" if is_number or kind == "INTEGER" else "NULL::DOUBLE"
+    largest = f"max(abs({before}::DOUBLE - {after}::DOUBLE))" if is_number(kind) else "NULL::DOUBLE"
     return f"count(*) FILTER ({differs}), {largest}"
 
 

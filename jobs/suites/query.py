@@ -19,6 +19,7 @@ import duckdb
 from jobs.suite import Suite
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.lake.lake import Lake
+from warehouse.pages.profiles import is_number
 from warehouse.queries.reading_only import ReadingQuery, require_reading
 from warehouse.queries.running import QUERY_TIMEOUT, running
 from warehouse.queries.wrong_answers import switch_off_wrong_optimizers
@@ -26,7 +27,6 @@ from warehouse.reader import LakeReader
 from warehouse.system_sql import literal
 
 FORMATS = {"csv": "FORMAT csv, HEADER true", "json": "FORMAT json, ARRAY true", "parquet": "FORMAT parquet"}
-_NUMBERS = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\))")
 #: In DuckDB's JSON: a string, which is left alone, or a number that JSON does not have.
 _STRING_OR_NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)')
 _PIECE = 1 << 20
@@ -77,7 +77,7 @@ def query_rows(
             found = connection.execute(query.text)
             return Answer([column[0] for column in found.description or ()], found.fetchall(), frozenset())
         relation = connection.sql(query.text)
-        numbers = {place for place, kind in enumerate(relation.types) if _NUMBERS.fullmatch(str(kind))}
+        numbers = {place for place, kind in enumerate(relation.types) if is_number(str(kind))}
         shown = relation if limit is None else relation.limit(limit)
         texts = shown.select("COLUMNS(*)::VARCHAR")
         return Answer(texts.columns, texts.fetchall(), frozenset(numbers))

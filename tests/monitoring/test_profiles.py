@@ -26,7 +26,7 @@ from tests.lakes import rows
 from warehouse.errors import NotFoundError
 from warehouse.ledger.records import PageRecord
 from warehouse.pages.profiled_pages import Profile, RowsOfPages, new_centres, profile_rows
-from warehouse.pages.profiles import MAX_DISTINCT, CategoryCounts, NumberCounts, bins_of, edges_of
+from warehouse.pages.profiles import MAX_DISTINCT, CategoryCounts, NumberCounts, bins_of, edges_of, profiled_columns
 
 VECTORS = list(csv.DictReader((Path(__file__).parent / "statistics.csv").read_text().splitlines()))
 OF_PAGES = "FROM ledger.profiles SELECT * EXCLUDE (run_id) ORDER BY kind, as_of, column_name"
@@ -74,6 +74,15 @@ def test_a_value_lies_between_the_ends_of_its_bin_and_bins_ascend_with_the_value
     assert (np.diff(bins) >= 0).all()
     assert ((low <= values) & (values <= high)).all()
     assert ((high - low) <= np.abs(values - 0.25) / 32 * 1.0001 + 1e-300).all()
+
+
+def test_lists_have_no_profile_whatever_is_in_them() -> None:
+    lists = ("DECIMAL(4,2)[]", "DECIMAL(4,2)[3]", "TIMESTAMP[]", "DATE[]", "ENUM('a')[]", "DOUBLE[]", "INTEGER[][]")
+    types = {f"c{place}": kind for place, kind in enumerate(lists)}
+    others = {"s": "STRUCT(a DECIMAL(4,2))", "m": "MAP(VARCHAR, DOUBLE)", "b": "BLOB"}
+    assert profiled_columns(types | others, []) == []
+    numbers = {"d": "DECIMAL(4,2)", "u": "UINTEGER", "h": "UHUGEINT", "f": "FLOAT"}
+    assert [one.scale for one in profiled_columns(numbers, [])] == ["number"] * 4
 
 
 @pytest.mark.parametrize("centre", [0.0, 1000.0, -3.5e-310, 1e300])

@@ -65,9 +65,16 @@ def profiled_columns(types: Mapping[str, str], left_out: Collection[str]) -> lis
     return [column for column in found if column is not None]
 
 
+def is_number(kind: str) -> bool:
+    """Tell whether a DuckDB type is one of numbers, and not of lists of them."""
+    return kind in _NUMBERS or (kind.startswith("DECIMAL(") and kind.endswith(")"))
+
+
 def _profiled(name: str, kind: str) -> ProfiledColumn | None:
     column = quote(name)
-    if kind in _NUMBERS or kind.startswith("DECIMAL"):
+    if kind.endswith("]"):  # lists are named after what is in them
+        return None
+    if is_number(kind):
         return ProfiledColumn(name, "number", f"CAST({column} AS DOUBLE)")
     if kind == "DATE":
         return ProfiledColumn(name, "days", f"CASE WHEN isfinite({column}) THEN epoch({column}) / 86400 END")
