@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import filelock
@@ -28,6 +29,9 @@ from warehouse.lake import lake as lake_module
 from warehouse.lake import warm_up
 from warehouse.lake.lake import Lake
 
+if TYPE_CHECKING:
+    from tests.s3_server import S3
+
 # As the command line does, and before anything loads OpenMP.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -41,6 +45,9 @@ TRAINED_LATER = datetime(2026, 3, 20)
 
 #: The files that take longest, longest first: one of them begun last would leave the other worker without work.
 LONG_FILES = (
+    "test_rollout_looks.py",
+    "test_check.py",
+    "test_serve.py",
     "test_training.py",
     "test_upkeep.py",
     "test_demo.py",
@@ -217,6 +224,14 @@ def postgres() -> Iterator[Server]:
     """A PostgreSQL server for all tests of this process; each makes a database of its own in it."""
     with running_server() as server:
         yield server
+
+
+@pytest.fixture
+def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    """An S3 server of the test's own with an empty bucket, which the environment names."""
+    from tests.s3_server import s3_server  # few tests need boto3, which takes a while to import
+
+    yield from s3_server(tmp_path, monkeypatch)
 
 
 def reopened(suite: Suite, now: datetime = NOW) -> Suite:

@@ -6,9 +6,7 @@ import io
 import json
 import random
 import time
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -23,16 +21,11 @@ from tests.export.targets import with_targets
 from tests.export.test_export_kills import publishes_and_exports_forever
 from tests.lakes import rows
 from tests.page_makers import PageMaker
-from tests.s3_server import S3, SECRET, s3_server
+from tests.s3_server import S3, SECRET
 from warehouse.errors import DefinitionError
 
 TARGETS = "\nexport:\n  app: {to: out/predictions.sqlite}\n  shop: {to: 's3://shop/predictions/'}\n"
 ALL_ROWS = f"SELECT order_id, probability FROM predictions.{PRODUCT} WHERE as_of = '{PAGE}' ORDER BY order_id"
-
-
-@pytest.fixture
-def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
-    yield from s3_server(tmp_path, monkeypatch)
 
 
 def body(s3: S3, key: str) -> bytes:

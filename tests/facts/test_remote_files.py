@@ -19,7 +19,7 @@ from jobs.suite import open_suite
 from jobs.suites.doctor import doctor
 from tests.conftest import clock_at
 from tests.facts.orders_suite import rows_of
-from tests.s3_server import S3, SECRET, s3_server
+from tests.s3_server import S3, SECRET
 from warehouse.errors import DefinitionError, IngestFailed, NotInstalled
 
 HEADER = """/*
@@ -51,11 +51,6 @@ def taken_in(root: Path, at: datetime, **way: Any) -> IngestResult:
 
 def facts(root: Path) -> list[tuple[Any, ...]]:
     return rows_of(root, FACTS)
-
-
-@pytest.fixture
-def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
-    yield from s3_server(tmp_path, monkeypatch)
 
 
 def test_objects_of_a_bucket_are_deliveries_each_once(s3: S3, tmp_path: Path) -> None:
