@@ -121,7 +121,7 @@ def _close(file: Path) -> None:
         instances._kept.pop(key).close()
 
 
-def _made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """Make a suite in one of the processes that share the tests; gives this process's own copy of it."""
     root = factory.mktemp(name) / "shop"
     is_shared = "PYTEST_XDIST_WORKER" in os.environ
@@ -146,7 +146,7 @@ def _ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
         make_starter(root)
         ingest(open_suite(root, clock_at(NOW)))
 
-    return _made_once(tmp_path_factory, "ingested", make)
+    return made_once(tmp_path_factory, "ingested", make)
 
 
 @pytest.fixture(scope="session")
@@ -160,7 +160,7 @@ def _paged(_ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         pages = product.pages_between(product.header.pages.since, TRAINED_LATER)
         ensure_feature_pages(suite, product, pages, Silent())
 
-    return _made_once(tmp_path_factory, "paged", make)
+    return made_once(tmp_path_factory, "paged", make)
 
 
 @pytest.fixture(scope="session")
@@ -169,7 +169,7 @@ def _trained(_ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(_ingested, root)
         train(open_suite(root, clock_at(NOW)), PRODUCT, TRAINED_AS_OF)
 
-    return _made_once(tmp_path_factory, "trained", make)
+    return made_once(tmp_path_factory, "trained", make)
 
 
 @pytest.fixture(scope="session")
@@ -178,7 +178,7 @@ def _published(_trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         shutil.copytree(_trained, root)
         run_page(open_suite(root, clock_at(NOW)), PRODUCT, PAGE)
 
-    return _made_once(tmp_path_factory, "published", make)
+    return made_once(tmp_path_factory, "published", make)
 
 
 @pytest.fixture

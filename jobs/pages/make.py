@@ -186,7 +186,8 @@ class _BatchOfPages:
         if self.order.model is not None and features.n_rows:
             audit = self._score(self.order.model, features, relation)
         # All candidates of lists were scored, and looked at by the checks.
-        self.staged = keep_lists(self.batch.cursor, self.product, self.staged)
+        beside = self.arms.beside if self.arms is not None else ()
+        self.staged = keep_lists(self.batch.cursor, self.product, self.staged, beside)
         self.bytes_staged = sum(rows.file.stat().st_size for rows in self.staged)
         self.failed |= audit.failed
         rejected = audit.rejected() - self.failed.keys()

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
 
 from jobs.rollout import stages
+from tests.conftest import made_once
+from tests.rollout.worlds import BROKEN, COIN, GOOD, WILD, WORSE, with_rules
 
 
 @pytest.fixture(autouse=True)
 def _salts_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = itertools.count(1)
     monkeypatch.setattr(stages, "uuid", SimpleNamespace(uuid4=lambda: UUID(int=next(numbers) << 96)))
+
+
+@pytest.fixture(scope="session")
+def _rules(_ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def make(root: Path) -> None:
+        shutil.copytree(_ingested, root)
+        with_rules(root, COIN, GOOD, WORSE, WILD, BROKEN)
+
+    return made_once(tmp_path_factory, "rules", make)
+
+
+@pytest.fixture
+def rules(_rules: Path, tmp_path: Path) -> Path:
+    """A suite in which a coin is live; v2 is good, v3 is a little worse, v4 says late of everything, v5 cannot score."""
+    shutil.copytree(_rules, tmp_path / "shop")
+    return tmp_path / "shop"

@@ -21,6 +21,16 @@ P0 = datetime(2026, 2, 1, 18)
 DAY = timedelta(days=1)
 
 
+def assert_each_arms_entries_are_kept(suite: Suite) -> None:
+    """See that features are kept of what each arm lists, served or not: it may be given back."""
+    keys = "as_of, depot, order_id"
+    listed = f"SELECT {keys} FROM predictions.{{}} ORDER BY ALL"
+    served, beside = (set(rows(suite, listed.format(table))) for table in (PRODUCT, f"{PRODUCT}_arms"))
+    kept = set(rows(suite, f"SELECT {keys} FROM features.{PRODUCT} SEMI JOIN predictions.{PRODUCT} USING (as_of)"))
+    assert beside - served
+    assert served | beside <= kept
+
+
 def test_lists_are_served_whole_and_compared_by_their_order(ingested: Suite) -> None:
     root = ingested.root
     for rule in ("0.5", "coalesce(courier_open_orders, 0)"):
@@ -28,7 +38,7 @@ def test_lists_are_served_whole_and_compared_by_their_order(ingested: Suite) -> 
             f"/*\ndescription: A rule.\n*/\nSELECT depot, order_id, {rule} AS score\nFROM page\n"
         )
         if rule == "0.5":
-            with_lists(ingested, model="{sql: score.sql}")
+            with_lists(ingested, "list: [depot]\n  top: 4\n  at_most: 200\n  keep: 1 %", "{sql: score.sql}")
         train(at(root, NOW), PRODUCT, datetime(2026, 2, 1))
     with_plan(root, "{stages: [{canary: {share: 50%, pages: 5}}], margin: 0.0}")
     start(at(root, P0), PRODUCT, ["v2"], first_page=P0)
@@ -39,6 +49,7 @@ def test_lists_are_served_whole_and_compared_by_their_order(ingested: Suite) -> 
     assert {row[2] for row in found} == {1}
     assert all(n_rows == last for *_, n_rows, last in found)
     assert {row[0] for row in rows(suite, f"SELECT DISTINCT arm FROM predictions.{PRODUCT}")} == {"v1", "v2"}
+    assert_each_arms_entries_are_kept(suite)
     made = look(at(root, P0 + 6 * DAY), PRODUCT)
     assert [one.page for one in made] == [P0, P0 + DAY]
     differences = {one.page: one.looks[0] for one in made}
@@ -46,6 +57,8 @@ def test_lists_are_served_whole_and_compared_by_their_order(ingested: Suite) -> 
     # Given back, the page is v1's alone, and its NDCG is what the look had of it.
     assert abort(at(root, P0 + DAY + timedelta(hours=1)), PRODUCT, "enough").given_back[-1] == P0 + DAY
     alone = page_of(suite, P0 + DAY)
+    assert {row[0] for row in rows(suite, f"SELECT arm FROM predictions.{PRODUCT}_page")} == {"v1"}
+    assert_each_arms_entries_are_kept(suite)
     (group,) = evaluate(at(root, NOW), PRODUCT, P0 + DAY, P0 + DAY + timedelta(seconds=1)).groups
     assert 1 - group["ndcg"] == pytest.approx(differences[P0 + DAY].live_loss)
     predict_pages(at(root, P0 + DAY), suite.definitions.product(PRODUCT), [P0 + DAY], version="v2")

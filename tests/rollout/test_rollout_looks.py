@@ -22,31 +22,12 @@ from jobs.suite import Suite
 from tests.command_line import said
 from tests.conftest import PRODUCT
 from tests.lakes import rows
-from tests.rollout.worlds import YAML, at, live_through, page_of, with_plan, with_rules
+from tests.rollout.worlds import YAML, at, live_through, page_of, with_plan
 from warehouse.ledger import records as ledger
 from warehouse.ledger.alarms import ACUTE, CLOSED, OPEN, Alarm
 
 P0 = datetime(2026, 2, 1, 18)
 DAY = timedelta(days=1)
-#: What is known of depots; a coin; a coin that is a little worse, and one that says late of everything.
-GOOD, COIN, WORSE, WILD = "coalesce(depot_late_share_28d, 0.2)", "0.5", "0.58", "0.97"
-#: What no scorer takes for a probability.
-BROKEN = "2.0"
-
-
-@pytest.fixture(scope="module")
-def _rules(_ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A coin is live; v2 is good, v3 is a little worse, v4 says late of everything, v5 cannot score."""
-    root = tmp_path_factory.mktemp("rules") / "shop"
-    shutil.copytree(_ingested, root)
-    with_rules(root, COIN, GOOD, WORSE, WILD, BROKEN)
-    return root
-
-
-@pytest.fixture
-def rules(_rules: Path, tmp_path: Path) -> Path:
-    shutil.copytree(_rules, tmp_path / "shop")
-    return tmp_path / "shop"
 
 
 def lived(root: Path) -> list[Looked]:

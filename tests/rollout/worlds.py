@@ -16,6 +16,9 @@ from tests.conftest import NOW, PRODUCT, clock_at
 from tests.lakes import rows
 
 YAML = f"sql/products/{PRODUCT}/product.yaml"
+#: Rules: a coin; what is known of depots; a coin that is a little worse, one that says late of everything, and what no
+#: scorer takes for a probability.
+COIN, GOOD, WORSE, WILD, BROKEN = "0.5", "coalesce(depot_late_share_28d, 0.2)", "0.58", "0.97", "2.0"
 PLAN = "{stages: [{shadow: {pages: 2}}, {canary: {share: 30%, pages: 3}}], margin: 0.01, at_most: 30}"
 
 

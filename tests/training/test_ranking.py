@@ -196,6 +196,7 @@ def test_lists_are_the_same_ranked_in_many_parts_and_what_is_listed_has_reasons(
     listed: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ranked, "ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr(ranked, "HEAPED_AT_A_TIME", 4)
     query = f"SELECT depot, order_id, score, rank FROM predictions.{PRODUCT}_page ORDER BY depot, rank"
     before = rows(listed, query)
     header = listed.root / f"sql/products/{PRODUCT}/product.yaml"

@@ -37,6 +37,11 @@ class PageArms:
         self.served: Served | None = None
         self.failure: ArmFailed | None = None
 
+    @property
+    def beside(self) -> Sequence[Path]:
+        """The file of rows that are not served, once there is one."""
+        return [self.served.beside] if self.served is not None else []
+
     def serve(
         self,
         relation: str,

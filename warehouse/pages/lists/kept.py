@@ -29,17 +29,21 @@ def is_kept_whole(product: Product) -> str:
     return f"md5_number_lower({text}) % {_PARTS} < {round(ranking.keep * _PARTS)}"
 
 
-def keep_lists(cursor: duckdb.DuckDBPyConnection, product: Product, staged: Sequence[StagedRows]) -> list[StagedRows]:
+def keep_lists(
+    cursor: duckdb.DuckDBPyConnection, product: Product, staged: Sequence[StagedRows], beside: Sequence[Path] = ()
+) -> list[StagedRows]:
     """Cut staged feature pages to what is kept of them; they are written anew.
 
     Parameters
     ----------
     staged
         Feature pages, and predictions from them if there are any.
+    beside
+        Files of what arms list and do not serve: it may be given back, and then readers see it.
     """
     if not product.keeps_part or product.ranking is None:
         return list(staged)
-    listed = [rows.file for rows in staged if rows.kind == "predictions"]
+    listed = [*(rows.file for rows in staged if rows.kind == "predictions"), *beside]
     return [_cut(cursor, product, rows, listed) if rows.kind == "features" else rows for rows in staged]
 
 

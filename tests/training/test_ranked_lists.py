@@ -1,0 +1,81 @@
+"""The first of each list are the same as by sorting all candidates, whatever is tied, missing or ranked in parts."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.suite import open_suite
+from tests.conftest import NOW, clock_at
+from tests.effort import times
+from tests.training.test_ranking import with_lists
+from warehouse.pages.lists import ranked
+from warehouse.pages.lists.ranked import RankedLists
+
+COLUMNS = ("as_of", "depot", "order_id", "score")
+Row = tuple[Any, ...]
+
+
+def world(random: np.random.Generator) -> list[Row]:
+    """Make candidates of lists of any length: few different scores, infinities, scores and keys that are missing."""
+    n_rows, n_lists = int(random.integers(1, 200)), int(random.integers(1, 12))
+    scores = random.integers(0, random.integers(2, 200), n_rows) / 8.0
+    scores[random.random(n_rows) < 0.05] = np.inf
+    scores[random.random(n_rows) < 0.05] = -np.inf
+    days, depots = random.integers(0, 2, n_rows), (n_lists * random.random(n_rows) ** 3).astype(int)
+    return [
+        (
+            datetime(2026, 3, 1) + timedelta(days=int(day)),
+            None if depot == 5 else f"depot {depot}",
+            f"order {place}",
+            None if missing else float(score),
+        )
+        for place, day, depot, score, missing in zip(
+            random.permutation(n_rows), days, depots, scores, random.random(n_rows) < 0.03, strict=True
+        )
+    ]
+
+
+def by_sorting(rows: list[Row], top: int) -> list[Row]:
+    """Sort whole lists: high scores first, then by key, and what has no score last."""
+    found: dict[Row, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: (row[3] is None, -(row[3] or 0.0), row[2])):
+        entries = found.setdefault(row[:2], [])
+        if len(entries) < top:
+            entries.append((*row, len(entries) + 1))
+    return [row for entries in found.values() for row in entries]
+
+
+@pytest.mark.parametrize(("at_a_time", "heaped"), [(1_500_000, 4_000_000), (20, 6)])
+def test_the_first_of_each_list_are_those_of_sorting_all(
+    starter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_a_time: int, heaped: int
+) -> None:
+    monkeypatch.setattr(ranked, "ROWS_AT_A_TIME", at_a_time)
+    monkeypatch.setattr(ranked, "HEAPED_AT_A_TIME", heaped)
+    n_cut = 0
+    product = with_lists(open_suite(starter, clock_at(NOW))).definitions.product("late_order")
+    assert product.ranking is not None
+    with duckdb.connect() as cursor:
+        for seed in range(times(12)):
+            rows = world(np.random.default_rng(seed))
+            lists = RankedLists(cursor, product, product.ranking, tmp_path / "page.parquet")
+            kinds = (pa.timestamp("us"), pa.string(), pa.string(), pa.float64())
+            columns = [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
+            pq.write_table(pa.table(dict(zip(COLUMNS, columns, strict=True))), lists.scored)
+            lists.rank()
+            n_cut += pq.read_metadata(lists.scored).num_rows < len(rows)
+            counts = lists.write()
+            expected = by_sorting(rows, product.ranking.top)
+            assert sum(counts.values()) == len(expected)
+            found = cursor.execute("FROM read_parquet($1)", [str(tmp_path / "page.parquet")]).fetchall()
+            assert sorted(found, key=repr) == sorted(expected, key=repr)
+            assert [path.name for path in tmp_path.glob("*.parquet")] == ["page.parquet"]
+    # Lists that are long are cut before they are sorted.
+    assert n_cut > 3
