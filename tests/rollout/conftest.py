@@ -32,6 +32,6 @@ def _rules(_ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def rules(_rules: Path, tmp_path: Path) -> Path:
-    """A suite in which a coin is live; v2 is good, v3 is a little worse, v4 says late of everything, v5 cannot score."""
+    """A suite in which a coin is live; v2 is good, v3 a little worse, v4 says late of everything, v5 cannot score."""
     shutil.copytree(_rules, tmp_path / "shop")
     return tmp_path / "shop"

@@ -68,9 +68,8 @@ def test_targets_get_the_served_arm_of_each_entity_and_the_live_rows_after_the_e
 
     # The end is a publication too: what goes out next is the live version's, row by row.
     abort(suite, PRODUCT, "enough")
-    assert given(suite) == dict.fromkeys(("app", "analysts"), [(order, 0.5, "v1") for order, *_ in served]) | {
-        "files": [(order, 0.5, "v1") for order, *_ in of_page]
-    }
+    current, newest = ([(order, 0.5, "v1") for order, *_ in each] for each in (served, of_page))
+    assert given(suite) == {"app": current, "analysts": current, "files": newest}
     make(rules, P0 + 2 * DAY)
     after = given(at(rules, P0 + 2 * DAY))
     assert {(probability, arm) for _, probability, arm in after["files"]} == {(0.5, None)}
@@ -99,7 +98,7 @@ def test_going_back_to_an_older_version_waits_for_the_end_of_a_rollout(rules: Pa
 
 
 @pytest.fixture(scope="module")
-def _shared(_rules: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(_rules: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A canary over three weeks, whose labels are there and were not looked at yet."""
     root = tmp_path_factory.mktemp("shared") / "shop"
     shutil.copytree(_rules, root)
@@ -113,9 +112,9 @@ def _shared(_rules: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("lost", [True, False])
 def test_rows_that_one_arm_loses_in_one_segment_are_found_and_nothing_else_is(
-    _shared: Path, tmp_path: Path, lost: bool
+    shared: Path, tmp_path: Path, lost: bool
 ) -> None:
-    shutil.copytree(_shared, tmp_path / "shop")
+    shutil.copytree(shared, tmp_path / "shop")
     suite = at(tmp_path / "shop", LAST + 5 * DAY)
     if lost:
         with suite.lake.commit("rows are lost") as commit:

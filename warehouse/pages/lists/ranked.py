@@ -1,9 +1,9 @@
 """Ranked lists: of all candidates that were scored the first of each list are kept, and nothing else is written.
 
-Most candidates of a long list are far from being listed, and sorting them is what ranking would cost. So the score of each
-list's last entry is found first, by a heap for each list, and what lies below it is left out. All rows of a list that are
-left are needed to rank it, and lists lie in any order: so they are gone through several times, each time for the lists of
-one part of all hashes. Memory holds the keys and scores of one part, or its heaps, however many there are.
+Most candidates of a long list are far from being listed, and sorting them is what ranking would cost. So the score of
+each list's last entry is found first, by a heap for each list, and what lies below it is left out. All rows of a list
+that are left are needed to rank it, and lists lie in any order: so they are gone through several times, each time for
+the lists of one part of all hashes. Memory holds the keys and scores of one part, or its heaps, however many there are.
 """
 
 from __future__ import annotations
