@@ -167,7 +167,8 @@ class _PredictionRows:
     def of(self, batch: pa.RecordBatch, predictions: Floats) -> pa.RecordBatch:
         """Put the rows together: what they are looked up by, the score, and what they come from."""
         import pyarrow as pa
-        import pyarrow.compute as pc
+
+        from jobs.scoring.interface.arrow_functions import less
 
         values: dict[str, pa.Array] = {name: batch.column(name) for name in self.looked_up_by}
         score = self.target.scores(predictions)
@@ -177,7 +178,7 @@ class _PredictionRows:
             scalar = pa.scalar(value, pa.timestamp("us") if isinstance(value, datetime) else pa.string())
             values[name] = pa.repeat(scalar, batch.num_rows)
         cutoff = pa.scalar(self.model.writes_from, pa.timestamp("us"))
-        values["hindsight"] = pc.less(batch.column("as_of"), cutoff)
+        values["hindsight"] = less(batch.column("as_of"), cutoff)
         if self.reasons is not None:
             values["reasons"] = self.reasons.column(batch, score)
         names = [*self.product.keys, *prediction_columns(self.product.columns_of_kind, self.reasons is not None)]
@@ -186,10 +187,10 @@ class _PredictionRows:
 
     def _count_crossed(self, batch: pa.RecordBatch, predictions: Floats) -> None:
         """Note the rows whose quantiles cross, by page. One thread makes all rows (`jobs.scoring.stream`)."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         crossed = self.target.crossed(predictions)
         if crossed.any():
+            import pyarrow as pa
+            import pyarrow.compute as pc
+
             counts = pc.value_counts(batch.column("as_of").filter(pa.array(crossed))).to_pylist()
             self.crossed.update({row["values"]: row["counts"] for row in counts})

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from jobs.scoring.interface.arrow_functions import cast
 from warehouse.errors import ScoringFailed
 
 if TYPE_CHECKING:
@@ -92,10 +92,10 @@ def plain_column(name: str, column: pa.Array | pa.ChunkedArray) -> pa.Array | pa
     """
     kind = feature_kind(name, column.type)
     if pa.types.is_dictionary(column.type):
-        column = pc.cast(column, column.type.value_type)
+        column = cast(column, column.type.value_type)
     if kind == "text" or pa.types.is_float32(column.type) or pa.types.is_float64(column.type):
         return column
-    return pc.cast(column, pa.float64(), safe=False)
+    return cast(column, pa.float64())
 
 
 def estimator_input(batch: Batch, feature_names: Sequence[str]) -> pl.DataFrame:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from jobs.scoring.interface.arrow_functions import is_null, places_in
 from jobs.scoring.interface.scorer import Floats
 from jobs.scoring.kernels.bins import ColumnBins
 from jobs.scoring.kernels.kernel_arrays import column_arrays, slot_arrays, tree_arrays, walk_arrays
@@ -228,10 +228,9 @@ def places_of(column: pa.Array, bins: ColumnBins) -> npt.NDArray[Any]:
 def _text_bins(column: pa.Array, bins: ColumnBins) -> npt.NDArray[np.uint32]:
     """Return the bin of each text: its category's, the one after all of them if unknown, the last if null."""
     domain = pa.array(bins.domain, column.type)
-    found = pc.fill_null(pc.index_in(column, domain), len(bins.domain))
-    places = found.to_numpy(zero_copy_only=False).astype(np.uint32)
+    places = places_in(column, domain).to_numpy(zero_copy_only=False).astype(np.uint32)
     if column.null_count:
-        places[column.is_null().to_numpy(zero_copy_only=False)] = len(bins.domain) + 1
+        places[is_null(column).to_numpy(zero_copy_only=False)] = len(bins.domain) + 1
     return np.asarray(places)
 
 
