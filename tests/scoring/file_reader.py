@@ -205,10 +205,14 @@ def _softmax(numbers: Sequence[float], narrow: Number = float) -> list[float]:
 
 def _linked(link: Any, raw: Sequence[float]) -> list[float]:
     function = link["function"]
-    narrow: Number = _float32 if function.startswith("float32") else float
+    narrow: Number = _float32 if function.startswith(("float32", "onnx")) else float
     numbers = [narrow(number / link["divisor"]) if link["divisor"] != 1 else number for number in raw]
     if function.endswith("softmax"):
         numbers = _softmax(numbers, narrow)
+    elif function.startswith("onnx sigmoid"):
+        numbers = [-numbers[0], numbers[0]] if function.endswith("s") else numbers
+        powers = [narrow(1 / narrow(1 + narrow(_exp(-abs(number))))) for number in numbers]
+        numbers = [narrow(1 - power) if number < 0 else power for number, power in zip(numbers, powers, strict=True)]
     elif function == "sigmoid":
         numbers = [1 / (1 + _exp(-link["slope"] * number)) for number in numbers]
     elif function == "float32 sigmoid":

@@ -114,6 +114,7 @@ def test_trees_in_onnx_write_what_onnxruntime_gives(published: Suite, tmp_path: 
         import_model(published, PRODUCT, file, None, TRAINED_AS_OF)
     model = import_model(published, PRODUCT, file, COLUMNS, TRAINED_AS_OF).model
     assert (model.features, json.loads(model.parameters)["library"]) == (COLUMNS, "ONNX")
+    assert model.scorer != "estimator", model.scorer_reason
     promote(published, PRODUCT, model.version)
     run_page(published, PRODUCT, PAGE)
     query = (

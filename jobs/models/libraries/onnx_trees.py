@@ -1,21 +1,18 @@
 """Tree ensembles in ONNX, as estimators: onnxruntime is asked, in one thread, so that trees are added up in one order.
 
-Of a file only its operators, the names and types of its inputs, and its classes are read here; what a tree says is for
-onnxruntime alone. It works in float32, and is not compiled.
+They are the reference for what is compiled out of the same file (`jobs.scoring.readers.onnx`), and score the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from jobs.scoring.readers.onnx_format import TREES, read_file, without_transform
 from warehouse.errors import ScoringFailed, UsageError
 
-_TREES = {"TreeEnsembleClassifier", "TreeEnsembleRegressor"}
 #: What else converters put around them, which changes no number but its type.
 _AROUND = {"ZipMap", "Cast", "Identity"}
 _INPUTS = {"tensor(float)": np.float32, "tensor(double)": np.float64}
@@ -28,8 +25,8 @@ class OnnxRegressor:
         self.model, self.n_features_in_ = model, n_features
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the session out, which is opened again where it is needed."""
-        return {name: value for name, value in self.__dict__.items() if name != "_session"}
+        """Leave sessions out, which are opened again where they are needed."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_session", "_sums")}
 
     def predict(self, frame: Any) -> npt.NDArray[Any]:
         """Return (n_rows,) what onnxruntime gives."""
@@ -45,10 +42,22 @@ class OnnxClassifier(OnnxRegressor):
 
     def predict_proba(self, frame: Any) -> npt.NDArray[Any]:
         """Return (n_rows, n_classes) the probabilities that onnxruntime gives."""
-        found = answers(self, frame)[-1]
+        return self._of_classes(answers(self, frame))
+
+    def decision_function(self, frame: Any) -> npt.NDArray[Any]:
+        """Return (n_rows, n_classes) the sums that go through the function, or (n_rows,) where two classes have one."""
+        if "_sums" not in self.__dict__:
+            asked = OnnxRegressor(without_transform(self.model), self.n_features_in_)
+            self.__dict__["_sums"] = asked, read_file(self.model).is_one_sum
+        asked, is_one_sum = self.__dict__["_sums"]
+        sums = self._of_classes(answers(asked, frame))
+        return sums[:, 1] if is_one_sum else sums
+
+    def _of_classes(self, told: list[Any]) -> npt.NDArray[Any]:
+        found = told[-1]
         if isinstance(found, list):
             found = [[row[name] for name in self.classes_.tolist()] for row in found]
-        return np.asarray(found, np.float32).reshape(len(frame), len(self.classes_))
+        return np.asarray(found, np.float32).reshape(-1, len(self.classes_))
 
 
 def answers(model: OnnxRegressor, frame: Any) -> list[Any]:
@@ -81,14 +90,6 @@ def _opened(model: bytes) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-@dataclass
-class _Told:
-    """What a file tells: its operators, and the classes of its trees."""
-
-    operators: list[str] = field(default_factory=list)
-    classes: list[Any] | None = None
-
-
 def read_onnx(model: bytes) -> tuple[OnnxRegressor, list[str] | None, int]:
     """Read a model; give an estimator, the columns that its file names, if it names any, and how many there are.
 
@@ -101,9 +102,9 @@ def read_onnx(model: bytes) -> tuple[OnnxRegressor, list[str] | None, int]:
     """
     import onnxruntime  # noqa: F401 what cannot be asked is not taken
 
-    told = _told(model)
-    trees = [name for name in told.operators if name in _TREES]
-    others = sorted({name for name in told.operators if name not in _TREES | _AROUND})
+    told = read_file(model)
+    trees = [name for name in told.operators if name in TREES]
+    others = sorted({name for name in told.operators if name not in {*TREES, *_AROUND}})
     if len(trees) != 1 or others:
         listed = ", ".join(others or told.operators) or "no operator"
         raise UsageError(f"the ONNX model is no tree ensemble alone: it has {listed}. Give the model without them.")
@@ -121,65 +122,3 @@ def read_onnx(model: bytes) -> tuple[OnnxRegressor, list[str] | None, int]:
     if told.classes is None:
         raise UsageError("the ONNX model does not name its classes.")
     return OnnxClassifier(model, n_features, told.classes), names, n_features
-
-
-def _told(model: bytes) -> _Told:
-    """Read operators and classes off the file (onnx.proto: ModelProto.graph 7, GraphProto.node 1, NodeProto)."""
-    told = _Told()
-    graphs = [value for number, value in _fields(model) if number == 7]
-    for node in (value for graph in graphs for number, value in _fields(graph) if number == 1):
-        for number, value in _fields(node):
-            if number == 4:
-                told.operators.append(value.decode())
-            elif number == 5:
-                _take_classes(told, value)
-    return told
-
-
-def _take_classes(told: _Told, attribute: Any) -> None:
-    """Take the classes where an attribute has them (AttributeProto: name 1, ints 8, strings 9)."""
-    name, values = b"", list[Any]()
-    for number, value in _fields(attribute):
-        if number == 1:
-            name = bytes(value)
-        elif number == 8:
-            values += [value] if isinstance(value, int) else list(_varints(value))
-        elif number == 9:
-            values.append(bytes(value).decode())
-    if name in (b"classlabels_int64s", b"classlabels_strings") and values:
-        told.classes = values
-
-
-def _varints(data: bytes) -> Iterator[int]:
-    number, shift = 0, 0
-    for byte in data:
-        number |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            yield number
-            number, shift = 0, 0
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """Go through the fields of a message in the wire format of protocol buffers: their numbers and values."""
-    place = 0
-
-    def varint() -> int:
-        nonlocal place
-        start = place
-        while data[place] >= 0x80:
-            place += 1
-        place += 1
-        return next(_varints(data[start:place]))
-
-    while place < len(data):
-        key = varint()
-        wire = key & 7
-        if wire == 0:
-            yield key >> 3, varint()
-            continue
-        size = varint() if wire == 2 else {1: 8, 5: 4}.get(wire, -1)
-        if size < 0 or place + size > len(data):
-            raise ValueError("the file is damaged, or in no form that is read")
-        yield key >> 3, data[place : place + size]
-        place += size

@@ -58,8 +58,32 @@ def _softmax32(raw: Any, out: Any) -> None:
             out[row, place] /= np.float32(total)
 
 
+def _onnx_sigmoid(raw: Any, out: Any) -> None:
+    """Write onnxruntime's logistic function (core/providers/cpu/ml/ml_common.h), in float32."""
+    one = np.float32(1.0)
+    for row in range(len(raw)):
+        share = one / (one + np.float32(math.exp(-abs(raw[row]))))
+        out[row] = one - share if raw[row] < 0 else share
+
+
+def _onnx_softmax(raw: Any, out: Any) -> None:
+    """Write onnxruntime's softmax (core/providers/cpu/ml/ml_common.h), in float32, its sum too."""
+    for row in range(raw.shape[0]):
+        largest = raw[row, 0]
+        for place in range(1, raw.shape[1]):
+            largest = max(largest, raw[row, place])
+        total = np.float32(0.0)
+        for place in range(raw.shape[1]):
+            out[row, place] = math.exp(np.float32(raw[row, place] - largest))
+            total = np.float32(total + out[row, place])
+        for place in range(raw.shape[1]):
+            out[row, place] /= total
+
+
 sigmoid = compile_cached(_sigmoid)
 exponential = compile_cached(_exponential)
 softmax = compile_cached(_softmax)
 sigmoid32 = compile_cached(_sigmoid32)
 softmax32 = compile_cached(_softmax32)
+onnx_sigmoid = compile_cached(_onnx_sigmoid)
+onnx_softmax = compile_cached(_onnx_softmax)

@@ -2,7 +2,7 @@
 
 A link is a function by name and the shape of its answer, so that a file can hold it. scikit-learn's sigmoid and all of
 LightGBM's functions call the C library's `exp`, scikit-learn's softmax numpy's own, which differs from it in the last
-bit here and there; XGBoost's work in float32.
+bit here and there; XGBoost's work in float32, and so do onnxruntime's, otherwise.
 """
 
 from __future__ import annotations
@@ -73,6 +73,11 @@ FUNCTIONS: dict[str, Callable[[Floats, float], Floats]] = {
     "float32 sigmoid": lambda raw, slope: _cell_by_cell("sigmoid32", raw),
     "float32 exponential": lambda raw, slope: _cell_by_cell("exponential", raw, slope),
     "float32 softmax": lambda raw, slope: _row_by_row("softmax32", raw),
+    "onnx sigmoid": lambda raw, slope: _cell_by_cell("onnx_sigmoid", raw),
+    "onnx sigmoids": lambda raw, slope: _cell_by_cell(
+        "onnx_sigmoid", np.concatenate((-raw[:, :1], raw[:, :1]), axis=1)
+    ),
+    "onnx softmax": lambda raw, slope: _row_by_row("onnx_softmax", raw),
 }
 """By name: what a function makes of raw predictions (n_rows, n_outputs), given the link's slope."""
 

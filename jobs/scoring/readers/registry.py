@@ -9,6 +9,7 @@ from jobs.scoring.kernels.ensemble import Ensemble
 from jobs.scoring.kernels.links import Link
 from jobs.scoring.readers.hist_gradient import hist_gradient_link, read_hist_gradient_boosting
 from jobs.scoring.readers.lightgbm import lightgbm_link, read_lightgbm
+from jobs.scoring.readers.onnx import onnx_link, read_onnx
 from jobs.scoring.readers.trees import (
     gradient_boosting_link,
     link_as_it_is,
@@ -47,7 +48,14 @@ READERS: dict[tuple[str, str], tuple[Reader, ReadLink]] = {
 }
 """By library and class name: what reads the model's trees, and what reads its link."""
 
+#: The same of formats that no library has estimators for: by the names of our own, which hold such a file.
+OF_FORMATS: dict[str, tuple[Reader, ReadLink]] = {
+    "jobs.models.libraries.onnx_trees.OnnxClassifier": (read_onnx, onnx_link),
+    "jobs.models.libraries.onnx_trees.OnnxRegressor": (read_onnx, onnx_link),
+}
+
 
 def reader_of(model: Any) -> tuple[Reader, ReadLink] | None:
     """Return what reads a model, None if nothing does. Subclasses may predict otherwise, so none is taken."""
-    return READERS.get((type(model).__module__.partition(".")[0], type(model).__name__))
+    module, name = type(model).__module__, type(model).__name__
+    return OF_FORMATS.get(f"{module}.{name}") or READERS.get((module.partition(".")[0], name))
