@@ -45,6 +45,8 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_what_it_needs_and_no_tests(unpacked: Path) -> None:
     assert (unpacked / "sql/system/starter/data/orders.csv").exists()
     assert (unpacked / "sql/sources/landings.sql").exists()
+    assert (unpacked / "jobs/web/site/templates/document.html").exists()
+    assert (unpacked / "jobs/web/site/templates/style.css").exists()
     assert not (unpacked / "tests").exists()
 
 

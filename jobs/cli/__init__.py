@@ -42,6 +42,7 @@ ALONE = {
     "serve": "exports",
     "reader": "exports",
     "tick": "clock",
+    "web": "exports",
 }
 
 

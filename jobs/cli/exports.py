@@ -1,4 +1,4 @@
-"""Commands on what is handed out of the lake: export, exports, serve, reader."""
+"""Commands on what is handed out of the lake: export, exports, serve, reader, web."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
+from jobs.cli.options import DebugOption, JsonOption, State, SuiteOption, now, parse_instant, the_suite
 from jobs.cli.output import console
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("exports")(exports)
     app.command("serve")(serve)
     app.command("reader")(reader)
+    app.command("web")(web)
 
 
 def export(
@@ -197,3 +198,43 @@ def reader(debug: DebugOption = False) -> None:
     from jobs.bundles.one_file import one_file
 
     typer.echo(one_file(), nl=False)
+
+
+def web(
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="DIR", help="Write the pages as files instead.")
+    ] = None,
+    pages: Annotated[
+        int, typer.Option("--pages", metavar="N", min=0, help="With --export: a file for each of the newest N pages.")
+    ] = 400,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Where to listen; 0 for a free one.")] = 8400,
+    host: Annotated[str, typer.Option("--host", help="Other than this machine: with a token.")] = "127.0.0.1",
+    at: Annotated[
+        str | None, typer.Option("--now", metavar="T", help="What to take the time for.", show_default="the clock")
+    ] = None,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show the suite in a browser: products, pages, versions, alarms, rollouts, the clock, sources, costs.
+
+    It reads, and writes nothing to the suite. Each page is of one state of the lake, whatever jobs do meanwhile.
+
+    Examples:  almanac web   |   almanac web --export site --pages 90
+    """
+    from jobs.web.site.serve_site import require_packages, serve_site
+
+    require_packages(to_serve=export is None)
+    instant = parse_instant(at, "--now") if at else None
+    clock = now if instant is None else lambda: instant
+    if export is None:
+        serve_site(State.suite, clock, host, port, lambda address: typer.echo(f"The suite is shown at {address}"))
+        return
+    from jobs.web.site.export import export_site
+    from jobs.web.site.opened import OpenedSuite
+
+    done = export_site(OpenedSuite(State.suite.resolve(), clock), export, pages)
+    if as_json:
+        console.print_json(vars(done))
+    else:
+        typer.echo(f"{done.n_files:,} files of snapshot {done.snapshot_id}; open {done.directory / 'index.html'}")

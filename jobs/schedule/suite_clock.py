@@ -68,7 +68,7 @@ class SuiteClock:
         DefinitionError
             If it is wrong, and none was ever right.
         """
-        signature = _signature(self.root)
+        signature = signature_of(self.root)
         # What is not deployed may be at any time, and no file changes by it.
         if self._schedule is None or signature != self._seen or self._waits_for_deployment:
             self._seen = signature
@@ -231,7 +231,7 @@ def alert_variables(schedule: Schedule) -> list[str]:
     return sorted({*schedule.alerts, *(name for job in schedule.jobs.values() for name in job.alerts)})
 
 
-def _signature(root: Path) -> str:
+def signature_of(root: Path) -> str:
     """Give a text that changes with the suite's files.
 
     An edit may keep a file's size and give it back its time of change, but not its `ctime`, which nobody can set.

@@ -49,15 +49,27 @@ def guarded(settings: ServeSettings, host: str) -> ServeSettings:
     UsageError
         If other machines could ask, and there is no token, or a short one.
     """
-    token = os.environ.get(TOKEN)
+    token, hosts = access(host, TOKEN, "docs/serving.md")
+    return replace(settings, token=token, hosts=hosts)
+
+
+def access(host: str, variable: str, page: str) -> tuple[str | None, tuple[str, ...]]:
+    """Give the token that requests have to bear, or, where only this machine can ask, the names that they may call it.
+
+    Raises
+    ------
+    UsageError
+        If other machines could ask, and the environment's `variable` holds no token, or a short one; `page` tells more.
+    """
+    token = os.environ.get(variable)
     if token is not None and (len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable()):
-        raise UsageError(f"{TOKEN} is shorter than {SHORTEST_TOKEN} characters, or has others than plain ones.")
+        raise UsageError(f"{variable} is shorter than {SHORTEST_TOKEN} characters, or has others than plain ones.")
     if token is None and not _is_loopback(host):
         raise UsageError(
-            f"--host {host}: other machines could ask, and there is no token. Put one into {TOKEN}"
-            " (`openssl rand -hex 32`), and TLS in front (docs/serving.md), or leave out --host."
+            f"--host {host}: other machines could ask, and there is no token. Put one into {variable}"
+            f" (`openssl rand -hex 32`), and TLS in front ({page}), or leave out --host."
         )
-    return replace(settings, token=token, hosts=() if token else _LOOPBACK_NAMES)
+    return token, () if token else _LOOPBACK_NAMES
 
 
 def _is_loopback(host: str) -> bool:
@@ -90,7 +102,7 @@ def serve(settings: ServeSettings, host: str, port: int, told: Callable[[str], N
 
     from jobs.web.connections import GuardedProtocol
 
-    with tempfile.TemporaryDirectory(prefix="almanac-serve-") as counts, _listening(host, port) as listener:
+    with tempfile.TemporaryDirectory(prefix="almanac-serve-") as counts, listening(host, port) as listener:
         made = functools.partial(_application, replace(settings, counts=Path(counts)))
         config = Config(
             made,
@@ -107,13 +119,25 @@ def serve(settings: ServeSettings, host: str, port: int, told: Callable[[str], N
             timeout_graceful_shutdown=5,
             limit_concurrency=MOST_CONNECTIONS,
         )
-        name = f"[{host}]" if ":" in host else host
-        told(f"http://{name}:{listener.getsockname()[1]}")
+        told(address_of(host, listener))
         Multiprocess(config, sockets=[listener]).run()
 
 
+def address_of(host: str, listener: socket.socket) -> str:
+    """Give the address of who listens, for people."""
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}"
+
+
 @contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Listen, so that clients wait for whoever is to answer.
+
+    Raises
+    ------
+    RunFailed
+        If the port is taken.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -66,6 +66,7 @@ COMMANDS: dict[str, list[str]] = {
     "profile": [PRODUCT, "--page", AS_OF],
     "monitor": [PRODUCT],
     "report": [PRODUCT, "--output", "/dev/null"],
+    "web": ["--export", "SITE"],
     "alarms": [],
     "alarms accept": ["00000000", "--why", "a test"],
     "alarms close": ["00000000", "--why", "a test"],
@@ -244,7 +245,8 @@ def test_every_command_says_what_is_broken(shop: Path, breakage: str, monkeypatc
             if few is not None and name not in few and "ALMANAC_ALL_BREAKAGES" not in os.environ:
                 continue
             began = time.monotonic()
-            given = [str(shop.parent / "backups") if word == "BACKUPS" else word for word in arguments]
+            places = {"BACKUPS": str(shop.parent / "backups"), "SITE": str(shop.parent / "site")}
+            given = [places.get(word, word) for word in arguments]
             done = almanac(shop, *name.split()[: 1 + name.startswith(("models ", "alarms "))], *given)
             said = done.stderr
             failed += done.returncode == 1
