@@ -25,6 +25,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.web",
     "jobs.check",
     "jobs.suites",
+    "jobs.rehearsal",
     "jobs.retraining",
     "jobs.training",
     "jobs.rollout",

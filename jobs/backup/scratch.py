@@ -62,7 +62,7 @@ def scratch_lake(lake: Lake, suite_root: Path, *, whole: bool = False) -> Iterat
         directory = unlocked.rename(home)
         scratch = Lake(directory / "lake", linked=lake.data)
         try:
-            _fill(lake, scratch, whole)
+            fill_scratch(lake, scratch, whole=whole)
             yield scratch
         finally:
             scratch.close()
@@ -90,7 +90,21 @@ def clear_scratch(suite_root: Path) -> int:
     return left
 
 
-def _fill(lake: Lake, scratch: Lake, whole: bool) -> None:
+def fill_scratch(lake: Lake, scratch: Lake, *, whole: bool = False, hard: bool = False) -> None:
+    """Make a scratch lake of a lake's newest state, in a directory that whoever asks for it looks after.
+
+    Parameters
+    ----------
+    whole
+        As for `scratch_lake`.
+    hard
+        Give data files a second name in place of symbolic links, so that none is missed when the lake lets go of it.
+
+    Raises
+    ------
+    RunFailed
+        If it cannot be copied.
+    """
     for directory in (scratch.root, scratch.data, scratch.staging, scratch.artifacts):
         directory.mkdir(parents=True, exist_ok=True)
     catalogue = scratch.root / CATALOGUE
@@ -109,9 +123,9 @@ def _fill(lake: Lake, scratch: Lake, whole: bool) -> None:
             # DuckLake, which looks for files that nothing refers to, takes no notice of symbolic links.
             _link(lake.data, scratch.data, _files_below(lake.data), _link_hard)
         else:
-            _link(lake.data, scratch.data, (Path(path) for path, _ in rows))
+            _link(lake.data, scratch.data, (Path(path) for path, _ in rows), _link_hard if hard else _link_symbolic)
         copies = lake.root / "deliveries"
-        _link(copies, scratch.root / "deliveries", _files_below(copies))
+        _link(copies, scratch.root / "deliveries", _files_below(copies), _link_hard if hard else _link_symbolic)
         if whole:
             # A run that is alive holds the lock in its directory, which is looked at through the link.
             _link(lake.staging, scratch.staging, [p.parent.relative_to(lake.staging) for p in _locks(lake.staging)])

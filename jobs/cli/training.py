@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +12,9 @@ from jobs.cli.options import AsOfOption, DebugOption, JsonOption, SuiteOption, p
 from jobs.cli.output import console
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobs.rehearsal.figures import PolicyResult
     from jobs.training.train import TrainResult
 
 
@@ -20,6 +24,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("retrain")(retrain)
     app.command("triggers")(triggers)
     app.command("freshness")(freshness)
+    app.command("rehearse")(rehearse)
 
 
 def train(
@@ -222,6 +227,75 @@ def triggers(
         for one in newest
     ]
     console.print_table(rows, "Answers")
+
+
+def rehearse(
+    product: Annotated[str, typer.Argument(help="A product.")],
+    first: Annotated[str, typer.Option("--from", metavar="A", help="Live through history from here.")],
+    until: Annotated[str, typer.Option("--to", metavar="B", help="To here, exclusive.")],
+    policies: Annotated[Path, typer.Option("--policies", metavar="FILE", help="The policies, as YAML.")],
+    hold_out: Annotated[
+        float | None,
+        typer.Option("--hold-out", metavar="SHARE", help="Choose by the pages before this last share of them."),
+    ] = None,
+    training_takes: Annotated[
+        str | None,
+        typer.Option("--training-takes", metavar="TIME", help="Such as 20 minutes.", show_default="as trainings took"),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the policies' suites, to look at.")] = False,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Live through history again under policies, and compare what they come to. What is published is untouched.
+
+    Killed, the same command goes on where it was.
+
+    Examples:  almanac rehearse flight_delay --from 2013-06-01 --to 2014-01-01 --policies policies.yaml --hold-out 0.5
+    """
+    from dataclasses import asdict
+
+    from jobs.rehearsal.rehearse import rehearse as run
+
+    begin, end = parse_instant(first, "--from"), parse_instant(until, "--to")
+    takes = _duration(training_takes, "--training-takes")
+    options: dict[str, Any] = {"hold_out": hold_out, "training_takes": takes, "keep": keep}
+    found = run(the_suite(), product, begin, end, policies, **options, progress=console.listener())
+    if as_json:
+        console.print_json(asdict(found))
+        return
+    if found.chosen_on:
+        console.print_table(_of_policies(found.chosen_on, found.metric), f"{product}: before {found.held_out_from}")
+    since = found.held_out_from or found.begin
+    console.print_table(_of_policies(found.rows, found.metric), f"{product}: from {since} to {found.end}")
+    hindsight = "on the pages before, by which it was chosen" if found.chosen_on else "in hindsight"
+    if found.best is not None:
+        typer.echo(f"{found.best} is the best, {hindsight}; a training takes {found.training_s / 60:g} minutes.")
+    for note in found.notes:
+        typer.echo(f"  {note}")
+
+
+def _of_policies(rows: Sequence[PolicyResult], metric: str) -> list[dict[str, Any]]:
+    """Put the table of policies together as people read it."""
+    return [
+        {
+            "policy": f"{row.policy}{' (best)' if row.is_best else ''}",
+            "trainings": row.trainings,
+            "CPU s": row.cpu_s,
+            metric: row.figure,
+            "low": row.low,
+            "high": row.high,
+            "better than the first": row.against,
+            "at least": row.against_low,
+            "at most": row.against_high,
+            "alarms": row.acute + row.drift + row.performance,
+            "age in days": row.age_days,
+            "pages": row.pages,
+            "faulty": row.faulty_days,
+            "failed": row.failed,
+        }
+        for row in rows
+    ]
 
 
 def freshness(

@@ -94,6 +94,12 @@ def model_history(connection: duckdb.DuckDBPyConnection, product: str) -> ModelH
     return ModelHistory(product, ledger.models(connection, product), ledger.promotions(connection, product))
 
 
+def left_out_pages(model: ModelRecord) -> set[datetime]:
+    """Give the pages of the grid that a version was not to learn from."""
+    told = json.loads(model.validation or "{}")
+    return {datetime.fromisoformat(page) for page in told.get("left_out_pages", [])}
+
+
 def refuse_hindsight(model: ModelRecord, pages: Sequence[datetime], *, allowed: bool) -> None:
     """Refuse pages that lie before a version's label cut-off: it has seen what came of them.
 

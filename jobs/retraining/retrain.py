@@ -6,8 +6,10 @@ commit; so whoever asks after a process was killed finds what is left to do, and
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from jobs.metering import RunMeter
 from jobs.models.warm_start import require_sound
@@ -19,6 +21,7 @@ from jobs.rollout.stages import start
 from jobs.schedule.files.retraining import Retraining
 from jobs.suite import Suite
 from jobs.training.fit import model_definitions
+from jobs.training.recalled import Recalled
 from jobs.training.register import Order
 from jobs.training.train import Continuing, train
 from warehouse.definitions import Product
@@ -50,6 +53,9 @@ def retrain(
     job: str | None = None,
     tick: datetime | None = None,
     progress: Progress | None = None,
+    *,
+    only_ask: bool = False,
+    recalled: Recalled | None = None,
 ) -> Retrained:
     """Ask as of now whether a product is to be trained again by a job's rules, and do it if so.
 
@@ -62,6 +68,10 @@ def retrain(
         A job `run: {retrain: PRODUCT}` of schedules.yaml; None: the only one.
     tick
         The tick of the job (naive UTC); None: now.
+    only_ask
+        Leave what is to be trained to whoever asks next.
+    recalled
+        Trainings that this process has made before, whose work need not be done again.
 
     Raises
     ------
@@ -73,14 +83,19 @@ def retrain(
     product = suite.definitions.product(product_name)
     name, rules = retraining_job(suite, product, job)
     now = suite.clock()
-    asking = _Asking(suite, product, name, rules, tick or now, progress or Silent())
+    asking = _Asking(suite, product, name, rules, tick or now, progress or Silent(), only_ask, recalled)
     with suite.lake.reading():  # says what to do if there is no lake yet
         pass
-    with Leases(suite.lake) as leases, leases.holding(f"retraining of {product.name}", [_NO_PAGE]) as ours:
+    with Leases(suite.lake) as leases, holding(leases, product) as ours:
         if not ours:
             busy = Answer(BUSY, "another process trains it just now")
             return Retrained(asking.write(busy, now, {}))
         return asking.answer()
+
+
+def holding(leases: Leases, product: Product) -> AbstractContextManager[set[datetime]]:
+    """Hold what keeps other processes from training a product; what is given is empty if another one holds it."""
+    return leases.holding(f"retraining of {product.name}", [_NO_PAGE])
 
 
 @dataclass(frozen=True)
@@ -93,6 +108,8 @@ class _Asking:
     rules: Retraining
     tick: datetime
     progress: Progress
+    only_ask: bool = False
+    recalled: Recalled | None = None
 
     def answer(self) -> Retrained:
         with self.suite.lake.reading() as connection:
@@ -137,6 +154,8 @@ class _Asking:
 
     def carry_out(self, trigger: Trigger) -> Retrained:
         """Do what is left of a training that was decided on: train, begin the rollout."""
+        if self.only_ask:
+            return Retrained(trigger)
         with self.suite.lake.reading() as connection:
             end = end_of(triggers_of(connection, self.product.name), trigger.trigger_id)
         version = end.version if end is not None else None
@@ -164,7 +183,8 @@ class _Asking:
         stateful = way_of(self.suite, self.product, known)
         try:
             at = min(trigger.known_by, self.suite.clock())
-            found = train(self.suite, self.product.name, at, self.progress, stateful=stateful, order=order)
+            how: dict[str, Any] = {"stateful": stateful, "order": order, "recalled": self.recalled}
+            found = train(self.suite, self.product.name, at, self.progress, **how)
         except AlmanacError as error:
             with self.suite.lake.commit(f"the training of {self.product.name} failed") as commit:
                 _note(commit, replace(self._ended(trigger, FAILED, None), reason=str(error)[:500]), trigger.run_id)

@@ -6,7 +6,6 @@ the end of a canary begins with the oldest page that readers still see of it, wh
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -31,6 +30,7 @@ from warehouse.ledger.decisions import decisions
 from warehouse.ledger.model_record import NEVER
 from warehouse.ledger.records import ModelRecord
 from warehouse.ledger.rollouts import ABORT, ADVANCE, HOLD, RESUME, Course, Rollout, Step, courses_of, plan_of
+from warehouse.queries.checked_query import fingerprint_of
 from warehouse.system_sql import quote
 
 
@@ -102,7 +102,8 @@ def _rollout(
 ) -> Rollout:
     """Work out what begins, inside its commit."""
     connection, now = commit.connection, suite.clock()
-    going = courses_of(connection, product.name).open
+    earlier = courses_of(connection, product.name)
+    going = earlier.open
     if going is not None:
         raise UsageError(
             f"{product.name} is in a rollout already: {', '.join(going.newest.versions)} beside {going.rollout.live}"
@@ -129,7 +130,9 @@ def _rollout(
             f" {float(settings.largest_share) * 100:.4g}% each are more than there is. Name fewer versions, or lower"
             " `share`."
         )
-    name = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+    # By what it is alone, so that a rehearsal that begins the same rollout deals out entities in the same way.
+    what = fingerprint_of(product.name, list(versions), live.version, len(earlier.courses), now)
+    name = f"{now:%Y%m%dT%H%M%S}-{what[:8]}"
     return Rollout(
         rollout_id=name,
         product=product.name,

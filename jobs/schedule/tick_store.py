@@ -153,6 +153,20 @@ class TickStore:
             (row["run"], row["lease"]) for row in self.db.execute("SELECT run, lease FROM runs WHERE result IS NULL")
         ]
 
+    def started_at(self, run: int) -> datetime:
+        """Tell when a run began."""
+        return _time(str(self.db.execute("SELECT started_at FROM runs WHERE run = ?", (run,)).fetchone()[0]))
+
+    def next_rest(self, after: datetime) -> datetime | None:
+        """Tell when the next tick that rests later than an instant may be looked at again."""
+        query = "SELECT min(not_before) FROM ticks WHERE outcome IS NULL AND run IS NULL AND not_before > ?"
+        (soonest,) = self.db.execute(query, (_text(after),)).fetchone()
+        return _time(soonest) if soonest else None
+
+    def n_failed(self) -> int:
+        """Count the runs that failed."""
+        return int(self.db.execute("SELECT count(*) FROM runs WHERE result = 'failed'").fetchone()[0])
+
     def ticks_of(self, run: int) -> list[Tick]:
         """List the ticks of a run that is not over, oldest first."""
         return _ticks(self.db.execute(system_sql("operations/ticks_of_run"), (run,)))

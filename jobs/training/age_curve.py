@@ -162,6 +162,19 @@ def paired(differences: Floats, seed: int = 0) -> Estimate | None:
     return estimate(float(of_pages.mean()), np.asarray(counts @ of_pages / counts.sum(axis=1), np.float64))
 
 
+def mean_of_draws(of_pages: Floats, weights: Floats, seed: int = 0) -> tuple[float, Floats]:
+    """Give the weighted mean of figures of pages, and that of each draw of blocks of pages.
+
+    Parameters
+    ----------
+    of_pages, weights
+        In the order of the pages, (n_pages,).
+    """
+    counts = _draws(len(of_pages), seed) * weights
+    value = float(of_pages @ weights / weights.sum())
+    return value, np.asarray(counts @ of_pages / counts.sum(axis=1), np.float64)
+
+
 def estimate(value: float, draws: Floats) -> Estimate:
     """Give a figure with the middle 95 of 100 of its draws."""
     low, high = np.quantile(draws, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])

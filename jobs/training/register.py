@@ -12,16 +12,14 @@ from typing import Any
 from jobs.metering import RunMeter, who
 from jobs.models import environment
 from jobs.models.artifacts import write_manifest, write_model
-from jobs.models.columns.findings import FeatureFindings
-from jobs.models.reasons.explaining import CHECKED_ROWS, Reasons, Version, first_reasons
+from jobs.models.reasons.explaining import Reasons, Version, first_reasons
 from jobs.models.versions import ModelHistory, model_history
-from jobs.pages.labelled import LabelledPages, TrainingRows
+from jobs.pages.labelled import LabelledPages
 from jobs.rollout.judge import Verdict
 from jobs.rollout.promotion import record_decision
-from jobs.scoring import ParityReport, Scorer
 from jobs.suite import Suite
 from jobs.training.fit import model_definitions, pipeline_text
-from jobs.training.validation import Validation
+from jobs.training.recalled import Fitted
 from warehouse.definitions import Product
 from warehouse.lake.lake import Commit
 from warehouse.ledger import records as ledger
@@ -35,29 +33,18 @@ INFLUENCED = "influenced_labels"
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training has come to: as of which instant, by whom continued, and what it is worth.
+    """What a training has come to: what it found out, as of which instant, and which version it continues.
 
-    `feature_types` has the model's features in order, with their DuckDB types. `beside` has a row for each way of
-    training that was tried, with its cost and figures on the same held-out rows. `classes` are those that it has seen,
-    `left_out` the pages of the grid that it was not to learn from. `search` says which trial of which search it was.
-    `influenced` is the share of its labels that predictions may have influenced, where product.yaml says that they do.
+    `left_out` are the pages of the grid that it was not to learn from. `search` says which trial of which search it
+    was. `is_shared` tells that it was made before, for another registration: it costs what it cost then.
     """
 
-    estimator: Any
-    scorer: Scorer
-    report: ParityReport | None
-    rows: TrainingRows
-    feature_types: dict[str, str]
+    fitted: Fitted
     cutoff: datetime
     parent: ModelRecord | None
-    validation: Validation
-    beside: list[dict[str, Any]]
-    fit_s: float
-    findings: FeatureFindings
-    classes: tuple[str, ...] = ()
     left_out: tuple[datetime, ...] = ()
     search: dict[str, Any] | None = None
-    influenced: float | None = None
+    is_shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,8 +92,9 @@ def register(
     staged = labelled.directory / "artifact"
     settings = product.header.model
     steps = pipeline_text(settings.pipeline)
-    compiled = getattr(trained.scorer, "filed", None)
-    write_model(trained.estimator, staged, settings.estimator, steps, trained.validation.held_out, compiled)
+    fitted = trained.fitted
+    compiled = getattr(fitted.scorer, "filed", None)
+    write_model(fitted.learnt.estimator, staged, settings.estimator, steps, fitted.validation.held_out, compiled)
     definitions = model_definitions(suite, product)
     reasons = _reasons(suite, labelled, trained)
     with suite.lake.commit(f"train {product.name}, run {meter.run_id}") as commit:
@@ -134,15 +122,16 @@ def register(
 
 def _reasons(suite: Suite, labelled: LabelledPages, trained: Trained) -> Reasons | None:
     """Check how the version is explained, if its product wants reasons."""
-    product, features = labelled.product, list(trained.feature_types)
+    product, fitted = labelled.product, trained.fitted
+    features = fitted.learnt.names
     settings = product.header.reasons
     if settings is None:
         return None
-    pages = labelled.pages if trained.parent is None else trained.rows.distinct_pages()
-    version = Version(product, "the version", features, trained.cutoff, pages[0], pages[-1], trained.classes)
-    sample = trained.rows.features.select(features).slice(0, CHECKED_ROWS)
+    pages = labelled.pages if trained.parent is None else fitted.rows.pages
+    version = Version(product, "the version", features, trained.cutoff, pages[0], pages[-1], fitted.learnt.classes)
+    sample = fitted.rows.sample.select(features)
     with suite.lake.reading() as connection:
-        return first_reasons(connection, settings, version, trained.scorer, sample)
+        return first_reasons(connection, settings, version, fitted.scorer, sample)
 
 
 def artifact_in_place(suite: Suite, product: Product, staged: Path, version: str, run_id: str) -> str:
@@ -161,10 +150,12 @@ def _record(
     reason: str | None,
 ) -> ModelRecord:
     version, definitions, artifact, sha256 = made
-    settings, validation, rows = labelled.product.header.model, trained.validation, trained.rows
-    pages = labelled.pages if trained.parent is None else rows.distinct_pages()
+    fitted = trained.fitted
+    settings, validation, rows = labelled.product.header.model, fitted.validation, fitted.rows
+    pages = labelled.pages if trained.parent is None else rows.pages
     run = meter.record("succeeded")
-    cost = {"fit_s": trained.fit_s, "wall_s": run.wall_s, "cpu_s": run.cpu_s}
+    before = (fitted.wall_s, fitted.cpu_s) if trained.is_shared else (0.0, 0.0)
+    cost = {"fit_s": fitted.fit_s, "wall_s": run.wall_s + before[0], "cpu_s": run.cpu_s + before[1]}
     return ModelRecord(
         product=labelled.product.name,
         version=version,
@@ -180,29 +171,29 @@ def _record(
         estimator=settings.estimator,
         parameters=json.dumps(settings.parameters, sort_keys=True),
         seed=settings.seed,
-        features=list(trained.feature_types),
+        features=list(fitted.learnt.features),
         metrics={
             **validation.metrics,
-            "fit_s": trained.fit_s,
-            "labelled_pages": float(len(rows.distinct_pages())),
-            **({} if trained.influenced is None else {INFLUENCED: trained.influenced}),
+            "fit_s": fitted.fit_s,
+            "labelled_pages": float(len(rows.pages)),
+            **({} if fitted.influenced is None else {INFLUENCED: fitted.influenced}),
         },
         libraries=environment.library_versions(),
         artifact=artifact,
         sha256=sha256,
-        scorer=trained.scorer.kind,
-        scorer_reason=trained.scorer.why,
+        scorer=fitted.scorer.kind,
+        scorer_reason=fitted.scorer.why,
         trained_by=who(),
         reason=reason,
         parent=trained.parent.version if trained.parent else None,
         pipeline=pipeline_text(settings.pipeline),
         threads=environment.threads(),
         platform=environment.platform_text(),
-        rows_hash=rows.hash(list(trained.feature_types)),
+        rows_hash=rows.hash,
         validation=json.dumps(_found(labelled.product, trained), default=str),
         importance=validation.importance,
         cost={**cost, "peak_memory_bytes": float(run.peak_memory_bytes)},
-        feature_types=trained.feature_types,
+        feature_types=fitted.learnt.features,
         label_kind=labelled.product.kind.name,
         label_definition=suite.definitions.label_definition(labelled.product),
     )
@@ -210,12 +201,13 @@ def _record(
 
 def _found(product: Product, trained: Trained) -> dict[str, Any]:
     """Give what validation and a look at the columns have found, and of a label with classes which were seen."""
-    validation = trained.validation
+    fitted, classes = trained.fitted, trained.fitted.learnt.classes
+    validation = fitted.validation
     found: dict[str, Any] = {
         "folds": validation.folds,
         "calibration": validation.calibration,
-        "beside": trained.beside,
-        "features": asdict(trained.findings),
+        "beside": fitted.beside,
+        "features": asdict(fitted.findings),
     }
     if trained.search is not None:
         found["search"] = trained.search
@@ -223,9 +215,9 @@ def _found(product: Product, trained: Trained) -> dict[str, Any]:
         found["left_out_pages"] = list(trained.left_out)
     if product.quantiles:
         return {**found, "quantiles": list(product.quantiles)}
-    if not trained.classes:
+    if not classes:
         return found
-    seen = {"classes": list(trained.classes), "declared": list(product.classes), "by_class": validation.by_class}
+    seen = {"classes": list(classes), "declared": list(product.classes), "by_class": validation.by_class}
     return {**found, **seen}
 
 

@@ -6,7 +6,6 @@ with the same settings, seed and number of threads, and both models score the tr
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from jobs.metering import RunMeter
 from jobs.models import environment
-from jobs.models.versions import load_estimator, model_history
+from jobs.models.versions import left_out_pages, load_estimator, model_history
 from jobs.pages.labelled import LabelledPages, model_features
 from jobs.progress import Progress, Silent
 from jobs.scoring import estimator_scorer
@@ -115,9 +114,9 @@ def reproduce(suite: Suite, product_name: str, version: str, progress: Progress 
 
 def _pages(product: Product, model: ModelRecord, parent: ModelRecord | None) -> list[datetime] | None:
     """Give the pages of the training, or None if the grid has others now."""
-    left_out = set(json.loads(model.validation or "{}").get("left_out_pages", []))
+    left_out = left_out_pages(model)
     pages = product.pages_between(model.first_page, model.writes_from)
-    pages = [page for page in pages if str(page) not in left_out]
+    pages = [page for page in pages if page not in left_out]
     return pages if parent is not None or len(pages) == model.n_pages else None
 
 

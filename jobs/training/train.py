@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from jobs.metering import RunMeter
+from jobs.metering import RunMeter, cpu_seconds
 from jobs.models.columns.findings import FeatureFindings, find_oddities
 from jobs.models.columns.requirements import require_bound
 from jobs.models.folds import Fold, time_ordered_folds
+from jobs.models.reasons.explaining import CHECKED_ROWS
 from jobs.models.versions import model_history
 from jobs.models.warm_start import require_sound
 from jobs.pages.labelled import LabelledPages, TrainingRows, ensure_feature_pages, model_features
@@ -25,7 +26,16 @@ from jobs.rollout.evidence import Contender
 from jobs.rollout.judge import Verdict, judge_contender
 from jobs.scoring import ready_scorer
 from jobs.suite import Suite
-from jobs.training.fit import Stateful, Stateless, Way, pages_to_train_on, require_continuable, with_model
+from jobs.training.fit import (
+    Stateful,
+    Stateless,
+    Way,
+    model_definitions,
+    pages_to_train_on,
+    require_continuable,
+    with_model,
+)
+from jobs.training.recalled import Fitted, LearntRows, Recalled
 from jobs.training.register import Order, Trained, register
 from jobs.training.rules import register_rule
 from jobs.training.search import Found, Searching, search
@@ -34,7 +44,7 @@ from warehouse.definitions import Product
 from warehouse.errors import UsageError
 from warehouse.ledger.records import ModelRecord
 from warehouse.ledger.trials import TrialRecord
-from warehouse.queries.checked_query import CheckedQuery
+from warehouse.queries.checked_query import CheckedQuery, fingerprint_of
 
 _PARITY_ROWS = 2_000
 
@@ -82,6 +92,7 @@ def train(
     stateful: Continuing | None = None,
     searching: Searching | None = None,
     order: Order | None = None,
+    recalled: Recalled | None = None,
 ) -> TrainResult:
     """Train a version as of an instant (default: now) on every page before it whose labels were known by then.
 
@@ -95,6 +106,8 @@ def train(
         Try other models first on earlier pages, by the key `search` of product.yaml, and train the best.
     order
         Why it is trained, and whether it may go live.
+    recalled
+        Trainings that this process has made before, whose work need not be done again.
 
     Raises
     ------
@@ -131,7 +144,7 @@ def train(
             way = Stateful(suite, labelled, features, parent)
         beside = stateless if stateful and not stateful.alone else None
         training = _Training(suite, labelled, features, cutoff, way, beside, progress, found)
-        return training.run(meter, order)
+        return training.run(meter, order, recalled or Recalled())
 
 
 def _searched(
@@ -205,9 +218,38 @@ class _Training:
         self.way, self.beside, self.progress, self.found = way, beside, progress, found
         self.product, self.names = labelled.product, list(features)
 
-    def run(self, meter: RunMeter, order: Order) -> TrainResult:
+    def run(self, meter: RunMeter, order: Order, recalled: Recalled) -> TrainResult:
         """Validate, fit, make the scorer, judge, and register."""
         self.progress.start("train", 3, "steps")
+        key = fingerprint_of(*self._follows_from())
+        fitted, is_shared = recalled.of(key, self._fitted)
+        with self.suite.lake.reading() as connection:
+            history = model_history(connection, self.product.name)
+        # Judged by what was known at the cut-off: by what its stand-in said of the pages held out.
+        learnt, validation = fitted.learnt, fitted.validation
+        what = (learnt.classes, self.product.classes, self.product.quantiles)
+        candidate = Contender("this", self.cutoff, learnt.names, fitted.scorer, validation.held_out, *what)
+        live = history.live(self.cutoff)
+        verdict = judge_contender(self.suite, self.labelled, candidate, live, self.cutoff, fitted.report)
+        self.progress.finish()
+        searched = self.found.as_record() if self.found else None
+        trained = Trained(fitted, self.cutoff, self.way.parent, order.leave_out, searched, is_shared)
+        model, live_now, why = register(self.suite, self.labelled, meter, trained, verdict, history, order)
+        live_from = self.cutoff if live_now else None
+        trials = self.found.trials if self.found else ()
+        wall_s, beside = meter.wall_s, fitted.beside
+        return TrainResult(model, live_now, why, verdict, validation, beside, wall_s, live_from, trials=trials)
+
+    def _follows_from(self) -> tuple[object, ...]:
+        """Give all that what is learnt follows from."""
+        definitions = model_definitions(self.suite, self.product)
+        parent = (self.way.parent.version, self.way.parent.sha256) if self.way.parent else None
+        facts, is_beside = self.labelled.sandbox.ingest_id, self.beside is not None
+        return (definitions, self.cutoff, self.labelled.pages, list(self.features), parent, is_beside, facts)
+
+    def _fitted(self) -> Fitted:
+        """Learn, and find out what that is worth."""
+        wall_began, cpu_began = time.monotonic(), cpu_seconds()
         rows = self.way.rows(self.cutoff)
         self._require_labels(rows)
         self.progress.advance(1, rows.n_rows)
@@ -220,25 +262,19 @@ class _Training:
         findings = self._look_at(rows, learnt.names)
         self._tell_unseen(learnt.classes)
         self.progress.advance(1)
-        with self.suite.lake.reading() as connection:
-            history = model_history(connection, self.product.name)
-        # Judged by what was known at the cut-off: by what its stand-in said of the pages held out.
-        classes = learnt.classes, self.product.classes
-        what = (*classes, self.product.quantiles)
-        candidate = Contender("this", self.cutoff, learnt.names, scorer, validation.held_out, *what)
-        live = history.live(self.cutoff)
-        verdict = judge_contender(self.suite, self.labelled, candidate, live, self.cutoff, report)
-        self.progress.finish()
-        how = (self.way.parent, validation, beside, fit_s, findings, learnt.classes, order.leave_out)
-        searched = self.found.as_record() if self.found else None
-        influenced = self._influenced(rows)
-        trained = Trained(
-            learnt.estimator, scorer, report, rows, learnt.features, self.cutoff, *how, searched, influenced
+        return Fitted(
+            learnt,
+            scorer,
+            report,
+            LearntRows.of(rows, learnt.names, CHECKED_ROWS),
+            validation,
+            beside,
+            findings,
+            self._influenced(rows),
+            fit_s,
+            cpu_seconds() - cpu_began,
+            time.monotonic() - wall_began,
         )
-        model, live_now, why = register(self.suite, self.labelled, meter, trained, verdict, history, order)
-        live_from = self.cutoff if live_now else None
-        trials = self.found.trials if self.found else ()
-        return TrainResult(model, live_now, why, verdict, validation, beside, meter.wall_s, live_from, trials=trials)
 
     def _influenced(self, rows: TrainingRows) -> float | None:
         """Give the share of its labels that predictions may have influenced, where product.yaml says that they do."""

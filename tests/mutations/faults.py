@@ -629,6 +629,25 @@ OF_RETRAINING = (
     ),
 )
 
+_REHEARSAL = "tests/rehearsal/test_rehearsal.py::test_policies_are_lived_through_beside_a_lake_that_stays_as_it_is"
+
+OF_REHEARSALS = (
+    Fault(
+        "a version writes pages before the time that its training takes has passed",
+        "jobs/rehearsal/works.py",
+        "if one.ends <= self.moment.now:",
+        "if True:",
+        (_REHEARSAL,),
+    ),
+    Fault(
+        "what was trained for one policy is trained again for the next",
+        "jobs/training/recalled.py",
+        "if key in self.made:",
+        "if False:",
+        (_REHEARSAL,),
+    ),
+)
+
 OF_PRODUCTION = (
     Fault(
         "a check of long ago is as good as one of today",
@@ -720,4 +739,5 @@ FAULTS = (
     *OF_THE_SUITE,
     *OF_EXAMPLES,
     *OF_RETRAINING,
+    *OF_REHEARSALS,
 )

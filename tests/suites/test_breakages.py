@@ -86,6 +86,7 @@ COMMANDS: dict[str, list[str]] = {
     "retrain": [PRODUCT],
     "triggers": [PRODUCT],
     "freshness": [PRODUCT, "--from", "2026-02-15", "--to", "2026-02-20", "--cutoffs", "2"],
+    "rehearse": [PRODUCT, "--from", "2026-02-10", "--to", "2026-02-11", "--policies", "POLICIES"],
     "train": [PRODUCT, "--as-of", f"{TRAINED_AS_OF:%Y-%m-%d}"],
     "deploy": ["--reason", "a test", "--force"],
     "export": [PRODUCT],
@@ -228,6 +229,7 @@ def shop(_published: Path) -> Iterator[Path]:
         root = Path(directory) / "shop"
         shutil.copytree(_published, root)
         (root / "schedules.yaml").write_text(SCHEDULE)
+        (root.parent / "policies.yaml").write_text("policies: {never: {jobs: {}}}")
         almanac(root, "tick", "--now", "2026-04-09")
         # What that opened is kept, and would wait for locks as long as it was told to then.
         Lake(root / "lake").close()
@@ -245,8 +247,8 @@ def test_every_command_says_what_is_broken(shop: Path, breakage: str, monkeypatc
             if few is not None and name not in few and "ALMANAC_ALL_BREAKAGES" not in os.environ:
                 continue
             began = time.monotonic()
-            places = {"BACKUPS": str(shop.parent / "backups"), "SITE": str(shop.parent / "site")}
-            given = [places.get(word, word) for word in arguments]
+            beside = {"BACKUPS": "backups", "SITE": "site", "POLICIES": "policies.yaml"}
+            given = [str(shop.parent / beside[word]) if word in beside else word for word in arguments]
             done = almanac(shop, *name.split()[: 1 + name.startswith(("models ", "alarms "))], *given)
             said = done.stderr
             failed += done.returncode == 1

@@ -59,6 +59,8 @@ PLACES: tuple[Place, ...] = (
     Place("staging/", "rows of runs under way; `almanac upkeep` clears what killed ones left", False, True),
     Place("logs/", "what the jobs of schedules.yaml printed", False, True),
     Place("owners/", "which processes are alive", False, False),
+    Place("rehearsals/", "of rehearsals under way, or kept: lakes of their own, whose data files are second names of"
+          " the lake's, with copies of its catalogue and models", False, True),
     Place("exports/", "locks of targets", False, False),
     Place(WRITER_LOCK, "the lock of whoever commits", False, False),
     Place(INGEST_LOCK, "the lock of whoever ingests", False, False),

@@ -1,0 +1,132 @@
+"""The rooms of a rehearsal: `lake/rehearsals/ID/`, with a lake as it was at the beginning, and a copy for each policy.
+
+Data files are shared by links, so that a lake takes little room, and whatever happens in one reaches no other.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jobs.backup.scratch import fill_scratch
+from jobs.pages.labelled import ensure_feature_pages
+from jobs.progress import Progress
+from jobs.rehearsal.beginning import forget_later
+from jobs.rehearsal.deliveries import Deliveries, came_in_its_time, hide_later
+from jobs.rehearsal.policies import Policy, write_suite
+from jobs.suite import Clock, Suite, open_suite
+from jobs.training.fit import pages_to_train_on
+from warehouse.definitions import Product
+from warehouse.lake.lake import Lake
+from warehouse.ledger.texts import all_texts, fingerprint_of_texts
+from warehouse.queries.checked_query import fingerprint_of
+
+#: Where the rooms are, below `lake/`.
+REHEARSALS = "rehearsals"
+_READY = "ready.json"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be rehearsed: a product, from one instant to another (naive UTC), under some policies."""
+
+    product: Product
+    begin: datetime
+    end: datetime
+    policies: tuple[Policy, ...]
+
+    def identity(self, suite: Suite) -> str:
+        """Name the rehearsal: the same question about the same definitions has the same name."""
+        said = [policy.said() for policy in self.policies]
+        texts = fingerprint_of_texts(all_texts(suite.definitions))
+        span = f"{self.begin.isoformat()} {self.end.isoformat()}"
+        return fingerprint_of(self.product.name, span, json.dumps(said, default=str), texts)[:12]
+
+
+@dataclass(frozen=True)
+class Room:
+    """One rehearsal's directory. `facts_in_their_time`: see `jobs.rehearsal.deliveries`."""
+
+    directory: Path
+    asked: Asked
+    facts_in_their_time: bool
+
+    def place_of(self, policy: Policy) -> Path:
+        """Give the directory of a policy's suite."""
+        return self.directory / "policies" / policy.name
+
+    def deliveries(self, lake: Lake) -> Deliveries:
+        """Give what had not come yet to a lake of this rehearsal at its beginning."""
+        return Deliveries(lake, self.directory)
+
+    def open(self, policy: Policy, clock: Clock) -> Suite:
+        """Open the suite of a policy, which is made if it is not there yet."""
+        return open_suite(self.place_of(policy), clock)
+
+
+def prepare(suite: Suite, asked: Asked, progress: Progress) -> Room:
+    """Make the room of a rehearsal, or take up the one that a killed process has left.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no lake.
+    DefinitionError
+        If a policy does not make right definitions.
+    """
+    directory = suite.lake.root / REHEARSALS / asked.identity(suite)
+    ready = directory / _READY
+    if not ready.exists():
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        base = Lake(directory / "base" / "lake")
+        fill_scratch(suite.lake, base, hard=True)
+        try:
+            told = _begin(suite, base, asked, directory, progress)
+        finally:
+            base.close()
+        ready.write_text(json.dumps(told), encoding="utf-8")
+    told = json.loads(ready.read_text(encoding="utf-8"))
+    room = Room(directory, asked, told["facts_in_their_time"])
+    for policy in asked.policies:
+        _make_place(suite, room, policy)
+    return room
+
+
+def _begin(suite: Suite, base: Lake, asked: Asked, directory: Path, progress: Progress) -> dict[str, Any]:
+    product, begin = asked.product, asked.begin
+    with base.reading() as connection:
+        in_its_time = came_in_its_time(connection, suite, product, begin)
+    with base.commit("the lake as it was") as commit:
+        forget_later(commit, product, begin, in_its_time=in_its_time)
+        if in_its_time:
+            hide_later(commit, directory, begin)
+    if not in_its_time:
+        clock: Callable[[], datetime] = lambda: asked.end  # noqa: E731
+        there = Suite(suite.root, suite.definitions, base, clock)
+        pages = pages_to_train_on(product, asked.end, None)
+        ensure_feature_pages(there, product, pages, progress)
+        with base.commit("feature pages of the rehearsal") as commit:
+            made = "UPDATE ledger.pages SET recorded_at = as_of WHERE product = $1 AND recorded_at > as_of"
+            commit.connection.execute(made, [product.name])
+    return {"facts_in_their_time": in_its_time}
+
+
+def _make_place(suite: Suite, room: Room, policy: Policy) -> None:
+    """Make a policy's suite, all of it or nothing."""
+    place = room.place_of(policy)
+    if place.exists():
+        return
+    making = place.with_name(f".{policy.name}")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    write_suite(suite, room.asked.product, policy, making)
+    lake = Lake(making / "lake")
+    fill_scratch(Lake(room.directory / "base" / "lake"), lake, hard=True)
+    lake.close()
+    making.rename(place)
