@@ -270,7 +270,7 @@ def rehearse(
     console.print_table(_of_policies(found.rows, found.metric), f"{product}: from {since} to {found.end}")
     hindsight = "on the pages before, by which it was chosen" if found.chosen_on else "in hindsight"
     if found.best is not None:
-        typer.echo(f"{found.best} is the best, {hindsight}; a training takes {found.training_s / 60:g} minutes.")
+        typer.echo(f"{found.best} is the best, {hindsight}; a training takes {found.training_s / 60:g} min.")
     for note in found.notes:
         typer.echo(f"  {note}")
 

@@ -35,7 +35,7 @@ from warehouse.operations.leases import Leases
 
 #: What is leased while a product is asked about and trained: it stands for no page.
 _NO_PAGE = datetime(1970, 1, 1)
-_MICROSECOND = timedelta(microseconds=1)
+_MICROSECOND, _A_DAY = timedelta(microseconds=1), timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -126,13 +126,34 @@ class _Asking:
             end = end_of(triggers, name)
             return self._became(said[-1], end.version if end else None)
         figures = figures_at(self.suite, self.product, now)
-        trigger = self.write(decide(self.rules, figures), now, as_numbers(figures))
+        answer, numbers = decide(self.rules, figures), as_numbers(figures)
+        if self._is_said(answer, triggers, now):
+            return Retrained(self._as_trigger(answer, now, numbers))
+        trigger = self.write(answer, now, numbers)
         return self.carry_out(trigger) if trigger.answer == TRAIN else Retrained(trigger)
+
+    def _is_said(self, answer: Answer, triggers: list[Trigger], now: datetime) -> bool:
+        """Tell whether the job's last answer, of less than a day ago, was the same: then it stands.
+
+        Who asks every five minutes would else make a commit each time, and the answer of any instant can be had anyway.
+        """
+        said = [one for one in triggers if one.job == self.job]
+        if not said or answer.answer == TRAIN or now - said[-1].known_by >= _A_DAY:
+            return False
+        last = said[-1]
+        return (last.answer, last.fired, last.alarms) == (answer.answer, list(answer.fired), list(answer.alarms))
 
     def write(self, answer: Answer, now: datetime, figures: dict[str, float]) -> Trigger:
         """Write an answer down."""
+        trigger = self._as_trigger(answer, now, figures)
+        with self.suite.lake.commit(f"ask whether {self.product.name} is to be trained again") as commit:
+            trigger = replace(trigger, snapshot_id=commit.snapshot_id)
+            ledger.append(commit, [trigger])
+        return trigger
+
+    def _as_trigger(self, answer: Answer, now: datetime, figures: dict[str, float]) -> Trigger:
         meter = RunMeter(self.suite, "retrain", self.product.name)
-        trigger = Trigger(
+        return Trigger(
             trigger_id=trigger_id(self.product.name, self.job, self.tick),
             product=self.product.name,
             job=self.job,
@@ -147,10 +168,6 @@ class _Asking:
             rules=self.rules.model_dump_json(exclude_none=True),
             run_id=meter.run_id,
         )
-        with self.suite.lake.commit(f"ask whether {self.product.name} is to be trained again") as commit:
-            trigger = replace(trigger, snapshot_id=commit.snapshot_id)
-            ledger.append(commit, [trigger])
-        return trigger
 
     def carry_out(self, trigger: Trigger) -> Retrained:
         """Do what is left of a training that was decided on: train, begin the rollout."""

@@ -11,18 +11,19 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from jobs.schedule.alarms_told import STOOD_FOR, read, told_together, written
 from jobs.schedule.decisions.ticks import Tick
 from jobs.schedule.files.redaction import redacted
 from jobs.schedule.files.schedule import Schedule
 from jobs.schedule.scheduler import Step
 from jobs.schedule.tick_store import TickStore
-from warehouse.ledger.alarms import Alarm
+from warehouse.ledger.alarms import ACUTE, Alarm
 from warehouse.system_sql import system_sql
-from warehouse.wording import to_the_second
+from warehouse.wording import counted, to_the_second
 
 #: After so many failed tries, with this rest in between, an alert is given up.
 TRIES = 5
@@ -129,14 +130,42 @@ def alert_of_promises(
         tick_store.note_fact(_BROKEN, json.dumps({name: known.get(name, str(now)) for name in now_broken}))
 
 
-def alert_of_alarms(tick_store: TickStore, schedule: Schedule, alarms: Collection[Alarm], now: datetime) -> None:
-    """Write down the alarms that are open: each once, for as long as it stands."""
+def alert_of_alarms(
+    tick_store: TickStore,
+    schedule: Schedule,
+    alarms: Collection[Alarm],
+    now: datetime,
+    sources_of: Callable[[str], Collection[str]] = lambda product: (),
+) -> None:
+    """Write down the alarms that are open: each once, for as long as it stands.
+
+    Of acute alarms of several products that read a source in common, and that are about the same time, the first
+    stands for all. `sources_of` gives the sources that a product reads.
+    """
+    known = read(tick_store.fact(STOOD_FOR))
+    stood_for = told_together(alarms, sources_of, known)
+    if stood_for != known:
+        tick_store.note_fact(STOOD_FOR, written(stood_for))
     for alarm in alarms:
+        if alarm.alarm_id in stood_for:
+            continue
         title = f"{alarm.product}: {alarm.kind} alarm {alarm.alarm_id}"
         effect = "" if alarm.effect is None else f" Predictions have moved by {alarm.effect:.2g} standard deviations."
         since = f"since the page of {alarm.since or alarm.first_page} (UTC)"
-        body = f"{alarm.message}, {since}.{effect} `almanac alarms` lists it, `accept` and `close` end it."
+        others = sorted(one.product for one in alarms if stood_for.get(one.alarm_id) == alarm.alarm_id)
+        of_source = "" if alarm.kind != ACUTE else _and_others(alarm, others, sources_of)
+        body = f"{alarm.message}, {since}.{effect}{of_source} `almanac alarms` lists it, `accept` and `close` end it."
         raise_alert(tick_store, f"alarm {alarm.alarm_id}", title, body, _channels_of(schedule, alarm.product), now)
+
+
+def _and_others(alarm: Alarm, others: Sequence[str], sources_of: Callable[[str], Collection[str]]) -> str:
+    """Say which other products have an alarm at the same time, and what they read in common."""
+    if not others:
+        return ""
+    shared = set(sources_of(alarm.product)).intersection(*(set(sources_of(one)) for one in others))
+    read_by_all = f", which all read {', '.join(sorted(shared))}" if shared else ""
+    named = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
+    return f" So have {counted(len(others), 'other product')} ({named}){read_by_all}."
 
 
 def _channels_of_source(schedule: Schedule, source: str) -> tuple[str, ...]:

@@ -170,7 +170,7 @@ class Daemon:
     def _look_at_alarms(self) -> None:
         if alarms := self.files.alarms_to_tell():
             with self.tick_store.writing():
-                alert_of_alarms(self.tick_store, self.files.schedule(), alarms, self.clock())
+                alert_of_alarms(self.tick_store, self.files.schedule(), alarms, self.clock(), self.files.sources_of)
 
     def _look_at_the_clock(self) -> None:
         seen_until, now = self.tick_store.seen_until(), self.clock()

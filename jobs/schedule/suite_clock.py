@@ -184,6 +184,12 @@ class SuiteClock:
         found = self._ask(alarms_of) or []
         return [one for one in open_alarms(found) if one.expected is None and one.kind in told.get(one.product, ())]
 
+    def sources_of(self, product: str) -> set[str]:
+        """Give the sources that a product's pages are made from; none of one that there is not any more."""
+        definitions = self.suite.definitions
+        found = definitions.products.get(product)
+        return {source.name for source in definitions.sources_of(found)} if found else set()
+
     def _ask(self, question: Callable[[DuckDBPyConnection], Answer]) -> Answer | None:
         """Ask the lake something; None if that does not go, which must not end the clock."""
         import duckdb

@@ -61,7 +61,8 @@ def lived_suite(root: Path, begin: datetime, end: datetime) -> Suite:
     """Live through some days, from the first ingestion on; gives the suite at the end of them."""
     make_starter(root)
     header = root / f"sql/products/{PRODUCT}/product.yaml"
-    header.write_text(header.read_text().replace("since: 2026-01-15", "since: 2026-02-20") + HEADER)
+    text = header.read_text().replace("since: 2026-01-15", "since: 2026-02-01").replace("5 days", "1 day")
+    header.write_text(text + HEADER)
     (root / "schedules.yaml").write_text(SCHEDULE)
     files = Files(root)
 
@@ -73,5 +74,6 @@ def lived_suite(root: Path, begin: datetime, end: datetime) -> Suite:
     life = Life(root, TAKES, deliver)
     life.until(begin, end)
     life.close()
-    assert not life.failures, life.failures
+    # Before the first version there is nothing to write the first page with.
+    assert len(life.failures) <= 1, life.failures
     return open_suite(root, clock_at(end))
