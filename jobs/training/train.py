@@ -104,10 +104,8 @@ def train(
         Continue a version on what has become known since its label cut-off, instead of fitting a new estimator.
     searching
         Try other models first on earlier pages, by the key `search` of product.yaml, and train the best.
-    order
-        Why it is trained, and whether it may go live.
-    recalled
-        Trainings that this process has made before, whose work need not be done again.
+    order, recalled
+        Why it is trained, and whether it may go live; what this process has trained before, which is not done again.
 
     Raises
     ------
@@ -126,7 +124,7 @@ def train(
         return _register_rule(suite, product, product.rule, cutoff, progress, asked, order or Order())
     meter = RunMeter(suite, "train", product.name)
     parent = _parent(suite, product, stateful, cutoff) if stateful else None
-    order = order or Order()
+    order, recalled = order or Order(), recalled or Recalled()
     pages = pages_to_train_on(product, cutoff, window or product.header.model.train_on, order.leave_out)
     with suite.lake.reading() as connection:  # says what to do if there is no lake yet
         require_bound(connection, suite.definitions, product)
@@ -143,8 +141,7 @@ def train(
             features = {name: features[name] for name in parent.features}
             way = Stateful(suite, labelled, features, parent)
         beside = stateless if stateful and not stateful.alone else None
-        training = _Training(suite, labelled, features, cutoff, way, beside, progress, found)
-        return training.run(meter, order, recalled or Recalled())
+        return _Training(suite, labelled, features, cutoff, way, beside, progress, found).run(meter, order, recalled)
 
 
 def _searched(
