@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from jobs.models.arms.assignment import Assignment
 from jobs.pages.backfill import BackfillOrder, backfill
 from jobs.pages.diff import diff
 from jobs.pages.outcomes import settle_labels
-from jobs.pages.predict import run_page
+from jobs.pages.predict import predict_pages, run_page
 from jobs.pages.rollback import rollback as roll_page_back
 from jobs.pages.states import page_states
 from jobs.rollout.promotion import promote, retire
@@ -91,9 +93,14 @@ def test_a_shadow_scores_every_row_and_shows_readers_the_live_version(two: Path,
 def test_a_canary_serves_each_entity_by_one_arm_and_its_end_gives_the_page_back(two: Path, tmp_path: Path) -> None:
     first, second = P0 + DAY, P0 + 2 * DAY
     suite = at(two, first)
+    product = suite.definitions.product(PRODUCT)
+    predict_pages(suite, product, [P0 - 7 * DAY])
+    settle_labels(suite, product)
     start(suite, PRODUCT, ["v2"])
     make(two, first)
-    assert advance(at(two, first), PRODUCT, "seen enough").step.effective_from == second
+    taken = advance(at(two, first), PRODUCT, "seen enough")
+    assert taken.step.effective_from == second
+    differed_before(suite, Assignment.from_json(taken.step.assignment))
     live_alone, v2_alone = (alone(two, second, version, tmp_path) for version in ("v1", "v2"))
     make(two, second)
     suite = at(two, second + timedelta(hours=1))
@@ -136,6 +143,26 @@ def test_a_canary_serves_each_entity_by_one_arm_and_its_end_gives_the_page_back(
     roll_page_back(suite, PRODUCT, second, snapshot)
     assert page_of(suite, second) == sorted(expected)
     assert page_of(suite, second, f"{PRODUCT}_arms") == beside
+
+
+def differed_before(suite: Suite, given: Assignment) -> None:
+    """See that the balance which was recorded at the start is what came of each arm's units before."""
+    came: dict[str, list[tuple[str, int]]] = {}
+    newest = f"SELECT DISTINCT as_of FROM labels.{PRODUCT} ORDER BY as_of DESC LIMIT 60"
+    for order, label in rows(suite, f"SELECT order_id, label FROM labels.{PRODUCT} WHERE as_of IN ({newest})"):
+        came.setdefault(given.arm_of([order]), []).append((order, label))
+    expected = [
+        {
+            "arm": arm,
+            "n_rows": len(own),
+            "n_units": len({order for order, _ in own}),
+            "mean_label": pytest.approx(sum(label for _, label in own) / len(own)),
+        }
+        for arm, own in sorted(came.items())
+    ]
+    ((balance,),) = rows(suite, "SELECT balance FROM ledger.rollouts")
+    assert len(expected) == 2
+    assert json.loads(balance) == expected
 
 
 def test_a_region_and_a_list_say_who_is_given_to_an_arm(two: Path) -> None:

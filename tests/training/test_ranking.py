@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jobs.export.export import export
 from jobs.models.model_table import model_card
 from jobs.models.versions import load_estimator, model_history
 from jobs.monitoring.evaluate import evaluate
@@ -29,12 +30,14 @@ from jobs.training.imported import import_model
 from jobs.training.reproduce import reproduce
 from jobs.training.train import train
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at
+from tests.export.targets import EXPORT, in_duckdb, in_files, in_sqlite, with_targets
 from tests.lakes import rows
 from tests.models.test_ranking_metrics import by_definition
 from warehouse.errors import DefinitionError, UsageError
 from warehouse.ledger.records import ModelRecord
 from warehouse.lineage.graph import Node
 from warehouse.pages.lists import ranked
+from warehouse.reader import open_lake
 
 TOP = 4
 END = PAGE + timedelta(seconds=1)
@@ -152,6 +155,17 @@ def test_what_is_current_is_the_newest_page_of_each_list(listed: Suite) -> None:
     found = rows(suite, query)
     assert found
     assert all(n == n_ranks == last <= TOP and n_pages == 1 for _, n, n_ranks, last, n_pages in found)
+    # Targets hold the same lists, and programs read them.
+    columns = "depot, order_id, score, rank"
+    suite = with_targets(suite, EXPORT.replace("order_id, as_of, probability", columns))
+    assert not export(suite, PRODUCT).failed
+    current = rows(suite, f"SELECT {columns} FROM predictions.{PRODUCT}_current ORDER BY depot, rank")
+    query = f"SELECT {columns} FROM {{}} ORDER BY depot, rank"
+    assert in_sqlite(suite, query.format(PRODUCT)) == in_duckdb(suite, query.format("late")) == current
+    read = open_lake(suite.lake.root).predictions(PRODUCT).to_polars().sort("depot", "rank")
+    newest = [tuple(row[name] for name in columns.split(", ")) for row in in_files(suite)[max(in_files(suite))]]
+    assert read.select(columns.split(", ")).rows() == current
+    assert set(newest) <= set(current)
 
 
 def test_versions_are_judged_compared_diffed_reproduced_and_a_rule_stands_beside(listed: Suite) -> None:
