@@ -63,6 +63,7 @@ def trees_file(
     classes: Sequence[Any] = (),
     n_targets: int = 1,
     operator: str = "",
+    factor: float = 1.0,
     kind: int = FLOAT,
     **settings: Any,
 ) -> bytes:
@@ -72,8 +73,8 @@ def trees_file(
     ----------
     inputs
         The names of the model's inputs, with how many columns each has.
-    operator
-        One more, behind the trees.
+    operator, factor
+        One more, behind the trees, which takes what they give and a number.
     kind
         TensorProto.DataType of the inputs.
     settings
@@ -104,11 +105,12 @@ def trees_file(
         node += _attribute("n_targets", n_targets)
     node += b"".join(_attribute(name, value) for name, value in settings.items())
     nodes_written = _field(1, node)
-    if operator:
-        nodes_written += _field(1, _field(1, "answer") + _field(2, "more") + _field(4, operator))
     graph = nodes_written + _field(2, "trees")
+    if operator:
+        graph += _field(1, _field(1, "answer") + _field(1, "factor") + _field(2, "more") + _field(4, operator))
+        graph += _field(5, _field(2, FLOAT) + _field(4, struct.pack("<f", factor)) + _field(8, "factor"))
     graph += b"".join(_field(11, _value(name, width, kind)) for name, width in inputs.items())
-    graph += _field(12, _value("answer", len(classes) or n_targets))
+    graph += _field(12, _value("more" if operator else "answer", len(classes) or n_targets))
     opsets = _field(8, _field(1, "") + _field(2, 15)) + _field(8, _field(1, "ai.onnx.ml") + _field(2, 3))
     return _field(1, 8) + opsets + _field(7, graph)
 

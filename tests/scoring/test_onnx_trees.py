@@ -16,6 +16,7 @@ from jobs.scoring.compiled import CompiledScorer
 from tests.effort import times
 from tests.models.onnx_files import DOUBLE, Node, trees_file
 from tests.scoring import file_reader
+from warehouse.errors import UsageError
 
 pytest.importorskip("onnxruntime")
 
@@ -89,6 +90,15 @@ def test_a_tree_for_each_class_in_turn_adds_to_that_class_alone() -> None:
     batch = rows(random, 60)
     found = np.asarray(file_reader.predict(scorer.filed, batch.to_pylist()))
     np.testing.assert_allclose(found, scorer.predict(batch), rtol=1e-6)
+
+
+def test_a_product_with_one_changes_nothing_and_with_another_number_is_refused() -> None:
+    random = np.random.default_rng(4)
+    trees = [grown(random, normal(0), ALL, 5) for _ in range(9)]
+    settings: dict[str, Any] = {**TWO, "post_transform": "LOGISTIC", "operator": "Mul"}
+    held(trees_file(trees, {"rows": 4}, **settings), rows(random))
+    with pytest.raises(UsageError, match="is no tree ensemble alone: it has Mul"):
+        read_onnx(trees_file(trees, {"rows": 4}, factor=0.5, **settings))
 
 
 def held(data: bytes, sample: pa.Table) -> None:

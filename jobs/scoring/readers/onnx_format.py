@@ -1,7 +1,8 @@
 """ONNX files of tree ensembles, as their bytes say them: operators, inputs, and the attributes of the trees.
 
 They are read off the wire format of protocol buffers by the field numbers of onnx.proto, without the onnx package: a
-model is ModelProto.graph (7); GraphProto.node (1) and input (11); NodeProto.input (1), op_type (4) and attribute (5).
+model is ModelProto.graph (7); GraphProto.node (1), initializer (5) and input (11); NodeProto.input (1), op_type (4) and
+attribute (5).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class OnnxFile:
     Attributes
     ----------
     operators
-        Of all nodes, in order.
+        Of all nodes, in order; a product with ones, which converters write behind trees, is an Identity.
     reads
         The names of what the trees are given.
     float_inputs
@@ -62,9 +63,10 @@ def read_file(model: bytes) -> OnnxFile:
     """Read a file; one that is damaged is a ValueError or an IndexError."""
     told = OnnxFile()
     for graph in _under(model, _GRAPH):
+        ones = {name for tensor in _under(graph, 5) for name in _named_if_ones(tensor)}
         for number, _, value in _fields(graph):
             if number == _NODE:
-                _take_node(told, value)
+                _take_node(told, value, ones)
             elif number == 11:
                 _take_input(told, value)
     return told
@@ -91,12 +93,22 @@ def _changed(message: bytes, number: int, change: Callable[[bytes], bytes]) -> b
     return b"".join(_written(*part) for part in parts)
 
 
-def _take_node(told: OnnxFile, node: bytes) -> None:
+def _take_node(told: OnnxFile, node: bytes, ones: set[bytes]) -> None:
     operator = b"".join(_under(node, 4)).decode()
+    if operator == "Mul" and ones & set(_under(node, 1)):
+        operator = "Identity"
     told.operators.append(operator)
     if operator in TREES:
         told.reads = [name.decode() for name in _under(node, 1)]
         told.attributes = dict(_attribute(value) for value in _under(node, _ATTRIBUTE))
+
+
+def _named_if_ones(tensor: bytes) -> list[Any]:
+    """Give a tensor's name if all of it is 1 in float32 (TensorProto: data_type 2, float_data 4, name 8, raw 9)."""
+    if _under(tensor, 2) != [_FLOAT]:
+        return []
+    values = np.frombuffer(b"".join([*_under(tensor, 4), *_under(tensor, 9)]), "<f4")
+    return _under(tensor, 8) if len(values) and (values == 1).all() else []
 
 
 def _take_input(told: OnnxFile, value: bytes) -> None:
