@@ -132,27 +132,33 @@ class PostgresTable:
             table = server.rows("table", schema=literal(self.schema), table=literal(self.table))
             if table:
                 self._require_fitting(server, table[0][0], kinds)
-            n_rows = self._fill(server, content, kinds, is_there=bool(table))
+            n_rows = self._fill(server, content, kinds, is_there=bool(table), is_held=there is not None)
             require_rows(content, n_rows, self.place)
             self._note(server, content)
         return n_rows
 
-    def _fill(self, server: _Server, content: Content, kinds: Mapping[str, str], *, is_there: bool) -> int:
-        fresh = f"{quote(self.schema)}.{quote(f'almanac_{content.run_id}')}"
-        keys = quote_all(content.keys)
+    def _fill(
+        self, server: _Server, content: Content, kinds: Mapping[str, str], *, is_there: bool, is_held: bool
+    ) -> int:
+        """Write the rows; give their number. `is_there`: the table; `is_held`: what it holds is to be replaced."""
+        keys = [*content.keys]
         if self.mode == "replace_page":
-            if is_there:
-                server.run("delete_page", place=self._name, as_of=literal(str(content.as_of)))
-            else:
+            keys = ["as_of", *_without(keys, "as_of")]
+            if not is_there:
                 self._create(server, self._name, kinds)
-                server.run("finish", place=self._name, keys=quote_all(["as_of", *_without(content.keys, "as_of")]))
-            return server.copy(self.schema, self.table, content, kinds)
+                server.run("finish", place=self._name, keys=quote_all(keys))
+            if not is_held:
+                # What nobody noted there is no page of ours, such as one whose row of `almanac.exports` was removed.
+                server.run("delete_page", place=self._name, as_of=literal(str(content.as_of)))
+                return server.copy(self.schema, self.table, content, kinds)
+        staged = f"almanac_{content.run_id}"
+        fresh = f"{quote(self.schema)}.{quote(staged)}"
         self._create(server, fresh, kinds)
-        n_rows = server.copy(self.schema, f"almanac_{content.run_id}", content, kinds)
-        if self.mode == "upsert" and is_there:
-            self._upsert(server, fresh, content)
+        n_rows = server.copy(self.schema, staged, content, kinds)
+        if self.mode == "replace_page" or (self.mode == "upsert" and is_there):
+            self._merge(server, fresh, content, keys)
             return n_rows
-        server.run("finish", place=fresh, keys=keys)
+        server.run("finish", place=fresh, keys=quote_all(keys))
         if is_there:
             own = {"old": literal(self._name), "schema": quote(self.schema), "attempts": str(_ATTEMPTS)}
             server.run("swap", new=literal(fresh), **own)
@@ -165,18 +171,24 @@ class PostgresTable:
         listed = ", ".join(f"{quote(name)} {kind}" for name, kind in kinds.items())
         server.run("create_table", unlogged="UNLOGGED", place=place, columns=listed)
 
-    def _upsert(self, server: _Server, staged: str, content: Content) -> None:
-        others = [name for name in content.columns if name not in content.keys] or list(content.keys)
+    def _merge(self, server: _Server, staged: str, content: Content, keys: Sequence[str]) -> None:
+        others = [name for name in content.columns if name not in keys] or [*keys]
+        page = f"as_of = {literal(str(content.as_of))}" if self.mode == "replace_page" else "TRUE"
         server.run(
-            "upsert",
+            "merge",
             place=self._name,
             staged=staged,
             columns=quote_all(content.columns),
-            keys=quote_all(content.keys),
+            keys=quote_all(keys),
             settings=", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in others),
-            held=quote_all(others, "held."),
-            excluded=quote_all(others, "excluded."),
-            same_key=" AND ".join(f"staged.{quote(key)} = held.{quote(key)}" for key in content.keys),
+            staged_columns=quote_all(content.columns, "staged."),
+            there=quote_all(others, "there."),
+            staged_others=quote_all(others, "staged."),
+            one_key=quote(keys[0]),
+            page_there=page.replace("as_of", "there.as_of", 1),
+            page_held=page.replace("as_of", "held.as_of", 1),
+            same_key=_same("staged", "held", keys),
+            same_key_there=_same("staged", "there", keys),
         )
 
     def _require_fitting(self, server: _Server, oid: int, kinds: Mapping[str, str]) -> None:
@@ -279,6 +291,10 @@ class _Server:
         statement = system_sql("export/postgres/copy", place=place, columns=quote_all(columns), rows=query)
         row = self.connection.execute(statement).fetchone()
         return int(row[0]) if row else 0
+
+
+def _same(one: str, other: str, keys: Sequence[str]) -> str:
+    return " AND ".join(f"{one}.{quote(key)} = {other}.{quote(key)}" for key in keys)
 
 
 def _without(names: Sequence[str], name: str) -> list[str]:

@@ -1,0 +1,18 @@
+-- Bring a table, or one page of it, to what was staged: rows that differ are written, keys that are gone are removed.
+-- What differs is found by joins first: ON CONFLICT looks up each row in the index, and locks, and so writes, each that
+-- it finds, changed or not. It stays for rows that others put there meanwhile. Without ANALYZE the server would plan
+-- the joins for a table of a few rows.
+ANALYZE {staged};
+INSERT INTO {place} AS held ({columns})
+SELECT {staged_columns}
+FROM {staged} AS staged
+LEFT JOIN {place} AS there ON {same_key_there} AND {page_there}
+WHERE there.{one_key} IS NULL OR ({there}) IS DISTINCT FROM ({staged_others})
+ON CONFLICT ({keys}) DO UPDATE SET {settings};
+-- All keys that were staged are there now: where there are no more rows than those, none is gone, and counting is cheap.
+DELETE FROM {place} AS held
+WHERE
+    {page_held}
+    AND (SELECT count(*) FROM {place} AS held WHERE {page_held}) > (SELECT count(*) FROM {staged})
+    AND NOT EXISTS (SELECT 1 FROM {staged} AS staged WHERE {same_key});
+DROP TABLE {staged}
