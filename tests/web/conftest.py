@@ -13,14 +13,14 @@ import pytest
 
 from jobs.web.serve import address_of, listening
 from jobs.web.site.opened import OpenedSuite
-from tests.conftest import NOW, _made_once, clock_at
+from tests.conftest import NOW, clock_at, made_once
 from tests.web.seen_suite import make_seen
 
 
 @pytest.fixture(scope="session")
 def seen_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The suite; no test writes to it."""
-    return _made_once(tmp_path_factory, "seen", make_seen)
+    return made_once(tmp_path_factory, "seen", make_seen)
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ TAG = "<img src=x onerror=alert(1)>"
 DAY = timedelta(days=1)
 FIRST, UNTIL = datetime(2026, 3, 14, 18), datetime(2026, 4, 8)
 ROLLED = datetime(2026, 3, 27, 17)
-#: A coin, and what is known of depots: the second version does better.
-RULES = ("0.5", "coalesce(depot_late_share_28d, 0.2)")
+#: One that is far too sure of itself, so that there is an alarm; and what is known of depots, which does better.
+RULES = ("0.9", "coalesce(depot_late_share_28d, 0.2)")
 
 
 def make_seen(root: Path) -> None:
@@ -38,7 +38,8 @@ def make_seen(root: Path) -> None:
     with contextlib.suppress(FilesSetAside):
         ingest(suite)
     with_rules(root, *RULES)
-    with_plan(root, "{stages: [{shadow: {pages: 2}}, {canary: {share: 30%, pages: 3}}], margin: 0.01, at_most: 30}")
+    stages = "[{shadow: {pages: 2}}, {canary: {share: 30%, pages: 3}}]"
+    with_plan(root, f"{{stages: {stages}, margin: 0.01, at_most: 30, acute: {{shift: 0.9}}}}")
     suite = at(root, NOW)
     product = suite.definitions.product(PRODUCT)
     before = product.pages_between(FIRST, ROLLED)

@@ -60,7 +60,7 @@ def _contents(seen: Seen, one: Product, as_of: datetime) -> list[Section]:
     if not seen.has_table("predictions", one.name):
         return []
     zone = seen.zone_of(one.name)
-    columns = dict.fromkeys([*one.keys, *one.columns_of_kind, "valid_until", "model_version", "run_id"])
+    columns = dict.fromkeys([*one.keys, *one.columns_of_kind, "valid_until", "model_version"])
     order = f"{quote(one.score_column)} DESC NULLS LAST, {quote_all(one.keys)}"
     table_name = f"predictions.{quote(one.name)}"
     rows = seen.ask("web/page_rows", as_of, columns=quote_all(columns), table=table_name, order=order)
