@@ -60,6 +60,11 @@ class PageMaker:
         """Whether it has neither ended nor been killed."""
         return self._process.is_alive()
 
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for its end, but not for longer; whether it has ended."""
+        self._process.join(seconds)
+        return not self._process.is_alive()
+
     def told(self) -> Any:
         """Wait for its end, which has to be a good one; gives what the work returned."""
         answer = self._line.recv()

@@ -25,7 +25,7 @@ import duckdb
 
 from warehouse.definitions import Product, Source
 from warehouse.errors import DefinitionError, RunFailed, UsageError
-from warehouse.lake.lake import Lake, check_format, table_columns, use_all_cores
+from warehouse.lake.lake import Lake, check_format, newest_snapshot, table_columns, use_all_cores
 from warehouse.lake.warm_up import connect
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import HeldFacts, facts_table, held_facts, why_no_facts
@@ -93,14 +93,17 @@ class Sandbox:
             How much it then keeps in memory, unless `ALMANAC_MEMORY_LIMIT` says otherwise.
         """
         self.lake = lake
-        self.snapshot_id = lake.newest_snapshot() if snapshot_id is None else snapshot_id
+        with lake.reading() as connection:
+            newest = newest_snapshot(connection)
+            self.snapshot_id = newest if snapshot_id is None else snapshot_id
+            # This instance has read the catalogue as far as the ledger needs it; a new one would first have to.
+            seen = self._look(connection) if self.snapshot_id == newest else None
         self._instance = connect(lake, self.snapshot_id)
         #: The name under which the lake is attached, quoted.
         self.lake_name = str(_one(self._instance.execute("SELECT current_database()")))
         self.catalogue = quote(self.lake_name)
-        self.suite_id = check_format(self._instance, lake.root)
-        self.held = held_facts(self._instance)
-        self.ingest_id = ledger.newest_ingest_id(self._instance)
+        #: The suite; what the ledger knows of the facts of each source; the newest ingestion.
+        self.suite_id, self.held, self.ingest_id = seen or self._look(self._instance)
         self._columns: dict[str, dict[str, str]] = {}
         self._held: set[str] = set()
         self._schema_of_held = f"memory.held_{secrets.token_hex(16)}"
@@ -115,6 +118,10 @@ class Sandbox:
         self._numbers = itertools.count()
         self._lock, self._holding = threading.Lock(), threading.Lock()
         self._close_the_doors(spill, memory_limit)
+
+    def _look(self, connection: duckdb.DuckDBPyConnection) -> tuple[str, dict[str, HeldFacts], int]:
+        suite_id = check_format(connection, self.lake.root)
+        return suite_id, held_facts(connection), ledger.newest_ingest_id(connection)
 
     def _close_the_doors(self, spill: Path | None, memory_limit: str) -> None:
         # DuckDB follows links before it looks whether a file may be read.

@@ -43,6 +43,15 @@ def landed(tmp_path: Path) -> Suite:
     return open_suite(tmp_path / "shop", clock_at(NOW))
 
 
+def same_but_for_the_last_places(found: list[Any], said: list[Any]) -> bool:
+    """Whether predictions are those of then: a linear model's last places depend on the processor that it ran on."""
+    return [as_near(row) for row in found] == said
+
+
+def as_near(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(pytest.approx(value, rel=1e-12, abs=0) if isinstance(value, float) else value for value in row)
+
+
 def test_it_opens_and_goes_on_as_if_nothing_had_been(landed: Suite) -> None:
     product = landed.definitions.product(PRODUCT)
     assert {state.shown for state in page_states(landed, product, PAGES)} == {"published"}
@@ -52,7 +61,7 @@ def test_it_opens_and_goes_on_as_if_nothing_had_been(landed: Suite) -> None:
     assert (result.ingestion, result.derived, result.caught_up) == (None, None, [])
     assert rows(landed, DERIVED) == [(1, "ingest", 0, 0)]
     run_page(landed, PRODUCT, PAGES[0])
-    assert rows(landed, SAID) == said
+    assert same_but_for_the_last_places(rows(landed, SAID), said)
     assert rows(landed, FACTS) == facts
     assert reproduce(landed, PRODUCT, "v1").same
     assert run_page(landed, PRODUCT, datetime(2026, 1, 18, 12)).published[-1].model_version == "v1"

@@ -174,6 +174,8 @@ def damaged_artifact(suite: Path) -> Iterator[None]:
     yield
 
 
+#: Far longer than a command takes that waits for locks for a tenth of a second, also where many other processes work.
+PATIENCE_S = 120
 LOCK = """
 import sqlite3, sys, time
 held = [sqlite3.connect(path, isolation_level=None) for path in sys.argv[1:]]
@@ -256,7 +258,7 @@ def test_every_command_says_what_is_broken(shop: Path, breakage: str, monkeypatc
                 wrong.append(f"{name}: {done.returncode}: {said[-1500:]}")
             elif done.returncode == 1 and not re.search(words, said + done.stdout):
                 wrong.append(f"{name}: says nothing of it: {said[-700:]} {done.stdout[-300:]}")
-            elif time.monotonic() - began > 25:
+            elif time.monotonic() - began > PATIENCE_S:
                 wrong.append(f"{name} took {time.monotonic() - began:.0f} s")
     assert not wrong, "\n".join(wrong)
     assert failed

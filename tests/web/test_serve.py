@@ -213,11 +213,17 @@ def test_a_thousand_keys_are_answered_in_their_order_and_counted(bundle: Path, s
     status, said, _ = service.ask(PATH, {"keys": [{"k": key} for key in keys]})
     assert (status, [row["keys"]["k"] for row in said["predictions"]]) == (200, keys)
     assert service.ask(PATH, method="DELETE")[0] == 405
-    time.sleep(1.5)
-    text = service.ask("/metrics")[1]
-    counted = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    assert int(counted[f'almanac_keys_total{{product="{PRODUCT}",made="nothing"}}']) >= 333
-    assert int(counted[f'almanac_requests_total{{product="{PRODUCT}",status="405"}}']) >= 1
+    nothing = f'almanac_keys_total{{product="{PRODUCT}",made="nothing"}}'
+    refused = f'almanac_requests_total{{product="{PRODUCT}",status="405"}}'
+    # Each process adds to the counts that all of them show from time to time.
+    deadline = time.monotonic() + 60
+    while True:
+        text = service.ask("/metrics")[1]
+        counted = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        if int(counted.get(nothing, 0)) >= 333 and int(counted.get(refused, 0)) >= 1:
+            break
+        assert time.monotonic() < deadline, text
+        time.sleep(0.1)
     assert counted["almanac_request_seconds_count"] == counted['almanac_request_seconds_bucket{le="+Inf"}']
     assert counted["almanac_processes"] == "2"
 
@@ -267,7 +273,7 @@ def test_no_answer_is_wrong_or_mixed_while_bundles_are_switched_under_load(
     try:
         for number in range(first + 1, first + 1 + SWITCHES):
             publish(number)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while number not in seen and time.monotonic() < deadline:
                 time.sleep(0.005)
     finally:
@@ -368,10 +374,9 @@ def test_a_client_that_asks_for_too_much_has_to_wait(bundle: Path, tmp_path: Pat
 def test_a_slow_client_is_cut_off(sent: bytes, bundle: Path, service: Service) -> None:
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
         client.sendall(sent)
-        begun = time.monotonic()
+        # It waits for 20 seconds at most: see above.
         with contextlib.suppress(ConnectionResetError):
             assert client.recv(100) == b""
-        assert time.monotonic() - begun < 15
     assert service.ask(f"{PATH}?k=1")[0] == 200
 
 

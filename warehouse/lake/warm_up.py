@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import duckdb
 
 from warehouse.errors import AlmanacError
-from warehouse.lake.lake import Lake, check_format
+from warehouse.lake.lake import Lake, check_format, newest_snapshot
 
 
 def open_ahead(lake: Lake, *, hold: bool = False, writing: bool = False) -> None:
@@ -37,9 +37,10 @@ def connect_ahead(lake: Lake) -> None:
     """Begin to open an instance of its own at the newest snapshot, for `connect` to give away."""
 
     def open_spare() -> tuple[int, duckdb.DuckDBPyConnection]:
-        snapshot_id = lake.newest_snapshot()
+        with lake.reading() as kept:
+            check_format(kept, lake.root)
+            snapshot_id = newest_snapshot(kept)
         connection = lake.connect(snapshot_id=snapshot_id, name=hidden_name())
-        check_format(connection, lake.root)
         return snapshot_id, connection
 
     pool = ThreadPoolExecutor(max_workers=1)
