@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import filelock
+import hypothesis
 import pytest
 
 from jobs.facts.ingest import ingest
@@ -35,6 +36,15 @@ if TYPE_CHECKING:
 # As the command line does, and before anything loads OpenMP.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# Neither how long an example takes nor how long it took to draw says anything on a machine with more to do.
+hypothesis.settings.register_profile(
+    "at_any_pace",
+    hypothesis.settings.get_profile(hypothesis.settings.get_current_profile_name()),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("at_any_pace")
+
 #: What every test's clock says, unless it says otherwise: after the starter's last fact.
 NOW = datetime(2026, 4, 10)
 PRODUCT = "late_order"
@@ -46,23 +56,31 @@ TRAINED_LATER = datetime(2026, 3, 20)
 #: The files that take longest, longest first: one of them begun last would leave the other worker without work.
 LONG_FILES = (
     "test_rollout_looks.py",
-    "test_check.py",
-    "test_serve.py",
     "test_training.py",
-    "test_upkeep.py",
     "test_demo.py",
+    "test_serve.py",
     "test_customers.py",
-    "test_generated_queries.py",
-    "test_derivations_search.py",
+    "test_check.py",
+    "test_upkeep.py",
+    "test_classes.py",
     "test_breakages.py",
     "test_docs_sessions.py",
+    "test_clock_simulation.py",
+    "test_sandbox_time.py",
+    "test_generated_queries.py",
+    "test_derivations_search.py",
     "test_backfill.py",
     "test_adversarial.py",
     "test_same_rows.py",
+    "test_promotion.py",
+    "test_clock_suite.py",
+    "test_stages.py",
+    "test_publishing.py",
+    "test_interleaving.py",
     "test_benchmarks.py",
-    "test_clock_processes.py",
-    "test_clock_simulation.py",
     "test_docs_operating.py",
+    "test_clock_processes.py",
+    "test_second_line.py",
     "test_processes.py",
     "test_kills.py",
 )
@@ -226,12 +244,21 @@ def postgres() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture
-def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
-    """An S3 server of the test's own with an empty bucket, which the environment names."""
-    from tests.s3_server import s3_server  # few tests need boto3, which takes a while to import
+@pytest.fixture(scope="session")
+def _s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """An S3 server for all tests of this process: it takes three seconds to start."""
+    from tests.s3_server import running_s3_server  # few tests need boto3, which takes a while to import
 
-    yield from s3_server(tmp_path, monkeypatch)
+    with running_s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3(_s3_server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """An S3 server with an empty bucket, which the environment names."""
+    from tests.s3_server import empty_bucket
+
+    return empty_bucket(_s3_server, tmp_path, monkeypatch)
 
 
 def reopened(suite: Suite, now: datetime = NOW) -> Suite:

@@ -59,7 +59,7 @@ class Server:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, cwd=self._place, env=self._environment, **self._as
             )
-        ends = time.monotonic() + 20
+        ends = time.monotonic() + 120
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > ends:
                 raise RuntimeError(f"PostgreSQL did not start: {(self._place / 'log').read_text()[-2000:]}")
@@ -73,7 +73,7 @@ class Server:
         """Stop it; SIGINT ends all sessions and writes everything, SIGQUIT is a crash."""
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(30)
+            self._process.wait(120)
             self._process = None
 
     def url(self, database: str = "postgres") -> str:
