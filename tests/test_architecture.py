@@ -24,6 +24,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.web.parts",
     "jobs.web",
     "jobs.check",
+    "jobs.erasure",
     "jobs.suites",
     "jobs.rehearsal",
     "jobs.retraining",
@@ -79,6 +80,7 @@ FLOORS: tuple[str, ...] = (
     "warehouse.definitions",
     "warehouse.definitions.yaml",
     "warehouse.lake",
+    "warehouse.lake.registered",
     "warehouse.queries",
     "warehouse",
 )

@@ -1,4 +1,4 @@
-"""Commands on backups of a lake, and for want of one: backup, backups, restore, repair."""
+"""Commands on what a lake keeps: backup, backups, restore; repair, for want of one; and erase."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from jobs.cli.options import DebugOption, JsonOption, State, SuiteOption, the_suite
 from jobs.cli.output import console
+from warehouse.errors import UsageError
 from warehouse.wording import counted
 
 
@@ -19,6 +20,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("backups")(backups)
     app.command("restore")(restore)
     app.command("repair")(repair)
+    app.command("erase")(erase)
 
 
 _Directory = Annotated[Path, typer.Argument(help="Where the backups are: a directory on another disk.")]
@@ -176,4 +178,37 @@ def repair(
         )
         console.lines_of(found.left)
     if not found.is_whole:
+        raise typer.Exit(1)
+
+
+def erase(
+    person: Annotated[str, typer.Argument(metavar="KIND=VALUE", help="Whom: `customer=17`, as sources declare it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without it, it is only said what ends.")] = False,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the ledger.")] = None,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Erase a person: their facts, their rows of pages, and what is left of them in files, snapshots and logs.
+
+    Sources say by `subject: {customer: customer_id}` whom their rows are about. A keyed hash stays (the key is in
+    ALMANAC_ERASE_KEY), by which a file read again does not bring them back. One that was killed is gone on with by the
+    same command. Exit 1 if they are still named somewhere in the lake.
+
+    Examples:  almanac erase customer=17   |   almanac erase customer=17 --yes --reason "ticket 512"
+    """
+    from jobs.cli.output.erased import lines_of_erasure
+    from jobs.erasure.erase import erase as run
+    from jobs.erasure.erase import what_ends
+
+    kind, is_given, value = person.partition("=")
+    if not (kind and is_given and value):
+        raise UsageError(f"{person}: write KIND=VALUE, such as customer=17.")
+    opened = the_suite(runs_python=False, holds=False)
+    found = run(opened, kind, value, reason) if yes else what_ends(opened, kind, value)
+    if as_json:
+        console.print_json(asdict(found))
+    else:
+        console.lines_of(lines_of_erasure(found, person))
+    if found.left:
         raise typer.Exit(1)

@@ -168,6 +168,7 @@ def _print_ingested(results: Sequence[IngestResult], *, as_json: bool, dry_run: 
                 "passed_over": result.passed_over,
                 "set_aside": {one.file.path: one.reason for one in result.reading.aside},
                 "lacking": result.reading.lacking,
+                "erased": result.reading.n_erased,
                 "refused": result.refused,
                 "derived": vars(result.derived) if result.derived else None,
                 "caught_up": len(result.caught_up),
@@ -176,12 +177,15 @@ def _print_ingested(results: Sequence[IngestResult], *, as_json: bool, dry_run: 
     if as_json:
         console.print_json(rows)
         return
-    apart = ("passed_over", "set_aside", "lacking", "refused", "derived", "caught_up")
+    apart = ("passed_over", "set_aside", "lacking", "erased", "refused", "derived", "caught_up")
     looked_at = [
         {name: value for name, value in row.items() if name not in apart} for row in rows if not row["passed_over"]
     ]
     console.print_table(looked_at, "Would be ingested" if dry_run else "Ingested")
     for result in results:
+        if result.reading.n_erased:
+            left_out = counted(result.reading.n_erased, "row")
+            typer.echo(f"{result.source}: {left_out} about persons who were erased left out; no copy of them is kept")
         if result.derived:
             typer.echo(result.derived.said(dry_run=dry_run))
         if result.caught_up:

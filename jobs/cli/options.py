@@ -70,7 +70,7 @@ def now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def the_suite(*, runs_python: bool = True, makes_pages: bool = False) -> Suite:
+def the_suite(*, runs_python: bool = True, makes_pages: bool = False, holds: bool = True) -> Suite:
     """Open the suite that was named.
 
     Parameters
@@ -80,6 +80,8 @@ def the_suite(*, runs_python: bool = True, makes_pages: bool = False) -> Suite:
         model is loaded that may want it (`warehouse.lake.without_pandas`).
     makes_pages
         Whether pages will be computed; then what they are computed in is opened in the background.
+    holds
+        Whether the lake may be held open to the end; not where its files are written anew.
     """
     from jobs.suite import open_suite
     from warehouse.lake.warm_up import connect_ahead
@@ -87,7 +89,7 @@ def the_suite(*, runs_python: bool = True, makes_pages: bool = False) -> Suite:
 
     if State.owns_process and not runs_python:
         keep_pandas_out()
-    opened = open_suite(State.suite, now, ends_soon=State.owns_process)
+    opened = open_suite(State.suite, now, ends_soon=State.owns_process and holds)
     if makes_pages:
         connect_ahead(opened.lake)
     return opened

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from jobs.facts.files.delivered_files import DeliveredFile
 from jobs.facts.reading import Reading, is_of_a_file, read_delivery
 from warehouse.definitions import Source
 from warehouse.errors import DefinitionError, IngestFailed, RunFailed
+from warehouse.facts.tombstones import leave_out_erased
 from warehouse.facts.watermarks import later
 from warehouse.lake.lake import table_columns
 from warehouse.ledger.derivations import HeldFacts
@@ -139,7 +140,8 @@ def read_and_judge(
         with readable(source, files):
             known = held.columns if held.is_known else None
             reading = read_delivery(connection, source, files, directory, known, held.formats, one_by_one=one_by_one)
-            has_rows = reading.has_rows
+            if has_rows := reading.has_rows:
+                reading = replace(reading, n_erased=leave_out_erased(connection, source))
             if source.header.delivery is not None and reading.taken and held.facts and not has_rows:
                 show_nothing_delivered(connection, held.facts, held.columns)
                 has_rows = True
@@ -206,9 +208,11 @@ def content_columns(connection: duckdb.DuckDBPyConnection, source: Source) -> di
     """
     described = connection.execute("DESCRIBE delivery").fetchall()
     columns = {str(row[0]): str(row[1]) for row in described if row[0] not in ("known_at", "withdrawn")}
-    missing = [name for name in source.key if name not in columns]
+    named_by = [text.rpartition(".")[2] for text in source.header.subject.values()]
+    missing = [name for name in (*source.key, *named_by) if name not in columns]
     if missing or "ingest_id" in columns:
-        wrong = f"the key column(s) {missing} are not in its SELECT" if missing else "it selects `ingest_id`"
+        lacking = f"the column(s) {missing} of `key` or `subject` are not in its SELECT"
+        wrong = lacking if missing else "it selects `ingest_id`"
         raise DefinitionError(f"{source.file.where}: {wrong}; the columns are: {', '.join(columns)}.")
     rounded = [f"{name} {kind}" for name, kind in columns.items() if name in source.key and kind in _ROUNDED]
     if rounded:

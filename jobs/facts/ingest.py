@@ -366,7 +366,7 @@ class _SourceIngestion:
         if self.way.dry_run:
             return ingestion
         staged = stage_judged(self.connection, self.source, judged, ingest_id, place) if columns else {}
-        if self.source.header.keep or self.source.writes_deliveries:
+        if (self.source.header.keep or self.source.writes_deliveries) and not judged.reading.n_erased:
             keep_copies(self.suite.lake, judged.reading.taken)
         return self._commit(facts.table, columns, ingestion, staged, meter)
 

@@ -69,6 +69,8 @@ class Reading:
         then too: rows with a cell that does not stand for its value, which is NULL there, and the reason.
     found
         What was found of how CSV files are read, by the order of their readers.
+    n_erased
+        How many rows were left out because a person whom they are about was erased.
     """
 
     taken: list[DeliveredFile] = field(default_factory=list)
@@ -76,6 +78,7 @@ class Reading:
     lacking: dict[str, list[str]] = field(default_factory=dict)
     has_rows: bool = False
     found: list[Found] = field(default_factory=list)
+    n_erased: int = 0
 
 
 @dataclass

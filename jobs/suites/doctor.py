@@ -30,6 +30,7 @@ from warehouse.facts.promises import broken_promises
 from warehouse.lake.extensions import REQUIRED, extension_file
 from warehouse.lake.lake import Lake
 from warehouse.lake.mending import find_wrong_statistics, mended_statistics
+from warehouse.lake.places import ERASING
 from warehouse.ledger.derivations import derivation_column, held_facts
 from warehouse.ledger.recorded_deliveries import why_unfit
 from warehouse.lineage.binding import Bound, bind_product, bind_suite
@@ -169,6 +170,11 @@ def _lake(suite: Suite) -> list[Finding]:
     except AlmanacError as error:
         return [Finding("lake", "error", str(error))]
     findings += deliveries
+    if (lake.root / ERASING).exists():
+        text = (
+            "the erasure of a person has begun and not ended; run the same `almanac erase` again, which goes on with it"
+        )
+        findings.append(Finding("erasure", "error", text))
     findings += [Finding("lake files", "error", sentence) for sentence in lost]
     findings += statistics
     troubles = targets_in_trouble(suite).items()

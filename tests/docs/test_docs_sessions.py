@@ -19,6 +19,7 @@ import pytest
 
 from jobs.suites.starter import make_starter
 from tests.command_line import almanac
+from warehouse.lake.lake import Lake
 
 DOCS = Path(__file__).parents[2] / "docs"
 #: What a session may call that CPython and pip do not bring.
@@ -43,6 +44,8 @@ def call(command: str, suite: Path) -> tuple[int, str]:
     if command.startswith("almanac ") and not re.search(r"[|&;<>$`]", re.sub(r"'[^']*'|\"[^\"$`]*\"", "", command)):
         done = almanac(suite, *shlex.split(command)[1:])
     else:
+        # This process stands for those of earlier commands, which are over.
+        Lake(suite / "lake").close()
         done = subprocess.run(["bash", "-c", command], cwd=suite, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 

@@ -58,6 +58,13 @@ OF_THE_LAKE = (
         ("tests/lake/test_connections.py",),
     ),
     Fault(
+        "rows that the catalogue holds itself stay in it after an erasure",
+        "jobs/erasure/erase.py",
+        '    ("flush", lambda context: flush_inlined(context.suite)),\n',
+        "",
+        ("tests/erasure/test_erase.py::test_nothing_is_left_of_a_person_and_all_else_is",),
+    ),
+    Fault(
         "a column is narrowed in place of widened",
         "warehouse/lake/tables.py",
         "row.index(kind) > row.index(than)",

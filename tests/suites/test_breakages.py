@@ -92,6 +92,7 @@ COMMANDS: dict[str, list[str]] = {
     "export": [PRODUCT],
     "ingest": [],
     "repair": ["--dry-run"],
+    "erase": ["person=1"],
     "upkeep": [],
 }
 #: These do not read or write the lake, or make one, or run until they are told to stop (`schedule`, as `tick` does).

@@ -97,6 +97,18 @@ class SourceHeader(Strict):
     query_timeout: Duration = QUERY_TIMEOUT
     rules: dict[str, str] = Field(default_factory=dict)
     keep: bool = False
+    subject: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("subject")
+    @classmethod
+    def _names_columns(cls, value: dict[str, str]) -> dict[str, str]:
+        for kind, named_by in value.items():
+            if not re.fullmatch("[a-z_][a-z0-9_]*", kind) or not all(named_by.split(".")) or named_by.count(".") > 1:
+                raise ValueError(
+                    "`subject` says which column names a person, such as `{customer: customer_id}`, or whose column it"
+                    " is that names one, such as `{customer: orders.order_id}`"
+                )
+        return value
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:

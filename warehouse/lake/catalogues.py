@@ -47,6 +47,16 @@ copy = sqlite3.connect(sys.argv[2])
 source.backup(copy)
 copy.close()
 """
+#: Writes a database anew and empties its log: its file, and how many seconds to wait for a lock.
+_VACUUM = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], timeout=float(sys.argv[2]))
+database.execute("VACUUM")
+busy, _, _ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+database.close()
+if busy:
+    sys.exit("another process reads it")
+"""
 
 
 def wait_s(otherwise: float) -> float:
@@ -130,6 +140,17 @@ class Catalogue(Protocol):
         ------
         RunFailed
             If it cannot be read, or the copy not be written.
+        """
+
+    def vacuum(self) -> None:
+        """Write it and the operational state anew, so that nothing that was deleted is left in their files.
+
+        The caller holds the writer lock, and has nothing of it open.
+
+        Raises
+        ------
+        RunFailed
+            If another process has it open, or the disk has no room.
         """
 
     @property
@@ -240,6 +261,19 @@ class SqliteCatalogue:
                 f"the catalogue {self.file} could not be copied: {reason}. See that it can be read and that the disk"
                 " has room, and run this again. Nothing was changed."
             )
+
+    def vacuum(self) -> None:
+        """Write lake/catalogue.sqlite and lake/operations.sqlite anew, in a process of their own; see above why."""
+        for file in (self.file, self.operations):
+            if file.exists():
+                command = [sys.executable, "-I", "-c", _VACUUM, str(file), str(wait_s(self._BUSY_TIMEOUT_S))]
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+                    raise RunFailed(
+                        f"{file} could not be written anew: {reason}. See that no other process has the lake open"
+                        " (`fuser` names them) and that the disk has room, and run this again."
+                    )
 
     @property
     def operations(self) -> Path:

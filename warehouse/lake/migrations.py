@@ -53,6 +53,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/create_triggers", "whether products were trained again, and why or why not"),
     Migration("ledger/create_deployments", "which definitions went live when, and what checks of them found"),
     Migration("ledger/create_trials", "what searches for a better model have tried"),
+    Migration("ledger/create_erasures", "which persons were erased, by keyed hashes"),
 )
 
 

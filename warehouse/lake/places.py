@@ -45,6 +45,8 @@ class Place:
         return path.startswith(self.name) if self.name.endswith("/") else path in names
 
 
+#: The journal of an erasure under way, below `lake/`.
+ERASING = "erasing.json"
 #: What never changes once it is written: a file of another content has another name.
 IMMUTABLE = ("data/", "artifacts/", "deliveries/")
 
@@ -56,6 +58,7 @@ PLACES: tuple[Place, ...] = (
           True, True),
     Place("deliveries/", "copies of delivered files (`keep: true`, databases, products as sources)", True, True),
     Place("damaged/", "data files that could not be read, as `almanac repair` found them", False, True),
+    Place(ERASING, "whom an erasure is about that has begun and not ended", False, True),
     Place("staging/", "rows of runs under way; `almanac upkeep` clears what killed ones left", False, True),
     Place("logs/", "what the jobs of schedules.yaml printed", False, True),
     Place("owners/", "which processes are alive", False, False),

@@ -9,83 +9,13 @@ operational state, and the first commit with rows those of products and sources.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
 
 from warehouse.label_kinds import COLUMNS_OF_KINDS
-
-
-class Kept(Enum):
-    """How long rows are kept."""
-
-    FOR_GOOD = "for good"
-    ARMS = "as long as the rollout goes on, then as long as `almanac upkeep --keep` says, 90 days by default"
-    AS_PAGES = "the newest for good; what it replaced as long as `almanac upkeep --keep` says, 90 days by default"
-    WHILE_TRUE = "as long as it is the case"
-    TICKS = "400 days after it was over"
-    DERIVED = "as the tables that it shows"
-
-
-#: Stands for all columns that a suite's authors name.
-AUTHORS = "*"
-#: The schema under which tables of lake/operations.sqlite are listed; the others are schemas of the lake.
-OPERATIONS = "operations"
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table or view, or one for each product or source.
-
-    Attributes
-    ----------
-    schema, name
-        Where it is. For one of many, `name` is PRODUCT or SOURCE, with an ending where it is a view.
-    holds
-        What a row is.
-    commit
-        In which commit rows come and go.
-    kept
-        For how long.
-    columns
-        The columns that are ours, in order, with their types. Those that authors name stand before or among them.
-    product
-        The column that names the product; None where the table's own name does, or none is concerned.
-    person
-        Columns that may hold data of a person: a customer's key, or the name of whoever did something. AUTHORS: any
-        column that the suite's authors name.
-    is_view
-        Whether it only shows what other tables hold.
-    optional
-        Columns that are there only where a definition has asked for them.
-    """
-
-    schema: str
-    name: str
-    holds: str
-    commit: str
-    kept: Kept
-    columns: Mapping[str, str] = field(default_factory=dict)
-    product: str | None = None
-    person: tuple[str, ...] = ()
-    is_view: bool = False
-    optional: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def is_of_a_product(self) -> bool:
-        """Whether there is one for each product, which its name begins with."""
-        return self.name.startswith("PRODUCT")
-
-    @property
-    def is_of_a_source(self) -> bool:
-        """Whether there is one for each source, which it is named after."""
-        return self.name.startswith("SOURCE")
-
-
-def _columns(text: str) -> dict[str, str]:
-    """Read columns as DuckDB's declarations have them, one a line or with semicolons between."""
-    parts = [part.strip() for part in text.replace("\n", ";").split(";")]
-    return {name: kind.strip() for name, _, kind in (part.partition(" ") for part in parts if part)}
-
+from warehouse.lake.registered.table import AUTHORS as AUTHORS  # whoever asks for tables asks here
+from warehouse.lake.registered.table import OPERATIONS as OPERATIONS
+from warehouse.lake.registered.table import Kept as Kept
+from warehouse.lake.registered.table import Table as Table
+from warehouse.lake.registered.table import columns_of as _columns
 
 _A_PAGE = "the page's own, with its ledger rows"
 #: The columns that every source has besides its author's.
@@ -275,6 +205,10 @@ _LEDGER = (
           _columns("""deployment BIGINT; definitions VARCHAR; deployed_at TIMESTAMP; deployed_by VARCHAR
               git_commit VARCHAR; reason VARCHAR; forced BOOLEAN; problems VARCHAR[]; check_id VARCHAR
               back_to BIGINT; files MAP(VARCHAR, VARCHAR); snapshot_id BIGINT"""), person=("deployed_by", "reason")),
+    Table("ledger", "erasures", "that a person was erased, by hashes that do not tell who", "that of the erasure",
+          Kept.FOR_GOOD, _columns("""erasure_id VARCHAR; subject VARCHAR; tombstones VARCHAR[]; key_check VARCHAR
+              erased_at TIMESTAMP; erased_by VARCHAR; reason VARCHAR; n_facts BIGINT; n_rows BIGINT; n_pages BIGINT
+              run_id VARCHAR; snapshot_id BIGINT"""), person=("erased_by", "reason")),
     Table("ledger", "profiles", "how the values of one column of a published page are spread", _A_PAGE, Kept.FOR_GOOD,
           _columns("""product VARCHAR; kind VARCHAR; as_of TIMESTAMP; column_name VARCHAR; scale VARCHAR
               run_id VARCHAR; model_version VARCHAR; n_rows BIGINT; n_missing BIGINT; n_distinct BIGINT

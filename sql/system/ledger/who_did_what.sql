@@ -35,4 +35,7 @@ SELECT deployed_at, deployed_by, 'deploy', NULL,
     concat(reason, ' (against it: ' || nullif(array_to_string(problems, '; '), '') || ')'),
     CASE WHEN forced THEN 'forced' ELSE 'done' END, snapshot_id
 FROM ledger.deployments
+UNION ALL
+SELECT erased_at, erased_by, 'erase a ' || subject, NULL, 'erasure ' || erasure_id, reason, 'done', snapshot_id
+FROM ledger.erasures
 ORDER BY done_at, snapshot_id

@@ -1,0 +1,282 @@
+"""Erase a person: the steps, in the order in which they leave nothing, and what ends by them, said before.
+
+Runs and ingestions that are under way read the lake as it was, and could bring the person back: while one is, nothing
+is erased. An erasure that was killed is gone on with by the same command; each step can be done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import duckdb
+import filelock
+
+from jobs.erasure.commit import counted_since, erase_rows, rows_by_page, set_tombstones
+from jobs.erasure.files import blot_logs, clear_leftovers, clear_models, copies_that_hold, delete_copies, files_outside
+from jobs.erasure.journal import Journal, begin, end, read
+from jobs.erasure.models import files_that_name, rewrite_held_out, versions_trained_on
+from jobs.erasure.person import Person, any_of, find_person, sources_with, tables_of
+from jobs.erasure.product_rows import PAGE_SCHEMAS, ProductRows, rows_of_products
+from jobs.erasure.search import traces
+from jobs.erasure.storage import blot_operations, check_statistics, clean_up, expire_all, flush_inlined, rewrite_files
+from jobs.erasure.storage import vacuum as vacuum_files
+from jobs.metering import RunMeter
+from jobs.suite import Suite
+from warehouse.errors import RunFailed, UsageError
+from warehouse.facts.tombstones import erase_key, require_same_key
+from warehouse.lake.catalogues import CATALOGUE, OPERATIONS
+from warehouse.lake.lake import table_columns
+from warehouse.lake.places import ERASING
+from warehouse.lake.registry import arms_table
+from warehouse.ledger import records as ledger
+from warehouse.ledger.erasures import erasures
+from warehouse.operations.leases import pages_held
+from warehouse.system_sql import quote
+
+
+@dataclass
+class Erasure:
+    """What is held of a person, what ends with it, and what was done.
+
+    Attributes
+    ----------
+    erasure_id
+        As the ledger has it; None while nothing was changed.
+    facts, rows
+        How many facts and rejects, and rows of pages, are the person's, by table.
+    pages
+        By product, how many published pages had counted them.
+    versions
+        Versions that were trained on rows of theirs: product, version, how many rows.
+    artifacts
+        Files of models in which they stand as a value that the model tells apart. They stay.
+    copies
+        Copies of deliveries that hold them, and go.
+    outside
+        What would bring them back, were it not for the tombstone.
+    ends, beyond
+        What ends with the erasure, and what holds them outside of the lake.
+    left
+        Where they are still named after it.
+    """
+
+    erasure_id: str | None = None
+    facts: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    pages: dict[str, int] = field(default_factory=dict)
+    versions: list[tuple[str, str, int]] = field(default_factory=list)
+    artifacts: list[str] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)
+    beyond: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the steps work with."""
+
+    suite: Suite
+    journal: Journal
+    products: dict[str, ProductRows]
+    meter: RunMeter
+
+    @property
+    def person(self) -> Person:
+        """Who is erased."""
+        return self.journal.person
+
+
+def _delete(context: Context) -> None:
+    suite, journal = context.suite, context.journal
+    with suite.lake.commit(f"erase, run {context.meter.run_id}") as commit:
+        require_nobody_at_work(suite)
+        rewrite_held_out(suite, commit, context.products, journal.erasure_id)
+        done = erase_rows(suite, commit, context.person, context.products, context.meter)
+        set_tombstones(suite, commit, context.person, journal.erasure_id, journal.reason, done, context.meter)
+    require_nobody_at_work(suite)
+
+
+#: In this order: a file of which rows were deleted still holds them, and so does one that only an older snapshot
+#: shows; what is deleted in SQLite stays until VACUUM. Rows that the catalogue holds itself stay there when they are
+#: deleted; flushed, they go. DuckLake 1.0 also fails to rewrite a table of which it holds rows with a DOUBLE.
+STEPS: tuple[tuple[str, Callable[[Context], None]], ...] = (
+    ("delete", _delete),
+    ("flush", lambda context: flush_inlined(context.suite)),
+    ("rewrite", lambda context: rewrite_files(context.suite)),
+    ("expire", lambda context: expire_all(context.suite)),
+    ("clean up", lambda context: clean_up(context.suite)),
+    ("statistics", lambda context: check_statistics(context.suite, context.person)),
+    ("models", lambda context: clear_models(context.suite)),
+    ("copies", lambda context: delete_copies(context.suite, context.person.marks)),
+    ("leftovers", lambda context: clear_leftovers(context.suite)),
+    ("logs", lambda context: blot_logs(context.suite, context.person.marks)),
+    ("operations", lambda context: blot_operations(context.suite, context.person.marks)),
+    ("vacuum", lambda context: vacuum_files(context.suite)),
+)
+
+#: What is done about each place of `warehouse.lake.places` that may hold a person's data: the steps that take them out
+#: of it, or "told" where it lies outside of the lake, and is named.
+AT_PLACES: dict[str, tuple[str, ...]] = {
+    CATALOGUE: ("delete", "flush", "statistics", "vacuum"),
+    OPERATIONS: ("operations", "vacuum"),
+    "data/": ("delete", "rewrite", "expire", "clean up"),
+    "artifacts/": ("delete", "models"),
+    "deliveries/": ("copies",),
+    "damaged/": ("leftovers",),
+    "staging/": ("leftovers",),
+    "scratch lakes": ("leftovers",),
+    "rehearsals/": ("leftovers",),
+    "logs/": ("logs",),
+    ERASING: ("its own end",),
+    "the targets of `export:`": ("told",),
+    "the bundles of `export:`": ("told",),
+    "backups": ("told",),
+}
+
+
+def what_ends(suite: Suite, kind: str, value: str) -> Erasure:
+    """Say what is held of a person, what would end with it, and what would be left. Changes nothing.
+
+    Raises
+    ------
+    UsageError
+        If no source says which column names such persons, or the key of tombstones is not to be had.
+    NotFoundError
+        If nothing is held of them.
+    """
+    with suite.lake.reading() as connection:
+        require_same_key(erase_key(), erasures(connection))
+        person = find_person(connection, suite.definitions, kind, value)
+    return _told(suite, person, rows_of_products(suite, person))
+
+
+def erase(suite: Suite, kind: str, value: str, reason: str | None = None) -> Erasure:
+    """Erase a person, or go on with an erasure that was killed.
+
+    Raises
+    ------
+    UsageError, NotFoundError
+        As `what_ends`; or if the erasure of somebody else was killed, which has to end first.
+    RunFailed
+        If a run is under way, or a step fails: the same command goes on.
+    """
+    with suite.lake.catalogue.ingest_lock():
+        journal = read(suite.lake.root)
+        if journal is None:
+            told = what_ends(suite, kind, value)
+            require_nobody_at_work(suite)
+            with suite.lake.reading() as connection:
+                person = find_person(connection, suite.definitions, kind, value)
+            journal = begin(suite.lake.root, person, reason, asdict(told))
+        elif (journal.person.kind, journal.person.value) != (kind, value):
+            raise UsageError(
+                f"the erasure of another {journal.person.kind} has not ended: run the same `almanac erase` as then,"
+                " which goes on with it, before this one."
+            )
+        erase_key()
+        meter = RunMeter(suite, "erase")
+        context = Context(suite, journal, rows_of_products(suite, journal.person), meter)
+        for _, step in STEPS:
+            step(context)
+            suite.lake.close()
+        result = Erasure(**{**journal.told, "erasure_id": journal.erasure_id})
+        result.left = traces(suite, journal.person.marks)
+        end(suite.lake.root)
+    return result
+
+
+def require_nobody_at_work(suite: Suite) -> None:
+    """See that no run is under way: it has read the person, and would publish them.
+
+    Raises
+    ------
+    RunFailed
+        If one is.
+    """
+    alive = [path.name for path in suite.lake.staging.glob("[!.]*") if _is_locked(path)]
+    at_work = alive or [name for name in suite.definitions.products if pages_held(suite.lake, name)]
+    if at_work:
+        raise RunFailed(
+            f"a run is under way ({at_work[0]}), and may hold the person's rows: wait for it, or stop it, and pause the"
+            " schedule's jobs; then run the same `almanac erase` again."
+        )
+
+
+def _is_locked(directory: Any) -> bool:
+    try:
+        with filelock.FileLock(directory / "run.lock", timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
+    except OSError:
+        return False
+
+
+def _told(suite: Suite, person: Person, products: dict[str, ProductRows]) -> Erasure:
+    """Say all of it before anything is done: by doing the commit's counting, and looking into files."""
+    declared = sources_with(suite.definitions, person.kind)
+    sources = {name: suite.definitions.sources[name] for name in declared}
+    told = Erasure()
+    with suite.lake.reading() as connection:
+        for source in sources.values():
+            for schema, table, there in tables_of(connection, source):
+                rules = person.rules_of_source(source, there)
+                if rules:
+                    theirs, values = any_of(rules)
+                    query = f"SELECT count(*) FROM {schema}.{quote(table)} WHERE {theirs}"
+                    told.facts[f"{schema}.{table}"] = (connection.execute(query, values).fetchone() or (0,))[0]
+        for name, rows in products.items():
+            told.rows |= _rows_of(connection, name, rows)
+            told.pages[name] = _pages_that_counted(connection, suite, person, name, rows)
+        told.versions = versions_trained_on(connection, products)
+    told.artifacts = files_that_name(suite, person.marks)
+    told.copies = [str(path) for path in copies_that_hold(suite, person.marks)]
+    told.outside = files_outside(suite, sources, person.marks)
+    told.ends = _ends()
+    told.beyond = _beyond(suite)
+    return told
+
+
+def _rows_of(connection: duckdb.DuckDBPyConnection, product: str, rows: ProductRows) -> dict[str, int]:
+    found = {}
+    for schema, table in [*((schema, product) for schema in PAGE_SCHEMAS), ("predictions", arms_table(product))]:
+        rules = rows.rules_for(table_columns(connection, schema, table))
+        if rules:
+            theirs, values = any_of(rules)
+            query = f"SELECT count(*) FROM {schema}.{quote(table)} WHERE {theirs}"
+            found[f"{schema}.{table}"] = int((connection.execute(query, values).fetchone() or (0,))[0])
+    return {name: n_rows for name, n_rows in found.items() if n_rows}
+
+
+def _pages_that_counted(
+    connection: duckdb.DuckDBPyConnection, suite: Suite, person: Person, product: str, rows: ProductRows
+) -> int:
+    with_rows = rows_by_page(connection, "predictions", product, rows)
+    since = counted_since(suite, person, product)
+    published = ledger.published_pages(connection, product, "predictions")
+    return sum(page in with_rows or (since is not None and page > since) for page in published)
+
+
+def _ends() -> list[str]:
+    return [
+        "pages as they were before: `almanac rollback`, `diff` and `query --as-of` see nothing from before the erasure",
+        "`almanac reproduce` of versions trained before it: the snapshots of their trainings go",
+        "profiles of pages that lose rows: `almanac monitor` makes them again of the rest",
+        "whoever reads an older snapshot at the moment gets an error, and has to ask again",
+    ]
+
+
+def _beyond(suite: Suite) -> list[str]:
+    targets = sorted({f"{product.name}: {name}" for product in suite.definitions.products.values()
+                      for name in product.header.export})  # fmt: skip
+    said = [f"the target {name} follows with the next `almanac export`" for name in targets]
+    return [
+        *said,
+        "bundles keep the publication before the newest beside it, and so do copies of them elsewhere",
+        "backups made before hold the person: make a new one, and delete those",
+        "files that `report`, `models card` or `query` wrote, wherever they were put",
+    ]

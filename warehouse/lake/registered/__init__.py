@@ -1,0 +1,1 @@
+"""How a table that we write is described; `warehouse.lake.registry` lists them all."""
