@@ -45,7 +45,7 @@ BELONGS_TO: Final[Mapping[str, tuple[str, str]]] = {
     "gates": ("decision_id", "decisions"),
     "training_profiles": ("model_version", "models"),
 }
-#: Rows that belong to a publication, and go with it.
+#: Rows that belong to a publication, and go with it: of predictions, or of what their column `kind` says.
 OF_PAGES: Final = ("profiles", "checks", "wrong_rows", "arms", "reason_runs")
 #: What says nothing of when anything happened: texts, page grids, and what the bins of profiles count from.
 TIMELESS: Final = ("definitions", "grids", "profile_centres")
@@ -72,8 +72,9 @@ def forget_later(commit: Commit, product: Product, begin: datetime, *, in_its_ti
         kept = f"SELECT {'version' if column == 'model_version' else column} FROM ledger.{of} WHERE product = $1"
         connection.execute(f"DELETE FROM ledger.{table} WHERE product = $1 AND {column} NOT IN ({kept})", [name])
     for table in OF_PAGES:
-        kept = "SELECT run_id FROM ledger.pages WHERE product = $1"
-        connection.execute(f"DELETE FROM ledger.{table} WHERE product = $1 AND run_id NOT IN ({kept})", [name])
+        kind = f"{table}.kind" if table == "profiles" else "'predictions'"
+        as_of = "" if table == "reason_runs" else f"AND pages.as_of = {table}.as_of"
+        connection.execute(system_sql("rehearsal/forget_rows_of_pages", table=table, kind=kind, as_of=as_of), [name])
 
 
 def _forget_pages(connection: duckdb.DuckDBPyConnection, product: Product, begin: datetime, in_its_time: bool) -> None:

@@ -320,7 +320,10 @@ class _Training:
         # Pages whose labels are not known yet, as the last 12 weeks' of a label that takes 12, are none to hold out.
         pages = [page for page in rows.distinct_pages() if page >= known]
         folds = time_ordered_folds(pages, self.cutoff, settings.folds, settings.share)
-        validation = validate(self.labelled.product, rows, self.names, folds, self.way)
+        # What was forgotten is told where both ways are tried: on the pages that the version to continue has learnt.
+        parent = self.way.parent
+        old = self.beside.rows(parent.writes_from) if self.beside is not None and parent is not None else None
+        validation = validate(self.labelled.product, rows, self.names, folds, self.way, old=old)
         for fold in validation.folds:
             if fold["left_out"]:
                 names = ", ".join(f"`{name}`" for name in fold["left_out"])
@@ -330,13 +333,18 @@ class _Training:
             self.progress.warn(f"{self.product.name}: too few labelled pages to hold any out; no validation was made.")
         if self.beside is None:
             return validation, []
-        return validation, self._side_by_side(rows, folds, validation, self.beside)
+        return validation, self._side_by_side(rows, folds, validation, self.beside, old)
 
     def _side_by_side(
-        self, rows: TrainingRows, folds: Sequence[Fold], validation: Validation, other: Way
+        self,
+        rows: TrainingRows,
+        folds: Sequence[Fold],
+        validation: Validation,
+        other: Way,
+        old: TrainingRows | None,
     ) -> list[dict[str, Any]]:
-        """Train the other way too, as of the same folds, and give what both cost and are worth."""
-        stateless = validate(self.labelled.product, rows, self.names, folds, other, importance=False)
+        """Train the other way too, as of the same folds, and give what both cost and are worth, on old pages too."""
+        stateless = validate(self.labelled.product, rows, self.names, folds, other, importance=False, old=old)
         return [
             {"way": "stateful", **figures_of(validation)},
             {"way": "stateless", **figures_of(stateless)},

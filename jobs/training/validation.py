@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: The newest held-out pages, whose figures are given apart: how good it was of late.
 LAST_PAGES = 14
+#: The mean loss on pages that were learnt long ago, by the name that it has among a fold's figures.
+OLD_LOSS = "old_loss"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Validation:
     metrics
         `validation_*` over all held-out pages, `last_*` over the newest of them.
     folds
-        Each fold's cut-off, rows, seconds of fitting, and the features that had no value yet, and were left out.
+        Each fold's cut-off, rows, seconds of fitting, and the features that had no value yet, and were left out; the
+        newest one's loss on old pages, if it was asked for.
     calibration
         Of probabilities: ten equally large groups, predicted and observed; of classes so many of each.
     by_class
@@ -70,6 +73,7 @@ def validate(
     way: Way,
     *,
     importance: bool = True,
+    old: TrainingRows | None = None,
 ) -> Validation:
     """Hold out each fold's pages, and predict them by a model that has learnt what was known at its cut-off.
 
@@ -85,6 +89,8 @@ def validate(
         How a model learns.
     importance
         Whether to work out what the newest fold's model leans on.
+    old
+        Rows of pages that were learnt long ago: the newest fold says what of them its model has kept.
     """
     import pyarrow as pa
 
@@ -108,6 +114,8 @@ def validate(
         crossed += int(target.crossed(predictions).sum())
         parts.append(_predicted(product.keys, held_out, target.scores(predictions)))
         figures = {"rows_learnt": known.n_rows, "rows_held_out": held_out.n_rows, "fit_s": fit_s}
+        if old is not None and fold is folds[-1] and old.n_rows and kind in KINDS_JUDGED:
+            figures[OLD_LOSS] = float(losses_of_rows(product, learnt, scorer.predict(old.features), old).mean())
         done.append({**vars(fold), **figures, "left_out": [name for name in names if name not in learnt.names]})
         if importance and fold is folds[-1] and product.ranking is None:
             found = permutation_importance(scorer, held_out.features, held_out.labels, learnt.names, target, seed)
@@ -123,11 +131,13 @@ def validate(
 
 
 def figures_of(validation: Validation) -> dict[str, Any]:
-    """Give what a way of training cost and was worth: rows and seconds of all folds, and its metrics."""
+    """Give what a way of training cost and was worth: rows and seconds of all folds, its metrics, what it has kept."""
     prefix = "validation_"
+    old = [fold[OLD_LOSS] for fold in validation.folds if OLD_LOSS in fold]
     return {
         "rows_learnt": sum(fold["rows_learnt"] for fold in validation.folds),
         "fit_s": sum(fold["fit_s"] for fold in validation.folds),
+        **({OLD_LOSS: old[-1]} if old else {}),
         **{n.removeprefix(prefix): value for n, value in validation.metrics.items() if n.startswith(prefix)},
     }
 

@@ -16,6 +16,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from warehouse.definitions.cron import Grid
+from warehouse.definitions.product import PageSettings
 from warehouse.definitions.zones import stretches
 from warehouse.errors import DefinitionError, UsageError
 
@@ -395,3 +396,26 @@ def test_a_time_that_the_clocks_skip_happens_in_a_range_that_begins_at_the_chang
     grid = Grid.parse("30 2 * * *", "America/New_York")
     assert list(grid.between(change, change + timedelta(hours=1))) == [change]
     assert list(grid.between(change + timedelta(microseconds=1), change + timedelta(hours=1))) == []
+
+
+@pytest.mark.parametrize(
+    ("every", "cron"),
+    [
+        ("5 minutes", "*/5 * * * *"),
+        ("1 minute", "*/1 * * * *"),
+        ("1 hour", "0 */1 * * *"),
+        ("6h", "0 */6 * * *"),
+        ("1 day", "0 0 * * *"),
+    ],
+)
+def test_a_page_grid_may_say_every_so_often(every: str, cron: str) -> None:
+    found = PageSettings.model_validate({"every": every, "since": "2026-01-01"})
+    assert (found.cron, found.zone) == (cron, "UTC")
+
+
+@pytest.mark.parametrize("every", ["7 minutes", "0", "90 minutes", "5 hours", "2 days", "30 seconds", "often"])
+def test_a_page_grid_that_would_not_be_the_same_each_day_is_refused(every: str) -> None:
+    with pytest.raises(ValueError, match=r"does not divide|not a duration"):
+        PageSettings.model_validate({"every": every, "since": "2026-01-01"})
+    with pytest.raises(ValueError, match="not both"):
+        PageSettings.model_validate({"every": "1 hour", "cron": "0 * * * *", "since": "2026-01-01"})

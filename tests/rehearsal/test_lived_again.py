@@ -17,7 +17,7 @@ from warehouse.lake.registry import TABLES
 LONG = "ALMANAC_HISTORIES" in os.environ
 BEGIN = datetime(2026, 3, 1)
 LATER = datetime(2026, 3, 5)
-END = datetime(2026, 4, 8) if LONG else datetime(2026, 3, 13)
+END = datetime(2026, 4, 8) if LONG else datetime(2026, 3, 10)
 #: What tells one run from another, or how long it took, and nothing of what was decided.
 LEFT_OUT = {
     "run_id", "page_run_id", "labels_run_id", "snapshot_id", "decision_id", "artifact", "sha256", "cost", "libraries",
@@ -74,6 +74,6 @@ def test_the_policy_that_was_lived_gives_the_ledger_again(tmp_path: Path) -> Non
         assert rehearsed == real, schema
         assert real
     # Something was decided in that time.
-    assert n_rows["models"] >= 2
+    assert n_rows["models"] >= 1
     assert n_rows["looks"] >= 2
     assert n_rows["rollout_steps"] >= 2

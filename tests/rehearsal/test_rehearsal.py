@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jobs.facts.ingest import ingest
 from jobs.progress import Silent
 from jobs.rehearsal.beginning import BELONGS_TO, OF_PAGES, TIMELESS, WRITTEN_AT
 from jobs.rehearsal.policies import read_policies
 from jobs.rehearsal.rehearse import rehearse
 from jobs.suite import Suite, open_suite
 from tests.conftest import NOW, PRODUCT, clock_at
+from tests.lakes import page_rows, rows
 from tests.page_makers import CONTEXT
 from tests.schedule.clock_suites import run, run_json
 from warehouse.errors import DefinitionError
@@ -22,23 +26,22 @@ from warehouse.lake.registry import TABLES
 from warehouse.ledger import records as ledger
 from warehouse.ledger.triggers import triggers_of
 
-BEGIN, END = datetime(2026, 3, 10), datetime(2026, 3, 14)
-POLICIES = f"""
-policies:
-  never: {{jobs: {{}}}}
-  by calendar:
-    jobs: {{train: {{run: {{train: {PRODUCT}}}, cron: "0 4 */2 * *"}}}}
-  asked:
-    jobs: {{again: {{run: {{retrain: {PRODUCT}}}, cron: "0 4 */2 * *", cooldown: 36 hours}}}}
-"""
+BEGIN, END = datetime(2026, 3, 10), datetime(2026, 3, 13)
 GATES = "    product: {gates: {metrics: {log_loss: {at_most: 5}}, min_pages: 1, pages: 5}}\n"
-OPTIONS = ("--from", str(BEGIN.date()), "--to", str(END.date()), "--policies", "policies.yaml")
+ASKED = f"""  asked:
+    jobs: {{again: {{run: {{retrain: {PRODUCT}}}, cron: "0 4 */2 * *", cooldown: 36 hours}}}}
+{GATES}"""
+POLICIES = f"""policies:
+  never: {{jobs: {{}}}}
+  calendar:
+    jobs: {{train: {{run: {{train: {PRODUCT}}}, cron: "0 4 */2 * *"}}}}
+{GATES}{ASKED}"""
+OPTIONS = ("--from", str(BEGIN.date()), "--to", str(END.date()))
 
 
 def with_policies(suite: Suite) -> Path:
-    text = POLICIES.replace("  asked:\n", f"{GATES}  asked:\n").replace("by calendar", "calendar") + GATES
     path = suite.root / "policies.yaml"
-    path.write_text(text)
+    path.write_text(POLICIES)
     return path
 
 
@@ -62,42 +65,75 @@ def rehearse_and_be_killed(root: Path) -> None:
     rehearse(suite, PRODUCT, BEGIN, END, root / "policies.yaml", training_takes=timedelta(hours=20), progress=_Killed())
 
 
-def test_policies_are_lived_through_beside_a_lake_that_stays_as_it_is(
-    paged: Suite, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with_policies(paged)
-    before = paged.lake.newest_snapshot()
-    process = CONTEXT.Process(target=rehearse_and_be_killed, args=(paged.root,))
+@pytest.fixture(scope="module")
+def rehearsed(_paged: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Suite, Any]:
+    """A suite that was rehearsed, at first by a process that was killed, and what the command printed."""
+    root = tmp_path_factory.mktemp("rehearsed") / "shop"
+    shutil.copytree(_paged, root)
+    suite = open_suite(root, clock_at(NOW))
+    with_policies(suite)
+    before = suite.lake.newest_snapshot()
+    process = CONTEXT.Process(target=rehearse_and_be_killed, args=(root,))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert len([*(paged.lake.root / "rehearsals").glob("*/policies/*")]) == 3
+    assert len([*(suite.lake.root / "rehearsals").glob("*/policies/*")]) == 3
+    options = (*OPTIONS, "--policies", str(root / "policies.yaml"), "--training-takes", "20 hours", "--keep")
+    found = run_json(root, "rehearse", PRODUCT, *options)
+    assert suite.lake.newest_snapshot() == before
+    return suite, found
 
-    monkeypatch.chdir(paged.root)
-    found = run_json(paged.root, "rehearse", PRODUCT, *OPTIONS, "--training-takes", "20 hours", "--keep")
-    rows = {row["policy"]: row for row in found["rows"]}
-    assert {name: (row["trainings"], row["pages"], row["failed"]) for name, row in rows.items()} == {
-        "never": (0, 4, 0), "calendar": (1, 4, 0), "asked": (1, 4, 0),
+
+def lived(suite: Suite, policy: str) -> Suite:
+    (place,) = (suite.lake.root / "rehearsals").glob(f"*/policies/{policy}")
+    return open_suite(place, clock_at(NOW))
+
+
+def test_policies_are_lived_through_beside_a_lake_that_stays_as_it_is(rehearsed: tuple[Suite, Any]) -> None:
+    suite, found = rehearsed
+    table = {row["policy"]: row for row in found["rows"]}
+    assert {name: (row["trainings"], row["pages"], row["failed"]) for name, row in table.items()} == {
+        "never": (0, 3, 0), "calendar": (1, 3, 0), "asked": (1, 3, 0),
     }  # fmt: skip
     # Trained as of the same instants on the same definitions, they are the same versions.
     assert found["shared"] == 1
-    assert rows["calendar"]["figure"] == rows["asked"]["figure"] != rows["never"]["figure"]
-    assert rows[found["best"]]["is_best"]
-    assert rows[found["best"]]["figure"] == min(row["figure"] for row in rows.values())
-    assert paged.lake.newest_snapshot() == before
+    assert table["calendar"]["figure"] == table["asked"]["figure"] != table["never"]["figure"]
+    assert table[found["best"]]["is_best"]
+    assert table[found["best"]]["figure"] == min(row["figure"] for row in table.values())
 
     # A version writes pages once the time that a training takes has passed, and not before.
-    (place,) = (paged.lake.root / "rehearsals").glob("*/policies/asked")
-    lived = open_suite(place, clock_at(NOW))
-    with lived.lake.reading() as connection:
+    with lived(suite, "asked").lake.reading() as connection:
         pages = ledger.published_pages(connection, PRODUCT, "predictions")
         trained = [(one.label_cutoff, one.trained_at) for one in ledger.models(connection, PRODUCT)]
         answers = [one.answer for one in triggers_of(connection, PRODUCT)]
-    assert [one.model_version for _, one in sorted(pages.items())] == ["v1", "v1", "v2", "v2"]
+    assert [one.model_version for _, one in sorted(pages.items())] == ["v1", "v1", "v2"]
     decided_at = datetime(2026, 3, 11, 4)
     assert trained == [(BEGIN, BEGIN), (decided_at, decided_at + timedelta(hours=20))]
-    # That of the 13th is under way at the end.
-    assert answers == ["train", "trained", "train"]
+    assert answers == ["train", "trained"]
+
+
+def test_what_became_known_later_leaves_no_trace(rehearsed: tuple[Suite, Any], starter: Path) -> None:
+    for name, column in (("orders", 4), ("deliveries", 1)):
+        path = starter / "data" / f"{name}.csv"
+        head, *facts = path.read_text().splitlines()
+        known = [fact for fact in facts if fact.split(",")[column] < str(END)]
+        assert 0 < len(known) < len(facts)
+        path.write_text("\n".join([head, *known, ""]))
+    header = starter / f"sql/products/{PRODUCT}/product.yaml"
+    header.write_text(header.read_text().replace("since: 2026-01-15", "since: 2026-02-01"))
+    suite = open_suite(starter, clock_at(NOW))
+    ingest(suite)
+    path = starter / "policies.yaml"
+    path.write_text(f"policies:\n{ASKED}")
+    rehearse(suite, PRODUCT, BEGIN, END, path, training_takes=timedelta(hours=20), keep=True)
+    here, there = lived(suite, "asked"), lived(rehearsed[0], "asked")
+    assert page_rows(here, PRODUCT) == page_rows(there, PRODUCT) != []
+    for query in (
+        f"SELECT version, trained_at, n_rows, rows_hash FROM ledger.models WHERE product = '{PRODUCT}' ORDER BY ALL",
+        f"SELECT as_of, column_name, score, evidence FROM ledger.drift WHERE product = '{PRODUCT}' ORDER BY ALL",
+        f"SELECT known_by, answer, reason FROM ledger.triggers WHERE product = '{PRODUCT}' ORDER BY ALL",
+    ):
+        assert rows(here, query) == rows(there, query) != []
 
 
 def test_a_file_of_policies_that_is_wrong_is_refused_with_every_mistake(paged: Suite) -> None:

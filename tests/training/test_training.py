@@ -257,6 +257,8 @@ def test_a_version_is_continued_on_what_it_has_not_seen(paged: Suite, case: str)
     assert [row["way"] for row in done.beside] == ["stateful", "stateless"]
     assert done.beside[0]["rows_learnt"] < done.beside[1]["rows_learnt"]
     assert done.beside[0]["n_rows"] == done.beside[1]["n_rows"]
+    # What each has kept of the pages that the version before had learnt.
+    assert all(row["old_loss"] > 0 for row in done.beside)
     table = page_features(suite, PAGE)
     assert not np.array_equal(scores_of(suite, "v1", table), scores_of(suite, "v1.1", table))
     assert reproduce(suite, PRODUCT, "v1.1").same

@@ -28,15 +28,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from cronsim import CronSim, CronSimError
 
+from warehouse.definitions.durations import parse_duration
 from warehouse.definitions.zones import EARLIEST, LATEST, open_zone, stretches
 from warehouse.errors import DefinitionError, UsageError
 
 # No change of offset in the IANA database is of more than 24 hours.
 _LOOK_BACK = timedelta(hours=48)
 _TICK, _SECOND, _DAY = timedelta(microseconds=1), timedelta(seconds=1), timedelta(days=1)
+_MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
 # `latest` and `next` look this far, then further. The Gregorian calendar repeats after 400 years, but cronsim
 # gives up after 50, and so does this.
 _REACHES = tuple(timedelta(hours=hours) for hours in (1, 26, 24 * 32, 24 * 370, 24 * 366 * 9, 24 * 366 * 50))
@@ -251,3 +254,26 @@ def _ends(span: str, name: str) -> tuple[int, int]:
 def _number(text: str) -> int:
     """Read one or two digits; -1, which no field allows, for anything else."""
     return int(text) if re.fullmatch("[0-9]{1,2}", text) else -1
+
+
+def with_cron(settings: Any) -> Any:
+    """Put the cron expression in place of `every: 5 minutes`, where settings of a page grid say that.
+
+    Raises
+    ------
+    ValueError
+        If `cron` is there too, or neither an hour nor a day is a multiple of it: no two days would have the same grid.
+    """
+    if not isinstance(settings, dict) or "every" not in settings:
+        return settings
+    if "cron" in settings:
+        raise ValueError("give either `cron` or `every`, and not both")
+    every = parse_duration(settings["every"])
+    minutes, hours = every // _MINUTE, every // _HOUR
+    if every == minutes * _MINUTE and 0 < minutes < 60 and 60 % minutes == 0:
+        cron = f"*/{minutes} * * * *"
+    elif every == hours * _HOUR and 0 < hours <= 24 and 24 % hours == 0:
+        cron = f"0 */{hours} * * *" if hours < 24 else "0 0 * * *"
+    else:
+        raise ValueError(f"`every: {settings['every']}` does not divide an hour or a day; write a `cron`")
+    return {key: value for key, value in settings.items() if key != "every"} | {"cron": cron}

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from warehouse.definitions.calendar import Calendar
-from warehouse.definitions.cron import Grid
+from warehouse.definitions.cron import Grid, with_cron
 from warehouse.definitions.durations import Duration
 from warehouse.definitions.expect import parse_share
 from warehouse.definitions.export import FallbackSettings, Targets
@@ -121,11 +121,12 @@ class LabelSettings(Strict):
 
 
 class PageSettings(Strict):
-    """The page grid: one page for each occurrence of `cron` in `zone`, from `since` on."""
+    """The page grid: one page for each occurrence of `cron` in `zone`, from `since` on; `every` is short for a cron."""
 
     cron: str
     zone: str = "UTC"
     since: datetime
+    _of_every = model_validator(mode="before")(with_cron)
 
     @field_validator("since", mode="before")
     @classmethod
@@ -140,10 +141,6 @@ class PageSettings(Strict):
             Grid.parse(self.cron, self.zone)
         except DefinitionError as error:
             raise ValueError(str(error).rstrip(".")) from error
-        return self
-
-    @model_validator(mode="after")
-    def _since_has_no_zone(self) -> Self:
         if self.since.tzinfo is not None:
             raise ValueError("`since` is an instant in UTC and bears no zone; write for example 2013-01-08")
         return self
