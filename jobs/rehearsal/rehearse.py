@@ -141,10 +141,16 @@ def _live(room: Room, policy: Policy, lake: Lake, takes: timedelta, recalled: Re
     asked, deliveries = room.asked, room.deliveries(lake)
     pages = asked.product.pages_between(asked.begin, asked.end)
     progress.start(policy.name, len(pages))
-    # A job `ingest` brings what came up to its tick; what came without one is there as soon as it was.
-    life = Life(
-        room.place_of(policy), takes, lambda _, now: deliveries.show(now + _MICROSECOND), recalled, deliveries.show
-    )
+
+    def ingest(_: Suite, now: datetime) -> None:
+        deliveries.show(now + _MICROSECOND)
+
+    def before(now: datetime) -> None:
+        # What came without a job `ingest` is there as soon as it was; a page that is due is there for all policies.
+        deliveries.show(now)
+        deliveries.show_pages(now + _MICROSECOND)
+
+    life = Life(room.place_of(policy), takes, ingest, recalled, before)
     done = 0
 
     def told(now: datetime) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import Any
 from jobs.backup.scratch import fill_scratch
 from jobs.pages.labelled import ensure_feature_pages
 from jobs.progress import Progress
-from jobs.rehearsal.beginning import forget_later
-from jobs.rehearsal.deliveries import Deliveries, came_in_its_time, hide_later
+from jobs.rehearsal.beginning import as_if_in_its_time, forget_later, staying_pages
+from jobs.rehearsal.deliveries import Deliveries, came_in_its_time, hide_later, hide_pages
 from jobs.rehearsal.policies import Policy, write_suite
 from jobs.suite import Clock, Suite, open_suite
 from jobs.training.fit import pages_to_train_on
@@ -102,18 +101,18 @@ def _begin(suite: Suite, base: Lake, asked: Asked, directory: Path, progress: Pr
     product, begin = asked.product, asked.begin
     with base.reading() as connection:
         in_its_time = came_in_its_time(connection, suite, product, begin)
+    staying = staying_pages(base, product, begin, directory, in_its_time=in_its_time)
     with base.commit("the lake as it was") as commit:
-        forget_later(commit, product, begin, in_its_time=in_its_time)
+        forget_later(commit, product, begin, staying, in_its_time=in_its_time)
         if in_its_time:
             hide_later(commit, directory, begin)
     if not in_its_time:
-        clock: Callable[[], datetime] = lambda: asked.end  # noqa: E731
-        there = Suite(suite.root, suite.definitions, base, clock)
-        pages = pages_to_train_on(product, asked.end, None)
-        ensure_feature_pages(there, product, pages, progress)
-        with base.commit("feature pages of the rehearsal") as commit:
-            made = "UPDATE ledger.pages SET recorded_at = as_of WHERE product = $1 AND recorded_at > as_of"
-            commit.connection.execute(made, [product.name])
+        there = Suite(suite.root, suite.definitions, base, lambda: asked.end)
+        ensure_feature_pages(there, product, pages_to_train_on(product, asked.end, None), progress)
+    with base.commit("pages of later") as commit:
+        if not in_its_time:
+            as_if_in_its_time(commit.connection, product)
+        hide_pages(commit, product, directory, begin)
     return {"facts_in_their_time": in_its_time}
 
 

@@ -18,10 +18,10 @@ LONG = "ALMANAC_HISTORIES" in os.environ
 BEGIN = datetime(2026, 3, 1)
 LATER = datetime(2026, 3, 5)
 END = datetime(2026, 4, 8) if LONG else datetime(2026, 3, 10)
-#: What tells one run from another, or how long it took, and nothing of what was decided.
+#: What tells one run from another (`basis` is a hash of them), or what it took, and nothing of what was decided.
 LEFT_OUT = {
     "run_id", "page_run_id", "labels_run_id", "snapshot_id", "decision_id", "artifact", "sha256", "cost", "libraries",
-    "lease", "seconds", "check_id",
+    "lease", "seconds", "check_id", "basis",
 }  # fmt: skip
 COMPARED = (
     "models", "promotions", "decisions", "gates", "rollouts", "rollout_steps", "looks", "arms", "drift", "alarms",
@@ -44,7 +44,7 @@ def rows_of(suite: Suite, schema: str, name: str, begin: datetime) -> list[str]:
 def _said(value: Any) -> Any:
     """Leave seconds out of figures by name, and of what validation tells."""
     if isinstance(value, dict):
-        return {key: one for key, one in value.items() if not key.endswith("_s") and key != "page_seconds"}
+        return {key: one for key, one in value.items() if not key.endswith(("_s", "_seconds", "memory_bytes"))}
     if isinstance(value, str) and '"fit_s"' in value:
         import json
 

@@ -1,4 +1,8 @@
--- Takes the records of pages out of the ledger, but for some pages, and of those what was not published. Parameters: the
--- product, the kind of page, and the pages that stay.
+-- Takes records of pages of a kind out of the ledger: of pages that do not stay all, of others those that were written
+-- later than the publication that stays, and what was not published. Parameters: the product, the kind of page, the pages
+-- that stay, and of each the snapshot of its publication.
 DELETE FROM ledger.pages
-WHERE product = $1 AND kind = $2 AND (state <> 'published' OR as_of NOT IN (SELECT unnest($3::TIMESTAMP[])))
+WHERE product = $1 AND kind = $2 AND (state <> 'published' OR NOT EXISTS (
+    FROM (SELECT unnest($3::TIMESTAMP[]) AS as_of, unnest($4::BIGINT[]) AS snapshot_id) AS kept
+    WHERE kept.as_of = pages.as_of AND pages.snapshot_id <= kept.snapshot_id
+))
