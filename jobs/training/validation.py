@@ -92,8 +92,6 @@ def validate(
     old
         Rows of pages that were learnt long ago: the newest fold says what of them its model has kept.
     """
-    import pyarrow as pa
-
     kind, seed = product.kind.name, product.header.model.seed
     done: list[dict[str, Any]] = []
     parts: list[pa.Table] = []
@@ -119,15 +117,22 @@ def validate(
         done.append({**vars(fold), **figures, "left_out": [name for name in names if name not in learnt.names]})
         if importance and fold is folds[-1] and product.ranking is None:
             found = permutation_importance(scorer, held_out.features, held_out.labels, learnt.names, target, seed)
-    lists = None
-    if product.ranking is not None and parts:
-        held_out = pa.concat_tables(parts)
-        lists = lists_of(product.ranking, held_out, held_out.column("as_of").to_numpy())
+    lists = _lists_in(product, parts)
     summed = _summed_up(parts, done, found, Target(kind, product.classes, (), product.quantiles), lists)
     if product.quantiles and parts:
         share = crossed / sum(part.num_rows for part in parts)
         summed.metrics["validation_crossed"] = share
     return summed
+
+
+def _lists_in(product: Product, parts: Sequence[pa.Table]) -> Any:
+    """Tell which list each held-out row is of, where the product ranks."""
+    import pyarrow as pa
+
+    if product.ranking is None or not parts:
+        return None
+    held_out = pa.concat_tables(parts)
+    return lists_of(product.ranking, held_out, held_out.column("as_of").to_numpy())
 
 
 def figures_of(validation: Validation) -> dict[str, Any]:
