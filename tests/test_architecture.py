@@ -26,6 +26,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.check",
     "jobs.erasure",
     "jobs.suites",
+    "jobs.products",
     "jobs.rehearsal",
     "jobs.retraining",
     "jobs.training",

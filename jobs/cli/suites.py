@@ -1,4 +1,4 @@
-"""Commands on suites: demo, init, test, status, late, doctor, upkeep."""
+"""Commands on suites: demo, init, test, status, late, doctor, upkeep; products renamed and removed."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def add_commands(app: typer.Typer) -> None:
     app.command("late")(late)
     app.command("upkeep")(upkeep)
     app.command("doctor")(doctor)
+    app.command("rename")(rename)
+    app.command("remove")(remove)
 
 
 def demo(
@@ -213,6 +215,8 @@ def upkeep(
         f" and {result.abandoned_runs:,} leftovers of runs that are gone;"
         f" forgot {result.forgotten_ticks:,} old ticks."
     )
+    gained = result.gained_bytes
+    typer.echo(f"The lake's files take {counted(abs(gained), 'byte')} {'less' if gained >= 0 else 'more'} than before.")
     typer.echo(
         f"Merged {counted(result.files_before, 'file')} into {result.files_after:,};"
         f" let go of {counted(result.snapshots, 'snapshot')}."
@@ -248,3 +252,55 @@ def doctor(
         console.print_table([vars(finding) for finding in findings])
     if any(finding.state == "error" for finding in findings):
         raise typer.Exit(1)
+
+
+_Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the ledger.")]
+
+
+def rename(
+    old: Annotated[str, typer.Argument(help="What the product was called.")],
+    new: Annotated[str, typer.Argument(help="What its directory in sql/products is called now.")],
+    reason: _Reason = None,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Give a product whose directory was renamed what the lake has of it: tables, versions, ledger; one commit.
+
+    Examples:  git mv sql/products/late sql/products/late_order && almanac rename late late_order
+    """
+    from jobs.products.leave import rename_product
+
+    done = rename_product(the_suite(runs_python=False), old, new, reason)
+    if as_json:
+        console.print_json(vars(done))
+    else:
+        tables = counted(len(done.tables), "table")
+        typer.echo(f"{old} is {new} now: {tables}, {counted(done.rows, 'row')} of the ledger. Its views are {new}_*.")
+
+
+def remove(
+    product: Annotated[str, typer.Argument(help="A product that the suite has no more.")],
+    tables: Annotated[bool, typer.Option("--tables", help="Its tables, views and versions, too.")] = False,
+    reason: _Reason = None,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Say that a product was removed; with --tables drop what the lake has of it, which `upkeep` then frees.
+
+    What people decided on it, and what its runs cost, stays in the ledger.
+
+    Examples:  almanac remove late_order   |   almanac remove late_order --tables --reason "nobody asks for it"
+    """
+    from jobs.products.leave import remove_product
+
+    done = remove_product(the_suite(runs_python=False), product, reason, tables=tables)
+    if as_json:
+        console.print_json(vars(done))
+    elif tables:
+        typer.echo(
+            f"{product} is removed: {', '.join(done.tables) or 'it had no tables'}; `almanac upkeep` frees their files."
+        )
+    else:
+        typer.echo(f"{product} is removed; its tables are left to be read (--tables drops them).")

@@ -92,7 +92,7 @@ def rewrite_held_out(suite: Suite, commit: Commit, products: Mapping[str, Produc
         manifest = _without(directory, beside, rows)
         if manifest is not None:
             values = [model.product, model.version, str(beside.relative_to(suite.lake.root)), manifest]
-            commit.execute(system_sql("erasure/move_version"), values)
+            commit.execute(system_sql("ledger/move_version"), values)
             done.append(f"{model.product} {model.version}")
     return done
 

@@ -19,6 +19,7 @@ from jobs.models.columns.findings import findings_of
 from jobs.models.columns.requirements import versions_unfit, with_advice
 from jobs.models.libraries import LIBRARIES
 from jobs.models.versions import model_history
+from jobs.products.leave import products_gone
 from jobs.suite import Clock, Suite, almanac_version
 from jobs.suites.deep import look_deep
 from jobs.suites.lost_files import lost_files
@@ -170,6 +171,7 @@ def _lake(suite: Suite) -> list[Finding]:
     except AlmanacError as error:
         return [Finding("lake", "error", str(error))]
     findings += deliveries
+    findings += [_left_behind(name) for name in products_gone(suite)]
     if (lake.root / ERASING).exists():
         text = (
             "the erasure of a person has begun and not ended; run the same `almanac erase` again, which goes on with it"
@@ -185,6 +187,11 @@ def _lake(suite: Suite) -> list[Finding]:
             text = f"its facts usually take {timedelta(seconds=round(observed_s))} to reach us; arrives_within says"
             findings.append(Finding(f"source {name}", "warning", f"{text} {source.header.arrives_within}"))
     return findings
+
+
+def _left_behind(name: str) -> Finding:
+    advice = f"if it was renamed, `almanac rename {name} NEW`; if it was removed, `almanac remove {name} [--tables]`"
+    return Finding(f"product {name}", "warning", f"the suite has it no more, and the lake has pages of it: {advice}")
 
 
 def _deliveries(connection: duckdb.DuckDBPyConnection, definitions: Definitions, clock: Clock) -> list[Finding]:

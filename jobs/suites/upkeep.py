@@ -11,6 +11,7 @@ nobody has one open while we hold the writer lock.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -36,6 +37,8 @@ from warehouse.system_sql import system_sql
 KEEP_TICKS = timedelta(days=400)
 
 
+#: The places of a lake that grow with what is kept.
+_GROWS = ("data", "artifacts", "deliveries", "staging")
 #: A run names its staging directory at once; one without a name that is older belongs to no run.
 _NAMED_WITHIN = timedelta(hours=1)
 #: An ingestion copies what it takes in before it is committed.
@@ -71,6 +74,9 @@ class UpkeepResult:
         Tables of facts under definitions of long ago, which can be made again, that were dropped.
     left
         Tables whose files could not be merged, by name, each with the reason.
+    gained_bytes
+        By how much less the lake's files take than before, the catalogue's own aside: what was deleted, less what was
+        written to merge files. What others wrote or deleted meanwhile counts.
     """
 
     freed_files: int
@@ -86,6 +92,7 @@ class UpkeepResult:
     copies: int
     derivations: list[str]
     left: dict[str, str]
+    gained_bytes: int = 0
 
 
 def upkeep_dry_run(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE) -> UpkeepResult:
@@ -114,6 +121,24 @@ def upkeep(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE, *, el
     PublishFailed
         If a step cannot be committed; those before it stay, and what is published is unchanged.
     """
+    before = _bytes_on_disk(suite.lake)
+    done = _upkeep(suite, keep, grace, elsewhere=elsewhere)
+    return replace(done, gained_bytes=before - _bytes_on_disk(suite.lake))
+
+
+def _bytes_on_disk(lake: Lake) -> int:
+    """Add up the files of a lake, each once whatever names it has; of a scratch lake those that its links lead to."""
+    sizes = {}
+    for place in _GROWS:
+        for directory, _, names in os.walk(lake.root / place, followlinks=True):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):  # another process has just removed it
+                    found = (Path(directory) / name).stat()
+                    sizes[found.st_dev, found.st_ino] = found.st_size
+    return sum(sizes.values())
+
+
+def _upkeep(suite: Suite, keep: timedelta, grace: timedelta, *, elsewhere: bool) -> UpkeepResult:
     lake, now = suite.lake, suite.clock()
     with lake.reading():  # says what to do if there is no lake
         pass

@@ -93,6 +93,8 @@ COMMANDS: dict[str, list[str]] = {
     "ingest": [],
     "repair": ["--dry-run"],
     "erase": ["person=1"],
+    "rename": ["no_such", PRODUCT],
+    "remove": ["no_such"],
     "upkeep": [],
 }
 #: These do not read or write the lake, or make one, or run until they are told to stop (`schedule`, as `tick` does).

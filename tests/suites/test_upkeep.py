@@ -330,6 +330,7 @@ def test_the_command_says_what_it_freed(trained: Suite) -> None:
     assert told == figures
     gone = before.keys() - files_on_disk(trained).keys()
     assert (figures["freed_files"], figures["freed_bytes"]) == (len(gone), sum(before[path] for path in gone))
+    assert figures["gained_bytes"] == sum(before.values()) - sum(files_on_disk(trained).values())
     assert figures["snapshots"] > 0
     assert figures["orphaned_files"] == 0
     wrong = almanac(trained.root, "upkeep", "--keep", "a while")

@@ -1,0 +1,1 @@
+"""Products that left a suite: renamed or removed, with what the lake has of them."""
