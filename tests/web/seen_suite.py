@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jobs.facts.ingest import ingest
 from jobs.monitoring.judging.monitor import monitor_product
+from jobs.monitoring.performance.fairness import judge_fairness
 from jobs.monitoring.performance.judge import judge_performance
 from jobs.pages.predict import predict_pages
 from jobs.rollout.look import look
@@ -49,7 +50,7 @@ def make_seen(root: Path) -> None:
     predict_pages(at(root, NOW), product, later)
     look(at(root, NOW), PRODUCT)
     monitor_product(at(root, NOW), PRODUCT)
-    judge_performance(at(root, NOW), PRODUCT)
+    judge_fairness(at(root, NOW), PRODUCT, judge_performance(at(root, NOW), PRODUCT))
     train_one(root)
     with Daemon(root, clock_at(NOW), clock_at(NOW)) as daemon:
         daemon.run_once()

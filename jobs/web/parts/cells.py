@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -19,6 +20,10 @@ STATES: Mapping[str, str] = {
 #: Columns whose values are states.
 _OF_STATES = frozenset({"state", "outcome", "result", "decision", "answer"})
 _LONGEST_LIST = 12
+#: Columns that count something; other whole numbers may be names, such as a flight's.
+_COUNTED = re.compile(r"^n_|^rows|_rows$|^bytes|memory|^(facts|pages|deliveries|scored|served|rejected)$")
+#: Longer texts get room, so that their rows do not become tall.
+_LONG = 36
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,8 @@ def cell(value: Any, zone: ZoneInfo, name: str = "", link: str | None = None) ->
     if isinstance(value, datetime):
         return instant(value, zone, link)
     look = STATES.get(str(value), "info") if name in _OF_STATES else ""
-    return Cell(words(value), link=link, look=f"state {look}" if look else "")
+    text = f"{value:,}" if type(value) is int and _COUNTED.search(name) else words(value)
+    return Cell(text, link=link, look=f"state {look}" if look else "long" if len(text) > _LONG else "")
 
 
 def instant(value: datetime, zone: ZoneInfo, link: str | None = None) -> Cell:
@@ -103,8 +109,6 @@ def words(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1e5 or not math.isfinite(value) else f"{value:,.0f}"
-    if isinstance(value, int):
-        return f"{value:,}"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {words(each)}" for name, each in value.items())
     if isinstance(value, (list, tuple)):

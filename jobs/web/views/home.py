@@ -40,6 +40,7 @@ def alarms_section(seen: Seen, product: str | None) -> Section:
     asked = seen.ask("web/open_alarms", product)
     links = {
         "product": lambda row: paths.of_product(row["product"], "monitoring"),
+        "first_page": lambda row: seen.page_link(row["product"], row["first_page"]),
         "last_page": lambda row: seen.page_link(row["product"], row["last_page"]),
     }
     known = seen.suite.definitions.products

@@ -26,7 +26,7 @@ def lineage(seen: Seen, names: Mapping[str, str]) -> Document:
     # Views of predictions, such as PRODUCT_current, have the name of no product.
     products = seen.suite.definitions.products
     shown = [(kind, owner) for kind, owner in things if kind in _DRAWN and (kind != "predictions" or owner in products)]
-    boxes = [Box(f"{TITLES[kind]} {owner}", _DRAWN.index(kind), _link(seen, kind, owner)) for kind, owner in shown]
+    boxes = [Box(_title(kind, owner), _DRAWN.index(kind), _link(seen, kind, owner)) for kind, owner in shown]
     places = {thing: place for place, thing in enumerate(shown)}
     ways = sorted(
         {
@@ -47,6 +47,11 @@ def lineage(seen: Seen, names: Mapping[str, str]) -> Document:
 def _of(seen: Seen) -> SuiteLineage:
     """Draw the suite's graph, once for each state of its files and the lake."""
     return seen.remembered("lineage", lambda: suite_lineage(seen.suite))
+
+
+def _title(kind: str, owner: str) -> str:
+    # Of a path the end tells more than the beginning.
+    return f"{TITLES[kind]} {owner.rpartition('/')[2] if kind == 'file' else owner}"
 
 
 def _link(seen: Seen, kind: str, owner: str) -> str | None:

@@ -52,7 +52,7 @@ def _facts_of(one: Product, row: Mapping[str, Any], zone: Any) -> list[tuple[str
         if value is None or name in ("as_of", "state"):
             continue
         link = paths.of_version(one.name, version) if name == "model_version" and version else None
-        shown.append((name.replace("_", " ").capitalize(), cell(value, zone, link=link)))
+        shown.append((name.replace("_", " ").capitalize(), cell(value, zone, name, link)))
     return shown
 
 

@@ -28,6 +28,7 @@ from warehouse.system_sql import quote, quote_all
 
 #: So many pages are in the calendar of a product's first view; each year has one of its own.
 _IN_CALENDAR = 400
+_AFTER = timedelta(days=14)
 _VIEWS = (
     ("Overview", "index"),
     ("Versions", "versions"),
@@ -128,7 +129,8 @@ def _looked_up_link(seen: Seen, one: Product) -> Link:
 
     def link(row: Mapping[str, Any]) -> str | None:
         values = [row[name] for name in one.keys]
-        if seen.is_export or not all(isinstance(value, (str, int)) for value in values):
+        are_named = all(isinstance(value, (str, int, date)) and not isinstance(value, datetime) for value in values)
+        if seen.is_export or not are_named:
             return None
         asked = urlencode(dict(zip(one.keys, map(str, values), strict=True)))
         return f"{paths.of_product(one.name)}?{asked}#look-up-by-key"
@@ -169,7 +171,7 @@ def compared_columns(
 
 def calendar_section(seen: Seen, one: Product, year: int | None = None) -> Section:
     """Show the pages of a year, or the newest ones, with the state of each."""
-    grid = pages_of_year(one, year, seen.now) if year else newest_pages(one, seen.now)
+    grid = pages_of_year(one, year, seen.now) if year else _newest_grid(seen, one)
     years = range(one.header.pages.since.year, seen.now.year + 1)
     links = [(str(each), paths.of_product(one.name, f"calendar-{each}")) for each in years]
     command = f"almanac pages {one.name}"
@@ -178,6 +180,14 @@ def calendar_section(seen: Seen, one: Product, year: int | None = None) -> Secti
     words = ["Each day has the state of its most urgent page."] if months else ["No page is due yet."]
     title = f"Pages of {year}" if year else "Calendar of pages"
     return Section(title, words, months=months, links=links, commands=[command], sql=asked.sql)
+
+
+def _newest_grid(seen: Seen, one: Product) -> list[datetime]:
+    """Give the newest pages of the grid; of a product that was left alone long ago those up to its newest page."""
+    grid = newest_pages(one, seen.now)
+    last = seen.ask("web/span", one.name).rows[0][1]
+    is_old = last is not None and bool(grid) and last < grid[0]
+    return newest_pages(one, min(last + _AFTER, seen.now)) if is_old else grid
 
 
 def _months(seen: Seen, one: Product, grid: Sequence[datetime]) -> list[Month]:

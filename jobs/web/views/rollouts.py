@@ -43,7 +43,7 @@ def rollout(seen: Seen, names: Mapping[str, str]) -> Document:
     name, zone = row["rollout_id"], seen.zone_of(one.name)
     steps, looks = seen.ask("web/rollout_steps", name), seen.ask("web/rollout_looks", name)
     arms = seen.ask("web/rollout_arms", name)
-    facts = [(what.replace("_", " "), cell(value, zone)) for what, value in row.items() if value is not None]
+    facts = [(what.replace("_", " "), cell(value, zone, what)) for what, value in row.items() if value is not None]
     is_over = bool(steps.rows) and steps.dicts()[-1]["action"] in ENDS
     decide = [] if is_over else [f"almanac rollout {what} {one.name} --why '...'" for what in _DECISIONS]
     newest = steps.dicts()[-1] if steps.rows else {}

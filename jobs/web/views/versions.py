@@ -60,7 +60,9 @@ def version(seen: Seen, names: Mapping[str, str]) -> Document:
     zone = seen.zone_of(one.name)
     asked = seen.ask("web/version", one.name, name)
     facts = [
-        (what.replace("_", " "), cell(value, zone)) for what, value in asked.dicts()[0].items() if value is not None
+        (what.replace("_", " "), cell(value, zone, what))
+        for what, value in asked.dicts()[0].items()
+        if value is not None
     ]
     card = [f"almanac models show {one.name} {name}", f"almanac models card {one.name} {name}"]
     sections = [
