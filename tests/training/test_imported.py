@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,9 @@ def test_a_file_of_each_library_writes_what_that_library_gives(published: Suite,
     assert (told["file"], told["library"]) == (name, library)
 
 
-def test_trees_in_onnx_write_what_onnxruntime_gives(published: Suite, tmp_path: Path) -> None:
+def test_trees_in_onnx_write_what_onnxruntime_gives(
+    published: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     trees = [(0, 3.5, (0.2, 0.1), (-0.3, 0.4)), (1, 0.31, (0.7, 0.0), (0.0, 0.05))]
     file = tmp_path / "model.onnx"
@@ -116,7 +119,12 @@ def test_trees_in_onnx_write_what_onnxruntime_gives(published: Suite, tmp_path: 
     assert (model.features, json.loads(model.parameters)["library"]) == (COLUMNS, "ONNX")
     assert model.scorer != "estimator", model.scorer_reason
     promote(published, PRODUCT, model.version)
-    run_page(published, PRODUCT, PAGE)
+    with monkeypatch.context() as where_it_is_not_installed:
+        where_it_is_not_installed.setitem(sys.modules, "onnxruntime", None)
+        with pytest.raises(UsageError, match="is read by a library that is not installed here"):
+            import_model(published, PRODUCT, file, COLUMNS, TRAINED_AS_OF)
+        # What was compiled needs it no more.
+        run_page(published, PRODUCT, PAGE)
     query = (
         f"SELECT {', '.join(COLUMNS)}, probability FROM features.{PRODUCT} JOIN predictions.{PRODUCT}"
         " USING (as_of, order_id) WHERE as_of = $1 ORDER BY order_id"
