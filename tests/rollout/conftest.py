@@ -1,24 +1,14 @@
-"""The same units are given to an arm in each run: a rollout's salt is drawn at random, and here it is counted."""
+"""A suite of rules to try beside each other."""
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
-from uuid import UUID
 
 import pytest
 
-from jobs.rollout import stages
 from tests.conftest import made_once
 from tests.rollout.worlds import BROKEN, COIN, GOOD, WILD, WORSE, with_rules
-
-
-@pytest.fixture(autouse=True)
-def _salts_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    numbers = itertools.count(1)
-    monkeypatch.setattr(stages, "uuid", SimpleNamespace(uuid4=lambda: UUID(int=next(numbers) << 96)))
 
 
 @pytest.fixture(scope="session")
