@@ -224,9 +224,12 @@ def test_without_its_packages_the_command_says_what_to_install(
 
 def test_a_young_suite_has_every_page_too(ingested: Suite, tmp_path: Path) -> None:
     (ingested.root / "schedules.yaml").unlink()
+    kept = "lake/rehearsals/first/policies/weekly"
+    (ingested.root / kept / "lake").mkdir(parents=True)
     done = almanac(ingested.root, "web", "--export", str(tmp_path / "site"), "--now", f"{NOW:%Y-%m-%d}")
     assert done.returncode == 0, done.stderr
     assert "No page is published yet." in (tmp_path / "site/products/late_order/index.html").read_text()
+    assert f"almanac web --suite {kept}" in (tmp_path / "site/products/late_order/retraining.html").read_text()
     assert "schedules.yaml does not exist" in (tmp_path / "site/clock.html").read_text()
 
 

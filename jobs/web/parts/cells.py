@@ -20,6 +20,7 @@ STATES: Mapping[str, str] = {
 #: Columns whose values are states.
 _OF_STATES = frozenset({"state", "outcome", "result", "decision", "answer"})
 _LONGEST_LIST = 12
+_LONGEST_TEXT = 2_000
 #: Columns that count something; other whole numbers may be names, such as a flight's.
 _COUNTED = re.compile(r"^n_|^rows|_rows$|^bytes|memory|^(facts|pages|deliveries|scored|served|rejected)$")
 #: Longer texts get room, so that their rows do not become tall.
@@ -114,7 +115,8 @@ def words(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         more = f" and {len(value) - _LONGEST_LIST} more" if len(value) > _LONGEST_LIST else ""
         return ", ".join(words(each) for each in value[:_LONGEST_LIST]) + more
-    return value.isoformat() if isinstance(value, date) else str(value)
+    text = value.isoformat() if isinstance(value, date) else str(value)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}… ({len(text)} characters)"
 
 
 def _is_number(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 
 from jobs.suites.lineage import SuiteLineage, suite_lineage
@@ -94,7 +95,7 @@ def traced(seen: Seen, names: Mapping[str, str]) -> Document:
         for edge in drawn.graph.into(node)
     ]
     heads = ["thing", "column", "roles"]
-    asked = [f"almanac impact {node.owner}.{node.column}"]
+    asked = [f"almanac impact {shlex.quote(f'{node.owner}.{node.column}')}"]
     sections = [
         Section("What may change with it", table=Table(heads, rows), nothing="Nothing uses it.", commands=asked),
         Section("What it is made of", table=Table(heads, made), nothing="That could not be told."),

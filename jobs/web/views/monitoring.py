@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -114,7 +115,7 @@ def column(seen: Seen, names: Mapping[str, str]) -> Document:
         *[beside(each, kind, last) for each in compared_columns(seen.connection, one, kind, last, name)],
     ]
     links = {"as_of": pages_linked(seen, one)}
-    command = f"almanac monitor {one.name} --column {name}"
+    command = f"almanac monitor {one.name} --column {shlex.quote(name)}"
     over_time = section("Over time", asked, seen.zone_of(one.name), links=links, pictures=drawn, commands=[command])
     crumbs = [*crumbs_of(one.name), ("Monitoring", paths.of_product(one.name, "monitoring"))]
     path, title = paths.of_column(one.name, kind, name), f"{one.name}, {name} ({kind})"

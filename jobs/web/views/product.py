@@ -29,6 +29,8 @@ from warehouse.system_sql import quote, quote_all
 #: So many pages are in the calendar of a product's first view; each year has one of its own.
 _IN_CALENDAR = 400
 _AFTER = timedelta(days=14)
+#: A calendar of a year shows at most so many: a page an hour, and more.
+_OF_A_YEAR = 10_000
 _VIEWS = (
     ("Overview", "index"),
     ("Versions", "versions"),
@@ -176,8 +178,11 @@ def calendar_section(seen: Seen, one: Product, year: int | None = None) -> Secti
     links = [(str(each), paths.of_product(one.name, f"calendar-{each}")) for each in years]
     command = f"almanac pages {one.name}"
     asked = seen.ask("web/calendar", one.name, min(grid, default=seen.now), max(grid, default=seen.now))
+    grid, n_pages = grid[-_OF_A_YEAR:], len(grid)
     months = _months(seen, one, grid) if grid else []
     words = ["Each day has the state of its most urgent page."] if months else ["No page is due yet."]
+    if n_pages > len(grid):
+        words.append(f"Of {n_pages:,} pages the newest {len(grid):,} are shown; the query and the command tell of all.")
     title = f"Pages of {year}" if year else "Calendar of pages"
     return Section(title, words, months=months, links=links, commands=[command], sql=asked.sql)
 
