@@ -12,6 +12,7 @@ import contextlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from jobs.backup.scratch import scratch_lake
@@ -22,11 +23,13 @@ from jobs.suites.deep import DataFile, data_files, what_is_wrong
 from jobs.suites.lost_files import what_was_held
 from warehouse.definitions.suite import ASIDE
 from warehouse.lake.extensions import open_instance
+from warehouse.lake.lake import Commit
+from warehouse.lake.registry import arms_table
 from warehouse.ledger import records as ledger
-from warehouse.ledger.derivations import held_facts
+from warehouse.ledger.derivations import HeldFacts, held_facts
 from warehouse.ledger.recorded_deliveries import recorded_deliveries
 from warehouse.ledger.records import PageRecord
-from warehouse.pages.lost_files import KINDS, give_up_all
+from warehouse.pages.lost_files import KINDS, Loss, end_files, loss_of, mark_lost
 from warehouse.system_sql import quote, system_sql
 
 #: Where damaged files are put, in the lake's directory, under the paths that they had in its data.
@@ -77,15 +80,15 @@ def repair_dry_run(suite: Suite) -> Repaired:
 def repair(suite: Suite) -> Repaired:
     """Read every file of the newest state, and take out those that are lost or damaged.
 
-    Each product's pages are marked in one commit, and a source's facts are dropped in one. A second call goes on where
-    a first one died.
+    All pages are marked, and all facts dropped, in one commit; files are taken out of the catalogue as of that. A
+    second call goes on where a first one died.
 
     Raises
     ------
     NotFoundError
         If there is no lake.
     PublishFailed
-        If a commit fails; those before it stay.
+        If the commit fails; nothing was changed but that damaged files are put aside.
     """
     done = Repaired()
     wrong = {file: why for file, why in _wrong_files(suite) if file.is_newest}
@@ -96,14 +99,18 @@ def repair(suite: Suite) -> Repaired:
     done.left = [_only_in_a_backup(file, why) for file, why in wrong.items()
                  if file not in taken and not _is_of_a_source(file)]  # fmt: skip
     _set_aside(suite, taken, wrong, done)
-    for product in suite.definitions.products.values():
-        if any(file.table == product.name for file in taken):
-            meter = RunMeter(suite, "repair", product.name)
-            done.pages += _told(give_up_all(suite.lake, product, meter.run_id, suite.clock()))
-    for name in sources:
-        if name not in done.deliver_again:
-            _drop_facts(suite, name)
-            done.dropped.append(name)
+    products = [
+        product
+        for product in suite.definitions.products.values()
+        if any(file.table in (product.name, arms_table(product.name)) for file in taken)
+    ]
+    losses = [loss_of(suite.lake, product) for product in products]
+    dropped = [name for name in sources if name not in done.deliver_again]
+    if losses or dropped:
+        snapshot_id = _commit(suite, losses, dropped)
+        end_files(suite.lake, losses, snapshot_id)
+    done.pages = [row for loss in losses for row in _told(loss.pages)]
+    done.dropped = dropped
     suite.lake.close()
     return done
 
@@ -167,17 +174,27 @@ def _told(gone: Sequence[PageRecord]) -> list[dict[str, object]]:
     return found
 
 
-def _drop_facts(suite: Suite, name: str) -> None:
-    """Drop all derivations of a source's facts, in one commit, so that the next ingestion makes them anew."""
+def _commit(suite: Suite, losses: Sequence[Loss], dropped: Sequence[str]) -> int:
+    """Mark lost pages, and drop the facts that are taken in again, all in one commit; give its snapshot."""
     meter = RunMeter(suite, "repair")
-    with suite.lake.commit(f"repair: drop the facts of {name}") as commit:
-        held = held_facts(commit.connection)[name]
-        commit.execute(f"DROP VIEW IF EXISTS sources.{quote(f'{name}_current')}")
-        for number, derivation in held.derivations.items():
-            if derivation.state != "made":
-                continue
-            table = quote(held.table(number))
-            commit.execute(f"DROP TABLE IF EXISTS sources.{table}")
-            commit.execute(f"DROP TABLE IF EXISTS rejects.{table}")
-            commit.execute(system_sql("ledger/drop_derivation"), [name, number, suite.clock()])
-        ledger.append(commit, [meter.record("succeeded", snapshot_id=commit.snapshot_id)])
+    with suite.lake.commit(f"repair, run {meter.run_id}") as commit:
+        for loss in losses:
+            mark_lost(commit, loss, meter.run_id, suite.clock())
+        held = held_facts(commit.connection)
+        for name in dropped:
+            _drop_facts(commit, held[name], suite.clock())
+        n_pages = sum(len(loss.pages) for loss in losses)
+        ledger.append(commit, [meter.record("succeeded", n_pages=n_pages, snapshot_id=commit.snapshot_id)])
+        return commit.snapshot_id
+
+
+def _drop_facts(commit: Commit, held: HeldFacts, now: datetime) -> None:
+    """Drop all derivations of a source's facts, so that the next ingestion makes them anew."""
+    commit.execute(f"DROP VIEW IF EXISTS sources.{quote(f'{held.source}_current')}")
+    for number, derivation in held.derivations.items():
+        if derivation.state != "made":
+            continue
+        table = quote(held.table(number))
+        commit.execute(f"DROP TABLE IF EXISTS sources.{table}")
+        commit.execute(f"DROP TABLE IF EXISTS rejects.{table}")
+        commit.execute(system_sql("ledger/drop_derivation"), [held.source, number, now])

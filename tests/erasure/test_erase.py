@@ -267,7 +267,7 @@ def erase_until(root: Path, last: str) -> None:
 
 
 def test_an_erasure_that_was_killed_is_gone_on_with(world: Suite) -> None:
-    for last in ("delete", "clean up", "operations"):
+    for last in ("delete", "clean up"):
         killed = CONTEXT.Process(target=erase_until, args=(world.root, last))
         os.environ["ALMANAC_ERASE_KEY"] = KEY
         killed.start()

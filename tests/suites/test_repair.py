@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,12 +13,14 @@ import pytest
 from jobs.facts.ingest import ingest
 from jobs.pages.backfill import BackfillOrder, backfill
 from jobs.pages.states import page_states
-from jobs.suite import Suite
+from jobs.suite import Suite, open_suite
+from jobs.suites import repair as repairing
 from jobs.suites.deep import look_deep
 from jobs.suites.repair import repair, repair_dry_run
 from tests.command_line import almanac
-from tests.conftest import PAGE, PRODUCT, reopened
+from tests.conftest import NOW, PAGE, PRODUCT, clock_at, reopened
 from tests.lakes import page_rows, rows
+from tests.page_makers import CONTEXT
 
 DAY = timedelta(days=1)
 
@@ -103,3 +107,37 @@ def test_what_only_a_backup_has_is_told(three_pages: Suite) -> None:
     assert lost[0].name in found.left[0]
     assert "put it back from a backup" in found.left[0]
     assert any(lost[0].name in sentence for sentence in look_deep(three_pages).wrong)
+
+
+def repair_until_killed(root: Path, before: str) -> None:
+    """Die by a kill before a step of a repair."""
+
+    def die(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(repairing, before, die)
+    repair(open_suite(root, clock_at(NOW)))
+
+
+def test_a_repair_that_was_killed_is_all_or_nothing_and_is_gone_on_with(three_pages: Suite) -> None:
+    """All that it changes for readers is one commit: pages of a product, and facts of a source."""
+    for schema, table in (("predictions", PRODUCT), ("features", PRODUCT), ("sources", "orders")):
+        for file in files_of(three_pages, schema, table):
+            file.unlink()
+    three_pages.lake.close()
+    snapshots = "SELECT count(*) FROM ducklake_snapshots('lake')"
+    before = rows(three_pages, snapshots)[0][0]
+    for step, n_commits in (("mark_lost", 0), ("_drop_facts", 0), ("end_files", 1)):
+        three_pages.lake.close()
+        killed = CONTEXT.Process(target=repair_until_killed, args=(three_pages.root, step))
+        killed.start()
+        killed.join()
+        assert killed.exitcode == -signal.SIGKILL
+        assert rows(three_pages, snapshots)[0][0] == before + n_commits
+    found = repair(reopened(three_pages))
+    assert found.is_whole
+    assert page_rows(three_pages, PRODUCT) == []
+    ingest(reopened(three_pages), ["orders"])
+    backfill(reopened(three_pages), BackfillOrder(PRODUCT, PAGE, PAGE + 3 * DAY))
+    assert states(three_pages) == {"published"}
+    assert repair(three_pages).found_nothing

@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse.definitions import Product
-from warehouse.lake.lake import Lake, table_columns
+from warehouse.lake.lake import Commit, Lake, table_columns
 from warehouse.lake.registry import arms_table
 from warehouse.ledger import records as ledger
 from warehouse.ledger.exports import announce_lost
@@ -61,11 +61,22 @@ def lost_files_of(connection: duckdb.DuckDBPyConnection, product: str) -> list[L
     return found
 
 
-def give_up_all(lake: Lake, product: Product, run_id: str, now: datetime) -> list[PageRecord]:
-    """Take all lost files of a product out of the catalogue; give the pages that were lost. See `give_up`."""
+@dataclass(frozen=True)
+class Loss:
+    """What a product lost: data files that are gone, and the published pages whose rows were in them."""
+
+    product: Product
+    files: list[LostFile]
+    pages: list[PageRecord]
+
+
+def loss_of(lake: Lake, product: Product, pages: Collection[datetime] | None = None) -> Loss:
+    """Find what a product lost: all of it, or the files that may have held one of some pages."""
     with lake.reading() as connection:
-        pages = [file.first for file in lost_files_of(connection, product.name)]
-    return give_up(lake, product, pages, run_id, now)
+        files = lost_files_of(connection, product.name)
+        files = files if pages is None else [file for file in files if file.spans(pages)]
+        gone = [page for file in files if file.kind != ARMS for page in _pages_lost(connection, product, file, files)]
+    return Loss(product, files, gone)
 
 
 def give_up(lake: Lake, product: Product, pages: Collection[datetime], run_id: str, now: datetime) -> list[PageRecord]:
@@ -73,32 +84,39 @@ def give_up(lake: Lake, product: Product, pages: Collection[datetime], run_id: s
 
     Call it when these pages are ready to be published: what else was in the files is missing from then on.
     """
-    with lake.reading() as connection:
-        lost = [file for file in lost_files_of(connection, product.name) if file.spans(pages)]
-        gone = [page for file in lost if file.kind != ARMS for page in _pages_lost(connection, product, file, lost)]
-    if not lost:
+    loss = loss_of(lake, product, pages)
+    if not loss.files:
         return []
     # Rows beside pages are lost without a mark, in no commit: they are gone from the newest snapshot on.
-    snapshot_id = _mark(lake, product, gone, lost[0], run_id, now) if gone else lake.newest_snapshot()
+    snapshot_id = lake.newest_snapshot()
+    if loss.pages:
+        with lake.commit(f"pages of {product.name} whose files were lost, run {run_id}") as commit:
+            mark_lost(commit, loss, run_id, now)
+            snapshot_id = commit.snapshot_id
+    end_files(lake, [loss], snapshot_id)
+    return loss.pages
+
+
+def mark_lost(commit: Commit, loss: Loss, run_id: str, now: datetime) -> None:
+    """Mark a product's lost pages, inside a commit; `end_files` then takes their files out of the catalogue."""
+    if not loss.pages:
+        return
+    note = f"its data file {Path(loss.files[0].path).name} was lost"
+    marks = [replace(page, state="lost", run_id=run_id, recorded_at=now, note=note) for page in loss.pages]
+    marks = [replace(mark, snapshot_id=commit.snapshot_id) for mark in marks]
+    ledger.append(commit, marks)
+    announce_lost(commit, loss.product, marks)
+    ensure_views(commit, loss.product)
+
+
+def end_files(lake: Lake, losses: Collection[Loss], snapshot_id: int) -> None:
+    """Take lost files out of the catalogue, as of the snapshot of the commit that marked their pages."""
+    ids = [file.file_id for loss in losses for file in loss.files]
+    if not ids:
+        return
     with lake.maintaining() as connection:
         for table in ("ducklake_data_file", "ducklake_delete_file"):
-            ids = [file.file_id for file in lost]
             connection.execute(system_sql("publish/end_files", table=table), [snapshot_id, ids])
-    return gone
-
-
-def _mark(
-    lake: Lake, product: Product, gone: Collection[PageRecord], file: LostFile, run_id: str, now: datetime
-) -> int:
-    """Mark pages as lost, in a commit; give its snapshot."""
-    note = f"its data file {Path(file.path).name} was lost"
-    with lake.commit(f"pages of {product.name} whose files were lost, run {run_id}") as commit:
-        marks = [replace(page, state="lost", run_id=run_id, recorded_at=now, note=note) for page in gone]
-        marks = [replace(mark, snapshot_id=commit.snapshot_id) for mark in marks]
-        ledger.append(commit, marks)
-        announce_lost(commit, product, marks)
-        ensure_views(commit, product)
-        return commit.snapshot_id
 
 
 def _files(connection: duckdb.DuckDBPyConnection, kind: str, product: str) -> list[tuple[str, str | None]]:
