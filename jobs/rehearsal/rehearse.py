@@ -12,7 +12,7 @@ from jobs.progress import Progress, Silent
 from jobs.rehearsal.figures import FIRST_VERSION, Lived, PolicyResult, compare, look_back
 from jobs.rehearsal.live import Life
 from jobs.rehearsal.policies import Policy, read_policies
-from jobs.rehearsal.room import Asked, Room, prepare
+from jobs.rehearsal.room import Asked, Room, one_at_a_time, prepare
 from jobs.rehearsal.works import Moment
 from jobs.suite import Suite
 from jobs.training.recalled import Recalled
@@ -92,12 +92,27 @@ def rehearse(
     DefinitionError
         If the file, or what a policy makes of the definitions, is wrong.
     RunFailed
-        If the version that all policies begin with does not pass its gates.
+        If the version that all policies begin with does not pass its gates, or another process rehearses the same.
     """
     progress = progress or Silent()
     product = suite.definitions.product(product_name)
     _require_lived(suite, product, begin, end, hold_out)
     asked = Asked(product, begin, end, tuple(read_policies(policies, product)))
+    with one_at_a_time(suite, asked):
+        return _rehearse(suite, asked, hold_out, training_takes, progress, keep=keep)
+
+
+def _rehearse(
+    suite: Suite,
+    asked: Asked,
+    hold_out: float | None,
+    training_takes: timedelta | None,
+    progress: Progress,
+    *,
+    keep: bool,
+) -> Rehearsal:
+    """Live through the stretch under each policy, by nobody else meanwhile."""
+    product, begin, end = asked.product, asked.begin, asked.end
     room = prepare(suite, asked, progress)
     recalled = Recalled()
     lives, failed = dict[str, Lived](), dict[str, int]()
@@ -107,7 +122,7 @@ def rehearse(
         try:
             _have_a_version(there, product.name, begin, room.facts_in_their_time, recalled)
             if training_takes is None:
-                training_takes = _training_takes(there, product)
+                training_takes = _training_takes(there, product, begin)
             failed[policy.name] = _live(room, policy, there.lake, training_takes, recalled, progress)
             moment.now = suite.clock()
             lives[policy.name] = look_back(there, there.definitions.product(product.name), begin, end)
@@ -129,10 +144,11 @@ def _require_lived(suite: Suite, product: Product, begin: datetime, end: datetim
         raise UsageError(f"--hold-out {hold_out} is no share between 0 and 1.")
 
 
-def _training_takes(suite: Suite, product: Product) -> timedelta:
+def _training_takes(there: Suite, product: Product, begin: datetime) -> timedelta:
     """Give how long trainings took by the ledger as it was: the median in full minutes, nothing where there is none."""
-    with suite.lake.reading() as connection:
-        seconds = sorted(one.cost["wall_s"] for one in ledger.models(connection, product.name) if "wall_s" in one.cost)
+    with there.lake.reading() as connection:
+        models = [one for one in ledger.models(connection, product.name) if one.trained_at <= begin]
+    seconds = sorted(one.cost["wall_s"] for one in models if "wall_s" in one.cost)
     return _MINUTE * -(-seconds[len(seconds) // 2] // 60) if seconds else timedelta(0)
 
 

@@ -5,12 +5,16 @@ Data files are shared by links, so that a lake takes little room, and whatever h
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import filelock
 
 from jobs.backup.scratch import fill_scratch
 from jobs.pages.labelled import ensure_feature_pages
@@ -21,6 +25,7 @@ from jobs.rehearsal.policies import Policy, write_suite
 from jobs.suite import Clock, Suite, open_suite
 from jobs.training.fit import pages_to_train_on
 from warehouse.definitions import Product
+from warehouse.errors import RunFailed
 from warehouse.lake.lake import Lake
 from warehouse.ledger.texts import all_texts, fingerprint_of_texts
 from warehouse.queries.checked_query import fingerprint_of
@@ -66,6 +71,30 @@ class Room:
     def open(self, policy: Policy, clock: Clock) -> Suite:
         """Open the suite of a policy, which is made if it is not there yet."""
         return open_suite(self.place_of(policy), clock)
+
+
+@contextlib.contextmanager
+def one_at_a_time(suite: Suite, asked: Asked) -> Iterator[None]:
+    """Keep other processes from living through the same rehearsal.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no lake.
+    RunFailed
+        If one does already.
+    """
+    with suite.lake.reading():  # says what to do if there is no lake yet
+        pass
+    place = suite.lake.root / REHEARSALS
+    place.mkdir(exist_ok=True)
+    try:
+        with filelock.FileLock(place / f"{asked.identity(suite)}.lock", timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise RunFailed(
+            f"another process lives through this rehearsal of {asked.product.name} just now; wait for its end."
+        ) from error
 
 
 def prepare(suite: Suite, asked: Asked, progress: Progress) -> Room:

@@ -43,7 +43,7 @@ owner: a test
 keys: [id]
 features: []
 label: {kind: binary, matures_within: 1 day}
-model: {estimator: logistic_regression, train_on: 15 days, seed: 1}
+model: {estimator: logistic_regression, train_on: 9 days, seed: 1}
 pages: {cron: "0 12 * * *", zone: UTC, since: 2026-01-02}
 valid_for: 24 hours
 gates: {metrics: {log_loss: {at_most: 5}}, min_pages: 1, pages: 3}

@@ -16,12 +16,13 @@ from jobs.progress import Silent
 from jobs.rehearsal.beginning import BELONGS_TO, OF_PAGES, TIMELESS, WRITTEN_AT
 from jobs.rehearsal.policies import read_policies
 from jobs.rehearsal.rehearse import rehearse
+from jobs.rehearsal.room import Asked, one_at_a_time
 from jobs.suite import Suite, open_suite
 from tests.conftest import NOW, PRODUCT, clock_at
 from tests.lakes import page_rows, rows
 from tests.page_makers import CONTEXT
 from tests.schedule.clock_suites import run, run_json
-from warehouse.errors import DefinitionError
+from warehouse.errors import DefinitionError, RunFailed
 from warehouse.lake.registry import TABLES
 from warehouse.ledger import records as ledger
 from warehouse.ledger.triggers import triggers_of
@@ -136,6 +137,24 @@ def test_what_became_known_later_leaves_no_trace(rehearsed: tuple[Suite, Any], s
         assert rows(here, query) == rows(there, query) != []
 
 
+def test_policies_are_chosen_by_the_first_part_and_judged_by_the_rest(rehearsed: tuple[Suite, Any]) -> None:
+    suite, whole = rehearsed
+    # What was kept is not lived through again.
+    options = (*OPTIONS, "--policies", str(suite.root / "policies.yaml"), "--training-takes", "20 hours", "--keep")
+    found = run_json(suite.root, "rehearse", PRODUCT, *options, "--hold-out", "0.34")
+    assert found["held_out_from"] == "2026-03-12T18:00:00Z"
+    assert [(row["policy"], row["pages"]) for row in found["chosen_on"]] == [
+        ("never", 2), ("calendar", 2), ("asked", 2),
+    ]  # fmt: skip
+    assert [row["pages"] for row in found["rows"]] == [1, 1, 1]
+    # Before the first training they are the same, and of equals the one that trains least is chosen.
+    assert found["best"] == "never"
+    assert [row["is_best"] for row in found["rows"]] == [True, False, False]
+    assert {row["figure"] for row in found["rows"]} != {row["figure"] for row in whole["rows"]}
+    shown = run(suite.root, "rehearse", PRODUCT, *options, "--hold-out", "0.34")
+    assert "never is the best, on the pages before, by which it was chosen" in shown
+
+
 def test_a_file_of_policies_that_is_wrong_is_refused_with_every_mistake(paged: Suite) -> None:
     path = paged.root / "policies.yaml"
     product = paged.definitions.product(PRODUCT)
@@ -164,3 +183,11 @@ def test_every_table_of_the_ledger_is_put_back_to_the_beginning() -> None:
     columns = {one.name: one.columns for one in TABLES if one.schema == "ledger"}
     assert all(columns[name][column] == "TIMESTAMP" for name, column in WRITTEN_AT.items())
     assert all("run_id" in columns[name] for name in OF_PAGES)
+
+
+def test_the_same_rehearsal_is_not_lived_through_twice_at_once(paged: Suite) -> None:
+    path = with_policies(paged)
+    product = paged.definitions.product(PRODUCT)
+    asked = Asked(product, BEGIN, END, tuple(read_policies(path, product)))
+    with one_at_a_time(paged, asked), pytest.raises(RunFailed, match="another process lives through this rehearsal"):
+        rehearse(paged, PRODUCT, BEGIN, END, path)
