@@ -235,7 +235,10 @@ def test_the_page_of_examples_calls_commands_that_there_are() -> None:
     text = (ROOT / "docs" / "examples.md").read_text()
     (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     pod = yaml.safe_load(block)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    calls = [" ".join(["almanac", *pod["containers"][0]["args"]]), *re.findall(r"almanac (?:schedule|tick)[^`\n>&2\"]*", text)]
+    calls = [
+        " ".join(["almanac", *pod["containers"][0]["args"]]),
+        *re.findall(r"almanac (?:schedule|tick)[^`\n>&2\"]*", text),
+    ]
     assert len(calls) >= 5
     for call in calls:
         name, *arguments = call.split()[1:]
