@@ -69,6 +69,7 @@ LONG_FILES = (
     "test_sandbox_time.py",
     "test_generated_queries.py",
     "test_derivations_search.py",
+    "test_site.py",
     "test_backfill.py",
     "test_adversarial.py",
     "test_same_rows.py",

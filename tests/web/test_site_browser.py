@@ -34,7 +34,6 @@ FLAGS = (
 )
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 KINDS: dict[str, tuple[Literal["light", "dark"], int]] = {
-    "light": ("light", 1280),
     "dark": ("dark", 1280),
     "telephone": ("light", 375),
 }
