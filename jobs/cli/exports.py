@@ -222,13 +222,15 @@ def web(
 
     Examples:  almanac web   |   almanac web --export site --pages 90
     """
+    from jobs.bundles.key_columns import micros
     from jobs.web.site.serve_site import require_packages, serve_site
 
     require_packages(to_serve=export is None)
     instant = parse_instant(at, "--now") if at else None
     clock = now if instant is None else lambda: instant
     if export is None:
-        serve_site(State.suite, clock, host, port, lambda address: typer.echo(f"The suite is shown at {address}"))
+        now_us = micros(instant) if instant else None
+        serve_site(State.suite, clock, host, port, lambda at: typer.echo(f"The suite is shown at {at}"), now_us)
         return
     from jobs.web.site.export import export_site
     from jobs.web.site.opened import OpenedSuite

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +17,9 @@ from jobs.web.serve import address_of, listening
 from jobs.web.site.opened import OpenedSuite
 from tests.conftest import NOW, clock_at, made_once
 from tests.web.seen_suite import make_seen
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 
 @pytest.fixture(scope="session")
@@ -40,20 +45,26 @@ class Site:
             return error.code, error.read().decode(), dict(error.headers)
 
 
+@contextlib.contextmanager
+def answering(application: Starlette, root: Path) -> Iterator[Site]:
+    """Let an application answer in a thread."""
+    from uvicorn import Config, Server
+
+    with listening("127.0.0.1", 0) as listener:
+        server = Server(Config(application, log_level="error", ws="none", access_log=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="site")
+        thread.start()
+        yield Site(address_of("127.0.0.1", listener), root)
+        server.should_exit = True
+        thread.join()
+
+
 @pytest.fixture(scope="session")
 def site(seen_root: Path) -> Iterator[Site]:
     """The site of the suite, as `almanac web` shows it, at NOW."""
-    from uvicorn import Config, Server
-
     from jobs.web.site.application import application
 
     opened = OpenedSuite(seen_root, clock_at(NOW))
-    with listening("127.0.0.1", 0) as listener:
-        config = Config(application(opened, None, ("127.0.0.1",)), log_level="error", ws="none", access_log=False)
-        server = Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="site")
-        thread.start()
-        yield Site(address_of("127.0.0.1", listener), seen_root)
-        server.should_exit = True
-        thread.join()
+    with answering(application(opened, None, ("127.0.0.1",)), seen_root) as running:
+        yield running
     opened.suite().lake.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import json
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -11,19 +12,23 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
+from jobs.bundles.key_columns import micros
+from jobs.export.export import export
 from jobs.pages.predict import run_page
 from jobs.suite import Suite, open_suite
 from jobs.suites.query import query_rows
 from jobs.web.parts import paths
 from jobs.web.parts.cells import words
-from jobs.web.site.application import POLICY, _bears
+from jobs.web.site.application import POLICY, _bears, application
 from jobs.web.site.opened import OpenedSuite
 from jobs.web.site.rendering import Frame, html_of
 from jobs.web.site.routes import ROUTES, document_of
+from jobs.web.site.serve_site import look_up_service
 from tests.command_line import almanac
-from tests.conftest import NOW, PRODUCT, clock_at
+from tests.conftest import NOW, PAGE, PRODUCT, clock_at
 from tests.lakes import rows
-from tests.web.conftest import Site
+from tests.web.bundles import with_bundle
+from tests.web.conftest import Site, answering
 from tests.web.crawled import SAMPLES, Read, leads_to
 from tests.web.seen_suite import TAG, copy_of
 
@@ -211,6 +216,24 @@ def test_only_this_machine_or_who_bears_the_token_is_answered(site: Site, seen_r
     done = almanac(seen_root, "web", "--host", "0.0.0.0", "--port", "0")
     assert done.returncode == 2
     assert "ALMANAC_WEB_TOKEN" in done.stderr
+
+
+def test_look_ups_are_answered_beside_the_site_where_a_product_has_a_bundle(published: Suite, tmp_path: Path) -> None:
+    assert look_up_service(published, None, (), tmp_path) is None
+    suite = with_bundle(published)
+    export(suite, PRODUCT)
+    counts = tmp_path / "counts"
+    counts.mkdir()
+    service = look_up_service(suite, None, ("127.0.0.1",), counts, micros(PAGE + timedelta(hours=1)))
+    key, probability = rows(suite, "SELECT order_id, probability FROM predictions.late_order_current ORDER BY 1")[0]
+    opened = OpenedSuite(suite.root, clock_at(NOW))
+    with answering(application(opened, None, ("127.0.0.1",), service), suite.root) as both:
+        assert both.get("products/late_order/index.html")[0] == 200
+        status, text, _ = both.get(f"look-up/v1/{PRODUCT}/predictions?order_id={key}")
+        assert status == 200
+        assert (json.loads(text)["keys"], json.loads(text)["probability"]) == ({"order_id": key}, probability)
+        assert both.get("look-up/openapi.json")[0] == 200
+        assert both.get("look-up/openapi.json", {"Host": "evil.example"})[0] == 421
 
 
 def test_without_its_packages_the_command_says_what_to_install(

@@ -6,7 +6,7 @@ import base64
 import binascii
 import contextlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from jobs.web.parts import paths
 from jobs.web.parts.document import Document, Section
@@ -29,6 +29,8 @@ from warehouse.errors import AlmanacError, NotFoundError
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+#: Where the look-up service is.
+LOOK_UPS = "/look-up"
 _HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
@@ -39,7 +41,9 @@ _HEADERS = {
 }
 
 
-def application(opened: OpenedSuite, token: str | None = None, hosts: Sequence[str] = ()) -> Starlette:
+def application(
+    opened: OpenedSuite, token: str | None = None, hosts: Sequence[str] = (), look_ups: Starlette | None = None
+) -> Starlette:
     """Give the site of a suite.
 
     Parameters
@@ -48,9 +52,22 @@ def application(opened: OpenedSuite, token: str | None = None, hosts: Sequence[s
         What a request has to bear: `Authorization: Bearer ...`, or as the password that a browser asks for.
     hosts
         What requests may call this site, where there is no token; empty if anything.
+    look_ups
+        The service of `almanac serve`, which answers below `/look-up`; it asks for its token itself.
     """
     site = _Site(opened, token, hosts)
-    return Starlette(routes=[Route("/{path:path}", site.answer, methods=["GET"])])
+    routes: list[BaseRoute] = [Route("/{path:path}", site.answer, methods=["GET"])]
+    if look_ups is None:
+        return Starlette(routes=routes)
+    # What goes on beside the service's requests begins and ends with this application.
+    service = look_ups
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with service.router.lifespan_context(service):
+            yield
+
+    return Starlette(routes=[Mount(LOOK_UPS, service), *routes], lifespan=lifespan)
 
 
 class _Site:
