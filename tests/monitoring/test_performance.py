@@ -17,6 +17,7 @@ from jobs.monitoring.performance.judge import judge_performance
 from jobs.monitoring.performance.records import Performance
 from jobs.pages.predict import predict_pages
 from jobs.suite import Suite, open_suite
+from jobs.training.train import train
 from tests.command_line import said
 from tests.conftest import NOW, PRODUCT, clock_at, reopened
 from tests.lakes import rows
@@ -110,6 +111,22 @@ def test_each_day_says_what_a_later_day_says_of_it_and_nothing_is_said_twice(wat
     # Each page has a row when it came, and one when its labels had; a young one may have one more.
     most = "SELECT max(n), min(n) FROM (SELECT count(*) AS n FROM ledger.performance WHERE is_mature GROUP BY as_of)"
     assert rows(watched, most) == [(1, 1)]
+
+
+def test_evidence_stays_where_validation_held_out_too_few_pages_to_say_how_they_differ(paged: Suite) -> None:
+    header = paged.root / f"sql/products/{PRODUCT}/product.yaml"
+    few = header.read_text().replace("  seed: 1\n", "  seed: 1\n  validation: {folds: 1, share: 0.05}\n")
+    assert few != header.read_text()
+    header.write_text(few)
+    suite = reopened(paged)
+    train(suite, PRODUCT, datetime(2026, 3, 5))
+    product = suite.definitions.product(PRODUCT)
+    predict_pages(suite, product, product.pages_between(FIRST, datetime(2026, 3, 14)))
+    for day in (17, 18, 19):
+        judge_performance(reopened(paged, datetime(2026, 3, day)), PRODUCT)
+    # The first page stands in for validation on each of the days: a page whose labels are all there is no news.
+    most = "SELECT max(n), count(*) FROM (SELECT count(*) AS n FROM ledger.performance WHERE is_mature GROUP BY as_of)"
+    assert rows(paged, most) == [(1, 6)]
 
 
 def test_the_command_shows_judgements(watched: Suite) -> None:

@@ -120,6 +120,11 @@ def _without(d: Floats, r: float, evidence: float) -> tuple[float, float, float]
     return found[0], found[-1], float(np.clip(1 - found[0] / evidence, 0.0, 1.0))
 
 
+def says_too_little(validation: Floats) -> bool:
+    """Tell whether validation held out too few pages to say how much they differ."""
+    return len(validation) < 5
+
+
 def variance_to_r(validation: Floats, expected_variance: float) -> float:
     """Give r: from the excess of validation pages, or, of a version with fewer than 5, from what is expected.
 
@@ -131,5 +136,5 @@ def variance_to_r(validation: Floats, expected_variance: float) -> float:
         The variance of the first page's mean loss if its rows were independent. A page has a day's effect too, which
         made it 9 to 25 times as large where it was measured; 9 times is taken.
     """
-    variance = float(np.var(validation)) if len(validation) >= 5 else 9 * expected_variance
+    variance = 9 * expected_variance if says_too_little(validation) else float(np.var(validation))
     return R_OF_VARIANCE * max(variance, 1e-12)

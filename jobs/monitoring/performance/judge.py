@@ -25,7 +25,7 @@ from jobs.monitoring.performance import page_figures
 from jobs.monitoring.performance.alarms import alarms_in
 from jobs.monitoring.performance.calibration import PAGES, Calibration
 from jobs.monitoring.performance.estimate import estimate
-from jobs.monitoring.performance.evidence import MARGIN, R_OF_VARIANCE, steps, variance_to_r
+from jobs.monitoring.performance.evidence import MARGIN, R_OF_VARIANCE, says_too_little, steps, variance_to_r
 from jobs.monitoring.performance.label_shares import labels_at, shares_of_labels
 from jobs.monitoring.performance.losses import KINDS_JUDGED, Expectation, Floats, expectation, losses
 from jobs.monitoring.performance.page_figures import Judged, Of, PageFigures
@@ -118,16 +118,21 @@ def _judge(suite: Suite, product: Product, at: datetime, run_id: str, directory:
     judged = Judged(product, labels, segments_of(product), {name: one.expectation for name, one in references.items()})
     runs = {page.as_of: labels_of[page.as_of].run_id for page in pages if page.as_of in labels_of}
     taken_over = _taken_over(pages, kept, runs, mature, judged)
-    anew = [page for page in pages if page.as_of not in taken_over]
+    anew = {page.as_of for page in pages} - taken_over.keys()
+    # Where validation says too little of a version, its first page stands in for it, whenever that was judged.
+    first_pages = {page.model_version or "": page.as_of for page in reversed(pages)}
+    stand_in = {page for version, page in first_pages.items() if says_too_little(references[version].excess)}
+    asked = [page for page in pages if page.as_of in anew | stand_in]
     with suite.lake.reading(all_cores=True) as connection:
         if not labels:
             judged = replace(judged, labels=f"(SELECT *, NULL AS label FROM predictions.{quote(product.name)} LIMIT 0)")
-        figures = page_figures.figures_of(connection, judged, anew, mature)
+        figures = page_figures.figures_of(connection, judged, asked, mature)
         rows = [row for page in pages for row in _rows(page, figures, taken_over, mature, at, run_id, runs)]
-        rows = _calibrated(connection, judged, rows, {page.as_of for page in anew})
+        rows = _calibrated(connection, judged, rows, anew)
     shares = shares_of_labels(suite, product, rows, at)
     rows = [replace(row, maturity=shares.get(row.as_of)) for row in rows]
-    first = {of[1]: one.row_variance for of, one in sorted(figures.items(), key=_by_page, reverse=True)}
+    whole = [(of, one) for of, one in figures.items() if of[2] is None]
+    first = {of[1]: one.row_variance for of, one in sorted(whole, key=_by_page, reverse=True)}
     judged_rows = _with_evidence(product, rows, references, first, at, decided)
     return Judgement(judged_rows, {name: one.excess for name, one in references.items()})
 
