@@ -220,14 +220,15 @@ class _Erasing:
 def set_tombstones(suite: Suite, commit: Commit, person: Person, erasure_id: str, reason: str | None, done: Deleted,
                    meter: RunMeter) -> None:  # fmt: skip
     """Write into the ledger that a person was erased, by hashes only; once, however often the erasure goes on."""
-    if any(one.erasure_id == erasure_id for one in erasures(commit.connection)):
-        return
     key = erase_key()
     hashes = [tombstone(key, person.kind, person.value)]
     for name, columns in person.named.items():
         scope = scope_of(suite.definitions.sources[name], person.kind)
         if scope != person.kind:
-            hashes += [tombstone(key, scope, value) for values in columns.values() for value in values]
+            hashes += [tombstone(key, scope, value) for value in columns[scope.rpartition(".")[2]]]
+    there = {hashed for one in erasures(commit.connection) if one.erasure_id == erasure_id for hashed in one.tombstones}
+    if there.issuperset(hashes):
+        return
     record = ErasureRecord(
         erasure_id=erasure_id,
         subject=person.kind,

@@ -17,7 +17,7 @@ from jobs.erasure.commit import counted_since, erase_rows, rows_by_page, set_tom
 from jobs.erasure.files import blot_logs, clear_leftovers, clear_models, copies_that_hold, delete_copies, files_outside
 from jobs.erasure.journal import Journal, begin, end, read
 from jobs.erasure.models import files_that_name, rewrite_held_out, versions_trained_on
-from jobs.erasure.person import Person, any_of, find_person, sources_with, tables_of
+from jobs.erasure.person import Person, any_of, complete, find_person, sources_with, tables_of
 from jobs.erasure.product_rows import PAGE_SCHEMAS, ProductRows, rows_of_products
 from jobs.erasure.search import traces
 from jobs.erasure.storage import blot_operations, check_statistics, clean_up, expire_all, flush_inlined, rewrite_files
@@ -178,6 +178,7 @@ def erase(suite: Suite, kind: str, value: str, reason: str | None = None) -> Era
                 " which goes on with it, before this one."
             )
         erase_key()
+        complete(journal.person, suite.definitions)
         meter = RunMeter(suite, "erase")
         context = Context(suite, journal, rows_of_products(suite, journal.person), meter)
         for _, step in STEPS:
@@ -185,7 +186,8 @@ def erase(suite: Suite, kind: str, value: str, reason: str | None = None) -> Era
             suite.lake.close()
         result = Erasure(**{**journal.told, "erasure_id": journal.erasure_id})
         result.left = traces(suite, journal.person.marks)
-        end(suite.lake.root)
+        if not result.left:
+            end(suite.lake.root)
     return result
 
 

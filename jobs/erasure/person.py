@@ -160,6 +160,14 @@ def find_person(connection: duckdb.DuckDBPyConnection, definitions: Definitions,
     return person
 
 
+def complete(person: Person, definitions: Definitions) -> None:
+    """Take up sources that have come to say whom their facts are about since the person was looked for."""
+    for name, named_by in sources_with(definitions, person.kind).items():
+        other, _, column = named_by.rpartition(".")
+        if other:
+            person.named.setdefault(name, {}).setdefault(column, person.named.get(other, {}).get(column, []))
+
+
 def tables_of(connection: duckdb.DuckDBPyConnection, source: Source) -> list[tuple[str, str, dict[str, str]]]:
     """List the tables of a source's facts and rejects, those of older derivations too: schema, name, columns."""
     rows = connection.execute(system_sql("reading/tables")).fetchall()
@@ -183,6 +191,10 @@ def _look_into(
         found = connection.execute(f"SELECT DISTINCT {key} FROM {table} WHERE {theirs}", values).fetchall()
         keys = {row[0] for row in found if row[0] is not None}
         person.keys[source.name] = sorted({*person.keys.get(source.name, ()), *keys})
+        if len(source.key) == 1:
+            # A key names the person wherever it stands, in a source that does not say so, too.
+            named = person.named.setdefault(source.name, {})
+            named[source.key[0]] = sorted({*named.get(source.key[0], ()), *person.keys[source.name]})
     for column, kind in there.items():
         if kind == "VARCHAR" and column != "reason":
             query = f"SELECT DISTINCT {quote(column)} FROM {table} WHERE {theirs} AND {quote(column)} IS NOT NULL"

@@ -283,6 +283,22 @@ def test_an_erasure_that_was_killed_is_gone_on_with(world: Suite) -> None:
     assert rows(world, "SELECT count(*) FROM ledger.erasures") == [(1,)]
 
 
+def test_a_source_that_does_not_say_whom_it_is_about_is_found_and_gone_on_with(world: Suite) -> None:
+    file = world.root / "sql/sources/deliveries.sql"
+    text = file.read_text()
+    file.write_text(text.replace("subject: {customer: orders.order_id}\n", ""))
+    left = erase(reopened(world), "customer", NAME).left
+    assert left
+    assert all(place.startswith("lake/data/sources/deliveries/") for place in left)
+    file.write_text(text)
+    assert erase(reopened(world), "customer", NAME).left == []
+    assert [*found_in(world)] == []
+    assert read(world.lake.root) is None
+    (world.root / "data/deliveries-2.csv").write_text("order_id,delivered_at\nO99999,2026-03-12 01:00:00\n")
+    ingest(reopened(world))
+    assert rows(world, "SELECT count(*) FROM sources.deliveries WHERE order_id = 'O99999'") == [(0,)]
+
+
 def test_nothing_is_erased_while_a_run_is_under_way(world: Suite) -> None:
     with world.staging("20260410T000000-run"), pytest.raises(RunFailed, match="a run is under way"):
         erase(world, "customer", NAME)

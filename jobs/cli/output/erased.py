@@ -29,6 +29,9 @@ def lines_of_erasure(found: Erasure, person: str) -> Iterator[str]:
     yield from _listed("What would bring them back, were it not for the tombstone", found.outside)
     yield from _listed("What holds them outside of the lake", found.beyond)
     yield from _listed("They are still named in", found.left)
+    if found.left:
+        yield "Declare `subject` where these facts come from, or take them out by hand; run the same command again."
+        yield "Until then lake/erasing.json knows who it is."
     if not is_done:
         yield "Nothing was changed: add --yes to erase them."
 
