@@ -17,7 +17,7 @@ import pytest
 
 #: What the server is asked with; it takes any.
 SECRET = "not/a+real=secret"
-WAIT_S = 60
+WAIT_S = 120
 
 
 class S3:

@@ -79,7 +79,7 @@ def end(daemon: subprocess.Popen[str], *, signals: int = 1) -> str:
     for _ in range(signals):
         daemon.send_signal(signal.SIGTERM)
         time.sleep(0.3)
-    _, err = daemon.communicate(timeout=60)
+    _, err = daemon.communicate(timeout=240)
     return err
 
 
@@ -237,7 +237,7 @@ def test_a_channel_that_fails_never_fails_a_job(tmp_path: Path, monkeypatch: pyt
     )
     first_look(suite)
     with almanac(suite, "tick", "--json") as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
     assert process.returncode == 1
     assert [row["outcome"] for row in json.loads(out)["settled"]] == ["failed"]
     warning = next(json.loads(line) for line in err.splitlines() if "alert not sent" in line)
@@ -428,7 +428,7 @@ def test_secrets_are_in_nothing_that_is_printed(tmp_path: Path, monkeypatch: pyt
     said = ""
     for command in (["tick"], ["tick", "--json"]):
         with almanac(suite, *command) as process:
-            said += "".join(process.communicate(timeout=60))
+            said += "".join(process.communicate(timeout=240))
     for command in (["agenda", "--to", "2040-01-01"], ["agenda", "--json"], ["ticks"]):
         said += run(suite, *command)
     (suite / "schedules.yaml").write_text(text.replace("shell:", "shel:"))
@@ -478,7 +478,7 @@ def test_a_tick_of_a_clock_that_was_set_back_is_logged_told_and_ends_with_1(
         run(suite, "tick", "--now", str(real_now() + 3 * HOUR))
         run(suite, "tick", "--now", str(real_now() + 30 * HOUR), expect=1)
         with almanac(suite, "tick", "--now", str(real_now())) as process:
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "almanac: the clock was set back" in err
     assert "almanac tick --set-back" in err

@@ -50,7 +50,7 @@ def test_what_drops_the_batch_in_hand_ends_pages_within_seconds(ingested: Suite,
             began = time.monotonic()
             worker.send_signal(number)
             time.sleep(0.5)
-        _, errors = worker.communicate(timeout=60)
+        _, errors = worker.communicate(timeout=240)
         took = time.monotonic() - began
     finally:
         worker.kill()
@@ -71,7 +71,7 @@ def test_ctrl_c_in_a_query_says_so_without_a_traceback(starter: Path) -> None:
             time.sleep(0.05)
         time.sleep(1)  # The query begins at once after that.
         worker.send_signal(signal.SIGINT)
-        _, errors = worker.communicate(timeout=60)
+        _, errors = worker.communicate(timeout=240)
     finally:
         worker.kill()
     assert worker.returncode == 130

@@ -102,7 +102,7 @@ class Service:
         self, path: str, body: Any = None, headers: dict[str, str] | None = None, method: str | None = None
     ) -> tuple[int, Any, dict[str, str]]:
         """Send one request; gives its status, what came as JSON or text, and its headers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         with contextlib.closing(connection):
             data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
             connection.request(method or ("GET" if body is None else "POST"), path, data, headers or {})
@@ -117,7 +117,7 @@ class Service:
 
     def until(self, wanted: Any) -> dict[str, Any]:
         """Wait until all processes, and as many as there are to be, say of a bundle what is wanted (/readyz)."""
-        agreed, deadline = set[int](), time.monotonic() + 60
+        agreed, deadline = set[int](), time.monotonic() + 120
         while time.monotonic() < deadline:
             said: dict[str, Any] = self.ask("/readyz")[1]
             processes = said["processes"]
@@ -143,7 +143,7 @@ def serving(*arguments: str | Path, log: Path, environment: dict[str, str] | Non
     with log.open("w") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=stream, text=True, env=variables, cwd=log.parent)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not (found := re.search(r"http://[^ ]+:(\d+)", log.read_text())) and time.monotonic() < deadline:
             assert process.poll() is None, log.read_text()
             time.sleep(0.05)

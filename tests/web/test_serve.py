@@ -140,7 +140,7 @@ if __name__ == "__main__":
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
     try:
-        deadline, said = time.monotonic() + 30, ""
+        deadline, said = time.monotonic() + 120, ""
         while "http" not in said and time.monotonic() < deadline and process.poll() is None:
             said = (tmp_path / "log").read_text()
             time.sleep(0.05)
@@ -216,7 +216,7 @@ def test_a_thousand_keys_are_answered_in_their_order_and_counted(bundle: Path, s
     nothing = f'almanac_keys_total{{product="{PRODUCT}",made="nothing"}}'
     refused = f'almanac_requests_total{{product="{PRODUCT}",status="405"}}'
     # Each process adds to the counts that all of them show from time to time.
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while True:
         text = service.ask("/metrics")[1]
         counted = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
@@ -255,7 +255,7 @@ def test_no_answer_is_wrong_or_mixed_while_bundles_are_switched_under_load(
 
     def look_up_all_the_while() -> None:
         nonlocal n_answers
-        asking = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
+        asking = http.client.HTTPConnection("127.0.0.1", service.port, timeout=120)
         while not done.is_set():
             asking.request("POST", "/v1/other/predictions", body)
             answer = asking.getresponse()
@@ -273,7 +273,7 @@ def test_no_answer_is_wrong_or_mixed_while_bundles_are_switched_under_load(
     try:
         for number in range(first + 1, first + 1 + SWITCHES):
             publish(number)
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while number not in seen and time.monotonic() < deadline:
                 time.sleep(0.005)
     finally:
@@ -305,7 +305,7 @@ def test_what_is_damaged_changes_nothing_and_a_new_process_takes_the_one_before(
         assert 'almanac_bundle_refused{place="late.bundle"} 1' in service.ask("/metrics")[1]
         for pid in (before := service.children()):
             os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while (len(service.children()) < 2 or set(service.children()) & set(before)) and time.monotonic() < deadline:
             time.sleep(0.1)
         said = service.until(lambda one: one["snapshot_id"] == 1 and "Damaged" in (one["problem"] or ""))
@@ -372,16 +372,16 @@ def test_a_client_that_asks_for_too_much_has_to_wait(bundle: Path, tmp_path: Pat
     ],
 )
 def test_a_slow_client_is_cut_off(sent: bytes, bundle: Path, service: Service) -> None:
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=120) as client:
         client.sendall(sent)
-        # It waits for 20 seconds at most: see above.
+        # It waits for two minutes at most: see above.
         with contextlib.suppress(ConnectionResetError):
             assert client.recv(100) == b""
     assert service.ask(f"{PATH}?k=1")[0] == 200
 
 
 def test_a_client_that_sends_a_head_without_end_is_cut_off(bundle: Path, service: Service) -> None:
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=120) as client:
         client.sendall(b"GET / HTTP/1.1\r\n")
 
         def go_on() -> None:

@@ -223,23 +223,24 @@ class Lake:
         """Make the lake if there is none, with its ledger. Safe under several processes at once."""
         for directory in (self.root, self.data, self.staging, self.artifacts):
             directory.mkdir(parents=True, exist_ok=True)
+        # What the process keeps open knows, and is used next; another one may be in the middle of making the lake.
+        with contextlib.suppress(AlmanacError, duckdb.Error), self.reading():
+            return
         with self.writer_lock():
             if self.exists() and _is_whole(self):
                 return
-            connection = open_instance()
             try:
-                self._attach(connection, read_only=False, snapshot_id=None)
-                connection.execute("BEGIN")
-                migrate(connection, since=0)
-                values = [newest_format(), uuid.uuid4().hex, made_by, now]
-                connection.execute("INSERT INTO ledger.format VALUES ($1, $2, $3, $4)", values)
-                connection.execute("COMMIT")
-                # DuckLake sets options of schemas that are committed only. A lake without them is slower, and right.
-                connection.execute(system_sql("ledger/rows_in_files"))
+                with contextlib.closing(open_instance()) as connection:
+                    self._attach(connection, read_only=False, snapshot_id=None)
+                    connection.execute("BEGIN")
+                    migrate(connection, since=0)
+                    values = [newest_format(), uuid.uuid4().hex, made_by, now]
+                    connection.execute("INSERT INTO ledger.format VALUES ($1, $2, $3, $4)", values)
+                    connection.execute("COMMIT")
+                    # DuckLake sets options of committed schemas only. A lake without them is slower, and right.
+                    connection.execute(system_sql("ledger/rows_in_files"))
             except duckdb.Error as error:
                 raise UsageError(f"the lake {self.root} could not be made: {error}") from error
-            finally:
-                connection.close()
 
 
 @dataclass(frozen=True)
