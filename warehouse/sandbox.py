@@ -163,6 +163,21 @@ class Sandbox:
         """Give a cursor for statements of the suite's own; the caller closes it."""
         return self._instance.cursor()
 
+    @contextlib.contextmanager
+    def ledger_reading(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+        """Give a connection that uses the lake as the sandbox sees it, and the name under which it is attached there.
+
+        It is of the process's own instance where the snapshot is still the newest, since that has read the catalogue as
+        far as the ledger needs it, which takes as long as several questions; otherwise of the sandbox's.
+        """
+        with self.lake.reading() as connection:
+            if newest_snapshot(connection) == self.snapshot_id:
+                yield connection, "lake"
+                return
+        with contextlib.closing(self.cursor()) as connection:
+            connection.execute(f"USE {self.catalogue}")
+            yield connection, self.lake_name
+
     def source_columns(self, source: Source) -> dict[str, str]:
         """Give the columns and types that a query sees of a source, `known_at` among them.
 

@@ -8,7 +8,6 @@ facts are used again, those of another product too, where they hold this one's.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -155,15 +154,13 @@ class _BatchOfPages:
         with suite.lake.reading() as reading:
             self.lost = lost_files_of(reading, self.product.name)
             self.centres = centres_of(reading, self.product.name)
-        # The sandbox's own cursor: it sees the same snapshot, and is open already.
-        with contextlib.closing(self.sandbox.cursor()) as connection:
-            connection.execute(f"USE {self.sandbox.catalogue}")
+        with self.sandbox.ledger_reading() as (connection, lake):
             self.feature_pages = ledger.published_pages(connection, self.product.name, "features", order.pages)
             lacking = [page for page in order.pages if not self._is_fresh(page)]
             self.lent = pages_lent(connection, suite.definitions, self.product, lacking, self._judge_of)
-            self.recorded_columns = recorded_columns(connection, self.definitions, self.sandbox.lake_name)
+            self.recorded_columns = recorded_columns(connection, self.definitions, lake)
             self.sizes = ledger.published_sizes(connection, self.product.name, "predictions", max(order.pages))
-            had_arms = table_columns(connection, "predictions", self.product.name, self.sandbox.lake_name)
+            had_arms = table_columns(connection, "predictions", self.product.name, lake)
         alone = order.arms is None and had_arms.keys() >= ARM_COLUMN.keys()
         self.scoring = Scoring(suite, order.product, batch.cursor, meter.run_id, directory, progress, alone)
         self.arms = PageArms(self.scoring, order.arms) if order.arms is not None else None
