@@ -133,11 +133,16 @@ def _of_each_list(name: str) -> Callable[[Scored], OfCounts]:
         pages = np.zeros(len(values), np.int64)
         pages[rows.lists.of_row] = rows.pages
         told = ~np.isnan(values)
-        sums = np.bincount(pages[told], values[told], rows.n_pages)
-        sizes = np.bincount(pages[told], minlength=rows.n_pages) * 1.0
-        return lambda counts: _ratio(counts @ sums, counts @ sizes)
+        return mean_of_values(values[told], pages[told], rows.n_pages)
 
     return reduce
+
+
+def mean_of_values(values: Floats, pages: npt.NDArray[np.int64], n_pages: int) -> OfCounts:
+    """Reduce values, (n_values,), each of the page that `pages` numbers, to their mean."""
+    sums = np.bincount(pages, values, n_pages)
+    sizes = np.bincount(pages, minlength=n_pages) * 1.0
+    return lambda counts: _ratio(counts @ sums, counts @ sizes)
 
 
 def _absolute_error(rows: Scored) -> Floats:
@@ -233,11 +238,15 @@ def paired_difference(metric: str, ours: Scored, theirs: Scored, confidence: flo
     seed
         Makes the draws, hence the interval, the same each time.
     """
+    left, right = PAGE_METRICS[metric](ours), PAGE_METRICS[metric](theirs)
+    return drawn_difference(left, right, ours.n_pages, confidence, seed)
+
+
+def drawn_difference(left: OfCounts, right: OfCounts, n_pages: int, confidence: float, seed: int) -> Difference:
+    """Compare a metric of two sides on the same pages: left minus right; see `paired_difference`."""
     rng = np.random.default_rng(seed)
-    n_pages = ours.n_pages
     counts = rng.multinomial(n_pages, np.full(n_pages, 1 / n_pages), size=DRAWS).astype(np.float64)
     everything = np.ones((1, n_pages))
-    left, right = PAGE_METRICS[metric](ours), PAGE_METRICS[metric](theirs)
     drawn = left(counts) - right(counts)
     # A draw without a positive, say, has no ROC AUC; the others are what there is.
     drawn = drawn[~np.isnan(drawn)]
