@@ -73,6 +73,12 @@ def test_every_link_answers_and_every_kind_of_page_is_reached(site: Site, crawle
     assert site.get("products/late_order/")[0] == 200
 
 
+def test_home_shows_what_the_clock_does_next(site: Site) -> None:
+    _, text, _ = site.get("")
+    to_come = text[text.index("To come") :]
+    assert [word for word in ("predict late_order", "almanac agenda") if word not in to_come] == []
+
+
 def test_texts_that_look_like_html_stay_texts(crawled: dict[str, str]) -> None:
     escaped = html.escape(TAG)
     for path, text in crawled.items():

@@ -28,10 +28,9 @@ def clock(seen: Seen, names: Mapping[str, str]) -> Document:
     """Show the clock of the suite."""
     lake = seen.suite.lake.root
     paused = ask_operations(lake, "web/pauses")
-    resting = {row["job"]: row["why"] for row in paused.dicts()} if paused else {}
     runs, alerts = ask_operations(lake, "web/clock_runs"), ask_operations(lake, "web/alerts")
     sections = [
-        agenda_section(seen, resting),
+        agenda_section(seen, _MOST),
         operations_section(
             "What became of ticks",
             ask_operations(lake, "web/ticks"),
@@ -49,31 +48,33 @@ def clock(seen: Seen, names: Mapping[str, str]) -> Document:
     return Document(paths.CLOCK, "Clock", sections)
 
 
-def agenda_section(seen: Seen, resting: Mapping[str, str]) -> Section:
-    """List the ticks of the next day, by schedules.yaml as it is."""
+def agenda_section(seen: Seen, most: int) -> Section:
+    """List the ticks of the next day, the first `most` of them, by schedules.yaml as it is."""
     command = "almanac agenda"
+    paused = ask_operations(seen.suite.lake.root, "web/pauses")
+    resting = {row["job"]: row["why"] for row in paused.dicts()} if paused else {}
     try:
         schedule = read_schedule(read_text(seen.suite.root), known_names(seen.suite))
     except AlmanacError as error:
         return Section("To come", [f"The schedule cannot be read: {redacted(str(error))}"], commands=[command])
-    rows = _rows(seen, schedule, resting)
+    rows = _rows(seen, schedule, resting, most)
     return Section(
         "To come",
-        [f"The ticks of the next day, at most {_MOST}, by schedules.yaml as it stands."],
+        [f"The ticks of the next day, at most {most}, by schedules.yaml as it stands."],
         table=Table(_HEADS, rows),
         nothing="No tick is due within a day.",
         commands=[command],
     )
 
 
-def _rows(seen: Seen, schedule: Schedule, resting: Mapping[str, str]) -> list[list[Cell]]:
+def _rows(seen: Seen, schedule: Schedule, resting: Mapping[str, str], most: int) -> list[list[Cell]]:
     ticks = [
         (at, name, job)
         for name, job in schedule.jobs.items()
-        for at in itertools.islice(job.trigger.between(seen.now, seen.now + _AHEAD), _MOST)
+        for at in itertools.islice(job.trigger.between(seen.now, seen.now + _AHEAD), most)
     ]
     return [
-        _row(seen, at, name, job, resting.get(name, "")) for at, name, job in sorted(ticks, key=lambda x: x[:2])[:_MOST]
+        _row(seen, at, name, job, resting.get(name, "")) for at, name, job in sorted(ticks, key=lambda x: x[:2])[:most]
     ]
 
 

@@ -10,9 +10,12 @@ from jobs.web.parts import paths
 from jobs.web.parts.cells import STATES, Cell, Table, cell
 from jobs.web.parts.document import Document, Section
 from jobs.web.parts.seen import UTC_ZONE, Seen, section
+from jobs.web.views.clock import agenda_section
 from warehouse.definitions import Product
 from warehouse.definitions.durations import duration_text
 
+#: As many ticks as are to come next.
+_TICKS = 5
 HEADS = ["product", "state", "newest page", "due", "published at", "live", "open alarms", "pages", "owner"]
 
 
@@ -32,7 +35,8 @@ def home(seen: Seen, names: Mapping[str, str]) -> Document:
         sql=asked.sql,
         commands=["almanac status"],
     )
-    return Document(paths.HOME, "All products", [listed, alarms_section(seen, None), _failed(seen)])
+    sections = [listed, alarms_section(seen, None), _failed(seen), agenda_section(seen, _TICKS)]
+    return Document(paths.HOME, "All products", sections)
 
 
 def alarms_section(seen: Seen, product: str | None) -> Section:
