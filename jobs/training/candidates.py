@@ -21,33 +21,37 @@ class Trial:
     without: str | None = None
 
 
-def trials_of(
-    search: SearchSettings, model: ModelSettings, columns: Mapping[str, Sequence[str]], count: int
-) -> list[Trial]:
-    """Draw so many trials, that of product.yaml among them; the same arguments give the same.
+def drawn(search: SearchSettings, model: ModelSettings, columns: Mapping[str, Sequence[str]], number: int) -> Trial:
+    """Draw the trial of a number from 1 on; candidates take turns, so that each is tried about equally often.
 
     Parameters
     ----------
     search, model
-        What product.yaml says.
+        What product.yaml says; the model's seed and the number give the same trial each time.
     columns
         By feature group its columns on the pages.
     """
-    drawn = (_drawn(search, model, columns, number) for number in range(1, count))
-    return [Trial(0, model), *drawn]
-
-
-def _drawn(search: SearchSettings, model: ModelSettings, columns: Mapping[str, Sequence[str]], number: int) -> Trial:
-    """Draw one; candidates take turns, so that each is tried about equally often."""
     random = np.random.default_rng([model.seed, number])
     candidate = search.candidates[(number - 1) % len(search.candidates)]
     parameters = {name: _value(value, random) for name, value in candidate.parameters.items()}
     choices = [None, *search.without]
     without = choices[int(random.integers(len(choices)))] if random.random() < 0.5 else None
+    return trial_with(model, columns, number, candidate, parameters, without)
+
+
+def trial_with(
+    model: ModelSettings,
+    columns: Mapping[str, Sequence[str]],
+    number: int,
+    candidate: Candidate,
+    parameters: Mapping[str, Any],
+    without: str | None,
+) -> Trial:
+    """Give a trial of a candidate with parameters that were chosen, without a feature group or with all (None)."""
     left_out = [name for name in columns.get(without or "", ()) if name not in model.leave_out]
     changes = {
         "estimator": candidate.estimator,
-        "parameters": parameters,
+        "parameters": dict(parameters),
         "pipeline": _pipeline(candidate, model),
         "leave_out": [*model.leave_out, *left_out],
     }

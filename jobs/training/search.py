@@ -24,8 +24,9 @@ from jobs.pages.labelled import LabelledPages, TrainingRows, model_features
 from jobs.progress import Progress
 from jobs.scoring import compile_model
 from jobs.suite import Suite
-from jobs.training.candidates import Trial, trials_of
+from jobs.training.candidates import Trial
 from jobs.training.fit import Stateless, pipeline_text, with_model
+from jobs.training.samplers import sampler_of
 from jobs.training.validation import can_be_learnt, losses_of_rows, require_losses_of_rows
 from warehouse.definitions import Product
 from warehouse.definitions.pipeline import PipelineSettings, SearchSettings
@@ -142,14 +143,17 @@ class _Search:
         for candidate in settings.candidates:
             changed = self.product.header.model.model_copy(update={"estimator": candidate.estimator})
             require_estimator(with_model(self.product, changed), suite.root)
-        self.trials = trials_of(settings, self.product.header.model, groups, asked.trials)
+        self.sampler = sampler_of(settings, self.product.header.model, groups, self.product.at("search", "sampler"))
 
     def run(self) -> Found:
         """Climb the rungs, and give the best of the last."""
-        self.progress.start("search", len(self.trials), "trials")
-        going, records = self.trials, list[TrialRecord]()
+        self.progress.start("search", self.asked.trials, "trials")
+        going, records = list[Trial](), list[TrialRecord]()
         for rung in self._rungs():
-            tried = [self._tried(trial, rung, records) for trial in going]
+            if rung.number == 0:
+                going, tried = self._first(rung)
+            else:
+                tried = [self._tried(trial, rung) for trial in going]
             records += tried
             by_loss = sorted(
                 (one.loss, trial.number, trial) for one, trial in zip(tried, going, strict=True) if one.loss is not None
@@ -169,6 +173,18 @@ class _Search:
             going = sorted(best, key=lambda trial: trial.number) if not is_last else best
         self.progress.finish()
         return Found(self.meter.run_id, going[0], records)
+
+    def _first(self, rung: _Rung) -> tuple[list[Trial], list[TrialRecord]]:
+        """Try the model of product.yaml, then one after another, each chosen after what became of the last."""
+        trials = [Trial(0, self.product.header.model)]
+        tried = [self._tried(trials[0], rung)]
+        for number in range(1, self.asked.trials):
+            trial = self.sampler.trial(number)
+            record = self._tried(trial, rung)
+            self.sampler.learn(trial, record.loss)
+            trials.append(trial)
+            tried.append(record)
+        return trials, tried
 
     def _with_state(self, one: TrialRecord, rung: int, best: set[int], is_last: bool) -> TrialRecord:
         if one.rung != rung or one.loss is None or one.state == TOO_SLOW:
@@ -202,7 +218,7 @@ class _Search:
             return False
         return time.monotonic() - self.began > _SPENT[rung.number] * self.asked.budget.total_seconds()
 
-    def _tried(self, trial: Trial, rung: _Rung, before: Sequence[TrialRecord]) -> TrialRecord:
+    def _tried(self, trial: Trial, rung: _Rung) -> TrialRecord:
         """Try one model on one rung. That of product.yaml is tried whatever the budget is."""
         self.progress.advance(1 if rung.number == 0 else 0)
         model = trial.model

@@ -145,8 +145,11 @@ class SearchSettings(Strict):
         Feature groups of the product: trials leave out at most one of them.
     page_seconds
         A trial that takes longer to score a page, on average, is out.
+    sampler
+        How trials are chosen: drawn by chance, or by Optuna after those before (`tpe`).
     """
 
     candidates: list[Candidate] = Field(min_length=1)
     without: list[str] = Field(default_factory=list)
     page_seconds: float | None = Field(default=None, gt=0)
+    sampler: Literal["random", "tpe"] = "random"
