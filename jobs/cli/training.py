@@ -306,6 +306,9 @@ def freshness(
     also: Annotated[
         str | None, typer.Option("--also", metavar="ESTIMATOR", help="Compare with another one.", show_default=False)
     ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="An HTML file, with the curve.", show_default=False)
+    ] = None,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -317,19 +320,17 @@ def freshness(
     from dataclasses import asdict
 
     from jobs.training.freshness import freshness as run
+    from jobs.training.freshness_report import basis_of, tables_of, write_freshness
 
     begin, end = parse_instant(first, "--from"), parse_instant(until, "--to")
     found = run(the_suite(), product, begin, end, cutoffs=cutoffs, also=also, progress=console.listener())
+    if output is not None:
+        write_freshness(found, output)
     if as_json:
         console.print_json(asdict(found))
         return
-    console.print_table([asdict(one) for one in found.versions], f"Versions of {found.product}, by cut-off")
-    console.print_table([asdict(one) for one in found.ages], f"Extra {found.loss} a row by the model's age in days")
-    console.print_table([asdict(one) for one in found.policies], f"{found.loss} saved a row, against once a year")
-    console.print_table([asdict(one) for one in found.iterations], f"{found.loss} saved a row by something else")
-    typer.echo(
-        f"{found.n_pages} pages, {found.rows_a_year:,.0f} rows a year. One training takes {found.cpu_s:.1f} CPU s:"
-        f" {found.measured_by}. Intervals are of blocks of pages."
-    )
+    for title, rows in tables_of(found).items():
+        console.print_table(rows, title)
+    typer.echo(basis_of(found))
     for note in found.notes:
         typer.echo(f"  {note}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +17,12 @@ from warehouse.ledger import records as ledger
 BEGIN, END = datetime(2026, 2, 20), TRAINED_LATER
 
 
-def test_versions_of_several_ages_are_judged_on_the_same_pages_and_none_is_registered(paged: Suite) -> None:
+def test_versions_of_several_ages_are_judged_on_the_same_pages_and_none_is_registered(
+    paged: Suite, tmp_path: Path
+) -> None:
     found = run_json(
         paged.root, *("freshness", PRODUCT, "--from", str(BEGIN.date()), "--to", str(END.date())),
-        *("--cutoffs", "3", "--also", "logistic_regression"),
+        *("--cutoffs", "3", "--also", "logistic_regression", "--output", str(tmp_path / "curve.html")),
     )  # fmt: skip
     pages = paged.definitions.product(PRODUCT).pages_between(BEGIN, END)
     assert found["n_pages"] == len(pages)
@@ -42,6 +45,11 @@ def test_versions_of_several_ages_are_judged_on_the_same_pages_and_none_is_regis
     ]
     with paged.lake.reading() as connection:
         assert ledger.models(connection, PRODUCT) == []
+    # The curve is drawn with a point, and a band, at each age.
+    drawn = (tmp_path / "curve.html").read_text()
+    assert drawn.count("<circle") == len(found["ages"])
+    assert drawn.count("<polygon") == 1
+    assert all(f"{one['age_days']:g} days" in drawn for one in found["ages"])
 
 
 def test_a_range_or_an_estimator_that_does_not_do_is_refused(paged: Suite) -> None:
