@@ -252,7 +252,8 @@ def test_each_step_is_needed(before_steps: dict[str, Path], without: str, monkey
 
 
 def erase_until(root: Path, last: str) -> None:
-    """Die by a kill behind a step."""
+    """Die by a kill behind a step, in a process of the fork server: its environment is of when that server began."""
+    os.environ["ALMANAC_ERASE_KEY"] = KEY
 
     def dying(name: str, step: Step) -> tuple[str, Step]:
         def run(context: erasing.Context) -> None:
@@ -269,7 +270,6 @@ def erase_until(root: Path, last: str) -> None:
 def test_an_erasure_that_was_killed_is_gone_on_with(world: Suite) -> None:
     for last in ("delete", "clean up"):
         killed = CONTEXT.Process(target=erase_until, args=(world.root, last))
-        os.environ["ALMANAC_ERASE_KEY"] = KEY
         killed.start()
         killed.join()
         assert killed.exitcode == -signal.SIGKILL

@@ -141,6 +141,10 @@ class PageSettings(Strict):
             Grid.parse(self.cron, self.zone)
         except DefinitionError as error:
             raise ValueError(str(error).rstrip(".")) from error
+        return self
+
+    @model_validator(mode="after")
+    def _since_has_no_zone(self) -> Self:
         if self.since.tzinfo is not None:
             raise ValueError("`since` is an instant in UTC and bears no zone; write for example 2013-01-08")
         return self
