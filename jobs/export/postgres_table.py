@@ -173,7 +173,8 @@ class PostgresTable:
 
     def _merge(self, server: _Server, staged: str, content: Content, keys: Sequence[str]) -> None:
         others = [name for name in content.columns if name not in keys] or [*keys]
-        page = f"as_of = {literal(str(content.as_of))}" if self.mode == "replace_page" else "TRUE"
+        of_page = f".as_of = {literal(str(content.as_of))}"
+        in_place = [f"{name}{of_page}" if self.mode == "replace_page" else "TRUE" for name in ("there", "held")]
         server.run(
             "merge",
             place=self._name,
@@ -185,8 +186,8 @@ class PostgresTable:
             there=quote_all(others, "there."),
             staged_others=quote_all(others, "staged."),
             one_key=quote(keys[0]),
-            page_there=page.replace("as_of", "there.as_of", 1),
-            page_held=page.replace("as_of", "held.as_of", 1),
+            page_there=in_place[0],
+            page_held=in_place[1],
             same_key=_same("staged", "held", keys),
             same_key_there=_same("staged", "there", keys),
         )

@@ -253,10 +253,7 @@ class SqliteCatalogue:
 
     def copy_to(self, file: Path) -> None:
         """Copy lake/catalogue.sqlite by SQLite itself, in a process of its own; see above why."""
-        command = [sys.executable, "-I", "-c", _COPY, str(self.file), str(file), str(wait_s(self._BUSY_TIMEOUT_S))]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        if reason := self._refused(_COPY, str(self.file), str(file)):
             raise RunFailed(
                 f"the catalogue {self.file} could not be copied: {reason}. See that it can be read and that the disk"
                 " has room, and run this again. Nothing was changed."
@@ -265,15 +262,17 @@ class SqliteCatalogue:
     def vacuum(self) -> None:
         """Write lake/catalogue.sqlite and lake/operations.sqlite anew, in a process of their own; see above why."""
         for file in (self.file, self.operations):
-            if file.exists():
-                command = [sys.executable, "-I", "-c", _VACUUM, str(file), str(wait_s(self._BUSY_TIMEOUT_S))]
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
-                if done.returncode:
-                    reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-                    raise RunFailed(
-                        f"{file} could not be written anew: {reason}. See that no other process has the lake open"
-                        " (`fuser` names them) and that the disk has room, and run this again."
-                    )
+            if file.exists() and (reason := self._refused(_VACUUM, str(file))):
+                raise RunFailed(
+                    f"{file} could not be written anew: {reason}. See that no other process has the lake open"
+                    " (`fuser` names them) and that the disk has room, and run this again."
+                )
+
+    def _refused(self, program: str, *arguments: str) -> str | None:
+        """Run a program on SQLite in a process of its own; give the last thing that it said if it failed."""
+        command = [sys.executable, "-I", "-c", program, *arguments, str(wait_s(self._BUSY_TIMEOUT_S))]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return (done.stderr.strip().splitlines() or ["it said nothing"])[-1] if done.returncode else None
 
     @property
     def operations(self) -> Path:

@@ -13,6 +13,7 @@ from jobs.schedule.files.schedule import Job, Schedule
 from jobs.schedule.files.triggers import Interval
 from jobs.schedule.suite_clock import known_names, read_text
 from jobs.web.parts import paths
+from jobs.web.parts.asked import Asked
 from jobs.web.parts.cells import Cell, Table, instant
 from jobs.web.parts.document import Document, Section
 from jobs.web.parts.operations import ask_operations, operations_section
@@ -30,7 +31,7 @@ def clock(seen: Seen, names: Mapping[str, str]) -> Document:
     paused = ask_operations(lake, "web/pauses")
     runs, alerts = ask_operations(lake, "web/clock_runs"), ask_operations(lake, "web/alerts")
     sections = [
-        agenda_section(seen, _MOST),
+        agenda_section(seen, paused, _MOST),
         operations_section(
             "What became of ticks",
             ask_operations(lake, "web/ticks"),
@@ -48,10 +49,9 @@ def clock(seen: Seen, names: Mapping[str, str]) -> Document:
     return Document(paths.CLOCK, "Clock", sections)
 
 
-def agenda_section(seen: Seen, most: int) -> Section:
+def agenda_section(seen: Seen, paused: Asked | None, most: int) -> Section:
     """List the ticks of the next day, the first `most` of them, by schedules.yaml as it is."""
     command = "almanac agenda"
-    paused = ask_operations(seen.suite.lake.root, "web/pauses")
     resting = {row["job"]: row["why"] for row in paused.dicts()} if paused else {}
     try:
         schedule = read_schedule(read_text(seen.suite.root), known_names(seen.suite))

@@ -9,6 +9,7 @@ from typing import Any
 from jobs.web.parts import paths
 from jobs.web.parts.cells import STATES, Cell, Table, cell
 from jobs.web.parts.document import Document, Section
+from jobs.web.parts.operations import ask_operations
 from jobs.web.parts.seen import UTC_ZONE, Seen, section
 from jobs.web.views.clock import agenda_section
 from warehouse.definitions import Product
@@ -35,7 +36,8 @@ def home(seen: Seen, names: Mapping[str, str]) -> Document:
         sql=asked.sql,
         commands=["almanac status"],
     )
-    sections = [listed, alarms_section(seen, None), _failed(seen), agenda_section(seen, _TICKS)]
+    paused = ask_operations(seen.suite.lake.root, "web/pauses")
+    sections = [listed, alarms_section(seen, None), _failed(seen), agenda_section(seen, paused, _TICKS)]
     return Document(paths.HOME, "All products", sections)
 
 
