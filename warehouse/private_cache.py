@@ -171,7 +171,7 @@ def kept(
 
 
 def _read(file: Path, adapter: TypeAdapter[Answer]) -> Answer | None:
-    """Read an answer; one that is not there, or that somebody spoilt, has to be made anew."""
+    """Read an answer; one that is missing or damaged has to be made again."""
     try:
         return adapter.validate_json(file.read_bytes())
     except (OSError, ValueError):

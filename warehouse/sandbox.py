@@ -378,5 +378,5 @@ def timestamp_literal(instant: datetime) -> str:
 
 
 def earlier(instant: datetime, by: timedelta) -> datetime:
-    """Subtract without falling off the calendar."""
+    """Subtract a duration, down to the earliest instant that there is."""
     return instant - by if instant - datetime.min > by else datetime.min

@@ -91,7 +91,7 @@ def clear_scratch(suite_root: Path) -> int:
 
 
 def fill_scratch(lake: Lake, scratch: Lake, *, whole: bool = False, hard: bool = False) -> None:
-    """Make a scratch lake of a lake's newest state, in a directory that whoever asks for it looks after.
+    """Make a scratch lake of a lake's newest state, in a directory that the caller clears away.
 
     Parameters
     ----------

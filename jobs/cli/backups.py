@@ -1,4 +1,4 @@
-"""Commands on what a lake keeps: backup, backups, restore; repair, for want of one; and erase."""
+"""Commands on what a lake keeps: backup, backups, restore; repair, where there is no backup; and erase."""
 
 from __future__ import annotations
 
@@ -192,8 +192,8 @@ def erase(
     """Erase a person: their facts, their rows of pages, and what is left of them in files, snapshots and logs.
 
     Sources say by `subject: {customer: customer_id}` whom their rows are about. A keyed hash stays (the key is in
-    ALMANAC_ERASE_KEY), by which a file read again does not bring them back. One that was killed is gone on with by the
-    same command. Exit 1 if they are still named somewhere in the lake.
+    ALMANAC_ERASE_KEY), by which a file read again does not bring them back. The same command continues one
+    that was killed. Exit 1 if they are still named somewhere in the lake.
 
     Examples:  almanac erase customer=17   |   almanac erase customer=17 --yes --reason "ticket 512"
     """

@@ -1,7 +1,7 @@
 """Erase a person: the steps, in the order in which they leave nothing, and what ends by them, said before.
 
 Runs and ingestions that are under way read the lake as it was, and could bring the person back: while one is, nothing
-is erased. An erasure that was killed is gone on with by the same command; each step can be done again.
+is erased. The same command continues an erasure that was killed; each step can be done again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Files of the lake that hold a person besides its tables: copies of deliveries, leftovers of runs, logs.
 
-Which places there are, `warehouse.lake.places` lists; `AT_PLACES` says what becomes of each.
+`warehouse.lake.places` lists the places; `AT_PLACES` says what becomes of each.
 """
 
 from __future__ import annotations

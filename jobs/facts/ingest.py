@@ -253,7 +253,7 @@ class _SourceIngestion:
         self.results.append(replace(done, newest_fact=newest))
 
     def _look_at(self, there: Sequence[DeliveredFile], new: set[int]) -> None:
-        """Find out how CSV files other than `new` ones (their ids) were read, where an earlier version kept it not."""
+        """Find out how CSV files other than `new` ones (their ids) were read, where an earlier version kept nothing."""
         if self.formats or isinstance(self.source.header.files, list) or self.source.entries:
             return
         place = self._place("before")

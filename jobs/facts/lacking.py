@@ -1,8 +1,8 @@
 """A file that lacks a column which the source's SELECT reads: where nothing hangs on it, it is read as NULL.
 
 The author's text is kept but for the reader's call, which is put into a subquery that adds the column. What the key,
-`known_at`, `restated_at`, `withdrawn` or a rule depends on, or what decides on the rows, cannot be NULL for a whole
-file without a word: such a file is set aside.
+`known_at`, `restated_at`, `withdrawn` or a rule depends on, or what decides on the rows, must not be NULL for a whole
+file: such a file is set aside.
 """
 
 from __future__ import annotations

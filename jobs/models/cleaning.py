@@ -1,4 +1,4 @@
-"""The name under which versions that were trained before `jobs.models.clipping` was called so know its step."""
+"""The earlier name of `jobs.models.clipping`, under which older versions have stored its step."""
 
 from jobs.models.clipping import Clip
 

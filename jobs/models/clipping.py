@@ -1,4 +1,4 @@
-"""Cleaning as a step of a pipeline: values beyond what training saw are drawn in to its bounds.
+"""Cleaning as a step of a pipeline: values beyond what training saw are clipped to its bounds.
 
 Imported only where such a step is fitted or loaded, since it needs scikit-learn's base classes.
 """
@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 
 class Clip(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Draw each column's values in to its quantiles of the training rows, (n_rows, n_columns); NaN stays NaN.
+    """Clip each column's values to its quantiles of the training rows, (n_rows, n_columns); NaN stays NaN.
 
     Parameters
     ----------
@@ -36,13 +36,13 @@ class Clip(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: igno
         return self
 
     def transform(self, X: Any) -> npt.NDArray[np.float64]:
-        """Draw the values in."""
+        """Clip the values."""
         check_is_fitted(self)
         values = validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False)
         return np.asarray(np.clip(values, self.low_, self.high_), np.float64)
 
     def __sklearn_tags__(self) -> Any:
-        """Say that NaN is welcome."""
+        """Tell scikit-learn that NaN is accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags

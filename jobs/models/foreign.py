@@ -1,8 +1,8 @@
 """Models that were trained elsewhere: a file becomes an estimator of the library that wrote it, and nothing is run.
 
-What a file is, its first bytes say. A skops file is loaded if it holds none but types that model files here may hold;
-LightGBM's text, XGBoost's JSON and trees in ONNX are parsed by their libraries. What a file does not say is asked for
-or refused.
+The first bytes of a file say what it is. A skops file is loaded if it holds none but types that model files here may
+hold; LightGBM's text, XGBoost's JSON and trees in ONNX are parsed by their libraries. What a file does not say is asked
+for or refused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Permutation importance: how much worse predictions become when one feature's values are dealt out anew.
+"""Permutation importance: how much worse predictions become when one feature's values are permuted.
 
 Breiman, Random Forests (Machine Learning, 2001), on rows that the model has not seen. The cost is bounded: one
 permutation a feature, on rows chosen evenly from those held out, fewer of them where there are more features.

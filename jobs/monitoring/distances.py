@@ -2,8 +2,8 @@
 
 They are PSI, Jensen-Shannon, Hellinger, Kolmogorov-Smirnov and Wasserstein.
 
-The first three compare shares of bins, whatever the bins are; the last two compare cumulated shares along a scale. What
-the bins of two profiles are, `jobs.monitoring.comparison` says.
+The first three compare shares of bins, whatever the bins are; the last two compare cumulated shares along a scale.
+`jobs.monitoring.comparison` says what the bins of two profiles are.
 """
 
 from __future__ import annotations

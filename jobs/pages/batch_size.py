@@ -59,7 +59,7 @@ class BatchSize:
 
     @property
     def is_known(self) -> bool:
-        """Whether there is anything to reckon by."""
+        """Whether there is anything to estimate from."""
         return self.fixed is not None or self.rows_per_page is not None
 
     def pages(self) -> int:

@@ -1,7 +1,7 @@
 """What making pages would cost, by what the ledger's past runs did cost.
 
 A run has a part that it costs whatever it makes (it opens the lake, loads the model, checks and commits) and a part for
-each page. Of runs of one size nobody can tell the two apart: a page made alone in half a minute says little of what
+each page. From runs of one size the two cannot be told apart: a page made alone in half a minute says little of what
 three hundred take.
 """
 

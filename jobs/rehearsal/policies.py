@@ -1,4 +1,4 @@
-"""The policies of a rehearsal: a file of them, and the suite that each of them makes of the one that there is.
+"""The policies of a rehearsal: a file of them, and the suite that each of them makes of the present one.
 
 A policy is what schedules.yaml and product.yaml would say otherwise: jobs that train the product, and keys of
 product.yaml such as its gates, its rollout or its model. What it does not mention stays as it is.

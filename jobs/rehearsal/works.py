@@ -38,7 +38,7 @@ class Moment:
     now: datetime
 
     def __call__(self) -> datetime:
-        """Tell it."""
+        """Give that time."""
         return self.now
 
 

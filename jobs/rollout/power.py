@@ -71,7 +71,7 @@ def power(suite: Suite, product_name: str, n_challengers: int = 1, plan_name: st
 
 
 def _history(suite: Suite, connection: duckdb.DuckDBPyConnection, product: Product) -> tuple[str, Sequence[float]]:
-    """Give the differences of the newest rollout that has enough; else how the live version's own loss goes about."""
+    """Give the differences of the newest rollout that has enough; else how the live version's own loss varies."""
     for course in reversed(courses_of(connection, product.name).courses):
         looks = looks_of(connection, course.rollout.rollout_id)
         for version in course.rollout.versions:

@@ -1,6 +1,6 @@
 """What runs cost, added up by owner, team, product or job.
 
-The lake's ledger has the runs of Almanac's own commands (the view `ledger.costs`), and the clock's book those of
+The lake's ledger has the runs of Almanac's own commands (the view `ledger.costs`), and the tick store those of
 Python functions and shell commands, and of commands that were cut short. Of these only what the ledger does not have is
 counted: a backfill that is killed has written down the batches that it committed.
 """

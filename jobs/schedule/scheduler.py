@@ -2,7 +2,7 @@
 
 The scheduler takes its time, its executor and its view of the world as arguments. The daemon, a one-shot
 `almanac tick` and the simulation in the tests drive the same steps; any number of them may do so at once on one
-book.
+tick store.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Step:
 
 @dataclass
 class Scheduler:
-    """Drives one book. `schedule` is asked in every transaction, so that nobody works by an old file."""
+    """Drives one tick store. `schedule` is asked in every transaction, so that nobody works by an old file."""
 
     tick_store: TickStore
     schedule: Callable[[], Schedule]

@@ -191,7 +191,7 @@ class SuiteClock:
         return {source.name for source in definitions.sources_of(found)} if found else set()
 
     def _ask(self, question: Callable[[DuckDBPyConnection], Answer]) -> Answer | None:
-        """Ask the lake something; None if that does not go, which must not end the clock."""
+        """Ask the lake something; None if it cannot be asked, which must not end the clock."""
         import duckdb
 
         try:

@@ -1,7 +1,7 @@
 """The tick store: what was due and what became of it, in the lake's operational state (`warehouse.operations.state`).
 
 Every change is made in a transaction that holds SQLite's write lock (`with book.writing()`), so that any number
-of daemons and one-shot ticks on one host see the same book and each tick is taken once. What to write is
+of daemons and one-shot ticks on one host see the same ticks and each tick is taken once. What to write is
 decided in `jobs.schedule.decisions.decide`; the tables stand in sql/system/operations/create.sql.
 """
 
@@ -33,7 +33,7 @@ PageOf = Callable[[Job, datetime], datetime | None]
 
 
 class TickStore:
-    """An open book. One thread uses it at a time."""
+    """An open tick store. One thread uses it at a time."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.db = set_up(connection)

@@ -47,11 +47,11 @@ class Wakeups:
         self._triggers: dict[str, Trigger] = {}
 
     def start(self) -> None:
-        """Begin."""
+        """Start APScheduler."""
         self._scheduler.start()
 
     def stop(self) -> None:
-        """End."""
+        """Stop it."""
         self._scheduler.shutdown(wait=False)
 
     def follow(self, jobs: Mapping[str, Job]) -> None:

@@ -1,4 +1,4 @@
-"""Lineage and impact of a suite: its graph of columns, and what a column's going would break or change.
+"""Lineage and impact of a suite: its graph of columns, and what removing a column would break or change.
 
 The graph is drawn from the definitions (`warehouse.lineage`); this finds out what the definitions leave open: the
 sources' columns, and which model versions use which features.
@@ -90,7 +90,7 @@ def product_column(lineage: SuiteLineage, name: str) -> Node:
     NotFoundError
         If there is no such product or column; the nearest is named.
     DefinitionError
-        If the product's features do not come about.
+        If the product's features cannot be bound.
     """
     product_name, _, column = name.partition(".")
     product = lineage.suite.definitions.product(product_name)

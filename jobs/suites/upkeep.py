@@ -66,7 +66,7 @@ class UpkeepResult:
     abandoned_runs
         Staging directories, model artifacts and scratch lakes of runs that are gone.
     forgotten_ticks
-        Ticks that the clock's book no longer has.
+        Ticks that the tick store no longer has.
     copies
         Copies of delivered files that were deleted: of deliveries that were never taken in, and of sources that the
         suite has no more.

@@ -64,7 +64,7 @@ class _Random:
         return drawn(self._search, self._model, self._columns, number)
 
     def learn(self, trial: Trial, loss: float | None) -> None:
-        """Chance learns nothing."""
+        """Do nothing: draws do not depend on earlier losses."""
 
 
 class _Tpe:

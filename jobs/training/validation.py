@@ -52,7 +52,7 @@ class Validation:
     by_class
         Of classes: how well each was told, and what its rows were taken for.
     importance
-        By how much the loss grows if a feature's values are dealt out anew.
+        By how much the loss grows if a feature's values are permuted.
     held_out
         Keys, as_of, label and score of each held-out row; None if nothing could be held out.
     """

@@ -21,7 +21,7 @@ class Refused(Exception):
         self.status, self.why, self.headers = status, why, dict(headers or {})
 
     async def respond(self, send: Send) -> None:
-        """Say so."""
+        """Send the refusal."""
         body = json.dumps({"error": self.why}).encode()
         await respond(send, self.status, body, [*JSON, *self.headers.items()])
 

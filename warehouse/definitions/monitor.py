@@ -1,4 +1,4 @@
-"""What is watched of a product's pages (the key `monitor` of product.yaml), and how often that may cry wolf."""
+"""What is watched of a product's pages (the key `monitor` of product.yaml), and how many false alarms may come."""
 
 from __future__ import annotations
 

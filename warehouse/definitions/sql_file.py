@@ -26,7 +26,7 @@ HeaderT = TypeVar("HeaderT", bound=BaseModel)
 
 
 class Strict(BaseModel):
-    """The ground of every definition: unknown keys are mistakes, and nothing is changed after reading."""
+    """The base class of every definition: unknown keys are mistakes, and nothing is changed after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 

@@ -188,7 +188,7 @@ def load_definitions(root: Path) -> Definitions:
 def _taken_names(root: Path, products: Collection[str]) -> list[str]:
     """Find names that something else bears: in a sandbox, or among the tables that applications query.
 
-    Files are gone by, not what was read of them: a group that bears its source's name cannot read it.
+    The names are those of the files, since a group that bears its source's name cannot be read.
     """
     sources, groups = ({path.stem for path in (root / "sql" / kind).glob("*.sql")} for kind in ("sources", "features"))
     problems = [

@@ -140,5 +140,5 @@ def _islands(every: timedelta, facts: dict[str, str]) -> str:
 
 
 def later(instant: datetime, by: timedelta) -> datetime:
-    """Add without falling off the calendar."""
+    """Add a duration, up to the latest instant that there is."""
     return instant + by if datetime.max - instant > by else datetime.max

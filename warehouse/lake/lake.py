@@ -245,7 +245,7 @@ class Lake:
 
 @dataclass(frozen=True)
 class Commit:
-    """A transaction in the making. `snapshot_id` is the one that it will have once committed."""
+    """A transaction that is being put together. `snapshot_id` is the one that it will have once committed."""
 
     lake: Lake
     connection: duckdb.DuckDBPyConnection

@@ -13,7 +13,7 @@ from types import ModuleType
 
 
 class _WithoutPandas(MetaPathFinder):
-    """As if pandas were not installed."""
+    """An import finder under which pandas is as if it were not installed."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         """Find nothing, and let nobody else look for pandas."""

@@ -58,7 +58,7 @@ class OwnerLock:
         self._file = unnamed.rename(_file_of(lake, self.owner.name))
 
     def end(self) -> None:
-        """Be gone: whoever looks now finds no such owner."""
+        """End the sign of life: whoever looks from now on finds no such owner."""
         self._file.unlink(missing_ok=True)
         os.close(self.descriptor)
 

@@ -48,7 +48,7 @@ def compute_labels(
     """Compute the labels of some pages as known by an instant, and stage them in `file`.
 
     Where a source that label.sql reads had not delivered all that was known by then, they are those of the earlier
-    instant up to which it had (`warehouse.watermarks`).
+    instant up to which it had (`warehouse.facts.watermarks`).
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """The staged rows of many pages as checks read them: features and scores side by side, out of files.
 
-That is a join of files, dear to work out for one page and hardly dearer for many. So the columns that checks name
+That is a join of files, which costs much for one page and hardly more for many. So the columns that checks name
 are held in memory, for as many pages at a time as a bound allows; what is too large for it is read where it lies.
 """
 

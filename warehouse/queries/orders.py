@@ -1,4 +1,4 @@
-"""Orders that are none: whether an ORDER BY tells any two of the rows apart that it is there to put in order.
+"""ORDER BY that orders nothing: whether it tells apart any two of the rows that it is there to put in order.
 
 `first(x ORDER BY true)`, `row_number() OVER (PARTITION BY k ORDER BY k)` and `LIMIT 3` after `ORDER BY (SELECT 1)`
 take rows as they happen to come, just as they would without an order. An expression tells rows apart here

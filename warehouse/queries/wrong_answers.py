@@ -1,7 +1,7 @@
 """DuckDB's known wrong answers: what is switched off, or refused, wherever authors' SQL runs.
 
 One table says which, why, and from which version on it can go. Each was seen in the pinned version, and
-`tests/test_wrong_answers.py` shows each wrong without what is done here, and right with it.
+`tests/sandbox/test_wrong_answers.py` shows each wrong without what is done here, and right with it.
 """
 
 from __future__ import annotations

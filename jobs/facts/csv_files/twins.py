@@ -1,6 +1,6 @@
 """Columns of a file that bear one name, but for capital and small letters, whatever its format.
 
-DuckDB 1.5 calls the second `NAME_1`, and a SELECT that names `NAME` reads the first without a word. Nobody can tell
+DuckDB 1.5 calls the second `NAME_1`, and a SELECT that names `NAME` silently reads the first. Nobody can tell
 which of them is meant, so such a file is refused unless the SELECT reads the others too. Of objects of JSON it cannot:
 by `NAME_1` DuckDB looks for a key of that name. SQLite and DuckDB allow no such columns; those of PostgreSQL, and such
 keys below the first level of JSON, DuckDB refuses by itself.

@@ -1,7 +1,7 @@
 """Tree ensembles in ONNX, as onnxruntime adds them up in one thread: float32 sums from zero, tree after tree.
 
 What the file starts the sums with (`base_values`) is added at the end, so that it is one more tree here, of one leaf.
-A node that asks for the opposite (>, >=) has its children changed about. The functions behind the sums are those of
+A node that asks for the opposite (>, >=) has its children swapped. The functions behind the sums are those of
 onnxruntime's `ml_common.h`.
 """
 

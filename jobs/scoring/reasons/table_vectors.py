@@ -1,7 +1,7 @@
 """The two innermost loops of contributions from tables, written in LLVM's vector types.
 
 The first finds, for each row, its line in a group's table: the sum of what each test that the row passes adds. The
-second reads eight rows' lines, turns them round, and adds them to the sums, which lie player after player. The types
+second reads eight rows' lines, transposes them, and adds them to the sums, which lie player after player. The types
 are LLVM's generic vectors, see `jobs.scoring.kernels.vector_code`.
 """
 
