@@ -15,7 +15,7 @@ from pathlib import Path
 import filelock
 
 from warehouse.definitions import Definitions, load_definitions
-from warehouse.lake.lake import Lake
+from warehouse.lake.lake import Lake, lake_of
 from warehouse.lake.warm_up import open_ahead
 from warehouse.ledger.found_classes import with_found_classes
 
@@ -72,6 +72,6 @@ def open_suite(root: Path, clock: Clock, *, ends_soon: bool = False) -> Suite:
         If any of its files is wrong.
     """
     root = root.resolve()
-    lake = Lake(root / "lake")
+    lake = lake_of(root)
     open_ahead(lake, hold=ends_soon)
     return Suite(root, with_found_classes(load_definitions(root), lake), lake, clock)

@@ -81,6 +81,7 @@ FLOORS: tuple[str, ...] = (
     "warehouse.definitions",
     "warehouse.definitions.yaml",
     "warehouse.lake",
+    "warehouse.lake.postgres",
     "warehouse.lake.registered",
     "warehouse.queries",
     "warehouse",

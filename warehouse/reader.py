@@ -24,7 +24,7 @@ import duckdb
 
 from warehouse.definitions import load_definitions
 from warehouse.errors import NotFoundError, UsageError
-from warehouse.lake.lake import Lake, table_columns
+from warehouse.lake.lake import Lake, lake_of, table_columns
 from warehouse.ledger import records as ledger
 from warehouse.pages.training_frames import FrameOrder, TrainingFrame, training_frame
 from warehouse.system_sql import quote, system_sql
@@ -320,6 +320,6 @@ def open_lake(path: str | Path) -> LakeReader:
         If there is none.
     """
     root = Path(path)
-    lake = Lake(root) if Lake(root).exists() else Lake(root / "lake")
+    lake = Lake(root) if Lake(root).exists() else lake_of(root)
     with lake.reading():
         return LakeReader(lake)

@@ -15,7 +15,7 @@ from pathlib import Path
 from jobs.backup.store import Store, free_bytes
 from jobs.progress import Progress, Silent
 from warehouse.errors import NotFoundError, RunFailed, UsageError
-from warehouse.lake.lake import Lake
+from warehouse.lake.lake import Lake, lake_of
 
 _UNDER_WAY = ".lake-restoring-"
 
@@ -51,7 +51,12 @@ def restore(
     """
     progress = progress or Silent()
     root = root.resolve()
-    lake = Lake(root / "lake")
+    lake = lake_of(root)
+    if lake.root != root / "lake":
+        raise UsageError(
+            f"the suite's lake is {lake.root}, with its catalogue in PostgreSQL, and a state is restored as a lake in"
+            f" {root / 'lake'}: take away lake.yaml and ALMANAC_LAKE, restore, and then run `almanac move-lake URL`."
+        )
     if not root.is_dir():
         raise NotFoundError(f"{root} is no directory; make the suite first, from where its definitions are kept.")
     if lake.root.exists() and (not lake.root.is_dir() or any(lake.root.iterdir())):

@@ -16,7 +16,7 @@ from jobs.check.working_copy import commit_of, is_committed, uncommitted
 from jobs.metering import who
 from jobs.suite import Suite, almanac_version
 from warehouse.errors import NotFoundError, UsageError
-from warehouse.lake.lake import Lake
+from warehouse.lake.lake import Lake, lake_of
 from warehouse.ledger import records as ledger
 from warehouse.ledger.deployments import CheckResultRecord, Deployment, deployments_of, newest_check
 from warehouse.ledger.texts import all_texts, fingerprint_of_texts
@@ -101,7 +101,7 @@ def _lake(suite: Suite, against: Path | None) -> Lake:
         root = (against or suite.root).resolve()
         if not (root / "sql").is_dir():
             raise
-        lake = Lake(root / "lake")
+        lake = lake_of(root)
         lake.create(suite.clock(), almanac_version())
         return lake
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from warehouse.definitions import Definitions, load_definitions
 from warehouse.errors import AlmanacError, NotFoundError
-from warehouse.lake.lake import Lake
+from warehouse.lake.lake import Lake, lake_of
+from warehouse.lake.postgres.addresses import LAKE_FILE
 from warehouse.ledger.deployments import deployments_of
 from warehouse.ledger.found_classes import with_found_classes
 from warehouse.ledger.texts import all_texts
@@ -52,9 +53,9 @@ def find_lake(against: Path | None, suite_root: Path) -> Lake:
         If there is none.
     """
     root = (against or suite_root).resolve()
-    for directory in (root, root / "lake"):
-        if Lake(directory).exists():
-            return Lake(directory)
+    for lake in (Lake(root), lake_of(root)):
+        if lake.exists():
+            return lake
     raise NotFoundError(
         f"there is no lake in {root}. Name production's suite, or its lake, with --against DIR; `almanac ingest` makes"
         " a lake."
@@ -107,5 +108,9 @@ def _read(texts: Mapping[str, str], directory: Path, lake: Lake, origin: str, *,
 def show_modules(suite_root: Path, directory: Path) -> None:
     """Let modules that the working copy names be found beside a scratch lake in `directory`, as beside a lake."""
     for path in suite_root.iterdir():
-        if not path.name.startswith(".") and path.name != "lake" and not (directory / path.name).exists():
+        if (
+            not path.name.startswith(".")
+            and path.name not in ("lake", LAKE_FILE)
+            and not (directory / path.name).exists()
+        ):
             (directory / path.name).symlink_to(path)

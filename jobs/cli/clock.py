@@ -210,11 +210,11 @@ def costs(
     from jobs.schedule.costs import costs as add_up
     from jobs.schedule.prices import kept_by, priced
     from warehouse.definitions import load_definitions
-    from warehouse.lake.lake import Lake
+    from warehouse.lake.lake import lake_of
 
     files = _files()
     start, end = (parse_instant(first, "--from") if first else None), (parse_instant(until, "--to") if until else None)
-    lake, per_month = Lake(files.root / "lake"), per is not None
+    lake, per_month = lake_of(files.root), per is not None
     rows = add_up(lake, files.tick_store, by, start, end, per_month=per_month)
     definitions = load_definitions(files.root)
     if definitions.settings.prices is not None:
@@ -230,9 +230,10 @@ def costs(
 def _files() -> SuiteClock:
     from jobs.schedule.suite_clock import SuiteClock
     from jobs.schedule.tick_store import TickStore
+    from warehouse.lake.lake import lake_of
 
     root = State.suite.resolve()
-    return SuiteClock(root, TickStore.open(root / "lake"), now)
+    return SuiteClock(root, TickStore.open(lake_of(root).root), now)
 
 
 def _enter(files: SuiteClock) -> TickStore:

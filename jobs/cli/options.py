@@ -77,7 +77,7 @@ def the_suite(*, runs_python: bool = True, makes_pages: bool = False, holds: boo
     ----------
     runs_python
         Whether the command runs a suite's own Python code, or trains. Where it does not, pandas is kept out until a
-        model is loaded that may want it (`warehouse.lake.without_pandas`).
+        model is loaded that may want it (`warehouse.without_pandas`).
     makes_pages
         Whether pages will be computed; then what they are computed in is opened in the background.
     holds
@@ -85,7 +85,7 @@ def the_suite(*, runs_python: bool = True, makes_pages: bool = False, holds: boo
     """
     from jobs.suite import open_suite
     from warehouse.lake.warm_up import connect_ahead
-    from warehouse.lake.without_pandas import keep_pandas_out
+    from warehouse.without_pandas import keep_pandas_out
 
     if State.owns_process and not runs_python:
         keep_pandas_out()

@@ -51,16 +51,30 @@ def demo(
 def init(
     directory: Annotated[Path, typer.Argument(help="A new or empty directory.")],
     bare: Annotated[bool, typer.Option("--bare", help="Without the example: the directories, and a schedule.")] = False,
+    lake: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Where the lake is: postgresql://USER@HOST/DATABASE?data=/DIRECTORY."),
+    ] = None,
     debug: DebugOption = False,
 ) -> None:
     """Make a new suite: a small working example with comments that teach.
 
+    With --lake its lake has its catalogue in PostgreSQL, and several hosts may share it; lake.yaml then says so.
+
     Examples:  almanac init shop   |   almanac init shop --bare
     """
+    from jobs.suite import almanac_version
+    from jobs.suites.elsewhere import put_elsewhere, readable
     from jobs.suites.starter import make_bare, make_starter
 
+    address = readable(lake) if lake is not None else None
+
+    make = make_bare if bare else make_starter
+    make(directory)
+    if address is not None:
+        put_elsewhere(directory, address, now(), almanac_version())
+        typer.echo(f"The lake is {address.url}; {directory}/lake.yaml says so.")
     if bare:
-        make_bare(directory)
         console.lines_of(
             [
                 f"Made an empty suite in {directory}. Now:",
@@ -70,7 +84,6 @@ def init(
             ]
         )
         return
-    make_starter(directory)
     console.lines_of(
         [
             f"Made a suite in {directory}. Now:",
@@ -100,7 +113,7 @@ def examples(
     """
     from jobs.examples.run import run_examples
     from warehouse.definitions import load_definitions
-    from warehouse.lake.without_pandas import keep_pandas_out
+    from warehouse.without_pandas import keep_pandas_out
 
     if State.owns_process:
         keep_pandas_out()

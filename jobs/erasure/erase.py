@@ -119,7 +119,7 @@ STEPS: tuple[tuple[str, Callable[[Context], None]], ...] = (
 )
 
 #: What is done about each place of `warehouse.lake.places` that may hold a person's data: the steps that take them out
-#: of it, or "told" where it lies outside of the lake, and is named.
+#: of it, "told" where it lies outside of the lake, and is named, or "refused" where nothing is begun.
 AT_PLACES: dict[str, tuple[str, ...]] = {
     CATALOGUE: ("delete", "flush", "statistics", "vacuum"),
     OPERATIONS: ("operations", "vacuum"),
@@ -134,6 +134,7 @@ AT_PLACES: dict[str, tuple[str, ...]] = {
     ERASING: ("its own end",),
     "the targets of `export:`": ("told",),
     "the bundles of `export:`": ("told",),
+    "the PostgreSQL database of the catalogue": ("refused",),
     "backups": ("told",),
 }
 
@@ -164,6 +165,11 @@ def erase(suite: Suite, kind: str, value: str, reason: str | None = None) -> Era
     RunFailed
         If a run is under way, or a step fails: the same command goes on.
     """
+    if suite.lake.catalogue.is_shared:
+        raise UsageError(
+            "a person cannot be erased yet from a lake whose catalogue is in PostgreSQL: deleted rows stay in the"
+            " server's tables, log and backups, where Almanac does not look. Nothing was changed."
+        )
     with suite.lake.catalogue.ingest_lock():
         journal = read(suite.lake.root)
         if journal is None:

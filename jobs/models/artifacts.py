@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from jobs.models.libraries import LIBRARIES
 from jobs.models.pipelines import importing_from
 from warehouse.errors import ScoringFailed, UsageError
-from warehouse.lake.without_pandas import let_pandas_in
 from warehouse.ledger.records import ModelRecord
+from warehouse.without_pandas import let_pandas_in
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -20,7 +20,7 @@ from jobs.models.estimators import is_ranker
 from jobs.models.libraries.onnx_trees import OnnxClassifier, read_onnx
 from jobs.scoring.readers.lightgbm import RANKING
 from warehouse.errors import UsageError
-from warehouse.lake.without_pandas import let_pandas_in
+from warehouse.without_pandas import let_pandas_in
 
 
 @dataclass(frozen=True)

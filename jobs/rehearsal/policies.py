@@ -21,6 +21,7 @@ from warehouse.definitions import Product
 from warehouse.definitions.sql_file import Strict
 from warehouse.definitions.yaml.yaml_text import read_yaml, validate
 from warehouse.errors import DefinitionError, NotFoundError
+from warehouse.lake.postgres.addresses import HERE, LAKE_FILE
 
 #: The kinds of work that say when a product is trained: a policy's jobs take the place of these.
 TRAINING = ("train", "retrain")
@@ -103,7 +104,13 @@ def write_suite(suite: Suite, product: Product, policy: Policy, place: Path) -> 
         If schedules.yaml is wrong.
     """
     for path in suite.root.iterdir():
-        if not path.name.startswith(".") and path.name not in ("lake", "sql", "schedules.yaml", "suite.yaml"):
+        if not path.name.startswith(".") and path.name not in (
+            "lake",
+            LAKE_FILE,
+            "sql",
+            "schedules.yaml",
+            "suite.yaml",
+        ):
             (place / path.name).symlink_to(path)
     for path in sorted((suite.root / "sql").rglob("*")):
         target = place / path.relative_to(suite.root)
@@ -118,6 +125,8 @@ def write_suite(suite: Suite, product: Product, policy: Policy, place: Path) -> 
     has_rollout = bool(policy.product.get("rollout", product.header.rollout))
     schedule = _schedule(suite.root / "schedules.yaml", product, policy, has_rollout)
     (place / "schedules.yaml").write_text(_as_yaml(schedule), encoding="utf-8")
+    # Whatever the environment says, nothing of a rehearsal reaches the lake.
+    (place / LAKE_FILE).write_text(f"lake: {HERE}\n", encoding="utf-8")
 
 
 def _as_yaml(data: Mapping[str, Any]) -> str:

@@ -35,6 +35,7 @@ from jobs.schedule.tick_store import TickStore
 from jobs.schedule.wake_up import WakeUp
 from jobs.suite import Clock
 from warehouse.errors import DefinitionError
+from warehouse.lake.lake import lake_of
 
 #: What the clock keeps of runs' output, and how often that is looked through.
 KEEP_LOGS = timedelta(days=30)
@@ -62,7 +63,8 @@ class Daemon:
 
     def __post_init__(self) -> None:
         self.root = self.root.resolve()
-        self.tick_store = TickStore.open(self.root / "lake")
+        self.lake = lake_of(self.root).root
+        self.tick_store = TickStore.open(self.lake)
         self.files = SuiteClock(self.root, self.tick_store, self.clock)
         self.children = Children(self.root, lambda: alert_variables(self.files.schedule()), self._wake_up.ring)
         self.scheduler = Scheduler(
@@ -195,7 +197,7 @@ class Daemon:
         return True
 
     def _keep_sending(self) -> None:
-        tick_store = TickStore.open(self.root / "lake")
+        tick_store = TickStore.open(self.lake)
         while True:
             try:
                 send_alerts(tick_store, self.log, self.wall())

@@ -29,7 +29,7 @@ from warehouse.errors import AlmanacError, DefinitionError
 from warehouse.facts.files_aside import files_aside
 from warehouse.facts.promises import broken_promises
 from warehouse.lake.extensions import REQUIRED, extension_file
-from warehouse.lake.lake import Lake
+from warehouse.lake.lake import lake_of
 from warehouse.lake.mending import find_wrong_statistics, mended_statistics
 from warehouse.lake.places import ERASING
 from warehouse.ledger.derivations import derivation_column, held_facts
@@ -71,7 +71,7 @@ def doctor(root: Path, clock: Clock, *, deep: bool = False) -> list[Finding]:
         return [*findings, Finding("definitions", "error", str(error))]
     counts = f"{counted(len(definitions.sources), 'source')}, {counted(len(definitions.groups), 'feature group')}"
     findings.append(Finding("definitions", "ok", f"{counts}, {counted(len(definitions.products), 'product')}"))
-    suite = Suite(root.resolve(), definitions, Lake(root.resolve() / "lake"), clock)
+    suite = Suite(root.resolve(), definitions, lake_of(root.resolve()), clock)
     queries = _queries(suite)
     return findings + _not_told_already(_lake(suite), queries) + queries + (_deep(suite) if deep else [])
 

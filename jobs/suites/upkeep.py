@@ -229,7 +229,11 @@ def _clear_orphans(suite: Suite) -> tuple[_Freed, int, int]:
     lake = suite.lake
     with lake.maintaining() as connection:
         with _Counted(lake) as counted:
-            connection.execute(system_sql("upkeep/delete_orphans"))
+            if lake.catalogue.is_shared:
+                before = (suite.clock() - _COMMITTED_WITHIN).isoformat(sep=" ")
+                connection.execute(system_sql("upkeep/delete_orphans_before", instant=before))
+            else:
+                connection.execute(system_sql("upkeep/delete_orphans"))
         known = connection.execute("SELECT artifact FROM ledger.models").fetchall()
         return counted.freed, _clear_orphaned_artifacts(suite, known), n_retired(connection)
 

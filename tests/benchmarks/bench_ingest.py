@@ -30,7 +30,7 @@ ROWS = (
     " TIMESTAMP '2025-01-01' + to_seconds(range % 31536000) AS ended FROM range({first}, {last})"
 )
 INGEST = (
-    "from warehouse.lake.without_pandas import keep_pandas_out; keep_pandas_out();"  # as the command does
+    "from warehouse.without_pandas import keep_pandas_out; keep_pandas_out();"  # as the command does
     " from datetime import datetime; from pathlib import Path; from jobs.facts.ingest import ingest;"
     " from jobs.suite import open_suite; ingest(open_suite(Path({root!r}), lambda: datetime(2026, 4, 1)))"
 )

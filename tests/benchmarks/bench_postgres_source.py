@@ -32,7 +32,7 @@ MADE = (
     " CREATE INDEX ON trips (changed); ANALYZE trips"
 )
 INGEST = (
-    "from warehouse.lake.without_pandas import keep_pandas_out; keep_pandas_out();"  # as the command does
+    "from warehouse.without_pandas import keep_pandas_out; keep_pandas_out();"  # as the command does
     " from datetime import datetime; from pathlib import Path; from jobs.facts.ingest import ingest;"
     " from jobs.suite import open_suite; import sys, time;"
     " suite = open_suite(Path(sys.argv[1]), lambda: datetime(2026, 4, 1)); begun = time.perf_counter();"

@@ -21,7 +21,13 @@ from warehouse.operations.leases import Leases, pages_held
 
 ROOT = Path(__file__).parents[2]
 CATALOGUES = ROOT / "warehouse" / "lake" / "catalogues.py"
-MODULES = [path for top in ("jobs", "warehouse") for path in sorted((ROOT / top).rglob("*.py")) if path != CATALOGUES]
+IN_POSTGRES = ROOT / "warehouse" / "lake" / "postgres" / "catalogue.py"
+MODULES = [
+    path
+    for top in ("jobs", "warehouse")
+    for path in sorted((ROOT / top).rglob("*.py"))
+    if path not in (CATALOGUES, IN_POSTGRES)
+]
 #: What only a catalogue in a file has.
 OF_A_FILE = ("catalogue.sqlite", "ducklake:", "META_", "TYPE sqlite", "writer.lock", "ingest.lock", "sqlite_scanner")
 

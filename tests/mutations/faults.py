@@ -37,6 +37,20 @@ _TRAINING = "tests/training/test_training.py"
 
 OF_THE_LAKE = (
     Fault(
+        "whoever has lost its turn of writing may commit",
+        "sql/system/catalogue/guard.sql",
+        "    IF borne IS DISTINCT FROM newest THEN",
+        "    IF false THEN",
+        ("tests/lake/test_postgres_catalogue.py::test_a_writer_whose_turn_is_over_is_refused",),
+    ),
+    Fault(
+        "a new turn of writing bears the number of the one before",
+        "warehouse/lake/postgres/fences.py",
+        "SET fence = fence + 1, holder",
+        "SET fence = fence, holder",
+        ("tests/lake/test_postgres_catalogue.py::test_one_writes_at_a_time",),
+    ),
+    Fault(
         "the newest state of before is forgotten too",
         "warehouse/lake/retention.py",
         "for number in before[:-2] if",

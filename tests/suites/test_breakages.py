@@ -25,8 +25,8 @@ from jobs.suite import open_suite
 from tests.command_line import almanac
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at
 from tests.lakes import rows
-from warehouse.lake.catalogues import WAIT_VARIABLE
 from warehouse.lake.lake import Lake
+from warehouse.waiting import WAIT_VARIABLE
 
 AS_OF = f"{PAGE:%Y-%m-%dT%H:%M}"
 #: Every command that reads or writes the lake, as it is called here. Those that write come last.

@@ -1,28 +1,31 @@
 """Catalogues: where a lake's catalogue is, how it is attached, what identifies it, and the locks and state beside it.
 
-Nothing else knows what kind of catalogue a lake has. Another kind (PostgreSQL, where several machines share a lake) is
-another class of this shape, and a line in `catalogue_of`; the class says where its locks, the owners of leases and the
-operational state live, which for a catalogue on one host is the lake's own directory.
+Nothing else knows what kind of catalogue a lake has. Each kind is a class of this shape and a line in `catalogue_of`:
+SQLite here, whose locks and operational state are in the lake's own directory, for one host; PostgreSQL, where several
+hosts share a lake, in `warehouse.lake.postgres.catalogue`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import duckdb
 import filelock
 
-from warehouse.errors import PublishFailed, RunFailed, UsageError
+from warehouse.errors import PublishFailed, RunFailed
+from warehouse.lake.postgres.addresses import read_marker
+from warehouse.lake.postgres.catalogue import PostgresCatalogue
+from warehouse.lake.postgres.fences import Fence
 from warehouse.system_sql import literal, quote
+from warehouse.waiting import INGEST_LOCK_TIMEOUT_S, WRITER_LOCK_TIMEOUT_S, wait_s
 
 #: The files of a catalogue of one host, in the lake's directory: itself, the operational state, and its locks.
 CATALOGUE, OPERATIONS, WRITER_LOCK, INGEST_LOCK = (
@@ -31,10 +34,6 @@ CATALOGUE, OPERATIONS, WRITER_LOCK, INGEST_LOCK = (
     "writer.lock",
     "ingest.lock",
 )
-#: How many seconds to wait for a lock that another process holds, where it is set; otherwise the times below.
-WAIT_VARIABLE = "ALMANAC_WAIT_S"
-WRITER_LOCK_TIMEOUT_S = 120.0
-INGEST_LOCK_TIMEOUT_S = 600.0
 _HOLD_TIMEOUT_S = 5.0
 #: Under this name a catalogue that is held is attached a second time.
 _HELD = "almanac: held"
@@ -59,24 +58,16 @@ if busy:
 """
 
 
-def wait_s(otherwise: float) -> float:
-    """Give how many seconds to wait for a lock: what `ALMANAC_WAIT_S` says, or `otherwise`.
-
-    Raises
-    ------
-    UsageError
-        If the variable is no number of seconds.
-    """
-    text = os.environ.get(WAIT_VARIABLE)
-    if text is None:
-        return otherwise
-    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text):
-        raise UsageError(f"{WAIT_VARIABLE} is `{text}`; give a number of seconds, such as 5 or 600.")
-    return float(text)
-
-
 class Catalogue(Protocol):
     """What the rest of Almanac asks of a lake's catalogue."""
+
+    @property
+    def extensions(self) -> Sequence[str]:
+        """DuckDB's extensions that it needs besides DuckLake."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several hosts share it by a server, to which a connection can break."""
 
     def exists(self) -> bool:
         """Tell whether it has been made."""
@@ -88,7 +79,14 @@ class Catalogue(Protocol):
         """
 
     def attach(
-        self, connection: duckdb.DuckDBPyConnection, name: str, data: Path, *, read_only: bool, snapshot_id: int | None
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        data: Path,
+        *,
+        read_only: bool,
+        snapshot_id: int | None,
+        fence: Fence | None = None,
     ) -> None:
         """Attach the lake as `name`, and make it if it is not there and may be written to.
 
@@ -102,6 +100,8 @@ class Catalogue(Protocol):
             Where committed Parquet files lie.
         read_only, snapshot_id
             Refuse writes; show the lake as of this snapshot.
+        fence
+            What the writer lock gave, for calls of DuckLake's that commit by themselves.
 
         Raises
         ------
@@ -109,14 +109,22 @@ class Catalogue(Protocol):
             If it cannot be opened.
         """
 
+    def prepare(self) -> None:
+        """Make ready for a new lake, under no lock yet."""
+
+    def guard(self) -> None:
+        """Finish a new catalogue, once DuckLake has made its tables and before anything is committed."""
+
     def is_of_another_kind(self, error: duckdb.Error) -> bool:
         """Tell whether an error of `attach` means that what is there is no catalogue that this DuckLake can read."""
 
     def hold(self, instance: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection | None:
         """Keep the catalogue open from now on, where that spares others waiting; give what to close at the end."""
 
-    def writer_lock(self, timeout_s: float | None = None) -> AbstractContextManager[None]:
+    def writer_lock(self, timeout_s: float | None = None) -> AbstractContextManager[Fence | None]:
         """Hold the lock that every commit is made under. It goes with the process, however that ends.
+
+        What it gives, if anything, has to be borne by what is committed.
 
         Raises
         ------
@@ -174,6 +182,8 @@ class SqliteCatalogue:
 
     #: DuckDB's extensions that it needs besides DuckLake.
     EXTENSIONS = ("sqlite_scanner",)
+    extensions: ClassVar[Sequence[str]] = EXTENSIONS
+    is_shared: ClassVar[bool] = False
     _BUSY_TIMEOUT_S = 30.0
 
     @property
@@ -191,7 +201,14 @@ class SqliteCatalogue:
         return os.getpid(), self.file.absolute(), inode
 
     def attach(
-        self, connection: duckdb.DuckDBPyConnection, name: str, data: Path, *, read_only: bool, snapshot_id: int | None
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        data: Path,
+        *,
+        read_only: bool,
+        snapshot_id: int | None,
+        fence: Fence | None = None,
     ) -> None:
         """Attach the lake, see `Catalogue.attach`."""
         options = [
@@ -226,6 +243,12 @@ class SqliteCatalogue:
             # A transaction begins with its first question.
             transaction.execute(f"FROM {quote(_HELD)}.ducklake_metadata LIMIT 1").fetchall()
         return transaction
+
+    def prepare(self) -> None:
+        """Do nothing: SQLite makes the file when it is attached."""
+
+    def guard(self) -> None:
+        """Do nothing: the lock of a host is lost only with its process."""
 
     @contextlib.contextmanager
     def writer_lock(self, timeout_s: float | None = None) -> Iterator[None]:
@@ -287,4 +310,5 @@ class SqliteCatalogue:
 
 def catalogue_of(root: Path) -> Catalogue:
     """Give the catalogue of the lake in a directory."""
-    return SqliteCatalogue(root)
+    shared = read_marker(root)
+    return SqliteCatalogue(root) if shared is None else PostgresCatalogue(root, *shared)

@@ -17,8 +17,10 @@ from warehouse.system_sql import literal
 if TYPE_CHECKING:
     import duckdb
 
-#: What a lake needs: its format, and the driver of its catalogue.
-REQUIRED = ("ducklake", *SqliteCatalogue.EXTENSIONS)
+#: The format of a lake.
+FORMAT = "ducklake"
+#: What a lake with its catalogue in its own directory needs: its format, and the driver of its catalogue.
+REQUIRED = (FORMAT, *SqliteCatalogue.EXTENSIONS)
 
 
 def extension_file(name: str) -> Path:
@@ -40,12 +42,17 @@ def extension_file(name: str) -> Path:
     return files[-1]
 
 
-def open_instance() -> duckdb.DuckDBPyConnection:
+def open_instance(drivers: Sequence[str] = SqliteCatalogue.EXTENSIONS) -> duckdb.DuckDBPyConnection:
     """Open a database instance in memory, in UTC, with what a lake needs loaded.
 
     On every LOAD DuckDB checks the extension's signature: a hash over 70 MB, which takes longer than all else that a
     short command does. So that is done once, and a stamp that only this user can write tells later instances and
     processes, for as long as nothing touches the files. `almanac doctor` has them checked whatever the stamp says.
+
+    Parameters
+    ----------
+    drivers
+        The extensions that the lake's catalogue needs.
 
     Raises
     ------
@@ -58,7 +65,7 @@ def open_instance() -> duckdb.DuckDBPyConnection:
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
     }
-    files = [extension_file(name) for name in REQUIRED]
+    files = [extension_file(name) for name in (FORMAT, *drivers)]
     state = _state_of(files)
     if state in _checked:
         config["allow_unsigned_extensions"] = "true"

@@ -1,6 +1,6 @@
-"""The lake: DuckLake under a suite's `lake/` directory, and the one way to write to it.
+"""The lake: DuckLake under a suite's `lake/` directory, or where it says, and the one way to write to it.
 
-    lake/catalogue.sqlite   DuckLake's catalogue; see `warehouse.lake.catalogues`
+    lake/catalogue.sqlite   DuckLake's catalogue, unless it is in PostgreSQL; see `warehouse.lake.catalogues`
     lake/data/              committed Parquet
     lake/staging/           rows on their way, one directory a run
     lake/artifacts/         models
@@ -13,6 +13,7 @@ catalogue a commit makes every older open transaction fail at its own. Readers w
 from __future__ import annotations
 
 import contextlib
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -24,10 +25,18 @@ from typing import Any
 import duckdb
 
 from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError, PublishFailed, RunFailed, UsageError
-from warehouse.lake.catalogues import Catalogue, catalogue_of
+from warehouse.lake.catalogues import CATALOGUE, Catalogue, catalogue_of
 from warehouse.lake.connections import First, Instances
 from warehouse.lake.extensions import open_instance
 from warehouse.lake.migrations import migrate, newest_format
+from warehouse.lake.postgres.addresses import root_of_lake
+from warehouse.lake.postgres.fences import Fence
+from warehouse.lake.questions import answers, format_and_suite
+from warehouse.lake.questions import check_format as check_format
+from warehouse.lake.questions import newest_snapshot as newest_snapshot
+from warehouse.lake.questions import one_transaction as one_transaction
+from warehouse.lake.questions import table_columns as table_columns
+from warehouse.lake.questions import use_all_cores as use_all_cores
 from warehouse.lake.staged_files import require_columns
 from warehouse.queries.wrong_answers import switch_off_wrong_optimizers
 from warehouse.system_sql import exact_path, quote, system_sql
@@ -74,6 +83,7 @@ class Lake:
         snapshot_id: int | None = None,
         first: First | None = None,
         name: str = "lake",
+        fence: Fence | None = None,
     ) -> duckdb.DuckDBPyConnection:
         """Open a database instance of its own with this lake attached, as `name`, and in use.
 
@@ -88,6 +98,8 @@ class Lake:
             Show the lake as of this snapshot, whatever is committed meanwhile.
         first
             Is handed the instance before the lake is attached.
+        fence
+            For DuckLake's own calls that commit; see `Catalogue.attach`.
 
         Raises
         ------
@@ -98,12 +110,12 @@ class Lake:
         """
         if not self.exists():
             raise NotFoundError(f"there is no lake in {self.root.parent}; run `almanac ingest` to make and fill it.")
-        connection = open_instance()
+        connection = open_instance(self.catalogue.extensions)
         connection.execute("SET threads = 1")
         try:
             if first is not None:
                 first(connection)
-            self._attach(connection, read_only=read_only, snapshot_id=snapshot_id, name=name)
+            self._attach(connection, read_only=read_only, snapshot_id=snapshot_id, name=name, fence=fence)
         except duckdb.Error as error:
             connection.close()
             if snapshot_id is not None and "snapshot" in str(error).lower():
@@ -123,9 +135,15 @@ class Lake:
         return connection
 
     def _attach(
-        self, connection: duckdb.DuckDBPyConnection, *, read_only: bool, snapshot_id: int | None, name: str = "lake"
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        *,
+        read_only: bool,
+        snapshot_id: int | None = None,
+        name: str = "lake",
+        fence: Fence | None = None,
     ) -> None:
-        self.catalogue.attach(connection, name, self.data, read_only=read_only, snapshot_id=snapshot_id)
+        self.catalogue.attach(connection, name, self.data, read_only=read_only, snapshot_id=snapshot_id, fence=fence)
         connection.execute(f"USE {quote(name)}")
 
     def open(self, *, hold: bool = False, writing: bool = False) -> None:
@@ -171,7 +189,7 @@ class Lake:
         finally:
             connection.close()
 
-    def writer_lock(self, timeout_s: float | None = None) -> AbstractContextManager[None]:
+    def writer_lock(self, timeout_s: float | None = None) -> AbstractContextManager[Fence | None]:
         """Hold the lake's one writer lock; see `Catalogue.writer_lock`."""
         return self.catalogue.writer_lock(timeout_s)
 
@@ -184,15 +202,14 @@ class Lake:
         PublishFailed
             If the catalogue or the disk refuses; what was there before is still there.
         """
-        with self.writer_lock(), _writing(self) as connection:
+        with self.writer_lock() as fence, _writing(self) as connection:
             connection.execute("BEGIN")
-            lake_format, _ = _format_and_suite(connection, self.root)
+            lake_format, _ = format_and_suite(connection, self.root)
             commit = Commit(self, connection, newest_snapshot(connection) + 1)
             try:
                 migrate(connection, lake_format)
                 yield commit
-                connection.execute("CALL lake.set_commit_message('almanac', $1)", [message])
-                connection.execute("COMMIT")
+                _end_commit(connection, message, fence, commit.snapshot_id)
             except (duckdb.Error, OSError) as error:
                 raise PublishFailed(
                     f"the commit «{message}» did not take place: {error}. What was published before is unchanged;"
@@ -208,7 +225,7 @@ class Lake:
         PublishFailed
             If the catalogue or the disk refuses; what was there before is still there.
         """
-        with self.writer_lock(), contextlib.closing(self.connect(read_only=False)) as connection:
+        with self.writer_lock() as fence, contextlib.closing(self.connect(read_only=False, fence=fence)) as connection:
             check_format(connection, self.root)
             use_all_cores(connection)
             try:
@@ -226,12 +243,14 @@ class Lake:
         # What the process keeps open knows, and is used next; another one may be in the middle of making the lake.
         with contextlib.suppress(AlmanacError, duckdb.Error), self.reading():
             return
-        with self.writer_lock():
+        self.catalogue.prepare()
+        with self.writer_lock() as fence:
             if self.exists() and _is_whole(self):
                 return
             try:
-                with contextlib.closing(open_instance()) as connection:
-                    self._attach(connection, read_only=False, snapshot_id=None)
+                with contextlib.closing(open_instance(self.catalogue.extensions)) as connection:
+                    self._attach(connection, read_only=False, fence=fence)
+                    self.catalogue.guard()
                     connection.execute("BEGIN")
                     migrate(connection, since=0)
                     values = [newest_format(), uuid.uuid4().hex, made_by, now]
@@ -268,6 +287,8 @@ class Commit:
         directory.mkdir(parents=True, exist_ok=True)
         target = directory / f"{uuid.uuid4().hex}.parquet"
         staged.replace(target)
+        # By its age upkeep of another host knows that it is about to be committed, however long it was staged.
+        os.utime(target)
         self.connection.execute(
             "CALL ducklake_add_data_files('lake', $1, $2, schema => $3)",
             [table, exact_path(target.resolve()), schema],
@@ -282,6 +303,17 @@ class Commit:
             self.execute(f"INSERT INTO {target} BY NAME SELECT * FROM read_parquet($1)", [exact_path(staged)])
 
 
+def lake_of(suite_root: Path) -> Lake:
+    """Give a suite's lake: in its directory `lake/`, or where ALMANAC_LAKE or its `lake.yaml` says.
+
+    Raises
+    ------
+    UsageError
+        If those cannot be used.
+    """
+    return Lake(root_of_lake(suite_root, CATALOGUE))
+
+
 _instances = Instances()
 
 
@@ -289,17 +321,25 @@ def _kept_instance(lake: Lake, *, read_only: bool, hold: bool = False) -> duckdb
     """Give this process's instance that sees a lake's newest state, and open it if there is none yet."""
 
     def check(opened: duckdb.DuckDBPyConnection) -> None:
-        lake_format, _ = _format_and_suite(opened, lake.root)
+        lake_format, _ = format_and_suite(opened, lake.root)
         if read_only and lake_format < newest_format():
             _bring_up_to_date(lake)
 
-    return _instances.get(
-        lake.catalogue,
-        lambda first: lake.connect(read_only=read_only, first=first),
-        check,
-        read_only=read_only,
-        hold=hold,
-    )
+    def get() -> duckdb.DuckDBPyConnection:
+        return _instances.get(
+            lake.catalogue,
+            lambda first: lake.connect(read_only=read_only, first=first),
+            check,
+            read_only=read_only,
+            hold=hold,
+        )
+
+    instance = get()
+    if lake.catalogue.is_shared and not answers(instance):
+        # Nothing mends an instance whose server was restarted (DuckDB 1.5.5): another one takes its place.
+        _instances.drop(instance)
+        instance = get()
+    return instance
 
 
 @contextlib.contextmanager
@@ -315,82 +355,42 @@ def _writing(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
         raise
 
 
+def _end_commit(connection: duckdb.DuckDBPyConnection, message: str, fence: Fence | None, snapshot_id: int) -> None:
+    """Commit, and find out what became of it where the connection broke meanwhile."""
+    if fence is None:
+        connection.execute("CALL lake.set_commit_message('almanac', $1)", [message])
+        connection.execute("COMMIT")
+        return
+    sealed = [message, fence.extra_info(snapshot_id)]
+    connection.execute("CALL lake.set_commit_message('almanac', $1, extra_info => $2)", sealed)
+    try:
+        connection.execute("COMMIT")
+    except duckdb.Error as error:
+        took_place = fence.took_place(snapshot_id)
+        if took_place is None:
+            raise PublishFailed(
+                f"the server of the catalogue was lost during the commit «{message}», so that nobody knows whether it"
+                f" took place: {error}. Once the server answers, `almanac status` shows it; running this again is safe."
+            ) from error
+        if not took_place:
+            raise
+
+
 def _bring_up_to_date(lake: Lake) -> None:
     """Give a lake that an earlier version of Almanac made what it lacks, before it is read."""
     with (
         # A lake that may not be written to can be read all the same.
         contextlib.suppress(AlmanacError, OSError, duckdb.Error),
-        lake.writer_lock(timeout_s=5),
-        contextlib.closing(lake.connect(read_only=False)) as connection,
+        lake.writer_lock(timeout_s=5) as fence,
+        contextlib.closing(lake.connect(read_only=False, fence=fence)) as connection,
     ):
-        lake_format, _ = _format_and_suite(connection, lake.root)
+        lake_format, _ = format_and_suite(connection, lake.root)
         connection.execute("BEGIN")
         migrate(connection, lake_format)
         connection.execute(
             "CALL lake.set_commit_message('almanac', 'the ledger of an earlier version, brought up to date')"
         )
         connection.execute("COMMIT")
-
-
-@contextlib.contextmanager
-def one_transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Let statements see one state of the lake, and take effect together; see `Lake.reading` for what that spares."""
-    connection.execute("BEGIN")
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(duckdb.Error):  # what went wrong is told, and not that this could not be undone
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-def use_all_cores(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let an instance that `Lake.connect` has opened work on as many cores as there are."""
-    connection.execute("RESET threads")
-
-
-def table_columns(connection: duckdb.DuckDBPyConnection, schema: str, table: str, lake: str = "lake") -> dict[str, str]:
-    """Give the columns and DuckDB types of a table of the lake attached as `lake`, in order; empty if there is none."""
-    try:
-        rows = connection.execute(f"DESCRIBE {quote(lake)}.{quote(schema)}.{quote(table)}").fetchall()
-    except duckdb.CatalogException:
-        return {}
-    return {str(row[0]): str(row[1]) for row in rows}
-
-
-def check_format(connection: duckdb.DuckDBPyConnection, root: Path) -> str:
-    """Refuse a lake of a newer format; give the suite's id.
-
-    Raises
-    ------
-    LakeFormatError
-        If the lake is newer than this version of Almanac, or holds no ledger.
-    """
-    return _format_and_suite(connection, root)[1]
-
-
-def _format_and_suite(connection: duckdb.DuckDBPyConnection, root: Path) -> tuple[int, str]:
-    try:
-        # All of it: a result that is not read to its end keeps its transaction open, and with it the catalogue.
-        found = connection.execute("SELECT version, suite_id, made_by FROM ledger.format").fetchall()
-    except duckdb.CatalogException as error:
-        raise LakeFormatError(f"{root} holds a DuckLake without Almanac's ledger; name another directory.") from error
-    row = found[0] if found else None
-    if row is None or row[0] > newest_format():
-        said = "none" if row is None else f"{row[0]}, made by Almanac {row[2]}"
-        raise LakeFormatError(
-            f"the lake {root} has the format {said}; this version reads up to {newest_format()}. Install a newer"
-            " Almanac."
-        )
-    return int(row[0]), str(row[1])
-
-
-def newest_snapshot(connection: duckdb.DuckDBPyConnection) -> int:
-    """Give the id of the state of the lake that a connection's transaction sees."""
-    # DuckLake knows it of the transaction. The greatest of `ducklake_snapshots` took 8 ms at 150, and more with each.
-    row = connection.execute("SELECT id FROM ducklake_current_snapshot('lake')").fetchone()
-    return int(row[0]) if row else 0
 
 
 def _is_whole(lake: Lake) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from warehouse.lake.catalogues import CATALOGUE, INGEST_LOCK, OPERATIONS, WRITER_LOCK
+from warehouse.lake.postgres.addresses import MARKER
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ IMMUTABLE = ("data/", "artifacts/", "deliveries/")
 
 PLACES: tuple[Place, ...] = (
     Place(CATALOGUE, "the catalogue: which files and snapshots there are, and the rows of small tables", True, True),
+    Place(MARKER, "where the catalogue is, if it is in PostgreSQL, and the lake's id", False, False),
     Place(OPERATIONS, "the operational state: ticks, runs of the clock, pauses, alerts", True, True),
     Place("data/", "the Parquet files of all tables, those of older snapshots among them", True, True),
     Place("artifacts/", "models, compiled models, and the predictions that were held out when they were trained",
@@ -73,6 +75,8 @@ PLACES: tuple[Place, ...] = (
     Place("scratch lakes", "in `.check/` of a suite while `almanac check` runs: a lake of its own with links to the"
           " data files of the lake that it compares with, and copies of its catalogue and models", False, True,
           is_outside=True),
+    Place("the PostgreSQL database of the catalogue", "where it is not in the lake's directory: which files and"
+          " snapshots there are, and the rows of small tables", False, True, is_outside=True),
     Place("backups", "states of the lake, each with copies of its files", False, True, is_outside=True),
 )  # fmt: skip
 

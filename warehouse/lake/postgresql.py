@@ -14,32 +14,13 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import duckdb
 
 from warehouse.errors import UsageError
 from warehouse.lake.extensions import load_postgres
+from warehouse.lake.postgres.servers import connection_text, names_postgres, settings_of
 from warehouse.system_sql import literal, quote, system_sql
-
-#: What a variable's value begins with that names a PostgreSQL database.
-SCHEMES = ("postgresql", "postgres")
-#: Settings of libpq that are secrets themselves.
-_SECRET = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
-#: A server that does not answer is told of after so long; one whose host is gone, after about a minute.
-_SETTINGS = {
-    "connect_timeout": "10",
-    "application_name": "almanac",
-    "keepalives_idle": "30",
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "60000",
-}
-
-
-def names_postgres(value: str) -> bool:
-    """Tell whether a variable's value names a PostgreSQL database."""
-    return value.partition(":")[0] in SCHEMES
 
 
 def connection_settings(variable: str, where: str) -> dict[str, str]:
@@ -60,18 +41,7 @@ def connection_settings(variable: str, where: str) -> dict[str, str]:
             f"{where}: the environment variable {variable} has to be set, to postgresql://USER@HOST:PORT/DATABASE."
             f" {advice}"
         )
-    try:
-        url = urlsplit(value)
-        parts = {"host": url.hostname, "port": url.port, "user": url.username, "dbname": url.path.lstrip("/")}
-        more = parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(url.query))
-    except ValueError as error:
-        raise UsageError(f"{where}: what {variable} is set to cannot be read as a URL. {advice}") from error
-    settings = {name: unquote(str(part)) for name, part in parts.items() if part}
-    if url.password is not None or any(name.lower() in _SECRET for name, _ in more):
-        raise UsageError(f"{where}: {variable} holds a password, which would be in errors and logs. {advice}")
-    if odd := [name for name, _ in more if not re.fullmatch("[a-z_]+", name)]:
-        raise UsageError(f"{where}: {variable} holds `{odd[0]}`, which is no setting of PostgreSQL's. {advice}")
-    return _SETTINGS | settings | dict(more)
+    return settings_of(value, f"{where}: {variable}", advice)
 
 
 def attach_postgres(
@@ -106,7 +76,7 @@ def _attached(
     load_postgres(connection)
     with _passfile(variable, where) as passfile:
         settings |= {"passfile": str(passfile)} if passfile else {}
-        text = " ".join(f"{name}='{_escaped(value)}'" for name, value in settings.items())
+        text = connection_text(settings)
         connection.execute(system_sql("databases/attach_postgres", place=literal(text), alias=quote(alias), mode=mode))
         try:
             yield
@@ -136,10 +106,6 @@ def _passfile(variable: str, where: str) -> Iterator[Path | None]:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write("*:*:*:*:" + re.sub(r"([\\:])", r"\\\1", secret) + "\n")
         yield path
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def short_error(error: duckdb.Error) -> str:

@@ -17,9 +17,10 @@ from datetime import datetime
 from pathlib import Path
 
 from warehouse.errors import LakeFormatError, RunFailed
-from warehouse.lake.catalogues import catalogue_of, wait_s
+from warehouse.lake.catalogues import catalogue_of
 from warehouse.lake.registry import OPERATIONS, TABLES, Kept
 from warehouse.system_sql import system_sql
+from warehouse.waiting import wait_s
 
 #: The steps that made the tables what they are, as files under sql/system/, in order. The format after each is its
 #: place in the list, counted from 1. Whoever adds a table adds a step; one that has been released is never changed.

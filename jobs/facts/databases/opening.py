@@ -17,7 +17,8 @@ from warehouse.definitions import Source
 from warehouse.errors import AlmanacError, IngestFailed, UsageError
 from warehouse.lake.extensions import open_instance
 from warehouse.lake.lake import Lake
-from warehouse.lake.postgresql import attach_postgres, names_postgres, short_error
+from warehouse.lake.postgres.servers import names_postgres
+from warehouse.lake.postgresql import attach_postgres, short_error
 from warehouse.system_sql import literal, quote, system_sql
 
 

@@ -27,6 +27,7 @@ from jobs.schedule.decisions.ticks import Cost, Finished, Run
 from jobs.schedule.files.redaction import redacted
 from jobs.schedule.processes import supervisor
 from jobs.schedule.processes.commands import command_of, environment_of
+from warehouse.lake.lake import lake_of
 from warehouse.operations.leases import OwnerLock, is_alive, note_of, sweep_owners
 
 #: Between being asked to stop and being made to.
@@ -70,7 +71,7 @@ class Children:
     @property
     def lake(self) -> Path:
         """The suite's lake, which has the leases and the logs."""
-        return self.suite / "lake"
+        return lake_of(self.suite).root
 
     def log_of(self, run: Run) -> Path:
         """Give the file that takes what a run prints."""

@@ -1,0 +1,19 @@
+-- What Almanac keeps beside DuckLake's tables in a catalogue in PostgreSQL: whose turn it is to write, and which lake
+-- this is. Run by PostgreSQL. `fence` counts the turns: each writer raises it, and a commit that bears an older number
+-- is refused by the catalogue itself, however its writer came to believe that it still had the lock.
+CREATE SCHEMA IF NOT EXISTS almanac;
+
+CREATE TABLE IF NOT EXISTS almanac.writer (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    fence BIGINT NOT NULL,
+    holder TEXT NOT NULL,
+    taken_at TIMESTAMPTZ NOT NULL
+);
+
+INSERT INTO almanac.writer VALUES (1, 0, '', clock_timestamp()) ON CONFLICT DO NOTHING;
+
+CREATE TABLE IF NOT EXISTS almanac.lake (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    lake TEXT NOT NULL,
+    made_at TIMESTAMPTZ NOT NULL
+);

@@ -1,0 +1,214 @@
+"""A catalogue in PostgreSQL: several hosts share the lake, and the files lie in a directory that all of them see.
+
+DuckLake's tables are in the schema `public` of the database, and what Almanac keeps beside them in the schema
+`almanac`. The writer lock is a lock of the server, held by a session, together with a fence that the catalogue checks
+at each commit; see `warehouse.lake.postgres.fences`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from warehouse.errors import PublishFailed, RunFailed, UsageError
+from warehouse.lake.postgres.addresses import MARKER
+from warehouse.lake.postgres.fences import Fence, raise_fence
+from warehouse.lake.postgres.servers import connection_text
+from warehouse.lake.postgres.sessions import libpq_settings, one_line, session
+from warehouse.system_sql import literal, quote, system_sql
+from warehouse.waiting import INGEST_LOCK_TIMEOUT_S, WRITER_LOCK_TIMEOUT_S, wait_s
+
+if TYPE_CHECKING:
+    import duckdb
+    import psycopg
+
+#: The locks of the server that are ours, each within one database: a number for all of them, and one for each.
+LOCKS = 0x416C6D61
+WRITER, INGEST, STATE, MAKING = 1, 2, 3, 4
+#: Catalogues of which this process knows that they have been made.
+_made: set[tuple[str, str]] = set()
+
+
+@dataclass(frozen=True)
+class PostgresCatalogue:
+    """A catalogue in a PostgreSQL database: many hosts, many processes.
+
+    Attributes
+    ----------
+    root
+        The lake's directory, which all hosts share.
+    server
+        The URL of the database, without a password.
+    lake
+        The lake's id; the database holds the same.
+    """
+
+    root: Path
+    server: str
+    lake: str
+
+    #: DuckDB's extensions that it needs besides DuckLake.
+    extensions: ClassVar[Sequence[str]] = ("postgres_scanner",)
+    #: Several hosts share it, and a connection to it can break.
+    is_shared: ClassVar[bool] = True
+
+    def exists(self) -> bool:
+        """Tell whether it has been made.
+
+        Raises
+        ------
+        UsageError
+            If the database holds another lake.
+        RunFailed
+            If the server cannot be reached.
+        """
+        if (self.server, self.lake) in _made:
+            return True
+        with session(self.server) as connection:
+            found = self._lake_of(connection)
+        if found is None:
+            return False
+        if found != self.lake:
+            raise UsageError(
+                f"the database {self.server} holds another lake than {self.root} has the files of: name the directory"
+                " of that one, or another database."
+            )
+        _made.add((self.server, self.lake))
+        return True
+
+    def _lake_of(self, connection: psycopg.Connection[Any]) -> str | None:
+        row = connection.execute("SELECT to_regclass('almanac.lake') IS NOT NULL").fetchone()
+        if row != (True,):
+            return None
+        row = connection.execute("SELECT lake FROM almanac.lake").fetchone()
+        return None if row is None else str(row[0])
+
+    def identity(self) -> Hashable:
+        """Give this process, the file that names the catalogue, and the lake's id."""
+        return os.getpid(), self.root.absolute() / MARKER, (self.server, self.lake)
+
+    def attach(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        data: Path,
+        *,
+        read_only: bool,
+        snapshot_id: int | None,
+        fence: Fence | None = None,
+    ) -> None:
+        """Attach the lake, see `Catalogue.attach`; DuckLake's own calls bear `fence`."""
+        more = [f"almanac.fence={fence.number}"] if fence is not None else []
+        if read_only:
+            # A second line: what reads is refused by the server too when it writes.
+            more.append("default_transaction_read_only=on")
+        options = [f"DATA_PATH {literal(str(data.resolve()) + os.sep)}", "OVERRIDE_DATA_PATH true"]
+        if read_only:
+            options.append("READ_ONLY")
+        if snapshot_id is not None:
+            options.append(f"SNAPSHOT_VERSION {int(snapshot_id)}")
+        place = literal(f"ducklake:postgres:{connection_text(libpq_settings(self.server, *more))}")
+        connection.execute(f"ATTACH {place} AS {quote(name)} ({', '.join(options)})")
+
+    def is_of_another_kind(self, error: duckdb.Error) -> bool:
+        """Tell by the words that DuckLake has for it."""
+        return "catalog version" in str(error).lower()
+
+    def hold(self, instance: duckdb.DuckDBPyConnection) -> None:
+        """Hold nothing: nobody waits for who opens it."""
+        return
+
+    def prepare(self) -> None:
+        """Make what Almanac keeps beside DuckLake's tables, before there are any.
+
+        Raises
+        ------
+        UsageError
+            If there is something else in the database.
+        """
+        with session(self.server) as connection:
+            connection.execute("SELECT pg_advisory_lock(%s, %s)", [LOCKS, MAKING])
+            if self._lake_of(connection) is None:
+                row = connection.execute("SELECT to_regclass('public.ducklake_snapshot') IS NOT NULL").fetchone()
+                if row == (True,):
+                    query = "SELECT count(*) FROM public.ducklake_snapshot WHERE snapshot_id > 0"
+                    if connection.execute(query).fetchone() != (0,):
+                        raise UsageError(f"the database {self.server} holds a DuckLake that is not Almanac's.")
+            connection.execute(system_sql("catalogue/create"))
+
+    def guard(self) -> None:
+        """Put the guard at DuckLake's commits, and note that the catalogue is made."""
+        with session(self.server) as connection, connection.transaction():
+            connection.execute(system_sql("catalogue/guard"))
+            change = "INSERT INTO almanac.lake VALUES (1, %s, clock_timestamp()) ON CONFLICT DO NOTHING"
+            connection.execute(change, [self.lake])
+
+    @contextlib.contextmanager
+    def writer_lock(self, timeout_s: float | None = None) -> Iterator[Fence]:
+        """Hold the writer lock, and begin a turn; see `warehouse.lake.postgres.fences`."""
+        timeout_s = wait_s(WRITER_LOCK_TIMEOUT_S) if timeout_s is None else timeout_s
+        held = PublishFailed(
+            f"another process has held the writer lock of {self.server} for {timeout_s:g} s; `SELECT holder, taken_at"
+            " FROM almanac.writer` there says which one. Run this again. Nothing was changed."
+        )
+        with self._lock(WRITER, timeout_s, held) as connection:
+            yield Fence(self.server, raise_fence(connection, f"{socket.gethostname()} {os.getpid()}"))
+
+    @contextlib.contextmanager
+    def ingest_lock(self, timeout_s: float | None = None) -> Iterator[None]:
+        """Hold the lock under which deliveries are taken in, on whichever host."""
+        timeout_s = wait_s(INGEST_LOCK_TIMEOUT_S) if timeout_s is None else timeout_s
+        held = RunFailed(f"another ingest of this lake has been running for {timeout_s:g} s; try later.")
+        with self._lock(INGEST, timeout_s, held):
+            yield
+
+    @contextlib.contextmanager
+    def _lock(self, which: int, timeout_s: float, held: Exception) -> Iterator[psycopg.Connection[Any]]:
+        """Hold a lock of the server by a session of its own; it goes with the session, however that ends."""
+        with session(self.server) as connection:
+            from psycopg.errors import LockNotAvailable
+
+            try:
+                # Zero would be for ever.
+                connection.execute(f"SET lock_timeout = {max(1, round(1000 * timeout_s))}")
+                connection.execute("SELECT pg_advisory_lock(%s, %s)", [LOCKS, which])
+                connection.execute("SET lock_timeout = 0")
+            except LockNotAvailable as error:
+                raise held from error
+            except Exception as error:
+                raise RunFailed(f"{self.server} gave no lock: {one_line(error)}. Nothing was changed.") from error
+            yield connection
+
+    def copy_to(self, file: Path) -> None:
+        """Refuse: not built for this catalogue yet.
+
+        Raises
+        ------
+        UsageError
+            Always.
+        """
+        raise UsageError(
+            f"a catalogue in PostgreSQL ({self.server}) cannot be copied into a lake of its own yet, which backups,"
+            " `check`, rehearsals and dry runs need. For a backup take `pg_dump` of the database first, and copy the"
+            f" directory {self.root} after it; nothing in it changes once it is written."
+        )
+
+    def vacuum(self) -> None:
+        """Write its tables anew, so that nothing that was deleted is left in their files."""
+        with session(self.server) as connection:
+            connection.execute("VACUUM FULL")
+
+    @property
+    def operations(self) -> Path:
+        """Give lake/operations.sqlite."""
+        return self.root / "operations.sqlite"
+
+    @property
+    def owners(self) -> Path:
+        """Give lake/owners."""
+        return self.root / "owners"
