@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import sqlite3
 import urllib.parse
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.bundles.key_columns import NOWHERE, BundleRefused, KeyColumn, KeyRefused, instant_of, micros
+from jobs.bundles.on_demand import ON_DEMAND, OnDemand, Scoring
 from jobs.bundles.signatures import is_signed_by
 
 #: The version of a bundle's own form.
@@ -72,6 +74,10 @@ class Manifest:
         By what entities are looked up that no row is of: columns, and levels of them by name, the finest first.
     is_signed
         Whether the signature was looked at, and right.
+    on_demand
+        How entities are scored that no row is of; None where they are not.
+    not_on_demand
+        Why they are not, where the product asks for it.
     """
 
     suite: str
@@ -91,6 +97,8 @@ class Manifest:
     fallback_columns: tuple[KeyColumn, ...]
     levels: tuple[tuple[str, tuple[str, ...]], ...]
     is_signed: bool
+    on_demand: OnDemand | None = None
+    not_on_demand: str | None = None
 
     def is_older_than(self, other: Manifest) -> bool:
         """Tell whether it is of an earlier publication. Numbers of snapshots begin again after a restore."""
@@ -144,6 +152,9 @@ def _manifest(found: Mapping[str, Any], is_signed: bool) -> Manifest:
         fallback_columns=tuple(KeyColumn(each["name"], each["type"]) for each in found["fallback_columns"]),
         levels=tuple((name, tuple(columns)) for name, columns in found["levels"]),
         is_signed=is_signed,
+        # Bundles of earlier versions say nothing of it.
+        on_demand=OnDemand.told(found["on_demand"]) if found.get("on_demand") else None,
+        not_on_demand=found.get("not_on_demand"),
     )
 
 
@@ -151,7 +162,7 @@ def _manifest(found: Mapping[str, Any], is_signed: bool) -> Manifest:
 class Found:
     """One row: until when it is valid (microseconds since 1970), and what it says, as the inside of a JSON object.
 
-    `source` is `page`, or `fallback` with the level's name.
+    `source` is `page`, `on demand`, or `fallback` with the level's name.
     """
 
     valid_until_us: int
@@ -178,6 +189,8 @@ class Bundle:
         self.readings = [(key.name, key.reading()) for key in manifest.keys]
         self.list_readings = [(name, read) for name, read in self.readings if name in manifest.list_keys]
         self._beyond = {key.name: key.reading() for key in manifest.fallback_columns}
+        asked = manifest.on_demand.columns if manifest.on_demand else ()
+        self._more = list(dict.fromkeys([*self._beyond, *(column.name for column in asked)]))
         place = urllib.parse.quote(str(path.resolve()))
         # Nobody changes the file, so that SQLite need not look for locks, and can map it.
         uri = f"file:{place}?mode=ro&immutable=1"
@@ -188,6 +201,8 @@ class Bundle:
         self._row = chosen + _equals([name for name, _ in self.readings])
         listed = chosen.replace(" FROM", f", {_quoted([key.name for key in manifest.keys])} FROM")
         self._list = listed + _equals([name for name, _ in self.list_readings]) + " ORDER BY rank"
+        told = manifest.on_demand
+        self._scoring = Scoring(self._database, told, manifest.keys) if told else None
 
     def values(self, given: Mapping[str, Any], of_list: bool = False) -> list[Any]:
         """Turn what a request gives into what is kept, in the order of the keys.
@@ -198,10 +213,10 @@ class Bundle:
             If a key is missing, is none of the product's, or is not of its type.
         """
         readings = self.list_readings if of_list else self.readings
-        known = given.keys() - self._beyond.keys() if self._beyond else given.keys()
+        known = given.keys() - set(self._more) if self._more else given.keys()
         needed = [name for name, _ in readings]
         if any(name not in given for name in needed) or not known <= set(needed):
-            more = ", ".join(name for name in self._beyond if name not in needed)
+            more = ", ".join(name for name in self._more if name not in needed)
             also = f" (and, for entities that no page has: {more})" if more else ""
             raise KeyRefused(f"give each of these once, and nothing else: {', '.join(needed)}{also}")
         return [read(given[name]) for name, read in readings]
@@ -212,6 +227,34 @@ class Bundle:
             return None
         row = self._database.execute(self._row, values).fetchone()
         return Found(row[0], self._made[row[1]], row[2]) if row else None
+
+    def find_beyond(self, given: Mapping[str, Any]) -> Found | None:
+        """Find what is said of an entity that no page has: scored on demand if that can be, else the fallback.
+
+        Raises
+        ------
+        KeyRefused
+            If what it is to be scored by is not of its columns' types.
+        """
+        return self.find_on_demand(given) or (self.find_fallback(given) if self.manifest.levels else None)
+
+    def find_on_demand(self, given: Mapping[str, Any]) -> Found | None:
+        """Score an entity; None where the bundle does not, or the request does not give what it takes."""
+        told = self.manifest.on_demand
+        if self._scoring is None or told is None or self._scoring.lacking(given):
+            return None
+        scored = self._scoring.score(given)
+        if scored is None or not math.isfinite(scored.prediction):
+            return None
+        said = json.dumps({told.score: scored.prediction})[1:-1]
+        return Found(scored.valid_until_us, told.facts, said, ON_DEMAND)
+
+    def why_nothing(self, given: Mapping[str, Any]) -> str | None:
+        """Say why an entity that nothing is said of was not scored; None where the product does not ask for that."""
+        if self._scoring is None:
+            return self.manifest.not_on_demand
+        lacking = self._scoring.lacking(given)
+        return f"to be scored on demand it lacks: {', '.join(lacking)}" if lacking else None
 
     def find_fallback(self, given: Mapping[str, Any]) -> Found | None:
         """Find what is said of an entity that no page has: the finest level that has its group."""
@@ -238,9 +281,9 @@ class Bundle:
     def look_up(self, keys: Mapping[str, Any], now: datetime) -> dict[str, Any] | None:
         """Give what is predicted of an entity, if that is valid at `now` (naive UTC); None otherwise.
 
-        Of an entity that no page has it is what the product's `fallback` says, if it has one; `made` says so.
+        An entity that no page has is scored on demand, or gets what the product's `fallback` says; `made` says so.
         """
-        found = self.find(self.values(keys)) or self.find_fallback(keys)
+        found = self.find(self.values(keys)) or self.find_beyond(keys)
         return found.as_dict() if found and found.is_valid(micros(now)) else None
 
     def close(self) -> None:

@@ -25,6 +25,8 @@ from jobs.bundles.bundle_reader import FORM, MANIFEST, PREVIOUS, Manifest, NotTh
 from jobs.bundles.key_columns import BundleRefused, KeyColumn
 from jobs.export.content import Content
 from jobs.export.folders import Directory
+from jobs.export.kept_values import MADE, inside_of, kept_as
+from jobs.export.on_demand import OnDemandPart
 from jobs.export.target import CURRENT, Held, Owner, clear, put_in_place
 from warehouse.definitions import Product
 from warehouse.errors import RunFailed, UsageError
@@ -33,22 +35,22 @@ from warehouse.lake.registry import FALLBACK
 from warehouse.lake.staged_files import sha256_of
 from warehouse.system_sql import literal, quote, quote_all, system_sql
 
-#: What rows have in common is written once for all of them.
-_MADE = ("as_of", "model_version", "run_id", "published_at", "hindsight", "arm")
 _NOT_GIVEN = ("valid_until", "rank", "almanac_made", "prediction")
-#: How a key becomes what SQLite keeps, where that is another thing; see `jobs.bundles.key_columns`.
-_KEPT_AS_TEXT = ("HUGEINT", "UHUGEINT", "UBIGINT", "DATE", "UUID")
 _LAST = datetime.max
 
 
 @dataclass(frozen=True)
 class BundleDirectory:
-    """A directory with what is current of one product. `signed_with` names a variable with the place of a key."""
+    """A directory with what is current of one product.
+
+    `signed_with` names a variable with the place of a key; `on_demand` adds what it takes to score other entities.
+    """
 
     directory: Path
     signed_with: str | None
     product: Product
     owner: Owner
+    on_demand: OnDemandPart | None = None
 
     @property
     def place(self) -> str:
@@ -93,6 +95,7 @@ class BundleDirectory:
         try:
             n_rows, valid_until = self._fill(connection, temporary, content, keys)
             beyond = self._add_fallback(connection, temporary, content)
+            beyond |= self.on_demand.add(connection, temporary, content) if self.on_demand else {}
             digest, size = sha256_of(temporary), temporary.stat().st_size
             name = f"{content.product}-{content.snapshot_id}-{digest[:16]}.sqlite"
             put_in_place(temporary, self.directory / name)
@@ -172,15 +175,15 @@ class BundleDirectory:
         ordered: Sequence[str],
     ) -> None:
         types = {key.name: key.type for key in keys}
-        facts = _inside({name: content.columns[name] for name in _MADE if name in content.columns})
+        facts = inside_of({name: content.columns[name] for name in MADE if name in content.columns})
         connection.execute(system_sql("export/bundle/made", facts=facts, relation=content.relation))
         fragments = {
-            "key_values": ", ".join(_kept(f"rows.{quote(key.name)}", types[key.name]) for key in keys),
+            "key_values": ", ".join(kept_as(f"rows.{quote(key.name)}", types[key.name]) for key in keys),
             "in_order": quote_all(ordered, "rows."),
             "keys": quote_all(content.keys),
             "rank": quote("rank") if self.product.ranking else "NULL",
             "facts": facts,
-            "prediction": _inside(_predicted(content)),
+            "prediction": inside_of(_predicted(content)),
             "relation": content.relation,
         }
         connection.execute(system_sql("export/bundle/predictions", **fragments))
@@ -207,9 +210,9 @@ class BundleDirectory:
         try:
             said = {name: types[name] for name in (self.product.score_column, "n_rows")}
             fragments = {
-                "key_values": "".join(f"{_kept(f'rows.{quote(key.name)}', key.type)}, " for key in columns),
-                "facts": _inside({name: types[name] for name in _MADE if name in types}),
-                "prediction": _inside(said),
+                "key_values": "".join(f"{kept_as(f'rows.{quote(key.name)}', key.type)}, " for key in columns),
+                "facts": inside_of({name: types[name] for name in MADE if name in types}),
+                "prediction": inside_of(said),
                 "relation": relation,
             }
             connection.execute(system_sql("export/bundle/fallback", **fragments))
@@ -260,27 +263,8 @@ def _ordered(keys: Sequence[KeyColumn], product: Product) -> list[str]:
 
 
 def _predicted(content: Content) -> dict[str, str]:
-    taken = {*content.keys, *_MADE, "valid_until"}
+    taken = {*content.keys, *MADE, "valid_until"}
     return {name: kind for name, kind in content.columns.items() if name not in taken}
-
-
-def _kept(column: str, kind: str) -> str:
-    """Give SQL of a key as SQLite keeps it."""
-    if kind in _KEPT_AS_TEXT or kind.startswith("DECIMAL("):
-        return f"{column}::VARCHAR"
-    if kind == "TIMESTAMP":
-        return f"epoch_us({column})"
-    return f"{column}::INTEGER" if kind == "BOOLEAN" else column
-
-
-def _inside(columns: Mapping[str, str]) -> str:
-    """Give SQL of columns as the inside of a JSON object. Instants are in UTC, and say so."""
-    parts = ", ".join(f"{quote(name)} := {_said_as(name, kind)}" for name, kind in columns.items())
-    return f"(to_json(struct_pack({parts}))::VARCHAR)[2:-2]" if parts else "''"
-
-
-def _said_as(name: str, kind: str) -> str:
-    return f"replace({quote(name)}::VARCHAR, ' ', 'T') || 'Z'" if kind == "TIMESTAMP" else quote(name)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jobs.export.bundle import BundleDirectory
 from jobs.export.folders import Directory, Folder, Prefix
+from jobs.export.on_demand import OnDemandPart
 from jobs.export.one_file import DuckdbFile, SqliteFile
 from jobs.export.page_files import PageFiles
 from jobs.export.postgres_table import PostgresTable
@@ -29,6 +30,7 @@ class _Wanted:
     product: Product
     owner: Owner
     where: str
+    suite: Suite
 
 
 def _postgres(wanted: _Wanted) -> PostgresTable:
@@ -38,13 +40,18 @@ def _postgres(wanted: _Wanted) -> PostgresTable:
     )
 
 
+def _bundle(wanted: _Wanted) -> BundleDirectory:
+    on_demand = OnDemandPart(wanted.suite, wanted.product) if wanted.product.header.on_demand else None
+    return BundleDirectory(wanted.path, wanted.settings.signed_with, wanted.product, wanted.owner, on_demand)
+
+
 _NOT_GIVEN = ("sqlite_", "almanac_")
 #: How each kind of target is opened.
 _KINDS: Mapping[TargetKind, Callable[[_Wanted], Target]] = {
     "sqlite": lambda wanted: SqliteFile(wanted.path, wanted.table, wanted.owner),
     "duckdb": lambda wanted: DuckdbFile(wanted.path, wanted.table, wanted.owner),
     "postgresql": _postgres,
-    "bundle": lambda wanted: BundleDirectory(wanted.path, wanted.settings.signed_with, wanted.product, wanted.owner),
+    "bundle": _bundle,
     "files": lambda wanted: PageFiles(wanted.folder, wanted.settings.format or "parquet", wanted.owner),
 }
 
@@ -72,5 +79,5 @@ def open_target(suite: Suite, product: Product, name: str, suite_id: str) -> Tar
         )
     folder = Prefix(settings.to, suite.staging) if settings.is_bucket else Directory(path)
     owner, where = Owner(suite_id, product.name), product.at("export", name, "to")
-    wanted = _Wanted(path, folder, table, settings, product, owner, where)
+    wanted = _Wanted(path, folder, table, settings, product, owner, where, suite)
     return _KINDS[settings.kind](wanted)

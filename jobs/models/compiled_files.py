@@ -71,11 +71,18 @@ def compiled_file(
 
 def verify_file(record: ModelRecord, lake_root: Path, file: CompiledFile) -> str:
     """Give the SHA-256 of a version's compiled file, which is the one that was recorded."""
-    _verified(record, lake_root, file)
+    compiled_bytes(record, lake_root, file)
     return file.sha256
 
 
-def _verified(record: ModelRecord, lake_root: Path, file: CompiledFile) -> bytes:
+def compiled_bytes(record: ModelRecord, lake_root: Path, file: CompiledFile) -> bytes:
+    """Give a version's compiled file, which is the one that was recorded.
+
+    Raises
+    ------
+    ScoringFailed
+        It is missing, or has changed.
+    """
     data = artifact_bytes(record, lake_root, file.name)
     if hashlib.sha256(data).hexdigest() != file.sha256:
         raise ScoringFailed(
@@ -104,7 +111,7 @@ def read_compiled(record: ModelRecord, lake_root: Path, file: CompiledFile, load
     from jobs.scoring.files.tensors import DamagedModel
 
     where = f"{record.artifact}/{file.name}"
-    data = _verified(record, lake_root, file)
+    data = compiled_bytes(record, lake_root, file)
     try:
         scorer = scorer_of_file(data, load)
     except DamagedModel as error:

@@ -36,9 +36,11 @@ def answer(bundle: Bundle, given: Mapping[str, Any], now_us: int) -> Answer:
     """
     values = bundle.values(given)
     found = bundle.find(values)
-    if found is None and bundle.manifest.levels:
-        found = bundle.find_fallback(given)
-    return _said(found, _keys(bundle, values), now_us)
+    if found is None:
+        found = bundle.find_beyond(given)
+    said = _said(found, _keys(bundle, values), now_us)
+    why = bundle.why_nothing(given) if found is None else None
+    return Answer(said.made, f'{said.inside},"why":{json.dumps(why)}') if why else said
 
 
 def answers_of_list(bundle: Bundle, given: Mapping[str, Any], now_us: int) -> tuple[str, str]:

@@ -171,6 +171,7 @@ class _Service:
                     "as_of": each.as_of,
                     "state": "none" if each.product is None else "valid" if each in valid else "expired",
                     "problem": each.problem,
+                    **({"not_on_demand": each.not_on_demand} if each.not_on_demand else {}),
                 }
                 for each in standings
             ]

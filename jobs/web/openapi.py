@@ -87,7 +87,7 @@ def _answer(manifest: Manifest) -> dict[str, Any]:
             "product": {"type": "string"},
             "snapshot_id": {"type": "integer", "description": "The publication."},
             "keys": {"type": "object", "properties": keys},
-            "made": {"type": "string", "description": "page, fallback LEVEL, expired or nothing"},
+            "made": {"type": "string", "description": "page, on demand, fallback LEVEL, expired or nothing"},
             **{name: {"description": told} for name, told in _MADE.items()},
             **predicted,
         },
@@ -103,7 +103,14 @@ def _responses(schema: dict[str, Any], only: Sequence[int]) -> dict[str, Any]:
 def _beyond(manifest: Manifest) -> list[KeyColumn]:
     """Give the columns by which entities are looked up that no page has, besides the keys."""
     keys = {key.name for key in manifest.keys}
-    return [key for key in manifest.fallback_columns if key.name not in keys]
+    scored_by = manifest.on_demand.columns if manifest.on_demand else ()
+    columns = {key.name: key for key in (*manifest.fallback_columns, *scored_by)}
+    return [key for name, key in columns.items() if name not in keys]
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Let what is no key be NULL."""
+    return {**schema, "type": [schema["type"], "null"]}
 
 
 def _get(manifest: Manifest) -> dict[str, Any]:
@@ -139,7 +146,8 @@ def _post(manifest: Manifest) -> dict[str, Any]:
     entity = {
         "type": "object",
         "required": [key.name for key in manifest.keys],
-        "properties": {key.name: _schema(key) for key in [*manifest.keys, *_beyond(manifest)]},
+        "properties": {key.name: _schema(key) for key in manifest.keys}
+        | {key.name: _or_null(_schema(key)) for key in _beyond(manifest)},
         "additionalProperties": False,
     }
     asked = {

@@ -39,6 +39,7 @@ class Standing:
     as_of: str | None
     valid_until_us: int | None
     problem: str | None
+    not_on_demand: str | None = None
 
 
 class Shelf:
@@ -120,4 +121,5 @@ def _standing(place: _Place) -> Standing:
         return Standing(place.directory.name, None, None, None, None, place.problem)
     held, until = place.bundle.manifest, place.bundle.valid_until_us
     as_of = f"{held.as_of.isoformat()}Z"
-    return Standing(place.directory.name, held.product, held.snapshot_id, as_of, until, place.problem)
+    name = place.directory.name
+    return Standing(name, held.product, held.snapshot_id, as_of, until, place.problem, held.not_on_demand)

@@ -688,6 +688,13 @@ OF_PRODUCTION = (
 
 OF_SERVING = (
     Fault(
+        "what is scored on demand knows facts that came after the page",
+        "jobs/export/on_demand.py",
+        "Batch(sandbox, suite.definitions, product, ingest_id=page.features.ingest_id) as batch,",
+        "Batch(sandbox, suite.definitions, product) as batch,",
+        ("tests/web/test_on_demand.py::test_facts_that_came_after_the_page_change_nothing_of_it",),
+    ),
+    Fault(
         "an older publication takes the place of a newer one",
         "jobs/bundles/bundle_reader.py",
         "    if held is not None and manifest.is_older_than(held):",

@@ -24,6 +24,8 @@ from sklearn.linear_model import LogisticRegression, QuantileRegressor, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, RobustScaler, StandardScaler
 
+from jobs.bundles.compiled_trees import CompiledTrees, NotExact
+from jobs.bundles.key_columns import KeyRefused
 from jobs.models.quantile_models import ConformalQuantiles, QuantileModels
 from jobs.scoring import Scorer, check_parity, estimator_input, ready_scorer
 from jobs.scoring.compiled import CompiledScorer, scorer_of_file
@@ -207,6 +209,57 @@ def _hold_reader_to(estimator: Any, data: bytes, batch: pa.Table) -> None:
     found = np.asarray(file_reader.predict(data, batch.to_pylist()))
     closeness = 1e-6 if expected.dtype == np.float32 else 1e-12
     np.testing.assert_allclose(found, expected, rtol=closeness, atol=1e-12)
+
+
+#: What readers of bundles repeat bit by bit.
+EVERYWHERE = ("boosting", "categories", "exponential loss")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_reader_of_bundles_gives_the_same_bits_or_refuses_the_model(
+    filed: dict[str, tuple[Any, bytes]], name: str
+) -> None:
+    _, data = filed[name]
+    if name not in EVERYWHERE:
+        with pytest.raises(NotExact):
+            CompiledTrees(data)
+        return
+    batch = rows(400, seed=9)
+    far = pa.array([np.inf, -np.inf, 0.0, -0.0, 1e300, None, *np.asarray(batch.column("a"))[6:]])
+    strange = pa.array(["Rom", None, *batch.column(TEXT).to_pylist()[2:]])
+    _hold_bits_to(data, batch.set_column(3, TEXT, strange).set_column(0, "a", far))
+
+
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+def test_the_reader_of_bundles_reads_trees_of_other_libraries(library: str) -> None:
+    module = pytest.importorskip(library)
+    kind = module.LGBMClassifier if library == "lightgbm" else module.XGBRegressor
+    quiet = {"verbose": -1} if library == "lightgbm" else {}
+    numbers = rows().select(NUMBERS)
+    estimator = kind(n_estimators=20, n_jobs=1, **quiet).fit(estimator_input(numbers, NUMBERS), outcome(2))
+    scorer, _ = ready_scorer(estimator, NUMBERS, numbers)
+    assert isinstance(scorer, CompiledScorer)
+    assert scorer.filed is not None
+    _hold_bits_to(scorer.filed, rows(200, seed=7).select(NUMBERS))
+    if library == "xgboost":
+        estimator = module.XGBClassifier(n_estimators=2, n_jobs=1).fit(estimator_input(numbers, NUMBERS), outcome(2))
+        scorer, _ = ready_scorer(estimator, NUMBERS, numbers)
+        with pytest.raises(NotExact, match="float32"):
+            CompiledTrees(scorer.filed or b"")
+
+
+def _hold_bits_to(data: bytes, batch: pa.Table) -> None:
+    """See that the reader of bundles gives each row the very bits that the compiled scorer does, or refuses it too."""
+    scorer, reader = scorer_of_file(data, never), CompiledTrees(data)
+    for place, row in enumerate(batch.to_pylist()):
+        one = batch.slice(place, 1)
+        try:
+            expected = np.asarray(scorer.predict(one)).ravel()[-1]
+        except ScoringFailed:
+            with pytest.raises(KeyRefused):
+                reader.predict([row[name] for name in reader.features])
+            continue
+        assert reader.predict([row[name] for name in reader.features]).hex() == float(expected).hex(), row
 
 
 def test_a_file_is_written_with_the_same_bytes_again(filed: dict[str, tuple[Any, bytes]]) -> None:

@@ -45,9 +45,16 @@ class Batch:
     """The tables of one batch, in a schema of its own inside a sandbox's memory."""
 
     def __init__(
-        self, sandbox: Sandbox, definitions: Definitions, product: Product, shared: SharedRows | None = None
+        self,
+        sandbox: Sandbox,
+        definitions: Definitions,
+        product: Product,
+        shared: SharedRows | None = None,
+        ingest_id: int | None = None,
     ) -> None:
         self.sandbox, self.definitions, self.product, self.shared = sandbox, definitions, product, shared
+        #: With it one page is made as it was, without what later ingestions brought.
+        self.ingest_id = ingest_id
         self.schema = f"batch_{next(_numbers)}"
         self.cursor = sandbox.cursor()
         sandbox.query_timeout = product.header.query_timeout
@@ -204,7 +211,7 @@ class Batch:
     @contextlib.contextmanager
     def page(self, as_of: datetime) -> Iterator[SandboxPage]:
         """Open the sandbox for one page."""
-        with self.sandbox.at(as_of, self._sources) as page:
+        with self.sandbox.at(as_of, self._sources, ingest_id=self.ingest_id) as page:
             yield page
 
     def queries(self) -> list[tuple[str, CheckedQuery]]:

@@ -1,4 +1,7 @@
-"""What applications get: targets of publications (`export`), and what is said of unknown entities (`fallback`)."""
+"""What applications get: targets of publications (`export`), and what is said of unknown entities.
+
+That is the mean of their group (`fallback`), or what the newest page's model gives for them (`on_demand`).
+"""
 
 from __future__ import annotations
 
@@ -167,4 +170,27 @@ class FallbackSettings(Strict):
             told.append(f"`fallback` is of {' and '.join(_WITH_MEAN)} labels; what is predicted of {kind} has no mean")
         if set(self.columns) >= set(keys):
             told.append("the finest level of `fallback` has all of `keys`, and so is no coarser than they are")
+        return told
+
+
+#: Kinds of label with one score, which the readers of bundles can compute.
+_WITH_ONE_SCORE = ("binary", "regression")
+
+
+class ServedSettings(Strict):
+    """What product.yaml says of those who look predictions up."""
+
+    export: Targets = Field(default_factory=dict)
+    fallback: FallbackSettings | None = None
+    on_demand: bool = False
+
+    def unserved(self, kind: str, keys: Iterable[str], *, by_rule: bool) -> list[str]:
+        """Say what does not go with labels of a kind, with keys, and with a product whose scores a rule gives."""
+        told = self.fallback.problems(kind, keys) if self.fallback else []
+        if self.on_demand and kind not in _WITH_ONE_SCORE:
+            told.append(f"`on_demand` is of {' and '.join(_WITH_ONE_SCORE)} labels, and the label is {kind}")
+        if self.on_demand and by_rule:
+            told.append("`on_demand` scores by models that are trained; `model.sql` is SQL, which bundles do not run")
+        if self.on_demand and not any(target.kind == "bundle" for target in self.export.values()):
+            told.append("`on_demand` goes with a target under `export` that is a .bundle, which is what scores")
         return told

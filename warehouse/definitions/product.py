@@ -15,7 +15,7 @@ from warehouse.definitions.calendar import Calendar
 from warehouse.definitions.cron import Grid, with_cron
 from warehouse.definitions.durations import Duration
 from warehouse.definitions.expect import parse_share
-from warehouse.definitions.export import FallbackSettings, Targets
+from warehouse.definitions.export import ServedSettings
 from warehouse.definitions.gates import CheckBounds, GateSettings
 from warehouse.definitions.monitor import MonitorSettings
 from warehouse.definitions.pipeline import ModelSettings, RetrainSettings, SearchSettings
@@ -164,7 +164,7 @@ class CheckSettings(Strict):
     allow_empty_page: bool = False
 
 
-class ProductHeader(Strict):
+class ProductHeader(ServedSettings):
     """The keys of `sql/products/NAME/product.yaml`."""
 
     description: str
@@ -184,8 +184,6 @@ class ProductHeader(Strict):
     check: CheckBounds | None = None
     gates: GateSettings | None = None
     reasons: ReasonSettings | None = None
-    export: Targets = Field(default_factory=dict)
-    fallback: FallbackSettings | None = None
     monitor: MonitorSettings = Field(default_factory=MonitorSettings)
     rollout: RolloutSettings | None = None
     retrain: RetrainSettings = Field(default_factory=RetrainSettings)
@@ -224,7 +222,7 @@ class ProductHeader(Strict):
         problems = self.gates.problems(kind) if self.gates else []
         problems += self.rollout.problems(kind, self.keys, lists) if self.rollout else []
         problems += self.check.problems(kind) if self.check else []
-        problems += self.fallback.problems(kind, self.keys) if self.fallback else []
+        problems += self.unserved(kind, self.keys, by_rule=self.model.sql is not None)
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -57,12 +57,18 @@ def bind_suite(definitions: Definitions, sources: Mapping[str, Mapping[str, str]
     return binder.bound
 
 
-def bind_product(definitions: Definitions, product: Product, sources: Mapping[str, Mapping[str, str]]) -> Bound:
+def bind_product(
+    definitions: Definitions,
+    product: Product,
+    sources: Mapping[str, Mapping[str, str]],
+    *,
+    notes_sums: bool = False,
+) -> Bound:
     """Bind a product's queries over sources with these columns and types.
 
     `sources` has those that its pages are made from. Its label and checks are left out where they read another one.
     """
-    with _binder(definitions, notes_sums=False) as binder:
+    with _binder(definitions, notes_sums=notes_sums) as binder:
         for name, columns in sources.items():
             binder.show(name, columns)
         for group in definitions.groups_of(product):

@@ -1,0 +1,215 @@
+"""An entity that no page has is scored from the bundle, to the bit as the newest page would have scored it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import shutil
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.bundles.bundle_reader import Bundle, open_bundle
+from jobs.bundles.key_columns import KeyRefused
+from jobs.bundles.one_file import one_file
+from jobs.export.export import export
+from jobs.facts.ingest import ingest
+from jobs.pages.labelled import ensure_feature_pages
+from jobs.pages.predict import run_page
+from jobs.progress import Silent
+from jobs.suite import Suite, open_suite
+from jobs.web.answers import answer
+from jobs.web.openapi import description
+from tests.conftest import NOW, PAGE, PRODUCT, clock_at, reopened
+from tests.lakes import rows
+from tests.web.bundles import with_bundle
+from warehouse.errors import DefinitionError
+
+ASKED = ("depot", "courier", "parcels", "promised_hours", "hours_left")
+
+
+def rewritten(suite: Suite, file: str, old: str, new: str) -> Suite:
+    path = suite.root / f"sql/{file}"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return reopened(suite)
+
+
+def asking(suite: Suite) -> Suite:
+    header = suite.root / f"sql/products/{PRODUCT}/product.yaml"
+    header.write_text(header.read_text() + "\non_demand: true\n")
+    return reopened(suite)
+
+
+def page_of(suite: Suite) -> dict[str, tuple[dict[str, Any], float]]:
+    """Give the columns of entities.sql and the prediction of each entity of the page."""
+    listed = ", ".join(f"features.{name}" for name in ASKED)
+    query = (
+        f"SELECT order_id, probability, {listed} FROM predictions.{PRODUCT} JOIN features.{PRODUCT} AS features"
+        " USING (as_of, order_id) WHERE as_of = $1 ORDER BY order_id"
+    )
+    return {row[0]: (dict(zip(ASKED, row[2:], strict=True)), row[1]) for row in rows(suite, query, [PAGE])}
+
+
+def exported(suite: Suite) -> Bundle:
+    assert export(suite, PRODUCT, "served").failed == {}
+    return open_bundle(suite.root / "out/late.bundle")
+
+
+def invented(number: int) -> dict[str, Any]:
+    """Give an entity that no source has, of any depots and couriers, with what is not known among them."""
+    drawn = random.Random(number)
+    return {
+        "depot": drawn.choice(["north", "south", "east", "west", "harbour", "nowhere", "", None]),
+        "courier": drawn.choice(["Metro", "Royal", "Swift", "nobody", "é", None]),
+        "parcels": drawn.choice([None, 0, 1, 2, 3, 4, 5, 9, -1, 2_000_000_000]),
+        "promised_hours": drawn.choice([None, 1, 4, 9, 20, 30, 80, 2**53 + 1]),
+        "hours_left": drawn.choice([None, *range(0, 40, 3), -7]),
+    }
+
+
+def with_rows(suite: Suite, extra: dict[str, dict[str, Any]]) -> Suite:
+    """Let the product's pages have entities besides."""
+    listed = ",\n    ".join(
+        f"({', '.join('NULL' if value is None else repr(value) for value in (key, *row.values()))})"
+        for key, row in extra.items()
+    )
+    path = suite.root / f"sql/products/{PRODUCT}/entities.sql"
+    path.write_text(f"{path.read_text()}UNION ALL\nSELECT * FROM (VALUES\n    {listed}\n)\n")
+    return reopened(suite)
+
+
+@pytest.fixture(scope="module")
+def world(_trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Suite, dict[str, tuple[Any, float]]]:
+    """A suite whose newest page lacks entities, and what it would have held of them."""
+    root = tmp_path_factory.mktemp("on_demand") / "shop"
+    shutil.copytree(_trained, root)
+    suite = asking(with_bundle(open_suite(root, clock_at(NOW))))
+    entities = root / f"sql/products/{PRODUCT}/entities.sql"
+    told = entities.read_text()
+    suite = with_rows(suite, {f"new {number}": invented(number) for number in range(120)})
+    run_page(suite, PRODUCT, PAGE)
+    whole = page_of(suite)
+    # The same page without them, and without some whose facts stay what they were.
+    entities.write_text(told.replace("WHERE", "WHERE hash(order_id) % 3 > 0 AND"))
+    suite = reopened(suite)
+    run_page(suite, PRODUCT, PAGE)
+    there = page_of(suite)
+    return suite, {key: row for key, row in whole.items() if key not in there}
+
+
+World = tuple[Suite, dict[str, tuple[dict[str, Any], float]]]
+
+
+def test_what_is_scored_on_demand_is_what_the_page_would_have_held(world: World) -> None:
+    suite, left_out = world
+    assert len(left_out) > 125
+    assert len({probability for _, probability in left_out.values()}) > 20
+    with contextlib.closing(exported(suite)) as bundle:
+        assert bundle.manifest.not_on_demand is None
+        for order, (given, probability) in left_out.items():
+            said = bundle.look_up({"order_id": order, **given}, PAGE)
+            assert said is not None
+            assert (said["made"], said["as_of"]) == ("on demand", f"{PAGE.isoformat()}Z")
+            assert said["model_version"] == "v1"
+            assert said["probability"].hex() == probability.hex(), given
+            assert said["valid_until"] == "2026-03-13T18:00:00Z"
+
+
+@pytest.fixture
+def copied(world: World, tmp_path: Path) -> Suite:
+    """A copy of that suite, to be changed."""
+    shutil.copytree(world[0].root, tmp_path / "shop")
+    return open_suite(tmp_path / "shop", clock_at(NOW))
+
+
+def why_not(suite: Suite) -> str:
+    """Export what is current anew, and give why nothing is scored."""
+    shutil.rmtree(suite.root / "out", ignore_errors=True)
+    assert export(suite, PRODUCT, "served").failed == {}
+    with contextlib.closing(open_bundle(suite.root / "out/late.bundle")) as bundle:
+        said = json.loads(f"{{{answer(bundle, {'order_id': 'nobody'}, 0).inside}}}")
+        assert said == {"keys": {"order_id": "nobody"}, "made": "nothing", "why": bundle.manifest.not_on_demand}
+        return str(bundle.manifest.not_on_demand)
+
+
+def test_facts_that_came_after_the_page_change_nothing_of_it(copied: Suite, world: World) -> None:
+    # Orders that were all delivered a week late, of which nobody had told by then.
+    depots, couriers = ("east", "harbour", "north", "south", "west"), ("Metro", "Royal", "Swift")
+    late = [f"L{n},{depots[n % 5]},{couriers[n % 3]},9,2026-03-01 12:00:00,2026-03-02 12:00:00" for n in range(600)]
+    for name, lines in (("orders", late), ("deliveries", [f"L{n},2026-03-09 12:00:00" for n in range(600)])):
+        header = (copied.root / f"data/{name}.csv").read_text().splitlines()[0]
+        (copied.root / f"data/{name}_late.csv").write_text("\n".join([header, *lines]) + "\n")
+    ingest(copied)
+    # Also where the features alone were made again, with them: the page's predictions are of the earlier ones.
+    ensure_feature_pages(copied, copied.definitions.product(PRODUCT), [PAGE], Silent())
+    shutil.rmtree(copied.root / "out", ignore_errors=True)
+    with contextlib.closing(exported(copied)) as bundle:
+        for order, (given, probability) in list(world[1].items())[:60]:
+            assert (bundle.look_up({"order_id": order, **given}, PAGE) or {})["probability"] == probability
+    # And where the page was made again, it is another one.
+    run_page(copied, PRODUCT, PAGE)
+    with contextlib.closing(exported(copied)) as bundle:
+        found = {order: bundle.look_up({"order_id": order, **row[0]}, PAGE) for order, row in world[1].items()}
+        assert any((found[order] or {})["probability"] != row[1] for order, row in world[1].items())
+
+
+def test_what_cannot_be_made_exactly_is_left_out_with_the_reason(copied: Suite) -> None:
+    run_page(rewritten(copied, "features/depot_history.sql", "::INTEGER", "::DOUBLE"), PRODUCT, PAGE)
+    assert "depot_history.sql: avg of delivered_at add up DOUBLE" in why_not(reopened(copied))
+    assert "the definitions have changed" in why_not(
+        rewritten(copied, "features/depot_history.sql", "28 DAY", "27 DAY")
+    )
+
+
+def test_what_a_request_gives_is_held_to_its_type_and_told_if_it_lacks(world: World) -> None:
+    suite, left_out = world
+    given, probability = left_out["new 1"]
+    with contextlib.closing(exported(suite)) as bundle:
+        for name, value in {"parcels": "many", "hours_left": 1.5, "depot": 3, "promised_hours": 2**63}.items():
+            with pytest.raises(KeyRefused, match=name):
+                bundle.look_up({"order_id": "x", **given, name: value}, PAGE)
+        said = json.loads(f"{{{answer(bundle, {'order_id': 'x', 'depot': 'east'}, 0).inside}}}")
+        assert said["made"] == "nothing"
+        assert said["why"] == "to be scored on demand it lacks: courier, parcels, promised_hours, hours_left"
+        with pytest.raises(KeyRefused, match="for entities that no page has: depot, courier, parcels"):
+            bundle.look_up({"order_id": "x", "other": 1}, PAGE)
+        assert bundle.look_up({"order_id": "new 1", **given}, PAGE + timedelta(days=3)) is None
+        # An entity that a page has is looked up, whatever the request says of it.
+        known = next(iter(page_of(suite)))
+        assert (bundle.look_up({"order_id": known, **given}, PAGE) or {})["made"] == "page"
+        paths = description([bundle.manifest], has_token=False)["paths"]
+        parameters = paths[f"/v1/{PRODUCT}/predictions"]["get"]["parameters"]
+        assert [one["name"] for one in parameters] == ["order_id", *ASKED]
+    one_file_reads_it_too(suite, given, probability)
+
+
+def one_file_reads_it_too(suite: Suite, given: dict[str, Any], probability: float) -> None:
+    asked = {"order_id": "new", **given}
+    file = suite.root / "reader.py"
+    file.write_text(
+        f"{one_file()}\nreader = open_bundle({str(suite.root / 'out/late.bundle')!r})\n"
+        f"print(reader.look_up({asked!r}, datetime(2026, 3, 10, 19))['probability'].hex())\n"
+    )
+    run = [sys.executable, "-I", "-S", str(file)]
+    assert subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip() == probability.hex()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("", "", "goes with a target under `export`"),
+        ("kind: binary", "kind: multiclass", "of binary and regression labels"),
+    ],
+)
+def test_a_product_that_cannot_be_scored_on_demand_is_told(starter: Path, old: str, new: str, told: str) -> None:
+    header = starter / f"sql/products/{PRODUCT}/product.yaml"
+    header.write_text(header.read_text().replace(old, new) + "\non_demand: true\n")
+    with pytest.raises(DefinitionError, match=told):
+        open_suite(starter, clock_at(NOW))
