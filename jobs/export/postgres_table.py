@@ -179,6 +179,7 @@ class PostgresTable:
             "merge",
             place=self._name,
             staged=staged,
+            changed=f"{quote(self.schema)}.{quote(f'almanac_{content.run_id}_changed')}",
             columns=quote_all(content.columns),
             keys=quote_all(keys),
             settings=", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in others),
