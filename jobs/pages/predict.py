@@ -73,13 +73,16 @@ def run_page(
         told = f"the page {page} of {product.name} was {standing[0].said}. It is left so; to make it again, name it"
         (progress or Silent()).warn(f"{told} with --as-of.")
         return PagesResult()
-    return predict_pages(suite, product, [page], version=version, hindsight=hindsight, progress=progress, shared=shared)
+    return predict_pages(
+        suite, product, [page], standing, version=version, hindsight=hindsight, progress=progress, shared=shared
+    )
 
 
 def predict_pages(
     suite: Suite,
     product: Product,
     pages: Sequence[datetime],
+    standing: Sequence[Rollback] | None = None,
     *,
     version: str | None = None,
     hindsight: bool = False,
@@ -89,7 +92,8 @@ def predict_pages(
 ) -> PagesResult:
     """Make and publish pages, each by the version in effect at its as_of, or by the one named.
 
-    `shared` are rows that the products of a run share.
+    `standing` are the rollbacks of these pages that stand, where the caller has looked; `shared` are rows that the
+    products of a run share.
 
     Raises
     ------
@@ -102,7 +106,7 @@ def predict_pages(
     progress = progress or Silent()
     models = writers(suite, product, sorted(pages), version=version, hindsight=hindsight)
     progress.start("predict", len(pages))
-    for rollback in rolled_back_pages(suite, product, pages):
+    for rollback in rolled_back_pages(suite, product, pages) if standing is None else standing:
         progress.warn(f"the page {rollback.as_of} was {rollback.said}. It is made again, which undoes that.")
     alone, sorted_pages = version is not None, sorted(pages)
     wanted = PagesWanted(product, sorted_pages, models, pages_per_commit=pages_per_commit, shared=shared, alone=alone)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from jobs.suite import Suite
@@ -14,7 +15,7 @@ from tests.command_line import said
 from warehouse.errors import LakeFormatError
 from warehouse.lake import lake as lake_module
 from warehouse.lake.catalogues import SqliteCatalogue
-from warehouse.lake.connections import Instances
+from warehouse.lake.connections import Instances, remembered
 from warehouse.lake.lake import Lake
 
 
@@ -87,3 +88,31 @@ def test_a_lake_that_is_closed_is_opened_again_by_whoever_asks(lake: Lake, insta
     assert not instances._kept
     assert not is_held(lake)
     assert lake.newest_snapshot() > 0
+
+
+def test_a_question_is_asked_once_of_each_state_and_anew_after_each_commit(lake: Lake) -> None:
+    asked: list[str] = []
+
+    @remembered
+    def n_runs(connection: duckdb.DuckDBPyConnection, job: str) -> int:
+        asked.append(job)
+        row = connection.execute("SELECT count(*) FROM ledger.runs WHERE job = $1", [job]).fetchone()
+        return int(row[0]) if row else 0
+
+    insert = "INSERT INTO ledger.runs (run_id, job) VALUES ('one more', 'ingest')"
+    with lake.reading() as early:
+        before = n_runs(early, "ingest")
+        with lake.reading() as connection:
+            assert n_runs(connection, "ingest") == n_runs(connection, "ingest") == before
+        with lake.reading(follow=True) as connection:
+            assert (n_runs(connection, "ingest"), n_runs(connection, "train")) == (before, 0)
+            assert asked == ["ingest", "train"]
+            with lake.commit("another run") as commit:
+                commit.execute(insert)
+                # What is not committed yet is nobody else's, and may never be.
+                assert n_runs(commit.connection, "ingest") == n_runs(commit.connection, "ingest") == before + 1
+            assert n_runs(connection, "ingest") == before + 1
+        assert n_runs(early, "ingest") == before, "it sees the lake as of its first statement"
+    with lake.reading() as connection:
+        assert n_runs(connection, "ingest") == before + 1
+    assert asked == ["ingest", "train", "ingest", "ingest", "ingest"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import random
 from datetime import datetime, timedelta
 
+import duckdb
 import pytest
 
 from jobs.suite import Suite
@@ -98,3 +101,47 @@ def test_a_grid_is_noted_once_although_the_clock_was_set_back_since_the_one_befo
             record_definitions(commit, product, "a fingerprint", ingested.definitions, NOW)
     noted = rows(ingested, "SELECT cron FROM ledger.grids ORDER BY rowid")
     assert noted == [(product.header.pages.cron,), ("@daily",), (product.header.pages.cron,)]
+
+
+def test_pages_are_asked_for_as_the_view_of_what_is_published_has_them(ingested: Suite) -> None:
+    rng = random.Random(7)
+    days = [NOW + timedelta(days=n) for n in range(9)]
+    tried = [
+        PageRecord(
+            product=rng.choice((PRODUCT, "lat", "late_order features")),
+            kind=rng.choice(("features", "predictions", "labels")),
+            as_of=rng.choice(days),
+            state=rng.choice(("published", "published", "published", "lost", "failed", "rejected")),
+            run_id=f"run {n}",
+            definitions="-",
+            ingest_id=1,
+            recorded_at=NOW + timedelta(minutes=rng.randint(0, 3)),
+            snapshot_id=1000 + n // 3,
+            n_rows=n,
+        )
+        for n in range(300)
+    ]
+    # Of several that differ in nothing by which the newest is told, any may be it.
+    tried = list({(one.product, one.kind, one.as_of, one.snapshot_id, one.recorded_at): one for one in tried}.values())
+    append(ingested, *tried)
+    with ingested.lake.reading() as connection:
+        for product, kind in itertools.product((PRODUCT, "lat", "unknown"), ("features", "predictions", "p")):
+            _compare(connection, [one for one in tried if one.product == product], product, kind, days)
+
+
+def _compare(
+    connection: duckdb.DuckDBPyConnection, tried: list[PageRecord], product: str, kind: str, days: list[datetime]
+) -> None:
+    query = "SELECT as_of, run_id, n_rows FROM ledger.published_pages WHERE product = $1 AND kind = $2 ORDER BY as_of"
+    view = connection.execute(query, [product, kind]).fetchall()
+    for among in (None, [days[3], days[5], days[4]], [days[2]]):
+        found = ledger.published_pages(connection, product, kind, among)
+        wanted = [row for row in view if among is None or min(among) <= row[0] <= max(among)]
+        assert [(one.as_of, one.run_id, one.n_rows) for one in found.values()] == wanted
+    sizes = ledger.published_sizes(connection, product, kind, days[4])
+    assert sizes == [(as_of, n_rows) for as_of, _, n_rows in view if as_of < days[4]]
+    since = ledger.attempts_since(connection, product, kind, 1050)
+    assert since.keys() == {one.as_of for one in tried if one.kind == kind and one.snapshot_id > 1050}
+    made = [one.n_rows for one in tried if one.state == "published" and one.kind in ("features", "predictions")]
+    mean = ledger.rows_per_page(connection, product)
+    assert mean == (pytest.approx(sum(made) / len(made)) if made else None)

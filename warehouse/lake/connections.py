@@ -5,12 +5,19 @@ SQLite gives a catalogue up when the last transaction on it ends, and takes it u
 and the SQLite that DuckDB is built with sleeps for a whole second when it meets one: of two commands at a time every
 fourth took that second longer. While someone holds the catalogue, nobody gives it up. Nor does SQLite shorten its log
 then, so that commands hold their lake, and programs that stay for long do not.
+
+What a committed state of a lake says does not change. Several steps of a job ask the same of it, and a question to the
+ledger takes some milliseconds whatever it is: so the last answers are kept, by state; see `remembered`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Hashable
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import duckdb
 
@@ -20,6 +27,9 @@ from warehouse.lake.catalogues import Catalogue
 _KEPT = 4
 #: What an instance can be given before its lake is attached to it.
 First = Callable[[duckdb.DuckDBPyConnection], None]
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 
 
 class _Kept:
@@ -103,3 +113,47 @@ class Instances:
             for key in [key for key, kept in self._kept.items() if kept.instance is instance]:
                 self._kept.pop(key).close()
         instance.close()
+
+
+#: The catalogue that a cursor reads, which writes nothing.
+_catalogue_of: WeakKeyDictionary[duckdb.DuckDBPyConnection, Hashable] = WeakKeyDictionary()
+#: Answers by what was asked of which state, the newest at the end.
+_answers: dict[Hashable, object] = {}
+_ANSWERS_KEPT = 64
+
+
+def reads_only(cursor: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> None:
+    """Note that a cursor sees nothing but committed states of a lake, attached as `lake`."""
+    _catalogue_of[cursor] = catalogue.identity()
+
+
+def remembered(
+    ask: Callable[Concatenate[duckdb.DuckDBPyConnection, Arguments], Answer],
+) -> Callable[Concatenate[duckdb.DuckDBPyConnection, Arguments], Answer]:
+    """Let a function that asks a lake answer by what it answered before, of the same state to the same arguments.
+
+    Nobody may change what it returns. On a connection that writes, or of which `reads_only` was not said, it asks.
+    """
+
+    @wraps(ask)
+    def answer(connection: duckdb.DuckDBPyConnection, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        catalogue = _catalogue_of.get(connection)
+        if catalogue is None:
+            return ask(connection, *args, **kwargs)
+        state = _state(connection)
+        key = (ask, catalogue, state, args, tuple(kwargs.items()))
+        with contextlib.suppress(KeyError):
+            return cast(Answer, _answers[key])
+        found = ask(connection, *args, **kwargs)
+        # Where no transaction is around both, a commit may have come between them.
+        if _state(connection) == state:
+            _answers[key] = found
+            for old in list(_answers)[:-_ANSWERS_KEPT]:
+                _answers.pop(old, None)
+        return found
+
+    return answer
+
+
+def _state(connection: duckdb.DuckDBPyConnection) -> object:
+    return connection.execute("SELECT id FROM ducklake_current_snapshot('lake')").fetchone()

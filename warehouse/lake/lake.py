@@ -26,7 +26,7 @@ import duckdb
 
 from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError, PublishFailed, RunFailed, UsageError
 from warehouse.lake.catalogues import CATALOGUE, Catalogue, catalogue_of
-from warehouse.lake.connections import First, Instances
+from warehouse.lake.connections import First, Instances, reads_only
 from warehouse.lake.extensions import open_instance
 from warehouse.lake.migrations import migrate, newest_format
 from warehouse.lake.postgres.addresses import root_of_lake
@@ -184,6 +184,7 @@ class Lake:
             if not follow:
                 connection.execute("BEGIN")
             connection.execute("USE lake")
+            reads_only(connection, self.catalogue)
         try:
             yield connection
         finally:

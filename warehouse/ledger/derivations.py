@@ -19,6 +19,7 @@ import duckdb
 
 from warehouse.definitions import Definitions, Source, source_from_text
 from warehouse.errors import UsageError
+from warehouse.lake.connections import remembered
 from warehouse.lake.lake import Lake
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import SourceFacts
@@ -100,6 +101,7 @@ def older_table(source: str, number: int) -> str:
     return f"{source}@{number}"
 
 
+@remembered
 def held_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, HeldFacts]:
     """Read, for every source that was ever ingested, which derivations the lake holds, and what is known of each."""
     listed = ", ".join(spec.name for spec in fields(Derivation))

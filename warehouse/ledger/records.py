@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, TypedDict, TypeVar
 
 import duckdb
 
+from warehouse.lake.connections import remembered
 from warehouse.lake.lake import Commit, table_columns
 from warehouse.ledger.model_record import ModelRecord as ModelRecord  # they are read here
 from warehouse.system_sql import literal, system_sql
@@ -252,6 +253,7 @@ def newest_snapshot(connection: duckdb.DuckDBPyConnection) -> int:
     return int(row[0]) if row else 0
 
 
+@remembered
 def newest_ingest_id(connection: duckdb.DuckDBPyConnection) -> int:
     """Give the id of the newest ingestion of any source; 0 before the first."""
     row = connection.execute("SELECT coalesce(max(ingest_id), 0) FROM ledger.ingestions").fetchone()
@@ -265,8 +267,9 @@ def published_pages(
 
     With `among`, only of the stretch of time that those pages span, which spares reading years of others.
     """
-    span = [min(among), max(among)] if among else [datetime.min, datetime.max]
-    records = _page_records(connection, "ledger/published_pages", [product, kind, *span])
+    span = [min(among), max(among)] if among else []
+    stretch = "AND as_of BETWEEN $3 AND $4" if among else ""
+    records = _page_records(connection, "ledger/published_pages", [product, kind, *span], stretch=stretch)
     return {record.as_of: record for record in records}
 
 
@@ -304,9 +307,11 @@ def attempts_since(
     }
 
 
-def _page_records(connection: duckdb.DuckDBPyConnection, query: str, values: list[Any]) -> list[PageRecord]:
+def _page_records(
+    connection: duckdb.DuckDBPyConnection, query: str, values: list[Any], **parts: str
+) -> list[PageRecord]:
     names = [spec.name for spec in fields(PageRecord)]
-    rows = connection.execute(system_sql(query, columns=", ".join(names)), values).fetchall()
+    rows = connection.execute(system_sql(query, columns=", ".join(names), **parts), values).fetchall()
     return [PageRecord(*row) for row in rows]
 
 
@@ -330,11 +335,13 @@ def records_of(
     return [kind(**{n: value for n, value in row.items() if value is not None or n in required}) for row in given]
 
 
+@remembered
 def models(connection: duckdb.DuckDBPyConnection, product: str) -> list[ModelRecord]:
     """Read a product's model versions, oldest first."""
     return records_of(connection, ModelRecord, "ledger/models", [product])
 
 
+@remembered
 def promotions(connection: duckdb.DuckDBPyConnection, product: str) -> list[Promotion]:
     """Read a product's promotions in the order in which they were made.
 
@@ -345,6 +352,7 @@ def promotions(connection: duckdb.DuckDBPyConnection, product: str) -> list[Prom
     return sorted(found, key=lambda one: (one.snapshot_id or 0, one.promoted_at, one.effective_from))
 
 
+@remembered
 def rollbacks(connection: duckdb.DuckDBPyConnection, product: str) -> dict[datetime, Rollback]:
     """Read the newest rollback of each page of a product. It stands if no publication has followed it."""
     return {one.as_of: one for one in records_of(connection, Rollback, "ledger/rollbacks", [product])}

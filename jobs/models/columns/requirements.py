@@ -19,6 +19,7 @@ import duckdb
 from warehouse.definitions import Definitions, Product
 from warehouse.errors import DefinitionError, UsageError
 from warehouse.label_kinds import KINDS
+from warehouse.lake.connections import remembered
 from warehouse.lake.lake import table_columns
 from warehouse.ledger.derivations import held_facts
 from warehouse.ledger.records import ModelRecord
@@ -116,6 +117,7 @@ def _source_columns(
     return found
 
 
+@remembered
 def recorded_columns(
     connection: duckdb.DuckDBPyConnection, definitions: str, lake: str = "lake"
 ) -> dict[str, str] | None:
@@ -126,7 +128,7 @@ def recorded_columns(
     if "page_columns" not in table_columns(connection, "ledger", "definitions", lake):
         return None
     row = connection.execute(system_sql("ledger/page_columns"), [definitions]).fetchone()
-    return dict(row[0]) if row else None
+    return dict(row[0]) if row and row[0] is not None else None
 
 
 def unmet(product: Product, model: ModelRecord, columns: Mapping[str, str]) -> str | None:
