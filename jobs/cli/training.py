@@ -315,7 +315,9 @@ def freshness(
 ) -> None:
     """Say how the loss grows with a model's age, and what retraining more often would gain and cost.
 
-    Nothing is registered. Examples:  almanac freshness flight_delay --from 2013-06-01 --to 2013-12-31
+    Nothing is registered; the ledger keeps the figures.
+
+    Examples:  almanac freshness flight_delay --from 2013-06-01 --to 2013-12-31
     """
     from dataclasses import asdict
 

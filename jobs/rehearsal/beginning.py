@@ -42,12 +42,16 @@ WRITTEN_AT: Final[Mapping[str, str]] = {
     "fairness": "known_by",
     "triggers": "known_by",
     "trials": "known_by",
+    "freshness": "known_by",
+    "rehearsals": "known_by",
     "pages": "recorded_at",
 }
 #: Rows that belong to a version or a decision, and go with it: by which column, and of which table.
 BELONGS_TO: Final[Mapping[str, tuple[str, str]]] = {
     "gates": ("decision_id", "decisions"),
     "training_profiles": ("model_version", "models"),
+    "freshness_figures": ("freshness_id", "freshness"),
+    "rehearsed_policies": ("rehearsal_id", "rehearsals"),
 }
 #: Rows that belong to a publication, and go with it: of predictions, or of what their column `kind` says.
 OF_PAGES: Final = ("profiles", "checks", "wrong_rows", "arms", "reason_runs")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from jobs.metering import RunMeter
 from jobs.progress import Progress, Silent
 from jobs.rehearsal.figures import FIRST_VERSION, Lived, PolicyResult, compare, look_back
 from jobs.rehearsal.live import Life
 from jobs.rehearsal.policies import Policy, read_policies
+from jobs.rehearsal.record import Rehearsal, keep_rehearsal
 from jobs.rehearsal.room import Asked, Room, one_at_a_time, prepare
 from jobs.rehearsal.works import Moment
 from jobs.suite import Suite
@@ -25,39 +27,6 @@ from warehouse.lake.lake import Lake
 from warehouse.ledger import records as ledger
 
 _MINUTE, _MICROSECOND = timedelta(minutes=1), timedelta(microseconds=1)
-
-
-@dataclass(frozen=True)
-class Rehearsal:
-    """What a rehearsal came to.
-
-    Attributes
-    ----------
-    metric
-        What `figure` is of each policy; `higher_is_better` says which way is better.
-    rows
-        One for each policy over all pages; of a rehearsal that holds some out, over those.
-    chosen_on
-        Of one that holds some out, the rows of the first part, by which the best was chosen.
-    best
-        The policy that was best: in hindsight, or, where pages are held out, on the first part.
-    shared
-        How many trainings were taken over from another policy.
-    """
-
-    product: str
-    begin: datetime
-    end: datetime
-    metric: str
-    higher_is_better: bool
-    training_s: float
-    rows: Sequence[PolicyResult]
-    best: str | None
-    chosen_on: Sequence[PolicyResult] = ()
-    held_out_from: datetime | None = None
-    shared: int = 0
-    facts_in_their_time: bool = True
-    notes: Sequence[str] = field(default_factory=list)
 
 
 def rehearse(
@@ -74,7 +43,8 @@ def rehearse(
 ) -> Rehearsal:
     """Live through the time from `begin` to `end` (excluded, naive UTC) under each policy of a file.
 
-    What is published stays as it is. Killed, the same call goes on where it was.
+    What is published stays as it is; the ledger gets what the policies came to. Killed, the same call goes on where it
+    was.
 
     Parameters
     ----------
@@ -98,8 +68,11 @@ def rehearse(
     product = suite.definitions.product(product_name)
     _require_lived(suite, product, begin, end, hold_out)
     asked = Asked(product, begin, end, tuple(read_policies(policies, product)))
+    meter = RunMeter(suite, "rehearse", product.name)
     with one_at_a_time(suite, asked):
-        return _rehearse(suite, asked, hold_out, training_takes, progress, keep=keep)
+        found = _rehearse(suite, asked, hold_out, training_takes, progress, keep=keep)
+    keep_rehearsal(suite, asked, found, meter, kept=keep)
+    return found
 
 
 def _rehearse(

@@ -1,13 +1,14 @@
 """What fresh data is worth: versions as of several cut-offs, judged on all later pages, and what retraining would gain.
 
 The versions are neither registered nor promoted. They are a measurement: among the versions that people choose from,
-that a stateful training continues, or that a trigger counts from, they would be in the way.
+that a stateful training continues, or that a trigger counts from, they would be in the way. What was measured stands in
+`ledger.freshness`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -22,6 +23,7 @@ from jobs.scoring import compile_model
 from jobs.suite import Suite
 from jobs.training.age_curve import AgeCurve, Estimate, Floats, age_curve, paired
 from jobs.training.fit import Stateless, pages_to_train_on, with_model
+from jobs.training.freshness_record import Age, Freshness, Iteration, Policy, Version, keep_freshness
 from jobs.training.validation import can_be_learnt, losses_of_rows, require_losses_of_rows
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
@@ -30,69 +32,6 @@ from warehouse.errors import UsageError
 POLICIES = {"once a year": 365.0, "quarterly": 91.0, "monthly": 30.0, "weekly": 7.0, "daily": 1.0}
 _YEARLY = POLICIES["once a year"]
 _DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class Version:
-    """A version as of one cut-off: what it learnt, its mean loss on all later pages, and what it cost to train."""
-
-    cutoff: datetime
-    n_rows: int
-    n_pages: int
-    loss: float
-    cpu_s: float
-
-
-@dataclass(frozen=True)
-class Age:
-    """The extra loss a row at an age in days, compared with a version of that very page's instant."""
-
-    age_days: float
-    extra: float
-    low: float
-    high: float
-    n_judged: int
-
-
-@dataclass(frozen=True)
-class Policy:
-    """Trainings every so many days: how much less loss a row than once a year, and what that costs in CPU seconds."""
-
-    policy: str
-    every_days: float
-    saved: float
-    low: float
-    high: float
-    trainings_a_year: float
-    cpu_s_a_year: float
-
-
-@dataclass(frozen=True)
-class Iteration:
-    """Something else than fresh data, at the same cut-offs and pages: how much less loss a row, and at what cost."""
-
-    what: str
-    saved: float
-    low: float
-    high: float
-    cpu_s: float
-
-
-@dataclass(frozen=True)
-class Freshness:
-    """What was measured. `cpu_s` is of one training, `measured_by` says of which; `notes` say what is to be known."""
-
-    product: str
-    loss: str
-    versions: Sequence[Version]
-    n_pages: int
-    rows_a_year: float
-    ages: Sequence[Age]
-    policies: Sequence[Policy]
-    iterations: Sequence[Iteration]
-    cpu_s: float
-    measured_by: str
-    notes: Sequence[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -153,7 +92,9 @@ def freshness(
     with suite.staging(meter.run_id) as directory, LabelledPages(suite, product, pages, directory) as labelled:
         if product.finds_classes:
             labelled.find_classes(suite.clock())
-        return _Measuring(suite, labelled, chosen, judged_on, progress).measure(also)
+        found = _Measuring(suite, labelled, chosen, judged_on, progress).measure(also)
+    keep_freshness(suite, found, meter)
+    return found
 
 
 def _cutoffs(pages: Sequence[datetime], count: int) -> list[datetime]:
@@ -202,6 +143,8 @@ class _Measuring:
                 self.product.kind.name, "pinball loss"
             ),
             versions=self._versions(own),
+            first_page=self.pages[0],
+            last_page=self.pages[-1],
             n_pages=len(self.pages),
             rows_a_year=self._rows_a_year(),
             ages=self._by_age(curve, own),

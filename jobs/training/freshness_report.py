@@ -10,7 +10,7 @@ from typing import Any
 
 from jobs.monitoring.report.document import html_page, html_table, write_document
 from jobs.monitoring.report.svg import Line, Plot, lines_over_pages
-from jobs.training.freshness import Freshness
+from jobs.training.freshness_record import Age, Freshness
 
 
 def tables_of(found: Freshness) -> dict[str, list[dict[str, Any]]]:
@@ -42,18 +42,18 @@ def write_freshness(found: Freshness, output: Path) -> Path:
     title = f"What fresh data is worth to {found.product}"
     body = [f"<h1>{escape(title)}</h1>", f"<p>{escape(basis_of(found))}</p>"]
     body += [f"<p>{escape(note)}</p>" for note in found.notes]
-    body.append(lines_over_pages(_curve(found)))
+    body.append(curve_of(found.loss, found.ages))
     for name, rows in tables_of(found).items():
         body += [f"<h2>{escape(name)}</h2>", html_table(rows, "None was asked for.")]
     return write_document(output, html_page(title, body))
 
 
-def _curve(found: Freshness) -> Plot:
+def curve_of(loss: str, ages: Sequence[Age]) -> str:
     """Draw the extra loss at the ages at which the curve may bend: one step each, however far apart they are."""
-    ages = found.ages
     band = {"low": [one.low for one in ages], "high": [one.high for one in ages]}
-    line = Line(f"extra {found.loss}", [one.extra for one in ages], **band)
-    return Plot("Extra loss a row by age", [f"{one.age_days:g} days" for one in ages], [line], ("a new model", 0.0))
+    line = Line(f"extra {loss}", [one.extra for one in ages], **band)
+    labels = [f"{one.age_days:g} days" for one in ages]
+    return lines_over_pages(Plot("Extra loss a row by age", labels, [line], ("a new model", 0.0)))
 
 
 def _rows(found: Sequence[Any]) -> list[dict[str, Any]]:

@@ -17,7 +17,18 @@ from tests.lakes import rows
 from warehouse.label_kinds import COLUMNS_OF_KINDS, KINDS
 from warehouse.lake import registry
 from warehouse.lake.registry import AUTHORS, OPERATIONS, TABLES, Kept, Table
-from warehouse.ledger import alarms, decisions, derivations, drift, exports, records, rollouts, trials, triggers
+from warehouse.ledger import (
+    alarms,
+    decisions,
+    derivations,
+    drift,
+    exports,
+    measurements,
+    records,
+    rollouts,
+    trials,
+    triggers,
+)
 from warehouse.ledger.records import Record
 from warehouse.operations.state import open_operations
 from warehouse.pages import profiled_pages
@@ -50,6 +61,10 @@ RECORDS: list[type[Record]] = [
     rollouts.ArmPage,
     triggers.Trigger,
     trials.TrialRecord,
+    measurements.FreshnessRecord,
+    measurements.FreshnessFigure,
+    measurements.RehearsalRecord,
+    measurements.RehearsedPolicy,
 ]
 OF_A_LAKE = (
     "SELECT schema_name, table_name, list(column_name ORDER BY column_index), list(data_type ORDER BY column_index)"

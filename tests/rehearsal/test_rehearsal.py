@@ -81,7 +81,8 @@ def rehearsed(_paged: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[S
     assert len([*(suite.lake.root / "rehearsals").glob("*/policies/*")]) == 3
     options = (*OPTIONS, "--policies", str(root / "policies.yaml"), "--training-takes", "20 hours", "--keep")
     found = run_json(root, "rehearse", PRODUCT, *options)
-    assert suite.lake.newest_snapshot() == before
+    # One commit: what came of it, in the ledger.
+    assert suite.lake.newest_snapshot() == before + 1
     return suite, found
 
 
@@ -101,6 +102,12 @@ def test_policies_are_lived_through_beside_a_lake_that_stays_as_it_is(rehearsed:
     assert table["calendar"]["figure"] == table["asked"]["figure"] != table["never"]["figure"]
     assert table[found["best"]]["is_best"]
     assert table[found["best"]]["figure"] == min(row["figure"] for row in table.values())
+
+    # The ledger has the table, and what was asked.
+    (kept_in,) = rows(suite, "SELECT kept_in FROM ledger.rehearsals WHERE held_out_from IS NULL")[0]
+    assert (suite.root / kept_in / "calendar" / "lake").is_dir()
+    kept = rows(suite, "SELECT policy, trainings, figure, is_best FROM ledger.rehearsed_policies WHERE part = 'all'")
+    assert kept == [tuple(row[name] for name in ("policy", "trainings", "figure", "is_best")) for row in found["rows"]]
 
     # A version writes pages once the time that a training takes has passed, and not before.
     with lived(suite, "asked").lake.reading() as connection:
@@ -153,6 +160,8 @@ def test_policies_are_chosen_by_the_first_part_and_judged_by_the_rest(rehearsed:
     assert {row["figure"] for row in found["rows"]} != {row["figure"] for row in whole["rows"]}
     shown = run(suite.root, "rehearse", PRODUCT, *options, "--hold-out", "0.34")
     assert "never is the best, on the pages before, by which it was chosen" in shown
+    parts = "SELECT part, count(*) FROM ledger.rehearsed_policies WHERE part <> 'all' GROUP BY 1 ORDER BY 1"
+    assert rows(suite, parts) == [("chosen on", 6), ("held out", 6)]
 
 
 def test_a_file_of_policies_that_is_wrong_is_refused_with_every_mistake(paged: Suite) -> None:

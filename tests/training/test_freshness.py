@@ -10,6 +10,7 @@ import pytest
 from jobs.suite import Suite
 from jobs.training.freshness import freshness
 from tests.conftest import PRODUCT, TRAINED_LATER
+from tests.lakes import rows
 from tests.schedule.clock_suites import run, run_json
 from warehouse.errors import DefinitionError, UsageError
 from warehouse.ledger import records as ledger
@@ -45,6 +46,14 @@ def test_versions_of_several_ages_are_judged_on_the_same_pages_and_none_is_regis
     ]
     with paged.lake.reading() as connection:
         assert ledger.models(connection, PRODUCT) == []
+    # The ledger has what was printed.
+    kept = "SELECT kind, name, figure FROM ledger.freshness JOIN ledger.freshness_figures USING (freshness_id)"
+    figures = [(kind, figure) for kind, _, figure in rows(paged, kept)]
+    told = [("version", "loss"), ("age", "extra"), ("policy", "saved"), ("instead", "saved")]
+    parts = ("versions", "ages", "policies", "iterations")
+    assert figures == [
+        (kind, one[column]) for (kind, column), part in zip(told, parts, strict=True) for one in found[part]
+    ]
     # The curve is drawn with a point, and a band, at each age.
     drawn = (tmp_path / "curve.html").read_text()
     assert drawn.count("<circle") == len(found["ages"])

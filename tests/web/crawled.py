@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import posixpath
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import urldefrag
 
-#: One page of each kind.
+from jobs.suite import open_suite
+from jobs.web.parts import paths
+from tests.conftest import NOW, PRODUCT, clock_at
+from tests.lakes import rows
+
+#: One page of each kind; for `*` stands the name of what was measured.
 SAMPLES = (
     "index.html",
     "clock.html",
@@ -25,7 +31,22 @@ SAMPLES = (
     "products/late_order/columns/features/depot.html",
     "products/late_order/rollouts.html",
     "products/late_order/retraining.html",
+    "products/late_order/freshness/*.html",
+    "products/late_order/rehearsals/*.html",
+    "runs/1.html",
 )
+
+
+def sample(root: Path, path: str) -> str:
+    """Give the path of a page of each kind, with the name of what was measured in the suite."""
+    if "*" not in path:
+        return path
+    what = path.split("/")[-2]
+    key = {"freshness": "freshness_id", "rehearsals": "rehearsal_id"}[what]
+    suite = open_suite(root, clock_at(NOW))
+    ((measured,),) = rows(suite, f"SELECT {key} FROM ledger.{what} WHERE product = '{PRODUCT}'")
+    suite.lake.close()
+    return path.replace("*", paths.slug(measured))
 
 
 class Read(HTMLParser):

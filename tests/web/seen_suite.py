@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,10 +13,12 @@ from jobs.monitoring.judging.monitor import monitor_product
 from jobs.monitoring.performance.fairness import judge_fairness
 from jobs.monitoring.performance.judge import judge_performance
 from jobs.pages.predict import predict_pages
+from jobs.rehearsal.rehearse import rehearse
 from jobs.rollout.look import look
 from jobs.rollout.stages import start
 from jobs.schedule.daemon import Daemon
 from jobs.suites.starter import make_starter
+from jobs.training.freshness import freshness
 from jobs.training.train import train
 from tests.conftest import NOW, PRODUCT, clock_at
 from tests.rollout.worlds import at, with_plan, with_rules
@@ -52,9 +55,22 @@ def make_seen(root: Path) -> None:
     monitor_product(at(root, NOW), PRODUCT)
     judge_fairness(at(root, NOW), PRODUCT, judge_performance(at(root, NOW), PRODUCT))
     train_one(root)
+    run_by_the_clock(root)
+    at(root, NOW).lake.close()
+
+
+def run_by_the_clock(root: Path) -> None:
+    """Let the clock run one job, which prints, and then take up the jobs of the suite."""
+    schedule = root / "schedules.yaml"
+    text = schedule.read_text()
+    said = f"echo 'said by a job: {TAG}'; printf '\\033[31mred\\033[0m\\n'; exit 3"
+    schedule.write_text(json.dumps({"jobs": {"say": {"run": {"shell": said}, "cron": "0 0 * * *"}}}))
+    for now in (NOW - timedelta(hours=1), NOW):
+        with Daemon(root, clock_at(now), clock_at(now)) as daemon:
+            daemon.run_once()
+    schedule.write_text(text)
     with Daemon(root, clock_at(NOW), clock_at(NOW)) as daemon:
         daemon.run_once()
-    at(root, NOW).lake.close()
 
 
 def train_one(root: Path) -> None:
@@ -64,7 +80,17 @@ def train_one(root: Path) -> None:
     model = "{estimator: hist_gradient_boosting_classifier, parameters: {max_iter: 10, max_leaf_nodes: 4}, seed: 1}"
     header.write_text(text.replace("model: {sql: score.sql}", f"model: {model}").replace("2026-01-15", "2026-02-01"))
     train(at(root, NOW), PRODUCT, datetime(2026, 3, 1))
+    measure(root)
     header.write_text(text)
+
+
+def measure(root: Path) -> None:
+    """Measure what fresh data is worth, and rehearse two policies for two days."""
+    freshness(at(root, NOW), PRODUCT, datetime(2026, 3, 5), datetime(2026, 3, 25), cutoffs=2)
+    policies = root / "policies.yaml"
+    daily = f'{{train: {{run: {{train: {PRODUCT}}}, cron: "0 4 * * SAT"}}}}'
+    policies.write_text(f"policies: {{never: {{jobs: {{}}}}, daily: {{jobs: {daily}, product: {{team: '{TAG}'}}}}}}")
+    rehearse(at(root, NOW), PRODUCT, datetime(2026, 3, 20), datetime(2026, 3, 22), policies)
 
 
 def _write_facts(root: Path) -> None:

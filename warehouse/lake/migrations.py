@@ -54,6 +54,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/create_deployments", "which definitions went live when, and what checks of them found"),
     Migration("ledger/create_trials", "what searches for a better model have tried"),
     Migration("ledger/create_erasures", "which persons were erased, by keyed hashes"),
+    Migration("ledger/create_measurements", "what fresh data is worth, and what rehearsed policies came to"),
 )
 
 

@@ -274,6 +274,25 @@ _MONITORING = (
               parameters VARCHAR; pipeline VARCHAR; without VARCHAR; first_page TIMESTAMP; cutoff TIMESTAMP
               known_by TIMESTAMP; n_pages BIGINT; n_rows BIGINT; n_judged BIGINT; loss DOUBLE; cpu_s DOUBLE
               page_seconds DOUBLE; reason VARCHAR; run_id VARCHAR; snapshot_id BIGINT"""), product="product"),
+    Table("ledger", "freshness", "a measurement of what fresh data is worth", "its own", Kept.FOR_GOOD,
+          _columns("""freshness_id VARCHAR; product VARCHAR; known_by TIMESTAMP; first_page TIMESTAMP
+              last_page TIMESTAMP; loss VARCHAR; n_pages BIGINT; rows_a_year DOUBLE; cpu_s DOUBLE; measured_by VARCHAR
+              notes VARCHAR[]; run_id VARCHAR; snapshot_id BIGINT"""), product="product"),
+    Table("ledger", "freshness_figures", "a figure of such a measurement", "the measurement's", Kept.FOR_GOOD,
+          _columns("""freshness_id VARCHAR; product VARCHAR; kind VARCHAR; name VARCHAR; days DOUBLE; cutoff TIMESTAMP
+              figure DOUBLE; low DOUBLE; high DOUBLE; n_rows BIGINT; n_pages BIGINT; trainings_a_year DOUBLE
+              cpu_s DOUBLE"""), product="product"),
+    Table("ledger", "rehearsals", "a rehearsal that came to its end", "its own", Kept.FOR_GOOD,
+          _columns("""rehearsal_id VARCHAR; product VARCHAR; known_by TIMESTAMP; begins TIMESTAMP; ends TIMESTAMP
+              metric VARCHAR; higher_is_better BOOLEAN; best VARCHAR; held_out_from TIMESTAMP; training_s DOUBLE
+              n_shared BIGINT; facts_in_their_time BOOLEAN; policies VARCHAR; notes VARCHAR[]; kept_in VARCHAR
+              run_id VARCHAR; snapshot_id BIGINT"""), product="product", person=("policies",)),
+    Table("ledger", "rehearsed_policies", "what a policy of a rehearsal came to on some pages", "the rehearsal's",
+          Kept.FOR_GOOD, _columns("""rehearsal_id VARCHAR; product VARCHAR; part VARCHAR; place BIGINT; policy VARCHAR
+              is_best BOOLEAN; trainings BIGINT; promoted BIGINT; cpu_s DOUBLE; n_pages BIGINT; figure DOUBLE
+              low DOUBLE; high DOUBLE; better DOUBLE; better_low DOUBLE; better_high DOUBLE; acute_alarms BIGINT
+              drift_alarms BIGINT; performance_alarms BIGINT; age_days DOUBLE; n_faulty BIGINT; n_failed BIGINT
+              note VARCHAR"""), product="product"),
 )  # fmt: skip
 
 _ITS_OWN = "a change of its own, in lake/operations.sqlite"

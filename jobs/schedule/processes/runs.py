@@ -35,6 +35,11 @@ PATIENCE_S = 5.0
 _TAIL_BYTES = 4096
 
 
+def log_file(lake: Path, run: int, job: str) -> Path:
+    """Give the file of a lake that takes what a run of a job prints."""
+    return lake / "logs" / f"{run:07d}-{job}.log"
+
+
 @dataclass
 class _Child:
     run: Run
@@ -75,7 +80,7 @@ class Children:
 
     def log_of(self, run: Run) -> Path:
         """Give the file that takes what a run prints."""
-        return self.lake / "logs" / f"{run.run:07d}-{run.job.name}.log"
+        return log_file(self.lake, run.run, run.job.name)
 
     def take_lease(self) -> str:
         """Take a new lease, and name it."""

@@ -23,6 +23,8 @@ _LONGEST_LIST = 12
 _LONGEST_TEXT = 2_000
 #: Columns that count something; other whole numbers may be names, such as a flight's.
 _COUNTED = re.compile(r"^n_|^rows|_rows$|^bytes|memory|^(facts|pages|deliveries|scored|served|rejected)$")
+#: Unicode has a picture of each control character; lines and tabs stay what they are.
+_CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
 #: Longer texts get room, so that their rows do not become tall.
 _LONG = 36
 
@@ -115,8 +117,13 @@ def words(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         more = f" and {len(value) - _LONGEST_LIST} more" if len(value) > _LONGEST_LIST else ""
         return ", ".join(words(each) for each in value[:_LONGEST_LIST]) + more
-    text = value.isoformat() if isinstance(value, date) else str(value)
+    text = shown(value.isoformat() if isinstance(value, date) else str(value))
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}… ({len(text)} characters)"
+
+
+def shown(text: str) -> str:
+    """Give a text with a sign in the place of each control character, of which HTML has none."""
+    return text.translate(_CONTROLS)
 
 
 def _is_number(value: Any) -> bool:

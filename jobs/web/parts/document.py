@@ -31,6 +31,8 @@ class Section:
         Names with a cell each.
     table
         Rows, perhaps none; then `nothing` is said.
+    text
+        Lines that are shown as they are.
     pictures
         SVG that was drawn here, whose texts are escaped.
     months
@@ -52,6 +54,7 @@ class Section:
     facts: Sequence[tuple[str, Cell]] = ()
     table: Table | None = None
     nothing: str = "There is none."
+    text: str = ""
     pictures: Sequence[str] = ()
     months: Sequence[Month] = ()
     form: Form | None = None

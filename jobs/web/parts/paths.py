@@ -63,6 +63,16 @@ def of_column(product: str, kind: str, column: str) -> str:
     return of_product(product, f"columns/{slug(kind)}/{slug(column)}")
 
 
+def of_run(run: int) -> str:
+    """Give the path of a run of the clock."""
+    return f"runs/{run}.html"
+
+
+def of_measurement(product: str, what: str, measured: str) -> str:
+    """Give the path of a rehearsal (`rehearsals`), or of a measurement of what fresh data is worth (`freshness`)."""
+    return of_product(product, f"{what}/{slug(measured)}")
+
+
 def of_traced(owner: str, column: str) -> str:
     """Give the path of a source's column in the lineage."""
     return f"lineage/{slug(owner)}/{slug(column)}.html"

@@ -66,6 +66,51 @@ def bars_of(title: str, values: Mapping[str, float]) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A figure with what holds it; `is_marked` is drawn in another colour."""
+
+    name: str
+    figure: float
+    low: float
+    high: float
+    is_marked: bool = False
+
+
+def intervals_of(title: str, intervals: Sequence[Interval], level: tuple[str, float] | None = None) -> list[str]:
+    """Draw figures as points on their intervals, one a line, perhaps beside a level; nothing if there is none."""
+    if not intervals:
+        return []
+    ends = [end for one in intervals for end in (one.low, one.high)] + ([level[1]] if level else [])
+    least, most = min(ends), max(ends)
+    room = 0.04 * (most - least or abs(most) or 1.0)
+    least, most = least - room, most + room
+    wide, bottom = _WIDTH - _NAMES - 90, 12 + _LINE * len(intervals)
+
+    def x(value: float) -> float:
+        return _NAMES + wide * (value - least) / (most - least)
+
+    parts = []
+    for value in (least + room, (least + most) / 2, most - room):
+        parts.append(f'<line x1="{x(value):.1f}" x2="{x(value):.1f}" y1="4" y2="{bottom}" class="grid"/>')
+        parts.append(f'<text x="{x(value):.1f}" y="{bottom + 16}" text-anchor="middle">{value:.3g}</text>')
+    if level:
+        at = x(level[1])
+        parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="4" y2="{bottom}" class="level"/>')
+        parts.append(f'<text x="{at:.1f}" y="{bottom + 32}" text-anchor="middle">{escape(level[0])}</text>')
+    for place, one in enumerate(intervals):
+        middle, colour = 16 + _LINE * place, COLOURS[2 if one.is_marked else 0]
+        said = f"{escape(one.name)}: {one.figure:.4g} ({one.low:.4g} to {one.high:.4g})"
+        parts.append(f'<text x="{_NAMES - 10}" y="{middle + 4}" text-anchor="end">{escape(_cut(one.name))}</text>')
+        parts.append(
+            f'<line x1="{x(one.low):.1f}" x2="{x(one.high):.1f}" y1="{middle}" y2="{middle}" stroke="{colour}"'
+            f' stroke-width="3" stroke-linecap="round"/><circle cx="{x(one.figure):.1f}" cy="{middle}" r="5"'
+            f' fill="{colour}"><title>{said}</title></circle>'
+        )
+        parts.append(f'<text x="{_WIDTH - 80}" y="{middle + 4}">{one.figure:.4g}</text>')
+    return [_svg(title, bottom + (40 if level else 24), parts)]
+
+
+@dataclass(frozen=True)
 class Box:
     """One thing of a picture of ways: its name, in which column it stands, and where it leads to."""
 

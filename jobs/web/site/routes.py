@@ -16,7 +16,9 @@ from jobs.web.views.lineage import lineage, traced
 from jobs.web.views.monitoring import column, monitoring
 from jobs.web.views.page import day, page, year
 from jobs.web.views.product import product
-from jobs.web.views.rollouts import retraining, rollout, rollouts
+from jobs.web.views.retraining import freshness, rehearsal, retraining
+from jobs.web.views.rollouts import rollout, rollouts
+from jobs.web.views.run import run
 from jobs.web.views.sources import source, sources
 from jobs.web.views.versions import version, versions
 from warehouse.errors import NotFoundError
@@ -52,7 +54,10 @@ ROUTES: tuple[Route, ...] = (
     Route("products/{product}/rollouts.html", rollouts),
     Route("products/{product}/rollouts/{rollout}.html", rollout),
     Route("products/{product}/retraining.html", retraining),
+    Route("products/{product}/freshness/{measured}.html", freshness),
+    Route("products/{product}/rehearsals/{measured}.html", rehearsal),
     Route("clock.html", clock),
+    Route("runs/{run}.html", run),
     Route("sources.html", sources),
     Route("sources/{source}.html", source),
     Route("lineage.html", lineage),

@@ -30,6 +30,8 @@ def clock(seen: Seen, names: Mapping[str, str]) -> Document:
     lake = seen.suite.lake.root
     paused = ask_operations(lake, "web/pauses")
     runs, alerts = ask_operations(lake, "web/clock_runs"), ask_operations(lake, "web/alerts")
+    # Of an export, runs that are listed as runs have a page; a server has one of any.
+    to_runs = {"run": lambda row: paths.of_run(row["run"]) if row["run"] is not None else None}
     sections = [
         agenda_section(seen, paused, _MOST),
         operations_section(
@@ -38,8 +40,9 @@ def clock(seen: Seen, names: Mapping[str, str]) -> Document:
             UTC_ZONE,
             nothing="No tick was due yet.",
             commands=["almanac ticks"],
+            links=to_runs,
         ),
-        operations_section("Runs of the clock", runs, UTC_ZONE, nothing="Nothing has run yet."),
+        operations_section("Runs of the clock", runs, UTC_ZONE, nothing="Nothing has run yet.", links=to_runs),
         section("Runs of the ledger", seen.ask("web/newest_runs"), UTC_ZONE),
         operations_section(
             "Paused jobs", paused, UTC_ZONE, nothing="No job is paused.", commands=["almanac pause JOB --why '...'"]

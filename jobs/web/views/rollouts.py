@@ -1,13 +1,11 @@
-"""Rollouts of a product, each with its stages, arms and looks; and whether the product is trained again."""
+"""Rollouts of a product, each with its stages, arms and looks."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from jobs.rehearsal.room import REHEARSALS
 from jobs.web.parts import paths
 from jobs.web.parts.asked import Asked
 from jobs.web.parts.cells import Cell, cell
@@ -91,42 +89,3 @@ def _stages(steps: Sequence[Mapping[str, Any]], now: datetime) -> list[str]:
         if begin is not None and end is not None and end >= begin:
             found.append(Stretch(f"{step['number']}. {step['action']}", begin, end))
     return strip_of("Steps, by the pages that they are for", found)
-
-
-def _rehearsals(seen: Seen, one: Product) -> Section:
-    """Say how to live through history again, and list the policies that were kept: each is a suite to look at."""
-    rooms = seen.suite.lake.root / REHEARSALS
-    kept = sorted(path for path in rooms.glob("*/policies/*") if (path / "lake").is_dir())
-    words = ["A rehearsal lives through history again under policies, and says what they come to; `--keep` keeps them."]
-    looked = [f"almanac web --suite {shlex.quote(str(path.relative_to(seen.suite.root)))}" for path in kept]
-    asked = f"almanac rehearse {one.name} --from A --to B --policies FILE --keep"
-    return Section("Rehearsals", words, commands=[asked, *looked])
-
-
-def retraining(seen: Seen, names: Mapping[str, str]) -> Document:
-    """Show whether a product was to be trained again, searches, and how to ask what fresher models would gain."""
-    one = seen.suite.definitions.product(names["product"])
-    zone = seen.zone_of(one.name)
-    answers = seen.ask("web/triggers", one.name)
-    trials = seen.ask("web/trials", one.name)
-    ask_again = [f"almanac triggers {one.name}", f"almanac retrain {one.name}"]
-    nothing = "No job with `when` has asked yet."
-    fresh = Section(
-        "What fresher models would gain",
-        ["It is measured by training as of several instants, and written nowhere; the command prints it."],
-        commands=[f"almanac freshness {one.name} --from A --to B"],
-    )
-    sections = [
-        _rehearsals(seen, one),
-        section("Answers of triggers", answers, zone, nothing=nothing, commands=ask_again),
-        section(
-            "Searches",
-            trials,
-            zone,
-            nothing="There was no search.",
-            commands=[f"almanac train {one.name} --as-of T --search"],
-        ),
-        fresh,
-    ]
-    path = paths.of_product(one.name, "retraining")
-    return Document(path, f"{one.name}, retraining", sections, crumbs_of(one.name), views_of(one.name))
