@@ -252,7 +252,12 @@ class Sandbox:
 
     @contextlib.contextmanager
     def at(
-        self, instant: datetime, sources: Iterable[Source], *, ingest_id: int | None = None
+        self,
+        instant: datetime,
+        sources: Iterable[Source],
+        *,
+        ingest_id: int | None = None,
+        shown_rows: Mapping[str, str] | None = None,
     ) -> Iterator[SandboxPage]:
         """Open the sandbox at one instant: only facts with `known_at + arrives_within < instant` exist.
 
@@ -264,6 +269,8 @@ class Sandbox:
             The sources to show.
         ingest_id
             Leave out what later ingestions brought, to make an old page again.
+        shown_rows
+            By source, SQL of which of its rows are shown, where that is a part of them.
         """
         schema = f"page_{next(self._numbers)}"
         cursor = self._instance.cursor()
@@ -272,7 +279,11 @@ class Sandbox:
             # Before DuckDB's own functions come those of bounded arguments.
             cursor.execute(f"SET search_path = 'memory.{schema},{self._schema_of_bounded}'")
             for source in sources:
-                cursor.execute(self._view(source, schema, instant, ingest_id))
+                shown, view = (shown_rows or {}).get(source.name), f"memory.{schema}.{quote(source.name)}"
+                whole = view if shown is None else f"memory.{schema}.{quote(f'almanac: all of {source.name}')}"
+                cursor.execute(self._view(source, whole, instant, ingest_id))
+                if shown is not None:
+                    cursor.execute(system_sql("sandbox/part", view=view, whole=whole, shown=shown))
             yield SandboxPage(self, cursor, schema, instant)
         finally:
             with contextlib.suppress(duckdb.Error):
@@ -280,10 +291,10 @@ class Sandbox:
                 cursor.execute(f"DROP SCHEMA memory.{schema} CASCADE")
             cursor.close()
 
-    def _view(self, source: Source, schema: str, instant: datetime, ingest_id: int | None) -> str:
+    def _view(self, source: Source, view: str, instant: datetime, ingest_id: int | None) -> str:
         facts = self.facts_of({source.name: source}).get(source.name, SourceFacts())
         fragments = {
-            "view": f"memory.{schema}.{quote(source.name)}",
+            "view": view,
             "columns": quote_all(self.source_columns(source)),
             "source": self.relation(source),
             "horizon": timestamp_literal(earlier(instant, source.header.arrives_within)),

@@ -64,3 +64,8 @@ def exact_path(path: str | Path) -> str:
     if "\\" in text:
         raise UsageError(f"the path {text} holds a backslash and one of `*`, `?` and `[`, which DuckDB cannot open.")
     return _WILDCARD.sub(lambda match: f"[{match[0]}]", text)
+
+
+def parquet(files: Iterable[Path]) -> str:
+    """Give SQL of a relation of the rows of some Parquet files, read by their exact paths."""
+    return f"read_parquet([{', '.join(literal(exact_path(file)) for file in files)}])"

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.cli.options import DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
+from jobs.cli.options import (
+    DebugOption,
+    EngineOption,
+    JsonOption,
+    ShardsOption,
+    SuiteOption,
+    parse_instant,
+    the_suite,
+)
 from jobs.cli.output import console
 from jobs.cli.output.interrupts import Interrupts
 from jobs.cli.pages import judge_if_the_clock_asks
@@ -60,6 +68,8 @@ def plan(
     first: FromOption = None,
     until: ToOption = None,
     features_only: Annotated[bool, typer.Option("--features-only", help="Of feature pages alone.")] = False,
+    engine: EngineOption = None,
+    shards: ShardsOption = None,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -71,10 +81,12 @@ def plan(
     Examples:  almanac plan   |   almanac plan flight_delay --from 2013-10-01 --to 2013-11-01
     """
     from jobs.pages.plan import plan as work_out
+    from jobs.pages.shards.choice import with_engine
 
     opened = the_suite(runs_python=False)
     start, end = _instant(first, "--from"), _instant(until, "--to")
     names = [product] if product else list(opened.definitions.products)
+    opened = with_engine(opened, names, engine, shards)
     plans = [work_out(opened, name, start, end, features_only=features_only) for name in names]
     if as_json:
         console.print_json([asdict(found) for found in plans])
@@ -87,6 +99,8 @@ def _print_plan(plan: Plan) -> None:
     title = f"{plan.product}: {counted(plan.n_pages, 'page')} from {plan.first} to {plan.last} (UTC)"
     _print_groups(plan.groups, title)
     _print_ways(plan.ways, "How feature groups are made where there are many pages")
+    if plan.shard_ways:
+        console.print_table([asdict(way) for way in plan.shard_ways], "How its queries are asked in shards")
     if plan.check_ways:
         _print_ways(plan.check_ways, "How its own checks are run there")
     typer.echo(
@@ -157,6 +171,8 @@ def backfill(
     workers: Annotated[
         int | None, typer.Option("--workers", metavar="N", min=1, help="Pages at a time.", show_default="all cores")
     ] = None,
+    engine: EngineOption = None,
+    shards: ShardsOption = None,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -169,8 +185,9 @@ def backfill(
     Examples:  almanac backfill flight_delay --from 2013-10-01 --to 2014-01-01   |   ... --only stale --dry-run
     """
     from jobs.pages.backfill import BackfillOrder, prepare_backfill
+    from jobs.pages.shards.choice import with_engine
 
-    opened = the_suite(runs_python=False, makes_pages=not dry_run)
+    opened = with_engine(the_suite(runs_python=False, makes_pages=not dry_run), products, engine, shards)
     orders = [
         BackfillOrder(
             product=product,

@@ -47,6 +47,18 @@ AsOfOption = Annotated[
     str | None,
     typer.Option("--as-of", metavar="T", help="An instant: 2013-10-01, 2013-10-01T22:00 (UTC) or with an offset."),
 ]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", metavar="NAME", help="duckdb, processes or spark.", show_default="what product.yaml says, or duckdb"
+    ),
+]
+ShardsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--shards", metavar="N", min=1, max=10_000, help="Make each page in N parts.", show_default="what it says"
+    ),
+]
 
 
 def shared_options(suite: SuiteOption = None, debug: DebugOption = False) -> None:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.cli.options import AsOfOption, DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
+from jobs.cli.options import (
+    AsOfOption,
+    DebugOption,
+    EngineOption,
+    JsonOption,
+    ShardsOption,
+    SuiteOption,
+    parse_instant,
+    the_suite,
+)
 from jobs.cli.output import console
 from warehouse.errors import AlmanacError
 from warehouse.wording import counted
@@ -30,6 +39,8 @@ def run(
     hindsight: Annotated[
         bool, typer.Option("--hindsight", help="Let a version write a page before its label cut-off; marked.")
     ] = False,
+    engine: EngineOption = None,
+    shards: ShardsOption = None,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -43,10 +54,11 @@ def run(
     """
     from jobs.pages.batches import sharing_rows
     from jobs.pages.predict import run_page
+    from jobs.pages.shards.choice import with_engine
 
     instant = parse_instant(as_of, "--as-of") if as_of else None
-    opened = the_suite(runs_python=False, makes_pages=True)
     names = list(dict.fromkeys(products))
+    opened = with_engine(the_suite(runs_python=False, makes_pages=True), names, engine, shards)
     results: dict[str, PagesResult] = {}
     failures: list[AlmanacError] = []
     with sharing_rows(opened, names) as shared:

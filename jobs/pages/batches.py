@@ -14,24 +14,21 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
 import duckdb
 
-from jobs.models.pipelines import imported
 from jobs.models.reasons.records import WantedReasons
 from jobs.models.versions import model_history
 from jobs.pages.batch_size import MAX_PAGES, batch_size
 from jobs.pages.make import PageOrder, PagesResult, make_pages
 from jobs.pages.scores.arms import Arms, arms_of
+from jobs.pages.shards.choice import engine_of
 from jobs.pages.staleness import Staleness
 from jobs.progress import Progress
 from jobs.suite import Suite
-from warehouse.batching.engines import DuckDBHere, Engine
 from warehouse.batching.shared_rows import SharedRows
 from warehouse.definitions import Product
-from warehouse.definitions.product import HERE
-from warehouse.errors import DefinitionError, RunFailed
+from warehouse.errors import RunFailed
 from warehouse.lake.lake import one_transaction
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import source_facts
@@ -111,26 +108,6 @@ def make_in_batches(suite: Suite, wanted: PagesWanted, progress: Progress) -> Pa
         return _Worklist(suite, wanted, connection, leases, progress).work_off()
 
 
-def engine_of(suite: Suite, product: Product) -> Engine:
-    """Give the engine that computes a product's feature pages: DuckDB here, unless product.yaml names another.
-
-    Raises
-    ------
-    DefinitionError
-        If the one that it names cannot be imported, or is none.
-    """
-    path = product.header.engine
-    if path == HERE:
-        return DuckDBHere()
-    engine = imported(path, product.at("engine"), suite.root)()
-    if not callable(getattr(engine, "compute", None)) or not isinstance(getattr(engine, "name", None), str):
-        raise DefinitionError(
-            f"{product.at('engine')}: what `{path}` makes is no engine: it needs a `name`, a text, and a method"
-            " `compute(batch, wanted)`; see `Engine` in warehouse/batching/engines.py."
-        )
-    return cast(Engine, engine)
-
-
 class _Worklist:
     """The pages of one call that are not done yet."""
 
@@ -143,7 +120,7 @@ class _Worklist:
         progress: Progress,
     ) -> None:
         self.suite, self.wanted, self.product = suite, wanted, wanted.product
-        self.engine = engine_of(suite, wanted.product)
+        self.engine = engine_of(suite, wanted.product, wanted.workers)
         # It sees each commit as it comes; opening one for every look would take longer than the look.
         self.connection, self.leases, self.progress = connection, leases, progress
         with one_transaction(connection):

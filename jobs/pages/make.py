@@ -42,7 +42,7 @@ from warehouse.pages.lost_files import give_up, lost_files_of
 from warehouse.pages.profiled_pages import StagedProfiles, centres_of
 from warehouse.pages.publishing import StagedRows, publish, record_definitions
 from warehouse.sandbox import Sandbox, memory_limit_of, timestamp_literal
-from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
+from warehouse.system_sql import exact_path, literal, parquet, quote, quote_all, system_sql
 from warehouse.wording import counted
 
 
@@ -185,7 +185,7 @@ class _BatchOfPages:
         # All candidates of lists were scored, and looked at by the checks.
         beside = self.arms.beside if self.arms is not None else ()
         self.staged = keep_lists(self.batch.cursor, self.product, self.staged, beside)
-        self.bytes_staged = sum(rows.file.stat().st_size for rows in self.staged)
+        self.bytes_staged = sum(file.stat().st_size for rows in self.staged for file in rows.files)
         self.failed |= audit.failed
         rejected = audit.rejected() - self.failed.keys()
         result = PagesResult(rejected=rejected, audit=audit, run_ids=[self.meter.run_id], failed=self.failed)
@@ -228,8 +228,8 @@ class _BatchOfPages:
         n_rows |= made.n_rows
         notes = {page: f"as on the page of {record.product}" for page, record in self.lent.items()}
         records = [replace(self._record("features", page, n), note=notes.get(page)) for page, n in made.n_rows.items()]
-        self.staged.append(StagedRows("features", made.file, made.columns, records))
-        return f"(FROM read_parquet({literal(exact_path(made.file))}))"
+        self.staged.append(StagedRows("features", made.file, made.columns, records, made.others))
+        return f"(FROM {parquet(made.files)})"
 
     def _columns(self) -> dict[str, str]:
         """Give the columns that feature pages have by the definitions as they are, with their types."""

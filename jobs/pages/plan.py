@@ -16,14 +16,19 @@ import duckdb
 from jobs.models.columns.requirements import require_bound
 from jobs.pages.batch_size import batch_size
 from jobs.pages.costs import Cost, estimate_cost
+from jobs.pages.shards.choice import n_shards
 from jobs.pages.states import Kind, PageState, grid_pages, page_states
 from jobs.suite import Suite
 from warehouse.batching.lifted_pass import lifted_forms
 from warehouse.batching.lifting import LiftedForm
+from warehouse.batching.page_shards import forms_of
 from warehouse.batching.range_pass import range_forms
 from warehouse.batching.ranges.recognition import RangeForm
+from warehouse.batching.shared_rows import ENTITIES
+from warehouse.batching.splitting.forms import Split
 from warehouse.batching.syntax.shapes import Reason
 from warehouse.definitions import Definitions, Product
+from warehouse.definitions.product import IN_SHARDS
 from warehouse.lake.lake import table_columns
 from warehouse.ledger.derivations import HeldFacts, facts_among, held_facts
 from warehouse.pages.lifted_checks import lifted_checks
@@ -59,6 +64,15 @@ class Way:
     feature_group: str
     way: str
     why: str | None
+
+
+@dataclass(frozen=True)
+class ShardWay:
+    """How a query is asked where pages are made in shards: `in shards`, and by what; or `whole`, and why."""
+
+    query: str
+    way: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -98,6 +112,8 @@ class Plan:
         One for each feature group, in the order in which they are made.
     check_ways
         One for each of the product's own checks, once there are feature pages to check.
+    shard_ways
+        One for each query of the product, where its engine makes pages in shards.
     cost, cost_of_stale
         What that would cost, each by itself.
     """
@@ -116,6 +132,7 @@ class Plan:
     pages_per_commit: int
     ways: list[Way]
     check_ways: list[CheckWay]
+    shard_ways: list[ShardWay]
     cost: Cost
     cost_of_stale: Cost
 
@@ -153,6 +170,7 @@ def plan(
         costs = [estimate_cost(connection, product.name, job, n, per_commit) for n in (wanted, stale)]
         held = held_facts(connection)
         ways = ways_of(suite.definitions, product, connection, held)
+        shards = shard_ways_of(suite.definitions, product, connection, held)
         check_ways = [] if features_only else check_ways_of(suite.definitions, product, connection, held)
     return Plan(
         product.name,
@@ -169,6 +187,7 @@ def plan(
         per_commit,
         ways,
         check_ways,
+        shards,
         *costs,
     )
 
@@ -210,6 +229,19 @@ def _way(name: str, ranged: RangeForm | Reason, lifted: LiftedForm | Reason | No
     if isinstance(lifted, Reason):
         return Way(name, "page by page", f"{lifted}; and {ranged}")
     return Way(name, "lifted", str(ranged))
+
+
+def shard_ways_of(
+    definitions: Definitions, product: Product, connection: duckdb.DuckDBPyConnection, held: Mapping[str, HeldFacts]
+) -> list[ShardWay]:
+    """Say how each query of a product is asked in shards, if its engine makes any; `connection` reads the lake."""
+    if product.header.engine not in IN_SHARDS:
+        return []
+    columns = {one.name: source_columns(connection, held, one) for one in definitions.sources_of(product)}
+    forms = forms_of(definitions, product, columns, facts_among(held, definitions.sources.values()))
+    names = {ENTITIES: "entities"}
+    ways = {True: f"in {n_shards(product)} shards", False: "whole, in one task"}
+    return [ShardWay(names.get(name, name), ways[isinstance(form, Split)], str(form)) for name, form in forms.items()]
 
 
 def check_ways_of(

@@ -49,7 +49,7 @@ def _serve(pipe: Connection, load: Callable[[], Any], feature_names: Sequence[st
 
 
 @contextmanager
-def _interrupts_blocked() -> Iterator[None]:
+def interrupts_blocked() -> Iterator[None]:
     """Block Ctrl-C in this thread, and so in the processes that it starts; they inherit the mask."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -88,7 +88,7 @@ class Crew:
         for _ in range(size):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, load, self._names), daemon=True)
-            with _interrupts_blocked():
+            with interrupts_blocked():
                 process.start()
             theirs.close()
             self._processes.append(process)

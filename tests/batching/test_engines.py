@@ -124,7 +124,10 @@ def test_a_product_chooses_its_engine_and_its_pages_are_the_same(ingested: Suite
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("spark", r"product\.yaml:\d+: `engine`: `spark` is neither `duckdb` nor an import path"),
+        (
+            "dask",
+            r"product\.yaml:\d+: `engine`: `dask` is neither one of `duckdb`, `processes`,.* nor an import path",
+        ),
         ("engine_of_a_test:Missing", r"product\.yaml:\d+: `engine_of_a_test:Missing` cannot be imported"),
         ("engine_of_a_test:Nothing", r"product\.yaml:\d+: what `engine_of_a_test:Nothing` makes is no engine"),
     ],

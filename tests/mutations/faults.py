@@ -301,6 +301,37 @@ OF_BATCHES = (
     ),
 )
 
+OF_SHARDS = (
+    Fault(
+        "two parts may be joined by anything",
+        "warehouse/batching/splitting/joins.py",
+        "if len(compared) < n_places:",
+        "if len(compared) < 0:",
+        ("tests/batching/test_splitting.py",),
+    ),
+    Fault(
+        "a window may look beyond its shard",
+        "warehouse/batching/splitting/tracing.py",
+        'if node["class"] == "WINDOW" and not scope.found.is_whole:',
+        'if node["class"] == "NOTHING":',
+        ("tests/batching/test_splitting.py",),
+    ),
+    Fault(
+        "shards that differ from the page in one piece are published",
+        "jobs/pages/shards/engine.py",
+        "for where, why in one.differing.items():",
+        "for where, why in ():",
+        ("tests/pages/test_shards.py",),
+    ),
+    Fault(
+        "a shard's file is taken for what its task said",
+        "jobs/pages/shards/engine.py",
+        "self._require_as_told(rows, columns or rows.columns)\n",
+        "pass\n",
+        ("tests/pages/test_shards.py",),
+    ),
+)
+
 OF_DEFINITIONS = (
     Fault(
         "a week is a day",
@@ -765,6 +796,7 @@ FAULTS = (
     *OF_FACTS,
     *OF_QUERIES,
     *OF_BATCHES,
+    *OF_SHARDS,
     *OF_DEFINITIONS,
     *OF_SCORING,
     *OF_MODELS,

@@ -34,11 +34,20 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class FeaturePages:
-    """Staged feature pages: one file, the entities of each page, and the columns (keys, as_of, and the rest)."""
+    """Staged feature pages: one file, the entities of each page, and the columns (keys, as_of, and the rest).
+
+    `others` are the files of further rows, where pages were made in shards.
+    """
 
     file: Path
     n_rows: dict[datetime, int]
     columns: dict[str, str]
+    others: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files."""
+        return self.file, *self.others
 
 
 class Batch:
@@ -135,7 +144,7 @@ class Batch:
                 # The product's own checks come later, and may read other sources.
                 checked = self.definitions.sources_read(check.query for check in self.product.checks)
                 self.sandbox.detach_lake([*self._sources, *checked])
-        self._prepare(pages[0])
+        self.prepare(pages[0])
         # What the join could not be made of is told before anything is computed.
         self._feature_columns()
         self._many_pages.take_shared(pages)
@@ -146,6 +155,10 @@ class Batch:
                 done(1)
         self._keep_shared([page for page in pages if page not in self.failed])
         self._take_out(self.failed)
+        return self.stage(file, pages)
+
+    def stage(self, file: Path, pages: Sequence[datetime]) -> FeaturePages:
+        """Join what the batch's tables hold of some pages, and stage it in `file`, but for those that fail on that."""
         counts = self._counts()
         n_joined = self._stage(file, [page for page in pages if page not in self.failed])
         if n_joined != sum(counts.get(page, 0) for page in pages if page not in self.failed):
@@ -164,7 +177,7 @@ class Batch:
         DefinitionError
             If a query does not bind.
         """
-        self._prepare(pages[0])
+        self.prepare(pages[0])
         n_columns = len(self.product.keys) + len(self._feature_columns())
         if self.features_choose_entities:
             return [], n_columns
@@ -187,7 +200,7 @@ class Batch:
         DefinitionError
             If a query does not bind.
         """
-        self._prepare(as_of)
+        self.prepare(as_of)
         entities = self.columns(ENTITIES)
         listed = page_columns(self.definitions, self.product, entities, self.columns)
         times = {"as_of": "TIMESTAMP", "valid_until": "TIMESTAMP"}
@@ -196,7 +209,7 @@ class Batch:
 
     def columns_of_groups(self, as_of: datetime) -> dict[str, list[str]]:
         """Give the columns of feature pages that come from each feature group; see `page_types` for what it raises."""
-        self._prepare(as_of)
+        self.prepare(as_of)
         uses, found = self.product.header.features, dict[str, list[str]]()
         for column in page_columns(self.definitions, self.product, self.columns(ENTITIES), self.columns):
             if column.use is not None:
@@ -214,11 +227,15 @@ class Batch:
         with self.sandbox.at(as_of, self._sources, ingest_id=self.ingest_id) as page:
             yield page
 
+    def wanted_keys(self, group: str) -> str:
+        """Give SQL of a relation of the keys of a feature group that some entity of the batch is looked up by."""
+        return self._many_pages.wanted(group)
+
     def queries(self) -> list[tuple[str, CheckedQuery]]:
         """Give the product's queries, each after those that it reads."""
         return [*((group.name, group.query) for group in self.groups), (ENTITIES, self.product.entities)]
 
-    def _prepare(self, as_of: datetime) -> None:
+    def prepare(self, as_of: datetime) -> None:
         """Make the batch's tables, empty, with the types that the queries have; on any page they have the same."""
         if self._is_prepared:
             return

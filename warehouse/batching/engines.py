@@ -103,7 +103,7 @@ def compute(engine: Engine, batch: Batch, wanted: Wanted) -> Computed:
         If the file is not what it is said to be, or differs from what DuckDB makes of a page here.
     """
     computed = engine.compute(batch, wanted)
-    if not isinstance(engine, DuckDBHere):
+    if not getattr(engine, "compares_itself", isinstance(engine, DuckDBHere)):
         _require_all_pages(engine, wanted, computed)
         _require_file(engine, batch, computed.pages)
         _require_same_page(engine, batch, wanted, computed)

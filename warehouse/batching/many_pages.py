@@ -146,7 +146,7 @@ class ManyPages(Trials):
         for name, kept in self._kept.items():
             if not self._may_choose(name, self._key(name)):
                 continue
-            missing = missing_keys(kept, self._wanted(name), self._key(name))
+            missing = missing_keys(kept, self.wanted(name), self._key(name))
             if self.batch.cursor.execute(f"SELECT count(*) FROM {missing} AS missing").fetchone() == (0,):
                 self._take(name, pages)
                 self._have_taken(name)
@@ -156,7 +156,7 @@ class ManyPages(Trials):
 
     def _take(self, name: str, pages: Sequence[datetime]) -> None:
         assert self.batch.shared is not None
-        wanted = self._wanted(name)
+        wanted = self.wanted(name)
         looked_up = (wanted, self._key(name))
         self.batch.shared.take(self.batch.cursor, self._kept[name], self.batch.table(name), pages, looked_up)
         self.made_for[name] = wanted
@@ -169,7 +169,7 @@ class ManyPages(Trials):
         if not ranges.forms:
             return
         approximate = {name: ranges.approximate(name) for name in ranges.forms}
-        wanted = {name: self._wanted(name) for name, form in ranges.forms.items() if self._may_choose(name, form.keys)}
+        wanted = {name: self.wanted(name) for name, form in ranges.forms.items() if self._may_choose(name, form.keys)}
         self.made_for |= wanted
 
         def fill() -> Left:
@@ -217,7 +217,7 @@ class ManyPages(Trials):
         is_read_by_the_join_alone = name not in self.batch.read_by_others and entities_known
         return is_read_by_the_join_alone and set(keys) == set(self.batch.definitions.groups[name].key)
 
-    def _wanted(self, name: str) -> str:
+    def wanted(self, name: str) -> str:
         """Write a relation of the pages and keys of a group that some entity is looked up by."""
         uses = [use for use in self.batch.product.header.features if use.group == name]
         keys = self.batch.definitions.groups[name].key

@@ -32,6 +32,9 @@ from warehouse.queries.running import QUERY_TIMEOUT
 PAGE = "page"
 #: The engine that computes feature pages where product.yaml names no other: see `warehouse.batching.engines`.
 HERE = "duckdb"
+#: The engines that make each page in shards: see `jobs.pages.shards`.
+PROCESSES, SPARK = "processes", "spark"
+IN_SHARDS = (PROCESSES, SPARK)
 
 
 class FeatureUse(Strict):
@@ -180,6 +183,7 @@ class ProductHeader(ServedSettings):
     fresh_within: Duration | None = None
     query_timeout: Duration = QUERY_TIMEOUT
     engine: str = HERE
+    shards: int | None = Field(default=None, ge=1, le=10_000)
     checks: CheckSettings = Field(default_factory=CheckSettings)
     check: CheckBounds | None = None
     gates: GateSettings | None = None
@@ -192,8 +196,9 @@ class ProductHeader(ServedSettings):
     @field_validator("engine")
     @classmethod
     def _is_an_engine(cls, value: str) -> str:
-        if value != HERE and ":" not in value:
-            raise ValueError(f"`{value}` is neither `{HERE}` nor an import path `package.module:factory`")
+        if value not in (HERE, *IN_SHARDS) and ":" not in value:
+            known = ", ".join(f"`{name}`" for name in (HERE, *IN_SHARDS))
+            raise ValueError(f"`{value}` is neither one of {known} nor an import path `package.module:factory`")
         return value
 
     @field_validator("features", mode="before")
@@ -202,6 +207,12 @@ class ProductHeader(ServedSettings):
         if isinstance(value, list):
             return [{"group": item} if isinstance(item, str) else item for item in value]
         return value
+
+    @model_validator(mode="after")
+    def _shards_have_an_engine(self) -> Self:
+        if self.shards is not None and self.engine not in IN_SHARDS:
+            raise ValueError(f"`shards` goes with `engine: {PROCESSES}` or `engine: {SPARK}`; it is `{self.engine}`")
+        return self
 
     @model_validator(mode="after")
     def _lists_are_of_keys(self) -> Self:

@@ -22,7 +22,7 @@ from warehouse.ledger.records import PageRecord
 from warehouse.pages.profiles import ProfiledColumn, counts_of, profiled_columns, rounded_centre
 from warehouse.pages.publishing import StagedRows
 from warehouse.sandbox import timestamp_literal
-from warehouse.system_sql import exact_path, literal, quote_all, system_sql
+from warehouse.system_sql import parquet, quote_all, system_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -254,7 +254,7 @@ class StagedProfiles:
             ) from error
 
     def _rows_of(self, staged: StagedRows, passed: Collection[datetime]) -> RowsOfPages:
-        relation = f"read_parquet({literal(exact_path(staged.file))})"
+        relation = parquet(staged.files)
         pages = [page for page in staged.pages if page.as_of in passed]
         return RowsOfPages(self._product, staged.kind, relation, staged.columns, pages)
 

@@ -27,12 +27,21 @@ from warehouse.system_sql import exact_path, quote, system_sql
 
 @dataclass(frozen=True)
 class StagedRows:
-    """The rows of some pages of one kind (features, labels or predictions) in one staged Parquet file."""
+    """The rows of some pages of one kind (features, labels or predictions) in one staged Parquet file.
+
+    `others` are the files of further rows, where pages were made in shards.
+    """
 
     kind: str
     file: Path
     columns: Mapping[str, str]
     pages: Sequence[PageRecord]
+    others: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files."""
+        return self.file, *self.others
 
 
 def publish(
@@ -103,14 +112,15 @@ def _table_for(commit: Commit, product: Product, rows: StagedRows) -> bool:
 def _replace(
     commit: Commit, product: Product, rows: StagedRows, kept: list[datetime], earlier: list[datetime], as_it_is: bool
 ) -> None:
-    """Put the kept pages' rows in place of the earlier ones; the file is taken as it is if all of it is wanted."""
+    """Put the kept pages' rows in place of the earlier ones; files are taken as they are if all of them is wanted."""
     target = f"{quote(rows.kind)}.{quote(product.name)}"
     if earlier:
         commit.execute(f"DELETE FROM {target} WHERE as_of = ANY($1)", [earlier])
-    if as_it_is:
-        commit.add_file(rows.kind, product.name, rows.file)
-    else:
-        commit.execute(system_sql("publish/insert_rows", target=target), {"file": exact_path(rows.file), "pages": kept})
+    for file in rows.files:
+        if as_it_is:
+            commit.add_file(rows.kind, product.name, file)
+        else:
+            commit.execute(system_sql("publish/insert_rows", target=target), {"file": exact_path(file), "pages": kept})
 
 
 def record_definitions(

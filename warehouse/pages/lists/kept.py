@@ -15,7 +15,7 @@ import duckdb
 
 from warehouse.definitions import Product
 from warehouse.pages.publishing import StagedRows
-from warehouse.system_sql import exact_path, literal, quote_all, system_sql
+from warehouse.system_sql import exact_path, literal, parquet, quote_all, system_sql
 
 _PARTS = 1_000_000
 
@@ -43,7 +43,7 @@ def keep_lists(
     """
     if not product.keeps_part or product.ranking is None:
         return list(staged)
-    listed = [*(rows.file for rows in staged if rows.kind == "predictions"), *beside]
+    listed = [*(file for rows in staged if rows.kind == "predictions" for file in rows.files), *beside]
     return [_cut(cursor, product, rows, listed) if rows.kind == "features" else rows for rows in staged]
 
 
@@ -51,10 +51,10 @@ def _cut(cursor: duckdb.DuckDBPyConnection, product: Product, rows: StagedRows, 
     assert product.ranking is not None
     file = rows.file.with_suffix(".kept.parquet")
     keys = quote_all(product.keys)
-    shown = [f"SELECT as_of, {keys} FROM read_parquet({literal(exact_path(each))})" for each in listed]
+    shown = [f"SELECT as_of, {keys} FROM {parquet([each])}" for each in listed]
     statement = system_sql(
         "pages/kept",
-        features=f"read_parquet({literal(exact_path(rows.file))})",
+        features=parquet(rows.files),
         list=quote_all(product.ranking.keys),
         keys=keys,
         is_kept=is_kept_whole(product),
@@ -64,5 +64,8 @@ def _cut(cursor: duckdb.DuckDBPyConnection, product: Product, rows: StagedRows, 
     )
     cursor.execute(statement)
     n_rows = dict(cursor.execute(system_sql("pages/staged"), [exact_path(file)]).fetchall())
-    rows.file.unlink()
-    return replace(rows, file=file, pages=[replace(page, n_rows=n_rows.get(page.as_of, 0)) for page in rows.pages])
+    for each in rows.files:
+        each.unlink()
+    return replace(
+        rows, file=file, others=(), pages=[replace(page, n_rows=n_rows.get(page.as_of, 0)) for page in rows.pages]
+    )
