@@ -64,7 +64,7 @@ class _Pages:
         directory = wanted.file.with_suffix(".shards")
         directory.mkdir()
         where = (sandbox.snapshot_id, sandbox.ingest_id, directory, self.forms, memory_limit_of(product))
-        self.packed = Work(sandbox.lake.root, definitions, product.name, *where).packed()
+        self.packed = Work(sandbox.lake, definitions, product.name, *where).packed()
         self.failed: dict[datetime, str] = {}
 
     def compute(self) -> Computed:

@@ -33,7 +33,7 @@ class Work:
     Attributes
     ----------
     lake
-        The lake's directory, which every process has to see under this path.
+        The lake, whose directory every process has to see under the same path.
     snapshot_id, ingest_id
         The state of the lake, and the newest ingestion that pages are made from.
     directory
@@ -42,7 +42,7 @@ class Work:
         How each query splits.
     """
 
-    lake: Path
+    lake: Lake
     definitions: Definitions
     product: str
     snapshot_id: int
@@ -132,14 +132,12 @@ class _Opened:
         self.work: Work = pickle.loads(packed)  # noqa: S301 - it comes from the process that hands out the tasks
         spill = self.work.directory / f"spill-{uuid.uuid4().hex}"
         work = self.work
-        self.sandbox = Sandbox(
-            Lake(work.lake), snapshot_id=work.snapshot_id, spill=spill, memory_limit=work.memory_limit
-        )
+        self.sandbox = Sandbox(work.lake, snapshot_id=work.snapshot_id, spill=spill, memory_limit=work.memory_limit)
         if self.sandbox.ingest_id != work.ingest_id:
             self.sandbox.close()
             raise RunFailed(
-                f"the lake {work.lake} has ingestions up to {self.sandbox.ingest_id} here, and up to {work.ingest_id}"
-                " where the pages are published: it is another lake. Nothing was published."
+                f"the lake {work.lake.root} has ingestions up to {self.sandbox.ingest_id} here, and up to"
+                f" {work.ingest_id} where the pages are published: it is another lake. Nothing was published."
             )
 
 
