@@ -205,15 +205,18 @@ def backfill(
     ]
     prepared = [prepare_backfill(opened, order) for order in orders]
     if dry_run:
-        if as_json:
-            _print_json([_prepared_json(one) for one in prepared])
-        else:
-            for one in prepared:
-                _print_prepared(one)
-        return
+        return _report_prepared(prepared, as_json)
     made = _make(opened, orders, prepared)
     judge_if_the_clock_asks(opened, [] if features_only else products)
-    _report_all(orders, prepared, made, as_json)
+    return _report_all(orders, prepared, made, as_json)
+
+
+def _report_prepared(prepared: Sequence[BackfillPlan], as_json: bool) -> None:
+    if as_json:
+        _print_json([_prepared_json(one) for one in prepared])
+        return
+    for one in prepared:
+        _print_prepared(one)
 
 
 def _report_all(

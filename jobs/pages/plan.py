@@ -28,7 +28,7 @@ from warehouse.batching.shared_rows import ENTITIES
 from warehouse.batching.splitting.forms import Split
 from warehouse.batching.syntax.shapes import Reason
 from warehouse.definitions import Definitions, Product
-from warehouse.definitions.product import IN_SHARDS
+from warehouse.engine_names import IN_SHARDS
 from warehouse.lake.lake import table_columns
 from warehouse.ledger.derivations import HeldFacts, facts_among, held_facts
 from warehouse.pages.lifted_checks import lifted_checks

@@ -22,6 +22,7 @@ from warehouse.definitions.pipeline import ModelSettings, RetrainSettings, Searc
 from warehouse.definitions.reasons import ReasonSettings
 from warehouse.definitions.rollout import RolloutSettings
 from warehouse.definitions.sql_file import SqlFile, Strict, checked, read_header, read_sql_file
+from warehouse.engine_names import HERE, EngineName, no_shards_reason
 from warehouse.errors import DefinitionError
 from warehouse.label_kinds import KINDS, KindName, LabelKind, quantile_name
 from warehouse.queries.checked_query import CheckedQuery
@@ -30,11 +31,6 @@ from warehouse.queries.running import QUERY_TIMEOUT
 
 #: The name by which a check reads the page that is being made.
 PAGE = "page"
-#: The engine that computes feature pages where product.yaml names no other: see `warehouse.batching.engines`.
-HERE = "duckdb"
-#: The engines that make each page in shards: see `jobs.pages.shards`.
-PROCESSES, SPARK = "processes", "spark"
-IN_SHARDS = (PROCESSES, SPARK)
 
 
 class FeatureUse(Strict):
@@ -182,7 +178,7 @@ class ProductHeader(ServedSettings):
     valid_for: Duration | None = None
     fresh_within: Duration | None = None
     query_timeout: Duration = QUERY_TIMEOUT
-    engine: str = HERE
+    engine: EngineName = HERE
     shards: int | None = Field(default=None, ge=1, le=10_000)
     checks: CheckSettings = Field(default_factory=CheckSettings)
     check: CheckBounds | None = None
@@ -193,14 +189,6 @@ class ProductHeader(ServedSettings):
     retrain: RetrainSettings = Field(default_factory=RetrainSettings)
     search: SearchSettings | None = None
 
-    @field_validator("engine")
-    @classmethod
-    def _is_an_engine(cls, value: str) -> str:
-        if value not in (HERE, *IN_SHARDS) and ":" not in value:
-            known = ", ".join(f"`{name}`" for name in (HERE, *IN_SHARDS))
-            raise ValueError(f"`{value}` is neither one of {known} nor an import path `package.module:factory`")
-        return value
-
     @field_validator("features", mode="before")
     @classmethod
     def _short_form(cls, value: Any) -> Any:
@@ -210,8 +198,8 @@ class ProductHeader(ServedSettings):
 
     @model_validator(mode="after")
     def _shards_have_an_engine(self) -> Self:
-        if self.shards is not None and self.engine not in IN_SHARDS:
-            raise ValueError(f"`shards` goes with `engine: {PROCESSES}` or `engine: {SPARK}`; it is `{self.engine}`")
+        if why := no_shards_reason(self.engine, self.shards):
+            raise ValueError(why)
         return self
 
     @model_validator(mode="after")

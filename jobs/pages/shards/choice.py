@@ -13,7 +13,7 @@ from jobs.pages.shards.processes import Processes
 from jobs.suite import Suite
 from warehouse.batching.engines import DuckDBHere, Engine
 from warehouse.definitions import Product
-from warehouse.definitions.product import HERE, IN_SHARDS, PROCESSES, SPARK
+from warehouse.engine_names import HERE, IN_SHARDS, PROCESSES, SPARK
 from warehouse.errors import DefinitionError, UsageError
 
 
