@@ -1,4 +1,4 @@
-"""The reader of bundles as one file to copy, which needs Python alone."""
+"""The reader of bundles as one file to copy: of Python, which needs that alone, and of JavaScript."""
 
 from __future__ import annotations
 
@@ -17,3 +17,8 @@ def one_file() -> str:
     texts = [(Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8") for name in PARTS]
     bare = [re.sub(r"(?m)^from jobs\.bundles\.\w+ import .*\n", "", text.replace(_FUTURE, "")) for text in texts]
     return "\n\n".join([_HEAD, *bare])
+
+
+def javascript_file() -> str:
+    """Give the text of the reader as a module for browsers."""
+    return (Path(__file__).parent / "reader.js").read_text(encoding="utf-8")

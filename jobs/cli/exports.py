@@ -190,14 +190,19 @@ def _public_key(path: Path) -> str:
     return text
 
 
-def reader(debug: DebugOption = False) -> None:
+def reader(
+    javascript: Annotated[
+        bool, typer.Option("--javascript", help="The reader for browsers, of bundles with plain JSON.")
+    ] = False,
+    debug: DebugOption = False,
+) -> None:
     """Print the reader of bundles as one Python file, to copy to where there is no network.
 
-    Examples:  almanac reader > almanac_bundles.py
+    Examples:  almanac reader > almanac_bundles.py   |   almanac reader --javascript > almanac_bundles.js
     """
-    from jobs.bundles.one_file import one_file
+    from jobs.bundles.one_file import javascript_file, one_file
 
-    typer.echo(one_file(), nl=False)
+    typer.echo(javascript_file() if javascript else one_file(), nl=False)
 
 
 def web(

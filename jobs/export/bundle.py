@@ -27,6 +27,7 @@ from jobs.export.content import Content
 from jobs.export.folders import Directory
 from jobs.export.kept_values import MADE, inside_of, kept_as
 from jobs.export.on_demand import OnDemandPart
+from jobs.export.plain_json import write_plain
 from jobs.export.target import CURRENT, Held, Owner, clear, put_in_place
 from warehouse.definitions import Product
 from warehouse.errors import RunFailed, UsageError
@@ -43,7 +44,8 @@ _LAST = datetime.max
 class BundleDirectory:
     """A directory with what is current of one product.
 
-    `signed_with` names a variable with the place of a key; `on_demand` adds what it takes to score other entities.
+    `signed_with` names a variable with the place of a key; `on_demand` adds what it takes to score other entities;
+    `is_plain` asks for the same as plain JSON besides.
     """
 
     directory: Path
@@ -51,6 +53,7 @@ class BundleDirectory:
     product: Product
     owner: Owner
     on_demand: OnDemandPart | None = None
+    is_plain: bool = False
 
     @property
     def place(self) -> str:
@@ -96,6 +99,7 @@ class BundleDirectory:
             n_rows, valid_until = self._fill(connection, temporary, content, keys)
             beyond = self._add_fallback(connection, temporary, content)
             beyond |= self.on_demand.add(connection, temporary, content) if self.on_demand else {}
+            beyond |= self._add_plain(temporary, content, keys, beyond) if self.is_plain else {}
             digest, size = sha256_of(temporary), temporary.stat().st_size
             name = f"{content.product}-{content.snapshot_id}-{digest[:16]}.sqlite"
             put_in_place(temporary, self.directory / name)
@@ -221,23 +225,44 @@ class BundleDirectory:
         told = [{"name": key.name, "type": key.type} for key in columns]
         return {"fallback_columns": told, "levels": [[name, list(of)] for _, name, of in levels]}
 
+    def _add_plain(
+        self, file: Path, content: Content, keys: Sequence[KeyColumn], said: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Write the same as plain JSON; give what the manifest says of it."""
+        temporary = file.with_name(f"{file.name}-json")
+        try:
+            write_plain(file, temporary, keys, said, self.place)
+            digest, size = sha256_of(temporary), temporary.stat().st_size
+            name = f"{content.product}-{content.snapshot_id}-{digest[:16]}.json"
+            put_in_place(temporary, self.directory / name)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return {"json": {"file": name, "bytes": size, "sha256": digest}}
+
     def _name(self, content: Content, signer: _Signer | None, said: dict[str, Any]) -> None:
         """Write the manifest, and remove files that neither it nor the one before names."""
         text = json.dumps(said)
         outer = {"manifest": text, "signature": signer.sign(text) if signer else None}
-        folder, kept = Directory(self.directory), {said["file"]}
+        folder, kept = Directory(self.directory), _files_of(text)
         before = folder.text(MANIFEST)
         if before is not None:
             with folder.writing(PREVIOUS, content.run_id) as temporary:
                 temporary.write_text(before, encoding="utf-8")
-            kept.add(read_manifest(self.directory / PREVIOUS).file)
+            read_manifest(self.directory / PREVIOUS)
+            kept |= _files_of(json.loads(before)["manifest"])
         with folder.writing(MANIFEST, content.run_id) as temporary:
             temporary.write_text(json.dumps(outer) + "\n", encoding="utf-8")
         # Nothing but our own names is removed. Who has such a file open goes on reading it.
-        ours = re.compile(re.escape(content.product) + r"-\d+-[0-9a-f]{16}\.sqlite")
+        ours = re.compile(re.escape(content.product) + r"-\d+-[0-9a-f]{16}\.(sqlite|json)")
         for each in self.directory.iterdir():
             if ours.fullmatch(each.name) and each.name not in kept:
                 each.unlink(missing_ok=True)
+
+
+def _files_of(manifest: str) -> set[str]:
+    """Give the files that a manifest names."""
+    said = json.loads(manifest)
+    return {said["file"], *([said["json"]["file"]] if said.get("json") else [])}
 
 
 def _keys_of(content: Content) -> list[KeyColumn]:

@@ -170,11 +170,14 @@ class OnDemandPart:
             database.execute(system_sql("export/bundle/create_on_demand"))
             database.execute("INSERT INTO almanac_model VALUES (?)", [page.compiled])
         for group in groups:
+            types = batch.columns(group["group"])
+            group["key_types"] = [types[name] for name in group["keys"]]
             self._fill_group(connection, batch, file, page, group)
         return {
             "columns": _askable(self.product, entities, needed),
             "needed": list(needed),
             "groups": [{name: group[name] for name in ("table", "keys", "given", "values")} for group in groups],
+            "key_types": {group["table"]: group["key_types"] for group in groups},
             "features": features,
             "score": self.product.score_column,
             "facts": page.facts,

@@ -42,7 +42,8 @@ def _postgres(wanted: _Wanted) -> PostgresTable:
 
 def _bundle(wanted: _Wanted) -> BundleDirectory:
     on_demand = OnDemandPart(wanted.suite, wanted.product) if wanted.product.header.on_demand else None
-    return BundleDirectory(wanted.path, wanted.settings.signed_with, wanted.product, wanted.owner, on_demand)
+    is_plain = wanted.settings.format == "json"
+    return BundleDirectory(wanted.path, wanted.settings.signed_with, wanted.product, wanted.owner, on_demand, is_plain)
 
 
 _NOT_GIVEN = ("sqlite_", "almanac_")

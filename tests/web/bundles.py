@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from jobs.bundles.bundle_reader import open_bundle
 from jobs.export.bundle import BundleDirectory
@@ -67,6 +69,22 @@ def with_bundle(suite: Suite) -> Suite:
     header = suite.root / f"sql/products/{PRODUCT}/product.yaml"
     header.write_text(header.read_text().replace("valid_for: 24 hours", "valid_for: 3 days"))
     return with_targets(suite, "\nexport:\n  served: {to: out/late.bundle}\n")
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """A pair of keys of Ed25519: where the private one is, and the public one (PEM)."""
+
+    private: Path
+    public: str
+
+
+def key_pair(directory: Path) -> KeyPair:
+    """Make a pair of keys."""
+    key = Ed25519PrivateKey.generate()
+    private = directory / "key.pem"
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return KeyPair(private, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
 
 
 def current(suite: Suite) -> dict[str, dict[str, Any]]:

@@ -10,13 +10,14 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from jobs.bundles.bundle_reader import Bundle, open_bundle
-from jobs.bundles.key_columns import KeyRefused
-from jobs.bundles.one_file import one_file
+from jobs.bundles.key_columns import NOWHERE, KeyColumn, KeyRefused
+from jobs.bundles.one_file import javascript_file, one_file
 from jobs.export.export import export
 from jobs.facts.ingest import ingest
 from jobs.pages.labelled import ensure_feature_pages
@@ -27,9 +28,15 @@ from jobs.web.answers import answer
 from jobs.web.openapi import description
 from tests.conftest import NOW, PAGE, PRODUCT, clock_at, reopened
 from tests.lakes import rows
-from tests.web.bundles import with_bundle
+from tests.web.bundles import key_pair, with_bundle
 from warehouse.errors import DefinitionError
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Route
+    from playwright.sync_api import Page as BrowserPage
+
+ROOT = Path(__file__).parents[2]
+TARGET = "{to: out/late.bundle, signed_with: BUNDLE_KEY, format: json}"
 ASKED = ("depot", "courier", "parcels", "promised_hours", "hours_left")
 
 
@@ -213,3 +220,154 @@ def test_a_product_that_cannot_be_scored_on_demand_is_told(starter: Path, old: s
     header.write_text(header.read_text().replace(old, new) + "\non_demand: true\n")
     with pytest.raises(DefinitionError, match=told):
         open_suite(starter, clock_at(NOW))
+
+
+@pytest.fixture
+def in_browser(copied: Suite, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with what a browser needs: a signed bundle with plain JSON, the key, the reader, the example page."""
+    pair = key_pair(copied.root)
+    monkeypatch.setenv("BUNDLE_KEY", str(pair.private))
+    rewritten(copied, f"products/{PRODUCT}/product.yaml", "{to: out/late.bundle}", TARGET)
+    header = copied.root / f"sql/products/{PRODUCT}/product.yaml"
+    header.write_text(header.read_text() + "fallback: {levels: {depot: [depot], all: []}}\n")
+    suite = reopened(copied)
+    run_page(suite, PRODUCT, PAGE)
+    exported(suite).close()
+    out = suite.root / "out"
+    (out / "late.bundle").rename(out / "late_order.bundle")
+    (out / "public.pem").write_text(pair.public)
+    (out / "almanac_bundles.js").write_text(javascript_file())
+    shutil.copy(ROOT / "docs/edge_example.html", out / "index.html")
+    return out
+
+
+def seen_by(browser: Browser, directory: Path) -> BrowserPage:
+    """Give a page of the directory, which no network answers."""
+    page = browser.new_context().new_page()
+
+    def answered(route: Route) -> None:
+        file = directory / urlsplit(route.request.url).path.lstrip("/")
+        route.fulfill(path=file) if file.is_file() else route.fulfill(status=404)
+
+    page.route("**/*", answered)
+    page.goto("https://edge.example/index.html?now=2026-03-10T19:00Z")
+    return page
+
+
+#: Gives what a bundle says of each of some keys, or the class and message of what it refuses.
+LOOK_UP = """async ([options, asked, at]) => {
+    const {openBundle} = await import("/almanac_bundles.js");
+    const told = (error) => [error.constructor.name, error.message];
+    try {
+        const now = options.now ? new Date(options.now) : null;
+        const bundle = await openBundle("late_order.bundle", {...options, now});
+        return asked.map((keys) => {
+            try { return bundle.lookUp(keys, new Date(at)); } catch (error) { return told(error); }
+        });
+    } catch (error) { return told(error); }
+}"""
+
+
+@pytest.mark.browser
+def test_a_browser_without_a_network_says_the_same_bit_for_bit(
+    in_browser: Path, world: World, browser: Browser
+) -> None:
+    public = (in_browser / "public.pem").read_text()
+    asked = [{"order_id": order, **given} for order, (given, _) in world[1].items()]
+    asked += [{"order_id": "x", "depot": "east"}, {"order_id": "x", "depot": None}, {"order_id": "x"}]
+    page = seen_by(browser, in_browser)
+    with contextlib.closing(open_bundle(in_browser / "late_order.bundle", public)) as bundle:
+        for (known,) in bundle._database.execute("SELECT order_id FROM predictions"):
+            asked.append({"order_id": known})
+        found = page.evaluate(LOOK_UP, [{"publicKey": public}, asked, "2026-03-10T19:00:00Z"])
+        expected = [bundle.look_up(keys, PAGE + timedelta(hours=1)) for keys in asked]
+    assert {said["made"] for said in expected if said} == {"page", "on demand", "fallback depot", "fallback all"}
+    for one, other in zip(found, expected, strict=True):
+        assert one == other
+        assert one["probability"].hex() == other["probability"].hex()
+    assert page.evaluate(LOOK_UP, [{}, asked[:1], "2026-03-13T18:00:00Z"]) == [None]
+    wrong = [{"order_id": 5}, {"courier": "Metro"}, {**asked[0], "parcels": "many"}, {**asked[0], "hours_left": 1.5}]
+    told = page.evaluate(LOOK_UP, [{}, wrong, "2026-03-10T19:00:00Z"])
+    assert [one[0] for one in told] == ["KeyRefused"] * 4
+    assert "8 " not in page.locator("#answer").inner_text()[:2]
+    page.fill("[name=order_id]", "new order")
+    for name, value in {"depot": "east", "courier": "Metro", "parcels": "2", "promised_hours": "24"}.items():
+        page.fill(f"[name={name}]", value)
+    page.fill("[name=hours_left]", "23")
+    page.click("button")
+    assert '"made": "on demand"' in page.locator("#answer").inner_text()
+    page.context.close()
+
+
+@pytest.mark.browser
+def test_a_browser_refuses_what_was_changed_and_what_is_old(in_browser: Path, browser: Browser) -> None:
+    public, at = (in_browser / "public.pem").read_text(), "2026-03-10T19:00:00Z"
+    page = seen_by(browser, in_browser)
+    manifest = in_browser / "late_order.bundle/manifest.json"
+    told = json.loads(json.loads(manifest.read_text())["manifest"])
+    held = {**told, "published_at": "2027-01-01T00:00:00"}
+
+    def refused(**options: Any) -> str:
+        return str(page.evaluate(LOOK_UP, [options, [], at])[0])
+
+    assert refused(publicKey=public, held=held) == "Older"
+    assert refused(now="2026-03-13T18:00:00Z") == "Expired"
+    assert refused(held={**told, "product": "other"}) == "BundleRefused"
+    (in_browser / "other").mkdir()
+    assert refused(publicKey=key_pair(in_browser / "other").public) == "WronglySigned"
+    whole = manifest.read_text()
+    manifest.write_text(whole.replace("2026-03-13", "2027-03-13"))
+    assert refused(publicKey=public) == "WronglySigned"
+    manifest.write_text(whole[:-40])
+    assert refused() == "Damaged"
+    manifest.write_text(whole)
+    plain = in_browser / "late_order.bundle" / told["json"]["file"]
+    plain.write_bytes(plain.read_bytes()[:-1])
+    assert refused(publicKey=public) == "Damaged"
+    manifest.unlink()
+    assert refused() == "NotThere"
+    page.context.close()
+
+
+TYPES = ("SMALLINT", "BIGINT", "HUGEINT", "DECIMAL(9,2)", "DECIMAL(4,4)", "DOUBLE", "BOOLEAN", "VARCHAR", "DATE")
+VALUES = (
+    *(1, -7, 0, 1.5, -0.0, 1e21, 1e300, 2.0, 1e-7, 12.34, True, False, "1", "+5", "-0", "007", "1.50", "1.505", ".5"),
+    *("1e3", "nan", "", " 1", "true", "TRUE", "t", "é", "\u0661", "9" * 25, "9" * 61, "9223372036854775808", "0.1234"),
+    *("2026-03-10", "2026-02-30", "2024-02-29", "0000-01-01", "2026-3-1", "2026-03-10T18:00Z", "2026-03-10 18:00:59"),
+    *("2026-03-10T18:00:00.5+02:00", "2026-03-10T24:00", "1969-12-31T23:59:59.999999-05:30", "2026-03-10T18"),
+    *("0B5E0C3E-6C1F-4D0F-9A55-0D6F2F6F1F0A", "0b5e0c3e6c1f4d0f9a550d6f2f6f1f0a", [], {}, "late\x00order"),
+)
+
+
+@pytest.mark.browser
+def test_a_browser_reads_keys_as_the_reader_in_python_does(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "reader.js").write_text(javascript_file())
+    (tmp_path / "index.html").write_text("<!doctype html>")
+    read = """async ([types, values]) => {
+        const {reading, NOWHERE} = await import("/reader.js");
+        return types.map((type) => {
+            const read = reading({name: "key", type});
+            return values.map((value) => {
+                try { const kept = read(value); return kept === NOWHERE ? "nowhere" : ["kept", kept]; }
+                catch { return "refused"; }
+            });
+        });
+    }"""
+    types = [*TYPES, "TIMESTAMP", "UUID"]
+    page = seen_by(browser, tmp_path)
+    found = page.evaluate(read, [types, list(VALUES)])
+    for kind, of_kind in zip(types, found, strict=True):
+        column = KeyColumn("key", kind)
+        for value, kept in zip(VALUES, of_kind, strict=True):
+            try:
+                expected: Any = column.reading()(value)
+            except KeyRefused:
+                expected = "refused"
+            if expected is NOWHERE:
+                expected = "nowhere"
+            elif expected != "refused":
+                expected = ["kept", str(expected) if column.storage == "INTEGER" else expected]
+            if kind == "DOUBLE" and kept[0] == "kept":
+                kept = ["kept", float(kept[1])]
+            assert kept == expected, (kind, value)
+    page.context.close()

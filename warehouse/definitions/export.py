@@ -41,7 +41,7 @@ class TargetSettings(Strict):
     to: str
     table: str | None = Field(default=None, min_length=1, max_length=127)
     write: WriteMode | None = None
-    format: Literal["parquet", "csv", "jsonl"] | None = None
+    format: Literal["parquet", "csv", "jsonl", "json"] | None = None
     signed_with: str | None = None
     columns: list[str] = Field(default_factory=list)
 
@@ -79,8 +79,11 @@ class TargetSettings(Strict):
         longest = max(len(part.encode()) for part in (self.table or "").split("."))
         if longest > 63 or (self.table or "").count(".") > (self.kind == "postgresql"):
             raise ValueError("`table` is longer than 63 bytes, or has a schema where there are none")
-        if self.kind != "files" and self.format is not None:
-            raise ValueError(f"`format` goes with a directory of files, whose `to` ends in /, and `{self.to}` is none")
+        if self.format is not None and self.kind != ("bundle" if self.format == "json" else "files"):
+            raise ValueError(
+                f"`format` goes with a directory of files, whose `to` ends in /, and `format: json` with a .bundle;"
+                f" `{self.to}` with `format: {self.format}` is neither"
+            )
         if len(set(self.columns)) != len(self.columns):
             raise ValueError("`columns` names a column twice")
         return self

@@ -1,0 +1,3 @@
+-- The rows of one of a bundle's tables, for plain JSON.
+SELECT {columns}
+FROM {table}
