@@ -28,6 +28,8 @@ from warehouse.wording import counted, to_the_second
 #: After so many failed tries, with this rest in between, an alert is given up.
 TRIES = 5
 _REST = timedelta(minutes=1)
+#: A next try that lies further ahead was set by a clock that has been set back since.
+_LONG = timedelta(hours=1)
 #: The fact in the tick store that says what is wrong with the suite's files, as the last scheduler found them.
 _REFUSED = "refused"
 #: The fact in the tick store that says which promises of sources are known to be broken, as JSON: name, and since when.
@@ -196,7 +198,7 @@ def send_alerts(tick_store: TickStore, log: Any, now: datetime) -> None:
     """Send what is to be sent. Whatever goes wrong is logged, and nothing is raised."""
     for row in tick_store.db.execute("SELECT * FROM alerts WHERE state = 'raised'").fetchall():
         with tick_store.writing():
-            values = {"what": row["what"], "now": str(now), "again": str(now + _REST)}
+            values = {"what": row["what"], "now": str(now), "again": str(now + _REST), "long_after": str(now + _LONG)}
             if tick_store.db.execute(system_sql("operations/take_alert"), values).rowcount == 0:
                 continue  # another scheduler is at it, or it rests
         channels = json.loads(row["channels"])

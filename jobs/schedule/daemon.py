@@ -34,7 +34,7 @@ from jobs.schedule.suite_clock import SuiteClock, alert_variables
 from jobs.schedule.tick_store import TickStore
 from jobs.schedule.wake_up import WakeUp
 from jobs.suite import Clock
-from warehouse.errors import DefinitionError
+from warehouse.errors import DefinitionError, RunFailed
 from warehouse.lake.lake import lake_of
 
 #: What the clock keeps of runs' output, and how often that is looked through.
@@ -107,7 +107,7 @@ class Daemon:
         self.log.info("scheduler started", suite=str(self.root), jobs=len(self.files.schedule().jobs))
         try:
             while not (self.drains and not self.children.running()):
-                self._look()
+                self._look_unless_the_server_is_away()
                 wakeups.follow(self.files.schedule().jobs)
                 # By a clock that nobody sets: the one that wakes us for ticks may have been set back.
                 self._rest(LOOK_EVERY_S)
@@ -146,6 +146,15 @@ class Daemon:
         step = self.scheduler.step(self.clock(), start_runs=not self.drains)
         log_step(self.log, step)
         return step
+
+    def _look_unless_the_server_is_away(self) -> None:
+        """Look, see `_look`; a server that is away now is asked again at the next look, and its host's runs go on."""
+        try:
+            self._look()
+        except (sqlite3.Error, RunFailed) as error:
+            if not self.tick_store.is_shared:
+                raise
+            self.log.error("the lake's server cannot be asked", problem=str(error))
 
     def _look(self) -> Step:
         """Do a step, with what else is to be looked at from time to time."""

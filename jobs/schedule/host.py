@@ -1,4 +1,4 @@
-"""One host at a time: leases are kernel locks and the tick store is a SQLite file, and neither works across machines.
+"""One host at a time, unless the lake has a server: kernel locks and SQLite files do not work across machines.
 
 The host is recorded in the tick store with the time at which it was last seen. Another one is refused as long as that
 is recent, so that a volume may move from one machine to another, but not be used by two.
@@ -8,28 +8,21 @@ from __future__ import annotations
 
 import json
 import socket
-import uuid
-from contextlib import suppress
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from jobs.schedule.tick_store import TickStore
 from warehouse.errors import UsageError
+from warehouse.operations.leases import this_host
 
 #: A scheduler shows itself this often, and a host that was not seen for so long has gone.
 SHOW_EVERY = timedelta(seconds=15)
 GONE_AFTER = timedelta(seconds=60)
 
 
-def this_host() -> str:
-    """Name the running kernel: equal in all containers on one machine, and another after a restart."""
-    with suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{uuid.getnode():x}"
-
-
 def show_host(tick_store: TickStore, clock_now: datetime, *, again: bool = False) -> None:
     """Write down that this host is at work on the lake; with `again`, that it still is.
+
+    Where the lake's catalogue is in PostgreSQL, several may be, and nothing is written.
 
     Raises
     ------
@@ -37,6 +30,8 @@ def show_host(tick_store: TickStore, clock_now: datetime, *, again: bool = False
         If another one is. One that has taken over while this one was at work (it slept, or the two clocks differ)
         is at work whatever its clock says.
     """
+    if tick_store.is_shared:
+        return
     me = this_host()
     with tick_store.writing():
         seen = json.loads(tick_store.fact("host") or "{}")

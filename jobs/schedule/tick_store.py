@@ -21,6 +21,7 @@ from jobs.schedule.decisions.ticks import Cost, Run, Tick
 from jobs.schedule.files.schedule import Job, Schedule
 from jobs.schedule.files.triggers import read_back, write_down
 from warehouse.errors import NotFoundError, UsageError
+from warehouse.operations.shared_state import SharedState
 from warehouse.operations.state import open_operations, set_up, writing
 from warehouse.system_sql import system_sql
 
@@ -36,7 +37,8 @@ class TickStore:
     """An open tick store. One thread uses it at a time."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self.db = set_up(connection)
+        self.is_shared = isinstance(connection, SharedState)
+        self.db = connection if self.is_shared else set_up(connection)
 
     @classmethod
     def open(cls, lake: Path) -> TickStore:
@@ -83,7 +85,7 @@ class TickStore:
             for at in due
         )
         # What ran before the tick store was set back is there already.
-        insert = "INSERT OR IGNORE INTO ticks (job_id, at, page, seen_at, missed) VALUES (?, ?, ?, ?, ?)"
+        insert = "INSERT INTO ticks (job_id, at, page, seen_at, missed) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         self.db.executemany(insert, rows)
         self.db.execute("UPDATE jobs SET seen_until = ? WHERE job_id = ?", (_text(now), row["job_id"]))
 
@@ -248,7 +250,8 @@ class TickStore:
 
     def note_fact(self, name: str, value: str) -> None:
         """Note a fact, in place of what was noted by that name."""
-        self.db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+        note = "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        self.db.execute(note, (name, value))
 
     def seen_until(self) -> datetime | None:
         """Give the latest instant that any scheduler has seen."""

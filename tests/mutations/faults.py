@@ -37,6 +37,15 @@ _TRAINING = "tests/training/test_training.py"
 
 OF_THE_LAKE = (
     Fault(
+        "a host that was not heard of comes back to its leases",
+        "warehouse/lake/postgres/owners.py",
+        ' WHERE name = ANY(%s) AND {_LIVES}"',
+        ' WHERE name = ANY(%s)"',
+        (
+            "tests/operations/test_shared_state.py::test_a_host_that_was_not_heard_of_has_lost_its_work_and_commits_nothing",
+        ),
+    ),
+    Fault(
         "whoever has lost its turn of writing may commit",
         "sql/system/catalogue/guard.sql",
         "    IF borne IS DISTINCT FROM newest THEN",

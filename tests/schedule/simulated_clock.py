@@ -106,6 +106,11 @@ class SimulatedProcesses:
         return any(run.run.lease == lease and run.ends > self.world.real for run in self.world.live.values())
 
 
+def new_state() -> Any:
+    """Open an operational state in which nothing has happened."""
+    return sqlite3.connect(":memory:")
+
+
 @dataclass
 class SimulatedWorld:
     seed: int
@@ -141,7 +146,7 @@ class SimulatedWorld:
         self.shelf: list[Job] = []
         self.grids = {f"product{n}": Grid.parse(f"0 {6 * n} * * *", "UTC") for n in range(3)}
         self.retrainings = {name: SimulatedRetraining(f"{self.seed} {name}", START) for name in self.grids}
-        self.tick_store = TickStore(sqlite3.connect(":memory:"))
+        self.tick_store = TickStore(new_state())
         self.daemons: dict[str, Scheduler | None] = {"a": None, "b": None}
 
     @property

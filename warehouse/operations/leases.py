@@ -7,8 +7,10 @@ releases the lock with the last of them, however that ends, and a lease whose ow
 can be taken over at once. Whoever finds a page taken goes on with others, and waits only when it holds nothing:
 nothing can deadlock.
 
-Leases spare work and keep nothing safe: what is published is decided under the lake's writer lock. They hold among
-the processes of one host. Which owner has which page stands in the operational state (`warehouse.operations.state`).
+Leases spare work and keep nothing safe: what is published is decided under the lake's writer lock. Where several
+hosts share a lake, owners also say to its server that they live (`warehouse.lake.postgres.owners`): an owner of another
+host lives for as long as that says so. Which owner has which page stands in the operational state
+(`warehouse.operations.state`).
 """
 
 from __future__ import annotations
@@ -27,10 +29,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from warehouse.errors import AlmanacError
 from warehouse.lake.catalogues import catalogue_of
 from warehouse.lake.lake import Lake
+from warehouse.lake.postgres.catalogue import PostgresCatalogue
+from warehouse.lake.postgres.owners import Sign, appear, forget_the_gone, living, vanish
 from warehouse.operations.state import looking, open_operations, writing
+
+_CLAIM = (
+    "INSERT INTO claims (product, page, owner) VALUES (?, ?, ?)"
+    " ON CONFLICT (product, page) DO UPDATE SET owner = excluded.owner, claimed_at = CURRENT_TIMESTAMP"
+)
 
 
 @dataclass(frozen=True)
@@ -56,9 +64,20 @@ class OwnerLock:
         os.write(self.descriptor, json.dumps(asdict(self.owner)).encode() + b"\n")
         # Locked before it bears the name by which others look at it.
         self._file = unnamed.rename(_file_of(lake, self.owner.name))
+        self._server = _server_of(lake)
+        if self._server is not None:
+            own = self.owner
+            try:
+                appear(self._server, Sign(own.name, this_host(), own.host, own.pid, own.command))
+            except BaseException:
+                self._server = None
+                self.end()
+                raise
 
     def end(self) -> None:
         """End the sign of life: whoever looks from now on finds no such owner."""
+        if self._server is not None:
+            vanish(self._server, self.owner.name)
         self._file.unlink(missing_ok=True)
         os.close(self.descriptor)
 
@@ -68,13 +87,13 @@ class Leases:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake.root
-        self._lock: OwnerLock | None = OwnerLock(lake.root)
-        self.owner = self._lock.owner
+        self._db = open_operations(lake.root)
         try:
-            self._db = open_operations(lake.root)
-        except AlmanacError:
-            self._lock.end()
+            self._lock: OwnerLock | None = OwnerLock(lake.root)
+        except BaseException:
+            self._db.close()
             raise
+        self.owner = self._lock.owner
 
     def __enter__(self) -> Self:
         return self
@@ -96,12 +115,12 @@ class Leases:
         """Take leases on pages of a product; give those that are ours now. The others are some live process's."""
         with writing(self._db):
             held = _claims(self._db, product, pages)
-            dead = {owner for owner in set(held.values()) if not is_alive(self._lake, owner)}
+            dead = set(held.values()) - _alive(self._lake, set(held.values())).keys()
             for owner in dead:
                 self._db.execute("DELETE FROM claims WHERE owner = ?", [owner])
             free = [page for page in pages if held.get(page) in {None, self.owner.name, *dead}]
             rows = [(product, page.isoformat(), self.owner.name) for page in free]
-            self._db.executemany("INSERT OR REPLACE INTO claims (product, page, owner) VALUES (?, ?, ?)", rows)
+            self._db.executemany(_CLAIM, rows)
         for owner in dead:
             _file_of(self._lake, owner).unlink(missing_ok=True)
         return set(free)
@@ -126,13 +145,35 @@ def pages_held(lake: Lake, product: str) -> dict[datetime, Owner]:
     """Tell which pages of a product some live process is at work on. Makes and changes nothing."""
     with looking(lake.root) as db:
         held = _claims(db, product) if db else {}
-    alive = {name: _owner(lake.root, name) for name in set(held.values()) if is_alive(lake.root, name)}
+    alive = _alive(lake.root, set(held.values()))
     return {page: owner for page, name in held.items() if (owner := alive.get(name)) is not None}
 
 
 def is_alive(lake: Path, name: str) -> bool:
     """Tell whether an owner lives. Those who ask do not disturb each other: they share the lock."""
-    return not _is_free(_file_of(lake, name))
+    return bool(_alive(lake, {name}))
+
+
+def _alive(lake: Path, names: Collection[str]) -> dict[str, Owner]:
+    """Give those of some owners that live."""
+    server = _server_of(lake)
+    if server is None or not names:
+        here = {name for name in names if not _is_free(_file_of(lake, name))}
+        return {name: owner for name in here if (owner := _owner(lake, name)) is not None}
+    signs = living(server)
+    return {
+        name: Owner(name, sign.pid, sign.host, sign.command)
+        for name in names
+        # One of this host that was killed is known to be gone before its time is up.
+        if (sign := signs.get(name)) and not (sign.kernel == this_host() and _is_free(_file_of(lake, name)))
+    }
+
+
+def this_host() -> str:
+    """Name the running kernel: equal in all containers on one machine, and another after a restart."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{uuid.getnode():x}"
 
 
 def note_of(lake: Path, name: str) -> str:
@@ -145,6 +186,8 @@ def note_of(lake: Path, name: str) -> str:
 
 def sweep_owners(lake: Path, before: datetime) -> None:
     """Clear away what owners left behind that are gone, and came before an instant (naive UTC)."""
+    if (server := _server_of(lake)) is not None:
+        forget_the_gone(server)
     for path in _owners(lake).glob("*"):
         with contextlib.suppress(FileNotFoundError):
             came_at = datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(tzinfo=None)
@@ -160,6 +203,11 @@ def _claims(db: sqlite3.Connection, product: str, pages: Collection[datetime] | 
         query += " AND page BETWEEN ? AND ?"
         values += [min(pages).isoformat(), max(pages).isoformat()]
     return {datetime.fromisoformat(page): str(owner) for page, owner in db.execute(query, values)}
+
+
+def _server_of(lake: Path) -> str | None:
+    catalogue = catalogue_of(lake)
+    return catalogue.server if isinstance(catalogue, PostgresCatalogue) else None
 
 
 def _owners(lake: Path) -> Path:

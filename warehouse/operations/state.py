@@ -1,5 +1,8 @@
 """Operational state: `lake/operations.sqlite`, one small SQLite file in the lake's directory.
 
+Where several hosts share the lake, it is in the database of the lake's catalogue: see
+`warehouse.operations.shared_state`.
+
 It says who is at work on which page (`warehouse.operations.leases`), and what was due and became of it (the tick
 store). Such state changes by the second and concerns one host; a commit to the lake for each change would bloat it.
 Every change is made inside `writing`, which holds SQLite's write lock, and the tables' unique constraints hold what
@@ -15,10 +18,13 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from warehouse.errors import LakeFormatError, RunFailed
 from warehouse.lake.catalogues import catalogue_of
+from warehouse.lake.postgres.catalogue import PostgresCatalogue
 from warehouse.lake.registry import OPERATIONS, TABLES, Kept
+from warehouse.operations.shared_state import SharedState
 from warehouse.system_sql import system_sql
 from warehouse.waiting import wait_s
 
@@ -44,6 +50,10 @@ def open_operations(lake: Path) -> sqlite3.Connection:
     RunFailed
         If it cannot be opened.
     """
+    catalogue = catalogue_of(lake)
+    if isinstance(catalogue, PostgresCatalogue):
+        opened: sqlite3.Connection = _set_up_shared(catalogue)
+        return opened
     try:
         lake.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(operations_file(lake), timeout=wait_s(_BUSY_TIMEOUT_S))
@@ -77,9 +87,38 @@ def set_up(connection: sqlite3.Connection) -> sqlite3.Connection:
     return connection
 
 
+def _set_up_shared(catalogue: PostgresCatalogue) -> Any:
+    """Open a shared state, and make its tables, see `set_up`; it is used as SQLite's connection is."""
+    state = SharedState(catalogue.server)
+    try:
+        found, newest = state.format(), len(OPERATIONS_MIGRATIONS)
+        if found > newest:
+            raise LakeFormatError(
+                f"the operational state of the lake has format {found}, and this Almanac reads up to {newest}: install"
+                " the version that wrote it, or a newer one"
+            )
+        if found == 0:
+            catalogue.prepare()
+        if found < newest:
+            with writing(state):
+                for name in OPERATIONS_MIGRATIONS[state.format() :]:
+                    state.create(system_sql(name))
+                state.note_format(newest)
+    except BaseException:
+        state.close()
+        raise
+    return state
+
+
 @contextlib.contextmanager
 def looking(lake: Path) -> Iterator[sqlite3.Connection | None]:
     """Open the operational state to look at it; None if there is none yet. Makes and changes nothing."""
+    catalogue = catalogue_of(lake)
+    if isinstance(catalogue, PostgresCatalogue):
+        with contextlib.closing(SharedState(catalogue.server)) as state:
+            found: Any = state if state.format() else None
+            yield found
+        return
     if not operations_file(lake).exists():
         yield None
         return
@@ -89,7 +128,7 @@ def looking(lake: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 @contextlib.contextmanager
-def writing(connection: sqlite3.Connection) -> Iterator[None]:
+def writing(connection: sqlite3.Connection | SharedState) -> Iterator[None]:
     """Hold the write lock; what is done inside is kept as a whole, or not at all."""
     connection.execute("BEGIN IMMEDIATE")
     try:

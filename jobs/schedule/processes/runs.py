@@ -89,8 +89,13 @@ class Children:
         return lock.owner.name
 
     def is_alive(self, lease: str) -> bool:
-        """Tell whether a lease is held, by this process or any other on this host."""
-        return lease in self._leases or is_alive(self.lake, lease)
+        """Tell whether a lease is held, by this process or any other.
+
+        One that this process took and started nothing for is of a step that was not written down.
+        """
+        if lease in self._leases:
+            return lease in self._leases_of_runs.values()
+        return is_alive(self.lake, lease)
 
     def cost_of(self, lease: str) -> Cost | None:
         """Give what a run had cost when its supervisor last measured it; None if it never did."""

@@ -17,3 +17,20 @@ CREATE TABLE IF NOT EXISTS almanac.lake (
     lake TEXT NOT NULL,
     made_at TIMESTAMPTZ NOT NULL
 );
+
+-- Which processes are at work, on all hosts: each says again and again that it lives, by the server's clock. `kernel`
+-- tells hosts apart. One whose time is up is gone, and does not come back.
+CREATE TABLE IF NOT EXISTS almanac.owners (
+    name TEXT PRIMARY KEY,
+    kernel TEXT NOT NULL,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    command TEXT NOT NULL,
+    expires TIMESTAMPTZ NOT NULL
+);
+
+-- The format of the operational state, whose tables are beside this one; 0 or no row: there are none yet.
+CREATE TABLE IF NOT EXISTS almanac.state_format (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    version INTEGER NOT NULL
+);

@@ -3,15 +3,17 @@
 -- is too what lies after that up to which the job's ticks are written down, since it would be due again.
 -- Parameter: the instant.
 WITH horizon AS (
-    SELECT min(:before, coalesce((SELECT min(at) FROM ticks WHERE outcome IS NULL), :before)) AS at
+    SELECT min(at) AS at
+    FROM (SELECT :before AS at UNION ALL SELECT min(at) FROM ticks WHERE outcome IS NULL) AS bounds
 ),
 
 kept_from AS MATERIALIZED (
-    SELECT ticks.job_id, min(max(ticks.at), jobs.seen_until) AS at
+    SELECT
+        ticks.job_id, CASE WHEN max(ticks.at) < jobs.seen_until THEN max(ticks.at) ELSE jobs.seen_until END AS at
     FROM horizon, ticks
     JOIN jobs USING (job_id)
     WHERE ticks.at <= horizon.at
-    GROUP BY ticks.job_id
+    GROUP BY ticks.job_id, jobs.seen_until
 )
 
 DELETE FROM ticks

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from warehouse.errors import PublishFailed, RunFailed, UsageError
 from warehouse.lake.postgres.addresses import MARKER
 from warehouse.lake.postgres.fences import Fence, raise_fence
+from warehouse.lake.postgres.owners import require_leases
 from warehouse.lake.postgres.servers import connection_text
 from warehouse.lake.postgres.sessions import libpq_settings, one_line, session
 from warehouse.system_sql import literal, quote, system_sql
@@ -157,6 +158,7 @@ class PostgresCatalogue:
             " FROM almanac.writer` there says which one. Run this again. Nothing was changed."
         )
         with self._lock(WRITER, timeout_s, held) as connection:
+            require_leases(connection, self.server)
             yield Fence(self.server, raise_fence(connection, f"{socket.gethostname()} {os.getpid()}"))
 
     @contextlib.contextmanager
