@@ -37,6 +37,20 @@ _TRAINING = "tests/training/test_training.py"
 
 OF_THE_LAKE = (
     Fault(
+        "a commit that met an error is taken for one that did not take place",
+        "warehouse/lake/postgres/fences.py",
+        "return row is not None and self._commit in str(row[0])",
+        "return False",
+        ("tests/lake/test_postgres_writers.py::test_failed_may_mean_committed",),
+    ),
+    Fault(
+        "a commit may be another snapshot than the one that the ledger was told",
+        "sql/system/catalogue/guard.sql",
+        "(extra ->> 'snapshot')::bigint <> NEW.snapshot_id THEN",
+        "false THEN",
+        ("tests/lake/test_postgres_writers.py::test_one_turn_gives_one_snapshot_and_no_other",),
+    ),
+    Fault(
         "a host that was not heard of comes back to its leases",
         "warehouse/lake/postgres/owners.py",
         ' WHERE name = ANY(%s) AND {_LIVES}"',

@@ -30,7 +30,7 @@ from warehouse.lake.connections import First, Instances, reads_only
 from warehouse.lake.extensions import open_instance
 from warehouse.lake.migrations import migrate, newest_format
 from warehouse.lake.postgres.addresses import root_of_lake
-from warehouse.lake.postgres.fences import Fence
+from warehouse.lake.postgres.fences import Fence, end_commit
 from warehouse.lake.questions import answers, format_and_suite
 from warehouse.lake.questions import check_format as check_format
 from warehouse.lake.questions import newest_snapshot as newest_snapshot
@@ -188,6 +188,7 @@ class Lake:
         try:
             yield connection
         finally:
+            _end(self, connection)
             connection.close()
 
     def writer_lock(self, timeout_s: float | None = None) -> AbstractContextManager[Fence | None]:
@@ -210,7 +211,7 @@ class Lake:
             try:
                 migrate(connection, lake_format)
                 yield commit
-                _end_commit(connection, message, fence, commit.snapshot_id)
+                end_commit(connection, message, fence, commit.snapshot_id)
             except (duckdb.Error, OSError) as error:
                 raise PublishFailed(
                     f"the commit «{message}» did not take place: {error}. What was published before is unchanged;"
@@ -343,38 +344,31 @@ def _kept_instance(lake: Lake, *, read_only: bool, hold: bool = False) -> duckdb
     return instance
 
 
+def _end(lake: Lake, connection: duckdb.DuckDBPyConnection) -> None:
+    """End the transaction of a connection to a lake with a server before it is closed.
+
+    DuckDB 1.5.5 would end it while it is being destroyed, and where the server has gone, the whole process with it.
+    """
+    if lake.catalogue.is_shared:
+        with contextlib.suppress(duckdb.Error):
+            connection.execute("ROLLBACK")
+
+
 @contextlib.contextmanager
 def _writing(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
     """Give a cursor of this process's instance that writes; one on which anything went wrong is not used again."""
     instance = _kept_instance(lake, read_only=False)
     try:
         with contextlib.closing(instance.cursor()) as connection:
-            connection.execute("USE lake")
-            yield connection
+            try:
+                connection.execute("USE lake")
+                yield connection
+            except BaseException:
+                _end(lake, connection)
+                raise
     except BaseException:
         _instances.drop(instance)
         raise
-
-
-def _end_commit(connection: duckdb.DuckDBPyConnection, message: str, fence: Fence | None, snapshot_id: int) -> None:
-    """Commit, and find out what became of it where the connection broke meanwhile."""
-    if fence is None:
-        connection.execute("CALL lake.set_commit_message('almanac', $1)", [message])
-        connection.execute("COMMIT")
-        return
-    sealed = [message, fence.extra_info(snapshot_id)]
-    connection.execute("CALL lake.set_commit_message('almanac', $1, extra_info => $2)", sealed)
-    try:
-        connection.execute("COMMIT")
-    except duckdb.Error as error:
-        took_place = fence.took_place(snapshot_id)
-        if took_place is None:
-            raise PublishFailed(
-                f"the server of the catalogue was lost during the commit «{message}», so that nobody knows whether it"
-                f" took place: {error}. Once the server answers, `almanac status` shows it; running this again is safe."
-            ) from error
-        if not took_place:
-            raise
 
 
 def _bring_up_to_date(lake: Lake) -> None:

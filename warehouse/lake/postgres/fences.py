@@ -14,10 +14,11 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from warehouse.errors import AlmanacError
+from warehouse.errors import AlmanacError, PublishFailed
 from warehouse.lake.postgres.sessions import session
 
 if TYPE_CHECKING:
+    import duckdb
     import psycopg
 
 #: How long the server is waited for that broke off a commit, to learn what became of it.
@@ -57,6 +58,35 @@ class Fence:
                 time.sleep(_BETWEEN_S)
 
 
+def end_commit(connection: duckdb.DuckDBPyConnection, message: str, fence: Fence | None, snapshot_id: int) -> None:
+    """Commit a transaction of a lake, and find out what became of it where the connection broke meanwhile.
+
+    Raises
+    ------
+    duckdb.Error
+        If it did not take place.
+    PublishFailed
+        If nobody knows.
+    """
+    if fence is None:
+        connection.execute("CALL lake.set_commit_message('almanac', $1)", [message])
+        connection.execute("COMMIT")
+        return
+    sealed = [message, fence.extra_info(snapshot_id)]
+    connection.execute("CALL lake.set_commit_message('almanac', $1, extra_info => $2)", sealed)
+    try:
+        connection.execute("COMMIT")
+    except _duckdb_error() as error:
+        took_place = fence.took_place(snapshot_id)
+        if took_place is None:
+            raise PublishFailed(
+                f"the server of the catalogue was lost during the commit «{message}», so that nobody knows whether it"
+                f" took place: {error}. Once the server answers, `almanac status` shows it; running this again is safe."
+            ) from error
+        if not took_place:
+            raise
+
+
 def raise_fence(connection: psycopg.Connection[Any], holder: str) -> int:
     """Begin a turn; give its number. What bears an earlier one is refused from now on."""
     change = (
@@ -66,6 +96,12 @@ def raise_fence(connection: psycopg.Connection[Any], holder: str) -> int:
     row = connection.execute(change, [holder]).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def _duckdb_error() -> type[Exception]:
+    import duckdb
+
+    return duckdb.Error
 
 
 def _psycopg_error() -> type[Exception]:

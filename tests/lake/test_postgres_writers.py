@@ -1,0 +1,182 @@
+"""Several processes write to a lake in PostgreSQL, are killed and lose their server: no page is torn, doubled or lost.
+
+`ALMANAC_ALL_KILLS=1` has 100 kills and 10 restarts, in place of a tenth of them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.lake.shared_lakes import Writer, check_pages, new_lake, password, put, replace, staged
+from tests.postgres_server import Server, needs_postgres, running_server
+from warehouse.errors import PublishFailed
+from warehouse.lake.lake import Commit, Lake, newest_snapshot
+from warehouse.lake.postgres.catalogue import PostgresCatalogue
+from warehouse.lake.postgres.fences import end_commit
+
+pytestmark = needs_postgres
+ALL = "ALMANAC_ALL_KILLS" in os.environ
+KILLS, RESTARTS, PAGES = (100, 10, 100) if ALL else (10, 2, 8)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _password() -> Iterator[None]:
+    with password():
+        yield
+
+
+@pytest.fixture
+def lake(postgres: Server, tmp_path: Path) -> Lake:
+    return new_lake(postgres, "writers", tmp_path / "lake")
+
+
+def test_four_processes_replace_the_same_pages(lake: Lake) -> None:
+    writers = [Writer(lake, f"w{number}", list(range(PAGES))) for number in range(4)]
+    for writer in writers:
+        writer.wait_for(PAGES)
+        writer.process.join()
+        assert writer.process.exitcode == 0
+    assert set(check_pages(lake)) == set(range(PAGES))
+
+
+def begun(lake: Lake, page: int, writer: str) -> duckdb.DuckDBPyConnection:
+    """Begin to replace a page under no lock, on an instance of its own."""
+    connection = lake.connect(read_only=False)
+    connection.execute("BEGIN")
+    put(Commit(lake, connection, newest_snapshot(connection) + 1), page, writer, staged(lake, page, writer))
+    return connection
+
+
+def test_without_lock_and_guard_a_page_is_doubled_and_with_the_guard_it_is_not(lake: Lake, postgres: Server) -> None:
+    first, second = begun(lake, 1, "first"), begun(lake, 1, "second")
+    with first, second, postgres.connect("writers") as administrator:
+        administrator.execute("ALTER TABLE ducklake_snapshot_changes DISABLE TRIGGER almanac_guard")
+        first.execute("COMMIT")
+        second.execute("COMMIT")
+        administrator.execute("ALTER TABLE ducklake_snapshot_changes ENABLE TRIGGER almanac_guard")
+    with pytest.raises(AssertionError):
+        check_pages(lake)
+    with lake.commit("away") as commit:
+        commit.execute("DELETE FROM sources.pages")
+        commit.execute("DELETE FROM sources.told")
+    replace(lake, 1, "whole")
+    late = begun(lake, 1, "late")
+    with late, pytest.raises(duckdb.Error, match="this one has turn none"):
+        late.execute("COMMIT")
+    assert check_pages(lake) == {1: "whole"}
+
+
+def test_one_turn_gives_one_snapshot_and_no_other(lake: Lake) -> None:
+    """Two commits of one turn foresee the same snapshot, as where a copy of a process goes on: one is refused."""
+    with lake.writer_lock() as fence:
+        assert fence is not None
+        opened = [begun(lake, 1, "first"), begun(lake, 1, "second")]
+        foreseen = lake.newest_snapshot() + 1
+        for connection in opened:
+            extra = [fence.extra_info(foreseen)]
+            connection.execute("CALL lake.set_commit_message('almanac', '1 by first', extra_info => $1)", extra)
+        with opened[0], opened[1]:
+            opened[0].execute("COMMIT")
+            with pytest.raises(duckdb.Error, match="was foreseen"):
+                opened[1].execute("COMMIT")
+    assert check_pages(lake) == {1: "first"}
+
+
+class LosesTheAnswer:
+    """A connection that is cut once COMMIT has reached the server, or just before."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, *, reached: bool) -> None:
+        self._connection, self._reached = connection, reached
+
+    def execute(self, query: str, parameters: Any = None) -> Any:
+        if query != "COMMIT" or self._reached:
+            self._connection.execute(query, parameters)
+        if query == "COMMIT":
+            raise duckdb.IOException("server closed the connection unexpectedly")
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_failed_may_mean_committed(lake: Lake, reached: bool) -> None:
+    with lake.writer_lock() as fence:
+        connection = begun(lake, 1, "w")
+        with connection:
+            foreseen = newest_snapshot(connection) + 1
+            cut: Any = LosesTheAnswer(connection, reached=reached)
+            if reached:
+                end_commit(cut, "1 by w", fence, foreseen)
+            else:
+                with pytest.raises(duckdb.IOException):
+                    end_commit(cut, "1 by w", fence, foreseen)
+                # It reaches the server after all, once its fate was told.
+                with pytest.raises(duckdb.Error, match="another writer has the lake"):
+                    connection.execute("COMMIT")
+    assert check_pages(lake) == ({1: "w"} if reached else {})
+
+
+def test_upkeep_during_a_commit_whose_lock_was_lost_takes_none_of_its_files(lake: Lake, postgres: Server) -> None:
+    replace(lake, 1, "before")
+
+    def lose_the_lock() -> None:
+        with lake.commit("2 by w") as commit, postgres.connect("writers") as administrator:
+            put(commit, 2, "w", staged(lake, 2, "w"))
+            files = set(lake.data.rglob("*.parquet"))
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            assert administrator.execute(ended).fetchall() == [(True,)]
+            with lake.maintaining() as connection:
+                since = "now() - INTERVAL 1 DAY"
+                connection.execute(f"CALL ducklake_delete_orphaned_files('lake', older_than => {since})")
+            assert set(lake.data.rglob("*.parquet")) == files
+
+    with pytest.raises(PublishFailed, match="another writer has the lake"):
+        lose_the_lock()
+    assert check_pages(lake) == {1: "before"}
+
+
+def test_killed_writers_leave_the_lock_free_and_every_page_whole(lake: Lake, postgres: Server) -> None:
+    dice, catalogue = random.Random(20261130), lake.catalogue
+    assert isinstance(catalogue, PostgresCatalogue)
+    held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    with postgres.connect("writers") as administrator:
+        for number in range(KILLS):
+            writer = Writer(lake, f"w{number}", [2 * number, 2 * number + 1], again=True)
+            writer.wait_for(1 + dice.randrange(3))
+            # Most of the time that it holds the lock it is in the middle of a commit.
+            for _ in range(1 + dice.randrange(40)):
+                if administrator.execute(held).fetchone() != (0,):
+                    break
+            writer.kill()
+            with catalogue.writer_lock():
+                pass
+            there = check_pages(lake)
+            assert set(writer.committed) <= there.keys()
+
+
+def test_after_restarts_of_the_server_all_go_on(tmp_path: Path) -> None:
+    """Nothing that was told as committed is lost, and neither writers nor readers stay with an instance that broke."""
+    with running_server() as server:
+        lake = new_lake(server, "restarts", tmp_path / "lake")
+        writers = [
+            Writer(lake, f"w{number}", [10 * number + page for page in range(5)], again=True) for number in (1, 2)
+        ]
+        for restart in range(RESTARTS):
+            for writer in writers:
+                writer.wait_for(len(writer.committed) + 2)
+            assert set(check_pages(lake))
+            server.stop((signal.SIGQUIT, signal.SIGKILL, signal.SIGINT)[restart % 3])
+            server.start()
+            there = check_pages(lake)
+            for writer in writers:
+                assert set(writer.committed) <= there.keys()
+                writer.wait_for(len(writer.committed) + 2)
+        for writer in writers:
+            writer.kill()
+        assert {page for writer in writers for page in writer.committed} <= check_pages(lake).keys()
+        lake.close()
