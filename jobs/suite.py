@@ -56,13 +56,15 @@ class Suite:
                 shutil.rmtree(directory, ignore_errors=True)
 
 
-def open_suite(root: Path, clock: Clock, *, ends_soon: bool = False) -> Suite:
+def open_suite(root: Path, clock: Clock, *, ends_soon: bool = False, commits: bool = False) -> Suite:
     """Read a suite's definitions; the lake need not exist yet.
 
     Parameters
     ----------
     ends_soon
         Whether this process does, so that it may hold the lake open all the while.
+    commits
+        Whether it will, so that what it reads on can do that too.
 
     Raises
     ------
@@ -73,5 +75,5 @@ def open_suite(root: Path, clock: Clock, *, ends_soon: bool = False) -> Suite:
     """
     root = root.resolve()
     lake = lake_of(root)
-    open_ahead(lake, hold=ends_soon)
+    open_ahead(lake, hold=ends_soon, writing=commits)
     return Suite(root, with_found_classes(load_definitions(root), lake), lake, clock)

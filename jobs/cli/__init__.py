@@ -114,10 +114,6 @@ def _empty_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command line, and end the process with its exit code."""
-    # OpenMP threads that wait by spinning slow down everything else on a shared machine, us included.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # Little that a command makes goes round in circles; looking for it at every 700 objects takes 3 % of its time.
-    gc.set_threshold(100_000)
     # At its end Python would look through everything once more, for up to a tenth of a second.
     atexit.register(gc.freeze)
     State.owns_process = True

@@ -91,7 +91,7 @@ def the_suite(*, runs_python: bool = True, makes_pages: bool = False, holds: boo
         Whether the command runs a suite's own Python code, or trains. Where it does not, pandas is kept out until a
         model is loaded that may want it (`warehouse.without_pandas`).
     makes_pages
-        Whether pages will be computed; then what they are computed in is opened in the background.
+        Whether pages will be computed and published; then what they are computed in is opened in the background.
     holds
         Whether the lake may be held open to the end; not where its files are written anew.
     """
@@ -101,7 +101,7 @@ def the_suite(*, runs_python: bool = True, makes_pages: bool = False, holds: boo
 
     if State.owns_process and not runs_python:
         keep_pandas_out()
-    opened = open_suite(State.suite, now, ends_soon=State.owns_process and holds)
+    opened = open_suite(State.suite, now, ends_soon=State.owns_process and holds, commits=makes_pages)
     if makes_pages:
         connect_ahead(opened.lake)
     return opened

@@ -116,3 +116,24 @@ def test_a_question_is_asked_once_of_each_state_and_anew_after_each_commit(lake:
     with lake.reading() as connection:
         assert n_runs(connection, "ingest") == before + 1
     assert asked == ["ingest", "train", "ingest", "ingest", "ingest"]
+
+
+def test_a_process_that_commits_reads_on_the_instance_that_does_and_cannot_write_there(
+    lake: Lake, instances: Instances
+) -> None:
+    lake.open(writing=True)
+    with lake.reading() as early:
+        before = early.execute("SELECT count(*) FROM ledger.runs").fetchall()
+        with lake.commit("another run") as commit:
+            commit.execute("INSERT INTO ledger.runs (run_id, job) VALUES ('one more', 'ingest')")
+        assert early.execute("SELECT count(*) FROM ledger.runs").fetchall() == before
+        with lake.reading() as connection:
+            assert connection.execute("SELECT count(*) FROM ledger.runs").fetchall() != before
+    assert len(instances._kept) == 1
+    for statement in ("INSERT INTO ledger.runs (run_id) VALUES ('x')", "DROP TABLE ledger.runs"):
+        with lake.reading() as connection, pytest.raises(duckdb.TransactionException, match="read-only"):
+            connection.execute(statement)
+    with pytest.raises(RuntimeError), lake.commit("one that goes wrong") as commit:
+        raise RuntimeError
+    with lake.reading() as connection:
+        connection.execute("FROM ledger.runs").fetchall()

@@ -21,6 +21,7 @@ from warehouse.sandbox import Sandbox
 def of_a_newer_format(lake: Lake) -> None:
     with lake.commit("a newer version") as commit:
         commit.execute("UPDATE ledger.format SET version = 99")
+    lake.close()  # another process has done that
 
 
 def no_lake_at_all(lake: Lake) -> None:

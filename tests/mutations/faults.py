@@ -88,10 +88,10 @@ OF_THE_LAKE = (
         ("tests/lake/test_migrations.py",),
     ),
     Fault(
-        "what reads is given the instance that writes",
-        "warehouse/lake/connections.py",
-        "key = (catalogue.identity(), read_only)",
-        "key = (catalogue.identity(), False)",
+        "what reads on the instance that commits can write there",
+        "warehouse/lake/lake.py",
+        '"BEGIN TRANSACTION READ ONLY"',
+        '"BEGIN TRANSACTION"',
         ("tests/lake/test_connections.py",),
     ),
     Fault(

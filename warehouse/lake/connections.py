@@ -1,10 +1,12 @@
 """The database instances that a process keeps open: attaching a lake takes ten times as long as a question to it.
 
-An instance is one lake's, and reads or writes. One that reads can *hold* its lake, by a transaction that stays open.
-SQLite gives a catalogue up when the last transaction on it ends, and takes it up with the next, each time under a lock,
-and the SQLite that DuckDB is built with sleeps for a whole second when it meets one: of two commands at a time every
-fourth took that second longer. While someone holds the catalogue, nobody gives it up. Nor does SQLite shorten its log
-then, so that commands hold their lake, and programs that stay for long do not.
+An instance is one lake's, and reads, or reads and writes: a process that commits reads on the instance that does, since
+each reads the lake's catalogue for itself, as often as a table or a view changes. Where hosts share a catalogue, what
+reads is apart. An instance can *hold* its lake, by a transaction that stays open. SQLite gives a catalogue up when the
+last transaction on it ends, and takes it up with the next, each time under a lock, and the SQLite that DuckDB is built
+with sleeps for a whole second when it meets one: of two commands at a time every fourth took that second longer. While
+someone holds the catalogue, nobody gives it up. Nor does SQLite shorten its log then, so that commands hold their lake,
+and programs that stay for long do not.
 
 What a committed state of a lake says does not change. Several steps of a job ask the same of it, and a question to the
 ledger takes some milliseconds whatever it is: so the last answers are kept, by state; see `remembered`.
@@ -69,7 +71,7 @@ class Instances:
         read_only: bool,
         hold: bool = False,
     ) -> duckdb.DuckDBPyConnection:
-        """Give the instance of a catalogue, and open it if there is none yet.
+        """Give the instance of a catalogue, and open it if there is none yet; one that writes serves who reads too.
 
         Parameters
         ----------
@@ -81,7 +83,8 @@ class Instances:
             Hold the lake from now on.
         """
         with self._lock:
-            key = (catalogue.identity(), read_only)
+            identity = catalogue.identity()
+            key = (identity, read_only and (catalogue.is_shared or (identity, False) not in self._kept))
             if key not in self._kept:
                 opened = _Kept(catalogue)
                 try:

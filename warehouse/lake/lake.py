@@ -147,9 +147,9 @@ class Lake:
         connection.execute(f"USE {quote(name)}")
 
     def open(self, *, hold: bool = False, writing: bool = False) -> None:
-        """Open the instance that this process keeps for reading, if there is a lake and it is not open yet.
+        """Open the instance that this process keeps, if there is a lake and it is not open yet.
 
-        `hold` it where the process ends soon: see `warehouse.lake.connections`. `writing`: open the one that commits.
+        `hold` it where the process ends soon: see `warehouse.lake.connections`. `writing`: one that commits too.
         """
         if self.exists():
             _kept_instance(self, read_only=not writing, hold=hold)
@@ -182,7 +182,7 @@ class Lake:
         else:
             connection = _kept_instance(self, read_only=True).cursor()
             if not follow:
-                connection.execute("BEGIN")
+                connection.execute("BEGIN TRANSACTION READ ONLY")
             connection.execute("USE lake")
             reads_only(connection, self.catalogue)
         try:
@@ -319,12 +319,14 @@ def lake_of(suite_root: Path) -> Lake:
 _instances = Instances()
 
 
-def _kept_instance(lake: Lake, *, read_only: bool, hold: bool = False) -> duckdb.DuckDBPyConnection:
+def _kept_instance(
+    lake: Lake, *, read_only: bool, hold: bool = False, locked: bool = False
+) -> duckdb.DuckDBPyConnection:
     """Give this process's instance that sees a lake's newest state, and open it if there is none yet."""
 
     def check(opened: duckdb.DuckDBPyConnection) -> None:
         lake_format, _ = format_and_suite(opened, lake.root)
-        if read_only and lake_format < newest_format():
+        if lake_format < newest_format() and not locked:  # a commit, which holds the lock, does it itself
             _bring_up_to_date(lake)
 
     def get() -> duckdb.DuckDBPyConnection:
@@ -357,7 +359,7 @@ def _end(lake: Lake, connection: duckdb.DuckDBPyConnection) -> None:
 @contextlib.contextmanager
 def _writing(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
     """Give a cursor of this process's instance that writes; one on which anything went wrong is not used again."""
-    instance = _kept_instance(lake, read_only=False)
+    instance = _kept_instance(lake, read_only=False, locked=True)
     try:
         with contextlib.closing(instance.cursor()) as connection:
             try:
@@ -382,9 +384,7 @@ def _bring_up_to_date(lake: Lake) -> None:
         lake_format, _ = format_and_suite(connection, lake.root)
         connection.execute("BEGIN")
         migrate(connection, lake_format)
-        connection.execute(
-            "CALL lake.set_commit_message('almanac', 'the ledger of an earlier version, brought up to date')"
-        )
+        connection.execute("CALL lake.set_commit_message('almanac', 'brought up to date by a newer version')")
         connection.execute("COMMIT")
 
 
