@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from jobs.rehearsal.together import WaitingPages
 from jobs.rehearsal.works import Moment, Works
 from jobs.schedule.decisions.ticks import Run
 from jobs.schedule.scheduler import Scheduler
@@ -33,9 +34,12 @@ class Life:
     ingest
         Takes in what has been delivered up to and at an instant (naive UTC) into the suite that it is given.
     before
-        Is told each instant before anything is done at it, as for what was brought by hand.
+        Is told each instant before anything is done at it, as for what was brought by hand; where pages wait, each at
+        which they are made.
     recalled
         The trainings that this process has made before.
+    waiting
+        Has pages wait to be made together; see `jobs.rehearsal.together`.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Life:
         ingest: Callable[[Suite, datetime], object],
         recalled: Recalled | None = None,
         before: Callable[[datetime], object] = lambda now: None,
+        waiting: WaitingPages | None = None,
     ) -> None:
         self.moment = Moment(datetime.min)
         self.tick_store = TickStore.open(root / "lake")
@@ -58,6 +63,8 @@ class Life:
             lambda now: ingest(self.clock.suite, now),
             recalled or Recalled(),
             self._note,
+            waiting,
+            before,
         )
         self.scheduler = Scheduler(self.tick_store, self.clock.schedule, self.clock.world(), self.works)
 
@@ -79,9 +86,11 @@ class Life:
         self._step()
         while (at := self._next()) < end:
             self.moment.now = at
-            self._before(at)
+            if self.works.waiting is None:
+                self._before(at)
             self._step()
             told(at)
+        self.works.make_waiting()
 
     def close(self) -> None:
         """Close what is open of the suite."""

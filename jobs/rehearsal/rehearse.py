@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +16,10 @@ from jobs.rehearsal.live import Life
 from jobs.rehearsal.policies import Policy, read_policies
 from jobs.rehearsal.record import Rehearsal, keep_rehearsal
 from jobs.rehearsal.room import Asked, Room, one_at_a_time, prepare
+from jobs.rehearsal.together import WaitingPages, may_wait
 from jobs.rehearsal.works import Moment
+from jobs.schedule.suite_clock import SuiteClock
+from jobs.schedule.tick_store import TickStore
 from jobs.suite import Suite
 from jobs.training.recalled import Recalled
 from jobs.training.register import Order
@@ -139,7 +143,7 @@ def _live(room: Room, policy: Policy, lake: Lake, takes: timedelta, recalled: Re
         deliveries.show(now)
         deliveries.show_pages(now + _MICROSECOND)
 
-    life = Life(room.place_of(policy), takes, ingest, recalled, before)
+    life = Life(room.place_of(policy), takes, ingest, recalled, before, _waiting(room, policy))
     done = 0
 
     def told(now: datetime) -> None:
@@ -150,12 +154,25 @@ def _live(room: Room, policy: Policy, lake: Lake, takes: timedelta, recalled: Re
 
     try:
         life.until(asked.begin, asked.end, told)
-        n_failed = life.tick_store.n_failed()
+        n_failed = life.tick_store.n_failed() + (life.works.waiting.n_failed if life.works.waiting else 0)
     finally:
         life.close()
     deliveries.show(datetime.max)
     progress.finish()
     return n_failed
+
+
+def _waiting(room: Room, policy: Policy) -> WaitingPages | None:
+    """Have pages wait to be made together, if nothing that happens under a policy depends on what they say."""
+    if room.facts_in_their_time:
+        return None
+    place = room.place_of(policy)
+    with contextlib.closing(TickStore.open(place / "lake")) as tick_store:
+        clock = SuiteClock(place, tick_store, Moment(room.asked.begin))
+        product = clock.suite.definitions.product(room.asked.product.name)
+        may = may_wait(clock.schedule(), has_rollout=product.header.rollout is not None)
+        clock.suite.lake.close()
+    return WaitingPages.of(place, product.name) if may else None
 
 
 def _have_a_version(there: Suite, name: str, begin: datetime, in_their_time: bool, recalled: Recalled) -> None:

@@ -19,6 +19,7 @@ from jobs.monitoring.judging.judgements import judge_and_write
 from jobs.monitoring.judging.monitor import judge_published
 from jobs.monitoring.performance.judge import judge_performance
 from jobs.pages.predict import run_page
+from jobs.rehearsal.together import WaitingPages
 from jobs.retraining.decision import TRAIN
 from jobs.retraining.retrain import holding, retrain
 from jobs.rollout.look import look
@@ -67,6 +68,10 @@ class Works:
         The trainings that were made before.
     done
         Told of each run that has ended, with its reason if it failed.
+    waiting
+        Has pages wait until other work begins or ends, where nothing looks at them; None: each is made when it is due.
+    before_pages
+        Is told before the pages that have waited are made.
     """
 
     suite: Callable[[], Suite]
@@ -75,6 +80,8 @@ class Works:
     ingest: Callable[[datetime], object]
     recalled: Recalled
     done: Callable[[Run, str], None]
+    waiting: WaitingPages | None = None
+    before_pages: Callable[[datetime], object] = lambda now: None
     going: list[_Going] = field(default_factory=list)
     ended: dict[int, Finished] = field(default_factory=dict)
     leases: set[str] = field(default_factory=set)
@@ -105,6 +112,13 @@ class Works:
         """Begin a run; what takes no time is over at once."""
         self.leases.add(run.lease)
         going = _Going(run, self.moment.now)
+        if self.waiting is not None and run.job.work.kind == "predict":
+            self.waiting.add([tick.page for tick in run.ticks if tick.page is not None], self.moment.now)
+            self._end(going)
+            return
+        # Where pages wait, facts are there already: an ingestion brings nothing.
+        if run.job.work.kind != "ingest":
+            self.make_waiting()
         with self._noting_failure(going):
             if self._begins(going):
                 self.going.append(going)
@@ -122,9 +136,22 @@ class Works:
             if one.ends <= self.moment.now:
                 self.going.remove(one)
                 one.held.close()
+                self.make_waiting()
                 with self._noting_failure(one):
                     self._work(one.run)
                 self._end(one)
+
+    def make_waiting(self) -> None:
+        """Make the pages that wait, as of when the newest of them was due."""
+        if self.waiting is None:
+            return
+        now = self.moment.now
+        if self.waiting.pages:
+            self.moment.now = self.waiting.due_at
+            self.before_pages(self.moment.now)
+            self.waiting.make(self.suite())
+            self.moment.now = now
+        self.before_pages(now)
 
     def close(self) -> None:
         """Let go of what is held for runs that do not end any more."""

@@ -17,7 +17,7 @@ from jobs.schedule.decisions.ticks import Cost, Finished, Run, Tick
 from jobs.schedule.files.schedule import Job, Schedule
 from jobs.schedule.tick_store import PageOf, TickStore
 
-#: A readiness query's name, and a page.
+#: What is asked (a readiness query's name, or one of `readiness_names`), and a page.
 Question = tuple[str, datetime]
 
 
@@ -52,7 +52,7 @@ class World:
     page_of
         The page that a job is due for at an instant.
     unready
-        Asks readiness queries (by name) about pages: None where a page is ready, else a sentence that says what is not.
+        Asks questions about pages: None where a page is ready, or has something new, else a sentence.
     published
         The pages of a product that are published, of those asked about.
     """
@@ -174,16 +174,15 @@ class Scheduler:
     def _decide(
         self, schedule: Schedule, ready: dict[Question, str | None], now: datetime, done: Step
     ) -> tuple[list[Start], list[Question]]:
-        """Settle and hold what is to be; give what may start, and which readiness queries to ask first."""
+        """Settle and hold what is to be; give what may start, and which questions to ask first."""
         starts, asked = [], []
         board = self.tick_store.board(schedule, ready)
         for verdict in list(decide(board, now)):
             if isinstance(verdict, Start):
                 starts.append(verdict)
             elif isinstance(verdict, Hold):
-                job = board.job_of(verdict.tick)
-                if verdict.ask and job and job.ready_when and verdict.tick.page:
-                    asked.append((job.ready_when, verdict.tick.page))
+                if verdict.ask and verdict.tick.page:
+                    asked.append((verdict.ask, verdict.tick.page))
                 else:
                     self.tick_store.hold(verdict)
             else:

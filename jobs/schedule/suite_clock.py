@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from jobs.schedule.files.definitions import ScheduleFile
-from jobs.schedule.files.readiness_names import product_of
+from jobs.schedule.files.readiness_names import product_of, product_of_news
 from jobs.schedule.files.reading import Known, read_schedule
 from jobs.schedule.files.redaction import redacted, register_secrets
 from jobs.schedule.files.schedule import Job, Schedule
+from jobs.schedule.nothing_new import why_nothing_new
 from jobs.schedule.readiness import read_readiness, readiness_names, why_unready
 from jobs.schedule.scheduler import Question, World
 from jobs.schedule.tick_store import TickStore
@@ -124,8 +125,17 @@ class SuiteClock:
         return product.page_at(at) if product else None
 
     def unready(self, questions: Sequence[Question]) -> dict[Question, str | None]:
-        """Ask readiness queries about pages."""
-        return why_unready(self.suite, questions)
+        """Ask readiness queries about pages, and whether anything is new for them."""
+        of_news = {question: product for question in questions if (product := product_of_news(question[0]))}
+        answers = why_unready(self.suite, [question for question in questions if question not in of_news])
+        return answers | {question: self._nothing_new(product, question[1]) for question, product in of_news.items()}
+
+    def _nothing_new(self, product: str, page: datetime) -> str | None:
+        definitions = self.suite.definitions
+        named = definitions.products.get(product)
+        if named is None:
+            return None
+        return self._ask(lambda connection: why_nothing_new(connection, definitions, named, page))
 
     def published(self, product: str, pages: Iterable[datetime]) -> set[datetime]:
         """Give those of the pages that are published; none if the lake cannot be read."""

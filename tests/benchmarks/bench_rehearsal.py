@@ -30,17 +30,17 @@ policies:
   monthly:
     jobs: {{train: {{run: {{train: {product}}}, cron: "0 5 1 * *"}}}}
     product: {gates}
-  weekly:
-    jobs: {{train: {{run: {{train: {product}}}, cron: "0 5 * * MON"}}}}
-    product: {gates}
   asked:
     jobs:
       again:
         run: {{retrain: {product}}}
-        cron: "0 5 * * *"
+        cron: "0 5 * * MON"
         when: {{any: [{{age: 90 days}}, {{performance: alarm}}, {{drift: alarm}}]}}
         cooldown: 7 days
         learn_after: 14 pages
+    product: {gates}
+  weekly:
+    jobs: {{train: {{run: {{train: {product}}}, cron: "0 5 * * MON"}}}}
     product: {gates}
 """
 #: Whatever is trained goes live, so that the policies differ in when they train alone.

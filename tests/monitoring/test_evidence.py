@@ -141,12 +141,20 @@ def test_an_alarm_is_one_from_its_first_page_to_its_last_and_names_few_pages() -
         return Performance("p", datetime(2026, 1, day), "v1", datetime(2026, 3, 1), "r", "r", **made)
 
     few = judged(2, alarm=True, alarm_open=True, evidence=120.0, without_three=9.0, largest_share=0.8)
-    rows = [judged(1, alarm=False), few, judged(3, alarm=True, alarm_open=True), judged(4, alarm_open=False)]
+    again = judged(3, alarm=True, alarm_open=True, evidence=110.0, without_three=9.0)
+    rows = [judged(1, alarm=False), few, again, judged(4, alarm_open=False)]
     (alarm,) = alarms_in([*rows, judged(5, segment="c", segment_value="x", alarm=True)])
     assert (alarm.first_page.day, alarm.last_page.day, alarm.state, alarm.flags) == (2, 3, "closed", ["few pages"])
     assert "80% of it by one page. It is the work of few pages" in alarm.message
     assert [one.state for one in alarms_in(rows[:3])] == ["open"]
     assert not alarms_in([])
+    # What is far off from one page on begins as the work of few pages, and is so no more when it goes on.
+    rows[2] = judged(3, alarm=True, alarm_open=True, evidence=110.0, without_three=60.0)
+    (alarm,) = alarms_in(rows)
+    assert (alarm.first_page.day, alarm.last_page.day, alarm.flags, alarm.evidence) == (2, 3, [], 110.0)
+    assert "few pages" not in alarm.message
+    (alarm,) = alarms_in([rows[0], few, judged(3, alarm=False, alarm_open=True, without_three=60.0)])
+    assert alarm.flags == ["few pages"]
 
 
 def test_the_interval_covers_nine_stretches_in_ten_also_in_a_world_that_changes() -> None:

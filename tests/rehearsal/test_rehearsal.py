@@ -32,11 +32,16 @@ GATES = "    product: {gates: {metrics: {log_loss: {at_most: 5}}, min_pages: 1, 
 ASKED = f"""  asked:
     jobs: {{again: {{run: {{retrain: {PRODUCT}}}, cron: "0 4 */2 * *", cooldown: 36 hours}}}}
 {GATES}"""
+#: Who looks at pages has them made one by one.
+WATCHED = f"""  watched:
+    jobs:
+      look: {{run: {{monitor: {PRODUCT}}}, cron: "30 18 * * *"}}
+{GATES}"""
 POLICIES = f"""policies:
   never: {{jobs: {{}}}}
   calendar:
     jobs: {{train: {{run: {{train: {PRODUCT}}}, cron: "0 4 */2 * *"}}}}
-{GATES}{ASKED}"""
+{GATES}{ASKED}{WATCHED}"""
 OPTIONS = ("--from", str(BEGIN.date()), "--to", str(END.date()))
 
 
@@ -53,7 +58,7 @@ class _Killed(Silent):
         self.policies, self.pages = 0, 0
 
     def start(self, step: str, total: int | None = None, unit: str = "pages") -> None:
-        self.policies, self.pages = self.policies + (step in ("never", "calendar", "asked")), 0
+        self.policies, self.pages = self.policies + (step in ("never", "calendar", "asked", "watched")), 0
 
     def advance(self, done: int = 1, rows: int = 0) -> None:
         self.pages += done
@@ -78,7 +83,7 @@ def rehearsed(_paged: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[S
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert len([*(suite.lake.root / "rehearsals").glob("*/policies/*")]) == 3
+    assert len([*(suite.lake.root / "rehearsals").glob("*/policies/*")]) == 4
     options = (*OPTIONS, "--policies", str(root / "policies.yaml"), "--training-takes", "20 hours", "--keep")
     found = run_json(root, "rehearse", PRODUCT, *options)
     # One commit: what came of it, in the ledger.
@@ -95,10 +100,11 @@ def test_policies_are_lived_through_beside_a_lake_that_stays_as_it_is(rehearsed:
     suite, found = rehearsed
     table = {row["policy"]: row for row in found["rows"]}
     assert {name: (row["trainings"], row["pages"], row["failed"]) for name, row in table.items()} == {
-        "never": (0, 3, 0), "calendar": (1, 3, 0), "asked": (1, 3, 0),
+        "never": (0, 3, 0), "calendar": (1, 3, 0), "asked": (1, 3, 0), "watched": (0, 3, 0),
     }  # fmt: skip
-    # Trained as of the same instants on the same definitions, they are the same versions.
-    assert found["shared"] == 1
+    # Trained as of the same instants on the same definitions, they are the same versions; the last one also begins
+    # with the version that the one before it began with, as the killed process can tell nobody of its own.
+    assert found["shared"] == 2
     assert table["calendar"]["figure"] == table["asked"]["figure"] != table["never"]["figure"]
     assert table[found["best"]]["is_best"]
     assert table[found["best"]]["figure"] == min(row["figure"] for row in table.values())
@@ -118,6 +124,20 @@ def test_policies_are_lived_through_beside_a_lake_that_stays_as_it_is(rehearsed:
     decided_at = datetime(2026, 3, 11, 4)
     assert trained == [(BEGIN, BEGIN), (decided_at, decided_at + timedelta(hours=20))]
     assert answers == ["train", "trained"]
+
+
+def test_pages_that_nothing_looks_at_are_made_together_and_are_the_same(rehearsed: tuple[Suite, Any]) -> None:
+    together, one_by_one = lived(rehearsed[0], "never"), lived(rehearsed[0], "watched")
+    runs = f"SELECT count(*) AS n FROM ledger.runs WHERE job = 'predict' AND finished_at >= TIMESTAMP '{BEGIN}'"
+    assert [rows(one, runs) for one in (together, one_by_one)] == [[(1,)], [(3,)]]
+    assert page_rows(together, PRODUCT) == page_rows(one_by_one, PRODUCT) != []
+    for query in (
+        f"SELECT as_of, n_rows, model_version FROM ledger.pages WHERE kind = 'predictions' AND product = '{PRODUCT}'"
+        f" AND as_of >= TIMESTAMP '{BEGIN}' ORDER BY ALL",
+        f"SELECT as_of, column_name, score, evidence, flags FROM ledger.drift WHERE product = '{PRODUCT}' ORDER BY ALL",
+        f"SELECT alarm_id, state, first_page, last_page FROM ledger.alarms WHERE product = '{PRODUCT}' ORDER BY ALL",
+    ):
+        assert rows(together, query) == rows(one_by_one, query)
 
 
 def test_what_became_known_later_leaves_no_trace(rehearsed: tuple[Suite, Any], starter: Path) -> None:
@@ -151,12 +171,12 @@ def test_policies_are_chosen_by_the_first_part_and_judged_by_the_rest(rehearsed:
     found = run_json(suite.root, "rehearse", PRODUCT, *options, "--hold-out", "0.34")
     assert found["held_out_from"] == "2026-03-12T18:00:00Z"
     assert [(row["policy"], row["pages"]) for row in found["chosen_on"]] == [
-        ("never", 2), ("calendar", 2), ("asked", 2),
+        ("never", 2), ("calendar", 2), ("asked", 2), ("watched", 2),
     ]  # fmt: skip
-    assert [row["pages"] for row in found["rows"]] == [1, 1, 1]
+    assert [row["pages"] for row in found["rows"]] == [1] * 4
     # Before the first training they are the same, and of equals the one that trains least is chosen.
     assert found["best"] == "never"
-    assert [row["is_best"] for row in found["rows"]] == [True, False, False]
+    assert [row["is_best"] for row in found["rows"]] == [True, False, False, False]
     assert {row["figure"] for row in found["rows"]} != {row["figure"] for row in whole["rows"]}
     shown = run(suite.root, "rehearse", PRODUCT, *options, "--hold-out", "0.34")
     assert "never is the best, on the pages before, by which it was chosen" in shown

@@ -276,6 +276,30 @@ def test_a_job_waits_for_its_data_and_not_for_ever() -> None:
     assert clock.reasons("a")[1] == "not ready, longer than wait_at_most (2:00:00)"
 
 
+def test_a_page_with_nothing_new_is_skipped_and_so_is_what_comes_after_it() -> None:
+    clock = Clockwork(predict("a", unless="nothing new of sales", ready_when="complete"), job("b", after=("a",)))
+    asked: list[Question] = []
+
+    def answer(questions: Sequence[Question]) -> dict[Question, str | None]:
+        asked.extend(questions)
+        old = {(name, page): "nothing new" for name, page in questions if name != "complete" and page == SIX + DAY}
+        return clock.ask(questions) | old
+
+    clock.scheduler.world = World(clock.page_of, answer, clock.published)
+    clock.at(SIX)
+    assert clock.running() == ["a"]
+    # It is asked once the data are complete, since more may come until then.
+    assert [name for name, _ in asked] == ["complete", "nothing new of sales"]
+    clock.executor.end("a")
+    clock.at(SIX)
+    clock.executor.end("b")
+    clock.at(SIX + DAY)
+    assert (clock.outcomes("a"), clock.reasons("a")[1]) == (["ran", "skipped"], "nothing new")
+    assert clock.outcomes("b") == ["ran", "skipped"]
+    clock.at(SIX + 2 * DAY)
+    assert clock.running() == ["a"]
+
+
 def test_a_job_does_not_wait_for_ever_for_those_that_it_comes_after_and_somebody_is_told() -> None:
     clock = Clockwork(job("a"), job("b", after=("a",), wait_at_most=2 * HOUR, alerts=("OPS",), owner="ada"))
     clock.scheduler.on_step = lambda step, now: alert_of_step(clock.tick_store, clock.schedule, step, now)

@@ -16,6 +16,7 @@ from jobs.cli import whole_app
 from jobs.schedule.decisions.ticks import Run, Tick
 from jobs.schedule.files.definitions import JobSettings, RetrySettings, RunSettings, ScheduleFile, Settings, json_schema
 from jobs.schedule.files.kinds import KINDS, Kind, Takes
+from jobs.schedule.files.readiness_names import nothing_new_of
 from jobs.schedule.files.reading import Known, read_schedule
 from jobs.schedule.files.schedule import Retries, Schedule, Work
 from jobs.schedule.files.triggers import Interval
@@ -46,6 +47,7 @@ def test_a_job_says_everything_that_there_is_to_say() -> None:
             was: [old, older]
             after: ingest
             ready_when: landed
+            unless: nothing new
             wait_at_most: 2 hours
             retries: {attempts: 4, backoff: 2 minutes, at_most: 10 minutes, jitter: 0.5}
             timeout: 30 minutes
@@ -64,6 +66,7 @@ def test_a_job_says_everything_that_there_is_to_say() -> None:
     assert job.work == Work("predict", ("flight_delay",))
     assert job.trigger == Grid.parse("0 18 * * *", "America/New_York")
     assert (job.was, job.after, job.ready_when) == (("old", "older"), ("ingest",), "landed")
+    assert job.unless == nothing_new_of("flight_delay")
     assert job.wait_at_most == timedelta(hours=2)
     assert job.retries == Retries(4, timedelta(minutes=2), timedelta(minutes=10), 0.5)
     assert (job.timeout, job.grace) == (timedelta(minutes=30), timedelta(minutes=10))
@@ -134,6 +137,8 @@ def test_the_kinds_of_work(run: str, work: Work) -> None:
         ),
         ("jobs: {a: {run: {ingest: landing}, every: 1 day}}", "no source `landing`. Did you mean `landings`?"),
         ("jobs: {a: {run: upkeep, every: 1 day, ready_when: x}}", "no readiness query `x`. There is: landed"),
+        ("jobs: {a: {run: upkeep, every: 1 day, unless: nothing new}}", "`unless` goes with `run: {predict: PRODUCT}`"),
+        ("jobs: {a: {run: {predict: flight_delay}, every: 1 day, unless: old}}", "'nothing new'"),
         ("jobs: {a: {run: upkeep, every: 1 day, pool: x}}", "no pool `x`"),
         ("{defaults: {pool: x}, jobs: {}}", "`defaults.pool`: there is no pool `x`"),
         ("pools: {x: 0}", "greater than or equal to 1"),

@@ -16,7 +16,8 @@ FEW_PAGES = "few pages"
 def alarms_in(rows: Sequence[Performance]) -> list[Alarm]:
     """Give the alarms of the judgements of one product, with how they stand after the last of them.
 
-    While one is open, evidence that reaches the bound again is more of the same.
+    While one is open, evidence that reaches the bound again is more of the same; but one that was the work of few pages
+    is so no more once it does that without them: what is far off from one page on needs few pages to begin.
     """
     found: list[Alarm] = []
     for version in dict.fromkeys(row.model_version for row in rows):
@@ -28,6 +29,8 @@ def alarms_in(rows: Sequence[Performance]) -> list[Alarm]:
                 current = _alarm(row)
             elif current is not None and row.alarm_open:
                 current = replace(current, last_page=row.as_of)
+                if row.alarm and FEW_PAGES in current.flags and not is_work_of_few_pages(row):
+                    current = replace(current, flags=[], evidence=row.evidence, bound=row.bound, message=in_words(row))
             elif current is not None:
                 found.append(replace(current, state=CLOSED))
                 current = None

@@ -39,11 +39,11 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The tick waits. `ask`: for an answer from its readiness query; `until`: no use in looking earlier."""
+    """The tick waits. `ask`: for the answer to this question about its page; `until`: no use in looking earlier."""
 
     tick: Tick
     reason: str
-    ask: bool = False
+    ask: str = ""
     until: datetime | None = None
 
 
@@ -92,7 +92,8 @@ class Board:
     running
         The runs that are not over, those of jobs that were taken out of the schedule too.
     ready
-        The answers of readiness queries so far: a sentence if it is not ready, None if it is.
+        The answers about pages so far: a sentence on what is not ready, or that nothing is new; None if nothing keeps
+        the page from being made.
     """
 
     schedule: Schedule
@@ -152,7 +153,7 @@ def _may_be_left(board: Board, tick: Tick) -> bool:
 
 
 def _asks(verdict: Verdict) -> bool:
-    return isinstance(verdict, Hold) and verdict.ask
+    return isinstance(verdict, Hold) and bool(verdict.ask)
 
 
 def _verdict(board: Board, job: Job | None, tick: Tick, now: datetime) -> Verdict:
@@ -230,10 +231,19 @@ def _waits_for_data(board: Board, job: Job, tick: Tick, now: datetime) -> Verdic
     if job.ready_when is None or tick.page is None:
         return None
     if (job.ready_when, tick.page) not in board.ready:
-        return Hold(tick, f"{job.ready_when} is asked", ask=True)
+        return Hold(tick, f"{job.ready_when} is asked", ask=job.ready_when)
     if (said_no := board.ready[job.ready_when, tick.page]) is None:
         return None
     return _wait(job, tick, now, said_no, until=now + ASK_AGAIN)
+
+
+def _nothing_is_new(board: Board, job: Job, tick: Tick, now: datetime) -> Verdict:
+    if job.unless is None or tick.page is None:
+        return None
+    if (job.unless, tick.page) not in board.ready:
+        return Hold(tick, f"{job.unless} is asked", ask=job.unless)
+    said = board.ready[job.unless, tick.page]
+    return Settle(tick, "skipped", said) if said is not None else None
 
 
 RULES: tuple[Callable[[Board, Job, Tick, datetime], Verdict], ...] = (
@@ -246,6 +256,7 @@ RULES: tuple[Callable[[Board, Job, Tick, datetime], Verdict], ...] = (
     _rests,
     _queues,
     _waits_for_data,
+    _nothing_is_new,
 )
 
 

@@ -185,6 +185,10 @@ class JobSettings(Settings, Retraining):
     ready_when: Annotated[
         str | None, Field(description="sql/readiness/NAME.sql, or `watermarks`: are the data complete?")
     ] = None
+    unless: Annotated[
+        Literal["nothing new"] | None,
+        Field(description="Of a job `predict`: make no page that would say what the page before says."),
+    ] = None
 
     @model_validator(mode="after")
     def _is_due(self) -> Self:
@@ -192,6 +196,12 @@ class JobSettings(Settings, Retraining):
             raise ValueError("give either `cron` or `every`, and not both")
         if self.every is not None and self.every < _A_MINUTE:
             raise ValueError(f"`every` is {self.every}, and the shortest interval is a minute")
+        return self
+
+    @model_validator(mode="after")
+    def _makes_pages(self) -> Self:
+        if self.unless is not None and self.run.work().product is None:
+            raise ValueError("`unless` goes with `run: {predict: PRODUCT}`")
         return self
 
     @model_validator(mode="after")

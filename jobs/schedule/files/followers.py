@@ -41,6 +41,7 @@ def exports_that_follow(jobs: Mapping[str, Job], exported: Collection[str]) -> I
             was=tuple(f"export_{earlier}" for earlier in job.was),
             after=(job.name,),
             ready_when=None,
+            unless=None,
             retries=RETRIES,
             catch_up="latest",
             overlap="queue",

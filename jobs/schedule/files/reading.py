@@ -14,7 +14,7 @@ from typing import Any
 from jobs.schedule.files.definitions import JobSettings, RetrySettings, ScheduleFile, Settings
 from jobs.schedule.files.followers import exports_that_follow
 from jobs.schedule.files.kinds import KINDS, Takes, kind_of
-from jobs.schedule.files.readiness_names import WATERMARKS, watermarks_of
+from jobs.schedule.files.readiness_names import WATERMARKS, nothing_new_of, watermarks_of
 from jobs.schedule.files.redaction import redacted
 from jobs.schedule.files.retraining import Retraining
 from jobs.schedule.files.schedule import Job, Retries, Schedule
@@ -86,6 +86,7 @@ def _job(name: str, job: JobSettings, defaults: Settings) -> Job:
         was=tuple(job.was),
         after=tuple(job.after),
         ready_when=_ready_when(job),
+        unless=nothing_new_of(job.run.work().names[0]) if job.unless else None,
         wait_at_most=said("wait_at_most"),
         retries=Retries(**dict(RetrySettings(**retries))) if both else Retries(),
         timeout=said("timeout"),

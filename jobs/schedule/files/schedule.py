@@ -64,6 +64,7 @@ class Job:
     was: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     ready_when: str | None = None
+    unless: str | None = None
     wait_at_most: timedelta = timedelta(hours=24)
     retries: Retries = Retries()
     timeout: timedelta | None = None
