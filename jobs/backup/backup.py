@@ -88,6 +88,8 @@ def backup(
         If the state could not be written; the states before it are as they were.
     """
     lake = suite.lake
+    if lake.catalogue.is_shared:
+        lake.catalogue.copy_to(directory)  # says what to do instead
     with lake.reading() as connection:
         suite_id = connection.execute("SELECT suite_id FROM ledger.format").fetchall()[-1][0]
     if directory.resolve().is_relative_to(lake.root.resolve()):

@@ -26,6 +26,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
     app.command("rename")(rename)
     app.command("remove")(remove)
+    app.command("move-lake")(move_lake)
 
 
 def demo(
@@ -93,6 +94,34 @@ def init(
             "  almanac run late_order --as-of 2026-03-10T18:00",
             '  almanac query "FROM predictions.late_order_current LIMIT 5"',
         ]
+    )
+
+
+def move_lake(
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="Where to: postgresql://USER@HOST/DATABASE?data=/DIRECTORY.")
+    ],
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Move the lake out of the suite's directory: its catalogue into PostgreSQL, its files into a shared directory.
+
+    It is copied and compared, and lake.yaml then names it; the lake of before is left as lake.moved. Stop schedulers
+    first.
+
+    Example:  almanac move-lake "postgresql://almanac@db/lake?data=/mnt/shared/lake"
+    """
+    from jobs.suites.elsewhere import readable
+    from jobs.suites.move_lake import move_lake as move
+
+    done = move(State.suite.resolve(), readable(url), console.listener())
+    if as_json:
+        console.print_json([{**vars(done), "left_as": str(done.left_as)}])
+        return
+    typer.echo(
+        f"Moved {counted(done.tables, 'table')} with {counted(done.rows, 'row')}, {counted(done.snapshots, 'snapshot')}"
+        f" and {counted(done.files, 'file')}. The lake of before is {done.left_as}; delete it once you are content."
     )
 
 

@@ -149,6 +149,7 @@ def what_ends(suite: Suite, kind: str, value: str) -> Erasure:
     NotFoundError
         If nothing is held of them.
     """
+    _refuse_a_server(suite)
     with suite.lake.reading() as connection:
         require_same_key(erase_key(), erasures(connection))
         person = find_person(connection, suite.definitions, kind, value)
@@ -165,11 +166,7 @@ def erase(suite: Suite, kind: str, value: str, reason: str | None = None) -> Era
     RunFailed
         If a run is under way, or a step fails: the same command goes on.
     """
-    if suite.lake.catalogue.is_shared:
-        raise UsageError(
-            "a person cannot be erased yet from a lake whose catalogue is in PostgreSQL: deleted rows stay in the"
-            " server's tables, log and backups, where Almanac does not look. Nothing was changed."
-        )
+    _refuse_a_server(suite)
     with suite.lake.catalogue.ingest_lock():
         journal = read(suite.lake.root)
         if journal is None:
@@ -195,6 +192,14 @@ def erase(suite: Suite, kind: str, value: str, reason: str | None = None) -> Era
         if not result.left:
             end(suite.lake.root)
     return result
+
+
+def _refuse_a_server(suite: Suite) -> None:
+    if suite.lake.catalogue.is_shared:
+        raise UsageError(
+            "a person cannot be erased yet from a lake whose catalogue is in PostgreSQL: deleted rows stay in the"
+            " server's tables, log and backups, where Almanac does not look. Nothing was changed."
+        )
 
 
 def require_nobody_at_work(suite: Suite) -> None:

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
 from jobs.facts.ingest import ingest
 from jobs.pages.predict import run_page
+from jobs.schedule.tick_store import TickStore
 from jobs.suite import Suite, open_suite
-from jobs.suites.elsewhere import put_elsewhere, readable
-from jobs.suites.starter import make_starter
 from jobs.suites.upkeep import upkeep
-from jobs.training.train import train
 from tests.command_line import almanac
-from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at
+from tests.conftest import NOW, PAGE, PRODUCT, clock_at
+from tests.lake.shared_lakes import new_database
 from tests.lakes import page_rows, rows
 from tests.postgres_server import PASSWORD, Server, needs_postgres
 from warehouse.errors import AlmanacError, PublishFailed, RunFailed, UsageError
+from warehouse.lake.extensions import extension_file
 from warehouse.lake.lake import Lake
 from warehouse.lake.postgres.addresses import MARKER, read_address, root_of_lake
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
 
 pytestmark = needs_postgres
-
-
-def new_database(server: Server, name: str) -> str:
-    with server.connect() as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        connection.execute(f"CREATE DATABASE {name}")
-    return server.url(name)
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,17 +40,16 @@ def _password() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def _world(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Suite:
-    """A suite with its facts, a live model and a page, all in a lake with its catalogue in PostgreSQL."""
-    home = tmp_path_factory.mktemp("elsewhere")
-    address = readable(f"{new_database(postgres, 'world')}?data={home / 'data of all'}")
-    make_starter(home / "shop")
-    put_elsewhere(home / "shop", address, NOW, "tests")
-    suite = open_suite(home / "shop", clock_at(NOW))
-    ingest(suite)
-    train(suite, PRODUCT, TRAINED_AS_OF)
-    run_page(suite, PRODUCT, PAGE)
-    return suite
+def _world(postgres: Server, _published: Path, tmp_path_factory: pytest.TempPathFactory) -> Suite:
+    """A suite with its facts, a live model and a page, whose lake was moved to PostgreSQL."""
+    root = tmp_path_factory.mktemp("elsewhere") / "shop"
+    shutil.copytree(_published, root)
+    with contextlib.closing(TickStore.open(root / "lake")) as store, store.writing():
+        store.note_fact("noted", "before")
+    url = f"{new_database(postgres, 'world')}?data={root.parent / 'data of all'}"
+    done = almanac(root, "move-lake", url, "--json")
+    assert done.returncode == 0, done.stderr
+    return open_suite(root, clock_at(NOW))
 
 
 @pytest.fixture
@@ -68,14 +63,113 @@ def catalogue_of(suite: Suite) -> PostgresCatalogue:
     return catalogue
 
 
-def test_a_suite_has_the_same_rows_as_with_sqlite(world: Suite, published: Suite) -> None:
-    wanted = page_rows(published, PRODUCT)
-    assert page_rows(world, PRODUCT) == wanted
-    assert len(wanted) > 10
-    assert page_rows(world, PRODUCT, "features") == page_rows(published, PRODUCT, "features")
-    assert {path.name for path in world.root.iterdir()} >= {"lake.yaml"}
+def test_a_lake_that_was_moved_has_all_that_it_had_and_goes_on(world: Suite, published: Suite) -> None:
+    assert (world.root / "lake.moved" / "catalogue.sqlite").exists()
     assert not (world.root / "lake").exists()
     assert (world.lake.root / MARKER).exists()
+    wanted = page_rows(published, PRODUCT)
+    assert len(wanted) > 10
+    for _ in range(2):
+        assert page_rows(world, PRODUCT) == wanted
+        assert page_rows(world, PRODUCT, "features") == page_rows(published, PRODUCT, "features")
+        run_page(world, PRODUCT, PAGE)
+    snapshots = "SELECT snapshot_id, commit_message FROM ducklake_snapshots('lake') ORDER BY ALL"
+    before = rows(published, snapshots)
+    assert before[1:]
+    assert rows(world, snapshots)[: len(before)] == before
+    with contextlib.closing(TickStore.open(world.lake.root)) as store:
+        assert store.fact("noted") == "before"
+    # There is none in the suite's directory any more, nor room in the database for another.
+    again = almanac(world.root, "move-lake", f"{catalogue_of(world).server}?data={world.root / 'new'}")
+    assert (again.returncode, "no lake" in again.stderr) == (2, True)
+
+
+def test_a_lake_is_moved_to_where_there_is_nothing(published: Suite, world: Suite, tmp_path: Path) -> None:
+    there = almanac(published.root, "move-lake", f"{catalogue_of(world).server}?data={tmp_path / 'new'}")
+    assert there.returncode == 2
+    assert "holds another lake" in there.stderr
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    full = almanac(published.root, "move-lake", f"{catalogue_of(world).server}?data={tmp_path / 'full'}")
+    assert (full.returncode, "is not empty" in full.stderr) == (2, True)
+    assert (published.root / "lake" / "catalogue.sqlite").exists()
+    assert not (published.root / "lake.yaml").exists()
+
+
+def test_a_new_suite_takes_in_the_same_facts(ingested: Suite, postgres: Server, tmp_path: Path) -> None:
+    url = f"{new_database(postgres, 'new_suite')}?data={tmp_path / 'data'}"
+    made = almanac(tmp_path, "init", "--lake", url, str(tmp_path / "new"))
+    assert made.returncode == 0, made.stderr
+    suite = open_suite(tmp_path / "new", clock_at(NOW))
+    ingest(suite)
+    for source in ("orders", "deliveries"):
+        query = f"SELECT * EXCLUDE (ingest_id) FROM sources.{source} ORDER BY ALL"
+        assert rows(suite, query) == rows(ingested, query)
+    with postgres.connect("new_suite") as administrator:
+        # A reader that may SELECT and nothing else reads all of it, by the recipe of docs/catalogues.md.
+        administrator.execute("DROP ROLE IF EXISTS reader")
+        secret = PASSWORD.replace("'", "''")
+        administrator.execute(f"CREATE ROLE reader LOGIN PASSWORD '{secret}'")
+        administrator.execute("GRANT USAGE ON SCHEMA public TO reader")
+        administrator.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+    text = (ROOT / "docs" / "catalogues.md").read_text()
+    recipe = text[text.index("db = duckdb.connect()") : text.index('rows = db.execute("FROM almanac.predictions')]
+    recipe = recipe.replace("/mnt/shared/lake", str(tmp_path / "data"))
+    recipe = recipe.replace("host=db.internal dbname=lake", f"host=127.0.0.1 port={postgres.port} dbname=new_suite")
+    names = {"duckdb": duckdb, "import_extension": lambda name, con: None}
+    recipe = recipe.replace("db.load_extension(extension)", "db.execute(f\"LOAD '{extension_file(extension)}'\")")
+    exec(recipe, names | {"extension_file": extension_file}, found := dict[str, Any]())
+    with found["db"] as reader:
+        assert reader.execute("SELECT count(*) FROM almanac.sources.orders").fetchone() == (2568,)
+        assert PASSWORD not in str(reader.execute("SELECT * FROM duckdb_databases()").fetchall())
+        with pytest.raises(duckdb.Error):
+            reader.execute("CREATE TABLE almanac.sources.mine (i INTEGER)")
+
+
+def test_the_password_is_in_nothing_that_is_said(world: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+    for command in (["doctor"], ["status", "--json"], ["query", "SELEC"], ["ticks", "--json"], ["agenda"]):
+        done = almanac(world.root, *command)
+        said.append(done.stdout + done.stderr)
+    with world.lake.reading() as connection:
+        said.append(str(connection.execute("SELECT * FROM duckdb_databases()").fetchall()))
+        said.append(str(connection.execute("SELECT * FROM duckdb_settings()").fetchall()))
+    world.lake.close()
+    monkeypatch.setenv("PGPASSWORD", f"{PASSWORD}, wrong")
+    for _ in range(2):
+        with pytest.raises(AlmanacError, match="authentication failed") as refused:
+            world.lake.newest_snapshot()
+        said.append(str(refused.value))
+    done = almanac(world.root, "status", "--json")
+    assert done.returncode in (1, 2)
+    said.append(done.stdout + done.stderr)
+    said += [path.read_text() for path in (world.lake.root / "logs").glob("*")]
+    said += [(world.root / "lake.yaml").read_text(), (world.lake.root / MARKER).read_text()]
+    assert [text for text in said if PASSWORD in text] == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM postgres_query('__ducklake_metadata_lake', 'SELECT 1')",
+        "SELECT * FROM postgres_scan('dbname=world', 'public', 'ducklake_table')",
+        "SELECT * FROM __ducklake_metadata_lake.ducklake_table",
+    ],
+)
+def test_an_authors_query_cannot_ask_the_server(world: Suite, query: str) -> None:
+    group = next((world.root / "sql/features").glob("*.sql"))
+    before = group.read_text()
+    try:
+        group.write_text(before.rstrip().rstrip(";") + f"\n  AND EXISTS ({query})\n")
+        with pytest.raises(AlmanacError):
+            run_page(open_suite(world.root, clock_at(NOW)), PRODUCT, PAGE)
+    finally:
+        group.write_text(before)
+
+
+def test_what_reads_is_refused_by_the_server_when_it_writes(world: Suite) -> None:
+    with world.lake.connect() as reader, pytest.raises(duckdb.Error, match="read-only"):
+        reader.execute("CALL postgres_execute('__ducklake_metadata_lake', 'DELETE FROM almanac.lake')")
 
 
 def test_commands_work_and_say_no_password(world: Suite) -> None:
@@ -95,6 +189,7 @@ def test_the_ledgers_snapshots_are_ducklakes(world: Suite, postgres: Server) -> 
         query = "SELECT snapshot_id, commit_extra_info::json ->> 'snapshot' FROM ducklake_snapshot_changes"
         made = {row[0]: row[1] for row in connection.execute(query).fetchall()}
     told = [snapshot for (snapshot,) in rows(world, "SELECT DISTINCT snapshot_id FROM ledger.pages ORDER BY ALL")]
+    told = [snapshot for snapshot in told if made[snapshot] is not None]  # those since the lake was moved
     assert told
     assert [made[snapshot] for snapshot in told] == [str(snapshot) for snapshot in told]
 

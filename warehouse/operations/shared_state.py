@@ -140,6 +140,11 @@ class SharedState:
         """Close it; what was begun and not committed is undone."""
         self._connection.close()
 
+    def __del__(self) -> None:
+        # As SQLite's connections do, without a word.
+        with contextlib.suppress(Exception):
+            self._connection.close()
+
     def _turn(self, statement: str) -> Answered:
         if statement == "BEGIN IMMEDIATE":
             self._ask("BEGIN", None)

@@ -114,8 +114,8 @@ def root_of_lake(suite_root: Path, catalogue_here: str) -> Path:
         )
     if (own / catalogue_here).exists():
         raise UsageError(
-            f"{own} holds a lake of its own, and {LAKE_FILE if of_file else LAKE_VARIABLE} names another one. To"
-            " leave this one, move the directory away."
+            f"{own} holds a lake of its own, and {LAKE_FILE if of_file else LAKE_VARIABLE} names another one."
+            " `almanac move-lake URL` moves this one there; to leave it, move the directory away."
         )
     if (address.data / catalogue_here).exists():
         raise UsageError(f"{address.data} holds a lake with a catalogue of its own; name another directory.")
