@@ -88,8 +88,6 @@ def backup(
         If the state could not be written; the states before it are as they were.
     """
     lake = suite.lake
-    if lake.catalogue.is_shared:
-        lake.catalogue.copy_to(directory)  # says what to do instead
     with lake.reading() as connection:
         suite_id = connection.execute("SELECT suite_id FROM ledger.format").fetchall()[-1][0]
     if directory.resolve().is_relative_to(lake.root.resolve()):
@@ -153,6 +151,8 @@ class _Work:
         catalogue, operations = self._staging / CATALOGUE, self._staging / OPERATIONS
         for file in (catalogue, operations):
             file.unlink(missing_ok=True)
+        if self._lake.catalogue.is_shared:
+            self._lake.catalogue.copy_to(catalogue)  # says what to do instead
         with looking(self._lake.root) as state:
             if state is not None:
                 with contextlib.closing(sqlite3.connect(operations)) as copy:
