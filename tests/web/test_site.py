@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 import sys
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -14,7 +16,7 @@ import pytest
 
 from jobs.bundles.key_columns import micros
 from jobs.export.export import export
-from jobs.pages.predict import run_page
+from jobs.pages.predict import predict_pages, run_page
 from jobs.suite import Suite, open_suite
 from jobs.suites.query import query_rows
 from jobs.web.parts import paths
@@ -163,6 +165,31 @@ def test_a_job_that_writes_meanwhile_is_seen_whole_or_not_at_all(seen_root: Path
     assert after != before
     assert paths.stamp(page) in after
     assert "2026-04-09: published" in after
+
+
+def test_ten_readers_at_once_see_whole_states_while_pages_are_backfilled(seen_root: Path, tmp_path: Path) -> None:
+    root = copy_of(seen_root, tmp_path / "shop")
+    suite = open_suite(root, clock_at(NOW))
+    product = suite.definitions.product(PRODUCT)
+    missing = product.pages_between(datetime(2026, 3, 2), datetime(2026, 3, 5))
+
+    def read(site: Site) -> tuple[int, int]:
+        status, text, _ = site.get(paths.of_product(PRODUCT))
+        assert status == 200
+        # The number of pages and the calendar are answers to two questions, of one state.
+        n_pages = re.search(r"<dt>Pages</dt><dd>\s*(\d+)", text)
+        assert n_pages is not None
+        return int(n_pages[1]), text.count(": published")
+
+    opened = OpenedSuite(root, clock_at(NOW))
+    with answering(application(opened, None, ("127.0.0.1",)), root) as site, ThreadPoolExecutor(10) as readers:
+        before, _ = read(site)
+        asked = [readers.submit(read, site) for _ in range(20)]
+        for page in missing:
+            predict_pages(suite, product, [page])
+        told = [one.result() for one in asked]
+        assert all(n_pages == n_days and before <= n_pages <= before + len(missing) for n_pages, n_days in told)
+        assert read(site) == (before + len(missing), before + len(missing))
 
 
 def test_a_wrong_edit_is_told_and_what_was_right_goes_on(seen_root: Path, tmp_path: Path) -> None:

@@ -55,6 +55,31 @@ def serious(page: Page) -> list[tuple[str, str]]:
     ]
 
 
+#: What a page lacks that a screen reader or a keyboard goes by, asked of the page itself.
+LACKING = """() => {
+    const all = (selector) => [...document.querySelectorAll(selector)], found = [];
+    const levels = all("h1, h2, h3, h4").map((head) => Number(head.tagName[1]));
+    if (levels[0] !== 1 || levels.filter((level) => level === 1).length !== 1) found.push(`headings ${levels}`);
+    if (levels.some((level, n) => n > 0 && level > levels[n - 1] + 1)) found.push(`a heading is left out: ${levels}`);
+    for (const landmark of ["header", "main", "footer"])
+        if (all(`body > ${landmark}`).length !== 1) found.push(`not one ${landmark}`);
+    const names = all("nav").map((nav) => nav.getAttribute("aria-label"));
+    if (names.includes(null) || new Set(names).size !== names.length)
+        found.push(`ways that are not told apart: ${names}`);
+    for (const table of all("table"))
+        if (!table.querySelector("thead th") || table.querySelector("th:not([scope])"))
+            found.push("a table without heads");
+    for (const section of all("section"))
+        if (!document.getElementById(section.getAttribute("aria-labelledby"))) found.push("a section without a name");
+    const reached = all("a[href], button, input, summary, [tabindex]");
+    if (reached.some((one) => one.tabIndex !== 0)) found.push("something is out of the order of the keyboard");
+    for (const one of reached)
+        if (!(one.getAttribute("aria-label") || one.textContent.trim() || one.labels?.length))
+            found.push(one.outerHTML);
+    return found;
+}"""
+
+
 @pytest.mark.parametrize("path", SAMPLES)
 def test_each_kind_of_page_is_shown_without_complaint_and_can_be_used_by_all(
     site: Site, browser: Browser, complaints: list[str], path: str
@@ -63,6 +88,7 @@ def test_each_kind_of_page_is_shown_without_complaint_and_can_be_used_by_all(
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{site.address}/{sample(site.root, path)}")
+    assert page.evaluate(LACKING) == []
     for kind, (scheme, width) in KINDS.items():
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 900})
@@ -86,6 +112,16 @@ def test_a_look_up_is_made_by_keyboard_and_text_like_html_stays_text(
 ) -> None:
     page = opened_page(browser, complaints)
     page.goto(f"{site.address}/products/late_order/index.html")
+    # What a screen reader is told: where one is, the ways from here, and parts with names, in the order of the page.
+    told = page.locator("body").aria_snapshot()
+    parts = (
+        'link "To the content"', "banner", 'navigation "Areas"', "main", 'navigation "Way"', "level=1",
+        'navigation "Views"', 'region "How it stands', 'region "Open alarms', 'region "Look up by key',
+        'textbox "order_id"', 'region "Newest predictions', 'columnheader "order id"', "contentinfo",
+    )  # fmt: skip
+    places = [told.find(f"- {part}" if part != "level=1" else part) for part in parts]
+    assert -1 not in places, told[:3000]
+    assert places == sorted(places)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")

@@ -25,6 +25,8 @@ _LONGEST_TEXT = 2_000
 _COUNTED = re.compile(r"^n_|^rows|_rows$|^bytes|memory|^(facts|pages|deliveries|scored|served|rejected)$")
 #: Unicode has a picture of each control character; lines and tabs stay what they are.
 _CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
+#: Parts of columns' names that are short in SQL.
+_SAID = {"n": "number of", "cpu": "CPU", "id": "ID"}
 #: Longer texts get room, so that their rows do not become tall.
 _LONG = 36
 
@@ -119,6 +121,12 @@ def words(value: Any) -> str:
         return ", ".join(words(each) for each in value[:_LONGEST_LIST]) + more
     text = shown(value.isoformat() if isinstance(value, date) else str(value))
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}… ({len(text)} characters)"
+
+
+def label(name: str) -> str:
+    """Write the name of a column as people read it."""
+    found = " ".join(_SAID.get(part, part) for part in name.split("_"))
+    return f"{found[:1].upper()}{found[1:]}"
 
 
 def shown(text: str) -> str:

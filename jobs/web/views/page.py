@@ -8,7 +8,7 @@ from typing import Any
 
 from jobs.pages.states import page_states
 from jobs.web.parts import paths
-from jobs.web.parts.cells import STATES, Cell, cell, table
+from jobs.web.parts.cells import STATES, Cell, cell, label, table
 from jobs.web.parts.document import Document, Section
 from jobs.web.parts.drawn import beside
 from jobs.web.parts.seen import Seen, section
@@ -52,7 +52,7 @@ def _facts_of(one: Product, row: Mapping[str, Any], zone: Any) -> list[tuple[str
         if value is None or name in ("as_of", "state"):
             continue
         link = paths.of_version(one.name, version) if name == "model_version" and version else None
-        shown.append((name.replace("_", " ").capitalize(), cell(value, zone, name, link)))
+        shown.append((label(name), cell(value, zone, name, link)))
     return shown
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from jobs.training.freshness_record import Age
 from jobs.training.freshness_report import curve_of
 from jobs.web.parts import paths
-from jobs.web.parts.cells import cell
+from jobs.web.parts.cells import cell, label
 from jobs.web.parts.document import Document, Section
 from jobs.web.parts.seen import Seen, section
 from jobs.web.parts.strips import Interval, intervals_of
@@ -108,7 +108,7 @@ def freshness(seen: Seen, names: Mapping[str, str]) -> Document:
     zone = seen.zone_of(one.name)
     row, sql = _found(seen, one, ("freshness", "freshness_id"), names["measured"])
     notes, loss, measured = row.pop("notes") or [], row["loss"], row["freshness_id"]
-    facts = [(what.replace("_", " ").capitalize(), cell(value, zone, what)) for what, value in row.items()]
+    facts = [(label(what), cell(value, zone, what)) for what, value in row.items()]
     sections = [Section("What it is of", notes, facts=facts, sql=sql)]
     for kind, title, columns, nothing in _FIGURES:
         asked = seen.ask("web/freshness_figures", measured, kind, columns=columns)
@@ -134,7 +134,7 @@ def rehearsal(seen: Seen, names: Mapping[str, str]) -> Document:
     known = asked.dicts()[0]
     metric = known["metric"]
     facts = [
-        (what.replace("_", " ").capitalize(), cell(value, zone, what))
+        (label(what), cell(value, zone, what))
         for what, value in known.items()
         if value is not None and what not in ("policies", "notes")
     ]

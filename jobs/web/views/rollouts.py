@@ -8,7 +8,7 @@ from typing import Any
 
 from jobs.web.parts import paths
 from jobs.web.parts.asked import Asked
-from jobs.web.parts.cells import Cell, cell
+from jobs.web.parts.cells import Cell, cell, label
 from jobs.web.parts.document import Document, Section
 from jobs.web.parts.drawn import over_pages
 from jobs.web.parts.seen import Seen, pages_linked, section
@@ -43,11 +43,11 @@ def rollout(seen: Seen, names: Mapping[str, str]) -> Document:
     name, zone = row["rollout_id"], seen.zone_of(one.name)
     steps, looks = seen.ask("web/rollout_steps", name), seen.ask("web/rollout_looks", name)
     arms = seen.ask("web/rollout_arms", name)
-    facts = [(what.replace("_", " "), cell(value, zone, what)) for what, value in row.items() if value is not None]
+    facts = [(label(what), cell(value, zone, what)) for what, value in row.items() if value is not None]
     is_over = bool(steps.rows) and steps.dicts()[-1]["action"] in ENDS
     decide = [] if is_over else [f"almanac rollout {what} {one.name} --why '...'" for what in _DECISIONS]
     newest = steps.dicts()[-1] if steps.rows else {}
-    state = ("state", Cell(str(newest.get("action", "started")), str(newest.get("reason") or ""), look="state info"))
+    state = ("State", Cell(str(newest.get("action", "started")), str(newest.get("reason") or ""), look="state info"))
     sections = [
         Section("What it is", facts=[state, *facts], sql=known.sql, commands=[f"almanac rollout {one.name}", *decide]),
         section("Stages", steps, zone, pictures=_stages(steps.dicts(), seen.now)),

@@ -10,7 +10,7 @@ from pathlib import Path
 from jobs.schedule.files.redaction import redacted
 from jobs.schedule.processes.runs import log_file
 from jobs.web.parts import paths
-from jobs.web.parts.cells import cell, shown
+from jobs.web.parts.cells import cell, label, shown
 from jobs.web.parts.document import Document, Section
 from jobs.web.parts.operations import ask_operations
 from jobs.web.parts.seen import UTC_ZONE, Seen, section
@@ -31,11 +31,7 @@ def run(seen: Seen, names: Mapping[str, str]) -> Document:
     if asked is None or not asked.rows:
         raise NotFoundError(f"the clock knows no run {names['run']}; runs are forgotten 400 days after they ended.")
     row = dict(zip(asked.names, as_instants(asked.names, asked.rows)[0], strict=True))
-    facts = [
-        (what.replace("_", " ").capitalize(), cell(value, UTC_ZONE, what))
-        for what, value in row.items()
-        if value is not None
-    ]
+    facts = [(label(what), cell(value, UTC_ZONE, what)) for what, value in row.items() if value is not None]
     did = seen.ask("web/runs_of_lease", row["lease"])
     sections = [
         Section("What it is", facts=facts, operations=asked.sql),

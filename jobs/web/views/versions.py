@@ -10,7 +10,7 @@ from typing import Any
 from jobs.models.model_table import held_out_metrics
 from jobs.models.versions import model_history
 from jobs.web.parts import paths
-from jobs.web.parts.cells import Link, cell, table
+from jobs.web.parts.cells import Link, cell, label, table
 from jobs.web.parts.document import Document, Section
 from jobs.web.parts.drawn import over_pages
 from jobs.web.parts.seen import Seen, section
@@ -59,11 +59,7 @@ def version(seen: Seen, names: Mapping[str, str]) -> Document:
     model = history.version(name)
     zone = seen.zone_of(one.name)
     asked = seen.ask("web/version", one.name, name)
-    facts = [
-        (what.replace("_", " "), cell(value, zone, what))
-        for what, value in asked.dicts()[0].items()
-        if value is not None
-    ]
+    facts = [(label(what), cell(value, zone, what)) for what, value in asked.dicts()[0].items() if value is not None]
     card = [f"almanac models show {one.name} {name}", f"almanac models card {one.name} {name}"]
     sections = [
         Section("What it is", facts=facts, sql=asked.sql, commands=card),
