@@ -52,11 +52,11 @@ def with_settings(root: Path) -> None:
 def measure(root: Path) -> None:
     """Train a version that does not go live, measure what fresh data is worth, and rehearse two policies."""
     train(_at(root), PRODUCT, datetime(2013, 6, 1))
-    freshness(_at(root), PRODUCT, datetime(2013, 6, 1), datetime(2013, 8, 1), cutoffs=3)
+    freshness(_at(root), PRODUCT, datetime(2013, 2, 15), datetime(2013, 3, 25), cutoffs=3)
     policies = root / "policies.yaml"
     weekly = f'{{train: {{run: {{train: {PRODUCT}}}, cron: "0 9 * * SUN"}}}}'
     policies.write_text(f"policies: {{never: {{jobs: {{}}}}, weekly: {{jobs: {weekly}}}}}")
-    rehearse(_at(root), PRODUCT, datetime(2013, 7, 5), datetime(2013, 7, 9), policies)
+    rehearse(_at(root), PRODUCT, datetime(2013, 2, 15), datetime(2013, 2, 19), policies)
 
 
 def pages_of_rules(root: Path) -> None:

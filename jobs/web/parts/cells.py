@@ -87,7 +87,8 @@ def cell(value: Any, zone: ZoneInfo, name: str = "", link: str | None = None) ->
         return instant(value, zone, link)
     look = STATES.get(str(value), "info") if name in _OF_STATES else ""
     text = f"{value:,}" if type(value) is int and _COUNTED.search(name) else words(value)
-    return Cell(text, link=link, look=f"state {look}" if look else "long" if len(text) > _LONG else "")
+    kind = "id" if name.endswith("_id") else "long" if len(text) > _LONG else ""
+    return Cell(text, link=link, look=f"state {look}" if look else kind)
 
 
 def instant(value: datetime, zone: ZoneInfo, link: str | None = None) -> Cell:
