@@ -60,7 +60,11 @@ def doctor(root: Path, clock: Clock, *, deep: bool = False) -> list[Finding]:
     findings += [_package(name) for name in (*_PACKAGES, *(library.distributions[0] for library in LIBRARIES))]
     findings += [_extension(name) for name in REQUIRED]
     # The lake may lie on another disk than the suite.
-    free = shutil.disk_usage(next(path for path in (root / "lake", root, Path.cwd()) if path.exists())).free
+    try:
+        place = lake_of(root.resolve()).root
+    except AlmanacError as error:
+        return [*findings, Finding("lake", "error", str(error))]
+    free = shutil.disk_usage(next(path for path in (place, root, Path.cwd()) if path.exists())).free
     state = "warning" if free < _LOW_DISK_BYTES else "ok"
     findings.append(Finding("disk", state, f"{free / 1e9:.1f} GB free"))
     try:

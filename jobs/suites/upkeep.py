@@ -143,7 +143,7 @@ def _upkeep(suite: Suite, keep: timedelta, grace: timedelta, *, elsewhere: bool)
     with lake.reading():  # says what to do if there is no lake
         pass
     staged = [*_staging_directories(lake), *_unnamed_directories(lake, now - _NAMED_WITHIN)]
-    abandoned = sum(_clear_if_abandoned(directory) for directory in staged)
+    abandoned = sum(_clear_if_abandoned(directory) for directory in staged if _may_go(suite, directory))
     if elsewhere:
         prune_private_directories(_CACHES_KEPT)
         abandoned += clear_scratch(suite.root)
@@ -241,10 +241,16 @@ def _clear_orphans(suite: Suite) -> tuple[_Freed, int, int]:
 def _clear_orphaned_artifacts(suite: Suite, rows: list[tuple[str]]) -> int:
     """Remove models whose registration was never committed. The caller holds the writer lock."""
     known = {suite.lake.root / row[0] for row in rows}
-    orphans = [path for path in suite.lake.artifacts.glob("*/*") if path.is_dir() and path not in known]
+    found = [path for path in suite.lake.artifacts.glob("*/*") if path.is_dir() and path not in known]
+    orphans = [path for path in found if _may_go(suite, path)]
     for path in orphans:
         shutil.rmtree(path)
     return len(orphans)
+
+
+def _may_go(suite: Suite, directory: Path) -> bool:
+    """Tell whether what looks abandoned may be cleared: a lock of a file may not reach from one host to another."""
+    return not suite.lake.catalogue.is_shared or _changed_at(directory) < suite.clock() - _COMMITTED_WITHIN
 
 
 def _staging_directories(lake: Lake) -> list[Path]:

@@ -215,8 +215,15 @@ def test_a_stranger_cannot_commit_and_upkeep_can(world: Suite, postgres: Server)
     with world.lake.connect(read_only=False) as stranger, pytest.raises(duckdb.Error, match="this one has turn none"):
         stranger.execute(f"DELETE FROM predictions.{PRODUCT}")
     before = page_rows(world, PRODUCT)
+    # A run of another host, whose lock of a file is not seen from here.
+    staged = world.lake.staging / "20260410T000000-of-another-host"
+    staged.mkdir()
+    (staged / "run.lock").touch()
     upkeep(world)
     assert page_rows(world, PRODUCT) == before
+    assert staged.exists()
+    staged.joinpath("run.lock").unlink()
+    staged.rmdir()
 
 
 def test_one_writes_at_a_time(world: Suite) -> None:
