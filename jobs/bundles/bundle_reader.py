@@ -190,7 +190,9 @@ class Bundle:
         self.list_readings = [(name, read) for name, read in self.readings if name in manifest.list_keys]
         self._beyond = {key.name: key.reading() for key in manifest.fallback_columns}
         asked = manifest.on_demand.columns if manifest.on_demand else ()
-        self._more = list(dict.fromkeys([*self._beyond, *(column.name for column in asked)]))
+        own = {key.name for key in manifest.keys}
+        #: What a request may give besides the keys, for entities that no page has.
+        self._more = {key.name: key.reading() for key in (*manifest.fallback_columns, *asked) if key.name not in own}
         place = urllib.parse.quote(str(path.resolve()))
         # Nobody changes the file, so that SQLite need not look for locks, and can map it.
         uri = f"file:{place}?mode=ro&immutable=1"
@@ -213,12 +215,15 @@ class Bundle:
             If a key is missing, is none of the product's, or is not of its type.
         """
         readings = self.list_readings if of_list else self.readings
-        known = given.keys() - set(self._more) if self._more else given.keys()
+        more = given.keys() & self._more.keys()
         needed = [name for name, _ in readings]
-        if any(name not in given for name in needed) or not known <= set(needed):
-            more = ", ".join(name for name in self._more if name not in needed)
-            also = f" (and, for entities that no page has: {more})" if more else ""
+        if any(name not in given for name in needed) or not given.keys() - more <= set(needed):
+            also = f" (and, for entities that no page has: {', '.join(self._more)})" if self._more else ""
             raise KeyRefused(f"give each of these once, and nothing else: {', '.join(needed)}{also}")
+        for name in more:
+            kept, is_asked = self._more[name](given[name]), self._scoring and name in self._scoring.types
+            if is_asked and kept is NOWHERE and given[name] is not None:
+                raise KeyRefused(f"`{name}` cannot hold that value")
         return [read(given[name]) for name, read in readings]
 
     def find(self, values: Sequence[Any]) -> Found | None:

@@ -91,13 +91,15 @@ class Scoring:
         self._readings: dict[str, Callable[[Any], Any]] = {
             column.name: column.reading() for column in (*keys, *told.columns)
         }
-        self._types = {column.name: column.type for column in (*keys, *told.columns)}
+        self._keys = [key.name for key in keys]
+        self.types = {column.name: column.type for column in (*keys, *told.columns)}
         self._rows = [_select(group) for group in told.groups]
         self._model: CompiledTrees | None = None
 
     def lacking(self, given: Mapping[str, Any]) -> list[str]:
-        """Give the columns that a request would have to give besides."""
-        return [name for name in self.told.needed if name not in given]
+        """Give the columns that a request would have to give besides; a key that is NULL is none, as on pages."""
+        unkeyed = [name for name in self._keys if given.get(name) is None]
+        return [name for name in self.told.needed if name in unkeyed or name not in given]
 
     def score(self, given: Mapping[str, Any]) -> Scored | None:
         """Score an entity; None where it says of no instant that it would be valid until then.
@@ -133,11 +135,11 @@ class Scoring:
             return None
         kept = self._readings[name](value)
         if kept is NOWHERE:
-            raise KeyRefused(f"`{name}` is {self._types[name]}, which cannot hold that value")
+            raise KeyRefused(f"`{name}` is {self.types[name]}, which cannot hold that value")
         return kept
 
     def _as_feature(self, name: str, kept: Any) -> Value:
-        return kept if kept is None or self._types[name] == "VARCHAR" else float(kept)
+        return kept if kept is None or self.types[name] == "VARCHAR" else float(kept)
 
     def _group_row(self, select: str, group: GroupRows, row: Mapping[str, Any]) -> Sequence[Value]:
         """Give a group's values for the entity; NULLs where the page has no row of its key, as the join does."""

@@ -360,6 +360,10 @@ export class Bundle {
       throw new KeyRefused(`give ${this.readings.map(([name]) => name).join(", ")}; for others, of ${[...this.known].join(", ")}`);
     }
     const values = this.readings.map(([name, read]) => read(keys[name]));
+    for (const [name, value] of Object.entries(keys)) {
+      if (this.asked?.has(name) && !this.readings.some(([key]) => key === name)) this.read(name, value);
+      else this.beyond.get(name)?.(value);
+    }
     const row = values.includes(NOWHERE) ? undefined : this.rows.get(joined(values));
     const found = row ? [row[0], "page", this.made.get(row[1]), row[2]] : (this.score(keys) ?? this.findFallback(keys));
     return found && BigInt(now.getTime()) * 1000n < BigInt(found[0]) ? said(...found) : null;
@@ -368,6 +372,7 @@ export class Bundle {
   score(keys) {
     const told = this.onDemand;
     if (!told || told.needed.some((name) => !(name in keys))) return null;
+    if (this.readings.some(([name]) => keys[name] === null)) return null;
     const row = Object.fromEntries(told.needed.map((name) => [name, this.read(name, keys[name])]));
     const until = told.valid_until_column === null ? told.valid_until_us : row[told.valid_until_column];
     if (until === null) return null;

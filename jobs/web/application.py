@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 from starlette.applications import Starlette
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jobs.bundles.bundle_reader import Bundle
 from jobs.bundles.key_columns import KeyRefused
@@ -41,10 +41,10 @@ def application(settings: ServeSettings) -> Starlette:
     service = _Service(settings)
     routes = [
         Route("/v1/{product}/predictions", service.predictions),
-        Route("/readyz", service.readyz),
-        Route("/metrics", service.metrics),
-        Route("/openapi.json", service.described),
-        Route("/", service.page),
+        Route("/readyz", _by_get(service.readyz)),
+        Route("/metrics", _by_get(service.metrics)),
+        Route("/openapi.json", _by_get(service.described)),
+        Route("/", _by_get(service.page)),
     ]
     app = Starlette(routes=[_without_request(route) for route in routes], lifespan=service.lifespan)
     app.add_middleware(Guard, settings=settings, counts=service.counts, shelf=service.shelf)
@@ -56,6 +56,17 @@ def _without_request(route: Route) -> Route:
     route.app = route.endpoint
     route.methods = None
     return route
+
+
+def _by_get(endpoint: ASGIApp) -> ASGIApp:
+    """Let an endpoint be asked by GET and HEAD alone."""
+
+    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            raise Refused(405, "ask by GET", {b"allow": b"GET, HEAD"})
+        await endpoint(scope, receive, send)
+
+    return asked
 
 
 class _Service:

@@ -12,6 +12,9 @@ from jobs.bundles.key_columns import KeyColumn
 from jobs.web.settings import MOST_KEYS
 
 _BEYOND = "For an entity that no page has."
+#: A number that is given as text.
+_NUMBER = r"^[+-]?[0-9]{1,60}(\.[0-9]{1,60})?$"
+_LARGEST = {"minimum": -(2**63), "maximum": 2**63 - 1}
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 _MADE = {
     "as_of": "The page: only facts known before this instant were used (UTC).",
@@ -108,9 +111,24 @@ def _beyond(manifest: Manifest) -> list[KeyColumn]:
     return [key for name, key in columns.items() if name not in keys]
 
 
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """Let what is no key be NULL."""
-    return {**schema, "type": [schema["type"], "null"]}
+def _bounded(manifest: Manifest, key: KeyColumn) -> dict[str, Any]:
+    """Describe a column besides the keys: one that entities are scored by refuses what it cannot hold."""
+    schema = _schema(key)
+    is_asked = manifest.on_demand is not None and key in manifest.on_demand.columns
+    return {**schema, **_LARGEST} if is_asked and schema["type"] == "integer" else schema
+
+
+def _in_body(manifest: Manifest, key: KeyColumn) -> dict[str, Any]:
+    """Describe a value in a body: numbers may be text, and a column may be NULL (a key that is finds nothing)."""
+    schema = _bounded(manifest, key)
+    if schema["type"] == "boolean":
+        return {"enum": [True, False, "true", "false", None]}
+    if schema["type"] == "string":
+        return {**schema, "type": ["string", "null"]}
+    if "minimum" in schema:
+        return {**schema, "type": ["integer", "string", "null"], "pattern": "^[+-]?[0-9]{1,18}$"}
+    # A number that is not whole is no integer column's: it finds nothing.
+    return {"type": ["number", "string", "null"], "pattern": _NUMBER}
 
 
 def _get(manifest: Manifest) -> dict[str, Any]:
@@ -126,7 +144,7 @@ def _get(manifest: Manifest) -> dict[str, Any]:
         for key in manifest.keys
     ]
     parameters += [
-        {"name": key.name, "in": "query", "required": False, "schema": _schema(key), "description": _BEYOND}
+        {"name": key.name, "in": "query", "required": False, "schema": _bounded(manifest, key), "description": _BEYOND}
         for key in _beyond(manifest)
     ]
     of_list = {"type": "object", "required": ["product", "snapshot_id", "made"]}
@@ -146,8 +164,7 @@ def _post(manifest: Manifest) -> dict[str, Any]:
     entity = {
         "type": "object",
         "required": [key.name for key in manifest.keys],
-        "properties": {key.name: _schema(key) for key in manifest.keys}
-        | {key.name: _or_null(_schema(key)) for key in _beyond(manifest)},
+        "properties": {key.name: _in_body(manifest, key) for key in [*manifest.keys, *_beyond(manifest)]},
         "additionalProperties": False,
     }
     asked = {

@@ -182,6 +182,11 @@ def test_what_a_request_gives_is_held_to_its_type_and_told_if_it_lacks(world: Wo
         for name, value in {"parcels": "many", "hours_left": 1.5, "depot": 3, "promised_hours": 2**63}.items():
             with pytest.raises(KeyRefused, match=name):
                 bundle.look_up({"order_id": "x", **given, name: value}, PAGE)
+        # Also where the request does not give what scoring takes, and where a page has the entity.
+        with pytest.raises(KeyRefused, match="parcels"):
+            bundle.look_up({"order_id": "x", "parcels": 2**70}, PAGE)
+        # No page has an entity without a key.
+        assert answer(bundle, {"order_id": None, **given}, 0).made == "nothing"
         said = json.loads(f"{{{answer(bundle, {'order_id': 'x', 'depot': 'east'}, 0).inside}}}")
         assert said["made"] == "nothing"
         assert said["why"] == "to be scored on demand it lacks: courier, parcels, promised_hours, hours_left"
@@ -287,8 +292,9 @@ def test_a_browser_without_a_network_says_the_same_bit_for_bit(
         assert one["probability"].hex() == other["probability"].hex()
     assert page.evaluate(LOOK_UP, [{}, asked[:1], "2026-03-13T18:00:00Z"]) == [None]
     wrong = [{"order_id": 5}, {"courier": "Metro"}, {**asked[0], "parcels": "many"}, {**asked[0], "hours_left": 1.5}]
+    wrong.append({"order_id": "x", "parcels": "9" * 20})
     told = page.evaluate(LOOK_UP, [{}, wrong, "2026-03-10T19:00:00Z"])
-    assert [one[0] for one in told] == ["KeyRefused"] * 4
+    assert [one[0] for one in told] == ["KeyRefused"] * 5
     assert "8 " not in page.locator("#answer").inner_text()[:2]
     page.fill("[name=order_id]", "new order")
     for name, value in {"depot": "east", "courier": "Metro", "parcels": "2", "promised_hours": "24"}.items():

@@ -213,6 +213,8 @@ def test_a_thousand_keys_are_answered_in_their_order_and_counted(bundle: Path, s
     status, said, _ = service.ask(PATH, {"keys": [{"k": key} for key in keys]})
     assert (status, [row["keys"]["k"] for row in said["predictions"]]) == (200, keys)
     assert service.ask(PATH, method="DELETE")[0] == 405
+    for path in ("/readyz", "/metrics", "/openapi.json", "/"):
+        assert service.ask(path, method="TRACE")[0] == 405
     nothing = f'almanac_keys_total{{product="{PRODUCT}",made="nothing"}}'
     refused = f'almanac_requests_total{{product="{PRODUCT}",status="405"}}'
     # Each process adds to the counts that all of them show from time to time.
