@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from jobs.models.columns.requirements import label_notes, unseen_notes
+from jobs.monitoring.performance.cold import COLD, cold_column, is_cold
 from jobs.monitoring.performance.page_figures import parts_of
 from jobs.pages.outcomes import settle_labels
 from jobs.suite import Suite
@@ -84,6 +85,8 @@ def evaluate(suite: Suite, product_name: str, first: datetime, until: datetime, 
             f"evaluate/{product.kind.name}", by=quote(by) if by else "'all'", rows=rows, **parts_of(product)
         )
         groups = _records(connection, figures)
+        if by is None and is_cold(product, COLD):
+            groups += _cold_groups(connection, product, first, until)
         calibration = []
         if product.kind.is_calibrated:
             calibration = _records(connection, _calibration(product, rows, keys))
@@ -99,6 +102,16 @@ def evaluate(suite: Suite, product_name: str, first: datetime, until: datetime, 
     return Evaluation(
         product.name, first, until, row[0], row[1], row[2], row[3], versions, by, groups, calibration, notes, confusion
     )
+
+
+def _cold_groups(
+    connection: duckdb.DuckDBPyConnection, product: Product, first: datetime, until: datetime
+) -> list[dict[str, Any]]:
+    """Give the figures of entities of which little is known, and of the others, beside those of all."""
+    rows = _rows(connection, product, first, until, COLD)
+    query = system_sql(f"evaluate/{product.kind.name}", by=quote(COLD), rows=rows, **parts_of(product))
+    found = _records(connection, query)
+    return [{**one, "group": f"{COLD}: {str(one['group']).lower()}"} for one in found]
 
 
 def _calibration(product: Product, rows: str, keys: str) -> str:
@@ -122,7 +135,8 @@ def _rows(
 ) -> str:
     own = table_columns(connection, "predictions", product.name)
     features = table_columns(connection, "features", product.name)
-    if by is not None and by not in own and by not in features:
+    cold = cold_column(connection, product) if is_cold(product, by) else None
+    if by is not None and cold is None and by not in own and by not in features:
         raise UsageError(f"{product.name} has no column `{by}`. It has: {', '.join(dict.fromkeys([*own, *features]))}.")
     joined = by is not None and by not in own
     keys = quote_all(product.keys)
@@ -132,7 +146,7 @@ def _rows(
         **lists,
         table=quote(product.name),
         keys=keys,
-        by_column=f", features.{quote(by)}" if joined and by else "",
+        by_column=f", {cold or f'features.{quote(by)}'}" if joined and by else "",
         features=f"JOIN features.{quote(product.name)} AS features USING (as_of, {keys})" if joined else "",
         score=score_of_kind(product),
         first=timestamp_literal(first),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,14 @@ import pytest
 from jobs.models.gates import Judged, judge
 from jobs.models.kinds.fairness import DIFFERENCE, RATIO, VALUE, Tally, named
 from jobs.models.kinds.page_metrics import Scored
+from jobs.monitoring.evaluate import evaluate
 from jobs.pages.predict import predict_pages
 from jobs.suite import Suite
 from tests.command_line import said
 from tests.conftest import PRODUCT, reopened
 from tests.lakes import rows
 from warehouse.definitions.gates import FairnessBound, GateSettings
-from warehouse.errors import DefinitionError
+from warehouse.errors import DefinitionError, UsageError
 
 
 def world(apart: float = 0.0, n_pages: int = 40, seed: int = 3) -> tuple[np.ndarray, ...]:
@@ -131,7 +133,7 @@ def test_a_gate_judges_how_far_groups_lie_apart() -> None:
 
 def test_the_monitor_compares_groups_by_columns_of_feature_pages_and_their_combination(trained: Suite) -> None:
     file = trained.root / f"sql/products/{PRODUCT}/product.yaml"
-    asked = "monitor: {segments: [depot], fairness: {by: [depot, parcels], min_rows: 20}}\n"
+    asked = 'monitor: {segments: [depot], cold: "parcels = 1", fairness: {by: [depot, parcels], min_rows: 20}}\n'
     file.write_text(file.read_text() + asked)
     suite = reopened(trained)
     product = suite.definitions.product(PRODUCT)
@@ -145,6 +147,29 @@ def test_the_monitor_compares_groups_by_columns_of_feature_pages_and_their_combi
     assert {one["depot"] for one in shown["performance"]["segments"]} == {
         name for (name,) in rows(suite, "SELECT DISTINCT depot FROM features.late_order")
     }
+    cold = json.loads(said(suite.root, "monitor", PRODUCT, "--by", "cold", "--json"))
+    assert {one["cold"] for one in cold["performance"]["segments"]} == {"true", "false"}
+    outcomes = "predictions.late_order_outcomes"
+    known = f"FROM {outcomes} JOIN features.late_order USING (as_of, order_id) WHERE label IS NOT NULL"
+    counts = dict(rows(suite, f"SELECT parcels = 1, count(*) {known} GROUP BY ALL"))
+    judged = "SELECT segment_value = 'true', sum(n_labelled)::BIGINT FROM ledger.performance"
+    assert dict(rows(suite, f"{judged} WHERE segment = 'cold' GROUP BY ALL")) == counts
+    groups = {one["group"]: one for one in evaluate(suite, PRODUCT, datetime(2026, 3, 1), suite.clock()).groups}
+    assert {name: one["n_rows"] for name, one in groups.items()} == {
+        "all": sum(counts.values()),
+        "cold: true": counts[True],
+        "cold: false": counts[False],
+    }
+    by_hand = evaluate(suite, PRODUCT, datetime(2026, 3, 1), suite.clock(), by="parcels").groups
+    (one_parcel,) = (one for one in by_hand if str(one["group"]) == "1")
+    assert {**one_parcel, "group": "cold: true"} == groups["cold: true"]
+    file.write_text(file.read_text().replace("parcels = 1", "no_such = 1"))
+    with pytest.raises(UsageError, match="`no_such = 1` cannot be asked of feature pages"):
+        evaluate(reopened(suite), PRODUCT, datetime(2026, 3, 1), suite.clock())
+    file.write_text(file.read_text().replace("no_such = 1", "now() > known"))
+    with pytest.raises(DefinitionError, match="now"):
+        reopened(suite)
+    file.write_text(file.read_text().replace("now() > known", "parcels = 1"))
     there = rows(suite, "SELECT count(*), count(DISTINCT snapshot_id) FROM ledger.fairness")
     assert there[0][1] == 1
     assert "how far groups lie apart" in said(suite.root, "monitor", PRODUCT)

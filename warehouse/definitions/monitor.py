@@ -79,6 +79,8 @@ class MonitorSettings(Strict):
         A YAML file beside product.yaml that lists days on which pages are expected to differ.
     segments
         Columns of predictions or feature pages by whose values performance is judged besides.
+    cold
+        An SQL condition over columns of feature pages: entities of which little is known, a segment besides.
     hold
         Bounds that keep a page back, by figures of that page alone.
     fairness
@@ -91,9 +93,20 @@ class MonitorSettings(Strict):
     false_alarms: str = "1 a year"
     calendar: str | None = None
     segments: list[str] = Field(default_factory=list)
+    cold: str | None = None
     hold: list[HoldBound] = Field(default_factory=list)
     fairness: FairnessSettings | None = None
     notify: list[Notified] = Field(default_factory=lambda: list(get_args(Notified)))
+
+    @field_validator("cold")
+    @classmethod
+    def _is_a_condition(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                check_expression(value, "cold")
+            except QueryRefused as error:
+                raise ValueError(str(error)) from error
+        return value
 
     @field_validator("season")
     @classmethod

@@ -24,6 +24,7 @@ from jobs.models.versions import load_held_out
 from jobs.monitoring.performance import page_figures
 from jobs.monitoring.performance.alarms import alarms_in
 from jobs.monitoring.performance.calibration import PAGES, Calibration
+from jobs.monitoring.performance.cold import COLD
 from jobs.monitoring.performance.estimate import estimate
 from jobs.monitoring.performance.evidence import MARGIN, R_OF_VARIANCE, says_too_little, steps, variance_to_r
 from jobs.monitoring.performance.label_shares import labels_at, shares_of_labels
@@ -142,8 +143,9 @@ def _by_page(item: tuple[Of, PageFigures]) -> datetime:
 
 
 def segments_of(product: Product) -> tuple[str, ...]:
-    """Give the columns by whose values a product's pages are judged besides."""
-    return tuple(product.header.monitor.segments)
+    """Give the columns by whose values a product's pages are judged besides, `cold` among them."""
+    settings = product.header.monitor
+    return (*settings.segments, *([COLD] if settings.cold is not None else []))
 
 
 def _pages(connection: duckdb.DuckDBPyConnection, product: Product, at: datetime) -> list[PageRecord]:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs.monitoring.performance.calibration import Calibration, calibration_of
+from jobs.monitoring.performance.cold import cold_column, is_cold
 from jobs.monitoring.performance.losses import Expectation, Floats, losses
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
@@ -72,13 +73,15 @@ class Judged:
     def rows(self, connection: duckdb.DuckDBPyConnection, pages: Sequence[datetime]) -> str:
         """Give SQL of the predictions of some pages, each beside its label and with the segment columns."""
         product, keys = self.product, quote_all(self.product.keys)
-        joined = joined_columns(connection, product, self.segments)
+        named = [name for name in self.segments if not is_cold(product, name)]
+        joined = [f"features.{quote(name)}" for name in joined_columns(connection, product, named)]
+        joined += [cold_column(connection, product)] if len(named) < len(self.segments) else []
         return system_sql(
             "performance/rows",
             table=quote(product.name),
             labels=self.labels,
             keys=keys,
-            more="".join(f", features.{quote(name)}" for name in joined),
+            more="".join(f", {each}" for each in joined),
             features=f"JOIN features.{quote(product.name)} AS features USING (as_of, {keys})" if joined else "",
             score=score_of_kind(product),
             first=timestamp_literal(min(pages)),
