@@ -24,12 +24,11 @@ from tests.lakes import rows
 from tests.web.conftest import Site, answering
 from tests.web.crawled import Read, leads_to
 from tests.web.flights_year import SEEN_AT, make_year
-from tests.web.test_site_browser import KINDS, LACKING, browser, complaints, opened_page, serious
+from tests.web.test_site_browser import KINDS, LACKING, opened_page, serious
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-__all__ = ["browser", "complaints"]
 YEAR = os.environ.get("ALMANAC_YEAR", "")
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(not YEAR, reason="takes minutes: ALMANAC_YEAR=1")]
 #: Of pages of one kind beyond so many, as many are asked for; which, is drawn by chance with a fixed seed.
@@ -48,7 +47,8 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     opened.suite().lake.close()
 
 
-def test_a_year_of_flights_is_shown_and_its_links_answer(year: Site, browser: Browser, complaints: list[str]) -> None:
+def test_a_year_of_flights_is_shown_and_its_links_answer(year: Site, browser: Browser) -> None:
+    complaints: list[str] = []
     found, texts = crawl(year)
     kinds = {route.pattern: [path for path in sorted(texts) if route.match(path)] for route in ROUTES}
     absent = [pattern for pattern, of in kinds.items() if not of and "{day}" not in pattern and "{run}" not in pattern]
