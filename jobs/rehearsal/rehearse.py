@@ -163,7 +163,7 @@ def _live(room: Room, policy: Policy, lake: Lake, takes: timedelta, recalled: Re
 
 
 def _waiting(room: Room, policy: Policy) -> WaitingPages | None:
-    """Have pages wait to be made together, if nothing that happens under a policy depends on what they say."""
+    """Have pages wait to be made together until something looks at them, where that makes no difference."""
     if room.facts_in_their_time:
         return None
     place = room.place_of(policy)

@@ -131,6 +131,11 @@ def test_a_storm_weighs_little_and_says_so_and_an_alarm_ends_when_the_world_is_a
     assert FEW * BOUND < (going[first].without_three or 0) < (going[first].without_largest or 0) < going[first].evidence
     assert going[first].is_open
     assert not going[-1].is_open
+    # However strong a change is, if it goes on it is not the work of few pages.
+    for shift, bound in ((0.1, BOUND), (1.0, BOUND), (30.0, 435.0), (3000.0, 518.0)):
+        begun = [step for step in steps([0.0] * 5 + [shift] * 60, r, 0.005, bound) if step.alarm]
+        assert begun
+        assert all((step.without_three or 0) > FEW * bound for step in begun)
     closed = next(n for n in range(first, 200) if not going[n].is_open)
     assert all(step.evidence < 0.1 * BOUND for step in going[closed - 27 : closed + 1])
 

@@ -39,7 +39,7 @@ def alarms_in(rows: Sequence[Performance]) -> list[Alarm]:
 
 
 def is_work_of_few_pages(row: Performance) -> bool:
-    """Tell whether the evidence would be under a quarter of the bound without the three pages that it owes most to."""
+    """Tell whether the evidence would be under a fifth of the bound without the three pages that it owes most to."""
     return row.without_three is not None and row.bound is not None and row.without_three < FEW * row.bound
 
 

@@ -21,8 +21,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 #: Evidence that falls under this share of the bound without its three largest pages is "the work of few pages". A shift
-#: that goes on leaves .3 to .4 of it.
-FEW = 0.25
+#: that goes on leaves .3 to .4 of it, and however far above r it lies, more than exp(-3 / 2), which is .223.
+FEW = 0.2
 #: An alarm is over when so many pages have passed with evidence under this share of the bound.
 CLOSES_AFTER, CLOSES_UNDER = 28, 0.1
 #: Where gates name no margin, excess up to this share of the expected loss is no worry. Without any margin the null is
