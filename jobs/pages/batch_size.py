@@ -102,5 +102,5 @@ def batch_size(connection: duckdb.DuckDBPyConnection, product: Product, fixed: i
     """Give the size of a product's batches by what the lake has of it; `fixed` is what was asked for, if anything."""
     columns = table_columns(connection, "features", product.name)
     # Where only a part of the candidates is kept, a look at the entities tells how many there are.
-    rows = None if product.keeps_part else ledger.rows_per_page(connection, product.name)
+    rows = None if product.keeps_part or fixed is not None else ledger.rows_per_page(connection, product.name)
     return BatchSize(len(columns), rows, fixed, MEMORY_BUDGET if product.ranking is None else LISTS_MEMORY_BUDGET)

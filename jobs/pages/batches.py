@@ -125,7 +125,9 @@ class _Worklist:
         self.connection, self.leases, self.progress = connection, leases, progress
         with one_transaction(connection):
             self.began_at = ledger.newest_snapshot(connection)
-            self.size = batch_size(connection, wanted.product, wanted.pages_per_commit)
+            # A batch of the only page needs no estimate of how many fit.
+            self.fixed = 1 if len(wanted.pages) == 1 else wanted.pages_per_commit
+            self.size = batch_size(connection, wanted.product, self.fixed)
             self.with_features = self._pages_with_features()
             self.arms = self._arms()
         self.result = PagesResult()
@@ -214,7 +216,7 @@ class _Worklist:
         if self.size.n_columns:
             self.size.learn(len(pages) - len(made.later) - len(made.rejected) - len(made.failed), made.n_rows)
         else:
-            self.size = batch_size(self.connection, self.product, self.wanted.pages_per_commit)
+            self.size = batch_size(self.connection, self.product, self.fixed)
         self.result.add(made)
         if made.failed and not self.wanted.keep_going:
             page, why = min(made.failed.items())

@@ -328,6 +328,8 @@ def _kept_instance(
         lake_format, _ = format_and_suite(opened, lake.root)
         if lake_format < newest_format() and not locked:  # a commit, which holds the lock, does it itself
             _bring_up_to_date(lake)
+        # Where a table is not there, DuckDB would look through all of them for what was meant: 3 ms each time.
+        opened.execute("SET GLOBAL catalog_error_max_schemas = 0")
 
     def get() -> duckdb.DuckDBPyConnection:
         return _instances.get(

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse.errors import LakeFormatError
+from warehouse.lake.connections import remembered
 from warehouse.lake.migrations import newest_format
 from warehouse.system_sql import quote
 
@@ -40,6 +41,7 @@ def table_columns(connection: duckdb.DuckDBPyConnection, schema: str, table: str
     return {str(row[0]): str(row[1]) for row in rows}
 
 
+@remembered
 def check_format(connection: duckdb.DuckDBPyConnection, root: Path) -> str:
     """Refuse a lake of a newer format; give the suite's id.
 
