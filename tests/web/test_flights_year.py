@@ -50,7 +50,7 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def test_a_year_of_flights_is_shown_and_its_links_answer(year: Site, browser: Browser) -> None:
     complaints: list[str] = []
     found, texts = crawl(year)
-    kinds = {route.pattern: [path for path in sorted(texts) if route.match(path)] for route in ROUTES}
+    kinds = {route.pattern: [path for path in sorted(texts) if route.match(path) is not None] for route in ROUTES}
     absent = [pattern for pattern, of in kinds.items() if not of and "{day}" not in pattern and "{run}" not in pattern]
     assert not absent
     with OpenedSuite(year.root, clock_at(SEEN_AT)).seen() as seen:
@@ -73,7 +73,7 @@ def crawl(site: Site) -> tuple[set[str], dict[str, str]]:
     asked: dict[str, int] = {}
     while waiting:
         path = waiting.pop(chance.randrange(len(waiting)))
-        kind = next((route.pattern for route in ROUTES if route.match(path)), path)
+        kind = next((route.pattern for route in ROUTES if route.match(path) is not None), path)
         if asked.get(kind, 0) >= MOST_OF_A_KIND:
             continue
         asked[kind] = asked.get(kind, 0) + 1
