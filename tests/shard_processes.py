@@ -6,8 +6,12 @@ import os
 import signal
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-#: Names a directory that is made when a process is killed.
+if TYPE_CHECKING:
+    from jobs.pages.shards.tasks import Done, Task
+
+#: Names a directory in which it is left that a process was killed.
 KILLED = "ALMANAC_TEST_KILLED"
 
 
@@ -15,7 +19,7 @@ def killed_once(pipe: Connection) -> None:
     """Serve as a process does, but for the first one, which is killed with a task in its hands."""
     pipe.poll(None)
     try:
-        Path(os.environ[KILLED]).mkdir()
+        (Path(os.environ[KILLED]) / "killed").mkdir()
     except FileExistsError:
         from jobs.pages.shards.processes import serve
 
@@ -28,3 +32,30 @@ def killed_always(pipe: Connection) -> None:
     """Be killed with a task in hand."""
     pipe.poll(None)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def executor_killed_once(packed: bytes, task: Task) -> Done:
+    """Do a task of Spark's; the executor of the first one is killed, and with it goes this process."""
+    return _killed_once("killed", packed, task)
+
+
+def done_twice(packed: bytes, task: Task) -> Done:
+    """Do the same once the first task has written its files: it is done again, as a duplicate attempt would."""
+    return _killed_once("written", packed, task)
+
+
+def _killed_once(when: str, packed: bytes, task: Task) -> Done:
+    from jobs.pages.shards.tasks import run_task
+
+    try:
+        (Path(os.environ[KILLED]) / when).mkdir()
+    except FileExistsError:
+        return run_task(packed, task)
+    if when == "written":
+        run_task(packed, task)
+    # This process was forked by Spark's daemon, and that is the executor's.
+    status = Path(f"/proc/{os.getppid()}/status").read_text()
+    executor = int(next(line.split()[1] for line in status.splitlines() if line.startswith("PPid:")))
+    os.kill(executor, signal.SIGKILL)
+    signal.pause()
+    raise AssertionError("it goes with its executor")

@@ -18,15 +18,18 @@ from pathlib import Path
 from jobs.metering import NOTE_CHARACTERS, RunMeter
 from jobs.models.columns.requirements import recorded_columns, require_met
 from jobs.pages.batch_size import BatchSize
+from jobs.pages.run_row import run_row
 from jobs.pages.scores.arms import Arms
 from jobs.pages.scores.beside import PageArms
 from jobs.pages.scores.score import ScoredFile
 from jobs.pages.scores.scoring import Scoring
+from jobs.pages.shards.engine import Shards
+from jobs.pages.shards.scores import scores_of
 from jobs.pages.staleness import Staleness
 from jobs.progress import Progress
 from jobs.suite import Suite
 from warehouse.batching.batch import Batch, FeaturePages
-from warehouse.batching.engines import DuckDBHere, Engine, Wanted, compute
+from warehouse.batching.engines import Computed, DuckDBHere, Engine, Wanted, compute
 from warehouse.batching.shared_rows import SharedRows
 from warehouse.definitions import Product
 from warehouse.errors import RunFailed, ScoringFailed
@@ -34,7 +37,7 @@ from warehouse.lake.lake import table_columns
 from warehouse.lake.registry import ARM_COLUMN
 from warehouse.lake.warm_up import open_ahead
 from warehouse.ledger import records as ledger
-from warehouse.ledger.records import ModelRecord, PageRecord, RunRecord
+from warehouse.ledger.records import ModelRecord, PageRecord
 from warehouse.pages.audits import Audit, audit_pages
 from warehouse.pages.lent_pages import pages_lent, stage_lent
 from warehouse.pages.lists.kept import keep_lists
@@ -42,7 +45,7 @@ from warehouse.pages.lost_files import give_up, lost_files_of
 from warehouse.pages.profiled_pages import StagedProfiles, centres_of
 from warehouse.pages.publishing import StagedRows, publish, record_definitions
 from warehouse.sandbox import Sandbox, memory_limit_of, timestamp_literal
-from warehouse.system_sql import exact_path, literal, parquet, quote, quote_all, system_sql
+from warehouse.system_sql import parquet, quote, quote_all, system_sql
 from warehouse.wording import counted
 
 
@@ -211,7 +214,7 @@ class _BatchOfPages:
         if fresh:
             file, told = self.directory / "features.parquet", self.progress.advance
             wanted = Wanted(fresh, file, self.order.workers, told, needs_lake=bool(reused))
-            computed = compute(self.order.engine, self.batch, wanted)
+            computed = self._compute(wanted, of_all=not reused and not self.lent)
             self.failed |= computed.failed
             self._warn_of(computed.warnings)
             relations.append(self._stage_features(computed.pages, n_rows))
@@ -222,6 +225,16 @@ class _BatchOfPages:
             )
         relation = relations[0] if len(relations) == 1 else f"({' UNION ALL BY NAME '.join(relations)})"
         return FeaturePages(self.directory / "features.parquet", n_rows, {}), relation
+
+    def _compute(self, wanted: Wanted, *, of_all: bool) -> Computed:
+        """Compute feature pages; tasks score them at once, if these are all and the version writes them alone."""
+        engine = self.order.engine
+        if isinstance(engine, Shards):
+            engine.scores = scores_of(self.scoring, self.order.model) if of_all and self.arms is None else None
+        computed = compute(engine, self.batch, wanted)
+        if isinstance(engine, Shards):
+            self.scoring.elsewhere = engine.scored
+        return computed
 
     def _stage_features(self, made: FeaturePages, n_rows: dict[datetime, int]) -> str:
         """Stage the feature pages of a file, and note their sizes; give SQL of their rows."""
@@ -258,25 +271,25 @@ class _BatchOfPages:
         if scored.n_rows is not None:
             # Of ranked lists only the first entries are written.
             written = replace(features, n_rows={page: scored.n_rows.get(page, 0) for page in features.n_rows})
-        audit = self._audit(written, relation, file, scored)
-        columns = scored.columns
+        files, columns = scored.files or (file,), scored.columns
+        audit = self._audit(written, relation, files, scored)
         if self.arms is not None:
             seconds = time.perf_counter() - began
             file, columns = self.arms.serve(
-                relation, file, columns, seconds, audit, lambda mixed: self._audit(written, relation, mixed, scored)
+                relation, file, columns, seconds, audit, lambda mixed: self._audit(written, relation, [mixed], scored)
             )
-        valid = dict(self.batch.cursor.execute(system_sql("pages/validity"), [exact_path(file)]).fetchall())
+            files = (file,)
+        valid = dict(self.batch.cursor.execute(system_sql("pages/validity", rows=parquet(files))).fetchall())
         records = [
             replace(self._record("predictions", page, n_rows, model), valid_until=valid.get(page))
             for page, n_rows in written.n_rows.items()
         ]
-        self.staged.append(StagedRows("predictions", file, columns, records))
+        self.staged.append(StagedRows("predictions", files[0], columns, records, files[1:]))
         return audit
 
-    def _audit(self, written: FeaturePages, features: str, file: Path, scored: ScoredFile) -> Audit:
+    def _audit(self, written: FeaturePages, features: str, files: Sequence[Path], scored: ScoredFile) -> Audit:
         """Check staged predictions beside the features that they were made from."""
-        predictions = f"read_parquet({literal(exact_path(file))})"
-        relations = {"features": features, "predictions": predictions}
+        relations = {"features": features, "predictions": parquet(files)}
         relations["page"] = system_sql(
             "pages/side_by_side",
             scores=quote_all(list(self.product.kind.columns), "predictions."),
@@ -352,7 +365,9 @@ class _BatchOfPages:
             ledger.append(commit, [replace(record, snapshot_id=commit.snapshot_id) for record in marked])
             ledger.append(commit, result.audit.checks)
             ledger.append(commit, result.audit.wrong_rows)
-            ledger.append(commit, [self._run_record(result, marked, commit.snapshot_id)])
+            facts: dict[str, int | str] = {"definitions": self.definitions, "ingest_id": self.sandbox.ingest_id}
+            facts |= {"bytes_written": self.bytes_staged, "snapshot_id": commit.snapshot_id}
+            ledger.append(commit, [run_row(self.meter, self.order.model, result.published, marked, **facts)])
 
     def _rejected(self, result: PagesResult, features: FeaturePages) -> list[PageRecord]:
         broken: dict[datetime, list[str]] = {page: [] for page in sorted(result.rejected)}
@@ -374,24 +389,3 @@ class _BatchOfPages:
             replace(self._record(kind, page, 0, self.order.model), state="failed", note=error[:NOTE_CHARACTERS])
             for page, error in sorted(self.failed.items())
         ]
-
-    def _run_record(self, result: PagesResult, marked: Sequence[PageRecord], snapshot_id: int) -> RunRecord:
-        """Give the run's row: it succeeded if any page did; what it counts is what was published, if anything was."""
-        records = result.published or marked
-        pages = sorted({record.as_of for record in records})
-        final = "predictions" if self.order.model else "features"
-        errors = [record.note or record.state for record in marked]
-        more = f" (and {len(errors) - 1} more pages)" if len(errors) > 1 else ""
-        return self.meter.record(
-            "succeeded" if result.published or not marked else marked[-1].state,
-            first_as_of=pages[0] if pages else None,
-            last_as_of=pages[-1] if pages else None,
-            n_pages=len(pages),
-            n_rows=sum(record.n_rows for record in records if record.kind == final),
-            bytes_written=self.bytes_staged,
-            definitions=self.definitions,
-            ingest_id=self.sandbox.ingest_id,
-            model_version=self.order.model.version if self.order.model else None,
-            snapshot_id=snapshot_id,
-            error=f"{errors[0]}{more}" if errors else None,
-        )

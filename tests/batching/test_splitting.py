@@ -76,6 +76,8 @@ REFUSED = {
     "SELECT g, sum(total) FROM by_k JOIN small USING (k) GROUP BY g": "its GROUP BY does not hold `k`",
     "SELECT k, sum(x) FROM (SELECT k, x FROM a UNION ALL SELECT g, x FROM a) GROUP BY k": "its GROUP BY does not hold",
     "SELECT 'k' AS k, t FROM (VALUES (1)) AS v(t) WHERE t NOT IN (SELECT x FROM a)": "its subquery reads a",
+    "SELECT a.k, b.x FROM a ASOF JOIN b ON a.t >= b.t WHERE a.k = b.k": "its ASOF INNER JOIN does not compare",
+    "SELECT 1 AS k FROM a ORDER BY count(*)": "it aggregates all rows, with no GROUP BY",
     "SELECT DATE '2026-01-01' AS k": "it reads no source",
 }
 

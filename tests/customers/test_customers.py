@@ -15,6 +15,7 @@ from jobs.facts.ingest import ingest
 from jobs.monitoring.evaluate import evaluate
 from jobs.pages.labelled import ensure_feature_pages
 from jobs.pages.predict import run_page
+from jobs.pages.shards.engine import Shards
 from jobs.progress import Silent
 from jobs.suite import Suite, open_suite
 from jobs.training.train import train
@@ -23,6 +24,8 @@ from tests.conftest import clock_at
 from tests.customers.by_hand import Purchase, by_customer, data_file, features, is_there, spent
 from tests.customers.conftest import NOW, PRODUCTS, TRAINED_AS_OF, UNTIL, write_suite
 from tests.lakes import page_rows, rows
+from tests.shards import Inline, rows_of_pages
+from warehouse.batching.engines import DuckDBHere
 from warehouse.pages.labels import compute_labels
 from warehouse.sandbox import Sandbox
 
@@ -41,6 +44,12 @@ def test_every_line_of_the_file_is_a_fact(customers: Suite, purchases: list[Purc
 def test_the_same_file_again_brings_nothing_new(customers: Suite) -> None:
     (again,) = ingest(customers)
     assert again.ingestion is None
+
+
+@pytest.mark.parametrize(("product", "n"), zip(PRODUCTS, (2, 7), strict=True))
+def test_pages_in_shards_have_the_same_rows_in_every_bit(product: str, n: int, customers: Suite) -> None:
+    here = rows_of_pages(customers, product, [TRAINED_AS_OF], DuckDBHere())
+    assert rows_of_pages(customers, product, [TRAINED_AS_OF], Shards(Inline(), n)) == here
 
 
 @pytest.mark.parametrize("product", PRODUCTS)

@@ -349,7 +349,7 @@ OF_SHARDS = (
     Fault(
         "a shard's file is taken for what its task said",
         "jobs/pages/shards/engine.py",
-        "self._require_as_told(rows, columns or rows.columns)\n",
+        "self._require_as_told(one, rows[0].columns)\n",
         "pass\n",
         ("tests/pages/test_shards.py",),
     ),

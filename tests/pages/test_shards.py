@@ -14,10 +14,12 @@ import duckdb
 import pytest
 
 from jobs.pages.make import PageOrder, make_pages
+from jobs.pages.predict import run_page
+from jobs.pages.shards import choice
 from jobs.pages.shards.choice import with_engine
 from jobs.pages.shards.engine import Shards
 from jobs.pages.shards.processes import ATTEMPTS, Processes, Run
-from jobs.pages.shards.tasks import ASK, FEATURES, PUT_TOGETHER, Done, Task, run_task
+from jobs.pages.shards.tasks import ASK, FEATURES, PREDICTIONS, PUT_TOGETHER, Done, Task, run_task
 from jobs.progress import Silent
 from jobs.suite import Suite
 from tests.command_line import said
@@ -54,10 +56,30 @@ def test_a_command_makes_a_page_by_processes_and_publishes_it_as_one(published: 
     assert not staged(published.root)
 
 
+def test_tasks_score_what_they_have_put_together_and_the_page_is_the_same(
+    published: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = page_rows(published, PRODUCT), page_rows(published, PRODUCT, "features")
+    forget(published)
+    suite = with_engine(published, [PRODUCT], "processes", 3)
+    monkeypatch.setattr(choice, "Processes", lambda workers: Inline(note))
+    told: list[Done] = []
+
+    def note(task: Task, done: Done) -> Done:
+        told.extend([done] if task.step == PUT_TOGETHER else [])
+        return done
+
+    run_page(suite, PRODUCT, PAGE)
+    assert [set(done.rows) for done in told] == [{FEATURES, PREDICTIONS}] * 3
+    assert sum(done.rows[PREDICTIONS].n_rows for done in told) == len(before[0])
+    assert (page_rows(suite, PRODUCT), page_rows(suite, PRODUCT, "features")) == before
+    assert not staged(suite.root)
+
+
 def test_the_task_of_a_process_that_is_killed_is_done_again(
     ingested: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(KILLED, str(tmp_path / "killed"))
+    monkeypatch.setenv(KILLED, str(tmp_path))
     here = rows_of_pages(ingested, PRODUCT, PAGES[:1], DuckDBHere())
     engine = Shards(Processes(1, killed_once), 2)
     assert rows_of_pages(ingested, PRODUCT, PAGES[:1], engine) == here

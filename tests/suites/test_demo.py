@@ -5,6 +5,7 @@ It trains on fewer pages, and fewer trees, than `almanac demo` does, to save tim
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import datetime
 from pathlib import Path
@@ -15,12 +16,15 @@ import pytest
 from jobs.models.artifacts import read_artifact
 from jobs.models.versions import load_scorer, model_history
 from jobs.pages.backfill import BackfillOrder, backfill
+from jobs.pages.shards.engine import Shards
 from jobs.scoring import estimator_scorer
 from jobs.suite import Suite, open_suite
 from jobs.suites.starter import make_flights
 from tests.command_line import almanac, said
 from tests.flights.by_hand import history, read_rows, work_out, zones_by_airport
 from tests.lakes import rows
+from tests.shards import Inline, rows_of_pages
+from warehouse.batching.engines import DuckDBHere
 from warehouse.lake.lake import check_format
 
 PRODUCT = "flight_delay"
@@ -67,6 +71,22 @@ def test_its_sources_hold_every_row_of_the_files(demo: tuple[Suite, str]) -> Non
     outcomes = dict(rows(suite, "SELECT outcome, count(*) FROM sources.landings GROUP BY outcome"))
     assert outcomes == {"landed": 327_346, "cancelled": 8_255, "diverted": 1_175}
     assert rows(suite, "SELECT reason FROM rejects.weather") == [("wind speed is plausible",)]
+
+
+def test_pages_in_shards_have_the_same_rows_in_every_bit(demo: tuple[Suite, str]) -> None:
+    suite, _ = demo
+    here = rows_of_pages(suite, PRODUCT, [PAGE], DuckDBHere())
+    for n in (2, 7):
+        assert rows_of_pages(suite, PRODUCT, [PAGE], Shards(Inline(), n)) == here
+
+
+def test_every_query_splits_but_for_those_that_look_at_all_flights(demo: tuple[Suite, str]) -> None:
+    suite, _ = demo
+    [plan] = json.loads(said(suite.root, "plan", PRODUCT, "--shards", "7", "--json", "--from", str(PAGE)))
+    whole = {way["query"]: way["why"] for way in plan["shard_ways"] if way["way"] == "whole, in one task"}
+    assert set(whole) == {"calendar", "congestion", "winds_aloft"}
+    assert whole["congestion"].startswith("its window does not hold `origin` (line 16: PARTITION BY")
+    assert whole["winds_aloft"].startswith("it aggregates all rows, with no GROUP BY (line 30)")
 
 
 def test_features_of_a_page_are_those_worked_out_by_hand(demo: tuple[Suite, str]) -> None:

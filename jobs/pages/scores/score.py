@@ -44,12 +44,14 @@ class ScoredFile:
     """A staged file of predictions: its columns with their types.
 
     `crossed` counts by page the rows whose quantiles crossed, and were put in order. `n_rows` counts rows by page
-    where lists were cut, so that it is not that of the features; None where it is.
+    where lists were cut, so that it is not that of the features; None where it is. `files` are those that tasks have
+    written; without any, it is the one file that was asked for.
     """
 
     columns: dict[str, str]
     crossed: dict[datetime, int]
     n_rows: dict[datetime, int] | None = None
+    files: tuple[Path, ...] = ()
 
 
 def score_pages(

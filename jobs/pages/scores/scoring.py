@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -56,6 +57,8 @@ class Scoring:
     names_no_arm
         Whether rows bear an arm that is NULL: the table has the column since an earlier rollout, and takes a file as it
         is only if that has all of its columns.
+    elsewhere
+        What tasks have scored already.
     """
 
     suite: Suite
@@ -65,14 +68,15 @@ class Scoring:
     directory: Path
     progress: Progress
     names_no_arm: bool = False
+    elsewhere: ScoredFile | None = None
     late: dict[str, LateFile] = field(default_factory=dict)
     reasons: dict[str, tuple[ModelRecord, Reasons]] = field(default_factory=dict)
 
     def write(self, model: ModelRecord, relation: str, file: Path) -> ScoredFile:
         """Score a relation of feature pages by a version, and stage the rows."""
-        constants = {"run_id": self.run_id, "published_at": self.suite.clock()}
-        if self.names_no_arm:
-            constants |= dict.fromkeys(ARM_COLUMN)
+        if self.elsewhere is not None:
+            return self.elsewhere
+        constants = self.constants()
         sample = functools.partial(sample_rows, self.cursor, model, relation)
         ready = ready_to_score(self.suite.lake, model, sample)
         if ready.late is not None:
@@ -84,6 +88,11 @@ class Scoring:
                 self.progress.warn(f"{model.version} gives no reasons: {reasons.record.refused}")
         told = functools.partial(self.progress.advance, 0)
         return score_pages(self.cursor, self.product, model, ready.scorer, relation, file, constants, told, reasons)
+
+    def constants(self) -> dict[str, Any]:
+        """Give the columns that are the same on every row."""
+        arm = dict.fromkeys(ARM_COLUMN) if self.names_no_arm else {}
+        return {"run_id": self.run_id, "published_at": self.suite.clock(), **arm}
 
     def commit(self, commit: Commit, live: ModelRecord) -> None:
         """Record in a commit what versions got with this batch: compiled files, and how they are explained."""

@@ -13,8 +13,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from jobs.pages.scores.score import ScoredFile
 from jobs.pages.shards.processes import Run
-from jobs.pages.shards.tasks import ASK, COMPARE, FEATURES, PUT_TOGETHER, Done, Task, Work
+from jobs.pages.shards.scores import Scores
+from jobs.pages.shards.tasks import ASK, COMPARE, FEATURES, PREDICTIONS, PUT_TOGETHER, Done, Task, Work
 from warehouse.batching.batch import Batch, FeaturePages
 from warehouse.batching.engines import Computed, Wanted
 from warehouse.batching.page_shards import Rows, Shard, forms_of
@@ -42,11 +44,15 @@ class Shards:
 
     def __init__(self, runner: Runner, n: int) -> None:
         self.runner, self.n = runner, n
+        #: By which version tasks score, and what they have scored in the end.
+        self.scores: Scores | None = None
+        self.scored: ScoredFile | None = None
         #: As messages call it.
         self.name = f"{runner.name}, in {n} shards"
 
     def compute(self, batch: Batch, wanted: Wanted) -> Computed:
         """Compute feature pages, see `warehouse.batching.engines.Engine`."""
+        self.scored = None
         with self.runner.running() as run:
             return _Pages(self, batch, wanted, run).compute()
 
@@ -63,7 +69,7 @@ class _Pages:
         self.shards = [Shard(i, engine.n) for i in range(engine.n)]
         directory = wanted.file.with_suffix(".shards")
         directory.mkdir()
-        where = (sandbox.snapshot_id, sandbox.ingest_id, directory, self.forms, memory_limit_of(product))
+        where = (sandbox.snapshot_id, sandbox.ingest_id, directory, self.forms, memory_limit_of(product), engine.scores)
         self.packed = Work(sandbox.lake, definitions, product.name, *where).packed()
         self.failed: dict[datetime, str] = {}
 
@@ -124,21 +130,25 @@ class _Pages:
 
     def _staged(self, tasks: Sequence[Task], done: Sequence[Done]) -> Computed:
         """Look at the shards' files, and give them together."""
-        files: list[Path] = []
-        n_rows = {page: 0 for page in self.wanted.pages if page not in self.failed}
-        columns: Mapping[str, str] = {}
-        for task, one in zip(tasks, done, strict=True):
-            if task.as_of in self.failed:
-                continue
-            rows = one.rows[FEATURES]
-            self._require_as_told(rows, columns or rows.columns)
-            columns = rows.columns
-            files.append(rows.file)
-            n_rows[task.as_of] += rows.n_rows
+        kept = [(task, one) for task, one in zip(tasks, done, strict=True) if task.as_of not in self.failed]
+        n_rows, crossed = (dict.fromkeys((task.as_of for task, _ in kept), 0) for _ in range(2))
+        for task, one in kept:
+            n_rows[task.as_of] += one.rows[FEATURES].n_rows
+            crossed[task.as_of] += one.n_crossed
         self.wanted.done(len(self.wanted.pages))
-        if not files:
+        if not kept:
             return self._nothing()
-        return Computed(FeaturePages(files[0], n_rows, dict(columns), tuple(files[1:])), self.failed)
+        files, columns = self._looked_at([one.rows[FEATURES] for _, one in kept])
+        if self.engine.scores is not None:
+            scored, scored_columns = self._looked_at([one.rows[PREDICTIONS] for _, one in kept])
+            self.engine.scored = ScoredFile(scored_columns, crossed, None, scored)
+        return Computed(FeaturePages(files[0], n_rows, columns, files[1:]), self.failed)
+
+    def _looked_at(self, rows: Sequence[Rows]) -> tuple[tuple[Path, ...], dict[str, str]]:
+        """Give files that are as their tasks said, and the columns that all of them have."""
+        for one in rows:
+            self._require_as_told(one, rows[0].columns)
+        return tuple(one.file for one in rows), dict(rows[0].columns)
 
     def _nothing(self) -> Computed:
         """Stage a file without rows, of pages that all failed."""

@@ -12,7 +12,7 @@ import os
 import pickle
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jobs.pages.shards.processes import Run
@@ -28,9 +28,12 @@ SPARK_VARIABLE = "ALMANAC_SPARK"
 
 
 class Spark:
-    """The Spark that the environment names, or the session that this program has open."""
+    """The Spark that the environment names, or the session that this program has open; `doing` is what tasks do."""
 
     name = "Spark"
+
+    def __init__(self, doing: Callable[[bytes, Task], Done] = run_task) -> None:
+        self._doing = doing
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Run]:
@@ -45,7 +48,7 @@ class Spark:
         """
         session, is_ours = _session()
         try:
-            yield lambda packed, tasks: _run(session, packed, tasks)
+            yield lambda packed, tasks: _run(session, self._doing, packed, tasks)
         finally:
             if is_ours:
                 session.stop()
@@ -75,7 +78,7 @@ def _session() -> tuple[Any, bool]:
         ) from error
 
 
-def _run(session: Any, packed: bytes, tasks: Sequence[Task]) -> list[Done]:
+def _run(session: Any, doing: Callable[[bytes, Task], Done], packed: bytes, tasks: Sequence[Task]) -> list[Done]:
     from pyspark.errors import PySparkException
 
     def do(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -83,7 +86,7 @@ def _run(session: Any, packed: bytes, tasks: Sequence[Task]) -> list[Done]:
 
         for batch in batches:
             ids = batch.column(0).to_pylist()
-            done = [pickle.dumps(run_task(packed, tasks[i])) for i in ids]
+            done = [pickle.dumps(doing(packed, tasks[i])) for i in ids]
             yield pa.record_batch({"id": pa.array(ids, pa.int64()), "done": pa.array(done, pa.binary())})
 
     if not tasks:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from jobs.pages.shards.scores import Scores
 from warehouse.batching.batch import Batch
 from warehouse.batching.page_shards import Forms, PageShards, Rows, Shard
 from warehouse.definitions import Definitions
@@ -40,6 +41,8 @@ class Work:
         Where files are staged.
     forms
         How each query splits.
+    scores
+        By which version each shard is scored; None: by none, there.
     """
 
     lake: Lake
@@ -50,6 +53,7 @@ class Work:
     directory: Path
     forms: Forms
     memory_limit: str
+    scores: Scores | None = None
 
     def packed(self) -> bytes:
         """Write it down, to be handed to processes."""
@@ -83,6 +87,8 @@ class Done:
         What is to be mended in the definitions.
     refused
         Why no page at all can be made from what this process sees.
+    n_crossed
+        How many rows have quantiles that crossed, and were put in order.
     """
 
     rows: Mapping[str, Rows] = field(default_factory=dict)
@@ -90,10 +96,11 @@ class Done:
     failed: str | None = None
     mistakes: Sequence[str] = ()
     refused: str | None = None
+    n_crossed: int = 0
 
 
 #: What a shard that was put together holds.
-FEATURES = "features"
+FEATURES, PREDICTIONS = "features", "predictions"
 
 
 def run_task(packed: bytes, task: Task) -> Done:
@@ -107,14 +114,14 @@ def run_task(packed: bytes, task: Task) -> Done:
     product = opened.work.definitions.product(opened.work.product)
     try:
         with Batch(opened.sandbox, opened.work.definitions, product) as batch:
-            return _done(task, PageShards(batch, opened.work.forms, task.as_of), directory)
+            return _done(opened.work, task, PageShards(batch, opened.work.forms, task.as_of), directory)
     except DefinitionError as error:
         return Done(mistakes=error.problems)
     except RunFailed as error:
         return Done(failed=str(error))
 
 
-def _done(task: Task, page: PageShards, directory: Path) -> Done:
+def _done(work: Work, task: Task, page: PageShards, directory: Path) -> Done:
     if task.step == ASK:
         return Done(page.ask(task.shard, directory))
     if task.step == COMPARE:
@@ -122,7 +129,12 @@ def _done(task: Task, page: PageShards, directory: Path) -> Done:
     made = page.put_together(task.shard, task.files, directory / "features.parquet")
     if why := page.batch.failed.get(task.as_of):
         return Done(failed=why)
-    return Done({FEATURES: page.rows_of(made.file, page.batch.product.keys)})
+    keys = page.batch.product.keys
+    rows = {FEATURES: page.rows_of(made.file, keys)}
+    if work.scores is None:
+        return Done(rows)
+    scored = work.scores.write(page.batch, work.lake, made.file, file := directory / "predictions.parquet")
+    return Done({**rows, PREDICTIONS: page.rows_of(file, keys)}, n_crossed=scored.crossed.get(task.as_of, 0))
 
 
 class _Opened:

@@ -84,7 +84,7 @@ class Trace:
         result = Relation(columns, found.is_whole, found.is_open or scope.picks_columns)
         if found.is_whole:
             return result
-        if _is_grouped(node):
+        if _is_grouped(node, clauses):
             self._grouped(node, scope)
         self._modified(node, result, scope)
         return result
@@ -149,7 +149,9 @@ class Trace:
             left, right = (self._from(node[side], ctes, equal) for side in ("left", "right"))
             if node["condition"] is not None:
                 self._expression(node["condition"], _Scope(_together(left, right), ()), ctes)
-            pairs = [*equalities(node["condition"]), *(equal if node["join_type"] == "INNER" else ())]
+            # What WHERE leaves out, an ASOF join has chosen before.
+            by_where = equal if node["join_type"] == "INNER" and node["ref_type"] != "ASOF" else ()
+            pairs = [*equalities(node["condition"]), *by_where]
             return join(node, left, right, len(self._all), pairs, self._complain)
         names = node.get("column_name_alias") or ()
         if node["type"] == "BASE_TABLE":
@@ -281,12 +283,12 @@ def _needed(node: Node) -> Equal:
     return equalities(node["where_clause"]) if all(one["join_type"] == "INNER" for one in joins) else []
 
 
-def _is_grouped(node: Node) -> bool:
+def _is_grouped(node: Node, clauses: Iterable[Node]) -> bool:
     if node["group_expressions"] or node["group_sets"] or node["having"] is not None:
         return True
     if node["aggregate_handling"] == "FORCE_AGGREGATES":
         return True
-    return any(map(_aggregates, [*node["select_list"], *([node["qualify"]] if node["qualify"] else [])]))
+    return any(map(_aggregates, clauses))
 
 
 def _aggregates(node: Node) -> bool:

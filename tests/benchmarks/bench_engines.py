@@ -1,0 +1,155 @@
+"""Benchmark: one large page by DuckDB here, in shards by 1, 2 and 4 processes, by Spark, and by Spark's own SQL.
+
+    python -m tests.benchmarks.bench_engines [--rows N] [--keys N] [--rounds N] [--spark]
+
+The page is the history of each customer among so many purchases: counts, sums, an ordered window. All that is made in
+shards has to be equal in every bit, or it stops. Spark's own SQL is the same query rewritten by hand over the same
+Parquet file, with no sandbox, no comparison and no commit; a page in shards is compared with itself asked whole, which
+is in its figure. With more workers than cores there is nothing to win here: what matters is how the CPU seconds grow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from jobs.facts.ingest import ingest
+from jobs.pages.shards.engine import Shards
+from jobs.pages.shards.processes import Processes
+from jobs.pages.shards.spark import SPARK_VARIABLE, Spark
+from jobs.suite import Suite, open_suite
+from tests.benchmarks.timing import Contestant, machine, measure, table, versions
+from tests.shards import rows_of_pages
+from warehouse.batching.engines import DuckDBHere, Engine
+
+PAGE = datetime(2026, 2, 1)
+PRODUCT = "value"
+SOURCE = """/*
+description: Purchases.
+owner: benchmark
+files: purchases.parquet
+key: [purchase]
+known_at: bought_at
+*/
+SELECT purchase, customer, item, pence, bought_at FROM read_parquet($files)
+"""
+HISTORY = """
+WITH ordered AS (
+    SELECT customer, item, pence, bought_at,
+        lag(bought_at) OVER (PARTITION BY customer ORDER BY bought_at, purchase) AS before
+    FROM purchases
+)
+
+SELECT customer, count(*) AS purchases, sum(pence) AS spent, count(DISTINCT item) AS items, max(bought_at) AS newest,
+    max({gap}) AS longest_gap
+FROM ordered
+GROUP BY customer
+"""
+GROUP = "/*\ndescription: What each customer has bought.\nowner: benchmark\nkey: [customer]\n*/" + HISTORY
+FILES = {
+    "sql/sources/purchases.sql": SOURCE,
+    "sql/features/history.sql": GROUP.format(gap="date_diff('minute', before, bought_at)"),
+    f"sql/products/{PRODUCT}/entities.sql": "/*\ndescription: All customers.\nowner: benchmark\n*/\n"
+    "SELECT DISTINCT customer FROM purchases\n",
+    f"sql/products/{PRODUCT}/label.sql": "/*\ndescription: Whether they come again.\nowner: benchmark\n*/\n"
+    "SELECT customer, TRUE AS label FROM purchases\nWHERE bought_at >= $as_of AND known_at < $known_by\nGROUP BY 1\n",
+    f"sql/products/{PRODUCT}/product.yaml": "description: Customers.\nowner: benchmark\nkeys: [customer]\n"
+    "features: [history]\nlabel: {kind: binary, matures_within: 1 day}\nvalid_for: 1 day\n"
+    "model: {estimator: hist_gradient_boosting_classifier}\n"
+    "pages: {cron: '0 0 * * *', zone: UTC, since: 2026-01-01}\n",
+    "schedules.yaml": "jobs: {}\n",
+}
+
+
+def suite_of(root: Path, rows: int, keys: int) -> Suite:
+    for name, text in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    duckdb.execute(
+        f"COPY (SELECT i AS purchase, hash(i) % {keys} AS customer, hash(i + 1) % 500 AS item,"
+        f" (hash(i + 2) % 10000)::INTEGER AS pence, TIMESTAMP '2025-01-01' + INTERVAL 1 SECOND * (i % 31000000)"
+        f" AS bought_at FROM range({rows}) AS r(i)) TO '{root / 'purchases.parquet'}' (FORMAT parquet)"
+    )
+    suite = open_suite(root, lambda: datetime(2026, 3, 1))
+    ingest(suite)
+    return suite
+
+
+def page_by(suite: Suite, engine: Engine, wanted: list[object]) -> Callable[[], object]:
+    def run() -> None:
+        found = rows_of_pages(suite, PRODUCT, [PAGE], engine)
+        if wanted and wanted[0] != found:
+            raise AssertionError(f"{engine.name} has made other rows")
+        wanted[:] = [found]
+
+    return run
+
+
+@contextlib.contextmanager
+def spark_here(cores: int) -> Iterator[None]:
+    """Hold a session open, so that no round waits for Java to start."""
+    from pyspark.sql import SparkSession
+
+    os.environ[SPARK_VARIABLE] = f"local[{cores}]"
+    builder = SparkSession.builder.master(f"local[{cores}]").config("spark.ui.enabled", "false")
+    session = builder.config("spark.sql.shuffle.partitions", str(cores)).getOrCreate()
+    session.sparkContext.setLogLevel("OFF")
+    yield
+    session.stop()
+
+
+def spark_sql(file: Path, into: Path) -> Callable[[], object]:
+    from pyspark.sql import SparkSession
+
+    def run() -> None:
+        session = SparkSession.getActiveSession()
+        assert session is not None
+        session.conf.set("spark.sql.session.timeZone", "UTC")
+        session.read.parquet(str(file)).createOrReplaceTempView("purchases")
+        gap = "(unix_timestamp(date_trunc('minute', bought_at)) - unix_timestamp(date_trunc('minute', before))) / 60"
+        session.sql(HISTORY.format(gap=gap)).write.mode("overwrite").parquet(str(into))
+
+    return run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rows", type=int, default=4_000_000)
+    parser.add_argument("--keys", type=int, default=200_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--spark", action="store_true", help="also Spark, on as many cores as there are")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
+        root, wanted = Path(directory).resolve(), list[object]()
+        suite = suite_of(root, given.rows, given.keys)
+        ways: list[tuple[str, Engine]] = [("DuckDB here", DuckDBHere())]
+        ways += [(f"{n} processes, {n} shards", Shards(Processes(n), n)) for n in (1, 2, 4)]
+        if given.spark:
+            stack.enter_context(spark_here(os.cpu_count() or 1))
+            ways.append(("Spark, 4 shards", Shards(Spark(), 4)))
+        contestants = [Contestant(name, given.rows, page_by(suite, engine, wanted)) for name, engine in ways]
+        if given.spark:
+            contestants.append(
+                Contestant("Spark SQL, rewritten", given.rows, spark_sql(root / "purchases.parquet", root / "spark"))
+            )
+        measure(contestants, given.rounds)
+    print(f"{machine()}; {versions('duckdb', 'pyarrow', *(['pyspark'] if given.spark else []))}")
+    print(f"{given.rows:,} rows of {given.keys:,} keys, medians of {given.rounds} rounds in turn")
+    # Of a session that stays open the CPU seconds are not this process's.
+    cells = [
+        [one.name, f"{statistics.median(one.seconds):.2f}", f"{statistics.median(one.cpu_seconds):.2f}"]
+        for one in contestants
+    ]
+    print(table(["", "s", "s of CPU, Java's left out"], cells))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Pages made in shards by Spark: the same rows, also where an executor is killed or a task is done twice."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.pages.shards.engine import Shards
+from jobs.pages.shards.spark import SPARK_VARIABLE, Spark
+from jobs.suite import Suite
+from tests.command_line import almanac, said
+from tests.conftest import PAGE, PRODUCT
+from tests.lakes import page_rows
+from tests.pages.test_shards import forget
+from tests.shard_processes import KILLED, done_twice, executor_killed_once
+from tests.shards import rows_of_pages, staged
+from warehouse.batching.engines import DuckDBHere
+
+IS_THERE = shutil.which("java") is not None and importlib.util.find_spec("pyspark") is not None
+ROOT = Path(__file__).parents[2]
+needs_spark = pytest.mark.skipif(not IS_THERE, reason="it needs Java and pyspark")
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+@needs_spark
+def test_a_command_makes_a_page_by_spark_and_publishes_it_as_one(
+    published: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands before those that have a session open, which it would take."""
+    before = page_rows(published, PRODUCT), page_rows(published, PRODUCT, "features")
+    forget(published)
+    monkeypatch.setenv(SPARK_VARIABLE, "local[2]")
+    said(published.root, "run", PRODUCT, "--as-of", str(PAGE), "--shards", "2", "--engine", "spark")
+    assert (page_rows(published, PRODUCT), page_rows(published, PRODUCT, "features")) == before
+    assert not staged(published.root)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Two executors in processes of their own; the directory in which tasks leave word that something was done."""
+    from pyspark.sql import SparkSession
+
+    left = tmp_path_factory.mktemp("left")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_PYTHON", sys.executable)
+        patch.setenv("SPARK_WORKER_DIR", str(tmp_path_factory.mktemp("work")))
+        settings = {
+            "spark.ui.enabled": "false",
+            "spark.executorEnv.PYTHONPATH": str(ROOT),
+            f"spark.executorEnv.{KILLED}": str(left),
+        }
+        builder: Any = SparkSession.builder.master("local-cluster[2,1,512]").appName("almanac's tests")
+        for name, value in settings.items():
+            builder = builder.config(name, value)
+        session = builder.config("spark.executor.memory", "512m").getOrCreate()
+        session.sparkContext.setLogLevel("OFF")
+        yield left
+        session.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+@needs_spark
+def test_an_executor_that_is_killed_and_a_task_that_is_done_twice_change_nothing(
+    ingested: Suite, cluster: Path
+) -> None:
+    """Spark begins no speculative attempt on the host of the first; here the second follows its executor's end."""
+    here = rows_of_pages(ingested, PRODUCT, [PAGE], DuckDBHere())
+    assert rows_of_pages(ingested, PRODUCT, [PAGE], Shards(Spark(executor_killed_once), 3)) == here
+    assert (cluster / "killed").exists()
+    assert rows_of_pages(ingested, PRODUCT, [PAGE], Shards(Spark(done_twice), 3)) == here
+    assert (cluster / "written").exists()
+
+
+@pytest.mark.skipif(IS_THERE, reason="Java and pyspark are here")
+def test_without_java_or_pyspark_a_command_says_what_to_install(published: Suite) -> None:
+    done = almanac(published.root, "run", PRODUCT, "--as-of", str(PAGE), "--shards", "2", "--engine", "spark")
+    assert done.returncode
+    assert "Java 17" in done.stderr
