@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import os
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -99,6 +100,7 @@ def spark_here(cores: int) -> Iterator[None]:
     from pyspark.sql import SparkSession
 
     os.environ[SPARK_VARIABLE] = f"local[{cores}]"
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.master(f"local[{cores}]").config("spark.ui.enabled", "false")
     session = builder.config("spark.sql.shuffle.partitions", str(cores)).getOrCreate()
     session.sparkContext.setLogLevel("OFF")
