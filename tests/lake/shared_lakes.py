@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import multiprocessing
 import signal
 import time
 import uuid
@@ -16,6 +15,7 @@ import duckdb
 import pytest
 
 from tests.conftest import NOW
+from tests.page_makers import CONTEXT  # forked off a process that has imported all of it
 from tests.postgres_server import PASSWORD, Server
 from warehouse.errors import AlmanacError
 from warehouse.lake.lake import Commit, Lake
@@ -23,7 +23,6 @@ from warehouse.lake.postgres.addresses import Address, mark
 
 #: So many rows are a page's.
 ROWS = 20
-CONTEXT = multiprocessing.get_context("forkserver")
 
 
 @contextlib.contextmanager
