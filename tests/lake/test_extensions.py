@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
 import pytest
 
 from warehouse.errors import UsageError
@@ -61,3 +63,13 @@ def test_a_file_changed_since_it_was_checked_is_refused_even_with_its_time_set_b
     for _ in range(2):
         with pytest.raises(UsageError, match=r"(?s)signature.*Install DuckDB and its extensions again"):
             open_instance()
+
+
+def test_a_name_of_python_is_no_table() -> None:
+    """Else a table that is not there would be some variable of the program's, with whatever rows that has."""
+    prices = pa.table({"price": [1, 2]})
+    with open_instance() as connection:
+        with pytest.raises(duckdb.CatalogException, match="prices"):
+            connection.execute("SELECT sum(price) FROM prices")
+        connection.register("prices", prices)
+        assert connection.execute("SELECT sum(price) FROM prices").fetchall() == [(3,)]

@@ -64,6 +64,8 @@ def open_instance(drivers: Sequence[str] = SqliteCatalogue.EXTENSIONS) -> duckdb
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
+        # A name that is no table would be looked for among the variables of whatever Python calls DuckDB.
+        "python_enable_replacements": "false",
     }
     files = [extension_file(name) for name in (FORMAT, *drivers)]
     state = _state_of(files)
