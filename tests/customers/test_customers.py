@@ -46,7 +46,7 @@ def test_the_same_file_again_brings_nothing_new(customers: Suite) -> None:
     assert again.ingestion is None
 
 
-@pytest.mark.parametrize(("product", "n"), zip(PRODUCTS, (2, 7), strict=True))
+@pytest.mark.parametrize(("product", "n"), [*zip(PRODUCTS, (2, 7), strict=True)])
 def test_pages_in_shards_have_the_same_rows_in_every_bit(product: str, n: int, customers: Suite) -> None:
     here = rows_of_pages(customers, product, [TRAINED_AS_OF], DuckDBHere())
     assert rows_of_pages(customers, product, [TRAINED_AS_OF], Shards(Inline(), n)) == here

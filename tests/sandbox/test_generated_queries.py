@@ -66,7 +66,7 @@ def rows_of(batch: Batch, pages: Sequence[datetime]) -> dict[str, Rows]:
 
 def page_by_page(batch: Batch, pages: Sequence[datetime]) -> dict[str, Rows]:
     """Make pages one by one, and give their rows."""
-    batch._prepare(pages[0])
+    batch.prepare(pages[0])
     for page in pages:
         batch._fill(page)
     assert not batch.failed

@@ -105,7 +105,7 @@ def test_the_lake_has_another_name_in_every_sandbox_and_is_detached_while_pages_
             names.add(sandbox.catalogue)
     assert len(names) == 2
     seen: list[int] = []
-    prepare = Batch._prepare
+    prepare = Batch.prepare
 
     def look(batch: Batch, page: object) -> None:
         with contextlib.closing(batch.sandbox.cursor()) as cursor:
@@ -116,7 +116,7 @@ def test_the_lake_has_another_name_in_every_sandbox_and_is_detached_while_pages_
     product = ingested.definitions.product(PRODUCT)
     pages = product.pages_between(PAGE - timedelta(days=5), PAGE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Batch, "_prepare", look)
+        patch.setattr(Batch, "prepare", look)
         made = make_pages(ingested, PageOrder(product, pages, None), Silent())
     assert len(made.published) == len(pages)
     assert seen

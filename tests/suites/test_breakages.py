@@ -97,8 +97,9 @@ COMMANDS: dict[str, list[str]] = {
     "remove": ["no_such"],
     "upkeep": [],
 }
-#: These do not read or write the lake, or make one, or run until they are told to stop (`schedule`, as `tick` does).
-OTHERS = {"demo", "init", "test", "schedule", "serve", "reader", "backups", "restore", "lakes"}
+#: These do not read or write the lake, or make one, or run until they are told to stop (`schedule`, as `tick` does);
+#: `move-lake` first asks a server for what it may not have.
+OTHERS = {"demo", "init", "test", "schedule", "serve", "reader", "backups", "restore", "lakes", "move-lake"}
 
 
 #: A job that is never due, and one that never trains.

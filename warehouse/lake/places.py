@@ -70,8 +70,8 @@ PLACES: tuple[Place, ...] = (
     Place(WRITER_LOCK, "the lock of whoever commits", False, False),
     Place(INGEST_LOCK, "the lock of whoever ingests", False, False),
     Place("the targets of `export:`", "what was published, for applications", False, True, is_outside=True),
-    Place("the bundles of `export:`", "what was published, as files to look up in, and copies of them wherever somebody"
-          " has put them", False, True, is_outside=True),
+    Place("the bundles of `export:`", "what was published, with `on_demand` the feature groups of the newest page, as"
+          " files to look up in, and copies of them wherever somebody has put them", False, True, is_outside=True),
     Place("scratch lakes", "in `.check/` of a suite while `almanac check` runs: a lake of its own with links to the"
           " data files of the lake that it compares with, and copies of its catalogue and models", False, True,
           is_outside=True),
