@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import faulthandler
 import multiprocessing
+import multiprocessing.process
+import os
 from collections.abc import Callable
 from datetime import datetime
 from multiprocessing.connection import Connection
@@ -34,6 +36,17 @@ CONTEXT.set_forkserver_preload(
 )
 
 
+def process_of(target: Callable[..., None], *arguments: Any) -> multiprocessing.process.BaseProcess:
+    """Give a process that has the environment of now, and not that of when the one that it is forked off began."""
+    return CONTEXT.Process(target=_in_environment, args=(dict(os.environ), target, arguments), daemon=True)
+
+
+def _in_environment(environment: dict[str, str], target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    target(*arguments)
+
+
 class PageMaker:
     """A process that opens a suite, waits to be let go, works, and tells what came of it.
 
@@ -47,7 +60,7 @@ class PageMaker:
 
     def __init__(self, suite: Suite, work: Callable[..., Any], *arguments: Any) -> None:
         self._line, their_end = CONTEXT.Pipe()
-        self._process = CONTEXT.Process(target=_work, args=(their_end, suite.root, work, arguments), daemon=True)
+        self._process = process_of(_work, their_end, suite.root, work, arguments)
         self._process.start()
         their_end.close()
         assert self._line.recv() == "ready"

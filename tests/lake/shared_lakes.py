@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from tests.conftest import NOW
-from tests.page_makers import CONTEXT  # forked off a process that has imported all of it
+from tests.page_makers import CONTEXT, process_of  # forked off a process that has imported all of it
 from tests.postgres_server import PASSWORD, Server
 from warehouse.errors import AlmanacError
 from warehouse.lake.lake import Commit, Lake
@@ -96,7 +96,7 @@ class Writer:
 
     def _start(self) -> None:
         self._line, theirs = CONTEXT.Pipe()
-        self.process = CONTEXT.Process(target=_write, args=(theirs, *self._begins), daemon=True)
+        self.process = process_of(_write, theirs, *self._begins)
         self.process.start()
         theirs.close()
 
