@@ -181,7 +181,7 @@ def test_policies_are_chosen_by_the_first_part_and_judged_by_the_rest(rehearsed:
     shown = run(suite.root, "rehearse", PRODUCT, *options, "--hold-out", "0.34")
     assert "never is the best, on the pages before, by which it was chosen" in shown
     parts = "SELECT part, count(*) FROM ledger.rehearsed_policies WHERE part <> 'all' GROUP BY 1 ORDER BY 1"
-    assert rows(suite, parts) == [("chosen on", 6), ("held out", 6)]
+    assert rows(suite, parts) == [("chosen on", 8), ("held out", 8)]
 
 
 def test_a_file_of_policies_that_is_wrong_is_refused_with_every_mistake(paged: Suite) -> None:
