@@ -17,10 +17,12 @@ import pytest
 
 from tests.lake.shared_lakes import Writer, check_pages, new_lake, password, put, replace, staged
 from tests.postgres_server import Server, needs_postgres, running_server
-from warehouse.errors import PublishFailed
+from warehouse.errors import PublishFailed, RunFailed
+from warehouse.lake import lake as lakes
 from warehouse.lake.lake import Commit, Lake, newest_snapshot
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
 from warehouse.lake.postgres.fences import end_commit
+from warehouse.lake.postgres.sessions import session
 
 pytestmark = needs_postgres
 ALL = "ALMANAC_ALL_KILLS" in os.environ
@@ -157,6 +159,38 @@ def test_killed_writers_leave_the_lock_free_and_every_page_whole(lake: Lake, pos
                 pass
             there = check_pages(lake)
             assert set(writer.committed) <= there.keys()
+
+
+def test_whoever_loses_the_server_is_told_so_at_whatever_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No step lets an error of the driver through, which nobody upstream expects; afterwards all goes on."""
+    with running_server() as server:
+        lake = new_lake(server, "lost", tmp_path / "lake")
+
+        def crash(question: str) -> str:
+            """Give the question that is asked next: the server is lost before it is."""
+            server.stop(signal.SIGQUIT)
+            return question
+
+        def at(where: str) -> None:
+            real = getattr(lakes, where)
+            monkeypatch.setattr(lakes, where, lambda *given: real(*given) if crash(where) else None)
+
+        for where in ("format_and_suite", "newest_snapshot"):
+            replace(lake, 1, where)  # what the process keeps open is open
+            at(where)
+            with pytest.raises(PublishFailed, match="did not take place"):
+                replace(lake, 1, "lost")
+            monkeypatch.undo()
+            server.start()
+        with pytest.raises(RunFailed, match="cannot be read"), lake.reading() as connection:
+            connection.execute(crash("SELECT version FROM ledger.format"))
+        server.start()
+        with pytest.raises(RunFailed, match="was lost, or refused"), session(server.url("lost")) as asking:
+            asking.execute(crash("SELECT 1"))
+        server.start()
+        replace(lake, 1, "afterwards")
+        assert check_pages(lake) == {1: "afterwards"}
+        lake.close()
 
 
 def test_after_restarts_of_the_server_all_go_on(tmp_path: Path) -> None:

@@ -130,6 +130,16 @@ def reads_only(cursor: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> None:
     _catalogue_of[cursor] = catalogue.identity()
 
 
+def end_transaction(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> None:
+    """End the transaction of a connection to a lake with a server before it is closed.
+
+    DuckDB 1.5.5 would end it while it is being destroyed, and where the server has gone, the whole process with it.
+    """
+    if catalogue.is_shared:
+        with contextlib.suppress(duckdb.Error):
+            connection.execute("ROLLBACK")
+
+
 def remembered(
     ask: Callable[Concatenate[duckdb.DuckDBPyConnection, Arguments], Answer],
 ) -> Callable[Concatenate[duckdb.DuckDBPyConnection, Arguments], Answer]:

@@ -26,12 +26,12 @@ import duckdb
 
 from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError, PublishFailed, RunFailed, UsageError
 from warehouse.lake.catalogues import CATALOGUE, Catalogue, catalogue_of
-from warehouse.lake.connections import First, Instances, reads_only
+from warehouse.lake.connections import First, Instances, end_transaction, reads_only
 from warehouse.lake.extensions import open_instance
 from warehouse.lake.migrations import migrate, newest_format
 from warehouse.lake.postgres.addresses import root_of_lake
 from warehouse.lake.postgres.fences import Fence, end_commit
-from warehouse.lake.questions import answers, format_and_suite
+from warehouse.lake.questions import answers, format_and_suite, lost
 from warehouse.lake.questions import check_format as check_format
 from warehouse.lake.questions import newest_snapshot as newest_snapshot
 from warehouse.lake.questions import one_transaction as one_transaction
@@ -175,20 +175,26 @@ class Lake:
         """
         if snapshot_id is not None or all_cores:
             connection = self.connect(snapshot_id=snapshot_id)
-            check_format(connection, self.root)
-            if snapshot_id is not None:
-                switch_off_wrong_optimizers(connection, reads_the_past=True)
-            use_all_cores(connection)
         else:
             connection = _kept_instance(self, read_only=True).cursor()
-            if not follow:
-                connection.execute("BEGIN TRANSACTION READ ONLY")
-            connection.execute("USE lake")
-            reads_only(connection, self.catalogue)
         try:
+            if snapshot_id is not None or all_cores:
+                check_format(connection, self.root)
+                if snapshot_id is not None:
+                    switch_off_wrong_optimizers(connection, reads_the_past=True)
+                use_all_cores(connection)
+            else:
+                if not follow:
+                    connection.execute("BEGIN TRANSACTION READ ONLY")
+                connection.execute("USE lake")
+                reads_only(connection, self.catalogue)
             yield connection
+        except duckdb.Error as error:
+            if self.catalogue.is_shared and not answers(connection):
+                raise lost(self.root, error) from error
+            raise
         finally:
-            _end(self, connection)
+            end_transaction(connection, self.catalogue)
             connection.close()
 
     def writer_lock(self, timeout_s: float | None = None) -> AbstractContextManager[Fence | None]:
@@ -205,10 +211,11 @@ class Lake:
             If the catalogue or the disk refuses; what was there before is still there.
         """
         with self.writer_lock() as fence, _writing(self) as connection:
-            connection.execute("BEGIN")
-            lake_format, _ = format_and_suite(connection, self.root)
-            commit = Commit(self, connection, newest_snapshot(connection) + 1)
             try:
+                connection.execute("USE lake")
+                connection.execute("BEGIN")
+                lake_format, _ = format_and_suite(connection, self.root)
+                commit = Commit(self, connection, newest_snapshot(connection) + 1)
                 migrate(connection, lake_format)
                 yield commit
                 end_commit(connection, message, fence, commit.snapshot_id)
@@ -228,9 +235,9 @@ class Lake:
             If the catalogue or the disk refuses; what was there before is still there.
         """
         with self.writer_lock() as fence, contextlib.closing(self.connect(read_only=False, fence=fence)) as connection:
-            check_format(connection, self.root)
-            use_all_cores(connection)
             try:
+                check_format(connection, self.root)
+                use_all_cores(connection)
                 yield connection
             except (duckdb.Error, OSError) as error:
                 raise PublishFailed(
@@ -340,22 +347,15 @@ def _kept_instance(
             hold=hold,
         )
 
-    instance = get()
-    if lake.catalogue.is_shared and not answers(instance):
-        # Nothing mends an instance whose server was restarted (DuckDB 1.5.5): another one takes its place.
-        _instances.drop(instance)
+    try:
         instance = get()
+        if lake.catalogue.is_shared and not answers(instance):
+            # Nothing mends an instance whose server was restarted (DuckDB 1.5.5): another one takes its place.
+            _instances.drop(instance)
+            instance = get()
+    except duckdb.Error as error:
+        raise lost(lake.root, error) from error
     return instance
-
-
-def _end(lake: Lake, connection: duckdb.DuckDBPyConnection) -> None:
-    """End the transaction of a connection to a lake with a server before it is closed.
-
-    DuckDB 1.5.5 would end it while it is being destroyed, and where the server has gone, the whole process with it.
-    """
-    if lake.catalogue.is_shared:
-        with contextlib.suppress(duckdb.Error):
-            connection.execute("ROLLBACK")
 
 
 @contextlib.contextmanager
@@ -365,10 +365,9 @@ def _writing(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         with contextlib.closing(instance.cursor()) as connection:
             try:
-                connection.execute("USE lake")
                 yield connection
             except BaseException:
-                _end(lake, connection)
+                end_transaction(connection, lake.catalogue)
                 raise
     except BaseException:
         _instances.drop(instance)

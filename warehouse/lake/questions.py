@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.errors import LakeFormatError
+from warehouse.errors import LakeFormatError, RunFailed
 from warehouse.lake.connections import remembered
 from warehouse.lake.migrations import newest_format
 from warehouse.system_sql import quote
@@ -85,3 +85,11 @@ def answers(instance: duckdb.DuckDBPyConnection) -> bool:
         except duckdb.Error:
             return False
         return True
+
+
+def lost(root: Path, error: duckdb.Error) -> RunFailed:
+    """Give the error of who was reading a lake when its files or its server went away."""
+    return RunFailed(
+        f"the lake {root} cannot be read: {error}. See that its files, or the server of its catalogue, can be reached,"
+        " and run this again; nothing was changed."
+    )

@@ -52,7 +52,7 @@ class Fence:
                     query = "SELECT commit_extra_info FROM public.ducklake_snapshot_changes WHERE snapshot_id = %s"
                     row = connection.execute(query, [snapshot_id]).fetchone()
                     return row is not None and self._commit in str(row[0])
-            except (AlmanacError, OSError, _psycopg_error()):
+            except (AlmanacError, OSError):
                 if time.monotonic() > until:
                     return None
                 time.sleep(_BETWEEN_S)
@@ -102,9 +102,3 @@ def _duckdb_error() -> type[Exception]:
     import duckdb
 
     return duckdb.Error
-
-
-def _psycopg_error() -> type[Exception]:
-    import psycopg
-
-    return psycopg.Error

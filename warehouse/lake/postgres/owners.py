@@ -62,7 +62,7 @@ def vanish(server: str, name: str) -> None:
     with _lock:
         _kept.get(server, set()).discard(name)
     # Where the server cannot be asked, its time runs out.
-    with contextlib.suppress(AlmanacError, *_errors()), session(server) as connection:
+    with contextlib.suppress(AlmanacError), session(server) as connection:
         connection.execute("DELETE FROM almanac.owners WHERE name = %s", [name])
 
 
@@ -113,13 +113,7 @@ def beat_once(server: str, connection: psycopg.Connection[Any]) -> None:
 def _beat(server: str) -> None:
     pause = threading.Event()
     while True:
-        with contextlib.suppress(AlmanacError, OSError, *_errors()), session(server) as connection:
+        with contextlib.suppress(AlmanacError, OSError), session(server) as connection:
             while not pause.wait(EVERY_S):
                 beat_once(server, connection)
         pause.wait(EVERY_S)
-
-
-def _errors() -> tuple[type[Exception], ...]:
-    import psycopg
-
-    return (psycopg.Error,)

@@ -74,9 +74,22 @@ def connect(server: str, *, row_factory: Any = None, client_side: bool = False) 
 
 @contextlib.contextmanager
 def session(server: str) -> Iterator[psycopg.Connection[Any]]:
-    """Open a session, and end it."""
+    """Open a session, and end it.
+
+    Raises
+    ------
+    RunFailed
+        If the server cannot be reached, is lost meanwhile, or refuses what it is asked for.
+    """
     with contextlib.closing(connect(server)) as connection:
-        yield connection
+        import psycopg
+
+        try:
+            yield connection
+        except psycopg.Error as error:
+            raise RunFailed(
+                f"the catalogue {server} was lost, or refused: {one_line(error)}. Run this again once it answers."
+            ) from error
 
 
 def one_line(error: Exception) -> str:
