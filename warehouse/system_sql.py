@@ -6,8 +6,9 @@ made of them), never with values: values are bound.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -69,3 +70,25 @@ def exact_path(path: str | Path) -> str:
 def parquet(files: Iterable[Path]) -> str:
     """Give SQL of a relation of the rows of some Parquet files, read by their exact paths."""
     return f"read_parquet([{', '.join(literal(exact_path(file)) for file in files)}])"
+
+
+def attach_statement(
+    place: str, name: str, data: Path, *, read_only: bool, snapshot_id: int | None, options: Sequence[str] = ()
+) -> str:
+    """Write the statement by which DuckLake attaches a lake, whatever its catalogue lies in.
+
+    Parameters
+    ----------
+    place
+        Where DuckLake finds the catalogue, `ducklake:...`.
+    name, data, read_only, snapshot_id
+        As of `Catalogue.attach`.
+    options
+        What the kind of catalogue wants besides.
+    """
+    said = [f"DATA_PATH {literal(str(data.resolve()) + os.sep)}", "OVERRIDE_DATA_PATH true", *options]
+    if read_only:
+        said.append("READ_ONLY")
+    if snapshot_id is not None:
+        said.append(f"SNAPSHOT_VERSION {int(snapshot_id)}")
+    return f"ATTACH {literal(place)} AS {quote(name)} ({', '.join(said)})"

@@ -24,7 +24,7 @@ from warehouse.errors import PublishFailed, RunFailed
 from warehouse.lake.postgres.addresses import read_marker
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
 from warehouse.lake.postgres.fences import Fence
-from warehouse.system_sql import literal, quote
+from warehouse.system_sql import attach_statement, literal, quote
 from warehouse.waiting import INGEST_LOCK_TIMEOUT_S, WRITER_LOCK_TIMEOUT_S, wait_s
 
 #: The files of a catalogue of one host, in the lake's directory: itself, the operational state, and its locks.
@@ -211,19 +211,12 @@ class SqliteCatalogue:
         fence: Fence | None = None,
     ) -> None:
         """Attach the lake, see `Catalogue.attach`."""
-        options = [
-            f"DATA_PATH {literal(str(data.resolve()) + os.sep)}",
-            "OVERRIDE_DATA_PATH true",
-            # With a write-ahead log readers never fail.
-            "META_JOURNAL_MODE 'WAL'",
-            f"META_BUSY_TIMEOUT {round(1000 * wait_s(self._BUSY_TIMEOUT_S))}",
-        ]
-        if read_only:
-            options.append("READ_ONLY")
-        if snapshot_id is not None:
-            options.append(f"SNAPSHOT_VERSION {int(snapshot_id)}")
-        path = literal(f"ducklake:sqlite:{self.file.resolve()}")
-        connection.execute(f"ATTACH {path} AS {quote(name)} ({', '.join(options)})")
+        place = f"ducklake:sqlite:{self.file.resolve()}"
+        # With a write-ahead log readers never fail.
+        options = ("META_JOURNAL_MODE 'WAL'", f"META_BUSY_TIMEOUT {round(1000 * wait_s(self._BUSY_TIMEOUT_S))}")
+        connection.execute(
+            attach_statement(place, name, data, read_only=read_only, snapshot_id=snapshot_id, options=options)
+        )
 
     def is_of_another_kind(self, error: duckdb.Error) -> bool:
         """Tell by the words that DuckLake and SQLite have for it."""

@@ -21,7 +21,7 @@ from warehouse.lake.postgres.fences import Fence, raise_fence
 from warehouse.lake.postgres.owners import require_leases
 from warehouse.lake.postgres.servers import connection_text
 from warehouse.lake.postgres.sessions import libpq_settings, one_line, session
-from warehouse.system_sql import literal, quote, system_sql
+from warehouse.system_sql import attach_statement, system_sql
 from warehouse.waiting import INGEST_LOCK_TIMEOUT_S, WRITER_LOCK_TIMEOUT_S, wait_s
 
 if TYPE_CHECKING:
@@ -108,13 +108,8 @@ class PostgresCatalogue:
         if read_only:
             # A second line: what reads is refused by the server too when it writes.
             more.append("default_transaction_read_only=on")
-        options = [f"DATA_PATH {literal(str(data.resolve()) + os.sep)}", "OVERRIDE_DATA_PATH true"]
-        if read_only:
-            options.append("READ_ONLY")
-        if snapshot_id is not None:
-            options.append(f"SNAPSHOT_VERSION {int(snapshot_id)}")
-        place = literal(f"ducklake:postgres:{connection_text(libpq_settings(self.server, *more))}")
-        connection.execute(f"ATTACH {place} AS {quote(name)} ({', '.join(options)})")
+        place = f"ducklake:postgres:{connection_text(libpq_settings(self.server, *more))}"
+        connection.execute(attach_statement(place, name, data, read_only=read_only, snapshot_id=snapshot_id))
 
     def is_of_another_kind(self, error: duckdb.Error) -> bool:
         """Tell by the words that DuckLake has for it."""
