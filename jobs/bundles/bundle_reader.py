@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobs.bundles.key_columns import NOWHERE, BundleRefused, KeyColumn, KeyRefused, instant_of, micros
 from jobs.bundles.on_demand import ON_DEMAND, OnDemand, Scoring
@@ -158,8 +158,7 @@ def _manifest(found: Mapping[str, Any], is_signed: bool) -> Manifest:
     )
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """One row: until when it is valid (microseconds since 1970), and what it says, as the inside of a JSON object.
 
     `source` is `page`, `on demand`, or `fallback` with the level's name.
@@ -187,6 +186,8 @@ class Bundle:
         self.manifest = manifest
         self.valid_until_us = micros(manifest.valid_until)
         self.readings = [(key.name, key.reading()) for key in manifest.keys]
+        #: How the keys are written as JSON: what stands before each, and how it becomes text.
+        self.sayings = [(f"{json.dumps(key.name, ensure_ascii=False)}: ", key.saying()) for key in manifest.keys]
         self.list_readings = [(name, read) for name, read in self.readings if name in manifest.list_keys]
         self._beyond = {key.name: key.reading() for key in manifest.fallback_columns}
         asked = manifest.on_demand.columns if manifest.on_demand else ()
@@ -215,6 +216,8 @@ class Bundle:
             If a key is missing, is none of the product's, or is not of its type.
         """
         readings = self.list_readings if of_list else self.readings
+        if len(given) == len(readings) and all(name in given for name, _ in readings):
+            return [read(given[name]) for name, read in readings]
         more = given.keys() & self._more.keys()
         needed = [name for name, _ in readings]
         if any(name not in given for name in needed) or not given.keys() - more <= set(needed):

@@ -6,6 +6,8 @@ at all is refused. NULL equals nothing.
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 import uuid
 from collections.abc import Callable
@@ -16,6 +18,9 @@ from typing import Any
 
 _EPOCH = datetime(1970, 1, 1)
 _MOST_DIGITS = 60
+#: Whole numbers up to here are what they are for every reader of JSON.
+_EXACT = 2**53
+_TEXT = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class BundleRefused(Exception):
@@ -54,6 +59,8 @@ def _whole(value: Any) -> Any:
 
 
 def _integer(value: Any) -> Any:
+    if isinstance(value, str) and len(value) < 19 and value.isascii() and value.isdigit():
+        return int(value)
     whole = _whole(value)
     return whole if not isinstance(whole, int) or -(2**63) <= whole < 2**63 else NOWHERE
 
@@ -145,6 +152,7 @@ def micros(instant: datetime) -> int:
     return (instant - _EPOCH) // timedelta(microseconds=1)
 
 
+@functools.lru_cache(maxsize=1024)
 def instant_of(at_us: int) -> str:
     """Write an instant that is given in microseconds since 1970."""
     return (_EPOCH + timedelta(microseconds=at_us)).isoformat() + "Z"
@@ -189,7 +197,15 @@ class KeyColumn:
             return instant_of(kept)
         if self.type == "BOOLEAN":
             return bool(kept)
-        return str(kept) if isinstance(kept, int) and abs(kept) > 2**53 else kept
+        return str(kept) if isinstance(kept, int) and abs(kept) > _EXACT else kept
+
+    def saying(self) -> Callable[[Any], str]:
+        """Give the function that writes what is kept as JSON, as `said` has it."""
+        if self.storage == "TEXT":
+            return lambda kept: "null" if kept is NOWHERE else _TEXT(kept)
+        if self.storage == "REAL" or self.type in ("TIMESTAMP", "BOOLEAN"):
+            return lambda kept: json.dumps(self.said(kept))
+        return lambda kept: "null" if kept is NOWHERE else str(kept) if -_EXACT <= kept <= _EXACT else f'"{kept}"'
 
     def reading(self) -> Callable[[Any], Any]:
         """Give the function that turns what a request gives into what is kept; NOWHERE for NULL, as `=` has it.

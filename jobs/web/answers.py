@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobs.bundles.bundle_reader import Bundle, Found
 from jobs.bundles.key_columns import instant_of
@@ -18,12 +17,26 @@ PAGE, EXPIRED, NOTHING = "page", "expired", "nothing"
 STATUS: Mapping[str, int] = {NOTHING: 404, EXPIRED: 410}
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """One answer: `made` says what it is, and `inside` is the inside of its JSON object, behind the product."""
 
     made: str
     inside: str
+
+
+def answer_to_one(bundle: Bundle, given: Mapping[str, Any], now_us: int) -> tuple[str, str]:
+    """Look up what a request for one thing names, an entity or a list: give what was found, and the answer's inside.
+
+    Raises
+    ------
+    KeyRefused
+        If `given` is neither a key of the product nor that of a list.
+    """
+    lists = bundle.manifest.list_keys
+    if lists and given.keys() == set(lists):
+        return answers_of_list(bundle, given, now_us)
+    found = answer(bundle, given, now_us)
+    return found.made, found.inside
 
 
 def answer(bundle: Bundle, given: Mapping[str, Any], now_us: int) -> Answer:
@@ -66,9 +79,14 @@ def head(bundle: Bundle) -> str:
     return f'"product":{json.dumps(manifest.product)},"snapshot_id":{manifest.snapshot_id}'
 
 
+def etag_of(bundle: Bundle) -> bytes:
+    """Give what tells the answers of one publication from those of others."""
+    return f'"{bundle.manifest.snapshot_id}-{bundle.manifest.sha256[:16]}"'.encode()
+
+
 def _keys(bundle: Bundle, values: Sequence[Any]) -> str:
-    said = {key.name: key.said(value) for key, value in zip(bundle.manifest.keys, values, strict=True)}
-    return f'"keys":{json.dumps(said, ensure_ascii=False)}'
+    said = [before + say(value) for (before, say), value in zip(bundle.sayings, values, strict=True)]
+    return f'"keys":{{{", ".join(said)}}}'
 
 
 def _said(found: Found | None, keys: str, now_us: int) -> Answer:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import time
-import urllib.parse
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -24,16 +23,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from jobs.bundles.bundle_reader import Bundle
 from jobs.bundles.key_columns import KeyRefused
 from jobs.web import openapi
-from jobs.web.answers import STATUS, answer, answers_of_list, head
+from jobs.web.answers import STATUS, answer, answer_to_one, etag_of, head
 from jobs.web.connections import cut_off_slow_clients
 from jobs.web.counts import Counts, processes_alive, prometheus_text
 from jobs.web.guard import Guard, Rates
+from jobs.web.quick import QUICK, QuickLookUps, parameters
 from jobs.web.responses import JSON, Refused, respond
 from jobs.web.settings import LOOK_EVERY_S, MOST_BYTES, MOST_KEYS, ServeSettings
 from jobs.web.shelf import Shelf
-
-#: How many parameters a query may have.
-_MOST_PARAMETERS = 64
 
 
 def application(settings: ServeSettings) -> Starlette:
@@ -80,13 +77,13 @@ class _Service:
         self._log: Any = structlog.get_logger()
 
     @contextlib.asynccontextmanager
-    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(self, app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         """Look for newer bundles and slow clients for as long as the service goes on."""
         self.shelf.look()
         self.counts.save(0)
         beside = (self._look_all_the_while(), cut_off_slow_clients(self._settings.patience_s))
         tasks = [asyncio.create_task(each) for each in beside]
-        yield
+        yield {QUICK: QuickLookUps(self._settings, self.shelf, self.counts, self._rates)}
         for task in tasks:
             task.cancel()
         self.counts.save(self.shelf.n_switches)
@@ -104,9 +101,6 @@ class _Service:
             if (now := time.monotonic()) - saved_at > 1:
                 saved_at = now
                 self.counts.save(self.shelf.n_switches)
-
-    def _now_us(self) -> int:
-        return time.time_ns() // 1000 if self._settings.now_us is None else self._settings.now_us
 
     async def predictions(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Look up one entity, one list, or up to 1,000 entities."""
@@ -128,19 +122,14 @@ class _Service:
             raise Refused(400, str(error)) from error
 
     async def _one(self, bundle: Bundle, scope: Scope, send: Send) -> None:
-        self._rates.charge(scope, 1)
-        given = _parameters(scope["query_string"])
-        manifest, now_us = bundle.manifest, self._now_us()
-        if manifest.list_keys and given.keys() == set(manifest.list_keys):
-            made, inside = answers_of_list(bundle, given, now_us)
-        else:
-            found = answer(bundle, given, now_us)
-            made, inside = found.made, found.inside
-        self.counts.keys(manifest.product, made)
+        self._rates.charge(scope["client"], 1)
+        given = parameters(scope["query_string"])
+        made, inside = answer_to_one(bundle, given, self._settings.now())
+        self.counts.keys(bundle.manifest.product, made)
         if made in STATUS:
             await respond(send, STATUS[made], f"{{{head(bundle)},{inside}}}".encode(), JSON)
             return
-        etag = f'"{manifest.snapshot_id}-{manifest.sha256[:16]}"'.encode()
+        etag = etag_of(bundle)
         if _has(scope, etag):
             await respond(send, 304, b"", [(b"etag", etag)])
         else:
@@ -148,10 +137,10 @@ class _Service:
 
     async def _many(self, bundle: Bundle, scope: Scope, receive: Receive, send: Send) -> None:
         asked = _asked(await _body(receive))
-        self._rates.charge(scope, len(asked))
+        self._rates.charge(scope["client"], len(asked))
         # The bundle may be another one after the body came; from here on nothing waits, and all is of one.
         bundle = self.shelf.bundles.get(bundle.manifest.product, bundle)
-        now_us, product = self._now_us(), bundle.manifest.product
+        now_us, product = self._settings.now(), bundle.manifest.product
         answers = []
         for place, given in enumerate(asked):
             try:
@@ -165,7 +154,7 @@ class _Service:
 
     async def readyz(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Tell whether anything valid is served; to who may look up also what, and what is wrong."""
-        now_us, standings = self._now_us(), self.shelf.standings()
+        now_us, standings = self._settings.now(), self.shelf.standings()
         valid = [each for each in standings if each.valid_until_us is not None and each.valid_until_us > now_us]
         said: dict[str, Any] = {"ready": bool(valid)}
         if scope["almanac.may_look_up"]:
@@ -205,20 +194,6 @@ class _Service:
         """Describe the service for people."""
         manifests = [bundle.manifest for bundle in self.shelf.bundles.values()]
         await respond(send, 200, openapi.page(manifests).encode(), [(b"content-type", b"text/html; charset=utf-8")])
-
-
-def _parameters(query: bytes) -> dict[str, str]:
-    """Read a query string; each parameter once."""
-    try:
-        pairs = urllib.parse.parse_qsl(
-            query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS
-        )
-    except ValueError as error:
-        raise Refused(400, "the query string cannot be read: it has to be UTF-8, percent-encoded") from error
-    given = dict(pairs)
-    if len(given) != len(pairs):
-        raise Refused(400, "a parameter is there twice")
-    return given
 
 
 def _has(scope: Scope, etag: bytes) -> bool:

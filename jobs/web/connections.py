@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from jobs.web.settings import MOST_HEAD_BYTES
+from jobs.web.quick import QUICK, QuickLookUps
+from jobs.web.settings import KEEP_ALIVE_S, MOST_CONNECTIONS, MOST_HEAD_BYTES
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -21,11 +22,16 @@ class GuardedProtocol(HttpToolsProtocol):
     _since: float | None = None
     _unread_since: float | None = None
     _head_bytes: int | None = None
+    #: Since when nothing was asked after an answer that was made here; others have uvicorn's own timer.
+    _idle_since: float | None = None
+    _quick: QuickLookUps | None = None
+    _is_answered = False
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first request."""
         super().connection_made(transport)
         self._since = self.loop.time()
+        self._quick = self.app_state.get(QUICK)
         self.open_ones.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -44,13 +50,43 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin to count and to wait: a request has begun."""
-        self._since, self._head_bytes = self.loop.time(), 0
-        super().on_message_begin()
+        self._since, self._head_bytes, self._idle_since = self.loop.time(), 0, None
+        self._is_answered = False
+        # What the application is handed is made once it is known to be asked.
+        self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_headers_complete(self) -> None:
-        """Stop to count: what follows is the body, which the application bounds."""
+        """Answer a plain look-up, or hand the request to the application, which bounds the body that follows."""
         self._head_bytes = None
+        if self._answers_here():
+            return
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
         super().on_headers_complete()
+
+    def _answers_here(self) -> bool:
+        """Answer the request if it is a plain look-up, and no answer before it is still to be sent."""
+        if self._quick is None or self.parser.get_method() != b"GET" or self.parser.get_http_version() != "1.1":
+            return False
+        is_busy = self.pipeline or (self.cycle is not None and not self.cycle.response_complete)
+        if is_busy or self.flow.write_paused or len(self.connections) >= MOST_CONNECTIONS:
+            return False
+        if self.transport.is_closing():
+            return False
+        sent = self._quick.answer(self.url, self.headers, self.client)
+        if sent is None:
+            return False
+        self.transport.write(sent)
+        self.server_state.total_requests += 1
+        self._since, self._idle_since, self._is_answered = None, self.loop.time(), True
+        return True
+
+    def on_message_complete(self) -> None:
+        """End a request; one that was answered here is at its end."""
+        if not self._is_answered:
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Stop to wait, unless another request has begun."""
@@ -64,6 +100,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unread_since = (self._unread_since or now) if unread else None
         if any(since is not None and now - since > patience_s for since in (self._since, self._unread_since)):
             self.transport.abort()
+        elif self._since is None and self._idle_since is not None and now - self._idle_since > KEEP_ALIVE_S:
+            self.transport.close()
 
 
 async def cut_off_slow_clients(patience_s: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import functools
 import json
 import os
 from collections import Counter
@@ -37,13 +38,13 @@ class Counts:
 
     def request(self, product: str, status: int, seconds: float) -> None:
         """Count a request. `product` is one that is served, or nothing."""
-        self._counts[f'almanac_requests_total{{product="{product}",status="{status}"}}'] += 1
+        self._counts[_of_requests(product, status)] += 1
         self._buckets[bisect.bisect_left(BOUNDS, seconds)] += 1
         self._seconds += seconds
 
     def keys(self, product: str, made: str, number: int = 1) -> None:
         """Count keys that were looked up."""
-        self._counts[f'almanac_keys_total{{product="{product}",made="{made}"}}'] += number
+        self._counts[_of_keys(product, made)] += number
 
     def save(self, n_switches: int) -> None:
         """Write the counts down for the other processes. A disk that is full stops no answers."""
@@ -66,6 +67,16 @@ class Counts:
                 buckets = [ours + more for ours, more in zip(buckets, theirs["buckets"], strict=True)]
                 seconds += theirs["seconds"]
         return counts, buckets, seconds
+
+
+@functools.cache
+def _of_requests(product: str, status: int) -> str:
+    return f'almanac_requests_total{{product="{product}",status="{status}"}}'
+
+
+@functools.cache
+def _of_keys(product: str, made: str) -> str:
+    return f'almanac_keys_total{{product="{product}",made="{made}"}}'
 
 
 def processes_alive(directory: Path) -> int:

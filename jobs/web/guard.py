@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -18,6 +19,22 @@ from jobs.web.shelf import Shelf
 _MOST_CLIENTS = 10_000
 
 
+class Admission:
+    """Who may look up: who bears the token, or, where there is none, who calls this machine by a name of its own."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self.token = settings.token.encode() if settings.token else None
+        self._hosts = {host.encode() for host in settings.hosts}
+
+    def may_look_up(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Tell whether a request with these headers, whose names are small letters, is answered."""
+        if self.token is not None:
+            return hmac.compare_digest(headers.get(b"authorization", b""), b"Bearer " + self.token)
+        host = headers.get(b"host", b"").lower()
+        name = host.rpartition(b":")[0] if host.rpartition(b":")[2].isdigit() else host
+        return not self._hosts or name in self._hosts
+
+
 class Rates:
     """How many keys each client has asked for: a bucket of one second's worth that fills up again."""
 
@@ -25,8 +42,8 @@ class Rates:
         self._rate = rate
         self._left: dict[str, tuple[float, float]] = {}
 
-    def charge(self, scope: Scope, n_keys: int) -> None:
-        """Charge a client for keys.
+    def charge(self, address: tuple[str, int] | None, n_keys: int) -> None:
+        """Charge a client, by its address, for keys.
 
         Raises
         ------
@@ -35,7 +52,7 @@ class Rates:
         """
         if not self._rate:
             return
-        client, now = (scope["client"] or ("",))[0], time.monotonic()
+        client, now = (address or ("",))[0], time.monotonic()
         left, at = self._left.pop(client, (self._rate, now))
         left = min(self._rate, left + (now - at) * self._rate)
         # One request may take more than there is, as long as there is something; the next one waits for it.
@@ -52,8 +69,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: ServeSettings, counts: Counts, shelf: Shelf) -> None:
         self._app, self._settings, self._counts, self._shelf = app, settings, counts, shelf
-        self._token = settings.token.encode() if settings.token else None
-        self._hosts = {host.encode() for host in settings.hosts}
+        self._admission = Admission(settings)
         self._log: Any = structlog.get_logger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,16 +101,9 @@ class Guard:
 
     def _admit(self, scope: Scope) -> None:
         headers = dict(scope["headers"])
-        scope["almanac.may_look_up"] = self._may_look_up(headers)
+        scope["almanac.may_look_up"] = self._admission.may_look_up(headers)
         if not scope["almanac.may_look_up"] and scope["path"] != "/readyz":
-            if self._token is None:
+            if self._admission.token is None:
                 # A page in a browser whose name was made to stand for this machine calls it by that name.
                 raise Refused(421, "this service is called localhost")
             raise Refused(401, "a token is needed: Authorization: Bearer ...", {b"www-authenticate": b"Bearer"})
-
-    def _may_look_up(self, headers: dict[bytes, bytes]) -> bool:
-        if self._token is not None:
-            return hmac.compare_digest(headers.get(b"authorization", b""), b"Bearer " + self._token)
-        host = headers.get(b"host", b"").lower()
-        name = host.rpartition(b":")[0] if host.rpartition(b":")[2].isdigit() else host
-        return not self._hosts or name in self._hosts

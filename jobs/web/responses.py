@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 
 from starlette.types import Send
 
@@ -34,3 +35,10 @@ async def respond(send: Send, status: int, body: bytes, headers: Iterable[Header
         start["headers"].remove(length)  # type: ignore[attr-defined]
     await send(start)
     await send({"type": "http.response.body", "body": body})
+
+
+def head_of(status: int, headers: Iterable[Header]) -> bytes:
+    """Give a response's head as it is sent, but for its length and its end."""
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()]
+    lines += [name + b": " + value for name, value in (*headers, _NOSNIFF)]
+    return b"\r\n".join([*lines, b""])

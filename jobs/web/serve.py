@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.web.settings import MOST_CONNECTIONS, ServeSettings
+from jobs.web.settings import KEEP_ALIVE_S, MOST_CONNECTIONS, ServeSettings
 from warehouse.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def serve(settings: ServeSettings, host: str, port: int, told: Callable[[str], N
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            timeout_keep_alive=30,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=5,
             limit_concurrency=MOST_CONNECTIONS,
         )

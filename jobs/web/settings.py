@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,8 @@ MOST_KEYS, MOST_BYTES = 1_000, 1 << 20
 MOST_HEAD_BYTES = 32 << 10
 #: A process has so many connections.
 MOST_CONNECTIONS = 1_000
+#: A connection that nothing is asked on is closed after so long.
+KEEP_ALIVE_S = 30
 #: So often a process looks whether there is a newer bundle: it asks for the state of one file.
 LOOK_EVERY_S = 0.05
 
@@ -53,3 +56,7 @@ class ServeSettings:
     rate: float = 0.0
     patience_s: float = 10.0
     now_us: int | None = None
+
+    def now(self) -> int:
+        """Give what to take the time for."""
+        return time.time_ns() // 1000 if self.now_us is None else self.now_us

@@ -122,6 +122,7 @@ def main() -> None:
         numbers = [drawn.randrange(options.rows) for _ in range(options.requests)]
         log = directory / "serve.log"
         with serving(bundle, "--processes", "1", "--rate", "0", "--now", "2026-03-10T19:00", log=log) as service:
+            service.holding(1)
             (pid,) = service.children()
             asyncio.run(ask_all(service.port, numbers[:2000], options.connections))
             before, clock = cpu_of(pid), time.perf_counter()

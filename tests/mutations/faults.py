@@ -763,6 +763,13 @@ OF_SERVING = (
         ("tests/web/test_serve.py::test_elsewhere_than_here_a_token_is_needed",),
     ),
     Fault(
+        "whoever has no token is answered where the request is read",
+        "jobs/web/quick.py",
+        "or not self._admission.may_look_up(given_headers)",
+        "or False",
+        ("tests/web/test_quick.py::test_what_is_answered_at_once_is_what_the_application_says",),
+    ),
+    Fault(
         "text in the data becomes part of a page that is looked at",
         "jobs/web/site/rendering.py",
         "        autoescape=True,",
