@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
-import os
-import signal
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import NoReturn
 
 # Where it is not imported yet, `main` keeps it out, and DuckDB would not ask for it again.
 import pandas  # noqa: F401
@@ -47,18 +45,17 @@ def said(suite: Path, *arguments: str) -> str:
 @contextlib.contextmanager
 def _put_back(command: list[str]) -> Iterator[None]:
     """Let this process have another's arguments, and then what a command leaves to the end of its process."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     collecting = gc.get_threshold()
-    signal.set_wakeup_fd(woken := signal.set_wakeup_fd(-1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", command)
         for name in ("suite", "owns_process", "debug"):
             patch.setattr(State, name, getattr(State, name))
+        # A signal ends the process of a command, at once and with 130; here that would be all tests that are left.
+        patch.setattr("jobs.cli.watch_signals", lambda: None)
+        patch.setattr("jobs.cli._stop", _stop)
         yield
     gc.set_threshold(*collecting)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    # The thread that watches for signals ends when nobody can tell it of any.
-    if (told := signal.set_wakeup_fd(woken)) not in (-1, woken):
-        with socket.socket(fileno=os.dup(told)) as teller:
-            teller.shutdown(socket.SHUT_RDWR)
+
+
+def _stop() -> NoReturn:
+    raise KeyboardInterrupt

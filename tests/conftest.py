@@ -25,6 +25,7 @@ from jobs.suite import Suite, open_suite
 from jobs.suites.starter import make_starter
 from jobs.training.train import train
 from tests.postgres_server import Server, running_server
+from tests.workers import pytest_xdist_make_scheduler, watch_workers
 from warehouse.errors import AlmanacError
 from warehouse.lake import lake as lake_module
 from warehouse.lake import warm_up
@@ -32,6 +33,8 @@ from warehouse.lake.lake import Lake
 
 if TYPE_CHECKING:
     from tests.s3_server import S3
+
+__all__ = ["pytest_xdist_make_scheduler"]
 
 # As the command line does, and before anything loads OpenMP.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -100,6 +103,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
         os.environ["PYTHONPYCACHEPREFIX"] = directory
         del os.environ["PYTHONDONTWRITEBYTECODE"]
+    watch_workers(config)
 
 
 def clock_at(now: datetime) -> Callable[[], datetime]:

@@ -47,6 +47,17 @@ def _in_environment(environment: dict[str, str], target: Callable[..., None], ar
     target(*arguments)
 
 
+def kill(process: multiprocessing.process.BaseProcess) -> None:
+    """Kill a process with the signal that cannot be caught, and wait for its end.
+
+    One that has ended is left alone: it was not our child, so its number may be that of another process by now, or of
+    one of our threads, and a signal to a thread is one to all of us.
+    """
+    if process.is_alive():
+        process.kill()
+    process.join()
+
+
 class PageMaker:
     """A process that opens a suite, waits to be let go, works, and tells what came of it.
 
@@ -91,8 +102,7 @@ class PageMaker:
 
     def kill(self) -> None:
         """Kill it with the signal that cannot be caught."""
-        self._process.kill()
-        self._process.join()
+        kill(self._process)
 
 
 def _work(line: Connection, root: Path, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

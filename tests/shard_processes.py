@@ -56,6 +56,7 @@ def _killed_once(when: str, packed: bytes, task: Task) -> Done:
     # This process was forked by Spark's daemon, and that is the executor's.
     status = Path(f"/proc/{os.getppid()}/status").read_text()
     executor = int(next(line.split()[1] for line in status.splitlines() if line.startswith("PPid:")))
+    assert b"Executor" in Path(f"/proc/{executor}/cmdline").read_bytes(), "nobody else is killed"
     os.kill(executor, signal.SIGKILL)
     signal.pause()
     raise AssertionError("it goes with its executor")

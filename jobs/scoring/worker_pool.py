@@ -146,7 +146,9 @@ class Crew:
         """End the processes at once."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         for process in self._processes:
-            process.terminate()
+            # The number of one that has ended may be another's by now.
+            if process.is_alive():
+                process.terminate()
         for process in self._processes:
             process.join()
 

@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from tests.conftest import NOW
-from tests.page_makers import CONTEXT, process_of  # forked off a process that has imported all of it
+from tests.page_makers import CONTEXT, kill, process_of  # forked off a process that has imported all of it
 from tests.postgres_server import PASSWORD, Server
 from warehouse.errors import AlmanacError
 from warehouse.lake.lake import Commit, Lake
@@ -111,8 +111,7 @@ class Writer:
                 self._start()
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.join()
+        kill(self.process)
         self.read_on()
 
     def read_on(self) -> None:

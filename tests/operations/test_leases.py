@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -91,7 +90,7 @@ def test_leases_of_a_killed_process_are_free_at_once(lake: Lake) -> None:
         with Leases(lake) as leases:
             assert leases.take("p", PAGES) == set()
             assert {owner.pid for owner in pages_held(lake, "p").values()} == {process.pid}
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
             process.wait()
             assert pages_held(lake, "p") == {}
             assert leases.take("p", PAGES) == set(PAGES)

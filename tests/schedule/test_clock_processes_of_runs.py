@@ -28,6 +28,14 @@ def is_named_one_running(pid_file: Path) -> bool:
     return text.endswith("\n") and is_running(int(text))
 
 
+def kill_supervisor(suite: Path) -> None:
+    """Kill the process that answers for the one that has written its number to `child`, and nobody else."""
+    stat = Path(f"/proc/{(suite / 'child').read_text().strip()}/stat").read_text()
+    parent = int(stat.rpartition(")")[2].split()[1])
+    assert b"supervisor" in Path(f"/proc/{parent}/cmdline").read_bytes()
+    os.kill(parent, signal.SIGKILL)
+
+
 def run_of(
     children: Children, command: str, number: int = 1, timeout_s: float | None = None, kind: str = "shell"
 ) -> Run:
@@ -145,8 +153,7 @@ def test_when_a_scheduler_or_keeper_is_killed_its_runs_end_and_so_do_their_lease
         children = Children(suite)
         children.start(run_of(children, "echo $$ > child; sleep 600"))
         wait_for(lambda: is_named_one_running(suite / "child"), "the child")
-        stat = Path(f"/proc/{(suite / 'child').read_text().strip()}/stat").read_text()
-        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+        kill_supervisor(suite)
         assert outcome(children) == Finished(1, False, "its supervisor was killed")
     else:
         script = KILLED.format(root=str(Path(__file__).parents[2]), suite=str(suite))
@@ -177,8 +184,7 @@ def test_what_a_run_has_cost_so_far_is_known_when_its_supervisor_is_killed(suite
         return cost.cpu_s if cost is not None else 0.0
 
     wait_for(lambda: measured() > 0.2, "the second measurement")
-    stat = Path(f"/proc/{(suite / 'child').read_text().strip()}/stat").read_text()
-    os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+    kill_supervisor(suite)
     wait_for(children.finished, "the end of the run")
     (finished,) = children.finished()
     assert finished.reason == "its supervisor was killed"

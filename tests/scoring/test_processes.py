@@ -25,7 +25,7 @@ from sklearn.svm import SVR
 
 from jobs.scoring import ProcessScorer, compile_model, estimator_input, worker_pool
 from jobs.scoring.processes import PIECE_ROWS, TRIALS
-from tests.page_makers import CONTEXT
+from tests.page_makers import CONTEXT, kill
 from tests.scoring.models import fitted, load, outcome, random_rows
 from warehouse.errors import ScoringFailed
 
@@ -133,9 +133,7 @@ def test_a_process_that_is_killed_fails_the_batch_and_the_next_is_scored_alone(t
     scorer = with_processes(tmp_path)
     assert scorer._crew is not None
     for process in scorer._crew._processes:
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
+        kill(process)
     with pytest.raises(ScoringFailed, match="has ended"):
         scorer.predict(ROWS)
     with pytest.warns(UserWarning, match="goes on alone"):
