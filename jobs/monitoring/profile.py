@@ -19,6 +19,7 @@ from warehouse.ledger.records import PageRecord
 from warehouse.pages.profiled_pages import (
     Profile,
     RowsOfPages,
+    append_profiles,
     centres_of,
     new_centres,
     profile_rows,
@@ -125,7 +126,7 @@ def _make_profiles(suite: Suite, product: Product, kind: str, pages: list[PageRe
             if one.run_id in lacking and there.get((kind, one.column_name), one.centre) in (one.centre, None)
         ]
         record_centres(commit, product.name, new, there, meter.run_id, suite.clock())
-        ledger.append(commit, kept)
+        append_profiles(commit, kept)
         span = {"first_as_of": min(p.as_of for p in pages), "last_as_of": max(p.as_of for p in pages)}
         n_pages = len({one.as_of for one in kept})
         record = meter.record("succeeded", snapshot_id=commit.snapshot_id, n_pages=n_pages, **span)

@@ -7,7 +7,7 @@ made with. It stands in the ledger once, and is never moved, so that the profile
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,7 +19,7 @@ from warehouse.lake.lake import Commit
 from warehouse.lake.registry import ARM_COLUMN, PREDICTION_COLUMNS
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import PageRecord
-from warehouse.pages.profiles import ProfiledColumn, counts_of, profiled_columns, rounded_centre
+from warehouse.pages.profiles import ProfiledColumn, counted_parts, counts_of, profiled_columns, rounded_centre
 from warehouse.pages.publishing import StagedRows
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import parquet, quote_all, system_sql
@@ -165,46 +165,74 @@ def profile_rows(cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, centres: 
         return
     values = ", ".join(f"{column.sql} AS c{place}" for place, column in enumerate(columns))
     query = system_sql("profiles/values", values=values, rows=rows.relation, pages=rows.listed)
-    left = {page.as_of: page for page in rows.pages}
-    counts: dict[datetime, list[Any]] = {}
+    pages = PageCounts(rows, centres)
+    for batch in cursor.execute(query).to_arrow_reader(BATCH_ROWS):
+        yield from pages.add(batch.column(0), batch.columns[1:])
+    yield from pages.rest()
 
-    def new_counts() -> list[Any]:
-        return [counts_of(column, centres.get((rows.kind, column.name))) for column in columns]
 
-    # Pages lie one behind the other, but for those that others have replaced in part: each is told once it is whole.
-    n_left = {page.as_of: page.n_rows for page in rows.pages}
-    for instant, part in _parts(cursor.execute(query).to_arrow_reader(BATCH_ROWS)):
-        if instant not in left:
+class PageCounts:
+    """The counts of pages whose rows come batch by batch: each page is told once all of its rows have come."""
+
+    def __init__(self, rows: RowsOfPages, centres: Centres) -> None:
+        """Begin; `centres` are what the bins of the columns count from."""
+        self._rows, self.columns = rows, rows.profiled
+        self._centres = [centres.get((rows.kind, column.name)) for column in self.columns]
+        # Pages lie one behind the other, but for those that others have replaced in part.
+        self._left = {page.as_of: page for page in rows.pages}
+        self._n_left = {page.as_of: page.n_rows for page in rows.pages}
+        self._counts: dict[datetime, list[Any]] = {}
+
+    def add(self, instants: pa.Array, arrays: Sequence[pa.Array]) -> Iterator[Profile]:
+        """Count a batch: the pages of its rows, and their values as `columns` has them. Gives what is whole now.
+
+        Raises
+        ------
+        RunFailed
+            If a page holds more rows than its publication had.
+        """
+        import numpy as np
+
+        of_rows = instants.to_numpy(zero_copy_only=False).astype("datetime64[us]")
+        order = np.argsort(of_rows, kind="stable") if (of_rows[1:] < of_rows[:-1]).any() else None
+        of_rows = of_rows if order is None else of_rows[order]
+        firsts = np.flatnonzero(np.concatenate((np.ones(min(1, len(of_rows)), bool), of_rows[1:] != of_rows[:-1])))
+        starts = np.append(firsts, len(of_rows))
+        there = [self._begin(page) for page in of_rows[firsts].tolist()]
+        for place, (column, centre, array) in enumerate(zip(self.columns, self._centres, arrays, strict=True)):
+            counted = counted_parts(column, centre, array, order, starts)
+            for page, one in zip(there, counted, strict=True):
+                own = self._counts[page]
+                if own[place].n_rows:
+                    own[place].merge(one)
+                else:
+                    own[place] = one
+        for page, n_rows in zip(there, np.diff(starts).tolist(), strict=True):
+            self._n_left[page] -= n_rows
+            if self._n_left[page] == 0:
+                yield from self._written(self._left.pop(page))
+
+    def _begin(self, page: datetime) -> datetime:
+        if page not in self._left:
             raise RunFailed(
-                f"{rows.product.name}: the page {instant} of {rows.kind} holds more rows than the ledger tells; see"
-                " `almanac doctor --deep`."
+                f"{self._rows.product.name}: the page {page} of {self._rows.kind} holds more rows than the ledger"
+                " tells; see `almanac doctor --deep`."
             )
-        if instant not in counts:
-            counts[instant] = new_counts()
-        for count, array in zip(counts[instant], part.columns[1:], strict=True):
-            count.add(array)
-        n_left[instant] -= len(part)
-        if n_left[instant] == 0:
-            yield from _written(rows, left.pop(instant), columns, counts.pop(instant))
-    for instant, page in left.items():
-        yield from _written(rows, page, columns, counts[instant] if instant in counts else new_counts())
+        if page not in self._counts:
+            self._counts[page] = self._new_counts()
+        return page
 
+    def _new_counts(self) -> list[Any]:
+        return [counts_of(column, centre) for column, centre in zip(self.columns, self._centres, strict=True)]
 
-def _parts(reader: pa.RecordBatchReader) -> Iterator[tuple[datetime, pa.RecordBatch]]:
-    """Cut batches where a page ends; of one in which pages are mixed, the rows of each page are put together."""
-    import numpy as np
+    def rest(self) -> Iterator[Profile]:
+        """Give the profiles of the pages of which rows are lacking; those without any have one too, of nothing."""
+        for page in list(self._left.values()):
+            yield from self._written(page)
 
-    for batch in reader:
-        instants = batch.column(0).to_numpy(zero_copy_only=False)
-        if (instants[1:] < instants[:-1]).any():
-            order = np.argsort(instants, kind="stable")
-            batch, instants = batch.take(order), instants[order]
-        ends = [*(np.flatnonzero(instants[1:] != instants[:-1]) + 1).tolist(), len(instants)]
-        start = 0
-        for end in ends:
-            if end > start:
-                yield batch.column(0)[start].as_py(), batch.slice(start, end - start)
-            start = end
+    def _written(self, page: PageRecord) -> Iterator[Profile]:
+        counts = self._counts.pop(page.as_of, None) or self._new_counts()
+        return _written(self._rows, page, self.columns, counts)
 
 
 def _written(
@@ -275,7 +303,27 @@ class StagedProfiles:
     def write(self, commit: Commit, published: Sequence[PageRecord]) -> None:
         """Write the profiles of those pages that were published after all."""
         there = {(page.kind, page.as_of) for page in published}
-        ledger.append(commit, [one for one in self._profiles if (one.kind, one.as_of) in there])
+        append_profiles(commit, [one for one in self._profiles if (one.kind, one.as_of) in there])
+
+
+def append_profiles(commit: Commit, profiles: Sequence[Profile]) -> None:
+    """Append profiles to the ledger inside a commit: by Arrow, since as JSON they take longer to write than to make."""
+    if not profiles:
+        return
+    import pyarrow as pa
+
+    integers, texts = pa.list_(pa.int64()), pa.list_(pa.string())
+    kinds = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "datetime": pa.timestamp("us")}
+    kinds |= {"list[int]": integers, "list[str]": texts}
+    table = pa.table(
+        {
+            spec.name: pa.array([getattr(one, spec.name) for one in profiles], kinds[spec.type.removesuffix(" | None")])
+            for spec in fields(Profile)
+        }
+    )
+    commit.connection.register("new_profiles", table)
+    commit.execute("INSERT INTO ledger.profiles BY NAME SELECT * FROM new_profiles")
+    commit.connection.unregister("new_profiles")
 
 
 def record_centres(commit: Commit, product: str, new: Centres, there: Centres, run_id: str, now: datetime) -> None:
