@@ -25,6 +25,8 @@ def main() -> None:
     # at once changes no result. OpenMP's would slow down everything else on a shared machine, us included.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # To look for plugins of pydantic in all that is installed takes a hundredth of a second; nothing here wants one.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from jobs.cli import main as run
 
     run()

@@ -141,7 +141,7 @@ def _scored(
 ) -> Iterator[_State]:
     """Score a page's features with a version."""
     features = past_page(connection, product.name, "features", record.as_of)
-    columns = recorded_columns(connection, features.record.definitions)
+    columns = recorded_columns(connection, features.record.definitions, "lake")
     if columns is None and features.record.definitions == suite.definitions.page_fingerprint(product):
         columns = given_columns(connection, suite.definitions, product)
     if columns is not None:

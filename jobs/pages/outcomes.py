@@ -105,8 +105,8 @@ def _unsettled(
     definitions = suite.definitions
     fingerprint = definitions.label_definition(product)
     with suite.lake.reading() as connection:
-        pages = ledger.published_pages(connection, product.name, "predictions", among)
-        stored = ledger.published_pages(connection, product.name, "labels", among)
+        published = ledger.published_pages_by_kind(connection, product.name, ("predictions", "labels"), among)
+        pages, stored = published["predictions"], published["labels"]
         read = definitions.sources_read([product.label])
         facts = list(facts_needed(connection, read).values())
         watermarks = Watermarks(connection, ledger.newest_ingest_id(connection))

@@ -28,7 +28,8 @@ HeaderT = TypeVar("HeaderT", bound=BaseModel)
 class Strict(BaseModel):
     """The base class of every definition: unknown keys are mistakes, and nothing is changed after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    # A model's validator is built when it first validates: most are parts of another one, which builds its own of them.
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
 
 @dataclass(frozen=True)

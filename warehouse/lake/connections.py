@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar, cast
 from weakref import WeakKeyDictionary
@@ -118,16 +119,24 @@ class Instances:
         instance.close()
 
 
-#: The catalogue that a cursor reads, which writes nothing.
-_catalogue_of: WeakKeyDictionary[duckdb.DuckDBPyConnection, Hashable] = WeakKeyDictionary()
+@dataclass
+class _Reading:
+    """What a cursor that writes nothing sees: a catalogue, and its state as last asked for, which may stay the same."""
+
+    catalogue: Hashable
+    one_state: bool
+    state: object = None
+
+
+_readings: WeakKeyDictionary[duckdb.DuckDBPyConnection, _Reading] = WeakKeyDictionary()
 #: Answers by what was asked of which state, the newest at the end.
 _answers: dict[Hashable, object] = {}
 _ANSWERS_KEPT = 64
 
 
-def reads_only(cursor: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> None:
-    """Note that a cursor sees nothing but committed states of a lake, attached as `lake`."""
-    _catalogue_of[cursor] = catalogue.identity()
+def reads_only(cursor: duckdb.DuckDBPyConnection, catalogue: Catalogue, *, one_state: bool) -> None:
+    """Note that a cursor sees nothing but committed states of a lake, attached as `lake`, or only one of them."""
+    _readings[cursor] = _Reading(catalogue.identity(), one_state)
 
 
 def end_transaction(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> None:
@@ -150,16 +159,16 @@ def remembered(
 
     @wraps(ask)
     def answer(connection: duckdb.DuckDBPyConnection, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
-        catalogue = _catalogue_of.get(connection)
-        if catalogue is None:
+        reading = _readings.get(connection)
+        if reading is None:
             return ask(connection, *args, **kwargs)
-        state = _state(connection)
-        key = (ask, catalogue, state, args, tuple(kwargs.items()))
+        state = _state(connection, reading)
+        key = (ask, reading.catalogue, state, args, tuple(kwargs.items()))
         with contextlib.suppress(KeyError):
             return cast(Answer, _answers[key])
         found = ask(connection, *args, **kwargs)
         # Where no transaction is around both, a commit may have come between them.
-        if _state(connection) == state:
+        if _state(connection, reading) == state:
             _answers[key] = found
             for old in list(_answers)[:-_ANSWERS_KEPT]:
                 _answers.pop(old, None)
@@ -168,5 +177,7 @@ def remembered(
     return answer
 
 
-def _state(connection: duckdb.DuckDBPyConnection) -> object:
-    return connection.execute("SELECT id FROM ducklake_current_snapshot('lake')").fetchone()
+def _state(connection: duckdb.DuckDBPyConnection, reading: _Reading) -> object:
+    if reading.state is None or not reading.one_state:
+        reading.state = connection.execute("SELECT id FROM ducklake_current_snapshot('lake')").fetchone()
+    return reading.state

@@ -180,7 +180,7 @@ class Lake:
                 if not follow:
                     connection.execute("BEGIN TRANSACTION READ ONLY")
                 connection.execute("USE lake")
-                reads_only(connection, self.catalogue)
+                reads_only(connection, self.catalogue, one_state=not follow)
             else:
                 check_format(connection, self.root)
                 if snapshot_id is not None:

@@ -267,10 +267,35 @@ def published_pages(
 
     With `among`, only of the stretch of time that those pages span, which spares reading years of others.
     """
+    if among is not None and len(among) == 1:
+        return dict(_one_published(connection, product, kind, *among))
+    return _published(connection, product, [kind], among)[kind]
+
+
+def published_pages_by_kind(
+    connection: duckdb.DuckDBPyConnection, product: str, kinds: Sequence[str], among: Collection[datetime] | None = None
+) -> dict[str, dict[datetime, PageRecord]]:
+    """Read the newest publication of each page of some kinds, by kind and as_of; `among` as for `published_pages`."""
+    return _published(connection, product, kinds, among)
+
+
+@remembered  # the steps of a daily run all ask for its page
+def _one_published(
+    connection: duckdb.DuckDBPyConnection, product: str, kind: str, page: datetime
+) -> dict[datetime, PageRecord]:
+    return _published(connection, product, [kind], [page])[kind]
+
+
+def _published(
+    connection: duckdb.DuckDBPyConnection, product: str, kinds: Sequence[str], among: Collection[datetime] | None
+) -> dict[str, dict[datetime, PageRecord]]:
     span = [min(among), max(among)] if among else []
     stretch = "AND as_of BETWEEN $3 AND $4" if among else ""
-    records = _page_records(connection, "ledger/published_pages", [product, kind, *span], stretch=stretch)
-    return {record.as_of: record for record in records}
+    states = [f"{kind} {state}" for kind in kinds for state in ("published", "lost")]
+    found: dict[str, dict[datetime, PageRecord]] = {kind: {} for kind in kinds}
+    for record in _page_records(connection, "ledger/published_pages", [product, states, *span], stretch=stretch):
+        found[record.kind][record.as_of] = record
+    return found
 
 
 def publications(connection: duckdb.DuckDBPyConnection, product: str, kind: str, as_of: datetime) -> list[PageRecord]:

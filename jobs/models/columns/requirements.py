@@ -60,7 +60,7 @@ def given_columns(
     DefinitionError
         If the queries do not bind.
     """
-    recorded = recorded_columns(connection, definitions.page_fingerprint(product))
+    recorded = recorded_columns(connection, definitions.page_fingerprint(product), "lake")
     if recorded is not None:
         return recorded
     bound = _bound(connection, definitions, product)
@@ -118,9 +118,7 @@ def _source_columns(
 
 
 @remembered
-def recorded_columns(
-    connection: duckdb.DuckDBPyConnection, definitions: str, lake: str = "lake"
-) -> dict[str, str] | None:
+def recorded_columns(connection: duckdb.DuckDBPyConnection, definitions: str, lake: str) -> dict[str, str] | None:
     """Give the columns of feature pages made under a set of definitions, by its hash; None if they are not known.
 
     `lake` is the name under which the connection, which uses it, has the lake.
