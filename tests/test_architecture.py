@@ -82,6 +82,7 @@ FLOORS: tuple[str, ...] = (
     "warehouse.operations",
     "warehouse.definitions",
     "warehouse.definitions.yaml",
+    "warehouse.lake.copies",
     "warehouse.lake",
     "warehouse.lake.postgres",
     "warehouse.lake.registered",

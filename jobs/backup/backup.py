@@ -21,9 +21,10 @@ from jobs.progress import Progress, Silent
 from jobs.suite import Suite, almanac_version
 from warehouse.errors import RunFailed, UsageError
 from warehouse.lake.catalogues import CATALOGUE, OPERATIONS
+from warehouse.lake.copies.catalogue_files import copy_catalogue
 from warehouse.lake.lake import Lake
 from warehouse.lake.places import IMMUTABLE
-from warehouse.operations.state import looking
+from warehouse.operations.copies import copy_operations
 from warehouse.system_sql import system_sql
 
 #: So often the catalogue is copied where files go that it names.
@@ -151,13 +152,8 @@ class _Work:
         catalogue, operations = self._staging / CATALOGUE, self._staging / OPERATIONS
         for file in (catalogue, operations):
             file.unlink(missing_ok=True)
-        if self._lake.catalogue.is_shared:
-            self._lake.catalogue.copy_to(catalogue)  # says what to do instead
-        with looking(self._lake.root) as state:
-            if state is not None:
-                with contextlib.closing(sqlite3.connect(operations)) as copy:
-                    state.backup(copy)
-        self._lake.catalogue.copy_to(catalogue)
+        copy_operations(self._lake.root, operations)
+        copy_catalogue(self._lake, catalogue)
         with contextlib.closing(sqlite3.connect(catalogue)) as copy:
             (self.snapshot_id,) = copy.execute("SELECT max(snapshot_id) FROM ducklake_snapshot").fetchone()
             # What waits to be deleted is not copied, and so need not be deleted where the state is restored.

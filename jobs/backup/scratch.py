@@ -19,8 +19,9 @@ import filelock
 
 from warehouse.errors import NotFoundError, RunFailed
 from warehouse.lake.catalogues import CATALOGUE, OPERATIONS
+from warehouse.lake.copies.catalogue_files import copy_catalogue
 from warehouse.lake.lake import Lake
-from warehouse.operations.state import looking
+from warehouse.operations.copies import copy_operations
 from warehouse.system_sql import system_sql
 
 #: Where scratch lakes of a suite lie, below its directory.
@@ -109,7 +110,7 @@ def fill_scratch(lake: Lake, scratch: Lake, *, whole: bool = False, hard: bool =
         directory.mkdir(parents=True, exist_ok=True)
     catalogue = scratch.root / CATALOGUE
     try:
-        lake.catalogue.copy_to(catalogue)
+        copy_catalogue(lake, catalogue)
         with contextlib.closing(sqlite3.connect(catalogue)) as copy:
             if not whole:
                 # What waits to be deleted is the lake's matter.
@@ -129,7 +130,7 @@ def fill_scratch(lake: Lake, scratch: Lake, *, whole: bool = False, hard: bool =
         if whole:
             # A run that is alive holds the lock in its directory, which is looked at through the link.
             _link(lake.staging, scratch.staging, [p.parent.relative_to(lake.staging) for p in _locks(lake.staging)])
-            _copy_operations(lake, scratch)
+            copy_operations(lake.root, scratch.root / OPERATIONS)
         if lake.artifacts.is_dir():
             # Copies: a model that is scored for the first time gets further files.
             shutil.copytree(lake.artifacts, scratch.artifacts, dirs_exist_ok=True)
@@ -146,13 +147,6 @@ def _files_below(directory: Path) -> Iterator[Path]:
 
 def _locks(staging: Path) -> list[Path]:
     return sorted(staging.glob("[!.]*/run.lock"))
-
-
-def _copy_operations(lake: Lake, scratch: Lake) -> None:
-    with looking(lake.root) as state:
-        if state is not None:
-            with contextlib.closing(sqlite3.connect(scratch.root / OPERATIONS)) as copy:
-                state.backup(copy)
 
 
 def _link_hard(source: Path, target: Path) -> None:

@@ -24,16 +24,12 @@ from warehouse.lake.postgres.addresses import MARKER, Address, mark, write_lake_
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
 from warehouse.lake.postgres.servers import connection_text
 from warehouse.lake.postgres.sessions import libpq_settings
-from warehouse.lake.registry import OPERATIONS, TABLES
-from warehouse.operations.state import looking, open_operations, writing
+from warehouse.operations.copies import put_operations
+from warehouse.operations.state import looking
 from warehouse.system_sql import literal, quote, system_sql
 
 #: What is copied of a lake's directory besides its catalogue and the operational state.
 _COPIED = ("data", "artifacts", "deliveries", "damaged", "logs")
-#: Of the operational state, what is not: which process is at work on what.
-_LEFT = ("claims",)
-#: Rows of all others refer to these.
-_FIRST = {"jobs": 0, "runs": 1}
 #: The name that the lake of before gets in the suite's directory.
 LEFT_AS = "lake.moved"
 
@@ -79,7 +75,9 @@ def move_lake(suite_root: Path, address: Address, progress: Progress | None = No
             try:
                 files = _copy_files(old, new, progress or Silent())
                 _copy_catalogue(old, new)
-                _copy_operations(old, new)
+                with looking(old.root) as state:
+                    if state is not None:
+                        put_operations(state, new.root)
                 tables, rows, snapshots = _compare(old, new)
             except (duckdb.Error, OSError) as error:
                 raise RunFailed(
@@ -168,22 +166,6 @@ def _copy_table(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     casts = ", ".join(f"{quote(row[0])}::{row[1]} AS {quote(row[0])}" for row in columns)
     connection.execute(f"DELETE FROM {target}")
     connection.execute(f"INSERT INTO {target} BY NAME SELECT {casts} FROM old.{quote(name)}")
-
-
-def _copy_operations(old: Lake, new: Lake) -> None:
-    with looking(old.root) as state, contextlib.closing(open_operations(new.root)) as shared:
-        if state is None:
-            return
-        with writing(shared):
-            tables = [each for each in TABLES if each.schema == OPERATIONS and each.name not in _LEFT]
-            for each in sorted(tables, key=lambda each: _FIRST.get(each.name, len(_FIRST))):
-                rows = [tuple(row) for row in state.execute(f"SELECT * FROM {each.name}")]
-                if rows:
-                    marks = ", ".join("?" * len(rows[0]))
-                    shared.executemany(f"INSERT INTO {each.name} VALUES ({marks})", rows)
-            for table, column in (("jobs", "job_id"), ("runs", "run")):
-                next_one = f"SELECT setval(pg_get_serial_sequence('almanac.{table}', '{column}'), max({column}))"
-                shared.execute(f"{next_one} FROM {table} HAVING max({column}) > 0").fetchall()
 
 
 def _compare(old: Lake, new: Lake) -> tuple[int, int, int]:

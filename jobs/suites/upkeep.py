@@ -24,6 +24,7 @@ from jobs.backup.scratch import clear_scratch, scratch_lake
 from jobs.facts.recorded import prune_copies
 from jobs.facts.replayable import drop_unused_derivations
 from jobs.suite import Suite
+from warehouse.lake.catalogues import catalogue_of
 from warehouse.lake.compaction import compact
 from warehouse.lake.lake import Lake
 from warehouse.lake.retention import GRACE, KEEP, delete_retired_files, expire_snapshots, n_retired
@@ -229,7 +230,7 @@ def _clear_orphans(suite: Suite) -> tuple[_Freed, int, int]:
     lake = suite.lake
     with lake.maintaining() as connection:
         with _Counted(lake) as counted:
-            if lake.catalogue.is_shared:
+            if _is_shared(lake):
                 before = (suite.clock() - _COMMITTED_WITHIN).isoformat(sep=" ")
                 connection.execute(system_sql("upkeep/delete_orphans_before", instant=before))
             else:
@@ -250,7 +251,12 @@ def _clear_orphaned_artifacts(suite: Suite, rows: list[tuple[str]]) -> int:
 
 def _may_go(suite: Suite, directory: Path) -> bool:
     """Tell whether what looks abandoned may be cleared: a lock of a file may not reach from one host to another."""
-    return not suite.lake.catalogue.is_shared or _changed_at(directory) < suite.clock() - _COMMITTED_WITHIN
+    return not _is_shared(suite.lake) or _changed_at(directory) < suite.clock() - _COMMITTED_WITHIN
+
+
+def _is_shared(lake: Lake) -> bool:
+    """Tell whether several hosts write a lake, or the one that a scratch lake was made of."""
+    return catalogue_of(lake.root if lake.linked is None else lake.linked.parent).is_shared
 
 
 def _staging_directories(lake: Lake) -> list[Path]:

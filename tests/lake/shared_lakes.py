@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import shutil
 import signal
 import time
 import uuid
@@ -14,7 +15,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.conftest import NOW
+from jobs.schedule.tick_store import TickStore
+from jobs.suite import Suite, open_suite
+from tests.command_line import almanac
+from tests.conftest import NOW, clock_at
 from tests.page_makers import CONTEXT, kill, process_of  # forked off a process that has imported all of it
 from tests.postgres_server import PASSWORD, Server
 from warehouse.errors import AlmanacError
@@ -37,6 +41,17 @@ def new_database(server: Server, name: str) -> str:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {name}")
     return server.url(name)
+
+
+def moved(server: Server, name: str, made: Path, place: Path) -> Suite:
+    """Copy a suite that was made, and move its lake to a database of that name."""
+    root = place / "shop"
+    shutil.copytree(made, root)
+    with contextlib.closing(TickStore.open(root / "lake")) as store, store.writing():
+        store.note_fact("noted", "before")
+    done = almanac(root, "move-lake", f"{new_database(server, name)}?data={place / 'data of all'}", "--json")
+    assert done.returncode == 0, done.stderr
+    return open_suite(root, clock_at(NOW))
 
 
 def new_lake(server: Server, name: str, directory: Path) -> Lake:

@@ -141,15 +141,6 @@ class Catalogue(Protocol):
             If another process holds it for longer than `timeout_s`, by default what `wait_s` says.
         """
 
-    def copy_to(self, file: Path) -> None:
-        """Copy it, as of one instant, to a file that is a catalogue of the same kind; writers need not wait.
-
-        Raises
-        ------
-        RunFailed
-            If it cannot be read, or the copy not be written.
-        """
-
     def vacuum(self) -> None:
         """Write it and the operational state anew, so that nothing that was deleted is left in their files.
 
@@ -268,7 +259,13 @@ class SqliteCatalogue:
             raise RunFailed(f"another ingest of this lake has been running for {timeout_s:g} s; try later.") from error
 
     def copy_to(self, file: Path) -> None:
-        """Copy lake/catalogue.sqlite by SQLite itself, in a process of its own; see above why."""
+        """Copy lake/catalogue.sqlite, as of one instant, by SQLite itself, in a process of its own; see above why.
+
+        Raises
+        ------
+        RunFailed
+            If it cannot be read, or the copy not be written.
+        """
         if reason := self._refused(_COPY, str(self.file), str(file)):
             raise RunFailed(
                 f"the catalogue {self.file} could not be copied: {reason}. See that it can be read and that the disk"

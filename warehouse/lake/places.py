@@ -76,7 +76,7 @@ PLACES: tuple[Place, ...] = (
           " data files of the lake that it compares with, and copies of its catalogue and models", False, True,
           is_outside=True),
     Place("the PostgreSQL database of the catalogue", "where it is not in the lake's directory: which files and"
-          " snapshots there are, and the rows of small tables", False, True, is_outside=True),
+          " snapshots there are, the rows of small tables, and the operational state", True, True, is_outside=True),
     Place("backups", "states of the lake, each with copies of its files", False, True, is_outside=True),
 )  # fmt: skip
 

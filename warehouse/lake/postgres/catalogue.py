@@ -181,20 +181,6 @@ class PostgresCatalogue:
                 raise RunFailed(f"{self.server} gave no lock: {one_line(error)}. Nothing was changed.") from error
             yield connection
 
-    def copy_to(self, file: Path) -> None:
-        """Refuse: not built for this catalogue yet.
-
-        Raises
-        ------
-        UsageError
-            Always.
-        """
-        raise UsageError(
-            f"a catalogue in PostgreSQL ({self.server}) cannot be copied into a lake of its own yet, which backups,"
-            " `check`, rehearsals and dry runs need. For a backup take `pg_dump` of the database first, and copy the"
-            f" directory {self.root} after it; nothing in it changes once it is written."
-        )
-
     def vacuum(self) -> None:
         """Write its tables anew, so that nothing that was deleted is left in their files."""
         with session(self.server) as connection:

@@ -1,0 +1,225 @@
+"""Where the catalogue is in PostgreSQL, all works that needs a copy of it: backups, scratch lakes, rehearsals."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from jobs.backup.backup import backup
+from jobs.backup.listing import backups
+from jobs.backup.scratch import SCRATCH, scratch_lake
+from jobs.pages.predict import run_page
+from jobs.schedule.tick_store import TickStore
+from jobs.suite import Suite, open_suite
+from jobs.suites.deep import look_deep
+from jobs.suites.repair import repair, repair_dry_run
+from jobs.suites.upkeep import upkeep_dry_run
+from tests.backup.test_backup import contents, restored
+from tests.command_line import almanac
+from tests.conftest import NOW, PAGE, PRODUCT, clock_at
+from tests.lake.shared_lakes import check_pages, moved, new_lake, password
+from tests.lake.shared_lakes import replace as replace_page
+from tests.lakes import page_rows, rows
+from tests.postgres_server import PASSWORD, Server, needs_postgres
+from warehouse.lake.copies import catalogue_files
+
+pytestmark = needs_postgres
+DAY = timedelta(days=1)
+#: A value of each type that a rejects table, say, may have.
+VALUES = {
+    "VARCHAR": "'it''s é, \"x\"' || chr(10)",
+    "BLOB": "'\\x00\\xFFab'::BLOB",
+    "JSON": "'{\"a\": 1}'",
+    "BOOLEAN": "true",
+    "TINYINT": "-128",
+    "UTINYINT": "255",
+    "INTEGER": "2147483647",
+    "BIGINT": "-9223372036854775808",
+    "UBIGINT": "18446744073709551615",
+    "HUGEINT": "170141183460469231731687303715884105727",
+    "FLOAT": "0.1",
+    "DOUBLE": "0.1::DOUBLE + 0.2::DOUBLE",
+    "DECIMAL(18, 3)": "1234.567",
+    "DECIMAL(38, 10)": "12345678901234567890.0123456789",
+    "DATE": "DATE '2024-02-29'",
+    "TIME": "TIME '12:34:56.123456'",
+    "TIMESTAMP": "TIMESTAMP '2024-01-01 12:00:00.123456'",
+    "TIMESTAMP_NS": "TIMESTAMP_NS '2024-01-01 12:00:00.123456789'",
+    "TIMESTAMPTZ": "TIMESTAMPTZ '2024-01-01 12:00:00+00'",
+    "INTERVAL": "INTERVAL '1 month 2 days'",
+    "UUID": "'50cf9c07-0b3b-4f6b-b8b4-6f8a4b7b3b3b'",
+    "VARCHAR[]": "['a', 'b, c', NULL]",
+    "STRUCT(x INTEGER, y VARCHAR)": "{'x': 1, 'y': 'z'}",
+    "MAP(VARCHAR, INTEGER)": "MAP {'k': 1}",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _password() -> Iterator[None]:
+    with password():
+        yield
+
+
+@pytest.fixture(scope="module")
+def _shared(postgres: Server, _published: Path, tmp_path_factory: pytest.TempPathFactory) -> Suite:
+    suite = moved(postgres, "kept", _published, tmp_path_factory.mktemp("shared"))
+    run_page(suite, PRODUCT, PAGE)
+    return suite
+
+
+@pytest.fixture
+def shared(_shared: Suite) -> Suite:
+    """A suite whose lake is in PostgreSQL, with a page that was replaced since."""
+    return open_suite(_shared.root, clock_at(NOW))
+
+
+def test_rows_of_every_type_that_stand_in_the_catalogue_are_copied_as_they_are(
+    postgres: Server, tmp_path: Path
+) -> None:
+    lake = new_lake(postgres, "every_type", tmp_path / "data")
+    columns = ", ".join(f"c{place} {kind}" for place, kind in enumerate(VALUES))
+    with lake.commit("all types") as commit:
+        commit.execute(f"CREATE TABLE rejects.every ({columns})")
+        commit.execute(f"INSERT INTO rejects.every VALUES ({', '.join(VALUES.values())})")
+        commit.execute(f"INSERT INTO rejects.every VALUES ({', '.join(['NULL'] * len(VALUES))})")
+    with lake.commit("one is gone") as commit:
+        commit.execute("DELETE FROM rejects.every WHERE c0 IS NULL")
+    before = lake.newest_snapshot() - 1
+    with scratch_lake(lake, tmp_path) as scratch:
+        with contextlib.closing(sqlite3.connect(scratch.root / "catalogue.sqlite")) as copy:
+            query = "SELECT table_id FROM ducklake_table WHERE table_name = 'every'"
+            tables = "SELECT table_name FROM ducklake_inlined_data_tables WHERE table_id ="
+            (table,) = copy.execute(f"{tables} ({query})").fetchone()
+            assert copy.execute(f"SELECT count(*) FROM {table}").fetchone() == (2,)  # in no file
+        for snapshot_id, n_rows in ((None, 1), (before, 2)):
+            found = []
+            for each in (lake, scratch):
+                with each.reading(snapshot_id) as connection:
+                    said = "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM rejects.every ORDER BY ALL"
+                    values = connection.execute(said).fetchall()
+                    found.append((values, connection.execute("DESCRIBE rejects.every").fetchall()))
+            assert found[0] == found[1]
+            assert len(found[0][0]) == n_rows
+        # It goes on by itself, with rows that stand in its catalogue among them.
+        with scratch.commit("goes on") as commit:
+            commit.execute("INSERT INTO rejects.every BY NAME SELECT * FROM rejects.every")
+        with scratch.reading() as connection:
+            counts = "SELECT count(*), count(DISTINCT rows) FROM rejects.every AS rows"
+            assert connection.execute(counts).fetchone() == (2, 1)
+
+
+def test_a_copy_is_of_one_instant_whatever_is_committed_meanwhile(
+    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = new_lake(postgres, "instant", tmp_path / "data")
+    replace_page(lake, 1, "first")
+    copy_table, copied = catalogue_files._copy_table, []
+
+    def with_a_commit(connection: duckdb.DuckDBPyConnection, name: str, blobs: set[str]) -> None:
+        copied.append(name)
+        if len(copied) == 3:
+            replace_page(lake, 1, "second")
+        copy_table(connection, name, blobs)
+
+    monkeypatch.setattr(catalogue_files, "_copy_table", with_a_commit)
+    with scratch_lake(lake, tmp_path) as scratch:
+        assert check_pages(scratch) == {1: "first"}
+        assert scratch.newest_snapshot() == lake.newest_snapshot() - 1
+    assert check_pages(lake) == {1: "second"}
+
+
+def test_a_scratch_lake_has_every_table_and_snapshot_and_what_is_done_there_reaches_no_server(
+    shared: Suite, postgres: Server
+) -> None:
+    before, states = contents(shared), _on_server(postgres)
+    with scratch_lake(shared.lake, shared.root, whole=True) as scratch:
+        there = replace(shared, lake=scratch)
+        assert contents(there) == before
+        of_page = f"SELECT * FROM predictions.{PRODUCT} ORDER BY ALL"
+        newest = shared.lake.newest_snapshot()
+        for snapshot_id in (newest - 2, newest):
+            assert rows(there, of_page, snapshot_id=snapshot_id) == rows(shared, of_page, snapshot_id=snapshot_id)
+        with contextlib.closing(TickStore.open(scratch.root)) as store:
+            assert store.fact("noted") == "before"
+        run_page(there, PRODUCT, PAGE + DAY)
+        assert rows(there, "SELECT count(DISTINCT as_of) FROM predictions.late_order") == [(2,)]
+    assert _on_server(postgres) == states
+    assert contents(shared) == before
+
+
+def _on_server(postgres: Server) -> list[Any]:
+    """Give what tells any change of the lake or of the operational state."""
+    with postgres.connect("kept") as connection:
+        query = "SELECT max(snapshot_id), (SELECT fence FROM almanac.writer) FROM ducklake_snapshot"
+        facts = "SELECT name, value FROM almanac.facts ORDER BY name"
+        return [*connection.execute(query).fetchall(), *connection.execute(facts).fetchall()]
+
+
+def test_checks_and_dry_runs_work_and_change_nothing(shared: Suite, postgres: Server) -> None:
+    states = _on_server(postgres)
+    query = next((shared.root / "sql/features").glob("*.sql"))
+    text = query.read_text()
+    query.write_text(f"{text}\n-- the same\n")
+    try:
+        for command in (["check"], ["upkeep", "--dry-run"], ["repair", "--dry-run"]):
+            done = almanac(shared.root, *command)
+            assert done.returncode == 0, done.stderr
+            assert PASSWORD not in done.stdout + done.stderr
+    finally:
+        query.write_text(text)
+    assert _on_server(postgres) == states
+    assert [path.name for path in (shared.root / SCRATCH).iterdir()] == [".gitignore"]
+
+
+def test_a_dry_run_of_upkeep_leaves_alone_what_other_hosts_may_be_at(shared: Suite) -> None:
+    """A file that has just come may be somebody's who commits it in a moment: upkeep itself leaves it, too."""
+    new = shared.lake.data / "sources" / "orders" / "new.parquet"
+    new.write_bytes(b"new")
+    try:
+        found = upkeep_dry_run(open_suite(shared.root, clock_at(NOW + 365 * DAY)), timedelta(0), timedelta(0))
+        early = upkeep_dry_run(shared, timedelta(0), timedelta(0))
+    finally:
+        new.unlink()
+    assert (early.orphaned_files, found.orphaned_files) == (0, 1)
+
+
+def test_backups_are_made_of_it_and_become_a_lake_of_a_directory(shared: Suite, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    first = backup(shared, kept)
+    before = contents(shared)
+    (tmp_path / "shop").symlink_to(shared.root)
+    copy = restored(kept, tmp_path / "copy")
+    assert contents(copy) == before
+    assert copy.lake.newest_snapshot() == first.snapshot_id == shared.lake.newest_snapshot()
+    with contextlib.closing(TickStore.open(copy.lake.root)) as store:
+        assert store.fact("noted") == "before"
+    run_page(copy, PRODUCT, PAGE + DAY)
+    run_page(shared, PRODUCT, PAGE)
+    second = backup(shared, kept)
+    assert 2 < second.copied_files < 8 < second.n_files
+    assert [state.wrong for state in backups(kept, verify=True)] == [[], []]
+
+
+def test_what_is_lost_is_found_and_taken_out(shared: Suite) -> None:
+    before = page_rows(shared, PRODUCT)
+    query = "SELECT data_file FROM ducklake_list_files('lake', $1, schema => 'predictions')"
+    ((lost,),) = rows(shared, query, [PRODUCT])
+    Path(lost).unlink()
+    shared.lake.close()
+    assert any(Path(lost).name in sentence for sentence in look_deep(shared).wrong)
+    told = repair_dry_run(shared)
+    found = repair(open_suite(shared.root, clock_at(NOW)))
+    assert found == told
+    assert [(row["kind"], row["pages"]) for row in found.pages] == [("predictions", 1)]
+    assert page_rows(shared, PRODUCT) == []
+    run_page(shared, PRODUCT, PAGE)
+    assert page_rows(shared, PRODUCT) == before
+    assert repair(shared).found_nothing
