@@ -165,6 +165,8 @@ def _lake(suite: Suite) -> list[Finding]:
             models = _models(connection, definitions, suite.clock)
             deliveries = _deliveries(connection, definitions, suite.clock)
             statistics = _statistics(connection)
+        if (doubt := lake.catalogue.doubt()) is not None:
+            statistics.append(Finding("lake's role", "warning", doubt))
         with Sandbox(lake) as sandbox:
             findings = [
                 Finding(

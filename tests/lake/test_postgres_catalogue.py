@@ -19,7 +19,7 @@ from jobs.suite import Suite, open_suite
 from jobs.suites.upkeep import upkeep
 from tests.command_line import almanac
 from tests.conftest import NOW, PAGE, PRODUCT, clock_at
-from tests.lake.shared_lakes import moved, new_database
+from tests.lake.shared_lakes import new_database
 from tests.lakes import page_rows, rows
 from tests.postgres_server import PASSWORD, Server, needs_postgres
 from warehouse.errors import AlmanacError, PublishFailed, RunFailed, UsageError
@@ -37,17 +37,6 @@ def _password() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PGPASSWORD", PASSWORD)
         yield
-
-
-@pytest.fixture(scope="module")
-def _world(postgres: Server, _published: Path, tmp_path_factory: pytest.TempPathFactory) -> Suite:
-    """A suite with its facts, a live model and a page, whose lake was moved to PostgreSQL."""
-    return moved(postgres, "world", _published, tmp_path_factory.mktemp("elsewhere"))
-
-
-@pytest.fixture
-def world(_world: Suite) -> Suite:
-    return open_suite(_world.root, clock_at(NOW))
 
 
 def catalogue_of(suite: Suite) -> PostgresCatalogue:
@@ -117,28 +106,6 @@ def test_a_new_suite_takes_in_the_same_facts(ingested: Suite, postgres: Server, 
         assert PASSWORD not in str(reader.execute("SELECT * FROM duckdb_databases()").fetchall())
         with pytest.raises(duckdb.Error):
             reader.execute("CREATE TABLE almanac.sources.mine (i INTEGER)")
-
-
-def test_the_password_is_in_nothing_that_is_said(world: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = []
-    for command in (["doctor"], ["status", "--json"], ["query", "SELEC"], ["ticks", "--json"], ["agenda"]):
-        done = almanac(world.root, *command)
-        said.append(done.stdout + done.stderr)
-    with world.lake.reading() as connection:
-        said.append(str(connection.execute("SELECT * FROM duckdb_databases()").fetchall()))
-        said.append(str(connection.execute("SELECT * FROM duckdb_settings()").fetchall()))
-    world.lake.close()
-    monkeypatch.setenv("PGPASSWORD", f"{PASSWORD}, wrong")
-    for _ in range(2):
-        with pytest.raises(AlmanacError, match="authentication failed") as refused:
-            world.lake.newest_snapshot()
-        said.append(str(refused.value))
-    done = almanac(world.root, "status", "--json")
-    assert done.returncode in (1, 2)
-    said.append(done.stdout + done.stderr)
-    said += [path.read_text() for path in (world.lake.root / "logs").glob("*")]
-    said += [(world.root / "lake.yaml").read_text(), (world.lake.root / MARKER).read_text()]
-    assert [text for text in said if PASSWORD in text] == []
 
 
 @pytest.mark.parametrize(

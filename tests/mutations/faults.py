@@ -44,6 +44,20 @@ OF_THE_LAKE = (
         ("tests/backup/test_shared_lakes.py::test_a_copy_is_of_one_instant_whatever_is_committed_meanwhile",),
     ),
     Fault(
+        "authors' queries read a shared catalogue by a role that may write",
+        "warehouse/lake/postgres/catalogue.py",
+        "reader_of(self.server, self.lake) if for_authors else None",
+        "None",
+        ("tests/lake/test_postgres_roles.py::test_what_gets_past_the_sandbox_may_only_select",),
+    ),
+    Fault(
+        "a role that can become one that writes is taken for one that only reads",
+        "sql/system/catalogue/reader_may.sql",
+        "WHERE pg_has_role(reader.oid, r.oid, 'MEMBER')",
+        "WHERE r.oid = reader.oid",
+        ("tests/lake/test_postgres_roles.py::test_a_role_can_be_named",),
+    ),
+    Fault(
         "a commit that met an error is taken for one that did not take place",
         "warehouse/lake/postgres/fences.py",
         "return row is not None and self._commit in str(row[0])",

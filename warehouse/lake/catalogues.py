@@ -87,6 +87,7 @@ class Catalogue(Protocol):
         read_only: bool,
         snapshot_id: int | None,
         fence: Fence | None = None,
+        for_authors: bool = False,
     ) -> None:
         """Attach the lake as `name`, and make it if it is not there and may be written to.
 
@@ -102,12 +103,17 @@ class Catalogue(Protocol):
             Refuse writes; show the lake as of this snapshot.
         fence
             What the writer lock gave, for calls of DuckLake's that commit by themselves.
+        for_authors
+            Authors' queries will read it, by what lets them only read, where the catalogue has such a thing.
 
         Raises
         ------
         duckdb.Error
             If it cannot be opened.
         """
+
+    def doubt(self) -> str | None:
+        """Tell what is less safe than it could be, and what to do about it, for `almanac doctor`."""
 
     def prepare(self) -> None:
         """Make ready for a new lake, under no lock yet."""
@@ -200,6 +206,7 @@ class SqliteCatalogue:
         read_only: bool,
         snapshot_id: int | None,
         fence: Fence | None = None,
+        for_authors: bool = False,
     ) -> None:
         """Attach the lake, see `Catalogue.attach`."""
         place = f"ducklake:sqlite:{self.file.resolve()}"
@@ -208,6 +215,10 @@ class SqliteCatalogue:
         connection.execute(
             attach_statement(place, name, data, read_only=read_only, snapshot_id=snapshot_id, options=options)
         )
+
+    def doubt(self) -> str | None:
+        """Tell of nothing: an instance that only reads opens the file for reading."""
+        return None
 
     def is_of_another_kind(self, error: duckdb.Error) -> bool:
         """Tell by the words that DuckLake and SQLite have for it."""

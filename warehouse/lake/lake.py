@@ -84,6 +84,7 @@ class Lake:
         first: First | None = None,
         name: str = "lake",
         fence: Fence | None = None,
+        for_authors: bool = False,
     ) -> duckdb.DuckDBPyConnection:
         """Open a database instance of its own with this lake attached, as `name`, and in use.
 
@@ -98,8 +99,8 @@ class Lake:
             Show the lake as of this snapshot, whatever is committed meanwhile.
         first
             Is handed the instance before the lake is attached.
-        fence
-            For DuckLake's own calls that commit; see `Catalogue.attach`.
+        fence, for_authors
+            See `Catalogue.attach`.
 
         Raises
         ------
@@ -115,7 +116,16 @@ class Lake:
         try:
             if first is not None:
                 first(connection)
-            self._attach(connection, read_only=read_only, snapshot_id=snapshot_id, name=name, fence=fence)
+            self.catalogue.attach(
+                connection,
+                name,
+                self.data,
+                read_only=read_only,
+                snapshot_id=snapshot_id,
+                fence=fence,
+                for_authors=for_authors,
+            )
+            connection.execute(f"USE {quote(name)}")
         except duckdb.Error as error:
             connection.close()
             if snapshot_id is not None and "snapshot" in str(error).lower():
@@ -133,18 +143,6 @@ class Lake:
                 " be read and written. Nothing was changed."
             ) from error
         return connection
-
-    def _attach(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        *,
-        read_only: bool,
-        snapshot_id: int | None = None,
-        name: str = "lake",
-        fence: Fence | None = None,
-    ) -> None:
-        self.catalogue.attach(connection, name, self.data, read_only=read_only, snapshot_id=snapshot_id, fence=fence)
-        connection.execute(f"USE {quote(name)}")
 
     def open(self, *, hold: bool = False, writing: bool = False) -> None:
         """Open the instance that this process keeps, if there is a lake and it is not open yet.
@@ -256,7 +254,8 @@ class Lake:
                 return
             try:
                 with contextlib.closing(open_instance(self.catalogue.extensions)) as connection:
-                    self._attach(connection, read_only=False, fence=fence)
+                    self.catalogue.attach(connection, "lake", self.data, read_only=False, snapshot_id=None, fence=fence)
+                    connection.execute("USE lake")
                     self.catalogue.guard()
                     connection.execute("BEGIN")
                     migrate(connection, since=0)

@@ -40,7 +40,7 @@ def connect_ahead(lake: Lake) -> None:
         with lake.reading() as kept:
             check_format(kept, lake.root)
             snapshot_id = newest_snapshot(kept)
-        connection = lake.connect(snapshot_id=snapshot_id, name=hidden_name())
+        connection = lake.connect(snapshot_id=snapshot_id, name=hidden_name(), for_authors=True)
         return snapshot_id, connection
 
     pool = ThreadPoolExecutor(max_workers=1)
@@ -57,7 +57,7 @@ def connect(lake: Lake, snapshot_id: int) -> duckdb.DuckDBPyConnection:
             if shown == snapshot_id:
                 return connection
             connection.close()
-    return lake.connect(snapshot_id=snapshot_id, name=hidden_name())
+    return lake.connect(snapshot_id=snapshot_id, name=hidden_name(), for_authors=True)
 
 
 def hidden_name() -> str:

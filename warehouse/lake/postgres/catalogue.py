@@ -19,6 +19,7 @@ from warehouse.errors import PublishFailed, RunFailed, UsageError
 from warehouse.lake.postgres.addresses import MARKER
 from warehouse.lake.postgres.fences import Fence, raise_fence
 from warehouse.lake.postgres.owners import require_leases
+from warehouse.lake.postgres.readers import READER_VARIABLE, as_reader, reader_of
 from warehouse.lake.postgres.servers import connection_text
 from warehouse.lake.postgres.sessions import libpq_settings, one_line, session
 from warehouse.system_sql import attach_statement, system_sql
@@ -102,14 +103,33 @@ class PostgresCatalogue:
         read_only: bool,
         snapshot_id: int | None,
         fence: Fence | None = None,
+        for_authors: bool = False,
     ) -> None:
         """Attach the lake, see `Catalogue.attach`; DuckLake's own calls bear `fence`."""
         more = [f"almanac.fence={fence.number}"] if fence is not None else []
         if read_only:
             # A second line: what reads is refused by the server too when it writes.
             more.append("default_transaction_read_only=on")
-        place = f"ducklake:postgres:{connection_text(libpq_settings(self.server, *more))}"
-        connection.execute(attach_statement(place, name, data, read_only=read_only, snapshot_id=snapshot_id))
+        settings = libpq_settings(self.server, *more)
+        reader = reader_of(self.server, self.lake) if for_authors else None
+        with contextlib.nullcontext(None) if reader is None else as_reader(connection, reader) as secret:
+            if secret is not None:
+                settings.pop("user", None)
+            place = f"ducklake:postgres:{connection_text(settings)}"
+            options = [] if secret is None else [secret]
+            connection.execute(
+                attach_statement(place, name, data, read_only=read_only, snapshot_id=snapshot_id, options=options)
+            )
+
+    def doubt(self) -> str | None:
+        """Tell where authors' queries read by the lake's own role; see `warehouse.lake.postgres.readers`."""
+        if reader_of(self.server, self.lake) is not None:
+            return None
+        return (
+            "authors' queries read by the lake's own role, which may write, and only the sandbox keeps them from it:"
+            f" let that role make another (ALTER ROLE ... CREATEROLE), or name one that may only SELECT by"
+            f" {READER_VARIABLE}; see docs/catalogues.md"
+        )
 
     def is_of_another_kind(self, error: duckdb.Error) -> bool:
         """Tell by the words that DuckLake has for it."""

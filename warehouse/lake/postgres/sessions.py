@@ -37,7 +37,13 @@ def libpq_settings(server: str, *more: str) -> dict[str, str]:
     return settings | {"options": f"{settings.get('options', '')} {options}".strip()}
 
 
-def connect(server: str, *, row_factory: Any = None, client_side: bool = False) -> psycopg.Connection[Any]:
+def connect(
+    server: str,
+    *,
+    row_factory: Any = None,
+    client_side: bool = False,
+    reader: tuple[str, str | None] | None = None,
+) -> psycopg.Connection[Any]:
     """Open a session; each statement is a transaction of its own.
 
     Parameters
@@ -48,6 +54,8 @@ def connect(server: str, *, row_factory: Any = None, client_side: bool = False) 
         What makes rows; tuples by default.
     client_side
         Whether values are put into the text of statements by the client, so that the server infers no types.
+    reader
+        Another role than the URL's, and its password, if that is not found as others are.
 
     Raises
     ------
@@ -66,8 +74,11 @@ def connect(server: str, *, row_factory: Any = None, client_side: bool = False) 
     options: dict[str, Any] = {"row_factory": row_factory} if row_factory else {}
     if client_side:
         options["cursor_factory"] = psycopg.ClientCursor
+    settings = libpq_settings(server)
+    if reader is not None:
+        settings |= {"user": reader[0]} | ({} if reader[1] is None else {"password": reader[1]})
     try:
-        return psycopg.connect(**libpq_settings(server), autocommit=True, **options)  # type: ignore[arg-type]
+        return psycopg.connect(**settings, autocommit=True, **options)  # type: ignore[arg-type]
     except psycopg.Error as error:
         raise RunFailed(f"the catalogue {server} cannot be reached: {one_line(error)}. Nothing was changed.") from error
 
