@@ -128,21 +128,24 @@ class Lake:
             connection.execute(f"USE {quote(name)}")
         except duckdb.Error as error:
             connection.close()
-            if snapshot_id is not None and "snapshot" in str(error).lower():
-                raise NotFoundError(
-                    f"the lake has no snapshot {snapshot_id}, or upkeep has let go of it; `almanac status` names the"
-                    " newest."
-                ) from error
-            if self.catalogue.is_of_another_kind(error):
-                raise LakeFormatError(
-                    f"the lake {self.root} is not one that this DuckLake can read: {error}. If a newer version of"
-                    " Almanac or DuckDB made it, use that; `almanac doctor` shows the versions installed here."
-                ) from error
-            raise RunFailed(
-                f"the lake {self.root} cannot be opened: {error}. See that the disk has room and that its files can"
-                " be read and written. Nothing was changed."
-            ) from error
+            raise self._why_it_cannot_be_opened(error, snapshot_id) from error
         return connection
+
+    def _why_it_cannot_be_opened(self, error: duckdb.Error, snapshot_id: int | None) -> AlmanacError:
+        if snapshot_id is not None and "snapshot" in str(error).lower():
+            return NotFoundError(
+                f"the lake has no snapshot {snapshot_id}, or upkeep has let go of it; `almanac status` names the"
+                " newest."
+            )
+        if self.catalogue.is_of_another_kind(error):
+            return LakeFormatError(
+                f"the lake {self.root} is not one that this DuckLake can read: {error}. If a newer version of"
+                " Almanac or DuckDB made it, use that; `almanac doctor` shows the versions installed here."
+            )
+        return RunFailed(
+            f"the lake {self.root} cannot be opened: {error}. See that the disk has room and that its files can"
+            " be read and written. Nothing was changed."
+        )
 
     def open(self, *, hold: bool = False, writing: bool = False) -> None:
         """Open the instance that this process keeps, if there is a lake and it is not open yet.
