@@ -26,11 +26,15 @@ from warehouse.system_sql import system_sql
 
 #: Where scratch lakes of a suite lie, below its directory.
 SCRATCH = ".check"
+#: Where they lie in a directory that a command was given.
+_OF_SCRATCH = "almanac-scratch"
 _LOCK = "scratch.lock"
 
 
 @contextlib.contextmanager
-def scratch_lake(lake: Lake, suite_root: Path, *, whole: bool = False) -> Iterator[Lake]:
+def scratch_lake(
+    lake: Lake, suite_root: Path, *, whole: bool = False, scratch_in: Path | None = None
+) -> Iterator[Lake]:
     """Make a scratch lake of a lake's newest state, give it, and clear it away at the end.
 
     Parameters
@@ -42,6 +46,8 @@ def scratch_lake(lake: Lake, suite_root: Path, *, whole: bool = False) -> Iterat
     whole
         Have also what no snapshot needs: files that wait to be deleted or that nothing refers to, what runs left in
         their staging directories, and the operational state.
+    scratch_in
+        Another directory in which it is put.
 
     Raises
     ------
@@ -52,10 +58,10 @@ def scratch_lake(lake: Lake, suite_root: Path, *, whole: bool = False) -> Iterat
     """
     if not lake.exists():
         raise NotFoundError(f"there is no lake in {lake.root}; name production's with --against.")
-    place = suite_root / SCRATCH
-    place.mkdir(exist_ok=True)
+    place = suite_root / SCRATCH if scratch_in is None else scratch_in.resolve() / _OF_SCRATCH
+    place.mkdir(parents=True, exist_ok=True)
     (place / ".gitignore").write_text("*\n", encoding="utf-8")
-    clear_scratch(suite_root)
+    _clear(place)
     home = place / uuid.uuid4().hex[:12]
     unlocked = place / f".{home.name}"
     unlocked.mkdir()
@@ -80,9 +86,13 @@ def snapshot_copied(scratch: Lake) -> int:
 
 
 def clear_scratch(suite_root: Path) -> int:
-    """Clear away scratch lakes that killed processes have left; give how many those were."""
+    """Clear away scratch lakes of a suite that killed processes have left; give how many those were."""
+    return _clear(suite_root / SCRATCH)
+
+
+def _clear(place: Path) -> int:
     left = 0
-    for directory in (suite_root / SCRATCH).glob("[!.]*"):
+    for directory in place.glob("[!.]*"):
         with contextlib.suppress(filelock.Timeout, OSError):
             with filelock.FileLock(directory / _LOCK, timeout=0):
                 pass

@@ -44,12 +44,14 @@ PAGES_COMPARED = 14
 class Order:
     """What is asked for: against which suite or lake, how many pages, and who writes them.
 
-    `version` is of those products that have one of that name; of others it says nothing.
+    `version` is of those products that have one of that name; of others it says nothing. `scratch` is where the scratch
+    lake is put, if it is said.
     """
 
     against: Path | None = None
     n_pages: int = PAGES_COMPARED
     version: str | None = None
+    scratch: Path | None = None
 
 
 def check(suite: Suite, order: Order | None = None, progress: Progress | None = None) -> CheckResult:
@@ -72,7 +74,7 @@ def check(suite: Suite, order: Order | None = None, progress: Progress | None = 
     order = order or Order()
     texts = all_texts(suite.definitions)
     lake = find_lake(order.against, suite.root)
-    with scratch_lake(lake, suite.root) as scratch:
+    with scratch_lake(lake, suite.root, scratch_in=order.scratch) as scratch:
         snapshot_id = snapshot_copied(scratch)
         # Where queries may write what is only looked at.
         directory = scratch.staging / "check"

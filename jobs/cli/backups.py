@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.options import DebugOption, JsonOption, State, SuiteOption, the_suite
+from jobs.cli.options import DebugOption, JsonOption, ScratchOption, State, SuiteOption, the_suite
 from jobs.cli.output import console
 from warehouse.errors import UsageError
 from warehouse.wording import counted
@@ -144,6 +144,7 @@ def repair(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would do, by doing it to a scratch lake.")
     ] = False,
+    scratch: ScratchOption = None,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -158,7 +159,8 @@ def repair(
     from jobs.suites.repair import repair as run
     from jobs.suites.repair import repair_dry_run
 
-    found = (repair_dry_run if dry_run else run)(the_suite(runs_python=False))
+    opened = the_suite(runs_python=False)
+    found = repair_dry_run(opened, scratch) if dry_run else run(opened)
     if as_json:
         console.print_json(asdict(found))
     elif found.found_nothing:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from jobs.cli.options import DebugOption, JsonOption, SuiteOption, the_suite
+from jobs.cli.options import DebugOption, JsonOption, ScratchOption, SuiteOption, the_suite
 from jobs.cli.output import console
 
 AgainstOption = Annotated[
@@ -39,6 +39,7 @@ def check(
     form: Annotated[
         Literal["text", "json", "markdown"], typer.Option("--format", help="How what was found is shown.")
     ] = "text",
+    scratch: ScratchOption = None,
     as_json: JsonOption = False,
     suite: SuiteOption = None,
     debug: DebugOption = False,
@@ -58,7 +59,7 @@ def check(
 
     opened = the_suite()
     form = "json" if as_json else form
-    result = run(opened, Order(against, pages, version), console.listener())
+    result = run(opened, Order(against, pages, version, scratch), console.listener())
     if record:
         record_check(find_lake(against, opened.root), result)
     sections = sections_of(result)

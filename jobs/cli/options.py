@@ -43,6 +43,12 @@ DebugOption = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_set_debug, hidden=True)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs to read.")]
+ScratchOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--scratch", metavar="DIR", help="Put scratch lakes there, on a disk of this machine.", show_default="the suite"
+    ),
+]
 AsOfOption = Annotated[
     str | None,
     typer.Option("--as-of", metavar="T", help="An instant: 2013-10-01, 2013-10-01T22:00 (UTC) or with an offset."),

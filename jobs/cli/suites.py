@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli.options import DebugOption, JsonOption, State, SuiteOption, now, parse_instant, parse_span, the_suite
+from jobs.cli.options import (
+    DebugOption,
+    JsonOption,
+    ScratchOption,
+    State,
+    SuiteOption,
+    now,
+    parse_instant,
+    parse_span,
+    the_suite,
+)
 from jobs.cli.output import console
 from warehouse.wording import counted
 
@@ -232,6 +242,7 @@ def upkeep(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would do, by doing it to a scratch lake.")
     ] = False,
+    scratch: ScratchOption = None,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -245,7 +256,8 @@ def upkeep(
     from jobs.suites.upkeep import upkeep as run
     from jobs.suites.upkeep import upkeep_dry_run
 
-    result = (upkeep_dry_run if dry_run else run)(the_suite(), parse_span(keep, "--keep"), parse_span(grace, "--grace"))
+    spans = parse_span(keep, "--keep"), parse_span(grace, "--grace")
+    result = upkeep_dry_run(the_suite(), *spans, scratch) if dry_run else run(the_suite(), *spans)
     if as_json:
         console.print_json(vars(result))
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.cli.options import AsOfOption, DebugOption, JsonOption, SuiteOption, parse_instant, the_suite
+from jobs.cli.options import AsOfOption, DebugOption, JsonOption, ScratchOption, SuiteOption, parse_instant, the_suite
 from jobs.cli.output import console
 
 if TYPE_CHECKING:
@@ -243,6 +243,7 @@ def rehearse(
         typer.Option("--training-takes", metavar="TIME", help="Such as 20 minutes.", show_default="as trainings took"),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the policies' suites, to look at.")] = False,
+    scratch: ScratchOption = None,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -259,7 +260,7 @@ def rehearse(
 
     begin, end = parse_instant(first, "--from"), parse_instant(until, "--to")
     takes = _duration(training_takes, "--training-takes")
-    options: dict[str, Any] = {"hold_out": hold_out, "training_takes": takes, "keep": keep}
+    options: dict[str, Any] = {"hold_out": hold_out, "training_takes": takes, "keep": keep, "scratch": scratch}
     found = run(the_suite(), product, begin, end, policies, **options, progress=console.listener())
     if as_json:
         console.print_json(asdict(found))

@@ -291,5 +291,5 @@ def _beyond(suite: Suite) -> list[str]:
         *said,
         "bundles keep the publication before the newest beside it, and so do copies of them elsewhere",
         "backups made before hold the person: make a new one, and delete those",
-        "files that `report`, `models card` or `query` wrote, wherever they were put",
+        "files that `report`, `models card` or `query` wrote, and lakes of `--scratch`, wherever they were put",
     ]

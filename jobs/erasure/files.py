@@ -99,8 +99,8 @@ def clear_leftovers(suite: Suite) -> None:
     RunFailed
         If a scratch lake is in use.
     """
-    for name in ("damaged", "rehearsals"):
-        shutil.rmtree(suite.lake.root / name, ignore_errors=True)
+    for place in (suite.lake.root / "damaged", suite.lake.root / "rehearsals", suite.root / ".rehearsals"):
+        shutil.rmtree(place, ignore_errors=True)
     for directory in suite.lake.staging.glob("*"):
         shutil.rmtree(directory, ignore_errors=True)
     clear_scratch(suite.root)

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from jobs.metering import RunMeter
 from jobs.rehearsal.figures import PolicyResult
-from jobs.rehearsal.room import REHEARSALS, Asked
+from jobs.rehearsal.room import Asked
 from jobs.suite import Suite
 from warehouse.ledger import records as ledger
 from warehouse.ledger.measurements import ALL, CHOSEN_ON, HELD_OUT, RehearsalRecord, RehearsedPolicy
@@ -77,7 +77,7 @@ def keep_rehearsal(suite: Suite, asked: Asked, found: Rehearsal, meter: RunMeter
             facts_in_their_time=found.facts_in_their_time,
             policies=json.dumps([policy.said() for policy in asked.policies], default=str),
             notes=list(found.notes),
-            kept_in=f"lake/{REHEARSALS}/{asked.identity(suite)}/policies" if kept else None,
+            kept_in=_place_of(suite, asked) if kept else None,
             run_id=meter.run_id,
             snapshot_id=commit.snapshot_id,
         )
@@ -87,6 +87,13 @@ def keep_rehearsal(suite: Suite, asked: Asked, found: Rehearsal, meter: RunMeter
         rows += _rows(meter.run_id, found.product, CHOSEN_ON, found.chosen_on)
         ledger.append(commit, rows)
         ledger.append(commit, [meter.record("succeeded", snapshot_id=commit.snapshot_id)])
+
+
+def _place_of(suite: Suite, asked: Asked) -> str:
+    """Say where the policies' suites are: below the lake by that name, elsewhere by the whole path."""
+    place = asked.place(suite) / asked.identity(suite) / "policies"
+    root = suite.lake.root
+    return f"lake/{place.relative_to(root).as_posix()}" if place.is_relative_to(root) else str(place)
 
 
 def _rows(rehearsal_id: str, product: str, part: str, rows: Sequence[PolicyResult]) -> list[RehearsedPolicy]:

@@ -43,6 +43,7 @@ def rehearse(
     hold_out: float | None = None,
     training_takes: timedelta | None = None,
     keep: bool = False,
+    scratch: Path | None = None,
     progress: Progress | None = None,
 ) -> Rehearsal:
     """Live through the time from `begin` to `end` (excluded, naive UTC) under each policy of a file.
@@ -58,6 +59,8 @@ def rehearse(
         How long a training takes; None: as long as those of the ledger took.
     keep
         Keep the policies' suites, to be looked at.
+    scratch
+        The directory in which the policies' lakes are put; see `jobs.rehearsal.room` for where they are otherwise.
 
     Raises
     ------
@@ -71,7 +74,7 @@ def rehearse(
     progress = progress or Silent()
     product = suite.definitions.product(product_name)
     _require_lived(suite, product, begin, end, hold_out)
-    asked = Asked(product, begin, end, tuple(read_policies(policies, product)))
+    asked = Asked(product, begin, end, tuple(read_policies(policies, product)), scratch)
     meter = RunMeter(suite, "rehearse", product.name)
     with one_at_a_time(suite, asked):
         found = _rehearse(suite, asked, hold_out, training_takes, progress, keep=keep)

@@ -1,6 +1,8 @@
 """The rooms of a rehearsal: `lake/rehearsals/ID/`, with a lake as it was at the beginning, and a copy for each policy.
 
-Data files are shared by links, so that a lake takes little room, and whatever happens in one reaches no other.
+Data files are shared by links, so that a lake takes little room, and whatever happens in one reaches no other. Where
+hosts share the lake, or `--scratch` says so, the rooms are on a disk of this machine, since they have SQLite catalogues
+themselves; on another disk than the lake's, data files are copied once.
 """
 
 from __future__ import annotations
@@ -30,19 +32,33 @@ from warehouse.lake.lake import Lake
 from warehouse.ledger.texts import all_texts, fingerprint_of_texts
 from warehouse.queries.checked_query import fingerprint_of
 
-#: Where the rooms are, below `lake/`.
+#: Where the rooms are, below `lake/`, and in the suite's directory where hosts share the lake.
 REHEARSALS = "rehearsals"
+OF_SUITE = ".rehearsals"
+#: Where they are in a directory that a command was given; those of each lake are apart.
+_OF_SCRATCH = "almanac-rehearsals"
 _READY = "ready.json"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be rehearsed: a product, from one instant to another (naive UTC), under some policies."""
+    """What is to be rehearsed: a product, from one instant to another (naive UTC), under some policies.
+
+    `scratch` is the directory in which the rooms are put, if it is said.
+    """
 
     product: Product
     begin: datetime
     end: datetime
     policies: tuple[Policy, ...]
+    scratch: Path | None = None
+
+    def place(self, suite: Suite) -> Path:
+        """Give the directory in which the rooms of all rehearsals of a suite are."""
+        root = suite.lake.root
+        if self.scratch is not None:
+            return self.scratch.resolve() / _OF_SCRATCH / fingerprint_of(str(root.resolve()))[:8]
+        return suite.root / OF_SUITE if suite.lake.catalogue.is_shared else root / REHEARSALS
 
     def identity(self, suite: Suite) -> str:
         """Name the rehearsal: the same question about the same definitions has the same name."""
@@ -86,8 +102,10 @@ def one_at_a_time(suite: Suite, asked: Asked) -> Iterator[None]:
     """
     with suite.lake.reading():  # says what to do if there is no lake yet
         pass
-    place = suite.lake.root / REHEARSALS
-    place.mkdir(exist_ok=True)
+    place = asked.place(suite)
+    place.mkdir(parents=True, exist_ok=True)
+    if place.parent == suite.root:
+        (place / ".gitignore").write_text("*\n", encoding="utf-8")
     try:
         with filelock.FileLock(place / f"{asked.identity(suite)}.lock", timeout=0):
             yield
@@ -107,7 +125,7 @@ def prepare(suite: Suite, asked: Asked, progress: Progress) -> Room:
     DefinitionError
         If a policy does not make right definitions.
     """
-    directory = suite.lake.root / REHEARSALS / asked.identity(suite)
+    directory = asked.place(suite) / asked.identity(suite)
     ready = directory / _READY
     if not ready.exists():
         shutil.rmtree(directory, ignore_errors=True)

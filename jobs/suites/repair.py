@@ -71,9 +71,9 @@ class Repaired:
         return self.is_whole and not (self.set_aside or self.pages or self.dropped)
 
 
-def repair_dry_run(suite: Suite) -> Repaired:
+def repair_dry_run(suite: Suite, scratch_in: Path | None = None) -> Repaired:
     """Give what `repair` would do, by doing it to a scratch lake; the lake itself is only read."""
-    with scratch_lake(suite.lake, suite.root, whole=True) as scratch:
+    with scratch_lake(suite.lake, suite.root, whole=True, scratch_in=scratch_in) as scratch:
         return repair(replace(suite, lake=scratch))
 
 

@@ -96,9 +96,11 @@ class UpkeepResult:
     gained_bytes: int = 0
 
 
-def upkeep_dry_run(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE) -> UpkeepResult:
+def upkeep_dry_run(
+    suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE, scratch_in: Path | None = None
+) -> UpkeepResult:
     """Give what upkeep would do, by doing it to a scratch lake; the lake itself is only read. See `upkeep`."""
-    with scratch_lake(suite.lake, suite.root, whole=True) as scratch:
+    with scratch_lake(suite.lake, suite.root, whole=True, scratch_in=scratch_in) as scratch:
         return upkeep(replace(suite, lake=scratch), keep, grace, elsewhere=False)
 
 

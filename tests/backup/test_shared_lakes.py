@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from jobs.backup.backup import backup
 from jobs.backup.listing import backups
 from jobs.backup.scratch import SCRATCH, scratch_lake
 from jobs.pages.predict import run_page
+from jobs.rehearsal.room import Asked
 from jobs.schedule.tick_store import TickStore
 from jobs.suite import Suite, open_suite
 from jobs.suites.deep import look_deep
@@ -163,20 +165,27 @@ def _on_server(postgres: Server) -> list[Any]:
         return [*connection.execute(query).fetchall(), *connection.execute(facts).fetchall()]
 
 
-def test_checks_and_dry_runs_work_and_change_nothing(shared: Suite, postgres: Server) -> None:
+def test_checks_and_dry_runs_work_and_change_nothing(shared: Suite, postgres: Server, tmp_path: Path) -> None:
     states = _on_server(postgres)
     query = next((shared.root / "sql/features").glob("*.sql"))
     text = query.read_text()
     query.write_text(f"{text}\n-- the same\n")
     try:
-        for command in (["check"], ["upkeep", "--dry-run"], ["repair", "--dry-run"]):
+        elsewhere = ["--dry-run", "--scratch", str(tmp_path)]
+        for command in (
+            ["check", "--scratch", str(tmp_path)],
+            ["upkeep", *elsewhere],
+            ["repair", *elsewhere],
+            ["check"],
+        ):
             done = almanac(shared.root, *command)
             assert done.returncode == 0, done.stderr
             assert PASSWORD not in done.stdout + done.stderr
     finally:
         query.write_text(text)
     assert _on_server(postgres) == states
-    assert [path.name for path in (shared.root / SCRATCH).iterdir()] == [".gitignore"]
+    for place in (shared.root / SCRATCH, tmp_path / "almanac-scratch"):
+        assert [path.name for path in place.iterdir()] == [".gitignore"]
 
 
 def test_a_dry_run_of_upkeep_leaves_alone_what_other_hosts_may_be_at(shared: Suite) -> None:
@@ -223,3 +232,28 @@ def test_what_is_lost_is_found_and_taken_out(shared: Suite) -> None:
     run_page(shared, PRODUCT, PAGE)
     assert page_rows(shared, PRODUCT) == before
     assert repair(shared).found_nothing
+
+
+def test_history_is_lived_through_again_on_a_disk_of_this_machine(shared: Suite, tmp_path: Path) -> None:
+    """Figures are those of the same rehearsal where the lake is in SQLite, which a backup of this one gives."""
+    policies = tmp_path / "policies.yaml"
+    policies.write_text("policies:\n  never: {jobs: {}}\n")
+    (tmp_path / "shop").symlink_to(shared.root)
+    backup(shared, tmp_path / "kept")
+    copy = restored(tmp_path / "kept", tmp_path / "copy")
+    options = ("--from", "2026-03-10", "--to", "2026-03-12", "--policies", str(policies), "--training-takes", "1 hour")
+    found = []
+    for suite in (shared, copy):
+        done = almanac(suite.root, "rehearse", PRODUCT, *options, "--json", "--keep", "--scratch", str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        found.append({name: value for name, value in json.loads(done.stdout).items() if name != "rows"})
+        (row,) = json.loads(done.stdout)["rows"]
+        found[-1]["row"] = {name: value for name, value in row.items() if name != "cpu_s"}
+        ((kept,),) = rows(suite, "SELECT kept_in FROM ledger.rehearsals")
+        assert Path(kept).is_relative_to(tmp_path / "almanac-rehearsals")
+        assert (Path(kept) / "never" / "lake" / "catalogue.sqlite").exists()
+        assert not (suite.lake.root / "rehearsals").exists()
+    assert found[0] == found[1]
+    assert found[0]["row"]["pages"] == 2
+    place = Asked(shared.definitions.product(PRODUCT), NOW, NOW, ()).place(shared)
+    assert place == shared.root / ".rehearsals"

@@ -72,8 +72,9 @@ PLACES: tuple[Place, ...] = (
     Place("the targets of `export:`", "what was published, for applications", False, True, is_outside=True),
     Place("the bundles of `export:`", "what was published, with `on_demand` the feature groups of the newest page, as"
           " files to look up in, and copies of them wherever somebody has put them", False, True, is_outside=True),
-    Place("scratch lakes", "in `.check/` of a suite while `almanac check` runs: a lake of its own with links to the"
-          " data files of the lake that it compares with, and copies of its catalogue and models", False, True,
+    Place("scratch lakes", "in `.check/` of a suite while `almanac check` or a dry run runs: a lake of its own with"
+          " links to the data files of the lake that it compares with, and copies of its catalogue and models; where"
+          " hosts share the lake, rehearsals too, in `.rehearsals/`; and what `--scratch` put elsewhere", False, True,
           is_outside=True),
     Place("the PostgreSQL database of the catalogue", "where it is not in the lake's directory: which files and"
           " snapshots there are, the rows of small tables, and the operational state", True, True, is_outside=True),
