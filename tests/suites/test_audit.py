@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import timedelta
 
@@ -46,7 +47,7 @@ def decided(published: Suite) -> Suite:
     with later[4].lake.commit("an alarm") as commit:
         write_alarms(commit, [alarm], "a run", NOW)
     accept(later[5], "ab12", "the world is so now")
-    with open_operations(published.lake.root) as state, writing(state):
+    with contextlib.closing(open_operations(published.lake.root)) as state, writing(state):
         state.execute(
             "INSERT INTO jobs (job_id, name, trigger, first_seen, seen_until) VALUES (1, 'pages', '', '', '')"
         )
