@@ -1,7 +1,8 @@
 """Restore: a state out of a store of backups becomes a suite's lake.
 
 It is put together beside the lake's place, each file's content compared with what was stored, and gets its name last:
-a restore that dies leaves no lake, and can be made again. What a standing lake holds is never touched.
+a restore that dies leaves no lake, and can be made again. What a standing lake holds is never touched. Where the suite
+says that its lake's catalogue is in PostgreSQL, what was put together is moved to there.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from datetime import datetime
 from pathlib import Path
 
 from jobs.backup.store import Store, free_bytes
+from jobs.backup.transfer import make_room, transfer
 from jobs.progress import Progress, Silent
 from warehouse.errors import NotFoundError, RunFailed, UsageError
 from warehouse.lake.lake import Lake, lake_of
+from warehouse.lake.postgres.addresses import Address
+from warehouse.lake.postgres.catalogue import PostgresCatalogue
 
 _UNDER_WAY = ".lake-restoring-"
 
@@ -45,21 +49,20 @@ def restore(
     NotFoundError
         If there is no such store, state or suite.
     UsageError
-        If the suite has a lake.
+        If the suite has a lake. One with its catalogue in PostgreSQL is restored to there, where nothing is yet.
     RunFailed
         If a file of the state is gone or damaged, or the lake could not be written; nothing was changed then.
     """
     progress = progress or Silent()
     root = root.resolve()
     lake = lake_of(root)
-    if lake.root != root / "lake":
-        raise UsageError(
-            f"the suite's lake is {lake.root}, with its catalogue in PostgreSQL, and a state is restored as a lake in"
-            f" {root / 'lake'}: take away lake.yaml and ALMANAC_LAKE, restore, and then run `almanac move-lake URL`."
-        )
+    catalogue = lake.catalogue
+    address = Address(catalogue.server, lake.root) if isinstance(catalogue, PostgresCatalogue) else None
     if not root.is_dir():
         raise NotFoundError(f"{root} is no directory; make the suite first, from where its definitions are kept.")
-    if lake.root.exists() and (not lake.root.is_dir() or any(lake.root.iterdir())):
+    if address is not None:
+        make_room(address)
+    elif lake.root.exists() and (not lake.root.is_dir() or any(lake.root.iterdir())):
         raise UsageError(f"{lake.root} is there; move it away, and run this again: a restore replaces nothing.")
     store = Store.open(directory)
     with store.lock():
@@ -77,7 +80,12 @@ def restore(
                 progress.advance(1)
             progress.finish()
             _look_at(new, state.snapshot_id)
-            new.rename(lake.root)
+            if address is None:
+                new.rename(lake.root)
+            else:
+                with transfer(Lake(new), address, progress, named="to the lake", lacking=state.missing):
+                    pass
+                Lake(new).close()
         except OSError as error:
             raise RunFailed(
                 f"the lake could not be restored to {lake.root} ({free_bytes(root) / 1e9:.1f} GB free where"

@@ -119,6 +119,8 @@ def restore(
 ) -> None:
     """Make a state out of a store of backups the suite's lake. A lake that is there is not replaced: move it away.
 
+    Where lake.yaml or ALMANAC_LAKE names a lake in PostgreSQL, it is restored to there.
+
     Examples:  almanac restore /mnt/backups/shop   |   almanac restore /mnt/backups/shop --suite copy --state NAME
     """
     from jobs.backup.restore import restore as run

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
+import signal
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,8 +17,10 @@ from typing import Any
 import duckdb
 import pytest
 
+from jobs.backup import transfer as transferring
 from jobs.backup.backup import backup
 from jobs.backup.listing import backups
+from jobs.backup.restore import restore
 from jobs.backup.scratch import SCRATCH, scratch_lake
 from jobs.pages.predict import run_page
 from jobs.rehearsal.room import Asked
@@ -27,11 +32,14 @@ from jobs.suites.upkeep import upkeep_dry_run
 from tests.backup.test_backup import contents, restored
 from tests.command_line import almanac
 from tests.conftest import NOW, PAGE, PRODUCT, clock_at
-from tests.lake.shared_lakes import check_pages, moved, new_lake, password
+from tests.lake.shared_lakes import check_pages, moved, new_database, new_lake, password
 from tests.lake.shared_lakes import replace as replace_page
 from tests.lakes import page_rows, rows
+from tests.page_makers import process_of
 from tests.postgres_server import PASSWORD, Server, needs_postgres
-from warehouse.lake.copies import catalogue_files
+from warehouse.lake.copies import catalogue_files, into_postgres
+from warehouse.lake.lake import Lake
+from warehouse.lake.postgres.addresses import read_address, write_lake_file
 
 pytestmark = needs_postgres
 DAY = timedelta(days=1)
@@ -257,3 +265,69 @@ def test_history_is_lived_through_again_on_a_disk_of_this_machine(shared: Suite,
     assert found[0]["row"]["pages"] == 2
     place = Asked(shared.definitions.product(PRODUCT), NOW, NOW, ()).place(shared)
     assert place == shared.root / ".rehearsals"
+
+
+def restored_elsewhere(server: Server, name: str, kept: Path, shared: Suite, root: Path) -> Suite:
+    """Restore the newest state into a database and a directory of their own."""
+    shutil.copytree(shared.root / "sql", root / "sql")
+    shutil.copyfile(shared.root / "schedules.yaml", root / "schedules.yaml")
+    write_lake_file(root, read_address(f"{new_database(server, name)}?data={root.parent / f'data of {name}'}", "it"))
+    done = almanac(root, "restore", str(kept), "--json")
+    assert done.returncode == 0, done.stderr
+    assert PASSWORD not in done.stdout + done.stderr
+    return open_suite(root, clock_at(NOW))
+
+
+def test_a_state_becomes_a_lake_in_postgresql_again(shared: Suite, postgres: Server, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    first = backup(shared, kept)
+    copy = restored_elsewhere(postgres, "restored", kept, shared, tmp_path / "copy")
+    assert contents(copy) == contents(shared)
+    of_page = f"SELECT * FROM predictions.{PRODUCT} ORDER BY ALL"
+    for snapshot in (first.snapshot_id - 2, first.snapshot_id):
+        assert rows(copy, of_page, snapshot_id=snapshot) == rows(shared, of_page, snapshot_id=snapshot)
+    with contextlib.closing(TickStore.open(copy.lake.root)) as store:
+        assert store.fact("noted") == "before"
+    run_page(copy, PRODUCT, PAGE + DAY)
+    assert rows(copy, "SELECT count(DISTINCT as_of) FROM predictions.late_order") == [(2,)]
+    # It replaces nothing.
+    again = almanac(copy.root, "restore", str(kept))
+    assert (again.returncode, "is not empty" in again.stderr) == (2, True)
+
+
+def _restore_and_be_killed(root: Path, kept: Path, at: str) -> None:
+    """Die just before the catalogue is put into the server, or with its transaction under way."""
+    if at == "before":
+        transferring.put_catalogue = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+    else:
+        put_table, put = into_postgres._put_table, list[str]()
+
+        def until_the_tenth(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+            put_table(connection, name)
+            put.append(name)
+            if len(put) == 10:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        into_postgres._put_table = until_the_tenth
+    restore(root, kept)
+
+
+@pytest.mark.parametrize("at", ["before", "in the middle"])
+def test_a_restore_that_was_killed_leaves_no_lake_and_is_done_again(
+    at: str, shared: Suite, postgres: Server, tmp_path: Path
+) -> None:
+    kept, root = tmp_path / "kept", tmp_path / "copy"
+    backup(shared, kept)
+    root.mkdir()
+    place = tmp_path / "data"
+    write_lake_file(root, read_address(f"{new_database(postgres, 'killed')}?data={place}", "it"))
+    process = process_of(_restore_and_be_killed, root, kept, at)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert any((place / "data").iterdir())
+    assert not Lake(place).exists()
+    restore(root, kept)
+    newest = "SELECT * FROM ledger.pages ORDER BY ALL"
+    with Lake(place).reading() as there, shared.lake.reading() as here:
+        assert there.execute(newest).fetchall() == here.execute(newest).fetchall() != []

@@ -22,7 +22,7 @@ from warehouse.lake.postgres.owners import require_leases
 from warehouse.lake.postgres.readers import READER_VARIABLE, as_reader, reader_of
 from warehouse.lake.postgres.servers import connection_text
 from warehouse.lake.postgres.sessions import libpq_settings, one_line, session
-from warehouse.system_sql import attach_statement, system_sql
+from warehouse.system_sql import attach_statement, literal, system_sql
 from warehouse.waiting import INGEST_LOCK_TIMEOUT_S, WRITER_LOCK_TIMEOUT_S, wait_s
 
 if TYPE_CHECKING:
@@ -160,9 +160,13 @@ class PostgresCatalogue:
     def guard(self) -> None:
         """Put the guard at DuckLake's commits, and note that the catalogue is made."""
         with session(self.server) as connection, connection.transaction():
-            connection.execute(system_sql("catalogue/guard"))
-            change = "INSERT INTO almanac.lake VALUES (1, %s, clock_timestamp()) ON CONFLICT DO NOTHING"
-            connection.execute(change, [self.lake])
+            for statement in self.guarding():
+                connection.execute(statement)
+
+    def guarding(self) -> list[str]:
+        """Give what `guard` has the server do, all of it in one transaction."""
+        note = f"INSERT INTO almanac.lake VALUES (1, {literal(self.lake)}, clock_timestamp()) ON CONFLICT DO NOTHING"
+        return [system_sql("catalogue/guard"), note]
 
     @contextlib.contextmanager
     def writer_lock(self, timeout_s: float | None = None) -> Iterator[Fence]:

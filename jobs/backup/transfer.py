@@ -1,0 +1,152 @@
+"""A lake in a directory, with its catalogue in SQLite, copied to where its catalogue is in PostgreSQL, and compared.
+
+The catalogue is last, and in one transaction of the server: until then, there is no lake, and what is in the way of the
+next try is known by a directory that says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import duckdb
+
+from jobs.progress import Progress
+from warehouse.errors import RunFailed, UsageError
+from warehouse.lake.catalogues import SqliteCatalogue
+from warehouse.lake.copies.into_postgres import put_catalogue
+from warehouse.lake.lake import Lake
+from warehouse.lake.postgres.addresses import MARKER, Address, mark
+from warehouse.lake.postgres.catalogue import PostgresCatalogue
+from warehouse.operations.copies import put_operations
+from warehouse.operations.state import looking
+from warehouse.system_sql import quote, system_sql
+
+#: What is copied of a lake's directory besides its catalogue and the operational state.
+_COPIED = ("data", "artifacts", "deliveries", "damaged", "logs")
+#: The directory in a lake's that is there while the lake is not whole.
+_UNDER_WAY = ".arriving"
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """What was copied: tables, rows of the newest state, snapshots, files and their bytes."""
+
+    tables: int
+    rows: int
+    snapshots: int
+    files: int
+    bytes: int
+
+
+@contextlib.contextmanager
+def transfer(
+    old: Lake, address: Address, progress: Progress, *, named: str, lacking: Collection[str] = ()
+) -> Iterator[Transferred]:
+    """Copy a lake to where there is none, after its inlined rows were put into files. Nobody commits to it meanwhile.
+
+    The writer lock of the old one is held until the end.
+
+    Parameters
+    ----------
+    named
+        Under which name progress is shown.
+    lacking
+        Files that it has lost; if there are any, rows are not compared, which cannot be read.
+
+    Raises
+    ------
+    UsageError
+        If there is something where the lake is to be.
+    RunFailed
+        If it cannot be copied, or the copy is not the same. The same can be tried again.
+    """
+    new = make_room(address)
+    with old.maintaining() as connection:
+        connection.execute(system_sql("erasure/flush"))
+    with old.writer_lock():
+        try:
+            files, n_bytes = _copy_files(old, new, progress, named)
+            with looking(old.root) as state:
+                if state is not None:
+                    put_operations(state, new.root)
+            assert isinstance(old.catalogue, SqliteCatalogue)
+            put_catalogue(old.catalogue.file, new)
+            counted = (0, 0, 0) if lacking else _compare(old, new)
+            (new.root / _UNDER_WAY).rmdir()
+        except (duckdb.Error, OSError) as error:
+            raise RunFailed(
+                f"the lake could not be copied to {address.url}: {error}. Nothing else was changed; run this again."
+            ) from error
+        yield Transferred(*counted, files, n_bytes)
+
+
+def make_room(address: Address) -> Lake:
+    """See that there is nothing where the lake is to be, and name that; clear what an earlier try has left.
+
+    Raises
+    ------
+    UsageError
+        If there is something else, or a lake.
+    """
+    under_way = address.data / _UNDER_WAY
+    there = [path for path in address.data.iterdir() if path.name != MARKER] if address.data.exists() else []
+    if there and not under_way.exists():
+        raise UsageError(f"{address.data} is not empty; name a new directory.")
+    mark(address)
+    new = Lake(address.data)
+    assert isinstance(new.catalogue, PostgresCatalogue)
+    if new.exists():
+        raise UsageError(f"the database {address.server} holds a lake already; name another one.")
+    under_way.mkdir(exist_ok=True)
+    for path in there:
+        if path != under_way:
+            shutil.rmtree(path)
+    new.catalogue.prepare()
+    for directory in (new.data, new.staging, new.artifacts):
+        directory.mkdir(exist_ok=True)
+    return new
+
+
+def _copy_files(old: Lake, new: Lake, progress: Progress, named: str) -> tuple[int, int]:
+    paths = [path for place in _COPIED for path in sorted((old.root / place).rglob("*")) if path.is_file()]
+    progress.start(named, len(paths), unit="files")
+    n_bytes = 0
+    for path in paths:
+        target = new.root / path.relative_to(old.root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+        n_bytes += target.stat().st_size
+        progress.advance(1)
+    progress.finish()
+    return len(paths), n_bytes
+
+
+def _compare(old: Lake, new: Lake) -> tuple[int, int, int]:
+    """See that each table of the newest and of the oldest state holds the same rows; give tables, rows, snapshots."""
+    with old.reading() as connection:
+        kept = connection.execute(system_sql("upkeep/snapshots")).fetchall()
+    with new.reading() as connection:
+        if connection.execute(system_sql("upkeep/snapshots")).fetchall() != kept:
+            raise RunFailed("the copy has not the same snapshots. The suite has the lake that it had.")
+    # The first of all snapshots has no table yet.
+    newest, oldest = kept[-1][0], next(number for number, _ in kept if number)
+    wanted = {number: _counts(old, number) for number in {newest, oldest}}
+    for number, rows in wanted.items():
+        if _counts(new, number) != rows:
+            raise RunFailed(f"the copy has other rows at snapshot {number}. The suite has the lake that it had.")
+    return len(wanted[newest]), sum(count for count, _ in wanted[newest].values()), len(kept)
+
+
+def _counts(lake: Lake, snapshot_id: int) -> dict[str, tuple[int, int]]:
+    """Give how many rows each table has, and a sum over all of them, as of a snapshot."""
+    found = {}
+    with lake.reading(snapshot_id) as connection:
+        for schema, table in connection.execute(system_sql("reading/tables")).fetchall():
+            name = f"{quote(schema)}.{quote(table)}"
+            row = connection.execute(f"SELECT count(*), sum(hash(rows)) FROM {name} AS rows").fetchone()
+            assert row is not None
+            found[name] = (int(row[0]), int(row[1] or 0))
+    return found
