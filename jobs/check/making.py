@@ -16,6 +16,7 @@ from pathlib import Path
 
 from jobs.check.changes import TRAINED_AFTER
 from jobs.check.results import ProductCheck
+from jobs.facts.databases.memory import bound_memory
 from jobs.facts.derive import Derived, derive
 from jobs.models.versions import model_history
 from jobs.pages.batches import PagesWanted, make_in_batches
@@ -85,6 +86,7 @@ def derive_anew(suite: Suite, names: Sequence[str]) -> list[Derived]:
             recorded = recorded_deliveries(connection, source)
             held = held_facts(connection).get(name)
             if recorded and (held is None or held.of(source) is None):
+                bound_memory(connection, directory)
                 made.append(derive(suite, source, recorded, connection, directory))
     return made
 

@@ -18,7 +18,6 @@ import duckdb
 
 from jobs.facts.complete import as_delivered
 from jobs.facts.csv_files.formats import Found, keep_formats
-from jobs.facts.databases.memory import bound_memory
 from jobs.facts.fact_tables import (
     Held,
     Judged,
@@ -113,7 +112,7 @@ def derive(
     deliveries
         What was delivered so far, the oldest first.
     connection
-        An instance of its own that reads the lake; temporary tables are made in it.
+        An instance of its own that reads the lake, with its memory bounded; temporary tables are made in it.
     directory
         Where rows are staged.
     keep_gone
@@ -128,7 +127,6 @@ def derive(
     """
     meter = RunMeter(suite, "ingest")
     held = held_facts(connection)[source.name]
-    bound_memory(connection, directory)
     made = made_of_facts(source, deliveries, connection, held, directory)
     if made is None:
         found = find_deliveries(suite, source, deliveries, directory)

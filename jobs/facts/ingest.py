@@ -197,6 +197,8 @@ class _SourceIngestion:
 
     def run(self, meter: RunMeter) -> None:
         """Do it; what is done already when something fails stays."""
+        # Once, before anything is compared: DuckDB takes no other directory to spill into when it has used one.
+        bound_memory(self.connection, self.directory)
         recorded = recorded_deliveries(self.connection, self.source)
         if recorded and self._facts() is None:
             place = self._place("derived")
@@ -206,8 +208,6 @@ class _SourceIngestion:
                 return
             recorded = recorded_deliveries(self.connection, self.source)
         facts = self._facts() or SourceFacts(table=self.source.name)
-        # The lake stays in use as `lake`; a delivery is compared in the instance's own memory.
-        bound_memory(self.connection, self.directory)
         self.formats = kept_formats(self.connection, self.source)
         self._catch_up([one for one in recorded if facts.derivation not in one.held_by], facts)
         if self.source.header.product is not None:

@@ -33,6 +33,22 @@ def test_what_does_not_fit_into_the_bound_is_spilled(tmp_path: Path, monkeypatch
     assert found == [(1_000_000, 1_000_000)]
 
 
+def test_facts_made_anew_are_spilled_and_what_comes_next_is_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB takes no second directory to spill into once it has used one."""
+    suite_of(tmp_path, "SELECT k, v FROM read_parquet($files)", 300_000)
+    ingest(open_suite(tmp_path, clock_at(NOW)))
+    (tmp_path / "sql/sources/readings.sql").write_text(
+        f"/*\n{HEADER}\nrules:\n  k: k >= 0\n*/\nSELECT k, v || v AS v FROM read_parquet($files)\n"
+    )
+    monkeypatch.setenv("ALMANAC_INGEST_MEMORY", "50MB")
+    (result,) = ingest(open_suite(tmp_path, clock_at(NOW)))
+    assert result.derived is not None
+    found = rows(open_suite(tmp_path, clock_at(NOW)), "SELECT count(*), count(DISTINCT v) FROM sources.readings")
+    assert found == [(300_000, 300_000)]
+
+
 def test_a_select_that_needs_more_is_told_with_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     suite_of(tmp_path, "SELECT k, v FROM read_parquet($files)", 300_000)
     monkeypatch.setenv("ALMANAC_INGEST_MEMORY", "2MB")
