@@ -84,6 +84,7 @@ FLOORS: tuple[str, ...] = (
     "warehouse.definitions.yaml",
     "warehouse.lake.copies",
     "warehouse.lake",
+    "warehouse.lake.storage",
     "warehouse.lake.postgres",
     "warehouse.lake.registered",
     "warehouse.queries",

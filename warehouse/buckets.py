@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from warehouse.errors import NotInstalled
 
 _PART_BYTES = 1 << 20
+#: A place in a bucket in which a lake may lie: its characters mean themselves to DuckDB, to URLs and to S3.
+BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{2,62}(/[A-Za-z0-9._-]+)+")
 
 
 class BucketRefused(Exception):
     """The server cannot be asked, or says no; the message says why and holds no secret."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a server of buckets is reached, and with which keys.
+
+    Attributes
+    ----------
+    key_id, secret, token
+        The keys; those that lapse have a token.
+    region
+        Of the bucket.
+    server
+        The URL of another server than Amazon's.
+    style
+        How it is asked for a bucket, `path` or `virtual`, if anybody has said so.
+    """
+
+    key_id: str
+    secret: str = field(repr=False)
+    token: str | None = field(repr=False)
+    region: str
+    server: str | None
+    style: str | None
 
 
 class Bucket:
@@ -37,7 +65,14 @@ class Bucket:
         self._of_server = botocore.exceptions.ClientError
         self._errors = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, boto3.exceptions.Boto3Error)
         with self._asking():
-            self._client: Any = boto3.client("s3")
+            self._session = boto3.Session()
+            self._client: Any = self._session.client("s3")
+
+    @classmethod
+    def of(cls, url: str) -> tuple[Self, str]:
+        """Give the bucket that a URL names, and the key in it."""
+        name, _, key = url.removeprefix("s3://").partition("/")
+        return cls(name), key
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
@@ -70,6 +105,45 @@ class Bucket:
                 if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
                     return None
                 raise
+
+    def put_new(self, key: str, text: str) -> bool:
+        """Make a small object, if there is none of that key; tell whether this one is there now."""
+        with self._asking():
+            try:
+                self._client.put_object(Bucket=self.name, Key=key, Body=text.encode(), IfNoneMatch="*")
+            except self._of_server as error:
+                # The latter where two put it at once.
+                if error.response.get("Error", {}).get("Code") in ("PreconditionFailed", "ConditionalRequestConflict"):
+                    return False
+                raise
+            return True
+
+    def size(self, key: str) -> int | None:
+        """Give how many bytes an object has; None if there is none."""
+        with self._asking():
+            try:
+                return int(self._client.head_object(Bucket=self.name, Key=key)["ContentLength"])
+            except self._of_server as error:
+                if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
+                    return None
+                raise
+
+    def way(self) -> Way:
+        """Give how the server is reached and with which keys, as of now: those that lapse are made anew by boto3.
+
+        Raises
+        ------
+        BucketRefused
+            If there are no keys.
+        """
+        with self._asking():
+            found, meta = self._session.get_credentials(), self._client.meta
+            keys = found.get_frozen_credentials() if found is not None else None
+        if keys is None or not keys.access_key or not keys.secret_key:
+            raise BucketRefused("no keys were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
+        own = None if meta.endpoint_url.endswith((".amazonaws.com", ".amazonaws.com.cn")) else meta.endpoint_url
+        style = (meta.config.s3 or {}).get("addressing_style")
+        return Way(keys.access_key, keys.secret_key, keys.token, meta.region_name or "us-east-1", own, style)
 
     def put(self, path: Path, key: str) -> None:
         """Let a file's bytes be an object: readers see all of it, or what was there before."""

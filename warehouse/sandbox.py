@@ -125,14 +125,14 @@ class Sandbox:
 
     def _close_the_doors(self, spill: Path | None, memory_limit: str) -> None:
         # DuckDB follows links before it looks whether a file may be read.
-        known = (self.lake.data, self.lake.staging, self.lake.linked)
-        folders = [folder.resolve() for folder in known if folder is not None]
+        known = (self.lake.storage.data, self.lake.staging, self.lake.linked)
+        folders = [str(folder if isinstance(folder, str) else folder.resolve()) for folder in known if folder]
         if spill is not None:
             self._instance.execute(f"SET temp_directory = {literal(str(spill))}")
             self._limit_memory(os.environ.get(MEMORY_LIMIT_VARIABLE, memory_limit))
         # Of a path that DuckDB would take for a pattern, the pattern that matches it is looked up here first.
-        paths = {path for folder in folders for path in (str(folder), exact_path(folder))}
-        listed = ", ".join(literal(f"{path}{os.sep}") for path in sorted(paths))
+        paths = {path.rstrip("/") for folder in folders for path in (folder, exact_path(folder))}
+        listed = ", ".join(literal(f"{path}/") for path in sorted(paths))
         self._instance.execute(f"SET allowed_directories = [{listed}]")
         # Many pages are joined to facts by two inequalities; DuckDB 1.5 would join a table of under a thousand rows
         # by one of them, and filter by the other: ten times slower.

@@ -6,7 +6,6 @@ made of them), never with values: values are bound.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -73,7 +72,7 @@ def parquet(files: Iterable[Path]) -> str:
 
 
 def attach_statement(
-    place: str, name: str, data: Path, *, read_only: bool, snapshot_id: int | None, options: Sequence[str] = ()
+    place: str, name: str, data: str, *, read_only: bool, snapshot_id: int | None, options: Sequence[str] = ()
 ) -> str:
     """Write the statement by which DuckLake attaches a lake, whatever its catalogue lies in.
 
@@ -86,7 +85,7 @@ def attach_statement(
     options
         What the kind of catalogue wants besides.
     """
-    said = [f"DATA_PATH {literal(str(data.resolve()) + os.sep)}", "OVERRIDE_DATA_PATH true", *options]
+    said = [f"DATA_PATH {literal(data)}", "OVERRIDE_DATA_PATH true", *options]
     if read_only:
         said.append("READ_ONLY")
     if snapshot_id is not None:

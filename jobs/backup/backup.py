@@ -24,9 +24,15 @@ from warehouse.lake.catalogues import CATALOGUE, OPERATIONS
 from warehouse.lake.copies.catalogue_files import copy_catalogue
 from warehouse.lake.lake import Lake
 from warehouse.lake.places import IMMUTABLE
+from warehouse.lake.storage.storage import require_directory
 from warehouse.operations.copies import copy_operations
 from warehouse.system_sql import system_sql
 
+#: What to do about a lake in a bucket.
+_OF_A_BUCKET = (
+    "Take `pg_dump` of the database first, and let the bucket's own versions or replication keep its objects: none of"
+    " them changes once it is written."
+)
 #: So often the catalogue is copied where files go that it names.
 _TRIES = 5
 
@@ -89,6 +95,7 @@ def backup(
         If the state could not be written; the states before it are as they were.
     """
     lake = suite.lake
+    require_directory(lake.root, "`almanac backup`", _OF_A_BUCKET)
     with lake.reading() as connection:
         suite_id = connection.execute("SELECT suite_id FROM ledger.format").fetchall()[-1][0]
     if directory.resolve().is_relative_to(lake.root.resolve()):

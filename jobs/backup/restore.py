@@ -20,6 +20,7 @@ from warehouse.errors import NotFoundError, RunFailed, UsageError
 from warehouse.lake.lake import Lake, lake_of
 from warehouse.lake.postgres.addresses import Address
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
+from warehouse.lake.storage.storage import require_directory
 
 _UNDER_WAY = ".lake-restoring-"
 
@@ -56,6 +57,7 @@ def restore(
     progress = progress or Silent()
     root = root.resolve()
     lake = lake_of(root)
+    require_directory(lake.root, "`almanac restore`", "Restore it into a suite whose lake is in a directory.")
     catalogue = lake.catalogue
     address = Address(catalogue.server, lake.root) if isinstance(catalogue, PostgresCatalogue) else None
     if not root.is_dir():

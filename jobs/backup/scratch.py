@@ -21,6 +21,7 @@ from warehouse.errors import NotFoundError, RunFailed
 from warehouse.lake.catalogues import CATALOGUE, OPERATIONS
 from warehouse.lake.copies.catalogue_files import copy_catalogue
 from warehouse.lake.lake import Lake
+from warehouse.lake.storage.storage import require_directory
 from warehouse.operations.copies import copy_operations
 from warehouse.system_sql import system_sql
 
@@ -29,6 +30,8 @@ SCRATCH = ".check"
 #: Where they lie in a directory that a command was given.
 _OF_SCRATCH = "almanac-scratch"
 _LOCK = "scratch.lock"
+_WHAT = "a lake of its own beside the lake, which `check`, rehearsals and dry runs need,"
+_INSTEAD = "Try it on a suite of its own, with a lake in its directory."
 
 
 @contextlib.contextmanager
@@ -58,6 +61,7 @@ def scratch_lake(
     """
     if not lake.exists():
         raise NotFoundError(f"there is no lake in {lake.root}; name production's with --against.")
+    require_directory(lake.root, _WHAT, _INSTEAD)
     place = suite_root / SCRATCH if scratch_in is None else scratch_in.resolve() / _OF_SCRATCH
     place.mkdir(parents=True, exist_ok=True)
     (place / ".gitignore").write_text("*\n", encoding="utf-8")
@@ -116,6 +120,7 @@ def fill_scratch(lake: Lake, scratch: Lake, *, whole: bool = False, hard: bool =
     RunFailed
         If it cannot be copied.
     """
+    require_directory(lake.root, _WHAT, _INSTEAD)
     for directory in (scratch.root, scratch.data, scratch.staging, scratch.artifacts):
         directory.mkdir(parents=True, exist_ok=True)
     catalogue = scratch.root / CATALOGUE

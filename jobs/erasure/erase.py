@@ -30,6 +30,7 @@ from warehouse.lake.catalogues import CATALOGUE, OPERATIONS
 from warehouse.lake.lake import table_columns
 from warehouse.lake.places import ERASING
 from warehouse.lake.registry import arms_table
+from warehouse.lake.storage.storage import require_directory
 from warehouse.ledger import records as ledger
 from warehouse.ledger.erasures import erasures
 from warehouse.operations.leases import pages_held
@@ -135,6 +136,7 @@ AT_PLACES: dict[str, tuple[str, ...]] = {
     "the targets of `export:`": ("told",),
     "the bundles of `export:`": ("told",),
     "the PostgreSQL database of the catalogue": ("refused",),
+    "the lake's prefix of a bucket": ("refused",),
     "backups": ("told",),
 }
 
@@ -195,6 +197,11 @@ def erase(suite: Suite, kind: str, value: str, reason: str | None = None) -> Era
 
 
 def _refuse_a_server(suite: Suite) -> None:
+    require_directory(
+        suite.lake.root,
+        "`almanac erase`",
+        "A bucket may keep versions and copies of objects that are deleted: erase these there, by its own means.",
+    )
     if suite.lake.catalogue.is_shared:
         raise UsageError(
             "a person cannot be erased yet from a lake whose catalogue is in PostgreSQL: deleted rows stay in the"

@@ -38,8 +38,8 @@ def expire_all(suite: Suite) -> None:
 def clean_up(suite: Suite) -> None:
     """Delete the files that no snapshot shows, and those that no commit refers to."""
     with suite.lake.maintaining() as connection:
-        connection.execute(system_sql("upkeep/delete_retired"))
-        connection.execute(system_sql("upkeep/delete_orphans"))
+        connection.execute(system_sql("upkeep/delete_retired", dry_run="false"))
+        connection.execute(system_sql("upkeep/delete_orphans", dry_run="false"))
 
 
 def check_statistics(suite: Suite, person: Person) -> None:

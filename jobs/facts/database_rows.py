@@ -23,7 +23,7 @@ from jobs.facts.databases.opening import open_database
 from jobs.facts.fact_tables import due_ingestions
 from jobs.facts.files.delivered_files import DeliveredFile
 from jobs.facts.reading import Reading
-from jobs.facts.recorded import kept_deliveries
+from jobs.facts.recorded import kept_copy
 from jobs.suite import Suite
 from warehouse.definitions import Source
 from warehouse.errors import IngestFailed
@@ -129,7 +129,7 @@ def newest_delivery(known: Sequence[tuple[str, str, int]]) -> Delivered | None:
 
 def kept_file(lake: Lake, before: Delivered | None) -> Path | None:
     """Give the copy of a delivery that the lake keeps."""
-    return next(kept_deliveries(lake).glob(f"{before.sha256}/*"), None) if before else None
+    return next(kept_copy(lake, before.sha256).glob("*"), None) if before else None
 
 
 def columns_of(database: Database, source: Source) -> dict[str, str]:

@@ -12,7 +12,8 @@ import shutil
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -27,6 +28,9 @@ from warehouse.ledger.recorded_deliveries import RecordedDelivery
 from warehouse.ledger.records import SourceFile
 from warehouse.system_sql import system_sql
 from warehouse.wording import counted
+
+#: Where copies are, below the lake.
+_COPIES = "deliveries"
 
 
 @dataclass(frozen=True)
@@ -95,26 +99,36 @@ def _where_files_looks(source: Source, root: Path, directory: Path) -> dict[str,
 def _kept(lake: Lake, files: Iterable[SourceFile]) -> dict[str, DeliveredFile]:
     found = {}
     for file in files:
-        for path in kept_deliveries(lake).glob(f"{file['sha256']}/*"):
+        for path in kept_copy(lake, file["sha256"]).glob("*"):
             if path.stat().st_size == file["bytes"]:
                 found[file["sha256"]] = DeliveredFile(file["path"], file["sha256"], file["bytes"], path)
     return found
 
 
 def kept_deliveries(lake: Lake) -> Path:
-    """Say where the copies of delivered files are: one directory for each, named by its hash."""
-    return lake.root / "deliveries"
+    """Say where the copies of delivered files are on this host: one directory for each, named by its hash."""
+    return lake.root / _COPIES
+
+
+def kept_copy(lake: Lake, sha256: str) -> Path:
+    """Give the directory on this host of the copy of a delivered file; where the lake has none, there is none."""
+    return lake.storage.fetch_all(f"{_COPIES}/{sha256}")
+
+
+def has_copy(lake: Lake, sha256: str) -> bool:
+    """Tell whether the lake has a copy of a delivered file."""
+    return bool(lake.storage.files(f"{_COPIES}/{sha256}"))
 
 
 def taken_before(lake: Lake, deliveries: Iterable[RecordedDelivery]) -> TakenIn:
     """Tell by which URL, size and hash files of recorded deliveries were taken in, and where the lake has copies."""
-    return TakenIn.of(kept_deliveries(lake), deliveries)
+    return TakenIn.of(partial(kept_copy, lake), deliveries)
 
 
 def prune_copies(
     lake: Lake, connection: duckdb.DuckDBPyConnection, sources: Collection[str], since: datetime, before: datetime
-) -> list[Path]:
-    """Clear away the copies that no derivation can need any more; give them.
+) -> list[str]:
+    """Clear away the copies that no derivation can need any more; give their hashes.
 
     Kept are those of every delivery that the ledger has of a source of the suite, and of other sources those that were
     taken in since an instant. What no ingestion names was left by one that was killed.
@@ -128,15 +142,17 @@ def prune_copies(
     before
         Copies that were made later are left: an ingestion under way may be about to be committed.
     """
-    query = system_sql("ingest/needed_copies")
-    needed = {row[0] for row in connection.execute(query, [list(sources), since]).fetchall()}
-    gone = []
-    for copy in kept_deliveries(lake).glob("*"):
-        made = datetime.fromtimestamp(copy.stat().st_mtime, UTC).replace(tzinfo=None)
-        if copy.name not in needed and made < before:
-            shutil.rmtree(copy)
-            gone.append(copy)
+    needed = needed_copies(connection, sources, since)
+    gone = [sha256 for sha256 in lake.storage.settled(_COPIES, before) if sha256 not in needed]
+    for sha256 in gone:
+        lake.storage.remove(f"{_COPIES}/{sha256}")
     return gone
+
+
+def needed_copies(connection: duckdb.DuckDBPyConnection, sources: Collection[str], since: datetime) -> set[str]:
+    """Give the hashes of the files of all deliveries of some sources, and of others those taken in since an instant."""
+    query = system_sql("ingest/needed_copies")
+    return {row[0] for row in connection.execute(query, [list(sources), since]).fetchall()}
 
 
 def keep_copies(lake: Lake, files: Iterable[DeliveredFile]) -> None:
@@ -144,6 +160,7 @@ def keep_copies(lake: Lake, files: Iterable[DeliveredFile]) -> None:
     for file in files:
         target = kept_deliveries(lake) / file.sha256
         if target.exists():
+            lake.storage.keep_now(f"{_COPIES}/{file.sha256}")
             continue
         unnamed = target.with_name(f".{file.sha256}-{uuid.uuid4().hex[:6]}")
         unnamed.mkdir(parents=True)
@@ -152,3 +169,4 @@ def keep_copies(lake: Lake, files: Iterable[DeliveredFile]) -> None:
             unnamed.rename(target)
         except OSError:  # another process was quicker
             shutil.rmtree(unnamed, ignore_errors=True)
+        lake.storage.keep_now(f"{_COPIES}/{file.sha256}")

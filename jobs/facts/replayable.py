@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from jobs.facts.recorded import find_deliveries, kept_deliveries
+from jobs.facts.recorded import find_deliveries, has_copy
 from jobs.suite import Suite
 from warehouse.definitions import Source, source_from_text
 from warehouse.lake.lake import Commit, Lake
@@ -52,7 +52,7 @@ def what_is_gone(suite: Suite, source: Source, connection: duckdb.DuckDBPyConnec
 
 
 def _seems_there(lake: Lake, file: SourceFile) -> bool:
-    if file["path"].startswith("package:") or (kept_deliveries(lake) / file["sha256"]).exists():
+    if file["path"].startswith("package:") or has_copy(lake, file["sha256"]):
         return True
     path = Path(file["path"])
     return path.is_file() and path.stat().st_size == file["bytes"]

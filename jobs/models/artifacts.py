@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.models.libraries import LIBRARIES
 from jobs.models.pipelines import importing_from
 from warehouse.errors import ScoringFailed, UsageError
+from warehouse.lake.storage.storage import storage_of
 from warehouse.ledger.records import ModelRecord
 from warehouse.without_pandas import let_pandas_in
 
@@ -230,6 +231,7 @@ def artifact_bytes(record: ModelRecord, lake_root: Path, file: str) -> bytes:
                 f"the model {name} is said to lie in {record.artifact}, which leads out of {home}. It is not loaded;"
                 " train anew."
             )
+        storage_of(lake_root).fetch(f"{record.artifact}/{file}")
         return path.read_bytes()
     except (OSError, ValueError) as error:
         raise ScoringFailed(

@@ -141,6 +141,7 @@ class LateFile:
 
         name = f"compiled-{run_id}.safetensors"
         (lake_root / self.record.artifact / name).write_bytes(self.data)
+        commit.turn.keep(f"{self.record.artifact}/{name}")
         digest = hashlib.sha256(self.data).hexdigest()
         product, version = self.record.product, self.record.version
         ledger.append(

@@ -155,7 +155,7 @@ class _BatchOfPages:
         self.bytes_staged = 0
         self.failed: dict[datetime, str] = {}
         with suite.lake.reading() as reading:
-            self.lost = lost_files_of(reading, self.product.name)
+            self.lost = lost_files_of(reading, suite.lake.storage, self.product.name)
             self.centres = centres_of(reading, self.product.name)
         with self.sandbox.ledger_reading() as (connection, lake):
             self.feature_pages = ledger.published_pages(connection, self.product.name, "features", order.pages)
@@ -175,7 +175,7 @@ class _BatchOfPages:
     def _judge_of(self, product: Product) -> Callable[[PageRecord], bool]:
         staleness = self._staleness_of(product)
         with self.suite.lake.reading() as reading:
-            is_whole = not lost_files_of(reading, product.name)
+            is_whole = not lost_files_of(reading, self.suite.lake.storage, product.name)
         return lambda record: is_whole and staleness.why(record) is None
 
     def make(self) -> PagesResult:

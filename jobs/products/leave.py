@@ -80,6 +80,7 @@ def rename_product(suite: Suite, old: str, new: str, reason: str | None) -> Left
             )
         for model in models:
             artifact = _copied(suite, model.artifact, new)
+            commit.turn.keep(artifact.relative_to(suite.lake.root).as_posix())
             values = [
                 new,
                 model.version,
@@ -96,7 +97,7 @@ def rename_product(suite: Suite, old: str, new: str, reason: str | None) -> Left
                 state.execute(
                     f"UPDATE OR REPLACE {table.name} SET {table.product} = ? WHERE {table.product} = ?", [new, old]
                 )
-    shutil.rmtree(suite.lake.artifacts / old, ignore_errors=True)
+    suite.lake.storage.remove(f"artifacts/{old}")
     return done
 
 
@@ -137,7 +138,7 @@ def remove_product(suite: Suite, name: str, reason: str | None, *, tables: bool)
             _decided(commit, suite, name, "-", REMOVED, reason)
         ledger.append(commit, [meter.record("succeeded", snapshot_id=commit.snapshot_id)])
     if tables:
-        shutil.rmtree(suite.lake.artifacts / name, ignore_errors=True)
+        suite.lake.storage.remove(f"artifacts/{name}")
     return done
 
 
@@ -175,7 +176,7 @@ def _run(commit: Commit, query: str, values: list[object]) -> int:
 
 def _copied(suite: Suite, artifact: str, new: str) -> Path:
     """Copy a version's directory to where the artifacts of another product lie, with a manifest that names that."""
-    source = suite.lake.root / artifact
+    source = suite.lake.storage.fetch_all(artifact)
     target = suite.lake.artifacts / new / source.name
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target)

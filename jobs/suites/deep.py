@@ -6,8 +6,10 @@ bytes there are. `almanac backup --full` compares whole files with what they wer
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
@@ -16,12 +18,13 @@ from jobs.models.artifacts import manifest_files
 from jobs.suite import Suite
 from jobs.suites.lost_files import what_was_held
 from warehouse.errors import AlmanacError
+from warehouse.lake.catalogues import SqliteCatalogue
 from warehouse.lake.extensions import open_instance
 from warehouse.lake.lake import Lake, check_format
 from warehouse.lake.staged_files import sha256_of
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord
-from warehouse.system_sql import exact_path, system_sql
+from warehouse.system_sql import system_sql
 from warehouse.wording import counted
 
 
@@ -53,14 +56,19 @@ def look_deep(suite: Suite) -> DeepLook:
         suite_id = check_format(connection, lake.root)
         products = [row[0] for row in connection.execute(system_sql("ledger/products_with_models")).fetchall()]
         models = [model for product in products for model in ledger.models(connection, product)]
-    reader = open_instance()
-    try:
+    with opened_reader(lake) as reader:
         wrong = [sentence for file in files if (sentence := _wrong_file(reader, lake, file))]
-    finally:
-        reader.close()
     wrong += [sentence for model in models for sentence in _wrong_artifact(lake, suite_id, model)]
     wrong += list(_wrong_copies(lake))
     return DeepLook(len(files), sum(file.n_bytes for file in files), wrong)
+
+
+@contextlib.contextmanager
+def opened_reader(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an instance that reads the lake's files one by one, past the catalogue."""
+    with contextlib.closing(open_instance((*SqliteCatalogue.EXTENSIONS, *lake.storage.extensions))) as reader:
+        lake.storage.make_ready(reader)
+        yield reader
 
 
 class DataFile(NamedTuple):
@@ -85,14 +93,14 @@ def data_files(lake: Lake) -> list[DataFile]:
 
 def what_is_wrong(reader: duckdb.DuckDBPyConnection, lake: Lake, file: DataFile) -> str | None:
     """Read a data file, all of it; say what is wrong with it, None if nothing is."""
-    path = lake.data / file.path
-    try:
-        n_bytes = path.stat().st_size
-        found = reader.execute(system_sql("doctor/read_file"), [exact_path(path)]).fetchone()
-    except FileNotFoundError:
+    path = f"data/{file.path}"
+    place, n_bytes = lake.storage.place_of(path), lake.storage.size(path)
+    if n_bytes is None:
         return "is missing"
+    try:
+        found = reader.execute(system_sql("doctor/read_file"), [place]).fetchone()
     except duckdb.Error as error:
-        said = " ".join(str(error).replace(str(path), path.name).split())
+        said = " ".join(str(error).replace(place, Path(path).name).split())
         return f"is damaged ({said[:200]})"
     if n_bytes == file.n_bytes and found is not None and found[0] == file.n_rows:
         return None
@@ -107,7 +115,8 @@ def _wrong_file(reader: duckdb.DuckDBPyConnection, lake: Lake, file: DataFile) -
     held, again = what_was_held(file.schema, file.table, file.first, file.last)
     if not file.is_newest:
         held, again = f"{held}, as earlier snapshots show them", ""
-    return f"{lake.data / file.path} {what}; it held {held}. Put it back from a backup, under that name{again}"
+    place = lake.storage.place_of(f"data/{file.path}")
+    return f"{place} {what}; it held {held}. Put it back from a backup, under that name{again}"
 
 
 def _wrong_artifact(lake: Lake, suite_id: str, model: ModelRecord) -> Iterator[str]:
@@ -115,7 +124,7 @@ def _wrong_artifact(lake: Lake, suite_id: str, model: ModelRecord) -> Iterator[s
     name = f"the version {model.version} of {model.product}"
     try:
         for file, sha256 in manifest_files(model, lake.root, suite_id).items():
-            if sha256_of(lake.root / model.artifact / file) != sha256:
+            if sha256_of(lake.storage.fetch_anew(f"{model.artifact}/{file}")) != sha256:
                 yield f"{name}: {model.artifact}/{file} has changed; put it back from a backup, or train anew"
     except (AlmanacError, OSError) as error:
         yield f"{name}: {error}"
@@ -123,6 +132,8 @@ def _wrong_artifact(lake: Lake, suite_id: str, model: ModelRecord) -> Iterator[s
 
 def _wrong_copies(lake: Lake) -> Iterator[str]:
     """Compare copies of deliveries with the hashes that they are named by."""
-    for copy in sorted((lake.root / "deliveries").glob("[!.]*/*")):
+    for path in lake.storage.files("deliveries"):
+        copy = lake.storage.fetch_anew(path)
         if sha256_of(copy) != copy.parent.name:
-            yield f"{copy} has changed: facts can no longer be made anew from it; put it back from a backup"
+            place = lake.storage.place_of(path)
+            yield f"{place} has changed: facts can no longer be made anew from it; put it back from a backup"

@@ -157,7 +157,7 @@ def _lake(suite: Suite) -> list[Finding]:
         return [Finding("lake", "warning", "there is none yet; run `almanac ingest`")]
     try:
         with lake.reading() as connection:
-            lost = lost_files(connection, _data_files(connection))
+            lost = lost_files(connection, lake.storage, _data_files(connection))
             late = connection.execute(
                 system_sql("doctor/arrivals", derivation=derivation_column(connection))
             ).fetchall()

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import duckdb
 
+from warehouse.lake.storage.storage import Storage
 from warehouse.system_sql import system_sql
 
 
-def lost_files(connection: duckdb.DuckDBPyConnection, paths: Iterable[str]) -> list[str]:
+def lost_files(connection: duckdb.DuckDBPyConnection, storage: Storage, paths: Iterable[str]) -> list[str]:
     """Give a sentence on each of the lake's data files that is gone, with the pages or the source that it held."""
-    gone = [path for path in paths if not Path(path).exists()]
+    gone = sorted(storage.missing(list(paths)))
     if not gone:
         return []
     rows = connection.execute(system_sql("doctor/held_pages")).fetchall()

@@ -40,6 +40,11 @@ def move_lake(suite_root: Path, address: Address, progress: Progress | None = No
     RunFailed
         If it cannot be copied, or the copy is not the same; the suite has the lake that it had.
     """
+    if address.bucket:
+        raise UsageError(
+            "`almanac move-lake` into a bucket is not built yet. Make a suite anew with `almanac init --lake URL`, and"
+            " fill it from its sources. Nothing was changed."
+        )
     old = Lake(suite_root / "lake")
     left_as = suite_root / LEFT_AS
     if not isinstance(old.catalogue, SqliteCatalogue) or not old.exists():

@@ -8,7 +8,6 @@ nothing of that source is changed. What a file of the ledger held is not told by
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,12 +18,12 @@ from jobs.backup.scratch import scratch_lake
 from jobs.facts.recorded import find_deliveries
 from jobs.metering import RunMeter
 from jobs.suite import Suite
-from jobs.suites.deep import DataFile, data_files, what_is_wrong
+from jobs.suites.deep import DataFile, data_files, opened_reader, what_is_wrong
 from jobs.suites.lost_files import what_was_held
 from warehouse.definitions.suite import ASIDE
-from warehouse.lake.extensions import open_instance
 from warehouse.lake.lake import Commit
 from warehouse.lake.registry import arms_table
+from warehouse.lake.storage.storage import require_directory
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import HeldFacts, held_facts
 from warehouse.ledger.recorded_deliveries import recorded_deliveries
@@ -90,6 +89,11 @@ def repair(suite: Suite) -> Repaired:
     PublishFailed
         If the commit fails; nothing was changed but that damaged files are put aside.
     """
+    require_directory(
+        suite.lake.root,
+        "`almanac repair`",
+        "Put the lost object back (a bucket with versions has it), or make the pages anew by `almanac backfill`.",
+    )
     done = Repaired()
     wrong = {file: why for file, why in _wrong_files(suite) if file.is_newest}
     sources = sorted({_source_of(file) for file in wrong if _is_of_a_source(file)})
@@ -117,7 +121,7 @@ def repair(suite: Suite) -> Repaired:
 
 def _wrong_files(suite: Suite) -> list[tuple[DataFile, str]]:
     found = []
-    with contextlib.closing(open_instance()) as reader:
+    with opened_reader(suite.lake) as reader:
         for file in data_files(suite.lake):
             why = what_is_wrong(reader, suite.lake, file)
             if why is not None:

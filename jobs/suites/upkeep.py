@@ -11,23 +11,23 @@ nobody has one open while we hold the writer lock.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
 
+import duckdb
 import filelock
 
 from jobs.backup.scratch import clear_scratch, scratch_lake
-from jobs.facts.recorded import prune_copies
+from jobs.facts.recorded import needed_copies, prune_copies
 from jobs.facts.replayable import drop_unused_derivations
 from jobs.suite import Suite
 from warehouse.lake.catalogues import catalogue_of
 from warehouse.lake.compaction import compact
 from warehouse.lake.lake import Lake
-from warehouse.lake.retention import GRACE, KEEP, delete_retired_files, expire_snapshots, n_retired
+from warehouse.lake.retention import GRACE, KEEP, delete_files, delete_retired_files, expire_snapshots, n_retired
 from warehouse.operations.leases import sweep_owners
 from warehouse.operations.state import forget, open_operations
 from warehouse.pages.arms.rows import forget_arms
@@ -36,10 +36,6 @@ from warehouse.system_sql import system_sql
 
 #: So long the clock's book says what became of a tick. docs/schedule.md tells people so.
 KEEP_TICKS = timedelta(days=400)
-
-
-#: The places of a lake that grow with what is kept.
-_GROWS = ("data", "artifacts", "deliveries", "staging")
 #: A run names its staging directory at once; one without a name that is older belongs to no run.
 _NAMED_WITHIN = timedelta(hours=1)
 #: An ingestion copies what it takes in before it is committed.
@@ -124,21 +120,27 @@ def upkeep(suite: Suite, keep: timedelta = KEEP, grace: timedelta = GRACE, *, el
     PublishFailed
         If a step cannot be committed; those before it stay, and what is published is unchanged.
     """
-    before = _bytes_on_disk(suite.lake)
+    storage = suite.lake.storage
+    before, newest = storage.bytes_here(), _newest_file(suite.lake)
     done = _upkeep(suite, keep, grace, elsewhere=elsewhere)
-    return replace(done, gained_bytes=before - _bytes_on_disk(suite.lake))
+    after = storage.bytes_here()
+    if before is None or after is None:
+        return replace(done, gained_bytes=done.freed_bytes - _bytes_since(suite.lake, newest))
+    return replace(done, gained_bytes=before - after)
 
 
-def _bytes_on_disk(lake: Lake) -> int:
-    """Add up the files of a lake, each once whatever names it has; of a scratch lake those that its links lead to."""
-    sizes = {}
-    for place in _GROWS:
-        for directory, _, names in os.walk(lake.root / place, followlinks=True):
-            for name in names:
-                with contextlib.suppress(FileNotFoundError):  # another process has just removed it
-                    found = (Path(directory) / name).stat()
-                    sizes[found.st_dev, found.st_ino] = found.st_size
-    return sum(sizes.values())
+def _newest_file(lake: Lake) -> int:
+    """Give the number of the newest data file; DuckLake counts on."""
+    with lake.reading() as connection:
+        row = connection.execute("SELECT max(data_file_id) FROM __ducklake_metadata_lake.ducklake_data_file").fetchone()
+    return int(row[0] or 0) if row else 0
+
+
+def _bytes_since(lake: Lake, newest: int) -> int:
+    """Add up the data files that were written since."""
+    with lake.reading() as connection:
+        row = connection.execute(system_sql("upkeep/bytes_since"), [newest]).fetchone()
+    return int(row[0] or 0) if row else 0
 
 
 def _upkeep(suite: Suite, keep: timedelta, grace: timedelta, *, elsewhere: bool) -> UpkeepResult:
@@ -202,43 +204,34 @@ class _Freed:
         return _Freed(self.files + other.files, self.bytes + other.bytes)
 
 
-class _Counted:
-    """A context in which the files that go from the lake's data are counted. Under the writer lock, none comes."""
-
-    def __init__(self, lake: Lake) -> None:
-        self._lake = lake
-        self.freed = _Freed()
-
-    def __enter__(self) -> Self:
-        self._before = self._sizes()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        gone = self._before.keys() - self._sizes().keys()
-        self.freed = _Freed(len(gone), sum(self._before[path] for path in gone))
-
-    def _sizes(self) -> dict[Path, int]:
-        return {path: path.stat().st_size for path in self._lake.data.rglob("*") if path.is_file()}
+def _freed(sizes: Mapping[str, int]) -> _Freed:
+    return _Freed(len(sizes), sum(sizes.values()))
 
 
 def _delete_retired(lake: Lake, before: datetime) -> _Freed:
-    with lake.maintaining() as connection, _Counted(lake) as counted:
-        delete_retired_files(connection, before)
-    return counted.freed
+    with lake.maintaining() as connection:
+        return _freed(delete_retired_files(connection, before, lake.storage))
 
 
 def _clear_orphans(suite: Suite) -> tuple[_Freed, int, int]:
     """Clear files and models that no commit refers to; give the files, how many models, and how many files wait."""
     lake = suite.lake
     with lake.maintaining() as connection:
-        with _Counted(lake) as counted:
-            if _is_shared(lake):
-                before = (suite.clock() - _COMMITTED_WITHIN).isoformat(sep=" ")
-                connection.execute(system_sql("upkeep/delete_orphans_before", instant=before))
-            else:
-                connection.execute(system_sql("upkeep/delete_orphans"))
+        copies = needed_copies(connection, suite.definitions.sources, suite.clock() - _COMMITTED_WITHIN)
+        freed = _freed(lake.storage.sweep(connection, copies))
+        if lake.storage.may_hold_orphans():
+            freed += _freed(_look_for_orphans(suite, connection))
+            lake.storage.orphans_are_gone()
         known = connection.execute("SELECT artifact FROM ledger.models").fetchall()
-        return counted.freed, _clear_orphaned_artifacts(suite, known), n_retired(connection)
+        return freed, _clear_orphaned_artifacts(suite, known), n_retired(connection)
+
+
+def _look_for_orphans(suite: Suite, connection: duckdb.DuckDBPyConnection) -> Mapping[str, int]:
+    lake = suite.lake
+    if not _is_shared(lake):
+        return delete_files(connection, lake.storage, "upkeep/delete_orphans")
+    before = (suite.clock() - _COMMITTED_WITHIN).isoformat(sep=" ")
+    return delete_files(connection, lake.storage, "upkeep/delete_orphans_before", instant=before)
 
 
 def _clear_orphaned_artifacts(suite: Suite, rows: list[tuple[str]]) -> int:

@@ -177,7 +177,7 @@ class _Importing:
                 history = model_history(commit.connection, product.name)
                 version = history.next_version()
                 sha256 = write_manifest(artifact, suite_id, product.name, version)
-                where = artifact_in_place(suite, product, artifact, version, meter.run_id)
+                where = artifact_in_place(commit, product, artifact, version, meter.run_id)
                 model = self._record(commit, meter, (version, where, sha256), order.reason)
                 live, why = False, "it is not known as of when it was trained (--trained-as-of)"
                 if self.cutoff != NEVER:

@@ -101,7 +101,7 @@ def register(
         history = model_history(commit.connection, product.name)
         version = history.next_version(trained.parent)
         sha256 = write_manifest(staged, labelled.sandbox.suite_id, product.name, version)
-        where = artifact_in_place(suite, product, staged, version, meter.run_id)
+        where = artifact_in_place(commit, product, staged, version, meter.run_id)
         model = _record(suite, labelled, meter, trained, (version, definitions, where, sha256), order.reason)
         record_definitions(commit, product, definitions, suite.definitions, suite.clock())
         ledger.append(commit, [model])
@@ -134,11 +134,13 @@ def _reasons(suite: Suite, labelled: LabelledPages, trained: Trained) -> Reasons
         return first_reasons(connection, settings, version, fitted.scorer, sample)
 
 
-def artifact_in_place(suite: Suite, product: Product, staged: Path, version: str, run_id: str) -> str:
+def artifact_in_place(commit: Commit, product: Product, staged: Path, version: str, run_id: str) -> str:
     """Move a staged artifact to where artifacts lie; give its place as the ledger keeps it."""
-    target = suite.lake.artifacts / product.name / f"{version}-{run_id}"
+    target = commit.lake.artifacts / product.name / f"{version}-{run_id}"
     target.parent.mkdir(parents=True, exist_ok=True)
-    return staged.rename(target).relative_to(suite.lake.root).as_posix()
+    place = staged.rename(target).relative_to(commit.lake.root).as_posix()
+    commit.turn.keep(place)
+    return place
 
 
 def _record(

@@ -80,7 +80,7 @@ def register_rule(
         artifact = directory / "artifact"
         version = history.next_version()
         sha256 = write_manifest(artifact, suite_id, product.name, version)
-        where = artifact_in_place(suite, product, artifact, version, meter.run_id)
+        where = artifact_in_place(commit, product, artifact, version, meter.run_id)
         model = registering.record(commit, version, where, sha256, features, order.reason)
         tried = is_in_rollout(commit.connection, product.name)
         live, why = goes_live(product, history, judged, model, verdict, order, tried)

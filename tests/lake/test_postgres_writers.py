@@ -23,6 +23,7 @@ from warehouse.lake.lake import Commit, Lake, newest_snapshot
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
 from warehouse.lake.postgres.fences import end_commit
 from warehouse.lake.postgres.sessions import session
+from warehouse.lake.storage.storage import LocalDirectory
 
 pytestmark = needs_postgres
 ALL = "ALMANAC_ALL_KILLS" in os.environ
@@ -53,7 +54,12 @@ def begun(lake: Lake, page: int, writer: str) -> duckdb.DuckDBPyConnection:
     """Begin to replace a page under no lock, on an instance of its own."""
     connection = lake.connect(read_only=False)
     connection.execute("BEGIN")
-    put(Commit(lake, connection, newest_snapshot(connection) + 1), page, writer, staged(lake, page, writer))
+    put(
+        Commit(lake, connection, newest_snapshot(connection) + 1, LocalDirectory(lake.root)),
+        page,
+        writer,
+        staged(lake, page, writer),
+    )
     return connection
 
 

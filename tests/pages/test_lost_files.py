@@ -78,7 +78,7 @@ def test_the_newest_page_of_a_lost_file_leaves_the_view_to_the_page_before(train
     max(files, key=lambda path: path.stat().st_mtime_ns).unlink()
     run_page(trained, PRODUCT, PAGE + DAY)
     with trained.lake.reading() as connection:
-        assert lost_files_of(connection, PRODUCT) == []
+        assert lost_files_of(connection, trained.lake.storage, PRODUCT) == []
     assert rows(trained, CURRENT)[0][1] == PAGE + DAY
     assert len(rows(trained, BY_PAGE)) == 2
 

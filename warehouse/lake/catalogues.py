@@ -82,7 +82,7 @@ class Catalogue(Protocol):
         self,
         connection: duckdb.DuckDBPyConnection,
         name: str,
-        data: Path,
+        data: str,
         *,
         read_only: bool,
         snapshot_id: int | None,
@@ -98,7 +98,7 @@ class Catalogue(Protocol):
         name
             Not quoted.
         data
-            Where committed Parquet files lie.
+            Where committed Parquet files lie, as DuckDB names it, with a slash at its end.
         read_only, snapshot_id
             Refuse writes; show the lake as of this snapshot.
         fence
@@ -201,7 +201,7 @@ class SqliteCatalogue:
         self,
         connection: duckdb.DuckDBPyConnection,
         name: str,
-        data: Path,
+        data: str,
         *,
         read_only: bool,
         snapshot_id: int | None,
@@ -312,4 +312,4 @@ class SqliteCatalogue:
 def catalogue_of(root: Path) -> Catalogue:
     """Give the catalogue of the lake in a directory."""
     shared = read_marker(root)
-    return SqliteCatalogue(root) if shared is None else PostgresCatalogue(root, *shared)
+    return SqliteCatalogue(root) if shared is None else PostgresCatalogue(root, shared.server, shared.lake)

@@ -1,5 +1,7 @@
 """The lake: DuckLake under a suite's `lake/` directory, or where it says, and the one way to write to it.
 
+Where its files lie, a directory or a bucket, `warehouse.lake.storage` knows. In its directory on this host are
+
     lake/catalogue.sqlite   DuckLake's catalogue, unless it is in PostgreSQL; see `warehouse.lake.catalogues`
     lake/data/              committed Parquet
     lake/staging/           rows on their way, one directory a run
@@ -13,7 +15,6 @@ catalogue a commit makes every older open transaction fail at its own. Readers w
 from __future__ import annotations
 
 import contextlib
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -24,20 +25,21 @@ from typing import Any
 
 import duckdb
 
-from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError, PublishFailed, RunFailed, UsageError
+from warehouse.errors import AlmanacError, NotFoundError, PublishFailed, UsageError
 from warehouse.lake.catalogues import CATALOGUE, Catalogue, catalogue_of
 from warehouse.lake.connections import First, Instances, end_transaction, reads_only
 from warehouse.lake.extensions import open_instance
 from warehouse.lake.migrations import migrate, newest_format
 from warehouse.lake.postgres.addresses import root_of_lake
 from warehouse.lake.postgres.fences import Fence, end_commit
-from warehouse.lake.questions import answers, format_and_suite, lost
+from warehouse.lake.questions import answers, format_and_suite, lost, why_not_opened
 from warehouse.lake.questions import check_format as check_format
 from warehouse.lake.questions import newest_snapshot as newest_snapshot
 from warehouse.lake.questions import one_transaction as one_transaction
 from warehouse.lake.questions import table_columns as table_columns
 from warehouse.lake.questions import use_all_cores as use_all_cores
 from warehouse.lake.staged_files import require_columns
+from warehouse.lake.storage.storage import Storage, Turn, require_directory, storage_of
 from warehouse.queries.wrong_answers import switch_off_wrong_optimizers
 from warehouse.system_sql import exact_path, quote, system_sql
 
@@ -58,8 +60,14 @@ class Lake:
         return catalogue_of(self.root)
 
     @property
+    def storage(self) -> Storage:
+        """Where its files lie: a directory, or a bucket."""
+        return storage_of(self.root)
+
+    @property
     def data(self) -> Path:
-        """Where committed Parquet files lie."""
+        """The directory of committed Parquet files; who has a use for it refuses lakes in a bucket first."""
+        require_directory(self.root, "what needs the lake's files as files of this host", "")
         return self.root / "data"
 
     @property
@@ -111,7 +119,7 @@ class Lake:
         """
         if not self.exists():
             raise NotFoundError(f"there is no lake in {self.root.parent}; run `almanac ingest` to make and fill it.")
-        connection = open_instance(self.catalogue.extensions)
+        connection = self._instance()
         connection.execute("SET threads = 1")
         try:
             if first is not None:
@@ -119,7 +127,7 @@ class Lake:
             self.catalogue.attach(
                 connection,
                 name,
-                self.data,
+                self.storage.data,
                 read_only=read_only,
                 snapshot_id=snapshot_id,
                 fence=fence,
@@ -128,24 +136,14 @@ class Lake:
             connection.execute(f"USE {quote(name)}")
         except duckdb.Error as error:
             connection.close()
-            raise self._why_it_cannot_be_opened(error, snapshot_id) from error
+            raise why_not_opened(self.root, self.catalogue, error, snapshot_id) from error
         return connection
 
-    def _why_it_cannot_be_opened(self, error: duckdb.Error, snapshot_id: int | None) -> AlmanacError:
-        if snapshot_id is not None and "snapshot" in str(error).lower():
-            return NotFoundError(
-                f"the lake has no snapshot {snapshot_id}, or upkeep has let go of it; `almanac status` names the"
-                " newest."
-            )
-        if self.catalogue.is_of_another_kind(error):
-            return LakeFormatError(
-                f"the lake {self.root} is not one that this DuckLake can read: {error}. If a newer version of"
-                " Almanac or DuckDB made it, use that; `almanac doctor` shows the versions installed here."
-            )
-        return RunFailed(
-            f"the lake {self.root} cannot be opened: {error}. See that the disk has room and that its files can"
-            " be read and written. Nothing was changed."
-        )
+    def _instance(self) -> duckdb.DuckDBPyConnection:
+        storage = self.storage
+        connection = open_instance((*self.catalogue.extensions, *storage.extensions))
+        storage.make_ready(connection)
+        return connection
 
     def open(self, *, hold: bool = False, writing: bool = False) -> None:
         """Open the instance that this process keeps, if there is a lake and it is not open yet.
@@ -209,12 +207,12 @@ class Lake:
         PublishFailed
             If the catalogue or the disk refuses; what was there before is still there.
         """
-        with self.writer_lock() as fence, _writing(self) as connection:
+        with self.writer_lock() as fence, self.storage.turn(fence) as turn, _writing(self) as connection:
             try:
                 connection.execute("USE lake")
                 connection.execute("BEGIN")
                 lake_format, _ = format_and_suite(connection, self.root)
-                commit = Commit(self, connection, newest_snapshot(connection) + 1)
+                commit = Commit(self, connection, newest_snapshot(connection) + 1, turn)
                 migrate(connection, lake_format)
                 yield commit
                 end_commit(connection, message, fence, commit.snapshot_id)
@@ -233,7 +231,11 @@ class Lake:
         PublishFailed
             If the catalogue or the disk refuses; what was there before is still there.
         """
-        with self.writer_lock() as fence, contextlib.closing(self.connect(read_only=False, fence=fence)) as connection:
+        with (
+            self.writer_lock() as fence,
+            self.storage.turn(fence),
+            contextlib.closing(self.connect(read_only=False, fence=fence)) as connection,
+        ):
             try:
                 check_format(connection, self.root)
                 use_all_cores(connection)
@@ -246,8 +248,7 @@ class Lake:
 
     def create(self, now: datetime, made_by: str) -> None:
         """Make the lake if there is none, with its ledger. Safe under several processes at once."""
-        for directory in (self.root, self.data, self.staging, self.artifacts):
-            directory.mkdir(parents=True, exist_ok=True)
+        self.storage.prepare()
         # What the process keeps open knows, and is used next; another one may be in the middle of making the lake.
         with contextlib.suppress(AlmanacError, duckdb.Error), self.reading():
             return
@@ -256,8 +257,9 @@ class Lake:
             if self.exists() and _is_whole(self):
                 return
             try:
-                with contextlib.closing(open_instance(self.catalogue.extensions)) as connection:
-                    self.catalogue.attach(connection, "lake", self.data, read_only=False, snapshot_id=None, fence=fence)
+                with contextlib.closing(self._instance()) as connection:
+                    where = self.storage.data
+                    self.catalogue.attach(connection, "lake", where, read_only=False, snapshot_id=None, fence=fence)
                     connection.execute("USE lake")
                     self.catalogue.guard()
                     connection.execute("BEGIN")
@@ -273,18 +275,22 @@ class Lake:
 
 @dataclass(frozen=True)
 class Commit:
-    """A transaction that is being put together. `snapshot_id` is the one that it will have once committed."""
+    """A transaction that is being put together. `snapshot_id` is the one that it will have once committed.
+
+    What jobs have written in this host's directory of the lake is handed to `turn`, to be kept.
+    """
 
     lake: Lake
     connection: duckdb.DuckDBPyConnection
     snapshot_id: int
+    turn: Turn
 
     def execute(self, query: str, parameters: Any = None) -> duckdb.DuckDBPyConnection:
         """Run one statement inside the transaction."""
         return self.connection.execute(query, parameters)
 
     def add_file(self, schema: str, table: str, staged: Path) -> None:
-        """Move a staged Parquet file into the lake and add it to a table, without copying its rows.
+        """Put a staged Parquet file into the lake and add it to a table, without copying its rows.
 
         Raises
         ------
@@ -292,16 +298,8 @@ class Commit:
             If its columns or their types are not just the table's.
         """
         require_columns(self.connection, schema, table, staged)
-        directory = self.lake.data / schema / table
-        directory.mkdir(parents=True, exist_ok=True)
-        target = directory / f"{uuid.uuid4().hex}.parquet"
-        staged.replace(target)
-        # By its age upkeep of another host knows that it is about to be committed, however long it was staged.
-        os.utime(target)
-        self.connection.execute(
-            "CALL ducklake_add_data_files('lake', $1, $2, schema => $3)",
-            [table, exact_path(target.resolve()), schema],
-        )
+        place = self.turn.place(staged, schema, table)
+        self.connection.execute("CALL ducklake_add_data_files('lake', $1, $2, schema => $3)", [table, place, schema])
 
     def add_rows(self, schema: str, table: str, staged: Path, *, as_it_is: bool) -> None:
         """Add the rows of a staged file: the file itself if its types are the table's, otherwise row by row."""
@@ -349,6 +347,7 @@ def _kept_instance(
 
     try:
         instance = get()
+        lake.storage.make_ready(instance)
         if lake.catalogue.is_shared and not answers(instance):
             # Nothing mends an instance whose server was restarted (DuckDB 1.5.5): another one takes its place.
             _instances.drop(instance)

@@ -53,7 +53,8 @@ IMMUTABLE = ("data/", "artifacts/", "deliveries/")
 
 PLACES: tuple[Place, ...] = (
     Place(CATALOGUE, "the catalogue: which files and snapshots there are, and the rows of small tables", True, True),
-    Place(MARKER, "where the catalogue is, if it is in PostgreSQL, and the lake's id", False, False),
+    Place(MARKER, "where the catalogue is, if it is in PostgreSQL, and the bucket if there is one; the lake's id",
+          False, False),
     Place(OPERATIONS, "the operational state: ticks, runs of the clock, pauses, alerts", True, True),
     Place("data/", "the Parquet files of all tables, those of older snapshots among them", True, True),
     Place("artifacts/", "models, compiled models, and the predictions that were held out when they were trained",
@@ -78,6 +79,8 @@ PLACES: tuple[Place, ...] = (
           is_outside=True),
     Place("the PostgreSQL database of the catalogue", "where it is not in the lake's directory: which files and"
           " snapshots there are, the rows of small tables, and the operational state", True, True, is_outside=True),
+    Place("the lake's prefix of a bucket", "where its files are there: data, models, copies of deliveries; a bucket"
+          " with versions keeps what was deleted", False, True, is_outside=True),
     Place("backups", "states of the lake, each with copies of its files", False, True, is_outside=True),
 )  # fmt: skip
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.errors import LakeFormatError, RunFailed
+from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError, RunFailed
+from warehouse.lake.catalogues import Catalogue
 from warehouse.lake.connections import remembered
 from warehouse.lake.migrations import newest_format
 from warehouse.system_sql import quote
@@ -92,4 +93,21 @@ def lost(root: Path, error: duckdb.Error) -> RunFailed:
     return RunFailed(
         f"the lake {root} cannot be read: {error}. See that its files, or the server of its catalogue, can be reached,"
         " and run this again; nothing was changed."
+    )
+
+
+def why_not_opened(root: Path, catalogue: Catalogue, error: duckdb.Error, snapshot_id: int | None) -> AlmanacError:
+    """Say why a lake cannot be opened, or not as of a snapshot."""
+    if snapshot_id is not None and "snapshot" in str(error).lower():
+        return NotFoundError(
+            f"the lake has no snapshot {snapshot_id}, or upkeep has let go of it; `almanac status` names the newest."
+        )
+    if catalogue.is_of_another_kind(error):
+        return LakeFormatError(
+            f"the lake {root} is not one that this DuckLake can read: {error}. If a newer version of Almanac or DuckDB"
+            " made it, use that; `almanac doctor` shows the versions installed here."
+        )
+    return RunFailed(
+        f"the lake {root} cannot be opened: {error}. See that the disk has room and that its files can be read and"
+        " written. Nothing was changed."
     )

@@ -12,11 +12,12 @@ after: a reader that asked before holds no lock that could be seen.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import duckdb
 
+from warehouse.lake.storage.storage import Storage
 from warehouse.system_sql import system_sql
 
 #: How long superseded pages are kept.
@@ -61,19 +62,36 @@ def expire_snapshots(connection: duckdb.DuckDBPyConnection, since: datetime) -> 
     return len(gone)
 
 
-def delete_retired_files(connection: duckdb.DuckDBPyConnection, before: datetime) -> None:
+def delete_retired_files(
+    connection: duckdb.DuckDBPyConnection, before: datetime, storage: Storage
+) -> Mapping[str, int]:
     """Delete the files that were retired before an instant (naive UTC). The caller holds the writer lock.
 
-    Where some were retired since, those of the same day are left for the next time too: DuckLake tells no finer.
+    Where some were retired since, those of the same day are left for the next time too: DuckLake tells no finer. Gives
+    the bytes of each file that was there, by its place.
     """
     row = connection.execute(system_sql("upkeep/retired")).fetchone()
     if row is None or not row[0]:
-        return
+        return {}
     if row[1] < before:
-        connection.execute(system_sql("upkeep/delete_retired"))
-        return
+        return delete_files(connection, storage, "upkeep/delete_retired")
     day_before = datetime(before.year, before.month, before.day) - timedelta(microseconds=1)
-    connection.execute(system_sql("upkeep/delete_retired_before", instant=day_before.isoformat(sep=" ")))
+    instant = day_before.isoformat(sep=" ")
+    return delete_files(connection, storage, "upkeep/delete_retired_before", instant=instant)
+
+
+def delete_files(
+    connection: duckdb.DuckDBPyConnection, storage: Storage, call: str, **values: str
+) -> Mapping[str, int]:
+    """Have DuckLake delete files by one of its calls; give the bytes of each that was there, by its place.
+
+    It is asked first which these are: nobody adds any, since the caller holds the writer lock.
+    """
+    would = connection.execute(system_sql(call, dry_run="true", **values)).fetchall()
+    sizes = storage.sizes([row[0] for row in would])
+    if would:
+        connection.execute(system_sql(call, dry_run="false", **values))
+    return sizes
 
 
 def n_retired(connection: duckdb.DuckDBPyConnection) -> int:

@@ -19,6 +19,7 @@ import duckdb
 from warehouse.definitions import Product
 from warehouse.lake.lake import Commit, Lake, table_columns
 from warehouse.lake.registry import arms_table
+from warehouse.lake.storage.storage import Storage
 from warehouse.ledger import records as ledger
 from warehouse.ledger.exports import announce_lost
 from warehouse.ledger.records import PageRecord
@@ -45,18 +46,19 @@ class LostFile:
         return any(self.first <= page <= self.last for page in pages)
 
 
-def lost_files_of(connection: duckdb.DuckDBPyConnection, product: str) -> list[LostFile]:
+def lost_files_of(connection: duckdb.DuckDBPyConnection, storage: Storage, product: str) -> list[LostFile]:
     """Find the data files of a product's features and predictions that are gone. Opens none."""
     found = []
     for kind, schema, table in (*((kind, kind, product) for kind in KINDS), (ARMS, "predictions", arms_table(product))):
         paths = {Path(path).name: path for path, _ in _files(connection, schema, table)}
-        if all(Path(path).exists() for path in paths.values()):
+        gone = storage.missing(list(paths.values()))
+        if not gone:
             continue
         for file_id, name, first, last in connection.execute(
             system_sql("publish/data_files"), [schema, table]
         ).fetchall():
             path = paths.get(Path(name).name)
-            if path is not None and not Path(path).exists():
+            if path is not None and path in gone:
                 found.append(LostFile(kind, file_id, path, first, last))
     return found
 
@@ -73,7 +75,7 @@ class Loss:
 def loss_of(lake: Lake, product: Product, pages: Collection[datetime] | None = None) -> Loss:
     """Find what a product lost: all of it, or the files that may have held one of some pages."""
     with lake.reading() as connection:
-        files = lost_files_of(connection, product.name)
+        files = lost_files_of(connection, lake.storage, product.name)
         files = files if pages is None else [file for file in files if file.spans(pages)]
         gone = [page for file in files if file.kind != ARMS for page in _pages_lost(connection, product, file, files)]
     return Loss(product, files, gone)

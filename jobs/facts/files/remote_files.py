@@ -15,7 +15,7 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,13 +56,16 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class TakenIn:
-    """What was taken in of a source before: by URL and size, the hash and the newest instant; and where copies are."""
+    """What was taken in of a source before: by URL and size, the hash and the newest instant.
 
-    copies: Path
+    `copies` gives the directory of the lake's copy of a file, by its hash.
+    """
+
+    copies: Callable[[str], Path]
     files: Mapping[tuple[str, int], tuple[str, datetime]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, copies: Path, deliveries: Iterable[RecordedDelivery]) -> TakenIn:
+    def of(cls, copies: Callable[[str], Path], deliveries: Iterable[RecordedDelivery]) -> TakenIn:
         """Make it of the deliveries that the ledger has; the newest counts."""
         files: dict[tuple[str, int], tuple[str, datetime]] = {}
         for delivery in sorted(deliveries, key=lambda one: one.ingested_at):
@@ -77,7 +80,7 @@ class TakenIn:
         sha256, at = self.files.get((file.url, file.bytes), ("", datetime.min))
         if not sha256 or file.modified_at + CLOCKS_APART >= at:
             return None
-        return next((path for path in (self.copies / sha256).glob("*") if path.stat().st_size == file.bytes), None)
+        return next((path for path in self.copies(sha256).glob("*") if path.stat().st_size == file.bytes), None)
 
 
 def fetched(source: Source, pattern: str, directory: Path, taken: TakenIn | None) -> Iterator[tuple[str, Path]]:

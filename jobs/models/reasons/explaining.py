@@ -122,6 +122,7 @@ class Reasons:
             if self.background is not None:
                 name = f"background-{run_id}.parquet"
                 (lake.root / artifact / name).write_bytes(self.background)
+                commit.turn.keep(f"{artifact}/{name}")
                 record = replace(record, background_file=name)
             ledger.append(commit, [record])
         if wrote:

@@ -15,6 +15,7 @@ from warehouse.batching.engines import DuckDBHere, Engine
 from warehouse.definitions import Product
 from warehouse.engine_names import HERE, IN_SHARDS, PROCESSES, SPARK
 from warehouse.errors import DefinitionError, UsageError
+from warehouse.lake.storage.storage import require_directory
 
 
 def engine_of(suite: Suite, product: Product, workers: int) -> Engine:
@@ -36,8 +37,15 @@ def engine_of(suite: Suite, product: Product, workers: int) -> Engine:
         n = n_shards(product)
         if path == PROCESSES:
             return Shards(Processes(min(n, workers)), n)
-        from jobs.pages.shards.spark import Spark
+        from jobs.pages.shards.spark import SPARK_VARIABLE, Spark
 
+        if not os.environ.get(SPARK_VARIABLE, "local").startswith("local"):
+            require_directory(
+                suite.lake.root,
+                "a Spark of several hosts",
+                "Its tasks stage files in the lake's directory, which is each host's own there: use `processes`, or"
+                f" {SPARK_VARIABLE}=local[2].",
+            )
         return Shards(Spark(), n)
     engine = imported(path, product.at("engine"), suite.root)()
     if not callable(getattr(engine, "compute", None)) or not isinstance(getattr(engine, "name", None), str):

@@ -18,6 +18,14 @@ CREATE TABLE IF NOT EXISTS almanac.lake (
     made_at TIMESTAMPTZ NOT NULL
 );
 
+-- What was put into the lake's bucket and is not known to be committed, see `warehouse.lake.storage.staged_keys`: its
+-- key below the lake, and the number of the fence of the turn of writing in which that was, if it was in one.
+CREATE TABLE IF NOT EXISTS almanac.staged_keys (
+    key TEXT PRIMARY KEY,
+    turn BIGINT,
+    staged_at TIMESTAMPTZ NOT NULL
+);
+
 -- Which processes are at work, on all hosts: each says again and again that it lives, by the server's clock. `kernel`
 -- tells hosts apart. One whose time is up is gone, and does not come back.
 CREATE TABLE IF NOT EXISTS almanac.owners (

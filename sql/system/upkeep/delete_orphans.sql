@@ -1,2 +1,3 @@
 -- Delete the files in the lake's data that no commit refers to. Those that wait to be deleted are none of them.
-CALL ducklake_delete_orphaned_files('lake', cleanup_all => true)
+-- With `dry_run` they are only named.
+CALL ducklake_delete_orphaned_files('lake', cleanup_all => true, dry_run => {dry_run})

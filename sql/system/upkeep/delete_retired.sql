@@ -1,2 +1,3 @@
 -- Delete the files that wait for it.
-CALL ducklake_cleanup_old_files('lake', cleanup_all => true)
+-- With `dry_run` they are only named.
+CALL ducklake_cleanup_old_files('lake', cleanup_all => true, dry_run => {dry_run})

@@ -45,7 +45,7 @@ def copy_catalogue(lake: Lake, file: Path) -> None:
     assert isinstance(catalogue, PostgresCatalogue)
     for tries_left in reversed(range(_TRIES)):
         try:
-            _copy_from_server(catalogue, lake.data, file)
+            _copy_from_server(catalogue, lake.storage.data, file)
             return
         except duckdb.Error as error:
             file.unlink(missing_ok=True)
@@ -56,7 +56,7 @@ def copy_catalogue(lake: Lake, file: Path) -> None:
                 ) from error
 
 
-def _copy_from_server(catalogue: PostgresCatalogue, data: Path, file: Path) -> None:
+def _copy_from_server(catalogue: PostgresCatalogue, data: str, file: Path) -> None:
     extensions = (*SqliteCatalogue.EXTENSIONS, *catalogue.extensions)
     with contextlib.closing(open_instance(extensions)) as connection:
         place = f"ducklake:sqlite:{file.resolve()}"

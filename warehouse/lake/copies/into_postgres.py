@@ -31,7 +31,7 @@ def put_catalogue(file: Path, new: Lake) -> None:
     """
     assert isinstance(new.catalogue, PostgresCatalogue)
     with contextlib.closing(open_instance(new.catalogue.extensions)) as connection:
-        new.catalogue.attach(connection, "lake", new.data, read_only=False, snapshot_id=None)
+        new.catalogue.attach(connection, "lake", new.storage.data, read_only=False, snapshot_id=None)
     with _both(file, new.catalogue) as connection:
         query = "SELECT table_name FROM duckdb_tables() WHERE database_name = $1 ORDER BY table_name"
         there = [str(name) for (name,) in connection.execute(query, ["old"]).fetchall()]

@@ -98,7 +98,7 @@ class PostgresCatalogue:
         self,
         connection: duckdb.DuckDBPyConnection,
         name: str,
-        data: Path,
+        data: str,
         *,
         read_only: bool,
         snapshot_id: int | None,

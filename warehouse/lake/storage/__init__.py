@@ -1,0 +1,1 @@
+"""Where a lake's files lie: a directory, or a prefix of a bucket. Nothing else knows which."""

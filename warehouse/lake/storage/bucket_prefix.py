@@ -1,0 +1,287 @@
+"""A lake's files under a prefix of a bucket: DuckDB reads and writes them by its extension httpfs.
+
+A bucket knows no renaming: a file is put there under its final name, and is there whole or not at all; what no commit
+came to is on our own list (`warehouse.lake.storage.staged_keys`). Models and copies of deliveries, which other things
+than DuckDB read, are copied to this host's directory of the lake when they are first asked for; none of them changes.
+Keys are those that boto3 finds. DuckDB is given them in its memory, for this prefix alone, and shows them to nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from warehouse.buckets import Bucket, BucketRefused, Way
+from warehouse.errors import PublishFailed, RunFailed
+from warehouse.lake.postgres.addresses import Marker
+from warehouse.lake.postgres.fences import Fence
+from warehouse.lake.storage.staged_keys import StagedKeys
+from warehouse.system_sql import system_sql
+
+if TYPE_CHECKING:
+    import duckdb
+
+#: How many objects are asked for at a time.
+_AT_ONCE = 16
+_SECRET = "almanac_lake"
+Answer = TypeVar("Answer")
+#: The keys that an instance was given last.
+_given: WeakKeyDictionary[duckdb.DuckDBPyConnection, Way] = WeakKeyDictionary()
+
+
+@lru_cache(maxsize=4)
+def _bucket(name: str, environment: tuple[tuple[str, str], ...], pid: int) -> Bucket:
+    return Bucket(name)
+
+
+@dataclass(frozen=True)
+class BucketPrefix:
+    """A prefix of a bucket.
+
+    Attributes
+    ----------
+    root
+        The lake's directory on this host: rows that are staged, and copies of models and deliveries.
+    marker
+        What that says of the lake.
+    """
+
+    root: Path
+    marker: Marker
+
+    extensions: ClassVar[Sequence[str]] = ("httpfs",)
+    is_directory: ClassVar[bool] = False
+
+    @property
+    def data(self) -> str:
+        """The URL of what holds data files."""
+        return f"{self.marker.bucket}/data/"
+
+    @property
+    def keys(self) -> StagedKeys:
+        """The list of what is not known to be committed."""
+        return StagedKeys(self.marker.server)
+
+    def _of(self, path: str) -> tuple[Bucket, str]:
+        """Give the bucket, and the key of a path below the lake."""
+        name, _, prefix = self.marker.bucket.removeprefix("s3://").partition("/")
+        said = tuple(sorted((key, value) for key, value in os.environ.items() if key.startswith("AWS_")))
+        return _bucket(name, said, os.getpid()), f"{prefix}/{path}"
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        try:
+            yield
+        except BucketRefused as error:
+            raise RunFailed(f"the lake's files in {self.marker.bucket} cannot be reached: {error}.") from error
+
+    def prepare(self) -> None:
+        """Make this host's directories."""
+        for name in ("staging", "artifacts"):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+
+    def make_ready(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Give DuckDB the keys of now, for this prefix."""
+        with self._asking():
+            way = self._of("")[0].way()
+        if _given.get(connection) == way:
+            return
+        options = {"KEY_ID": way.key_id, "SECRET": way.secret, "REGION": way.region, "SCOPE": self.marker.bucket + "/"}
+        if way.token:
+            options["SESSION_TOKEN"] = way.token
+        if way.server is not None:
+            parsed = urlsplit(way.server)
+            options |= {"ENDPOINT": parsed.netloc + parsed.path.rstrip("/"), "USE_SSL": str(parsed.scheme == "https")}
+        if way.style == "path" or (way.server is not None and way.style != "virtual"):
+            options["URL_STYLE"] = "path"
+        if connection not in _given:
+            # httpfs 1.5.5 copies the environment's keys into settings, which anybody may read, and uses them for all.
+            for setting in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
+                connection.execute(f"SET GLOBAL {setting} = ''")
+        # Bound: no key is in the text of a statement, and so in no error.
+        listed = ", ".join(f"{name} ${number}" for number, name in enumerate(options, 1))
+        connection.execute(f"CREATE OR REPLACE SECRET {_SECRET} (TYPE s3, {listed})", list(options.values()))
+        _given[connection] = way
+
+    @contextlib.contextmanager
+    def turn(self, fence: Fence | None) -> Iterator[_BucketTurn]:
+        """Write the turn down, and strike it out after its commit."""
+        assert fence is not None
+        self.keys.begin(fence.number)
+        yield _BucketTurn(self, fence.number)
+        # What stays on the list where this fails is seen to be committed by whoever sweeps.
+        with contextlib.suppress(RunFailed):
+            self.keys.end(fence.number)
+
+    def keep_now(self, path: str) -> None:
+        """Send it, as something that bears no turn yet, but for what is there."""
+        with self._asking():
+            self.send(path, None)
+
+    def send(self, path: str, turn: int | None) -> None:
+        """Send a file of this host's directory, or all of a directory, but for what is there; none of it changes."""
+        start = self.root / path
+        files = sorted(each for each in start.rglob("*") if each.is_file()) if start.is_dir() else [start]
+        paths = [file.relative_to(self.root).as_posix() for file in files]
+        self.keys.add(paths, turn)
+        for each in paths:
+            bucket, key = self._of(each)
+            if turn is not None or bucket.size(key) != (self.root / each).stat().st_size:
+                bucket.put(self.root / each, key)
+
+    def fetch(self, path: str) -> Path:
+        """Copy it to this host, if it is not there yet; it is there whole or not at all."""
+        here = self.root / path
+        if not here.is_file() and self.size(path) is not None:
+            with self._asking():
+                self._fetch(*self._of(path), here)
+        return here
+
+    def fetch_all(self, path: str) -> Path:
+        """Copy what is not there yet."""
+        with self._asking():
+            bucket, key = self._of(f"{path}/")
+            for one in bucket.objects(key):
+                below = self.root / path / str(one["Key"]).removeprefix(key)
+                if not below.is_file():
+                    self._fetch(bucket, str(one["Key"]), below)
+        return self.root / path
+
+    def _fetch(self, bucket: Bucket, key: str, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.root / "staging" / f"{uuid.uuid4().hex}.part"
+        try:
+            bucket.fetch(key, None, draft)
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def files(self, path: str) -> list[str]:
+        """List the objects."""
+        with self._asking():
+            bucket, key = self._of(f"{path}/")
+            return [f"{path}/{str(one['Key']).removeprefix(key)}" for one in bucket.objects(key)]
+
+    def settled(self, path: str, before: datetime) -> list[str]:
+        """List the objects below it, by the first part of what follows, without what stands on our list."""
+        with self._asking():
+            bucket, key = self._of(f"{path}/")
+            there = {str(one["Key"]).removeprefix(key).partition("/")[0] for one in bucket.objects(key)}
+        return sorted(there - {listed.removeprefix(f"{path}/").partition("/")[0] for listed in self.keys.all()})
+
+    def remove(self, path: str) -> None:
+        """Delete the objects below it, and this host's copies."""
+        with self._asking():
+            bucket, key = self._of(f"{path}/")
+            for one in bucket.objects(key):
+                bucket.remove(str(one["Key"]))
+        shutil.rmtree(self.root / path, ignore_errors=True)
+
+    def place_of(self, path: str) -> str:
+        """Give its URL; names of ours are no patterns."""
+        return f"{self.marker.bucket}/{path}"
+
+    def fetch_anew(self, path: str) -> Path:
+        """Copy it to this host, whatever is there."""
+        with self._asking():
+            if self.size(path) is not None:
+                self._fetch(*self._of(path), self.root / path)
+        return self.root / path
+
+    def size(self, path: str) -> int | None:
+        """Ask for it."""
+        with self._asking():
+            bucket, key = self._of(path)
+            return bucket.size(key)
+
+    def missing(self, places: Collection[str]) -> set[str]:
+        """List the tables' objects: a thousand a request, where to ask for each takes a request."""
+        there: set[str] = set()
+        with self._asking():
+            for folder in sorted({place.rpartition("/")[0] for place in places}):
+                bucket, key = self._of(folder.removeprefix(f"{self.marker.bucket}/") + "/")
+                there |= {f"s3://{bucket.name}/{one['Key']}" for one in bucket.objects(key)}
+        return set(places) - there
+
+    def sizes(self, places: Collection[str]) -> Mapping[str, int]:
+        """Ask for each, several at a time."""
+        paths = [place.removeprefix(f"{self.marker.bucket}/") for place in places]
+        found = self._all(self.size, paths)
+        return {place: size for place, size in zip(places, found, strict=True) if size is not None}
+
+    def _all(self, ask: Callable[[str], Answer], paths: Sequence[str]) -> list[Answer]:
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            return list(pool.map(ask, paths))
+
+    def sweep(self, connection: duckdb.DuckDBPyConnection, copies: Collection[str]) -> Mapping[str, int]:
+        """Go through the list: what the lake refers to is struck out, the rest is deleted first."""
+        listed = self.keys.over()
+        if not listed:
+            return {}
+        files = {row[0] for row in connection.execute(system_sql("upkeep/known_files")).fetchall()}
+        models = {row[0] for row in connection.execute("SELECT artifact FROM ledger.models").fetchall()}
+
+        def is_needed(path: str) -> bool:
+            folder, _, name = path.rpartition("/")
+            return name in files if path.startswith("data/") else folder in models or folder.split("/")[-1] in copies
+
+        gone = [path for path in listed if not is_needed(path)]
+        sizes = dict(zip(gone, self._all(self.size, gone), strict=True))
+        with self._asking():
+            self._all(self._delete, gone)
+        self.keys.strike(listed)
+        return {path: size for path, size in sizes.items() if size is not None}
+
+    def _delete(self, path: str) -> None:
+        bucket, key = self._of(path)
+        bucket.remove(key)
+
+    def may_hold_orphans(self) -> bool:
+        """Tell whether a turn was left unended."""
+        return bool(self.keys.turns_over())
+
+    def orphans_are_gone(self) -> None:
+        """Strike such turns out."""
+        self.keys.strike(self.keys.turns_over())
+
+    def bytes_here(self) -> None:
+        """Nothing says so but a listing."""
+        return
+
+
+@dataclass(frozen=True)
+class _BucketTurn:
+    """A turn of writing to a bucket; `number` is the fence's."""
+
+    storage: BucketPrefix
+    number: int
+
+    def place(self, staged: Path, schema: str, table: str) -> str:
+        """Send it under its final name, which is written down first."""
+        path = f"data/{schema}/{table}/{uuid.uuid4().hex}.parquet"
+        self.storage.keys.add([path], self.number)
+        try:
+            bucket, key = self.storage._of(path)
+            bucket.put(staged, key)
+        except BucketRefused as error:
+            raise PublishFailed(
+                f"{staged.name} could not be put into {self.storage.marker.bucket}: {error}. What was published before"
+                " is unchanged; run this again."
+            ) from error
+        return self.storage.place_of(path)
+
+    def keep(self, path: str) -> None:
+        """Send what this host's directory has."""
+        with self.storage._asking():
+            self.storage.send(path, self.number)
