@@ -146,17 +146,20 @@ class PostgresTable:
             keys = ["as_of", *_without(keys, "as_of")]
             if not is_there:
                 self._create(server, self._name, kinds)
+                n_rows = server.copy(self.schema, self.table, content, kinds)
                 server.run("finish", place=self._name, keys=quote_all(keys))
+                return n_rows
             if not is_held:
                 # What nobody noted there is no page of ours, such as one whose row of `almanac.exports` was removed.
                 server.run("delete_page", place=self._name, as_of=literal(str(content.as_of)))
                 return server.copy(self.schema, self.table, content, kinds)
         staged = f"almanac_{content.run_id}"
         fresh = f"{quote(self.schema)}.{quote(staged)}"
-        self._create(server, fresh, kinds)
+        merges = self.mode == "replace_page" or (self.mode == "upsert" and is_there)
+        self._create(server, fresh, kinds, unlogged=merges)
         n_rows = server.copy(self.schema, staged, content, kinds)
-        if self.mode == "replace_page" or (self.mode == "upsert" and is_there):
-            self._merge(server, fresh, content, keys)
+        if merges:
+            self._merge(server, fresh, content, keys, n_rows)
             return n_rows
         server.run("finish", place=fresh, keys=quote_all(keys))
         if is_there:
@@ -167,11 +170,11 @@ class PostgresTable:
             server.run("rename", place=fresh, table=quote(self.table), **own)
         return n_rows
 
-    def _create(self, server: _Server, place: str, kinds: Mapping[str, str]) -> None:
+    def _create(self, server: _Server, place: str, kinds: Mapping[str, str], *, unlogged: bool = False) -> None:
         listed = ", ".join(f"{quote(name)} {kind}" for name, kind in kinds.items())
-        server.run("create_table", unlogged="UNLOGGED", place=place, columns=listed)
+        server.run("create_table", unlogged="UNLOGGED" if unlogged else "", place=place, columns=listed)
 
-    def _merge(self, server: _Server, staged: str, content: Content, keys: Sequence[str]) -> None:
+    def _merge(self, server: _Server, staged: str, content: Content, keys: Sequence[str], n_rows: int) -> None:
         others = [name for name in content.columns if name not in keys] or [*keys]
         of_page = f".as_of = {literal(str(content.as_of))}"
         in_place = [f"{name}{of_page}" if self.mode == "replace_page" else "TRUE" for name in ("there", "held")]
@@ -186,6 +189,7 @@ class PostgresTable:
             staged_columns=quote_all(content.columns, "staged."),
             there=quote_all(others, "there."),
             staged_others=quote_all(others, "staged."),
+            n_rows=str(n_rows),
             one_key=quote(keys[0]),
             page_there=in_place[0],
             page_held=in_place[1],

@@ -1,16 +1,17 @@
 """The site of a suite with many pages: what each kind of page takes on the server, beside the queries that it asks.
 
-    python tests/benchmarks/bench_web.py [--pages 10000] [--readers 10] [--rounds 5]
+    python tests/benchmarks/bench_web.py [--pages 10000] [--meanwhile 960] [--readers 10] [--rounds 5]
 
 The suite is that of `bench_bookkeeping`: hourly pages of two rows each. Times are of making a page, from the lake to
 HTML, in this process; `queries` are the parts of them that DuckDB took. Then some readers ask for pages at once, over
-HTTP, while pages are published, and the memory before and after is told.
+HTTP, while another process publishes pages, four times over: the server's memory is told after each.
 """
 
 from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import multiprocessing
 import resource
 import statistics
 import tempfile
@@ -24,13 +25,13 @@ from pathlib import Path
 
 from jobs.metering import cpu_seconds
 from jobs.pages.states import grid_pages
-from jobs.suite import Suite
+from jobs.suite import open_suite
 from jobs.web.parts import paths
 from jobs.web.serve import address_of, listening
 from jobs.web.site.opened import OpenedSuite
 from jobs.web.site.rendering import Frame, html_of
 from jobs.web.site.routes import document_of
-from tests.benchmarks.bench_bookkeeping import PRODUCT, hourly_suite, publish_batch
+from tests.benchmarks.bench_bookkeeping import NOW, PRODUCT, hourly_suite, publish_batch
 
 
 class Timed:
@@ -75,8 +76,8 @@ def served(opened: OpenedSuite) -> Iterator[str]:
         thread.join()
 
 
-def read_meanwhile(suite: Suite, opened: OpenedSuite, addresses: list[str], readers: int, more: list[datetime]) -> None:
-    """Let readers ask for pages while others are published."""
+def read_meanwhile(root: Path, opened: OpenedSuite, addresses: list[str], readers: int, more: list[datetime]) -> None:
+    """Let readers ask for pages while another process publishes; four times over, with the memory after each."""
     with served(opened) as address, concurrent.futures.ThreadPoolExecutor(readers) as pool:
 
         def ask(path: str) -> float:
@@ -88,15 +89,29 @@ def read_meanwhile(suite: Suite, opened: OpenedSuite, addresses: list[str], read
 
         for _ in range(3):
             list(pool.map(ask, addresses))
-        before = resident()
-        asked = [pool.submit(ask, addresses[n % len(addresses)]) for n in range(20 * readers)]
-        for start in range(0, len(more), 24):
-            publish_batch(suite, more[start : start + 24])
-        waited = sorted(one.result() for one in asked)
-    print(f"{readers} readers, {len(waited)} pages while {len(more)} pages were published in commits of 24:")
-    middle, most = statistics.median(waited), waited[len(waited) * 95 // 100]
-    print(f"  median {middle * 1000:.0f} ms, 95 % within {most * 1000:.0f} ms")
-    print(f"  memory {before:.0f} MB before, {resident():.0f} MB after; at most {highest():.0f} MB")
+        print(f"{readers} readers, while another process publishes; memory {resident():.0f} MB before")
+        size = len(more) // 4
+        for start in range(0, 4 * size, size):
+            now = more[start : start + size]
+            publisher = multiprocessing.get_context("spawn").Process(target=publish_all, args=(root, now))
+            publisher.start()
+            waited: list[float] = []
+            while publisher.is_alive() or len(waited) < readers:
+                waited += pool.map(ask, addresses * readers)
+            publisher.join()
+            assert publisher.exitcode == 0
+            waited.sort()
+            middle, most = statistics.median(waited), waited[len(waited) * 95 // 100]
+            took = f"median {middle * 1000:.0f} ms, 95 % within {most * 1000:.0f} ms"
+            memory = f"memory {resident():.0f} MB, at most {highest():.0f} MB"
+            print(f"  {len(waited):4} answers, {len(now)} pages in commits of 24: {took}; {memory}", flush=True)
+
+
+def publish_all(root: Path, pages: list[datetime]) -> None:
+    """Publish pages in small commits."""
+    suite = open_suite(root, lambda: NOW)
+    for start in range(0, len(pages), 24):
+        publish_batch(suite, pages[start : start + 24])
 
 
 def resident() -> float:
@@ -111,13 +126,14 @@ def highest() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--pages", type=int, default=10_000)
+    parser.add_argument("--meanwhile", type=int, default=960)
     parser.add_argument("--readers", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         suite = hourly_suite(Path(directory) / "shop")
         grid = grid_pages(suite.definitions.product(PRODUCT), None, None, suite.clock())
-        pages, more = grid[: options.pages], grid[options.pages : options.pages + 240]
+        pages, more = grid[: options.pages], grid[options.pages : options.pages + options.meanwhile]
         for start in range(0, len(pages), 512):
             publish_batch(suite, pages[start : start + 512])
         opened = OpenedSuite(suite.root, lambda: pages[-1])
@@ -129,7 +145,7 @@ def main() -> None:
             times = [show(opened, path) for _ in range(options.rounds)]
             whole, cpu, queries = (statistics.median(part) * 1000 for part in zip(*times, strict=True))
             print(f"  {path:<52} {whole:6.0f} ms, CPU {cpu:6.0f} ms, of which queries {queries:6.0f} ms")
-        read_meanwhile(suite, opened, views[:3], options.readers, more)
+        read_meanwhile(suite.root, opened, views[:3], options.readers, more)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from jobs.pages.predict import predict_pages
 from jobs.rehearsal.rehearse import rehearse
 from jobs.rollout.look import look
 from jobs.rollout.stages import start
+from jobs.schedule.daemon import Daemon
 from jobs.suite import Suite, open_suite
 from jobs.suites.demo import PRODUCT
 from jobs.suites.starter import make_flights
@@ -37,7 +38,20 @@ def make_year(root: Path) -> Suite:
     ingest(_at(root))
     pages_of_rules(root)
     measure(root)
+    run_by_the_clock(root)
     return _at(root)
+
+
+def run_by_the_clock(root: Path) -> None:
+    """Let the clock run a job on two mornings, as `almanac schedule` does."""
+    schedule = root / "schedules.yaml"
+    text = schedule.read_text() if schedule.exists() else None
+    schedule.write_text('jobs: {look: {run: {shell: "echo looked"}, cron: "0 0 * * *"}}')
+    for ago in (timedelta(days=2), timedelta(days=1)):
+        with Daemon(root, clock_at(SEEN_AT - ago), clock_at(SEEN_AT - ago)) as daemon:
+            daemon.run_once()
+    if text is not None:
+        schedule.write_text(text)
 
 
 def with_settings(root: Path) -> None:

@@ -1,4 +1,3 @@
--- Make a filled table one that lasts: an unlogged one is empty after a crash of the server.
-ALTER TABLE {place} SET LOGGED;
+-- Make a filled table one that is looked up.
 ALTER TABLE {place} ADD PRIMARY KEY ({keys});
 ANALYZE {place}

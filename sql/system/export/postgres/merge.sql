@@ -3,7 +3,7 @@
 -- it finds, changed or not. It stays for rows that others put there meanwhile. Without ANALYZE the server would plan
 -- the joins for a table of a few rows. What differs is a table of its own, since only then several of the server's
 -- processes look for it.
-ANALYZE {staged};
+ANALYZE {staged} ({keys});
 CREATE UNLOGGED TABLE {changed} AS
 SELECT {staged_columns}
 FROM {staged} AS staged
@@ -17,6 +17,6 @@ DROP TABLE {changed};
 DELETE FROM {place} AS held
 WHERE
     {page_held}
-    AND (SELECT count(*) FROM {place} AS held WHERE {page_held}) > (SELECT count(*) FROM {staged})
+    AND (SELECT count(*) FROM {place} AS held WHERE {page_held}) > {n_rows}
     AND NOT EXISTS (SELECT 1 FROM {staged} AS staged WHERE {same_key});
 DROP TABLE {staged}
