@@ -13,8 +13,53 @@ from typing import Any
 
 from jobs.bundles.compiled_trees import CompiledTrees, Value
 from jobs.bundles.key_columns import NOWHERE, KeyColumn, KeyRefused
+from jobs.bundles.row_expressions import Expression, value_of
 
 ON_DEMAND = "on demand"
+
+
+@dataclass(frozen=True)
+class Worked:
+    """How a group that is keyed by the entity itself is worked out from a request, which then stands for the source.
+
+    Attributes
+    ----------
+    given, types
+        What of a request stands for which column of the source, and the columns' types.
+    where, values
+        Expressions over these columns: whether the group has a row of the entity, and its values.
+    """
+
+    given: Mapping[str, str]
+    types: Mapping[str, str]
+    where: Expression | None
+    values: tuple[Expression, ...]
+
+    @classmethod
+    def told(cls, found: Mapping[str, Any]) -> Worked:
+        """Read it from a manifest."""
+        return cls(dict(found["given"]), dict(found["types"]), found["where"], tuple(found["values"]))
+
+    def row(self, columns: Mapping[str, Any]) -> list[Value] | None:
+        """Work the group's values out of the source's columns, as the model is given them; None if there is no row.
+
+        Raises
+        ------
+        KeyRefused
+            If they cannot be worked out of these values.
+        """
+        plain = {name: _plain(value, self.types[name]) for name, value in columns.items()}
+        if self.where is not None and value_of(self.where, plain) is not True:
+            return None
+        found = [value_of(each, plain) for each in self.values]
+        return [each if each is None or isinstance(each, str) else float(each) for each in found]
+
+
+def _plain(value: Any, kind: str) -> Any:
+    """Turn what is kept into what expressions are over."""
+    if value is None:
+        return None
+    return bool(value) if kind == "BOOLEAN" else float(value) if kind == "DOUBLE" else value
 
 
 @dataclass(frozen=True)
@@ -25,6 +70,7 @@ class GroupRows:
     keys: tuple[str, ...]
     given: tuple[str, ...]
     values: tuple[str, ...]
+    worked: Worked | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +109,13 @@ class OnDemand:
             columns=tuple(KeyColumn(each["name"], each["type"]) for each in found["columns"]),
             needed=tuple(found["needed"]),
             groups=tuple(
-                GroupRows(each["table"], tuple(each["keys"]), tuple(each["given"]), tuple(each["values"]))
+                GroupRows(
+                    each["table"],
+                    tuple(each["keys"]),
+                    tuple(each["given"]),
+                    tuple(each["values"]),
+                    Worked.told(each["worked"]) if each.get("worked") else None,
+                )
                 for each in found["groups"]
             ),
             features=tuple(each if isinstance(each, str) else (each[0], each[1]) for each in found["features"]),
@@ -94,12 +146,24 @@ class Scoring:
         self._keys = [key.name for key in keys]
         self.types = {column.name: column.type for column in (*keys, *told.columns)}
         self._rows = [_select(group) for group in told.groups]
+        #: What of a request stands for a source's columns, for each group, but for what is needed anyhow.
+        self._asked = [
+            [name for name in group.worked.given.values() if name not in told.needed] if group.worked else []
+            for group in told.groups
+        ]
         self._model: CompiledTrees | None = None
 
     def lacking(self, given: Mapping[str, Any]) -> list[str]:
-        """Give the columns that a request would have to give besides; a key that is NULL is none, as on pages."""
+        """Give the columns that a request would have to give besides; a key that is NULL is none, as on pages.
+
+        What stands for a source's columns is given whole, or not at all.
+        """
         unkeyed = [name for name in self._keys if given.get(name) is None]
-        return [name for name in self.told.needed if name in unkeyed or name not in given]
+        lacking = [name for name in self.told.needed if name in unkeyed or name not in given]
+        for asked in self._asked:
+            if any(name in given for name in asked):
+                lacking += [name for name in asked if name not in given and name not in lacking]
+        return lacking
 
     def score(self, given: Mapping[str, Any]) -> Scored | None:
         """Score an entity; None where it says of no instant that it would be valid until then.
@@ -109,7 +173,8 @@ class Scoring:
         KeyRefused
             A value is not of its column's type, or the model refuses it.
         """
-        row = {name: self._read(name, given[name]) for name in self.told.needed}
+        asked = [name for names in self._asked for name in names if name in given]
+        row = {name: self._read(name, given[name]) for name in (*self.told.needed, *asked)}
         until = self.told.valid_until_us
         if self.told.valid_until_column is not None:
             until = row[self.told.valid_until_column]
@@ -143,6 +208,9 @@ class Scoring:
 
     def _group_row(self, select: str, group: GroupRows, row: Mapping[str, Any]) -> Sequence[Value]:
         """Give a group's values for the entity; NULLs where the page has no row of its key, as the join does."""
+        if group.worked is not None and all(name in row for name in group.worked.given.values()):
+            columns = {column: row[name] for column, name in group.worked.given.items()}
+            return group.worked.row(columns) or (None,) * len(group.values)
         values = [row[name] for name in group.given]
         found = None if None in values else self._database.execute(select, values).fetchone()
         return found or (None,) * len(group.values)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 #: The modules of the reader, in the order in which they stand in the one file.
-PARTS = ("key_columns", "signatures", "compiled_trees", "on_demand", "bundle_reader")
+PARTS = ("key_columns", "signatures", "compiled_trees", "row_expressions", "on_demand", "bundle_reader")
 _FUTURE = "from __future__ import annotations\n"
 _TITLE = "Almanac's reader of bundles in one file: Python 3.11 and its standard library. See docs/edge.md."
 _HEAD = f'"""{_TITLE}"""\n\n{_FUTURE}'

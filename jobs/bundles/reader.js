@@ -318,6 +318,107 @@ function below(edges, value) {
   return low;
 }
 
+// ---- Expressions over the columns of one row, as DuckDB works them out; whole numbers and instants are BigInt ---------
+
+const SPANS = {second: 1000000n, minute: 60000000n, hour: 3600000000n, day: 86400000000n};
+
+function wholeOf(bits, number) {
+  const most = 2n ** BigInt(bits - 1);
+  if (number < -most || number >= most) {
+    throw new KeyRefused("a whole number that is worked out of the request does not fit into its type");
+  }
+  return number;
+}
+
+function finite(number) {
+  if (!Number.isFinite(number)) throw new KeyRefused("a number that is worked out of the request is not finite");
+  return number;
+}
+
+function inRange(at) {
+  if (at < 0n || at >= 253402300800000000n) {
+    throw new KeyRefused("an instant of which something is worked out is before 1970 or after 9999");
+  }
+  return at;
+}
+
+function partOf(name, micros) {
+  const at = new Date(Number(inRange(micros) / 1000n));
+  const day = at.getUTCDay();
+  const begun = Date.UTC(at.getUTCFullYear(), 0, 1);
+  const parts = {
+    year: at.getUTCFullYear(), month: at.getUTCMonth() + 1, day: at.getUTCDate(), hour: at.getUTCHours(),
+    minute: at.getUTCMinutes(), second: at.getUTCSeconds(), dow: day, isodow: day || 7,
+    doy: Math.floor((at.getTime() - begun) / 86400000) + 1,
+  };
+  return BigInt(parts[name]);
+}
+
+const WITH_SETTING = {
+  add: (bits, one, other) => wholeOf(bits, one + other),
+  subtract: (bits, one, other) => wholeOf(bits, one - other),
+  multiply: (bits, one, other) => wholeOf(bits, one * other),
+  whole_divide: (bits, one, other) => (other ? wholeOf(bits, one / other) : null),
+  remainder: (bits, one, other) => (other ? wholeOf(bits, one % other) : null),
+  absolute: (bits, one) => wholeOf(bits, one < 0n ? -one : one),
+  part: partOf,
+  difference: (span, one, other) => inRange(other) / SPANS[span] - inRange(one) / SPANS[span],
+};
+const STRICT = {
+  to_double: Number,
+  to_integer: BigInt,
+  add_double: (one, other) => finite(one + other),
+  subtract_double: (one, other) => finite(one - other),
+  multiply_double: (one, other) => finite(one * other),
+  divide: (one, other) => finite(one / other),
+  negate_double: (one) => -one,
+  absolute_double: Math.abs,
+  equal: (one, other) => one === other,
+  less: (one, other) => one < other,
+  not: (one) => !one,
+  join: (one, other) => one + other,
+};
+
+// Work an expression out over columns: BigInt, number, boolean, string or null.
+export function valueOf([operation, ...of], row) {
+  const values = () => of.map((each) => valueOf(each, row));
+  switch (operation) {
+    case "column": return row[of[0]];
+    case "integer": return BigInt(of[0]);
+    case "double": return Number(of[0]);
+    case "text": case "boolean": return of[0];
+    case "null": return null;
+    case "is_null": return valueOf(of[0], row) === null;
+    case "case": {
+      const found = of.slice(0, -1).find(([when]) => valueOf(when, row) === true);
+      return valueOf(found ? found[1] : of[of.length - 1], row);
+    }
+    case "coalesce": {
+      for (const each of of) {
+        const found = valueOf(each, row);
+        if (found !== null) return found;
+      }
+      return null;
+    }
+    case "and": {
+      const found = values();
+      return found.includes(false) ? false : found.includes(null) ? null : true;
+    }
+    case "or": {
+      const found = values();
+      return found.includes(true) ? true : found.includes(null) ? null : false;
+    }
+  }
+  const setting = operation in WITH_SETTING ? [of.shift()] : [];
+  const found = values();
+  return found.includes(null) ? null : (WITH_SETTING[operation] ?? STRICT[operation])(...setting, ...found);
+}
+
+// A column as it is kept, as expressions have it.
+const PLAIN = {BOOLEAN: (kept) => kept === "1", DOUBLE: Number, VARCHAR: (kept) => kept};
+const plainOf = (kept, type) => (kept === null ? null : (PLAIN[type] ?? BigInt)(kept));
+const asFeature = (value) => (value === null || typeof value === "string" ? value : Number(value));
+
 // ---- The bundle ------------------------------------------------------------------------------------------------------
 
 const micros = (naive) => BigInt(instant(naive));
@@ -351,6 +452,10 @@ export class Bundle {
       });
       this.model = new CompiledTrees(bytesOf(content.model));
     }
+    // What of a request stands for a source's columns, for each group: given whole, or not at all.
+    this.whole = (this.onDemand?.groups ?? []).map(({worked}) =>
+      worked ? Object.values(worked.given).filter((name) => !this.onDemand.needed.includes(name)) : [],
+    );
     this.known = new Set([...this.readings.map(([name]) => name), ...this.beyond.keys(), ...(this.asked?.keys() ?? [])]);
   }
 
@@ -373,10 +478,15 @@ export class Bundle {
     const told = this.onDemand;
     if (!told || told.needed.some((name) => !(name in keys))) return null;
     if (this.readings.some(([name]) => keys[name] === null)) return null;
-    const row = Object.fromEntries(told.needed.map((name) => [name, this.read(name, keys[name])]));
+    if (this.whole.some((names) => names.some((name) => name in keys) && !names.every((name) => name in keys))) return null;
+    const asked = this.whole.flat().filter((name) => name in keys);
+    const row = Object.fromEntries([...told.needed, ...asked].map((name) => [name, this.read(name, keys[name])]));
     const until = told.valid_until_column === null ? told.valid_until_us : row[told.valid_until_column];
     if (until === null) return null;
     const found = this.groups.map((group) => {
+      if (group.worked && Object.values(group.worked.given).every((name) => name in row)) {
+        return this.workedRow(group.worked, row) ?? group.values.map(() => null);
+      }
       const values = group.given.map((name) => row[name]);
       return (values.includes(null) ? undefined : group.rows.get(joined(values))) ?? group.values.map(() => null);
     });
@@ -387,6 +497,13 @@ export class Bundle {
     });
     const prediction = this.model.predict(values);
     return Number.isFinite(prediction) ? [until, "on demand", told.facts, JSON.stringify({[told.score]: prediction}).slice(1, -1)] : null;
+  }
+
+  // A group's values, worked out of what the request gives of its source; null if the group has no row of that.
+  workedRow({given, types, where, values}, row) {
+    const columns = Object.fromEntries(Object.entries(given).map(([column, name]) => [column, plainOf(row[name], types[column])]));
+    if (where !== null && valueOf(where, columns) !== true) return null;
+    return values.map((each) => asFeature(valueOf(each, columns)));
   }
 
   read(name, value) {

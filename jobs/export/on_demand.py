@@ -25,6 +25,7 @@ from jobs.bundles.compiled_trees import CompiledTrees, NotExact
 from jobs.bundles.key_columns import BundleRefused, KeyColumn, KeyRefused, micros
 from jobs.bundles.on_demand import OnDemand, Scoring
 from jobs.export.content import Content
+from jobs.export.from_request import from_request, require_declared
 from jobs.export.kept_values import MADE, inside_of, kept_as
 from jobs.models.arms.assignment import Assignment
 from jobs.models.compiled_files import compiled_bytes, compiled_file
@@ -169,14 +170,18 @@ class OnDemandPart:
         with contextlib.closing(sqlite3.connect(file)) as database, database:
             database.execute(system_sql("export/bundle/create_on_demand"))
             database.execute("INSERT INTO almanac_model VALUES (?)", [page.compiled])
+        require_declared(self.product, entities, batch)
         for group in groups:
             types = batch.columns(group["group"])
             group["key_types"] = [types[name] for name in group["keys"]]
             self._fill_group(connection, batch, file, page, group)
+            group["worked"] = from_request(batch, group, page.kinds, page.as_of)
         return {
             "columns": _askable(self.product, entities, needed),
             "needed": list(needed),
-            "groups": [{name: group[name] for name in ("table", "keys", "given", "values")} for group in groups],
+            "groups": [
+                {name: group[name] for name in ("table", "keys", "given", "values", "worked")} for group in groups
+            ],
             "key_types": {group["table"]: group["key_types"] for group in groups},
             "features": features,
             "score": self.product.score_column,
@@ -317,7 +322,8 @@ def _askable(product: Product, entities: Mapping[str, str], needed: Mapping[str,
                 raise
             continue
         found.append({"name": name, "type": "BIGINT" if kind in ("HUGEINT", "UHUGEINT") else kind})
-    return found
+    declared = [(name, each.type) for name, each in product.header.request.items() if name not in entities]
+    return found + [{"name": name, "type": kind} for name, kind in declared]
 
 
 def _as_model_input(reader: pa.RecordBatchReader, values: Sequence[str]) -> pa.RecordBatchReader:

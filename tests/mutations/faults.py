@@ -784,6 +784,13 @@ OF_SERVING = (
         ("tests/web/test_serve.py::test_elsewhere_than_here_a_token_is_needed",),
     ),
     Fault(
+        "a group keyed by the entity is worked out of a request whose WHERE leaves it out",
+        "jobs/bundles/on_demand.py",
+        "if self.where is not None and value_of(self.where, plain) is not True:",
+        "if False:",
+        ("tests/web/test_request.py::test_a_request_stands_for_the_source_of_a_group_keyed_by_the_entity",),
+    ),
+    Fault(
         "whoever has no token is answered where the request is read",
         "jobs/web/quick.py",
         "or not self._admission.may_look_up(given_headers)",

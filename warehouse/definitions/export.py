@@ -1,6 +1,7 @@
 """What applications get: targets of publications (`export`), and what is said of unknown entities.
 
-That is the mean of their group (`fallback`), or what the newest page's model gives for them (`on_demand`).
+That is the mean of their group (`fallback`), or what the newest page's model gives for them (`on_demand`), by what a
+request gives (`request`).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import itertools
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -180,20 +181,80 @@ class FallbackSettings(Strict):
 _WITH_ONE_SCORE = ("binary", "regression")
 
 
+#: Types of what a request can give.
+_REQUEST_TYPES = (
+    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT"),
+    *("DOUBLE", "BOOLEAN", "VARCHAR", "DATE", "TIMESTAMP", "UUID"),
+)
+
+
+class RequestColumn(Strict):
+    """A column that a request gives: its type, and what it is in batch.
+
+    That is a column of a source (`SOURCE.COLUMN`), or, where `batch` is left out, the column of entities.sql with its
+    name.
+    """
+
+    type: str
+    batch: str | None = None
+
+    @field_validator("type")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value.upper() not in _REQUEST_TYPES:
+            raise ValueError(f"`{value}` is no type of what a request gives; those are {', '.join(_REQUEST_TYPES)}")
+        return value.upper()
+
+    @field_validator("batch")
+    @classmethod
+    def _is_of_a_source(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[^.\s]+\.[^.]+", value):
+            raise ValueError(f"`{value}` is no SOURCE.COLUMN; leave `batch` out for a column of entities.sql")
+        return value
+
+    @property
+    def source(self) -> str | None:
+        """The source; None of a column of entities.sql."""
+        return self.batch.partition(".")[0] if self.batch else None
+
+    @property
+    def column(self) -> str:
+        """The source's column."""
+        return (self.batch or "").partition(".")[2]
+
+
 class ServedSettings(Strict):
     """What product.yaml says of those who look predictions up."""
 
     export: Targets = Field(default_factory=dict)
     fallback: FallbackSettings | None = None
     on_demand: bool = False
+    request: dict[str, RequestColumn] = Field(default_factory=dict)
 
     def unserved(self, kind: str, keys: Iterable[str], *, by_rule: bool) -> list[str]:
         """Say what does not go with labels of a kind, with keys, and with a product whose scores a rule gives."""
         told = self.fallback.problems(kind, keys) if self.fallback else []
         if self.on_demand and kind not in _WITH_ONE_SCORE:
             told.append(f"`on_demand` is of {' and '.join(_WITH_ONE_SCORE)} labels, and the label is {kind}")
+        told += self._of_request(list(keys))
         if self.on_demand and by_rule:
             told.append("`on_demand` scores by models that are trained; `model.sql` is SQL, which bundles do not run")
         if self.on_demand and not any(target.kind == "bundle" for target in self.export.values()):
             told.append("`on_demand` goes with a target under `export` that is a .bundle, which is what scores")
         return told
+
+    def _of_request(self, keys: list[str]) -> list[str]:
+        told = [f"`request` has `{name}`, which is a key and given anyhow" for name in self.request if name in keys]
+        if self.request and not self.on_demand:
+            told.append("`request` says what entities are scored by that no page has: it goes with `on_demand: true`")
+        places = [each.batch for each in self.request.values() if each.batch]
+        twice = sorted({place for place in places if places.count(place) > 1})
+        return told + [f"two columns of `request` are `{place}`" for place in twice]
+
+    def unknown_sources(self, sources: Collection[str]) -> list[tuple[tuple[str, ...], str]]:
+        """Say which columns of `request` are of sources that are none, each with its place in product.yaml."""
+        return [
+            (("request", name), f"there is no source `{each.source}`; add sql/sources/{each.source}.sql.")
+            for name, each in self.request.items()
+            if each.source is not None and each.source not in sources
+        ]

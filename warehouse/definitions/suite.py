@@ -177,7 +177,7 @@ def load_definitions(root: Path) -> Definitions:
             products[product.name] = product
     problems += stray_entries(root, sources)
     problems += _taken_names(root, {path.parent.name for path in paths})
-    problems += _uses(products, groups)
+    problems += _uses(products, groups, sources)
     problems += _products_of_sources(sources, {path.parent.name for path in paths})
     problems += _cycles(groups)
     if problems:
@@ -363,15 +363,15 @@ def _products_of_sources(sources: Mapping[str, Source], products: Collection[str
     ]
 
 
-def _uses(products: Mapping[str, Product], groups: Mapping[str, FeatureGroup]) -> list[str]:
-    """Find columns that `on:` maps, and that are no key columns of their group: nothing would be joined on them."""
+def _uses(products: Mapping[str, Product], groups: Mapping[str, FeatureGroup], sources: Collection[str]) -> list[str]:
+    """Find columns that `on:` maps and that are no keys of their group, and sources of `request:` that are none."""
     problems = []
     for product in products.values():
+        problems += [f"{product.at(*at)}: {told}" for at, told in product.header.unknown_sources(sources)]
         for number, use in enumerate(product.header.features):
             group = groups.get(use.group)
-            for key in use.on if group else ():
-                assert group is not None
-                if key not in group.key:
+            for key in use.on:
+                if group is not None and key not in group.key:
                     at = product.at("features", number, "on", key)
                     there = ", ".join(group.key)
                     problems.append(f"{at}: `on` maps `{key}`, which is no key column of `{use.group}`: {there}.")
