@@ -39,6 +39,7 @@ from tests.lakes import rows
 from warehouse.errors import AlmanacError, DefinitionError, RunFailed, UsageError
 from warehouse.ledger.records import ModelRecord
 from warehouse.lineage.graph import Node
+from warehouse.reader import open_lake
 
 CLASSES = ("early", "on time", "late")
 MARGIN = "promised_at - INTERVAL 6 HOUR"
@@ -456,6 +457,9 @@ def test_calibrated_classes_are_compiled_published_and_exported(told: Suite) -> 
     (file,) = (suite.root / "out/pages").rglob("*.parquet")
     query = "SELECT order_id, prediction, probabilities.late FROM read_parquet($1) ORDER BY 1"
     assert rows(suite, query, [str(file)]) == published
+    read = open_lake(suite.lake.root).predictions(PRODUCT).to_polars().sort("order_id")
+    told_of = read.select("order_id", "prediction", "probabilities").rows()
+    assert [(key, said, each["late"]) for key, said, each in told_of] == published
 
 
 def test_lineage_follows_both_columns_of_a_prediction(told: Suite) -> None:

@@ -33,6 +33,7 @@ from tests.lakes import rows
 from warehouse.errors import DefinitionError, UsageError
 from warehouse.ledger.records import ModelRecord
 from warehouse.lineage.graph import Node
+from warehouse.reader import open_lake
 
 LEVELS = (0.1, 0.5, 0.9)
 HOURS = "date_diff('minute', promised_at, delivered_at) / 60.0"
@@ -211,6 +212,8 @@ def test_exports_and_lineage_follow_quantiles(spread: Suite) -> None:
         assert json.loads(quantiles)["q50"] == prediction
     query = "SELECT count(*), bool_and(quantiles.q10 <= quantiles.q90) FROM read_json($1)"
     assert rows(suite, query, [str(file)]) == [(len(listed), True)]
+    read = open_lake(suite.lake.root).predictions(PRODUCT).to_polars().select("prediction", "quantiles").rows()
+    assert sorted(read, key=str) == sorted(((said, json.loads(each)) for said, each in listed), key=str)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,9 @@ from warehouse.system_sql import exact_path, literal, quote, quote_all, system_s
 #: From how many pages on they are made together where that can be: for fewer, it costs more than it saves.
 TOGETHER_FROM_PAGES = 4
 _numbers = itertools.count()
+#: How feature pages are written that the lake takes as they are, and those that are cut before (`pages.lists.kept`).
+_KEPT = "zstd, COMPRESSION_LEVEL 1"
+_SOON_CUT = "lz4_raw, DICTIONARY_SIZE_LIMIT 1"
 
 
 @dataclass(frozen=True)
@@ -333,6 +336,7 @@ class Batch:
             where=f"WHERE entities.{quote(PAGE_COLUMN)} = {timestamp_literal(only)}" if only else "",
             # Sorted by page, so that reading one page of a batch skips the row groups of the others.
             order=f"ORDER BY entities.{quote(PAGE_COLUMN)}" if n_pages > 1 else "",
+            compression=_SOON_CUT if self.product.keeps_part else _KEPT,
             file=literal(str(file)),
         )
 

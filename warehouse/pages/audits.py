@@ -128,7 +128,8 @@ def audit_pages(
     if batch.product.quantiles:
         _note_crossed(auditor, features, crossed or {})
     keys = quote_all(batch.product.keys)
-    settled = _settled_by_hashes(batch.cursor, keys, relations, sum(features.n_rows.values()))
+    n_rows = sum(features.n_rows.values())
+    settled = _settled_by_hashes(batch.cursor, keys, relations, n_rows, all_covered=batch.product.ranking is None)
     for name in _BUILT_IN:
         if name in settled:
             _note_built_in(auditor, name, features, {})
@@ -151,9 +152,12 @@ def audit_pages(
 
 
 def _settled_by_hashes(
-    cursor: duckdb.DuckDBPyConnection, keys: str, relations: Mapping[str, str], n_rows: int
+    cursor: duckdb.DuckDBPyConnection, keys: str, relations: Mapping[str, str], n_rows: int, *, all_covered: bool
 ) -> set[str]:
-    """Give those built-in checks of which a look at the keys' hashes shows that all pages pass them."""
+    """Give those built-in checks of which a look at the keys' hashes shows that all pages pass them.
+
+    Of lists not every candidate has a prediction, so that it is not asked whether `all_covered` are.
+    """
     predictions = relations["predictions"]
     n_parts = n_rows // _HASHES_AT_A_TIME + 1
     parts = (
@@ -161,7 +165,7 @@ def _settled_by_hashes(
         for part in range(n_parts)
     )
     same = system_sql("audit/same_keys", keys=keys, features=relations["features"], predictions=predictions)
-    asked = {"unique_keys": parts, "entities_covered": iter([same])}
+    asked = {"unique_keys": parts, **({"entities_covered": iter([same])} if all_covered else {})}
     return {name for name, queries in asked.items() if all(_holds(cursor, query) for query in queries)}
 
 

@@ -5,4 +5,4 @@ COPY (
     {joins}
     {where}
     {order}
-) TO {file} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)
+) TO {file} (FORMAT parquet, COMPRESSION {compression})
