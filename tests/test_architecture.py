@@ -69,6 +69,7 @@ FLOORS: tuple[str, ...] = (
     "warehouse.reader",
     "warehouse.lineage",
     "warehouse.pages.lists",
+    "warehouse.pages.profiling",
     "warehouse.pages",
     "warehouse.pages.arms",
     "warehouse.batching",

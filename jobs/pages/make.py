@@ -43,6 +43,7 @@ from warehouse.pages.lent_pages import pages_lent, stage_lent
 from warehouse.pages.lists.kept import keep_lists
 from warehouse.pages.lost_files import give_up, lost_files_of
 from warehouse.pages.profiled_pages import StagedProfiles, centres_of
+from warehouse.pages.profiling.in_passing import InPassing, in_passing
 from warehouse.pages.publishing import StagedRows, publish, record_definitions
 from warehouse.sandbox import Sandbox, memory_limit_of, timestamp_literal
 from warehouse.system_sql import parquet, quote, quote_all, system_sql
@@ -154,6 +155,7 @@ class _BatchOfPages:
         self.staged: list[StagedRows] = []
         self.bytes_staged = 0
         self.failed: dict[datetime, str] = {}
+        self.passing: InPassing | None = None
         with suite.lake.reading() as reading:
             self.lost = lost_files_of(reading, suite.lake.storage, self.product.name)
             self.centres = centres_of(reading, self.product.name)
@@ -262,8 +264,9 @@ class _BatchOfPages:
 
     def _score(self, model: ModelRecord, features: FeaturePages, relation: str) -> Audit:
         file, began = self.directory / "predictions.parquet", time.perf_counter()
+        self.passing = in_passing(self.product, self.staged, len(features.n_rows), self.centres)
         try:
-            scored = self.scoring.write(model, relation, file)
+            scored = self.scoring.write(model, relation, file, self.passing)
         except ScoringFailed as error:
             relation = self._take_out_refused(model, features, relation, error)
             scored = self.scoring.write(model, relation, file)
@@ -349,7 +352,8 @@ class _BatchOfPages:
                 self.progress.warn(f"{counted(len(others), 'other page')} of the lost file: missing from now on.")
         product, run = self.product, f"run {self.meter.run_id}"
         what = f"{len(passed)} pages of {product.name}" if len(passed) != 1 else f"{product.name} {min(passed)}"
-        profiles = StagedProfiles(self.batch.cursor, product, self.staged, passed, self.centres)
+        taken = self.passing.profiles() if self.passing is not None else None
+        profiles = StagedProfiles(self.batch.cursor, product, self.staged, passed, self.centres, taken)
         with self.suite.lake.commit(f"{what}, {run}") as commit:
             if passed:
                 now, columns = self.suite.clock(), self._columns()

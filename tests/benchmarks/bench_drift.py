@@ -29,6 +29,7 @@ from jobs.monitoring.series import Series, read_series, series_of
 from jobs.monitoring.watch import Watch, watch
 from jobs.suite import open_suite
 from tests.benchmarks.drift_faults import BESIDE, FAULTS, Fault, Page
+from tests.benchmarks.drift_peer_rules import RULES, pages_called_drifted
 from tests.monitoring.worlds import FAULTS_OF_WORLDS, N_COLUMNS, WORLDS, year_of
 from warehouse.ledger import records as ledger
 from warehouse.pages.profiles import CategoryCounts, NumberCounts
@@ -217,13 +218,14 @@ def measure_worlds(n_seeds: int, n_pages: int = 365) -> None:
     """Judge years in which nothing breaks, and years with a fault on one page, world by world."""
     table = []
     for world in WORLDS:
-        slow, acute = [], []
+        slow, acute, peers = [], [], list[dict[str, int]]()
         found, tried = dict.fromkeys(FAULTS_OF_WORLDS, 0), dict.fromkeys(FAULTS_OF_WORLDS, 0)
         for seed in range(n_seeds):
             year = year_of(world, seed, n_pages)
             clean = year.judged()
             slow.append(len(clean.evidence.alarms))
             acute.append(len(clean.flagged))
+            peers.append(pages_called_drifted([one.series for one in clean.columns]))
             flagged = {
                 one.series.column: np.flatnonzero(np.any([*one.flags.values()], axis=0)) for one in clean.columns
             }
@@ -235,7 +237,8 @@ def measure_worlds(n_seeds: int, n_pages: int = 365) -> None:
                 tried[name] += 1
                 found[name] += page in year.judged(page + 1, column).flagged and page not in flagged[column]
         row = {"world": world.name, "slow alarms a year": np.mean(slow), "most": max(slow), "flagged": np.mean(acute)}
-        table.append(row | {name: f"{found[name]} of {tried[name]}" for name in found})
+        row |= {name: f"{found[name]} of {tried[name]}" for name in found}
+        table.append(row | {name: np.mean([one[name] for one in peers]) for name in RULES})
         print(table[-1], flush=True)
     print_table(table, f"{n_seeds} seeds x {n_pages} pages x {N_COLUMNS} columns")
 

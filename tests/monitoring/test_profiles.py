@@ -27,6 +27,8 @@ from warehouse.errors import NotFoundError
 from warehouse.ledger.records import PageRecord
 from warehouse.pages.profiled_pages import Profile, RowsOfPages, new_centres, profile_rows
 from warehouse.pages.profiles import MAX_DISTINCT, CategoryCounts, NumberCounts, bins_of, edges_of, profiled_columns
+from warehouse.pages.profiling.in_passing import in_passing
+from warehouse.pages.publishing import StagedRows
 
 VECTORS = list(csv.DictReader((Path(__file__).parent / "statistics.csv").read_text().splitlines()))
 OF_PAGES = "FROM ledger.profiles SELECT * EXCLUDE (run_id) ORDER BY kind, as_of, column_name"
@@ -128,6 +130,37 @@ def test_any_number_of_threads_gives_the_same(ingested: Suite, threads: int) -> 
     assert [one.n_rows for one in profiles[::4]] == [150_000, 150_000, 0]
     assert [one.n_missing for one in profiles if one.column_name == "n"] == [50_000, 50_000, 0]
     assert all(sum(one.counts) + one.n_missing + one.n_other == one.n_rows for one in profiles)
+
+
+def test_profiles_taken_in_passing_are_those_of_the_staged_file(ingested: Suite, tmp_path: Path) -> None:
+    product = ingested.definitions.product(PRODUCT)
+    pages = [
+        PageRecord(PRODUCT, "features", PAGE + timedelta(days=n), "published", "r", "", 0, PAGE, 0, n_rows=300)
+        for n in range(2)
+    ]
+    file, wanted = tmp_path / "features.parquet", ["as_of", "x", "n"]
+    with duckdb.connect() as connection:
+        connection.execute(
+            "COPY (SELECT TIMESTAMP '2026-03-10 18:00' + to_days((i % 2)::INTEGER) AS as_of, i::VARCHAR AS order_id,"
+            " sin(i) AS x, (i % 11)::VARCHAR AS c, CASE WHEN i % 3 > 0 THEN i END AS n FROM range(600) r(i))"
+            f" TO '{file}' (FORMAT parquet)"
+        )
+        types = {"as_of": "TIMESTAMP", "order_id": "VARCHAR", "x": "DOUBLE", "c": "VARCHAR", "n": "BIGINT"}
+        staged = StagedRows("features", file, types, pages)
+        rows_of_pages = RowsOfPages(product, "features", f"'{file}'", types, pages)
+        centres = new_centres(connection, rows_of_pages, {})
+        assert in_passing(product, [staged], 2, {}) is None  # a centre is still to be found
+        assert in_passing(product, [staged], 3, centres) is None  # other pages are scored too
+        for limit, is_whole in ((600, True), (599, False)):
+            passing = in_passing(product, [staged], 2, centres)
+            assert passing is not None
+            more = passing.sql_of_more(wanted)
+            query = f"SELECT {', '.join(wanted)}{more} FROM '{file}' LIMIT {limit}"
+            there = passing.counted(connection.execute(query).to_arrow_reader(100), wanted).read_all()
+            assert there.column_names == wanted
+            assert there.schema.field("n").type == pa.int64()  # the scorer reads what it would have read
+            found = passing.profiles()
+            assert found == (list(profile_rows(connection, rows_of_pages, centres)) if is_whole else None)
 
 
 def test_a_page_has_profiles_of_its_columns_in_its_own_commit_and_again_the_same(published: Suite) -> None:

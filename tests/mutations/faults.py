@@ -528,6 +528,13 @@ OF_ROLLOUT = (
 
 OF_PAGES = (
     Fault(
+        "profiles that were taken in passing lack what did not pass",
+        "warehouse/pages/profiling/in_passing.py",
+        "if self._n_left == 0 else None",
+        "if self._n_left >= 0 else None",
+        ("tests/monitoring/test_profiles.py::test_profiles_taken_in_passing_are_those_of_the_staged_file",),
+    ),
+    Fault(
         "a run that began before a rollback undoes it",
         "warehouse/pages/publishing.py",
         "rollback.snapshot_id > made_at}",

@@ -193,15 +193,19 @@ class PageCounts:
         """
         import numpy as np
 
+        if not len(instants):
+            return
         of_rows = instants.to_numpy(zero_copy_only=False).astype("datetime64[us]")
         order = np.argsort(of_rows, kind="stable") if (of_rows[1:] < of_rows[:-1]).any() else None
         of_rows = of_rows if order is None else of_rows[order]
-        firsts = np.flatnonzero(np.concatenate((np.ones(min(1, len(of_rows)), bool), of_rows[1:] != of_rows[:-1])))
+        firsts = np.flatnonzero(np.concatenate(([True], of_rows[1:] != of_rows[:-1])))
         starts = np.append(firsts, len(of_rows))
         there = [self._begin(page) for page in of_rows[firsts].tolist()]
         for place, (column, centre, array) in enumerate(zip(self.columns, self._centres, arrays, strict=True)):
-            counted = counted_parts(column, centre, array, order, starts)
-            for page, one in zip(there, counted, strict=True):
+            # Of a page that goes on through many batches, most columns have too many values to be told apart.
+            has_few = len(there) > 1 or getattr(self._counts[there[0]][place], "distinct", None) is not None
+            parts = counted_parts(column, centre, array, order, starts, has_few=has_few)
+            for page, one in zip(there, parts, strict=True):
                 own = self._counts[page]
                 if own[place].n_rows:
                     own[place].merge(one)
@@ -261,8 +265,11 @@ class StagedProfiles:
         staged: Sequence[StagedRows],
         passed: Collection[datetime],
         known: Centres,
+        features: Sequence[Profile] | None = None,
     ) -> None:
         """Profile those of the staged pages that passed; `known` are the centres that the ledger had.
+
+        `features` are profiles of all staged feature pages, if they have been taken already.
 
         Raises
         ------
@@ -270,7 +277,8 @@ class StagedProfiles:
             If the staged rows cannot be read, or memory does not suffice.
         """
         self._cursor, self._product = cursor, product
-        self._rows = [self._rows_of(one, passed) for one in staged]
+        self._rows = [self._rows_of(one, passed) for one in staged if features is None or one.kind != "features"]
+        self._taken = [one for one in features or () if one.as_of in passed]
         self._known, self._new = known, Centres()
         try:
             for rows in self._rows:
@@ -288,7 +296,8 @@ class StagedProfiles:
 
     def _profiled(self) -> list[Profile]:
         centres = {**self._new, **self._known}
-        return [one for rows in self._rows for one in profile_rows(self._cursor, rows, centres)]
+        profiled = (one for rows in self._rows for one in profile_rows(self._cursor, rows, centres))
+        return [*self._taken, *profiled]
 
     def settle_centres(self, commit: Commit, run_id: str, now: datetime) -> None:
         """Record new centres, before the staged files are moved; what another run has recorded meanwhile holds."""

@@ -236,7 +236,9 @@ class CategoryCounts:
         }
 
 
-def counted_groups(values: Floats, starts: Integers, centre: float | None) -> list[NumberCounts]:
+def counted_groups(
+    values: Floats, starts: Integers, centre: float | None, *, has_few: bool = True
+) -> list[NumberCounts]:
     """Count the values of groups of rows that lie one behind the other.
 
     Each group is sorted, so that rows of one bin, and of one value, lie side by side, and NaN at the end: numpy sorts
@@ -248,6 +250,8 @@ def counted_groups(values: Floats, starts: Integers, centre: float | None) -> li
         Float64 `(n_rows,)`, NaN where missing; they are sorted in place.
     starts
         Where each group begins, and where the last one ends: int64 `(n_groups + 1,)`.
+    has_few
+        Whether different values are still to be told apart.
     """
     import numpy as np
 
@@ -265,9 +269,13 @@ def counted_groups(values: Floats, starts: Integers, centre: float | None) -> li
     firsts, counts = firsts[is_bin], counts[is_bin]
     bins = places[firsts]
     bins = np.where(bins < 0, -1 - (bins + _N_MAGNITUDES), bins)
-    distinct = values[found := _where_new(values, starts, ~is_missing)]
+    found = _where_new(values, starts, ~is_missing) if has_few else firsts[:0]
+    distinct = values[found]
     of_bins, of_values = np.searchsorted(firsts, starts), np.searchsorted(found, starts)
-    n_missing = np.diff(np.concatenate(([0], np.cumsum(is_missing)))[starts]).tolist()
+    if len(starts) == 2:
+        n_missing = [int(np.count_nonzero(is_missing))]
+    else:
+        n_missing = np.diff(np.concatenate(([0], np.cumsum(is_missing)))[starts]).tolist()
     of_bins, of_values, groups = of_bins.tolist(), of_values.tolist(), []
     for place, (start, end) in enumerate(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)):
         there = end - n_missing[place]
@@ -276,7 +284,7 @@ def counted_groups(values: Floats, starts: Integers, centre: float | None) -> li
             continue
         own = slice(of_bins[place], of_bins[place + 1])
         different = distinct[of_values[place] : of_values[place + 1]]
-        few = different if len(different) <= MAX_DISTINCT else None
+        few = different if has_few and len(different) <= MAX_DISTINCT else None
         ends = _ends(values[start:there])
         groups.append(NumberCounts(centre, end - start, n_missing[place], bins[own], counts[own], few, *ends))
     return groups
@@ -309,7 +317,13 @@ def counts_of(column: ProfiledColumn, centre: float | None) -> NumberCounts | Ca
 
 
 def counted_parts(
-    column: ProfiledColumn, centre: float | None, values: pa.Array, order: Integers | None, starts: Integers
+    column: ProfiledColumn,
+    centre: float | None,
+    values: pa.Array,
+    order: Integers | None,
+    starts: Integers,
+    *,
+    has_few: bool = True,
 ) -> list[NumberCounts] | list[CategoryCounts]:
     """Count the values of a column by parts of its rows.
 
@@ -321,6 +335,8 @@ def counted_parts(
         In which order rows lie one behind the other by their parts; None: as they come.
     starts
         Where each part begins then, and where the last one ends.
+    has_few
+        Whether different numbers are still to be told apart.
     """
     import numpy as np
 
@@ -331,4 +347,5 @@ def counted_parts(
             part.add(values.slice(start, end - start))
         return parts
     numbers = values.to_numpy(zero_copy_only=False)  # NULL as NaN
-    return counted_groups(np.array(numbers) if order is None else numbers[order], starts, centre)
+    own = numbers[order] if order is not None else numbers if numbers.flags.writeable else np.array(numbers)
+    return counted_groups(own, starts, centre, has_few=has_few)

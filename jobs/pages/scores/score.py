@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from jobs.models.reasons.explaining import Reasons
     from jobs.scoring import Scorer
     from jobs.scoring.interface.scorer import Floats
+    from warehouse.pages.profiling.in_passing import InPassing
 
 #: Rows of a batch: small enough for the processor's caches, large enough to make the steps between cheap.
 BATCH_ROWS = 65_536
@@ -64,6 +65,7 @@ def score_pages(
     constants: dict[str, Any],
     done: Callable[[int], None],
     reasons: Reasons | None = None,
+    passing: InPassing | None = None,
 ) -> ScoredFile:
     """Score every row of a relation and stage the predictions.
 
@@ -83,6 +85,8 @@ def score_pages(
         Told how many rows have been scored and written, batch by batch.
     reasons
         What explains them, if the product wants reasons.
+    passing
+        What profiles the features as they are read, if they are to be.
 
     Raises
     ------
@@ -96,7 +100,9 @@ def score_pages(
     rows = _PredictionRows(product, model, looked_up_by, constants, reasons, target)
 
     def write(relation: str, to: Path, rows: _PredictionRows) -> None:
-        reader = _query(cursor, model, wanted, relation).to_arrow_reader(BATCH_ROWS)
+        more = passing.sql_of_more(wanted) if passing is not None else ""
+        reader = _query(cursor, model, wanted, relation, more).to_arrow_reader(BATCH_ROWS)
+        reader = passing.counted(reader, wanted) if passing is not None else reader
         _write(reader, scorer, rows, to, done)
 
     n_rows = None
@@ -143,10 +149,10 @@ def sample_rows(cursor: duckdb.DuckDBPyConnection, model: ModelRecord, features:
 
 
 def _query(
-    cursor: duckdb.DuckDBPyConnection, model: ModelRecord, columns: Sequence[str], features: str
+    cursor: duckdb.DuckDBPyConnection, model: ModelRecord, columns: Sequence[str], features: str, more: str = ""
 ) -> duckdb.DuckDBPyConnection:
     try:
-        return cursor.execute(system_sql("pages/scored", columns=quote_all(columns), features=features))
+        return cursor.execute(system_sql("pages/scored", columns=quote_all(columns) + more, features=features))
     except duckdb.BinderException as error:
         raise ScoringFailed(
             f"{model.product} {model.version} needs a feature that the product no longer has: {error}. Train a new"

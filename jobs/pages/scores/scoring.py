@@ -31,6 +31,7 @@ from warehouse.lake.lake import Commit
 from warehouse.lake.registry import ARM_COLUMN
 from warehouse.ledger.records import ModelRecord
 from warehouse.ledger.rollouts import ArmPage
+from warehouse.pages.profiling.in_passing import InPassing
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 
 
@@ -72,8 +73,8 @@ class Scoring:
     late: dict[str, LateFile] = field(default_factory=dict)
     reasons: dict[str, tuple[ModelRecord, Reasons]] = field(default_factory=dict)
 
-    def write(self, model: ModelRecord, relation: str, file: Path) -> ScoredFile:
-        """Score a relation of feature pages by a version, and stage the rows."""
+    def write(self, model: ModelRecord, relation: str, file: Path, passing: InPassing | None = None) -> ScoredFile:
+        """Score a relation of feature pages by a version, and stage the rows; `passing` profiles them on the way."""
         if self.elsewhere is not None:
             return self.elsewhere
         constants = self.constants()
@@ -87,7 +88,8 @@ class Scoring:
             if reasons.is_new and reasons.record.refused is not None:
                 self.progress.warn(f"{model.version} gives no reasons: {reasons.record.refused}")
         told = functools.partial(self.progress.advance, 0)
-        return score_pages(self.cursor, self.product, model, ready.scorer, relation, file, constants, told, reasons)
+        how = (constants, told, reasons, passing)
+        return score_pages(self.cursor, self.product, model, ready.scorer, relation, file, *how)
 
     def constants(self) -> dict[str, Any]:
         """Give the columns that are the same on every row."""

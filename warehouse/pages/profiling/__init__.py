@@ -1,0 +1,1 @@
+"""Profiles that are taken while rows pass by, so that nothing is read for them alone."""

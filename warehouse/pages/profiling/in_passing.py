@@ -1,0 +1,86 @@
+"""Profiles of feature pages, taken of the batches that go to the scorer.
+
+To read a staged file again costs more than to count what is in it. Where all rows that are scored belong to pages
+made in the same batch, and every column's centre is known, the file is read once; everywhere else, and where scoring
+was given up, the staged file is profiled by itself (`warehouse.pages.profiled_pages`), with the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from warehouse.definitions import Product
+from warehouse.pages.profiled_pages import Centres, PageCounts, Profile, RowsOfPages
+from warehouse.pages.publishing import StagedRows
+from warehouse.system_sql import parquet, quote
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Columns of these types are read for the scorer as they are profiled.
+_AS_THEY_ARE = ("DOUBLE", "VARCHAR")
+
+
+class InPassing:
+    """What is counted of the rows of staged pages while they are read for something else."""
+
+    def __init__(self, rows: RowsOfPages, centres: Centres) -> None:
+        """Begin; every column's centre has to be among `centres`."""
+        self._rows, self._pages = rows, PageCounts(rows, centres)
+        self._n_left = sum(page.n_rows for page in rows.pages)
+        self._found: list[Profile] = []
+
+    def sql_of_more(self, wanted: Collection[str]) -> str:
+        """Give SQL of what has to be read beside columns that are wanted anyway: a list that begins with a comma."""
+        names = self._names(wanted)
+        more = [
+            f", {column.sql} AS {quote(name)}"
+            for name, column in zip(names, self._pages.columns, strict=True)
+            if name != column.name
+        ]
+        return "".join(more)
+
+    def _names(self, wanted: Collection[str]) -> list[str]:
+        return [
+            one.name if one.name in wanted and self._rows.columns[one.name] in _AS_THEY_ARE else f"almanac: {one.name}"
+            for one in self._pages.columns
+        ]
+
+    def counted(self, reader: pa.RecordBatchReader, wanted: Sequence[str]) -> pa.RecordBatchReader:
+        """Give the wanted columns of what `sql_of_more` was read with; each batch is counted as it is handed on."""
+        import pyarrow as pa
+
+        schema = pa.schema([reader.schema.field(name) for name in wanted])
+        return pa.RecordBatchReader.from_batches(schema, self._passing(reader, wanted))
+
+    def _passing(self, reader: pa.RecordBatchReader, wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        names = self._names(wanted)
+        for batch in reader:
+            self._n_left -= batch.num_rows
+            self._found += self._pages.add(batch.column("as_of"), [batch.column(name) for name in names])
+            yield batch.select(list(wanted))
+
+    def profiles(self) -> list[Profile] | None:
+        """Give the profiles of all pages; None if not all of their rows have passed."""
+        return [*self._found, *self._pages.rest()] if self._n_left == 0 else None
+
+
+def in_passing(product: Product, staged: Sequence[StagedRows], n_pages: int, centres: Centres) -> InPassing | None:
+    """Give what profiles feature pages on their way to the scorer; None where the staged file has to be read for it.
+
+    Parameters
+    ----------
+    staged
+        What was staged of the batch.
+    n_pages
+        How many pages are scored: they are all to be among the staged ones.
+    centres
+        What the ledger has of the product.
+    """
+    if len(staged) != 1 or len(staged[0].pages) != n_pages or product.ranking is not None:
+        return None
+    (one,) = staged
+    rows = RowsOfPages(product, one.kind, parquet(one.files), one.columns, one.pages)
+    knows_all = all(column.scale == "category" or (one.kind, column.name) in centres for column in rows.profiled)
+    return InPassing(rows, centres) if knows_all else None
