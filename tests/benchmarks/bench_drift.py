@@ -48,7 +48,7 @@ class Flights:
         product = suite.definitions.product(PRODUCT)
         with suite.lake.reading() as connection:
             self.pages = sorted(ledger.published_pages(connection, PRODUCT, "features"))
-            model = ledger.models(connection, PRODUCT)[0]
+            model = max(ledger.models(connection, PRODUCT), key=lambda one: len(one.features))
             found = read_series(connection, PRODUCT, self.pages)
             table = connection.execute(f"FROM features.{PRODUCT} ORDER BY as_of").to_arrow_table()
         self.importance, self.features = model.importance, set(model.features)

@@ -83,10 +83,8 @@ def score_pages(
         Columns that are the same on every row: run_id, published_at.
     done
         Told how many rows have been scored and written, batch by batch.
-    reasons
-        What explains them, if the product wants reasons.
-    passing
-        What profiles the features as they are read, if they are to be.
+    reasons, passing
+        What explains them, and what profiles the features as they are read, if either is wanted.
 
     Raises
     ------
@@ -100,10 +98,7 @@ def score_pages(
     rows = _PredictionRows(product, model, looked_up_by, constants, reasons, target)
 
     def write(relation: str, to: Path, rows: _PredictionRows) -> None:
-        more = passing.sql_of_more(wanted) if passing is not None else ""
-        reader = _query(cursor, model, wanted, relation, more).to_arrow_reader(BATCH_ROWS)
-        reader = passing.counted(reader, wanted) if passing is not None else reader
-        _write(reader, scorer, rows, to, done)
+        _write(_read(cursor, model, wanted, relation, passing), scorer, rows, to, done)
 
     n_rows = None
     if product.ranking is None:
@@ -119,6 +114,19 @@ def score_pages(
         n_rows = lists.write()
     described = cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [exact_path(file)]).fetchall()
     return ScoredFile({str(row[0]): str(row[1]) for row in described}, dict(rows.crossed), n_rows)
+
+
+def _read(
+    cursor: duckdb.DuckDBPyConnection,
+    model: ModelRecord,
+    wanted: Sequence[str],
+    features: str,
+    passing: InPassing | None,
+) -> pa.RecordBatchReader:
+    if passing is None:
+        return _query(cursor, model, wanted, features).to_arrow_reader(BATCH_ROWS)
+    more = passing.sql_of_more(wanted)
+    return passing.counted(_query(cursor, model, wanted, features, more).to_arrow_reader(BATCH_ROWS), wanted)
 
 
 def _write(
