@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -87,9 +89,30 @@ CHOSEN: tuple[str, ...] = (
     "tests/training/test_training.py",
 )
 #: The tests that are run on PostgreSQL too in every run.
-IN_EVERY_RUN: tuple[str, ...] = ()
+IN_EVERY_RUN: tuple[str, ...] = (
+    "tests/lake/test_migrations.py::test_the_next_commit_brings_a_lake_up_to_date_with_what_it_is_for_and_not_without_it",
+    "tests/lake/test_migrations.py::test_a_step_that_fails_leaves_the_lake_as_it_was",
+    "tests/pages/test_current.py::test_a_view_is_replaced_only_where_the_pages_that_it_names_change",
+    "tests/pages/test_current.py::test_rolling_back_the_page_that_holds_the_oldest_valid_row_changes_what_is_current",
+    "tests/pages/test_publishing.py::test_a_page_is_one_commit_with_its_checks_and_its_run",
+    "tests/pages/test_publishing.py::test_of_many_pages_only_the_one_that_fails_is_kept_back",
+    "tests/pages/test_publishing.py::test_a_run_with_older_facts_does_not_overwrite_newer_ones",
+    "tests/schedule/test_clock_processes.py::test_two_ticks_at_once_run_each_tick_once",
+    "tests/schedule/test_clock_processes.py::test_a_killed_daemon_leaves_a_tick_that_its_successor_takes_up",
+    "tests/suites/test_upkeep.py::test_superseded_pages_can_be_compared_and_put_back_for_as_long_as_was_said",
+)
+_CLOCK = "tests/schedule/test_clock_processes.py"
+SEVERAL = "several hosts may run the schedule there, and none is noted as the one that does"
+A_DAY = "upkeep takes there what runs have left once it is a day old"
 #: What is about SQLite's file itself, or about what is not built for PostgreSQL, with the reason.
-NOT_ON_POSTGRES: dict[str, str] = {}
+NOT_ON_POSTGRES: dict[str, str] = {
+    f"{_CLOCK}::test_a_second_host_is_refused_until_the_first_is_gone": SEVERAL,
+    f"{_CLOCK}::test_a_host_that_another_took_over_from_stops": SEVERAL,
+    f"{_CLOCK}::test_when_the_clock_was_wrong_a_daemon_says_so_and_set_back_mends_it": SEVERAL,
+    "tests/suites/test_upkeep.py::test_the_command_says_what_it_freed": A_DAY,
+    "tests/suites/test_upkeep.py::test_a_staging_directory_that_a_kill_left_without_a_name_is_swept": A_DAY,
+    "tests/pages/test_kills.py::test_a_run_killed_before_its_first_commit_leaves_no_page": A_DAY,
+}
 
 
 @dataclass(frozen=True)
@@ -165,6 +188,32 @@ def _copy(original: Any, copied: Any, *arguments: Any, **options: Any) -> Any:
         return _copytree(original, copied, *arguments, **options)
 
 
+#: Those of the test that is being run, if it is run on PostgreSQL.
+_of_now: list[Databases] = []
+
+
+def place_lake(root: Path) -> None:
+    """Let a lake that is to be in a directory have its catalogue, and its operational state, where this test has them.
+
+    For suites without a lake, whose state other processes would make.
+    """
+    for databases in _of_now:
+        databases.place(Lake(root))
+
+
+def recipe_of(lake: Path, here: str) -> str:
+    """Give the recipe by which plain DuckDB reads a lake: `here`, or docs/catalogues.md's where a server has it."""
+    server = read_marker(lake)
+    if server is None:
+        return here
+    place = urlsplit(server[0])
+    text = (Path(__file__).parents[1] / "docs" / "catalogues.md").read_text()
+    (block,) = [each for each in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "ATTACH" in each]
+    said = f"host={place.hostname} port={place.port} dbname={place.path[1:]} user={place.username}"
+    block = block.replace("host=db.internal dbname=lake user=reader", said).replace("/mnt/shared/lake", str(lake))
+    return str(block).replace("flight_delay_current", "late_order_current")
+
+
 @contextlib.contextmanager
 def lakes_in(server: Server, moved: Moved) -> Iterator[Databases]:
     """Have all lakes that are made or copied by this process meanwhile in a server."""
@@ -183,9 +232,11 @@ def lakes_in(server: Server, moved: Moved) -> Iterator[Databases]:
         patch.setenv("PGPASSWORD", PASSWORD)
         patch.setattr(Lake, "create", create_there)
         patch.setattr(shutil, "copytree", copytree)
+        _of_now.append(databases)
         try:
             yield databases
         finally:
+            _of_now.clear()
             databases.drop()
 
 

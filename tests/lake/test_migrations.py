@@ -42,7 +42,7 @@ def lake_of_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
         with monkeypatch.context() as then:
             then.setattr(migrations, "MIGRATIONS", MIGRATIONS[:n_steps])
             lake.create(NOW, "an earlier version")
-        with contextlib.closing(lake.connect(read_only=False)) as connection:
+        with lake.writer_lock() as fence, contextlib.closing(lake.connect(read_only=False, fence=fence)) as connection:
             connection.execute("UPDATE ledger.format SET version = $1", [says])
         return lake
 
@@ -108,7 +108,10 @@ def test_what_a_lake_of_the_first_format_holds_is_kept(ingested: Suite, tmp_path
     facts = rows(ingested, "SELECT * FROM ledger.ingestions ORDER BY ALL")
     shutil.copytree(ingested.root, tmp_path / "old")
     old = open_suite(tmp_path / "old", clock_at(NOW))
-    with contextlib.closing(old.lake.connect(read_only=False)) as connection:
+    with (
+        old.lake.writer_lock() as fence,
+        contextlib.closing(old.lake.connect(read_only=False, fence=fence)) as connection,
+    ):
         for name in ("published_pages", "costs"):
             connection.execute(f"DROP VIEW ledger.{name}")
         for name in ("rollbacks", "decisions", "gates"):

@@ -26,6 +26,7 @@ from jobs.suites.upkeep import upkeep
 from tests.command_line import almanac, said
 from tests.conftest import NOW, PAGE, PRODUCT, clock_at, reopened
 from tests.lakes import page_rows, rows
+from tests.lakes_in_postgres import recipe_of
 from tests.page_makers import PageMaker, backfills
 from tests.pages.test_backfill import publications
 from tests.reading.test_readers import recipe
@@ -281,7 +282,7 @@ def test_a_reader_and_a_backfill_in_other_processes_go_on_undisturbed(trained: S
     daily(trained, 2)
     until = PAGE + 10 * DAY
     with subprocess.Popen(
-        [sys.executable, "-c", recipe() + READS],
+        [sys.executable, "-c", recipe_of(trained.lake.root, recipe()) + READS],
         cwd=trained.root,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
