@@ -161,6 +161,7 @@ class Sandbox:
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Give a cursor for statements of the suite's own; the caller closes it."""
+        self.lake.storage.make_ready(self._instance)  # keys may have been renewed since
         return self._instance.cursor()
 
     @contextlib.contextmanager
@@ -273,7 +274,7 @@ class Sandbox:
             By source, SQL of which of its rows are shown, where that is a part of them.
         """
         schema = f"page_{next(self._numbers)}"
-        cursor = self._instance.cursor()
+        cursor = self.cursor()
         try:
             cursor.execute(f"CREATE SCHEMA memory.{schema}")
             # Before DuckDB's own functions come those of bounded arguments.

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import shutil
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from jobs.facts.ingest import ingest
+from jobs.facts.recorded import kept_copy
 from jobs.pages.backfill import BackfillOrder, backfill
 from jobs.pages.predict import run_page
 from jobs.suite import Suite, open_suite
+from jobs.suites.upkeep import upkeep
 from jobs.training.train import train
 from tests.command_line import almanac, said
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at
 from tests.lake.shared_lakes import new_database, password
 from tests.lakes import page_rows, rows
-from tests.postgres_server import Server, needs_postgres
+from tests.postgres_server import USER, Server, needs_postgres
 from tests.s3_server import S3, SECRET, empty_bucket
 from warehouse.errors import AlmanacError, DefinitionError
+from warehouse.lake.extensions import extension_file
+from warehouse.lake.postgres.sessions import session
 from warehouse.lake.storage.bucket_prefix import BucketPrefix
 from warehouse.queries.checked_query import check_query
 from warehouse.sandbox import Sandbox
@@ -49,6 +55,8 @@ def _world(bucket: S3, postgres: Server, tmp_path_factory: pytest.TempPathFactor
     root = tmp_path_factory.mktemp("bucket") / "shop"
     url = f"{new_database(postgres, 'bucket')}?data=s3://shop/{PREFIX}"
     said(root.parent, "init", "--lake", url, str(root))
+    source = root / "sql/sources/orders.sql"
+    source.write_text(source.read_text().replace("arrives_within:", "keep: true\narrives_within:", 1))
     suite = open_suite(root, clock_at(NOW))
     ingest(suite)
     train(suite, PRODUCT, TRAINED_AS_OF)
@@ -75,23 +83,90 @@ def test_it_holds_what_a_lake_in_a_directory_holds(world: Suite, published: Suit
         assert rows(world, query) == rows(published, query)
     # All that lasts is in the bucket, and nothing else is.
     here = {path.relative_to(world.lake.root).parts[0] for path in world.lake.root.rglob("*") if path.is_file()}
-    assert here <= {"catalogue.json", "artifacts", "operations.sqlite"}
+    assert here <= {"catalogue.json", "artifacts", "deliveries"}
     shown = rows(world, "SELECT data_file FROM ducklake_list_files('lake', $1, schema => 'predictions')", [PRODUCT])
     assert {path for (path,) in shown} <= {f"s3://shop/{key}" for key in bucket.all_keys()}
-    assert {key.split("/")[2] for key in bucket.all_keys()} == {"data", "artifacts", "catalogue.json"}
-    assert staged(world) == []
-    # A host that has nothing of it yet.
+    assert {key.split("/")[2] for key in bucket.all_keys()} == {"data", "artifacts", "deliveries", "catalogue.json"}
+    # What is kept before a commit is known to be committed once upkeep has seen that.
+    (copy,) = staged(world)
+    assert copy.startswith("deliveries/")
+
+
+def test_a_host_that_has_nothing_of_it_goes_on(world: Suite) -> None:
+    before = page_rows(world, PRODUCT)
     shutil.rmtree(world.lake.root)
     again = open_suite(world.root, clock_at(NOW))
-    before = page_rows(again, PRODUCT)
     run_page(again, PRODUCT, PAGE)
     assert page_rows(again, PRODUCT) == before
+    original = next((again.root / "data").glob("orders*.csv")).read_bytes()
+    copy = next(kept_copy(again.lake, hashlib.sha256(original).hexdigest()).iterdir())
+    assert copy.is_relative_to(again.lake.root)
+    assert copy.read_bytes() == original
+
+
+def test_upkeep_and_doctor_look_after_the_bucket(world: Suite, bucket: S3) -> None:
+    for _ in range(3):
+        run_page(world, PRODUCT, PAGE)
+    before = page_rows(world, PRODUCT)
+    with session(storage_of(world).marker.server) as connection:
+        connection.execute("UPDATE almanac.staged_keys SET staged_at = staged_at - interval '3 days'")
+    n_before = len(bucket.all_keys())
+    tomorrow = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)  # by the server's clock, too
+    done = upkeep(replace(world, clock=clock_at(tomorrow)), keep=timedelta(0), grace=timedelta(0))
+    assert done.freed_files > 0
+    assert done.freed_bytes >= done.gained_bytes
+    assert done.freed_bytes > 0
+    assert len(bucket.all_keys()) < n_before
+    assert staged(world) == []
+    assert page_rows(world, PRODUCT) == before
+    found = almanac(world.root, "doctor", "--deep")
+    assert "files of" in found.stdout
+    assert found.returncode == 0, found.stdout
+    # An object that is cut, and one that is gone.
+    with world.lake.reading() as connection:
+        query = "SELECT data_file FROM ducklake_list_files('lake', 'orders', schema => 'sources')"
+        orders = str(connection.execute(query).fetchall()[0][0]).removeprefix("s3://shop/")
+    whole = bucket.client.get_object(Bucket="shop", Key=orders)["Body"].read()
+    (model,) = (key for key in bucket.all_keys() if key.endswith("model.skops"))
+    artifact = bucket.client.get_object(Bucket="shop", Key=model)["Body"].read()
+    bucket.client.put_object(Bucket="shop", Key=orders, Body=whole[:-1])
+    bucket.client.delete_object(Bucket="shop", Key=model)
+    world.lake.close()
+    found = almanac(world.root, "doctor", "--deep")
+    assert found.returncode == 1
+    assert "is damaged" in found.stdout
+    bucket.client.put_object(Bucket="shop", Key=orders, Body=whole)
+    bucket.client.put_object(Bucket="shop", Key=model, Body=artifact)
+    world.lake.close()
+
+
+def storage_of(suite: Suite) -> BucketPrefix:
+    assert isinstance(suite.lake.storage, BucketPrefix)
+    return suite.lake.storage
 
 
 def staged(suite: Suite) -> list[str]:
-    storage = suite.lake.storage
-    assert isinstance(storage, BucketPrefix)
-    return storage.keys.all()
+    return storage_of(suite).keys.all()
+
+
+def test_keys_that_are_renewed_are_used_and_plain_duckdb_reads_it(
+    world: Suite, bucket: S3, postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Sandbox(world.lake) as sandbox:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "renewed")
+        with contextlib.closing(sandbox.cursor()) as cursor, world.lake.reading() as reading:
+            for connection in (cursor, reading):
+                assert "key_id=renewed" in str(connection.execute("FROM duckdb_secrets()").fetchall())
+    with contextlib.closing(duckdb.connect(config={"allow_unsigned_extensions": "false"})) as reader:
+        for extension in ("ducklake", "postgres_scanner", "httpfs"):
+            reader.execute(f"LOAD '{extension_file(extension)}'")
+        server = bucket.client.meta.endpoint_url.removeprefix("http://")
+        keys = f"KEY_ID 'reader', SECRET '{SECRET}', ENDPOINT '{server}', URL_STYLE 'path', USE_SSL false"
+        reader.execute(f"CREATE SECRET (TYPE s3, {keys})")
+        place = f"host=127.0.0.1 port={postgres.port} dbname=bucket user={USER}"
+        options = f"READ_ONLY, DATA_PATH 's3://shop/{PREFIX}/data/', OVERRIDE_DATA_PATH true"
+        reader.execute(f"SET TimeZone = 'UTC'; ATTACH 'ducklake:postgres:{place}' AS almanac ({options})")
+        assert reader.execute("SELECT count(*) FROM almanac.sources.orders").fetchone() == (2568,)
 
 
 def test_no_key_is_shown_or_kept(world: Suite, bucket: S3, postgres: Server) -> None:
@@ -154,7 +229,7 @@ def test_what_is_not_built_is_refused_in_words(world: Suite, published: Suite, t
         assert done.returncode in (1, 2), command
         assert "is not built for a lake in a bucket" in done.stderr, (command, done.stderr)
     assert not (tmp_path / "kept").exists()
-    there = almanac(published.root, "move-lake", f"{world.lake.storage.marker.server}?data=s3://shop/lakes/moved")
+    there = almanac(published.root, "move-lake", f"{storage_of(world).marker.server}?data=s3://shop/lakes/moved")
     assert (there.returncode, "not built yet" in there.stderr) == (2, True)
     assert rows(world, "SELECT max(snapshot_id) FROM ducklake_snapshots('lake')") == before
 

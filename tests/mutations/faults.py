@@ -37,6 +37,27 @@ _TRAINING = "tests/training/test_training.py"
 
 OF_THE_LAKE = (
     Fault(
+        "a bucket is swept of what a commit names",
+        "warehouse/lake/storage/bucket_prefix.py",
+        'return name in files if path.startswith("data/")',
+        'return False if path.startswith("data/")',
+        ("tests/lake/test_bucket_faults.py::test_what_a_commit_names_stays_though_it_was_not_struck_out",),
+    ),
+    Fault(
+        "what a turn put into a bucket is swept while that turn goes on",
+        "warehouse/lake/storage/staged_keys.py",
+        "AND (turn < (SELECT fence",
+        "AND (turn <= (SELECT fence",
+        ("tests/lake/test_bucket_faults.py::test_what_a_turn_has_put_there_stays_while_it_goes_on",),
+    ),
+    Fault(
+        "the keys of the environment stay in DuckDB's settings",
+        "warehouse/lake/storage/bucket_prefix.py",
+        """connection.execute(f"SET GLOBAL {setting} = ''")""",
+        "pass",
+        ("tests/lake/test_bucket_lakes.py::test_no_key_is_shown_or_kept",),
+    ),
+    Fault(
         "a copy of a catalogue on a server is of as many instants as it has tables",
         "warehouse/lake/copies/catalogue_files.py",
         'connection.execute("BEGIN")',

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,7 @@ _SECRET = "almanac_lake"
 Answer = TypeVar("Answer")
 #: The keys that an instance was given last.
 _given: WeakKeyDictionary[duckdb.DuckDBPyConnection, Way] = WeakKeyDictionary()
+_giving = threading.Lock()
 
 
 @lru_cache(maxsize=4)
@@ -95,8 +97,22 @@ class BucketPrefix:
         """Give DuckDB the keys of now, for this prefix."""
         with self._asking():
             way = self._of("")[0].way()
-        if _given.get(connection) == way:
-            return
+        with _giving:
+            if _given.get(connection) == way:
+                return
+            if connection not in _given:
+                # httpfs 1.5.5 copies the environment's keys into settings, which anybody may read, and uses for all.
+                for setting in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
+                    connection.execute(f"SET GLOBAL {setting} = ''")
+            options = self._options(way)
+            # Bound: no key is in the text of a statement, and so in no error.
+            listed = ", ".join(f"{name} ${number}" for number, name in enumerate(options, 1))
+            with contextlib.closing(connection.cursor()) as cursor:
+                cursor.execute(f"CREATE OR REPLACE SECRET {_SECRET} (TYPE s3, {listed})", list(options.values()))
+            _given[connection] = way
+
+    def _options(self, way: Way) -> dict[str, str]:
+        """Give what DuckDB calls the keys, and the server."""
         options = {"KEY_ID": way.key_id, "SECRET": way.secret, "REGION": way.region, "SCOPE": self.marker.bucket + "/"}
         if way.token:
             options["SESSION_TOKEN"] = way.token
@@ -105,14 +121,7 @@ class BucketPrefix:
             options |= {"ENDPOINT": parsed.netloc + parsed.path.rstrip("/"), "USE_SSL": str(parsed.scheme == "https")}
         if way.style == "path" or (way.server is not None and way.style != "virtual"):
             options["URL_STYLE"] = "path"
-        if connection not in _given:
-            # httpfs 1.5.5 copies the environment's keys into settings, which anybody may read, and uses them for all.
-            for setting in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
-                connection.execute(f"SET GLOBAL {setting} = ''")
-        # Bound: no key is in the text of a statement, and so in no error.
-        listed = ", ".join(f"{name} ${number}" for number, name in enumerate(options, 1))
-        connection.execute(f"CREATE OR REPLACE SECRET {_SECRET} (TYPE s3, {listed})", list(options.values()))
-        _given[connection] = way
+        return options
 
     @contextlib.contextmanager
     def turn(self, fence: Fence | None) -> Iterator[_BucketTurn]:
