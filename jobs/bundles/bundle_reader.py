@@ -229,6 +229,12 @@ class Bundle:
                 raise KeyRefused(f"`{name}` cannot hold that value")
         return [read(given[name]) for name, read in readings]
 
+    def request_row(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the keys and what else a request gives as they are kept; None for NULL. It was read by `values`."""
+        readings = {**dict(self.readings), **self._more}
+        kept = {name: readings[name](value) for name, value in given.items() if name in readings}
+        return {name: None if value is NOWHERE else value for name, value in kept.items()}
+
     def find(self, values: Sequence[Any]) -> Found | None:
         """Find the row of an entity, valid or not; None if no page has it."""
         if NOWHERE in values:

@@ -91,6 +91,8 @@ class OnDemand:
         What rows of the page have in common, as the inside of a JSON object.
     valid_until_us, valid_until_column
         Until when a row is valid, in microseconds since 1970; or the column of the request that says so.
+    request
+        Those of the columns that product.yaml lists under `request`.
     """
 
     columns: tuple[KeyColumn, ...]
@@ -101,6 +103,7 @@ class OnDemand:
     facts: str
     valid_until_us: int | None
     valid_until_column: str | None
+    request: frozenset[str] = frozenset()
 
     @classmethod
     def told(cls, found: Mapping[str, Any]) -> OnDemand:
@@ -123,6 +126,7 @@ class OnDemand:
             facts=found["facts"],
             valid_until_us=found["valid_until_us"],
             valid_until_column=found["valid_until_column"],
+            request=frozenset(found.get("request", ())),
         )
 
 

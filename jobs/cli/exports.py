@@ -128,6 +128,13 @@ def serve(
     trust: Annotated[
         Path | None, typer.Option("--trust", help="A public key (PEM); bundles that it did not sign are refused.")
     ] = None,
+    log_requests: Annotated[
+        Path | None,
+        typer.Option("--log-requests", help="A directory: what requests give of `request:` is written there."),
+    ] = None,
+    log_at_most: Annotated[
+        str, typer.Option("--log-at-most", help="How large that directory may become, such as 500 MB.")
+    ] = "1 GB",
     at: Annotated[
         str | None,
         typer.Option("--now", metavar="T", help="What to take the time for, for trials.", show_default="the clock"),
@@ -153,6 +160,8 @@ def serve(
         settings = replace(settings, public_key=_public_key(trust))
     if at is not None:
         settings = replace(settings, now_us=micros(parse_instant(at, "--now")))
+    if log_requests is not None:
+        settings = replace(settings, log_requests=log_requests.resolve(), log_bytes=_bytes_of(log_at_most))
     run(settings, host, port, lambda address: typer.echo(f"Predictions are served at {address}"))
 
 
@@ -176,6 +185,18 @@ def _settings(bundles: list[Path]) -> ServeSettings:
             )
     absolute = [tuple(path.resolve() for path in paths) for paths in (named, searched)]
     return ServeSettings(absolute[0], absolute[1], Path())
+
+
+def _bytes_of(text: str) -> int:
+    """Read a size such as 500 MB."""
+    import re
+
+    from warehouse.errors import UsageError
+
+    found = re.fullmatch(r"(\d{1,9}) ?([kMG]?)B", text.strip())
+    if not found:
+        raise UsageError(f"--log-at-most {text}: a size is expected, such as 500 MB or 1 GB.")
+    return int(found[1]) * int(1000 ** "_kMG".index(found[2] or "_"))
 
 
 def _public_key(path: Path) -> str:

@@ -135,6 +135,7 @@ AT_PLACES: dict[str, tuple[str, ...]] = {
     ERASING: ("its own end",),
     "the targets of `export:`": ("told",),
     "the bundles of `export:`": ("told",),
+    "logs of requests": ("told",),
     "the PostgreSQL database of the catalogue": ("refused",),
     "the lake's prefix of a bucket": ("refused",),
     "backups": ("told",),
@@ -297,6 +298,7 @@ def _beyond(suite: Suite) -> list[str]:
     return [
         *said,
         "bundles keep the publication before the newest beside it, and so do copies of them elsewhere",
+        "what `almanac serve --log-requests` wrote down is where it was told to write it",
         "backups made before hold the person: make a new one, and delete those",
         "files that `report`, `models card` or `query` wrote, and lakes of `--scratch`, wherever they were put",
     ]

@@ -188,6 +188,7 @@ class OnDemandPart:
             "facts": page.facts,
             "valid_until_us": until,
             "valid_until_column": column,
+            "request": sorted(self.product.header.request),
         }
 
     def _groups(

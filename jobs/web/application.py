@@ -28,6 +28,7 @@ from jobs.web.connections import cut_off_slow_clients
 from jobs.web.counts import Counts, processes_alive, prometheus_text
 from jobs.web.guard import Guard, Rates
 from jobs.web.quick import QUICK, QuickLookUps, parameters
+from jobs.web.request_log import RequestLog
 from jobs.web.responses import JSON, Refused, respond
 from jobs.web.settings import LOOK_EVERY_S, MOST_BYTES, MOST_KEYS, ServeSettings
 from jobs.web.shelf import Shelf
@@ -74,6 +75,7 @@ class _Service:
         self.shelf = Shelf(settings)
         self.counts = Counts(settings.counts)
         self._rates = Rates(settings.rate)
+        self._requests = RequestLog(settings.log_requests, settings.log_bytes) if settings.log_requests else None
         self._log: Any = structlog.get_logger()
 
     @contextlib.asynccontextmanager
@@ -83,9 +85,12 @@ class _Service:
         self.counts.save(0)
         beside = (self._look_all_the_while(), cut_off_slow_clients(self._settings.patience_s))
         tasks = [asyncio.create_task(each) for each in beside]
-        yield {QUICK: QuickLookUps(self._settings, self.shelf, self.counts, self._rates)}
+        yield {QUICK: QuickLookUps(self._settings, self.shelf, self.counts, self._rates, self._requests)}
         for task in tasks:
             task.cancel()
+        if self._requests:
+            self._requests.write()
+            self.counts.logged(self._requests.n_written, self._requests.n_dropped)
         self.counts.save(self.shelf.n_switches)
 
     async def _look_all_the_while(self) -> None:
@@ -95,6 +100,9 @@ class _Service:
             try:
                 # In a thread, since to hash a large file takes a while. What it puts in place is one object.
                 await asyncio.to_thread(self.shelf.look)
+                if self._requests:
+                    await asyncio.to_thread(self._requests.write_if_due)
+                    self.counts.logged(self._requests.n_written, self._requests.n_dropped)
             except Exception as error:  # noqa: BLE001
                 # What is held goes on, and is looked after again in a moment.
                 self._log.error("bundles could not be looked at", error=f"{type(error).__name__}: {error}")
@@ -124,7 +132,10 @@ class _Service:
     async def _one(self, bundle: Bundle, scope: Scope, send: Send) -> None:
         self._rates.charge(scope["client"], 1)
         given = parameters(scope["query_string"])
-        made, inside = answer_to_one(bundle, given, self._settings.now())
+        now_us = self._settings.now()
+        made, inside = answer_to_one(bundle, given, now_us)
+        if self._requests:
+            self._requests.note(bundle, given, now_us, made)
         self.counts.keys(bundle.manifest.product, made)
         if made in STATUS:
             await respond(send, STATUS[made], f"{{{head(bundle)},{inside}}}".encode(), JSON)
@@ -147,8 +158,10 @@ class _Service:
                 answers.append(answer(bundle, given, now_us))
             except KeyRefused as error:
                 raise Refused(400, f"keys[{place}]: {error}") from error
-        for each in answers:
+        for each, given in zip(answers, asked, strict=True):
             self.counts.keys(product, each.made)
+            if self._requests:
+                self._requests.note(bundle, given, now_us, each.made)
         listed = ",".join(f"{{{each.inside}}}" for each in answers)
         await respond(send, 200, f'{{{head(bundle)},"predictions":[{listed}]}}'.encode(), JSON)
 

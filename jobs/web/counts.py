@@ -23,6 +23,8 @@ _TYPES = {
     "almanac_requests_total": ("counter", "Requests, by product and status."),
     "almanac_keys_total": ("counter", "Keys that were looked up, by product and what was found."),
     "almanac_switches_total": ("counter", "Newer bundles that processes went over to."),
+    "almanac_logged_requests_total": ("counter", "Requests that were written down."),
+    "almanac_dropped_requests_total": ("counter", "Requests that there was no room to write down."),
     "almanac_request_seconds": ("histogram", "Seconds until a request was answered."),
 }
 
@@ -45,6 +47,11 @@ class Counts:
     def keys(self, product: str, made: str, number: int = 1) -> None:
         """Count keys that were looked up."""
         self._counts[_of_keys(product, made)] += number
+
+    def logged(self, n_written: int, n_dropped: int) -> None:
+        """Say how many requests this process has written down, and how many there was no room for."""
+        self._counts["almanac_logged_requests_total"] = n_written
+        self._counts["almanac_dropped_requests_total"] = n_dropped
 
     def save(self, n_switches: int) -> None:
         """Write the counts down for the other processes. A disk that is full stops no answers."""

@@ -15,6 +15,7 @@ from jobs.bundles.bundle_reader import Bundle
 from jobs.web.answers import STATUS, answer_to_one, etag_of, head
 from jobs.web.counts import Counts
 from jobs.web.guard import Admission, Rates
+from jobs.web.request_log import RequestLog
 from jobs.web.responses import JSON, Refused, head_of
 from jobs.web.settings import ServeSettings
 from jobs.web.shelf import Shelf
@@ -73,7 +74,15 @@ class _Ready(NamedTuple):
 class QuickLookUps:
     """Answers plain requests of one process."""
 
-    def __init__(self, settings: ServeSettings, shelf: Shelf, counts: Counts, rates: Rates) -> None:
+    def __init__(
+        self,
+        settings: ServeSettings,
+        shelf: Shelf,
+        counts: Counts,
+        rates: Rates,
+        requests: RequestLog | None = None,
+    ) -> None:
+        self._requests = requests
         self._settings, self._shelf, self._counts, self._rates = settings, shelf, counts, rates
         self._admission = Admission(settings)
         self._ready: dict[bytes, _Ready] = {}
@@ -112,8 +121,11 @@ class QuickLookUps:
             return None
         try:
             given = _plain(query) or parameters(query)
-            made, inside = answer_to_one(ready.bundle, given, self._settings.now())
+            now_us = self._settings.now()
+            made, inside = answer_to_one(ready.bundle, given, now_us)
             self._rates.charge(client, 1)
+            if self._requests is not None:
+                self._requests.note(ready.bundle, given, now_us, made)
         except Exception:  # noqa: BLE001
             # A refusal, or a fault: the application meets it again, says it, and writes faults to the log.
             return None

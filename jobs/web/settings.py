@@ -44,6 +44,8 @@ class ServeSettings:
         After so many seconds a request has to be there, answered and read; else its client is cut off.
     now_us
         What to take the time for, in microseconds since 1970, for trials; None for the clock.
+    log_requests, log_bytes
+        Where what requests give is written down, up to so many bytes; None for nowhere.
     """
 
     bundles: tuple[Path, ...]
@@ -56,6 +58,8 @@ class ServeSettings:
     rate: float = 0.0
     patience_s: float = 10.0
     now_us: int | None = None
+    log_requests: Path | None = None
+    log_bytes: int = 1 << 30
 
     def now(self) -> int:
         """Give what to take the time for."""

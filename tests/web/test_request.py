@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
+from jobs.bundles.bundle_reader import read_manifest
 from jobs.bundles.compiled_trees import NotExact
 from jobs.bundles.key_columns import KeyRefused, micros
 from jobs.bundles.one_file import javascript_file
@@ -22,9 +23,10 @@ from jobs.facts.ingest import ingest
 from jobs.pages.predict import run_page
 from jobs.suite import Suite, open_suite
 from jobs.training.train import train
+from jobs.web.request_log import RequestLog
 from tests.conftest import NOW, PAGE, PRODUCT, clock_at, reopened
 from tests.lakes import rows
-from tests.web.bundles import with_bundle
+from tests.web.bundles import serving, with_bundle
 from tests.web.test_on_demand import (
     LOOK_UP,
     asking,
@@ -376,3 +378,56 @@ def test_a_request_that_cannot_be_is_told(starter: Path, text: str, told: str) -
     header.write_text(f"{header.read_text()}\nexport: {{served: {{to: out/late.bundle}}}}\n{on_demand}{text}\n")
     with pytest.raises(DefinitionError, match=told):
         open_suite(starter, clock_at(NOW))
+
+
+#: The service's log as a source of its own.
+LOGGED = """/*
+description: What requests said.
+key: [order_id, asked_at]
+files: logged/late_order/*.parquet
+known_at: asked_at
+*/
+SELECT order_id, weight, pieces, gift, channel, asked_at FROM read_parquet($files)
+"""
+
+
+def test_what_requests_give_is_written_down_and_becomes_a_source(world: World, tmp_path: Path) -> None:
+    shutil.copytree(world[0].root, tmp_path / "shop")
+    suite = open_suite(tmp_path / "shop", clock_at(NOW))
+    shutil.rmtree(suite.root / "out", ignore_errors=True)
+    exported(suite).close()
+    asked = [{"order_id": order, **given} for order, (given, _) in world[1].items()]
+    path, options = f"/v1/{PRODUCT}/predictions", ("--processes", "1", "--now", "2026-03-10T18:30")
+    logged = suite.root / "logged"
+    with serving(suite.root / "out", *options, "--log-requests", logged, log=tmp_path / "log") as service:
+        service.holding(read_manifest(suite.root / "out/late.bundle/manifest.json").snapshot_id)
+        assert service.ask(path, {"keys": asked})[0] == 200
+        assert service.ask(f"{path}?order_id=x&weight=2.5&parcels=1")[0] == 404
+        # What gives nothing of `request:` is not written, and neither is what is refused.
+        assert service.ask(f"{path}?order_id=y&depot=east")[0] == 404
+        assert service.ask(f"{path}?order_id=z&weight=much")[0] == 400
+    assert not list(logged.rglob(".*"))
+    (suite.root / "sql/sources/asked.sql").write_text(LOGGED)
+    suite = reopened(suite)
+    ingest(suite)
+    found = rows(suite, "SELECT order_id, weight, pieces, gift, channel, asked_at FROM sources.asked ORDER BY order_id")
+    at = datetime(2026, 3, 10, 18, 30)
+    wanted = {order: (order, *(given[name] for name in basket(0)), at) for order, (given, _) in world[1].items()}
+    assert {row[0]: row for row in found} == {**wanted, "x": ("x", 2.5, None, None, None, at)}
+
+
+def test_a_log_of_requests_is_bounded_and_stops_no_answers(world: World, tmp_path: Path) -> None:
+    shutil.copytree(world[0].root, tmp_path / "shop")
+    suite = open_suite(tmp_path / "shop", clock_at(NOW))
+    shutil.rmtree(suite.root / "out", ignore_errors=True)
+    with contextlib.closing(exported(suite)) as bundle:
+        full, broken = RequestLog(tmp_path / "full", 1), RequestLog(tmp_path / "file", 10**9)
+        (tmp_path / "file").write_text("no directory")
+        for log in (full, broken):
+            for _ in range(2):
+                log.note(bundle, {"order_id": "x", "weight": 1.0}, 0, "nothing")
+                log.note(bundle, {"order_id": "x"}, 0, "nothing")
+                log.write()
+        assert (full.n_written, full.n_dropped) == (1, 1)
+        assert (broken.n_written, broken.n_dropped) == (0, 2)
+    assert len(list((tmp_path / "full").rglob("*.parquet"))) == 1

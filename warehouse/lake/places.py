@@ -73,6 +73,8 @@ PLACES: tuple[Place, ...] = (
     Place("the targets of `export:`", "what was published, for applications", False, True, is_outside=True),
     Place("the bundles of `export:`", "what was published, with `on_demand` the feature groups of the newest page, as"
           " files to look up in, and copies of them wherever somebody has put them", False, True, is_outside=True),
+    Place("logs of requests", "keys, and what requests gave of `request:`, where `almanac serve --log-requests` was"
+          " told to write them", False, True, is_outside=True),
     Place("scratch lakes", "in `.check/` of a suite while `almanac check` or a dry run runs: a lake of its own with"
           " links to the data files of the lake that it compares with, and copies of its catalogue and models; where"
           " hosts share the lake, rehearsals too, in `.rehearsals/`; and what `--scratch` put elsewhere", False, True,
