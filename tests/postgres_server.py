@@ -92,6 +92,11 @@ class Server:
         return psycopg.connect(**place, autocommit=True, **options)
 
     @property
+    def directory(self) -> Path:
+        """Where its databases are."""
+        return self._place / "data"
+
+    @property
     def log(self) -> str:
         """All that the server has written."""
         return (self._place / "log").read_text(errors="replace")

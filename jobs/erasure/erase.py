@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
 
 import duckdb
 import filelock
@@ -17,6 +17,7 @@ from jobs.erasure.commit import counted_since, erase_rows, rows_by_page, set_tom
 from jobs.erasure.files import blot_logs, clear_leftovers, clear_models, copies_that_hold, delete_copies, files_outside
 from jobs.erasure.journal import Journal, begin, end, read
 from jobs.erasure.models import files_that_name, rewrite_held_out, versions_trained_on
+from jobs.erasure.on_server import at_work_elsewhere
 from jobs.erasure.person import Person, any_of, complete, find_person, sources_with, tables_of
 from jobs.erasure.product_rows import PAGE_SCHEMAS, ProductRows, rows_of_products
 from jobs.erasure.search import traces
@@ -29,6 +30,8 @@ from warehouse.facts.tombstones import erase_key, require_same_key
 from warehouse.lake.catalogues import CATALOGUE, OPERATIONS
 from warehouse.lake.lake import table_columns
 from warehouse.lake.places import ERASING
+from warehouse.lake.postgres.catalogue import PostgresCatalogue
+from warehouse.lake.postgres.vacuum import require_may_vacuum
 from warehouse.lake.registry import arms_table
 from warehouse.lake.storage.storage import require_directory
 from warehouse.ledger import records as ledger
@@ -136,7 +139,7 @@ AT_PLACES: dict[str, tuple[str, ...]] = {
     "the targets of `export:`": ("told",),
     "the bundles of `export:`": ("told",),
     "logs of requests": ("told",),
-    "the PostgreSQL database of the catalogue": ("refused",),
+    "the PostgreSQL database of the catalogue": ("delete", "flush", "statistics", "operations", "vacuum"),
     "the lake's prefix of a bucket": ("refused",),
     "backups": ("told",),
 }
@@ -152,7 +155,7 @@ def what_ends(suite: Suite, kind: str, value: str) -> Erasure:
     NotFoundError
         If nothing is held of them.
     """
-    _refuse_a_server(suite)
+    _refuse_a_bucket(suite)
     with suite.lake.reading() as connection:
         require_same_key(erase_key(), erasures(connection))
         person = find_person(connection, suite.definitions, kind, value)
@@ -169,8 +172,11 @@ def erase(suite: Suite, kind: str, value: str, reason: str | None = None) -> Era
     RunFailed
         If a run is under way, or a step fails: the same command goes on.
     """
-    _refuse_a_server(suite)
-    with suite.lake.catalogue.ingest_lock():
+    _refuse_a_bucket(suite)
+    catalogue = suite.lake.catalogue
+    if isinstance(catalogue, PostgresCatalogue):
+        require_may_vacuum(catalogue.server)
+    with catalogue.ingest_lock():
         journal = read(suite.lake.root)
         if journal is None:
             told = what_ends(suite, kind, value)
@@ -197,17 +203,12 @@ def erase(suite: Suite, kind: str, value: str, reason: str | None = None) -> Era
     return result
 
 
-def _refuse_a_server(suite: Suite) -> None:
+def _refuse_a_bucket(suite: Suite) -> None:
     require_directory(
         suite.lake.root,
         "`almanac erase`",
         "A bucket may keep versions and copies of objects that are deleted: erase these there, by its own means.",
     )
-    if suite.lake.catalogue.is_shared:
-        raise UsageError(
-            "a person cannot be erased yet from a lake whose catalogue is in PostgreSQL: deleted rows stay in the"
-            " server's tables, log and backups, where Almanac does not look. Nothing was changed."
-        )
 
 
 def require_nobody_at_work(suite: Suite) -> None:
@@ -219,6 +220,9 @@ def require_nobody_at_work(suite: Suite) -> None:
         If one is.
     """
     alive = [path.name for path in suite.lake.staging.glob("[!.]*") if _is_locked(path)]
+    catalogue = suite.lake.catalogue
+    if isinstance(catalogue, PostgresCatalogue):
+        alive += at_work_elsewhere(suite, catalogue.server)
     at_work = alive or [name for name in suite.definitions.products if pages_held(suite.lake, name)]
     if at_work:
         raise RunFailed(
@@ -227,7 +231,9 @@ def require_nobody_at_work(suite: Suite) -> None:
         )
 
 
-def _is_locked(directory: Any) -> bool:
+def _is_locked(directory: Path) -> bool:
+    if not (directory / "run.lock").exists():  # each run has one from its beginning; a look leaves none
+        return False
     try:
         with filelock.FileLock(directory / "run.lock", timeout=0):
             return False
@@ -295,6 +301,8 @@ def _beyond(suite: Suite) -> list[str]:
     targets = sorted({f"{product.name}: {name}" for product in suite.definitions.products.values()
                       for name in product.header.export})  # fmt: skip
     said = [f"the target {name} follows with the next `almanac export`" for name in targets]
+    if suite.lake.catalogue.is_shared:
+        said.append("the server's log of changes (WAL), its replicas, logs and backups, until they are gone")
     return [
         *said,
         "bundles keep the publication before the newest beside it, and so do copies of them elsewhere",

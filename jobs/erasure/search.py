@@ -1,6 +1,7 @@
 """The proof of an erasure: every file and every table of a lake is searched for what names a person.
 
-Parquet files are read by DuckDB, SQLite's tables row by row, and the bytes of every file as they are.
+Parquet files are read by DuckDB, the tables of SQLite or of a server row by row, and the bytes of every file as they
+are.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from pathlib import Path
 import duckdb
 
 from jobs.erasure.marks import Marks
+from jobs.erasure.on_server import traces_on_server
 from jobs.suite import Suite
 from warehouse.lake.catalogues import CATALOGUE, OPERATIONS
 from warehouse.lake.places import ERASING
+from warehouse.lake.postgres.catalogue import PostgresCatalogue
 from warehouse.system_sql import exact_path, quote
 
 #: A number stands behind the name of its column; more than so many rows at a time are not held in memory.
@@ -31,6 +34,9 @@ def traces(suite: Suite, marks: Marks) -> list[str]:
         name = path.relative_to(root).as_posix()
         if path.is_file() and name != ERASING and not _is_a_model(name):
             found += [f"lake/{name}{where}" for where in _in_file(path, marks)]
+    catalogue = suite.lake.catalogue
+    if isinstance(catalogue, PostgresCatalogue):
+        found += traces_on_server(catalogue.server, marks)
     return list(dict.fromkeys(found))
 
 

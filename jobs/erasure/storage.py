@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 
 from jobs.erasure.marks import Marks
+from jobs.erasure.on_server import blot_on_server
 from jobs.erasure.person import Person
 from jobs.suite import Suite
+from warehouse.lake.postgres.catalogue import PostgresCatalogue
 from warehouse.operations.state import open_operations, writing
 from warehouse.system_sql import quote, system_sql
 
@@ -61,6 +63,10 @@ def check_statistics(suite: Suite, person: Person) -> None:
 
 def blot_operations(suite: Suite, marks: Marks) -> None:
     """Take the person's marks out of every text of the operational state."""
+    catalogue = suite.lake.catalogue
+    if isinstance(catalogue, PostgresCatalogue):
+        blot_on_server(catalogue.server, marks)
+        return
     if not suite.lake.catalogue.operations.exists():
         return
     with contextlib.closing(open_operations(suite.lake.root)) as state:

@@ -254,12 +254,6 @@ def test_a_suite_is_not_led_to_another_lake_unawares(
         pass
 
 
-def test_what_is_not_built_says_so(world: Suite) -> None:
-    done = almanac(world.root, "erase", "customer=1", "--yes")
-    assert done.returncode in (1, 2)
-    assert "PostgreSQL" in done.stderr, done.stderr
-
-
 def test_whoever_lacks_the_packages_is_told_which(world: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(UsageError, match=r"pip install 'almanac\[postgres-lake\]'"), catalogue_of(world).writer_lock():

@@ -58,6 +58,13 @@ OF_THE_LAKE = (
         ("tests/lake/test_bucket_lakes.py::test_no_key_is_shown_or_kept",),
     ),
     Fault(
+        "what a server has noted of a person's values stays in its files",
+        "warehouse/lake/postgres/vacuum.py",
+        'connection.execute("VACUUM FULL pg_catalog.pg_statistic")',
+        "pass",
+        ("tests/erasure/test_erase_on_a_server.py::test_nothing_is_left_of_a_person_on_the_server_and_all_else_is",),
+    ),
+    Fault(
         "a copy of a catalogue on a server is of as many instants as it has tables",
         "warehouse/lake/copies/catalogue_files.py",
         'connection.execute("BEGIN")',

@@ -22,6 +22,7 @@ from warehouse.lake.postgres.owners import require_leases
 from warehouse.lake.postgres.readers import READER_VARIABLE, as_reader, reader_of
 from warehouse.lake.postgres.servers import connection_text
 from warehouse.lake.postgres.sessions import libpq_settings, one_line, session
+from warehouse.lake.postgres.vacuum import vacuum
 from warehouse.system_sql import attach_statement, literal, system_sql
 from warehouse.waiting import INGEST_LOCK_TIMEOUT_S, WRITER_LOCK_TIMEOUT_S, wait_s
 
@@ -206,9 +207,8 @@ class PostgresCatalogue:
             yield connection
 
     def vacuum(self) -> None:
-        """Write its tables anew, so that nothing that was deleted is left in their files."""
-        with session(self.server) as connection:
-            connection.execute("VACUUM FULL")
+        """Write its tables anew, see `warehouse.lake.postgres.vacuum`."""
+        vacuum(self.server)
 
     @property
     def operations(self) -> Path:
