@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,3 +86,20 @@ def test_without_java_or_pyspark_a_command_says_what_to_install(published: Suite
     done = almanac(published.root, "run", PRODUCT, "--as-of", str(PAGE), "--shards", "2", "--engine", "spark")
     assert done.returncode
     assert "Java 17" in done.stderr
+
+
+def test_the_client_of_connect_finds_pandas_where_commands_keep_it_out() -> None:
+    """It does not begin without, and said that pandas was not installed."""
+    program = (
+        "from warehouse.without_pandas import keep_pandas_out\n"
+        "from jobs.pages.shards.spark import Spark\n"
+        "keep_pandas_out()\n"
+        "try:\n"
+        "    with Spark().running(): pass\n"
+        "except Exception as error: print(error)\n"
+        "import pandas\n"
+    )
+    environment = os.environ | {SPARK_VARIABLE: "sc://127.0.0.1:none"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Pandas" not in done.stdout

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.pages.shards.processes import Run
 from jobs.pages.shards.tasks import Done, Task, run_task
 from warehouse.errors import RunFailed, UsageError
+from warehouse.without_pandas import let_pandas_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 #: Where Spark runs: a master (`local[4]`, `spark://host:7077`, `yarn`) or a Connect URL (`sc://host`). Without it,
 #: where Spark's own configuration says.
 SPARK_VARIABLE = "ALMANAC_SPARK"
+_CONNECT = "sc://"
 
 
 class Spark:
@@ -55,6 +57,10 @@ class Spark:
 
 
 def _session() -> tuple[Any, bool]:
+    where = os.environ.get(SPARK_VARIABLE)
+    by_connect = where is not None and where.startswith(_CONNECT)
+    if by_connect:
+        let_pandas_in()  # pyspark's client of Connect does not begin without
     try:
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
@@ -62,15 +68,15 @@ def _session() -> tuple[Any, bool]:
         raise UsageError("`engine: spark` needs pyspark, and Java 17: pip install 'almanac[spark]'") from error
     is_open = SparkSession.getActiveSession() is not None
     builder = SparkSession.builder.appName("almanac")
-    where = os.environ.get(SPARK_VARIABLE)
     if where is not None and not is_open:
-        builder = builder.remote(where) if where.startswith("sc://") else builder.master(where)
-    if where is None or not where.startswith("sc://"):
+        builder = builder.remote(where) if by_connect else builder.master(where)
+    if not by_connect:
         builder = builder.config("spark.ui.enabled", "false")  # nobody is there to look at it
     # Its Python processes run this Python, unless the environment names another one for a cluster's hosts.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     try:
-        return builder.getOrCreate(), not is_open
+        with _without_warnings():
+            return builder.getOrCreate(), not is_open
     except (PySparkException, OSError, RuntimeError) as error:
         raise RunFailed(
             f"Spark could not be started: {str(error).splitlines()[0]} See that Java 17 is installed (`java -version`),"
@@ -94,11 +100,17 @@ def _run(session: Any, doing: Callable[[bytes, Task], Done], packed: bytes, task
     # A range of so many rows in as many partitions: each has one row, which is one task.
     ids = session.range(0, len(tasks), 1, len(tasks))
     try:
-        with warnings.catch_warnings():
-            # pyspark 4.3 warns of pandas 3, of which mapInArrow uses nothing.
-            warnings.filterwarnings("ignore", message="PySpark does not yet fully support", category=FutureWarning)
+        with _without_warnings():
             rows = ids.mapInArrow(do, "id long, done binary").collect()
     except PySparkException as error:
         raise RunFailed(f"Spark gave the job up: {str(error).splitlines()[0]} Nothing was published.") from error
     answers = {row["id"]: bytes(row["done"]) for row in rows}
     return [pickle.loads(answers[i]) for i in range(len(tasks))]  # noqa: S301 - from processes that we started
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Say nothing of pandas 3, of which pyspark 4.3 warns, and of which mapInArrow uses nothing."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="PySpark does not yet fully support", category=FutureWarning)
+        yield
