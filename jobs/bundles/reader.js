@@ -4,7 +4,8 @@
 //   const bundle = await openBundle("late_order.bundle", {publicKey: pem, held, now: new Date()});
 //   const found = bundle.lookUp({order_id: "O01888"}, new Date());
 //
-// It needs the plain JSON that a target with `format: json` has beside the SQLite file. What it says is what the reader
+// It needs the plain JSON that a target with `format: json` has beside the SQLite file, or sql.js to open that file:
+// openBundle(place, {sql: await initSqlJs()}). What it says is what the reader
 // in Python says, bit for bit.
 
 export class BundleRefused extends Error {}
@@ -430,27 +431,74 @@ const said = (valid, made, facts, prediction) => {
   return {made, ...JSON.parse(`{${facts}}`), valid_until: until, ...JSON.parse(`{${prediction}}`)};
 };
 
+// Rows by what they are looked up by: of plain JSON, in a Map.
+class MapRows {
+  constructor(rows, width) {
+    this.rows = new Map(rows.map((row) => [joined(row.slice(0, width)), row.slice(width)]));
+  }
+
+  get(values) {
+    return this.rows.get(joined(values));
+  }
+}
+
+// The same of a table of the SQLite file, by sql.js. Whole numbers are bound as text, which SQLite turns into numbers.
+class SqlRows {
+  constructor(database, table, keys, values) {
+    const named = (name) => `"${name.replaceAll('"', '""')}"`;
+    const where = keys.map((name) => `${named(name)} IS ?`).join(" AND ");
+    this.statement = database.prepare(`SELECT ${values.map(named).join(", ")} FROM ${named(table)} WHERE ${where}`);
+  }
+
+  get(values) {
+    this.statement.bind(values);
+    const found = this.statement.step() ? this.statement.get() : undefined;
+    this.statement.reset();
+    return found;
+  }
+}
+
+const namesOf = (columns) => columns.map(({name}) => name);
+
+function ofPlain(manifest, content) {
+  const groups = (manifest.on_demand?.groups ?? []).map(({table, keys}) => new MapRows(content.groups[table], keys.length));
+  return {
+    made: content.made,
+    rows: new MapRows(content.predictions, manifest.keys.length),
+    fallback: new MapRows(content.fallback, manifest.fallback_columns.length + 1),
+    groups,
+    model: content.model && bytesOf(content.model),
+  };
+}
+
+function ofSqlite(manifest, database) {
+  const all = (query) => database.exec(query)[0]?.values ?? [];
+  const beyond = ["almanac_level", ...namesOf(manifest.fallback_columns)];
+  const groups = manifest.on_demand?.groups ?? [];
+  return {
+    made: all("SELECT almanac_made, facts FROM almanac_made"),
+    rows: new SqlRows(database, "predictions", namesOf(manifest.keys), ["valid_until", "almanac_made", "prediction"]),
+    fallback: manifest.levels.length ? new SqlRows(database, "fallback", beyond, ["valid_until", "facts", "prediction"]) : null,
+    groups: groups.map(({table, keys, values}) => new SqlRows(database, table, keys, values)),
+    model: groups.length || manifest.on_demand ? all("SELECT compiled FROM almanac_model")[0][0].slice() : null,
+  };
+}
+
 export class Bundle {
   constructor(manifest, content) {
     this.manifest = manifest;
     this.readings = manifest.keys.map((key) => [key.name, reading(key)]);
     this.made = new Map(content.made);
-    const n = manifest.keys.length;
-    this.rows = new Map(content.predictions.map((row) => [joined(row.slice(0, n)), row.slice(n)]));
+    this.rows = content.rows;
     this.levels = manifest.levels;
     this.beyond = new Map(manifest.fallback_columns.map((key) => [key.name, reading(key)]));
     this.fallbackNames = manifest.fallback_columns.map((key) => key.name);
-    this.fallback = new Map(
-      content.fallback.map((row) => [joined(row.slice(0, this.fallbackNames.length + 1)), row.slice(-3)]),
-    );
+    this.fallback = content.fallback;
     this.onDemand = manifest.on_demand ?? null;
     if (this.onDemand) {
       this.asked = new Map([...manifest.keys, ...this.onDemand.columns].map((key) => [key.name, [key.type, reading(key)]]));
-      this.groups = this.onDemand.groups.map((group) => {
-        const rows = content.groups[group.table].map((row) => [joined(row.slice(0, group.keys.length)), row.slice(group.keys.length)]);
-        return {...group, rows: new Map(rows)};
-      });
-      this.model = new CompiledTrees(bytesOf(content.model));
+      this.groups = this.onDemand.groups.map((group, place) => ({...group, rows: content.groups[place]}));
+      this.model = new CompiledTrees(content.model);
     }
     // What of a request stands for a source's columns, for each group: given whole, or not at all.
     this.whole = (this.onDemand?.groups ?? []).map(({worked}) =>
@@ -469,7 +517,7 @@ export class Bundle {
       if (this.asked?.has(name) && !this.readings.some(([key]) => key === name)) this.read(name, value);
       else this.beyond.get(name)?.(value);
     }
-    const row = values.includes(NOWHERE) ? undefined : this.rows.get(joined(values));
+    const row = values.includes(NOWHERE) ? undefined : this.rows.get(values);
     const found = row ? [row[0], "page", this.made.get(row[1]), row[2]] : (this.score(keys) ?? this.findFallback(keys));
     return found && BigInt(now.getTime()) * 1000n < BigInt(found[0]) ? said(...found) : null;
   }
@@ -488,7 +536,7 @@ export class Bundle {
         return this.workedRow(group.worked, row) ?? group.values.map(() => null);
       }
       const values = group.given.map((name) => row[name]);
-      return (values.includes(null) ? undefined : group.rows.get(joined(values))) ?? group.values.map(() => null);
+      return (values.includes(null) ? undefined : group.rows.get(values)) ?? group.values.map(() => null);
     });
     const values = told.features.map((place) => {
       if (typeof place !== "string") return found[place[0]][place[1]];
@@ -519,7 +567,7 @@ export class Bundle {
       if (columns.some((name) => !(name in keys))) continue;
       const values = new Map(columns.map((name) => [name, this.beyond.get(name)(keys[name])]));
       if ([...values.values()].includes(NOWHERE)) continue;
-      const row = this.fallback.get(joined([place, ...this.fallbackNames.map((name) => values.get(name) ?? null)]));
+      const row = this.fallback.get([place, ...this.fallbackNames.map((name) => values.get(name) ?? null)]);
       if (row) return [row[0], `fallback ${level}`, row[1], row[2]];
     }
     return null;
@@ -537,8 +585,9 @@ async function fetched(url) {
   return answer.arrayBuffer();
 }
 
-// Check a bundle and open it. `load` reads a file of it: by default it is fetched from below `place`.
-export async function openBundle(place, {publicKey = null, held = null, now = null, load = null} = {}) {
+// Check a bundle and open it. `load` reads a file of it: by default it is fetched from below `place`. With `sql`, which
+// sql.js's initSqlJs() gives, it is the SQLite file that is read.
+export async function openBundle(place, {publicKey = null, held = null, now = null, load = null, sql = null} = {}) {
   const read = load ?? ((name) => fetched(`${place}/${name}`));
   const data = await read("manifest.json");
   let outer, manifest;
@@ -552,7 +601,7 @@ export async function openBundle(place, {publicKey = null, held = null, now = nu
     throw new WronglySigned(`${place} is not signed by the owner of the public key.`);
   }
   if (manifest.almanac_bundle !== FORM) throw new BundleRefused(`${place} is of form ${manifest.almanac_bundle}`);
-  if (!manifest.json) throw new BundleRefused(`${place} has no plain JSON: give its target \`format: json\``);
+  if (!manifest.json && !sql) throw new BundleRefused(`${place} has no plain JSON: give its target \`format: json\`, or sql.js`);
   if (held && (held.suite !== manifest.suite || held.product !== manifest.product)) {
     throw new BundleRefused(`${place} holds ${manifest.product} now, and held ${held.product}`);
   }
@@ -565,7 +614,9 @@ export async function openBundle(place, {publicKey = null, held = null, now = nu
   if (now && micros(manifest.valid_until) <= BigInt(now.getTime()) * 1000n) {
     throw new Expired(`${place} was valid until ${manifest.valid_until}.`);
   }
-  const file = await read(manifest.json.file);
-  if ((await sha256(file)) !== manifest.json.sha256) throw new Damaged(`${manifest.json.file} is not what the manifest names.`);
-  return new Bundle(manifest, JSON.parse(new TextDecoder().decode(file)));
+  const named = sql ? manifest : manifest.json;
+  const file = await read(named.file);
+  if ((await sha256(file)) !== named.sha256) throw new Damaged(`${named.file} is not what the manifest names.`);
+  if (sql) return new Bundle(manifest, ofSqlite(manifest, new sql.Database(new Uint8Array(file))));
+  return new Bundle(manifest, ofPlain(manifest, JSON.parse(new TextDecoder().decode(file))));
 }

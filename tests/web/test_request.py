@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import shutil
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from jobs.bundles.bundle_reader import read_manifest
+from jobs.bundles.bundle_reader import open_bundle, read_manifest
 from jobs.bundles.compiled_trees import NotExact
 from jobs.bundles.key_columns import KeyRefused, micros
 from jobs.bundles.one_file import javascript_file
@@ -339,8 +340,25 @@ def test_a_browser_works_the_group_out_bit_for_bit(world: World, browser: Browse
     page = seen_by(browser, tmp_path)
     asked = [{"order_id": order, **given} for order, (given, _) in world[1].items()]
     found = page.evaluate(LOOK_UP, [{}, asked, "2026-03-10T19:00:00Z"])
-    assert [one["probability"].hex() for one in found] == [probability.hex() for _, probability in world[1].values()]
+    wanted = [probability.hex() for _, probability in world[1].values()]
+    assert [one["probability"].hex() for one in found] == wanted
+    # sql.js is no package of Python's, so that who has it says where: `npm install sql.js`, and its directory `dist`.
+    if place := os.environ.get("ALMANAC_SQL_JS"):
+        for file in ("sql-wasm.js", "sql-wasm.wasm"):
+            shutil.copy(Path(place) / file, tmp_path)
+        page.add_script_tag(url="/sql-wasm.js")
+        (tmp_path / "late_order.bundle" / json.loads(manifest_text(tmp_path))["json"]["file"]).unlink()
+        opened = LOOK_UP.replace("{...options, now}", "{...options, now, sql: await initSqlJs()}")
+        with contextlib.closing(open_bundle(tmp_path / "late_order.bundle")) as bundle:
+            pages = [{"order_id": row[0]} for row in bundle._database.execute("SELECT order_id FROM predictions")]
+            found = page.evaluate(opened, [{}, [*asked, *pages], "2026-03-10T19:00:00Z"])
+            assert found == [bundle.look_up(keys, PAGE + timedelta(hours=1)) for keys in (*asked, *pages)]
+        assert [one["probability"].hex() for one in found[: len(asked)]] == wanted
     page.context.close()
+
+
+def manifest_text(directory: Path) -> str:
+    return str(json.loads((directory / "late_order.bundle/manifest.json").read_text())["manifest"])
 
 
 @pytest.mark.parametrize(
