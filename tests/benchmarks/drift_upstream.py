@@ -74,8 +74,6 @@ FAULTS = (
     Upstream("weather: frozen for five days", _FROZEN, 5),
     Upstream("weather: none for five days",
              "DELETE FROM sources.weather WHERE known_at >= $1 AND known_at < $1 + INTERVAL 5 DAY", 5),
-    Upstream("planes: a tenth without seats",
-             "UPDATE sources.planes SET seats = NULL WHERE hash(tailnum) % 10 = 0"),
 )  # fmt: skip
 
 

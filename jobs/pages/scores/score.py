@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from jobs.models.reasons.explaining import Reasons
     from jobs.scoring import Scorer
     from jobs.scoring.interface.scorer import Floats
-    from warehouse.pages.profiling.in_passing import InPassing
+    from warehouse.pages.profiling.in_passing import InPassing, Passing
 
 #: Rows of a batch: small enough for the processor's caches, large enough to make the steps between cheap.
 BATCH_ROWS = 65_536
@@ -122,7 +122,7 @@ def _read(
     wanted: Sequence[str],
     features: str,
     passing: InPassing | None,
-) -> pa.RecordBatchReader:
+) -> pa.RecordBatchReader | Passing:
     if passing is None:
         return _query(cursor, model, wanted, features).to_arrow_reader(BATCH_ROWS)
     more = passing.sql_of_more(wanted)
@@ -130,7 +130,11 @@ def _read(
 
 
 def _write(
-    reader: pa.RecordBatchReader, scorer: Scorer, rows: _PredictionRows, file: Path, done: Callable[[int], None]
+    reader: pa.RecordBatchReader | Passing,
+    scorer: Scorer,
+    rows: _PredictionRows,
+    file: Path,
+    done: Callable[[int], None],
 ) -> None:
     """Score a stream and write it as rows of the predictions table."""
     import pyarrow as pa

@@ -8,6 +8,7 @@ was given up, the staged file is profiled by itself (`warehouse.pages.profiled_p
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from warehouse.definitions import Product
@@ -47,12 +48,12 @@ class InPassing:
             for one in self._pages.columns
         ]
 
-    def counted(self, reader: pa.RecordBatchReader, wanted: Sequence[str]) -> pa.RecordBatchReader:
+    def counted(self, reader: pa.RecordBatchReader, wanted: Sequence[str]) -> Passing:
         """Give the wanted columns of what `sql_of_more` was read with; each batch is counted as it is handed on."""
         import pyarrow as pa
 
         schema = pa.schema([reader.schema.field(name) for name in wanted])
-        return pa.RecordBatchReader.from_batches(schema, self._passing(reader, wanted))
+        return Passing(schema, self._passing(reader, wanted))
 
     def _passing(self, reader: pa.RecordBatchReader, wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
         names = self._names(wanted)
@@ -64,6 +65,18 @@ class InPassing:
     def profiles(self) -> list[Profile] | None:
         """Give the profiles of all pages; None if not all of their rows have passed."""
         return [*self._found, *self._pages.rest()] if self._n_left == 0 else None
+
+
+@dataclass(frozen=True)
+class Passing:
+    """Batches that are counted as they are handed on, of the columns of `schema`."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Go through them, once."""
+        return self.batches
 
 
 def in_passing(product: Product, staged: Sequence[StagedRows], n_pages: int, centres: Centres) -> InPassing | None:
