@@ -153,9 +153,9 @@ class Databases:
     def settle(self, copied: Path, original: Path) -> None:
         """Give the lakes of a copied directory catalogues of their own."""
         for marker in copied.rglob(MARKER):
-            server, lake = read_marker(marker.parent) or ("", "")
-            url = self.new(server.rpartition("/")[2])
-            marker.write_text(json.dumps({"catalogue": url, "lake": lake}) + "\n")
+            said = json.loads(marker.read_text())
+            url = self.new(said["catalogue"].rpartition("/")[2])
+            marker.write_text(json.dumps(said | {"catalogue": url}) + "\n")
         for file in copied.rglob(CATALOGUE):
             root = file.parent
             # A catalogue that lies by itself, or a lake that is no suite's, stays what it is.
