@@ -57,11 +57,14 @@ class Files:
                 csv.writer(file).writerows([self.heads[name], *news])
 
 
-def lived_suite(root: Path, begin: datetime, end: datetime) -> Suite:
-    """Live through some days, from the first ingestion on; gives the suite at the end of them."""
+def lived_suite(root: Path, begin: datetime, end: datetime, since: str = "2026-02-01") -> Suite:
+    """Live through some days, from the first ingestion on; gives the suite at the end of them.
+
+    Its grid begins at `since`: the pages before `begin` are what the first version learns from.
+    """
     make_starter(root)
     header = root / f"sql/products/{PRODUCT}/product.yaml"
-    text = header.read_text().replace("since: 2026-01-15", "since: 2026-02-01").replace("5 days", "1 day")
+    text = header.read_text().replace("since: 2026-01-15", f"since: {since}").replace("5 days", "1 day")
     header.write_text(text + HEADER)
     (root / "schedules.yaml").write_text(SCHEDULE)
     files = Files(root)
