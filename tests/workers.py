@@ -12,6 +12,7 @@ import faulthandler
 import os
 
 import pytest
+from xdist.remote import Producer
 from xdist.scheduler.loadfile import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
@@ -46,9 +47,9 @@ class FilesInTurn(LoadFileScheduling):
             self._reschedule(node)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config) -> FilesInTurn | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesInTurn | None:
     """Share files out as above where pytest-xdist would share files out."""
-    return FilesInTurn(config) if config.getoption("dist") == "loadfile" else None
+    return FilesInTurn(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 class EndOfSilence:
