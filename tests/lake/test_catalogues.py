@@ -1,4 +1,4 @@
-"""Nothing but `warehouse.lake.catalogues` knows what kind of catalogue a lake has, or where its locks and state lie."""
+"""Nothing but the modules of catalogues knows what kind of catalogue a lake has, or where its locks and state lie."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from warehouse.operations.leases import Leases, pages_held
 
 ROOT = Path(__file__).parents[2]
 CATALOGUES = ROOT / "warehouse" / "lake" / "catalogues.py"
-IN_POSTGRES = ROOT / "warehouse" / "lake" / "postgres" / "catalogue.py"
+#: The other kind of catalogue, and what copies any into a file.
+BESIDE = [*(ROOT / "warehouse/lake/postgres").glob("*.py"), ROOT / "warehouse/lake/copies/catalogue_files.py"]
 MODULES = [
     path
     for top in ("jobs", "warehouse")
     for path in sorted((ROOT / top).rglob("*.py"))
-    if path not in (CATALOGUES, IN_POSTGRES)
+    if path not in (CATALOGUES, *BESIDE)
 ]
 #: What only a catalogue in a file has.
 OF_A_FILE = ("catalogue.sqlite", "ducklake:", "META_", "TYPE sqlite", "writer.lock", "ingest.lock", "sqlite_scanner")
