@@ -142,7 +142,8 @@ def compare(
         kinds = [alarm.kind for alarm in life.alarms if among and among[0] <= alarm.first_page <= among[-1]]
         versions = {one.version: one for one in life.versions}
         wrote = {page: version for page, version in life.writers.items() if page in among}
-        made = [one for one in life.versions if among and _is_trained(one, life.begin, among[0], among[-1])]
+        since = _page_before(product, life.begin, among)
+        made = [one for one in life.versions if among and _is_trained(one, life.begin, since, among[-1])]
         found.append(
             PolicyResult(
                 policy=name,
@@ -167,11 +168,19 @@ def compare(
     return found
 
 
-def _is_trained(model: ModelRecord, begin: datetime, first: datetime, last: datetime) -> bool:
-    """Tell whether a version was trained in a life, for the pages from `first` to `last`."""
+def _page_before(product: Product, begin: datetime, among: Sequence[datetime]) -> datetime | None:
+    """Give the last page of a life before some of its pages; None if they are its first."""
+    return max(product.pages_between(begin, among[0]), default=None) if among else None
+
+
+def _is_trained(model: ModelRecord, begin: datetime, since: datetime | None, last: datetime) -> bool:
+    """Tell whether a version was trained in a life for some of its pages: behind the page before them, up to the last.
+
+    So each training before the last page counts for one part of the pages, whatever parts they are cut into.
+    """
     if model.trained_at < begin or model.reason == FIRST_VERSION or model.label_cutoff is None:
         return False
-    return model.label_cutoff <= last and (model.label_cutoff >= first or first <= begin)
+    return (since is None or model.label_cutoff > since) and model.label_cutoff <= last
 
 
 def _age(wrote: Mapping[datetime, str], versions: Mapping[str, ModelRecord]) -> float | None:

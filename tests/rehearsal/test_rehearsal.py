@@ -182,6 +182,10 @@ def test_policies_are_chosen_by_the_first_part_and_judged_by_the_rest(rehearsed:
     assert "never is the best, on the pages before, by which it was chosen" in shown
     parts = "SELECT part, count(*) FROM ledger.rehearsed_policies WHERE part <> 'all' GROUP BY 1 ORDER BY 1"
     assert rows(suite, parts) == [("chosen on", 8), ("held out", 8)]
+    # Cut in front of the page after the training, before which there is nothing but the first page, it counts once.
+    cut = run_json(suite.root, "rehearse", PRODUCT, *options, "--hold-out", "0.67")
+    assert [row["trainings"] for row in cut["chosen_on"]] == [0] * 4
+    assert [row["trainings"] for row in cut["rows"]] == [0, 1, 1, 0]
 
 
 def test_a_file_of_policies_that_is_wrong_is_refused_with_every_mistake(paged: Suite) -> None:
