@@ -293,6 +293,15 @@ def _s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, 
         yield server
 
 
+@pytest.fixture(scope="module")
+def bucket(_s3_server: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """A bucket on the server of S3, empty at first, for the tests of a module."""
+    from tests.s3_server import empty_bucket
+
+    with pytest.MonkeyPatch.context() as patch:
+        yield empty_bucket(_s3_server, tmp_path_factory.mktemp("aws"), patch)
+
+
 @pytest.fixture
 def s3(_s3_server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S3:
     """An S3 server with an empty bucket, which the environment names."""

@@ -12,7 +12,7 @@ from tests.conftest import NOW
 from tests.lake.shared_lakes import Writer, check_pages, new_database, password, put, replace, staged
 from tests.postgres_server import Server, needs_postgres
 from tests.s3_proxy import Faults, proxy
-from tests.s3_server import S3, empty_bucket
+from tests.s3_server import S3
 from warehouse.errors import AlmanacError
 from warehouse.lake.lake import Lake
 from warehouse.lake.postgres.addresses import Address, mark
@@ -28,12 +28,6 @@ PREFIX = "lakes/small"
 def _password() -> Iterator[None]:
     with password():
         yield
-
-
-@pytest.fixture(scope="module")
-def bucket(_s3_server: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    with pytest.MonkeyPatch.context() as patch:
-        yield empty_bucket(_s3_server, tmp_path_factory.mktemp("aws"), patch)
 
 
 @pytest.fixture(scope="module")

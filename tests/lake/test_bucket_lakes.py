@@ -25,7 +25,7 @@ from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at
 from tests.lake.shared_lakes import new_database, password
 from tests.lakes import page_rows, rows
 from tests.postgres_server import USER, Server, needs_postgres
-from tests.s3_server import S3, SECRET, empty_bucket
+from tests.s3_server import S3, SECRET
 from warehouse.errors import AlmanacError, DefinitionError
 from warehouse.lake.extensions import extension_file
 from warehouse.lake.postgres.sessions import session
@@ -41,12 +41,6 @@ PREFIX = "lakes/one"
 def _password() -> Iterator[None]:
     with password():
         yield
-
-
-@pytest.fixture(scope="module")
-def bucket(_s3_server: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    with pytest.MonkeyPatch.context() as patch:
-        yield empty_bucket(_s3_server, tmp_path_factory.mktemp("aws"), patch)
 
 
 @pytest.fixture(scope="module")

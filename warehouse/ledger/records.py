@@ -269,26 +269,20 @@ def published_pages(
     """
     if among is not None and len(among) == 1:
         return dict(_one_published(connection, product, kind, *among))
-    return _published(connection, product, [kind], among)[kind]
-
-
-def published_pages_by_kind(
-    connection: duckdb.DuckDBPyConnection, product: str, kinds: Sequence[str], among: Collection[datetime] | None = None
-) -> dict[str, dict[datetime, PageRecord]]:
-    """Read the newest publication of each page of some kinds, by kind and as_of; `among` as for `published_pages`."""
-    return _published(connection, product, kinds, among)
+    return published_pages_by_kind(connection, product, [kind], among)[kind]
 
 
 @remembered  # the steps of a daily run all ask for its page
 def _one_published(
     connection: duckdb.DuckDBPyConnection, product: str, kind: str, page: datetime
 ) -> dict[datetime, PageRecord]:
-    return _published(connection, product, [kind], [page])[kind]
+    return published_pages_by_kind(connection, product, [kind], [page])[kind]
 
 
-def _published(
-    connection: duckdb.DuckDBPyConnection, product: str, kinds: Sequence[str], among: Collection[datetime] | None
+def published_pages_by_kind(
+    connection: duckdb.DuckDBPyConnection, product: str, kinds: Sequence[str], among: Collection[datetime] | None = None
 ) -> dict[str, dict[datetime, PageRecord]]:
+    """Read the newest publication of each page of some kinds, by kind and as_of; `among` as for `published_pages`."""
     span = [min(among), max(among)] if among else []
     stretch = "AND as_of BETWEEN $3 AND $4" if among else ""
     states = [f"{kind} {state}" for kind in kinds for state in ("published", "lost")]

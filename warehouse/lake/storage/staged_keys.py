@@ -52,8 +52,7 @@ class StagedKeys:
     def all(self) -> list[str]:
         """Give all keys."""
         query = f"SELECT key FROM almanac.staged_keys WHERE NOT starts_with(key, '{_TURN}')"
-        with session(self.server) as connection:
-            return [row[0] for row in connection.execute(query).fetchall()]
+        return self._keys(query)
 
     def over(self) -> list[str]:
         """Give the keys of which no commit can come any more; the caller holds the writer lock."""
@@ -61,8 +60,7 @@ class StagedKeys:
             f"SELECT key FROM almanac.staged_keys WHERE NOT starts_with(key, '{_TURN}') AND (turn < (SELECT fence FROM"
             f" almanac.writer) OR turn IS NULL AND staged_at < clock_timestamp() - {LEFT_ALONE}) ORDER BY key"
         )
-        with session(self.server) as connection:
-            return [row[0] for row in connection.execute(query).fetchall()]
+        return self._keys(query)
 
     def turns_over(self) -> list[str]:
         """Give the turns that were not struck out, and ended so long ago that no file of theirs is young any more."""
@@ -70,5 +68,8 @@ class StagedKeys:
             f"SELECT key FROM almanac.staged_keys WHERE starts_with(key, '{_TURN}') AND turn < (SELECT fence FROM"
             f" almanac.writer) AND staged_at < clock_timestamp() - 2 * {LEFT_ALONE}"
         )
+        return self._keys(query)
+
+    def _keys(self, query: str) -> list[str]:
         with session(self.server) as connection:
             return [row[0] for row in connection.execute(query).fetchall()]
