@@ -18,7 +18,7 @@ from xdist.workermanage import WorkerController
 
 #: Longer than `faulthandler_timeout` in pyproject.toml, which ends a worker whose test hangs: if no worker tells
 #: anything for so long, the run itself hangs.
-SILENCE_S = 75 * 60
+SILENCE_S = 40 * 60
 
 
 class FilesInTurn(LoadFileScheduling):

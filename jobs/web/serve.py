@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.web.settings import KEEP_ALIVE_S, MOST_CONNECTIONS, ServeSettings
+from jobs.web.settings import HANGS_AFTER_S, KEEP_ALIVE_S, MOST_CONNECTIONS, ServeSettings
 from warehouse.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def serve(settings: ServeSettings, host: str, port: int, told: Callable[[str], N
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=5,
+            timeout_worker_healthcheck=HANGS_AFTER_S,
             limit_concurrency=MOST_CONNECTIONS,
         )
         told(address_of(host, listener))

@@ -16,6 +16,9 @@ MOST_CONNECTIONS = 1_000
 KEEP_ALIVE_S = 30
 #: So often a process looks whether there is a newer bundle: it asks for the state of one file.
 LOOK_EVERY_S = 0.05
+#: A process that says nothing for so long is replaced, with its connections; on a busy machine one may say nothing for
+#: a while that is well.
+HANGS_AFTER_S = 30
 
 
 @dataclass(frozen=True)

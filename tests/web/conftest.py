@@ -37,9 +37,12 @@ FLAGS = (
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The Chromium that is installed; the test is skipped where there is none."""
+    """The Chromium that is installed; the test is skipped where there is none.
+
+    While it is open, an event loop runs in this thread, and `asyncio.run` refuses: it ends with the module.
+    """
     found = next((path for path in map(shutil.which, NAMES) if path), None)
     if found is None:
         pytest.skip(f"there is no browser: none of {', '.join(NAMES)} is on the path (apt-get install chromium)")
