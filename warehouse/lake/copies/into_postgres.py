@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse.errors import RunFailed
+from warehouse.lake.copies.inlined_tables import make_inlined_tables, putting
 from warehouse.lake.extensions import load_postgres, open_instance
 from warehouse.lake.lake import Lake
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
@@ -32,6 +33,7 @@ def put_catalogue(file: Path, new: Lake) -> None:
     assert isinstance(new.catalogue, PostgresCatalogue)
     with contextlib.closing(open_instance(new.catalogue.extensions)) as connection:
         new.catalogue.attach(connection, "lake", new.storage.data, read_only=False, snapshot_id=None)
+    made = make_inlined_tables(file, new.catalogue, new.storage.data)
     with _both(file, new.catalogue) as connection:
         query = "SELECT table_name FROM duckdb_tables() WHERE database_name = $1 ORDER BY table_name"
         there = [str(name) for (name,) in connection.execute(query, ["old"]).fetchall()]
@@ -45,7 +47,7 @@ def put_catalogue(file: Path, new: Lake) -> None:
         connection.execute("BEGIN")
         for name in (name for name in there if name.startswith("ducklake_") and name not in inlined):
             _put_table(connection, name)
-        for statement in new.catalogue.guarding():
+        for statement in [*putting(made), *new.catalogue.guarding()]:
             connection.execute(f"CALL postgres_execute('new', {literal(statement)})")
         connection.execute("COMMIT")
 
