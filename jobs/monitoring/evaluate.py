@@ -15,6 +15,7 @@ import duckdb
 from jobs.models.columns.requirements import label_notes, unseen_notes
 from jobs.monitoring.performance.cold import COLD, cold_column, is_cold
 from jobs.monitoring.performance.page_figures import parts_of
+from jobs.monitoring.performance.unfinished import Unfinished, find_unfinished
 from jobs.pages.outcomes import settle_labels
 from jobs.suite import Suite
 from warehouse.definitions import Product
@@ -22,7 +23,7 @@ from warehouse.errors import UsageError
 from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
 from warehouse.pages.kind_columns import lacks_fields, score_of_kind
-from warehouse.sandbox import timestamp_literal
+from warehouse.sandbox import Sandbox, timestamp_literal
 from warehouse.system_sql import quote, quote_all, system_sql
 
 
@@ -31,7 +32,8 @@ class Evaluation:
     """How a range of pages did. `groups` has one row a group (one in all without a column); figures by name.
 
     `confusion` has, of classes, how many rows of each were taken for each. `notes` name the versions among `versions`
-    that learnt another label than the one that they are measured by, and those that have never seen a class.
+    that learnt another label than the one that they are measured by, and those that have never seen a class; and pages
+    that are left out because their labels are not finished.
     """
 
     product: str
@@ -68,6 +70,8 @@ def evaluate(suite: Suite, product_name: str, first: datetime, until: datetime, 
     """
     product = suite.definitions.product(product_name)
     settle_labels(suite, product)
+    unfinished = _unfinished(suite, product, until)
+    until = min([until, *(unfinished.pages[:1] if unfinished else [])])
     with suite.lake.reading(all_cores=True) as connection:
         if not table_columns(connection, "labels", product.name):
             raise UsageError(f"{product.name} has no published predictions with labels; run `almanac run` first.")
@@ -96,12 +100,23 @@ def evaluate(suite: Suite, product_name: str, first: datetime, until: datetime, 
         versions = row[4] or []
         models = [model for model in ledger.models(connection, product.name) if model.version in versions]
     notes = [*label_notes(suite.definitions, product, models), *unseen_notes(product, models)]
+    if unfinished:
+        notes.append(f"{unfinished.in_words(product)} They are left out here.")
     if row[5]:
         kind = product.kind.name
         notes.append(f"{row[5]:,} predictions of versions that did not learn a {kind} label are left out.")
     return Evaluation(
         product.name, first, until, row[0], row[1], row[2], row[3], versions, by, groups, calibration, notes, confusion
     )
+
+
+def _unfinished(suite: Suite, product: Product, until: datetime) -> Unfinished | None:
+    """Find out whether pages before `until` have labels that will be others."""
+    with suite.lake.reading() as connection:
+        pages = sorted(ledger.published_pages(connection, product.name, "predictions"))
+    with suite.staging("evaluate") as directory, Sandbox(suite.lake, spill=directory) as sandbox:
+        before = [page for page in pages if page < until]
+        return find_unfinished(sandbox, suite, product, before, suite.clock(), directory)
 
 
 def _cold_groups(

@@ -20,6 +20,7 @@ from jobs.models.folds import Fold, time_ordered_folds
 from jobs.models.reasons.explaining import CHECKED_ROWS
 from jobs.models.versions import model_history
 from jobs.models.warm_start import require_sound
+from jobs.monitoring.performance.unfinished import find_unfinished
 from jobs.pages.labelled import LabelledPages, TrainingRows, ensure_feature_pages, model_features
 from jobs.progress import Progress, Silent
 from jobs.rollout.evidence import Contender
@@ -41,7 +42,7 @@ from jobs.training.rules import register_rule
 from jobs.training.search import Found, Searching, search
 from jobs.training.validation import Validation, can_be_learnt, figures_of, validate
 from warehouse.definitions import Product
-from warehouse.errors import UsageError
+from warehouse.errors import DefinitionError, UsageError
 from warehouse.ledger.records import ModelRecord
 from warehouse.ledger.trials import TrialRecord
 from warehouse.queries.checked_query import CheckedQuery, fingerprint_of
@@ -112,7 +113,7 @@ def train(
     UsageError
         If there are no pages or no labels before `as_of`, or the version cannot be continued.
     DefinitionError
-        If the product's estimator is not one, or a query does not bind.
+        If the product's estimator is not one, a query does not bind, or labels are not finished (`find_unfinished`).
     """
     progress = progress or Silent()
     product = suite.definitions.product(product_name)
@@ -249,6 +250,7 @@ class _Training:
         wall_began, cpu_began = time.monotonic(), cpu_seconds()
         rows = self.way.rows(self.cutoff)
         self._require_labels(rows)
+        self._require_finished()
         self.progress.advance(1, rows.n_rows)
         validation, beside = self._validate(rows)
         self.progress.advance(1)
@@ -293,6 +295,15 @@ class _Training:
                 f"{self.product.name}: all {rows.n_rows} labels known{since} by {self.cutoff} are"
                 f" {self._named(rows.labels[0])}; a classifier needs {both}. Train on more pages, or look at label.sql."
             )
+
+    def _require_finished(self) -> None:
+        """See that no label that is learnt is one of what is known so far, which will be another."""
+        labelled = self.labelled
+        found = find_unfinished(
+            labelled.sandbox, self.suite, labelled.product, labelled.pages, self.cutoff, labelled.directory
+        )
+        if found is not None:
+            raise DefinitionError(found.in_words(self.product))
 
     def _named(self, label: float) -> str:
         """Give a label as people know it."""

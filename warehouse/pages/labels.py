@@ -44,16 +44,16 @@ def compute_labels(
     workers: int = 2,
     *,
     needs_lake: bool = True,
+    facts_until: datetime | None = None,
 ) -> LabelPages:
-    """Compute the labels of some pages as known by an instant, and stage them in `file`.
-
-    Where a source that label.sql reads had not delivered all that was known by then, they are those of the earlier
-    instant up to which it had (`warehouse.facts.watermarks`).
+    """Compute the labels of some pages as known by an instant, or up to when all sources had delivered; stage them.
 
     Parameters
     ----------
     needs_lake
         Whether the sandbox has to read the lake afterwards. If not, and the sources are held, it is detached.
+    facts_until
+        Show facts known before an earlier instant than `known_by`, as if nothing had come since.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def compute_labels(
             sandbox.hold(sources)
             if not needs_lake:
                 sandbox.detach_lake(sources)
-        _collect(sandbox, definitions, product, pages, known_by, table, workers)
+        _collect(sandbox, definitions, product, pages, (known_by, facts_until or known_by), table, workers)
         found = {str(row[0]): str(row[1]) for row in cursor.execute(f"DESCRIBE {table}").fetchall()}
         missing = [name for name in (*product.keys, "label") if name not in found]
         if missing:
@@ -108,14 +108,14 @@ def _collect(
     definitions: Definitions,
     product: Product,
     pages: Sequence[datetime],
-    known_by: datetime,
+    known: tuple[datetime, datetime],
     table: str,
     workers: int,
 ) -> None:
-    sources = definitions.sources_read([product.label])
+    sources, (known_by, facts_until) = definitions.sources_read([product.label]), known
 
     def fill(part: Sequence[datetime], statement: str) -> None:
-        with sandbox.at(known_by, sources) as view:
+        with sandbox.at(facts_until, sources) as view:
             for as_of in part:
                 view.run_wrapped(statement, product.label, table, as_of, known_by=known_by)
 

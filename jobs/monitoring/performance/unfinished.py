@@ -1,0 +1,132 @@
+"""Labels that are not finished: those of young pages, where label.sql gives what is known so far.
+
+"What a customer bought in the next seven days" is a number on the first evening too, and a wrong one. A label is to
+have no row until its time is over. One that has is found out here: an old page's labels are made as they were at the
+age of the young pages, and compared with what they came to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from jobs.suite import Suite
+from warehouse.definitions import Product
+from warehouse.facts.silence import Silence, first_silence
+from warehouse.pages.labels import compute_labels, settled_by
+from warehouse.sandbox import Sandbox
+from warehouse.system_sql import exact_path, quote_all, system_sql
+from warehouse.wording import counted, to_the_second
+
+#: Labels are corrected now and then. More than this share of a page's, or of those of one class, are not finished.
+_CHANGED, _OF_A_CLASS = 0.02, 0.2
+#: Numbers that differ by less, relatively, are sums in another order.
+_SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """Pages whose labels are not what they will come to, and how that was found out.
+
+    Attributes
+    ----------
+    pages
+        The young ones, ascending.
+    looked_at, age
+        The old page, and the age at which its labels were looked at.
+    n_labels, n_changed
+        How many labels it had at that age, and how many of them became others until all had come.
+    silence
+        The source that tells nothing any more, where that is why pages are young.
+    """
+
+    pages: list[datetime]
+    looked_at: datetime
+    age: timedelta
+    n_labels: int
+    n_changed: int
+    silence: Silence | None
+
+    def in_words(self, product: Product) -> str:
+        """Say what was found, and what to do."""
+        found = (
+            f"{product.label.where}: the labels of {counted(len(self.pages), 'page')} from"
+            f" {to_the_second(self.pages[0])} on are not finished: of the {counted(self.n_labels, 'label')} that page"
+            f" {to_the_second(self.looked_at)} had {_rounded(self.age)} after it, {self.n_changed:,} became others"
+            f" until {product.maturity} after it (`label.matures_within`)."
+        )
+        if self.silence is None:
+            return (
+                f"{found} Let an entity have no label before its time is over (WHERE $known_by >= $as_of + the time"
+                " that its outcome takes), or correct `matures_within` if it takes less."
+            )
+        silent, since = self.silence.source, to_the_second(self.silence.since)
+        return (
+            f"{found} {silent}, which it reads, has told nothing since {since}, and never paused for longer than"
+            f" {self.silence.longest_pause} before. Ingest what is missing, or say `expect: {{every: ...}}` in its"
+            " header, so that labels wait for it, or use only what came before:"
+            f" --as-of {self.pages[0].isoformat()} to train, --to to evaluate."
+        )
+
+
+def _rounded(span: timedelta) -> timedelta:
+    return timedelta(seconds=round(span.total_seconds()))
+
+
+def find_unfinished(
+    sandbox: Sandbox, suite: Suite, product: Product, pages: Sequence[datetime], known_by: datetime, directory: Path
+) -> Unfinished | None:
+    """Find out whether the labels of the young ones among some pages are others than they will be; None if not.
+
+    Nothing can be told, and None is given, where no page is old enough to compare with.
+
+    Parameters
+    ----------
+    sandbox
+        Where label.sql runs.
+    pages
+        Ascending.
+    known_by
+        As of when their labels are taken.
+    directory
+        For two small files.
+    """
+    sources = suite.definitions.sources_read([product.label])
+    with sandbox.lake.reading(sandbox.snapshot_id) as connection:
+        silence = first_silence(connection, sources, known_by)
+    reached = settled_by(sandbox, suite.definitions, product, known_by)
+    if silence is not None and silence.heard_at < reached:
+        reached = silence.heard_at
+    else:
+        silence = None
+    old = [page for page in pages if page + product.maturity <= reached]
+    young = [page for page in pages if page + product.maturity > reached and page < reached]
+    if not old or not young:
+        return None
+    looked_at, age = old[-1], reached - young[len(young) // 2]
+    over = looked_at + product.maturity
+
+    def labels(name: str, known: datetime, facts_until: datetime | None = None) -> str:
+        file = directory / f"{name}.parquet"
+        compute_labels(sandbox, suite.definitions, product, [looked_at], known, file, facts_until=facts_until)
+        return exact_path(file)
+
+    # Where a source is silent, time goes on without it.
+    early = labels("early", looked_at + age) if silence is None else labels("early", over, looked_at + age)
+    files = [early, labels("final", over)]
+    number = product.kind.label_type == "DOUBLE"
+    close = f"abs(early.label - final.label) <= {_SAME} * greatest(abs(early.label), abs(final.label))"
+    query = system_sql(
+        "labels/changed",
+        keys=quote_all(product.keys),
+        differs=f"NOT coalesce({close if number else 'early.label = final.label'}, false)",
+        value="true" if number else "final",
+    )
+    with contextlib.closing(sandbox.cursor()) as cursor:
+        n_labels, n_changed, of_a_class = cursor.execute(query, files).fetchone() or (0, 0, 0)
+    if not n_changed or n_changed < 2 or (n_changed < _CHANGED * n_labels and of_a_class < _OF_A_CLASS):
+        return None
+    return Unfinished(young, looked_at, age, n_labels, n_changed, silence)

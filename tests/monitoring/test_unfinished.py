@@ -1,0 +1,76 @@
+"""A label that tells what is known so far teaches no model and enters no figure: it is refused, with what to do."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from jobs.monitoring.evaluate import evaluate
+from jobs.pages.predict import predict_pages
+from jobs.suite import Suite
+from jobs.training.train import train
+from tests.conftest import PRODUCT, reopened
+from tests.lakes import rows
+from warehouse.errors import DefinitionError
+
+LABEL = """/*
+description: Whether an order has come.
+*/
+SELECT order_id, {value} AS label
+FROM orders
+LEFT JOIN deliveries USING (order_id)
+WHERE ordered_at < $as_of AND promised_at > $as_of {guard}
+"""
+SO_FAR = "(delivered_at IS NOT NULL)::INTEGER"
+GUARD = "AND $known_by >= $as_of + INTERVAL 5 DAY"
+CUT_OFF, LATER = datetime(2026, 2, 1), datetime(2026, 9, 1)
+
+
+def with_label(suite: Suite, value: str, guard: str = "", now: datetime = LATER) -> Suite:
+    """Give the suite with another label, as it is long after its files end."""
+    (suite.root / f"sql/products/{PRODUCT}/label.sql").write_text(LABEL.format(value=value, guard=guard))
+    (suite.root / f"sql/products/{PRODUCT}/label.tests.yaml").unlink(missing_ok=True)
+    header = suite.root / f"sql/products/{PRODUCT}/product.yaml"
+    kind = "binary" if value == SO_FAR else "regression"
+    text = header.read_text().replace("kind: binary", f"kind: {kind}")
+    if kind == "regression":
+        (header.parent / "checks/not_all_alike.sql").unlink()
+    header.write_text(text.replace("boosting_classifier", "boosting_regressor") if kind == "regression" else text)
+    return reopened(suite, now)
+
+
+@pytest.mark.parametrize("value", [SO_FAR, "coalesce(date_diff('minute', $as_of, delivered_at), 0)::DOUBLE"])
+def test_a_label_of_what_is_known_so_far_teaches_nothing(ingested: Suite, value: str) -> None:
+    suite = with_label(ingested, value)
+    with pytest.raises(
+        DefinitionError, match=r"labels of 5 pages from 2026-01-27 18:00:00 on are not finished.*known_by >="
+    ):
+        train(suite, PRODUCT, CUT_OFF)
+
+
+def test_one_that_waits_until_its_time_is_over_is_learnt(ingested: Suite) -> None:
+    assert train(with_label(ingested, SO_FAR, GUARD), PRODUCT, CUT_OFF).model.version == "v1"
+
+
+def test_where_a_source_ends_the_last_labels_count_in_no_figure(ingested: Suite) -> None:
+    suite = with_label(ingested, SO_FAR, GUARD)
+    train(suite, PRODUCT, CUT_OFF)
+    product = suite.definitions.product(PRODUCT)
+    ((ended,),) = rows(
+        suite, "SELECT least((SELECT max(known_at) FROM sources.orders), max(known_at)) FROM sources.deliveries"
+    )
+    pages = product.pages_between(ended - timedelta(days=9), ended + timedelta(days=3))
+    predict_pages(suite, product, pages)
+    found = evaluate(suite, PRODUCT, pages[0], pages[-1] + timedelta(days=1))
+    assert found.n_pages == sum(page + product.maturity <= ended + timedelta(minutes=6) for page in pages)
+    assert "orders, which it reads, has told nothing since" in found.notes[0]
+    with pytest.raises(DefinitionError, match="orders, which it reads, has told nothing since"):
+        train(suite, PRODUCT)
+    # Who says how often a source delivers lets labels wait for it.
+    for name in ("orders", "deliveries"):
+        header = suite.root / f"sql/sources/{name}.sql"
+        header.write_text(header.read_text().replace("arrives_within", "expect: {every: 3 days}\narrives_within"))
+    promised = reopened(suite, LATER)
+    notes = evaluate(promised, PRODUCT, pages[0], pages[-1] + timedelta(days=1)).notes
+    assert [note for note in notes if "not finished" in note] == []
