@@ -19,17 +19,23 @@ def main() -> None:
     """Import the command line, and run it."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end_at_once)
-    # Little that a command makes goes round in circles; looking for it at every 700 objects takes 3 % of its time.
-    gc.set_threshold(100_000)
+    # Little that a command makes goes round in circles; looking for it at every 700 objects takes 3 % of its time, and
+    # at the first 100,000, which what is imported and one page reach, once as much.
+    gc.set_threshold(250_000)
     # numpy's linear algebra begins with threads that wait by spinning for some hundredths of a second. That they sleep
     # at once changes no result. OpenMP's would slow down everything else on a shared machine, us included.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # To look for plugins of pydantic in all that is installed takes a hundredth of a second; nothing here wants one.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    from jobs.cli import end_quickly
     from jobs.cli import main as run
 
-    run()
+    try:
+        run()
+    except SystemExit as ended:
+        end_quickly(ended.code)
+        raise
 
 
 if __name__ == "__main__":

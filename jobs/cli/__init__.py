@@ -145,6 +145,23 @@ def main() -> None:
         sys.exit(1)
 
 
+def end_quickly(code: str | int | None) -> None:
+    """End the process, unless something of it goes on: Python would take 0.04 s to take itself down.
+
+    What is to be done at its end is done. DuckDB's instances are left as they are, as Python leaves them.
+    """
+    threads = [one for one in threading.enumerate() if one is not threading.current_thread() and not one.daemon]
+    # What watches a program, as profilers and debuggers do, has its say at Python's own end.
+    if threads or sys.gettrace() or sys.getprofile() or isinstance(code, str):
+        return
+    # A signal comes too late now, and output that nobody takes is the matter of Python's own end.
+    with contextlib.suppress(Dropped, OSError, ValueError):
+        atexit._run_exitfuncs()
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+        os._exit(code or 0)
+
+
 def _comes_of_a_signal(error: BaseException | None) -> bool:
     """Tell whether an error is what others made of `Dropped`, as a library does whose import was broken off."""
     while error is not None:

@@ -23,8 +23,6 @@ from jobs.pages.scores.arms import Arms
 from jobs.pages.scores.beside import PageArms
 from jobs.pages.scores.score import ScoredFile
 from jobs.pages.scores.scoring import Scoring
-from jobs.pages.shards.engine import Shards
-from jobs.pages.shards.scores import scores_of
 from jobs.pages.staleness import Staleness
 from jobs.progress import Progress
 from jobs.suite import Suite
@@ -231,6 +229,12 @@ class _BatchOfPages:
     def _compute(self, wanted: Wanted, *, of_all: bool) -> Computed:
         """Compute feature pages; tasks score them at once, if these are all and the version writes them alone."""
         engine = self.order.engine
+        if isinstance(engine, DuckDBHere):
+            return compute(engine, self.batch, wanted)
+        # To import what makes shards takes longer than many a page.
+        from jobs.pages.shards.engine import Shards
+        from jobs.pages.shards.scores import scores_of
+
         if isinstance(engine, Shards):
             engine.scores = scores_of(self.scoring, self.order.model) if of_all and self.arms is None else None
         computed = compute(engine, self.batch, wanted)

@@ -25,7 +25,7 @@ from tests.conftest import PAGE, PRODUCT
 from tests.lakes import rows
 from warehouse.errors import NotFoundError
 from warehouse.ledger.records import PageRecord
-from warehouse.pages.profiled_pages import Profile, RowsOfPages, new_centres, profile_rows
+from warehouse.pages.profiled_pages import Profile, RowsOfPages, append_profiles, new_centres, profile_rows
 from warehouse.pages.profiles import MAX_DISTINCT, CategoryCounts, NumberCounts, bins_of, edges_of, profiled_columns
 from warehouse.pages.profiling.in_passing import in_passing
 from warehouse.pages.publishing import StagedRows
@@ -76,6 +76,14 @@ def test_a_value_lies_between_the_ends_of_its_bin_and_bins_ascend_with_the_value
     assert (np.diff(bins) >= 0).all()
     assert ((low <= values) & (values <= high)).all()
     assert ((high - low) <= np.abs(values - 0.25) / 32 * 1.0001 + 1e-300).all()
+
+
+def test_few_categories_and_many_are_counted_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [None, "", "a", "a", "\u2603", None, "b"]
+    few = profile_of_text(texts), profile_of_text([None]), profile_of_text([])
+    monkeypatch.setattr("warehouse.pages.profiles._COUNTED_HERE", -1)
+    assert (profile_of_text(texts), profile_of_text([None]), profile_of_text([])) == few
+    assert few[0].n_missing == 2
 
 
 def test_lists_have_no_profile_whatever_is_in_them() -> None:
@@ -180,6 +188,39 @@ def test_a_page_has_profiles_of_its_columns_in_its_own_commit_and_again_the_same
     assert {one.kind for one in compare_page(published, PRODUCT, PAGE)} == {"features", "predictions"}
     rollback(published, PRODUCT, PAGE, snapshot)
     assert {one.kind for one in compare_page(published, PRODUCT, PAGE)} == {"features", "predictions"}
+
+
+def test_few_profiles_and_many_are_written_alike(published: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["", "it's", '"', "\\", "NULL", "\u2603", "[1, 2]", "a,b"]
+    numbers = [None, 1.5, float("inf"), -float("inf"), 0.1 + 0.2, -0.0, 5e-324, 1e300]
+    profiles = [
+        replace(
+            profile_of_text([text, None]),
+            column_name=text,
+            as_of=PAGE + timedelta(microseconds=place),
+            model_version=None if place % 2 else text,
+            n_distinct=place or None,
+            low=number,
+            high=number,
+            bins=[[], [2**62, -(2**62)], [place] * place][place % 3],
+            top_values=texts[:place],
+            counts=[1] * place,
+        )
+        for place, (text, number) in enumerate(zip(texts, numbers, strict=True))
+    ]
+    for run_id, most in (("bound", 100), ("by Arrow", 0)):
+        monkeypatch.setattr("warehouse.pages.profiled_pages._MOST_BOUND", most)
+        with published.lake.commit(run_id) as commit:
+            append_profiles(commit, [replace(one, run_id=run_id) for one in profiles])
+    # As text: negative zero is equal to zero.
+    written = "SELECT COLUMNS(* EXCLUDE (run_id))::VARCHAR FROM ledger.profiles WHERE run_id = '{}' ORDER BY as_of"
+    bound, by_arrow = (rows(published, written.format(run_id)) for run_id in ("bound", "by Arrow"))
+    assert len(bound) == len(profiles)
+    assert bound == by_arrow
+    # DuckDB binds NaN as NULL.
+    with published.lake.commit("nan") as commit:
+        append_profiles(commit, [replace(profiles[0], run_id="nan", low=float("nan"))])
+    assert rows(published, "SELECT low::VARCHAR FROM ledger.profiles WHERE run_id = 'nan'") == [("nan",)]
 
 
 def test_pages_without_profiles_get_the_ones_that_they_would_have_had(published: Suite) -> None:

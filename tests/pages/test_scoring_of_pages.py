@@ -156,6 +156,20 @@ def with_own_estimator(suite: Suite, imports: str = "", more: str = "") -> Suite
     return reopened(suite)
 
 
+def test_a_run_imports_nothing_that_it_does_not_need(trained: Suite) -> None:
+    # Each of them takes a hundredth of a second or more, of the one that such a run has.
+    dear = ["sklearn", "skops", "numba", "polars", "pandas", "sqlglot.generator", "pyarrow.compute", "pyarrow.dataset"]
+    dear += ["numpy.ma", "jobs.pages.shards.engine"]
+    words = ["almanac", "--suite", str(trained.root), "run", PRODUCT, "--as-of", str(PAGE)]
+    program = (
+        f"import sys; sys.argv = {words}\nfrom jobs.cli import main\n"
+        f"try: main()\nfinally: print([name for name in {dear} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "Published" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_a_suites_own_estimator_is_loaded_by_a_new_process_and_scores_itself(ingested: Suite) -> None:
     suite = with_own_estimator(ingested)
     for words in (["train", PRODUCT, "--as-of", TRAINED_AS_OF.isoformat()], ["run", PRODUCT, "--as-of", str(PAGE)]):

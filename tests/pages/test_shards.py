@@ -15,7 +15,7 @@ import pytest
 
 from jobs.pages.make import PageOrder, make_pages
 from jobs.pages.predict import run_page
-from jobs.pages.shards import choice
+from jobs.pages.shards import processes
 from jobs.pages.shards.choice import with_engine
 from jobs.pages.shards.engine import Shards
 from jobs.pages.shards.processes import ATTEMPTS, Processes, Run
@@ -62,7 +62,7 @@ def test_tasks_score_what_they_have_put_together_and_the_page_is_the_same(
     before = page_rows(published, PRODUCT), page_rows(published, PRODUCT, "features")
     forget(published)
     suite = with_engine(published, [PRODUCT], "processes", 3)
-    monkeypatch.setattr(choice, "Processes", lambda workers: Inline(note))
+    monkeypatch.setattr(processes, "Processes", lambda workers: Inline(note))
     told: list[Done] = []
 
     def note(task: Task, done: Done) -> Done:

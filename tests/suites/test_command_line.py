@@ -39,3 +39,53 @@ def test_a_run_describes_no_other_module_of_commands() -> None:
     assert "jobs.cli.pages" in said
     assert "jobs.cli.backfill" not in said
     assert "Make one page" in said
+
+
+ENDING = """
+import atexit, sys, threading
+atexit.register(print, "what is done at the end", flush=True)
+threading._shutdown = lambda at_the_end=threading._shutdown: (at_the_end(), print("Python's own end", flush=True))
+{more}
+sys.argv = ["almanac", *{words}]
+from jobs.__main__ import main
+main()
+"""
+LATE = """
+def write_late():
+    threading.main_thread().join()
+    print("written late", flush=True)
+threading.Thread(target=write_late).start()
+"""
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--help"], 0), (["rum"], 2), (["models", "--suite", "nowhere"], 2)])
+def test_a_command_ends_with_all_that_is_to_be_done_and_is_not_taken_apart(words: list[str], code: int) -> None:
+    program = ENDING.format(words=words, more="")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert done.stdout.endswith("what is done at the end\n")
+    assert ("Usage: almanac" in done.stdout) == (code == 0)
+    assert bool(done.stderr) == (code != 0)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        pytest.param(LATE, "written late", id="a thread that goes on"),
+        pytest.param("sys.setprofile(lambda *_: None)", "", id="a profiler"),
+        pytest.param("sys.settrace(lambda *_: None)", "", id="a debugger"),
+    ],
+)
+def test_where_something_goes_on_or_watches_python_ends_by_itself(more: str, said: str) -> None:
+    program = ENDING.format(words=["--help"], more=more)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Python's own end" in done.stdout
+    assert said in done.stdout
+
+
+def test_output_that_nobody_takes_ends_a_command_as_ever() -> None:
+    program = ENDING.format(words=["--help"], more="import os; os.close(1); os.open('/dev/full', os.O_WRONLY)")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "No space left" in done.stderr

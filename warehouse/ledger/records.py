@@ -218,10 +218,15 @@ _KINDS = {
 }
 
 
+def sql_kinds(record: Record | type[Record]) -> dict[str, str]:
+    """Give the DuckDB type of each column of a record."""
+    return {spec.name: _KINDS[spec.type.removesuffix(" | None")] for spec in fields(record)}
+
+
 def append(commit: Commit, records: Sequence[Record]) -> None:
     """Append records, all of one kind, to their table inside a commit."""
     if records:
-        kinds = {spec.name: _KINDS[spec.type.removesuffix(" | None")] for spec in fields(records[0])}
+        kinds = sql_kinds(records[0])
         rows = json.dumps([vars(record) for record in records], default=str)
         commit.execute(system_sql("ledger/append", table=records[0].TABLE, kinds=literal(json.dumps([kinds]))), [rows])
 

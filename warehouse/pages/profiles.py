@@ -37,6 +37,8 @@ _INFINITY = 0x7FF << 5
 MAX_DISTINCT = 10_000
 #: So many categories are counted each for itself; the others are one.
 MAX_CATEGORIES = 1_000
+#: Up to so many categories are counted by Python, which takes less than to import pyarrow's compute functions.
+_COUNTED_HERE = 10_000
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 _NUMBERS = {*_INTEGERS, *(f"U{name}" for name in _INTEGERS), "FLOAT", "DOUBLE"}
 
@@ -210,6 +212,9 @@ class CategoryCounts:
         """Count some values: text, where NULL is missing."""
         self.n_rows += len(values)
         self.n_missing += values.null_count
+        if len(values) <= _COUNTED_HERE:
+            self.values.update(value for value in values.to_pylist() if value is not None)
+            return
         counted = values.drop_null().value_counts()
         names, numbers = counted.field(0).to_pylist(), counted.field(1).to_pylist()
         self.values.update(dict(zip(names, numbers, strict=True)))

@@ -8,8 +8,6 @@ from dataclasses import replace
 from typing import cast
 
 from jobs.models.pipelines import imported
-from jobs.pages.shards.engine import Shards
-from jobs.pages.shards.processes import Processes
 from jobs.suite import Suite
 from warehouse.batching.engines import DuckDBHere, Engine
 from warehouse.definitions import Product
@@ -34,6 +32,9 @@ def engine_of(suite: Suite, product: Product, workers: int) -> Engine:
     if path == HERE:
         return DuckDBHere()
     if path in IN_SHARDS:
+        from jobs.pages.shards.engine import Shards
+        from jobs.pages.shards.processes import Processes
+
         n = n_shards(product)
         if path == PROCESSES:
             return Shards(Processes(min(n, workers)), n)
