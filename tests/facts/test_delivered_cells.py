@@ -105,6 +105,36 @@ def test_a_cell_that_its_type_does_not_stand_for_is_a_reject(root: Path) -> None
     assert (again.rows_new, again.rows_restated, again.rows_rejected) == (0, 0, 0)
 
 
+#: How a file writes numbers, texts that stand for one in it, and texts that stand for none.
+NUMBERS: dict[str, tuple[dict[str, float], list[str]]] = {
+    ", decimal_separator = ','": (
+        {"1,5": 1.5, "-,5": -0.5, "7": 7, "1e3": 1000},
+        ["1.829", "1.5", "1.000,5", "1,000,5"],
+    ),
+    ", thousands = ','": (
+        {"1,829": 1829, "12,34,567.5": 1234567.5, "-1,000": -1000, "1.5": 1.5, " 7 ": 7, "1829": 1829},
+        ["1,5", ",5", "1,", "1,00,0", "1,0000", "1829,000", "1,00", "1,000.5,0"],
+    ),
+    ", decimal_separator = ',', thousands = '.'": (
+        {"1.829": 1829, "1.000,5": 1000.5, "1,5": 1.5, "1.234.567": 1234567},
+        ["1.5", "1.82", "1,000.5", "1.8290"],
+    ),
+}
+
+
+@pytest.mark.parametrize("options", NUMBERS)
+@pytest.mark.parametrize("kind", ["DOUBLE", "DECIMAL(18, 3)"])
+def test_a_number_in_the_notation_of_elsewhere_is_a_reject(root: Path, options: str, kind: str) -> None:
+    good, bad = NUMBERS[options]
+    good, bad = {text: n for text, n in good.items() if kind == "DOUBLE" or "e" not in text}, list(bad)
+    suite = make(root, declared(f"'k': 'VARCHAR', 'known': 'TIMESTAMP', 'n': '{kind}'", f", delim = ';'{options}"))
+    lines = ["k;known;n", *(f'"{text}";2026-01-01;"{text}"' for text in [*good, *bad])]
+    (root / "data/r1.csv").write_text("\n".join(lines) + "\n")
+    taken(suite)
+    assert dict(rows(suite, "SELECT k, n::DOUBLE FROM sources.readings")) == good
+    assert sorted(rows(suite, "SELECT k FROM rejects.readings")) == sorted((text,) for text in bad)
+
+
 JSON_HEADER = HEADER.replace(".csv", ".json")
 
 

@@ -171,11 +171,17 @@ def _plain_text(cell: str, kind: str, notation: Notation) -> str:
     text, plain = cell, plain_type(kind)
     if plain not in _INTEGERS and plain not in _SAFE_DIGITS and not plain.startswith("DECIMAL"):
         return text
-    if notation.thousands:
-        text = f"replace({text}, {literal(notation.thousands)}, '')"
-    if notation.decimal_separator != ".":
-        text = f"replace({text}, {literal(notation.decimal_separator)}, '.')"
-    return text
+    thousands, decimals = notation.thousands, notation.decimal_separator
+    wrong = [f"contains({cell}, '.')"] if decimals != "." != thousands else []
+    if thousands:
+        # DuckDB takes 1,5 for 15. Groups have three digits, or two before the last, as lakh and crore have.
+        mark = re.escape(thousands)
+        grouped = rf"\s*[+-]?[0-9]{{1,3}}({mark}[0-9]{{2,3}})*{mark}[0-9]{{3}}([^0-9{mark}][^{mark}]*)?"
+        wrong.append(f"contains({cell}, {literal(thousands)}) AND NOT {_matches(cell, grouped)}")
+        text = f"replace({text}, {literal(thousands)}, '')"
+    if decimals != ".":
+        text = f"replace({text}, {literal(decimals)}, '.')"
+    return f"CASE WHEN {' OR '.join(wrong)} THEN NULL ELSE {text} END" if wrong else text
 
 
 def _looks_right(text: str, value: str, plain: str, by_guess: bool) -> str:
