@@ -13,6 +13,7 @@ import pytest
 from jobs.suite import Suite
 from tests.command_line import said
 from warehouse.errors import LakeFormatError
+from warehouse.lake import connections as connections_module
 from warehouse.lake import lake as lake_module
 from warehouse.lake.catalogues import SqliteCatalogue
 from warehouse.lake.connections import Instances, remembered
@@ -137,3 +138,90 @@ def test_a_process_that_commits_reads_on_the_instance_that_does_and_cannot_write
         raise RuntimeError
     with lake.reading() as connection:
         connection.execute("FROM ledger.runs").fetchall()
+
+
+def _commit_states(lake: Lake, n_states: int) -> Iterator[int]:
+    """Commit states that each have a view of their own, as pages' commits do."""
+    for number in range(n_states):
+        with lake.commit("another view") as commit:
+            commit.execute(f"CREATE OR REPLACE VIEW predictions.newest AS SELECT {number} AS number")
+        yield number
+
+
+def _bytes_remembered(lake: Lake) -> int:
+    with lake.reading() as connection:
+        assert connection.execute("FROM predictions.newest").fetchall()
+        row = connection.execute(connections_module._REMEMBERED).fetchone()
+    assert row
+    return int(row[0])
+
+
+def test_what_an_instance_remembers_of_states_is_bounded_however_many_there_are(
+    lake: Lake, instances: Instances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections_module, "_BYTES_REMEMBERED", 0)
+    lake.open(hold=True)
+    writer, states, remembered = Instances(), _commit_states(lake, 40), []
+    for _ in range(40):
+        with monkeypatch.context() as another_process:
+            another_process.setattr(lake_module, "_instances", writer)
+            next(states)
+        remembered.append(_bytes_remembered(lake))
+    writer.close(lake.catalogue)
+    of_a_state = remembered[1] - remembered[0]
+    assert of_a_state > 0, "DuckLake keeps no states any more: nothing needs to be replaced"
+    most = connections_module._STATES_REMEMBERED + connections_module._LOOKED_AT_EVERY
+    assert max(remembered) < remembered[0] + (most + 2) * of_a_state < remembered[0] + 40 * of_a_state
+    assert len(instances._kept) == 1
+    assert is_held(lake), "the new instance holds what the old one held"
+
+
+def test_an_instance_that_commits_is_replaced_but_not_under_a_cursor_that_follows(
+    lake: Lake, instances: Instances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections_module, "_BYTES_REMEMBERED", 0)
+    monkeypatch.setattr(connections_module, "_STATES_REMEMBERED", 1)
+    monkeypatch.setattr(connections_module, "_LOOKED_AT_EVERY", 2)
+    lake.open(writing=True)
+    first = _instance(instances)
+    with lake.reading(follow=True) as following, lake.reading() as early:
+        early.execute("FROM ledger.format").fetchall()
+        for number in _commit_states(lake, 6):
+            assert following.execute("FROM predictions.newest").fetchall() == [(number,)]
+        assert _instance(instances) is first
+        for _ in range(4):
+            lake.newest_snapshot()
+        assert _instance(instances) is first
+    for _ in range(4):
+        lake.newest_snapshot()
+    assert _instance(instances) is not first
+    with lake.commit("on the new one") as commit:
+        commit.execute("CREATE OR REPLACE VIEW predictions.newest AS SELECT 7 AS number")
+    with lake.reading() as connection:
+        assert connection.execute("FROM predictions.newest").fetchall() == [(7,)]
+
+
+def test_a_reader_goes_on_while_its_instance_is_replaced(
+    lake: Lake, instances: Instances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections_module, "_BYTES_REMEMBERED", 0)
+    monkeypatch.setattr(connections_module, "_STATES_REMEMBERED", 0)
+    monkeypatch.setattr(connections_module, "_LOOKED_AT_EVERY", 2)
+    lake.open(writing=True)
+    first = _instance(instances)
+    with lake.reading() as early:
+        before = early.execute("SELECT count(*) FROM ledger.runs").fetchall()
+        with lake.commit("another run") as commit:
+            commit.execute("INSERT INTO ledger.runs (run_id, job) VALUES ('one more', 'ingest')")
+        for _ in range(4):
+            lake.newest_snapshot()
+        assert _instance(instances) is not first
+        assert early.execute("SELECT count(*) FROM ledger.runs").fetchall() == before
+    # Who was given an instance may still ask for a cursor on it.
+    assert first.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def _instance(instances: Instances) -> duckdb.DuckDBPyConnection:
+    (kept,) = instances._kept.values()
+    assert kept.instance is not None
+    return kept.instance

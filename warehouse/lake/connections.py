@@ -8,6 +8,10 @@ with sleeps for a whole second when it meets one: of two commands at a time ever
 someone holds the catalogue, nobody gives it up. Nor does SQLite shorten its log then, so that commands hold their lake,
 and programs that stay for long do not.
 
+DuckLake keeps the catalogue of each state that it was asked about for as long as its instance lives (ducklake#852; in
+1.5.5 until the instance's memory is full), and a commit of pages makes such a state, since its views name the newest
+page. So an instance that remembers many is replaced by a new one, and goes when the last cursor on it does.
+
 What a committed state of a lake says does not change. Several steps of a job ask the same of it, and a question to the
 ledger takes some milliseconds whatever it is: so the last answers are kept, by state; see `remembered`.
 """
@@ -16,7 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar, cast
@@ -28,6 +32,11 @@ from warehouse.lake.catalogues import Catalogue
 
 #: A process works on one lake; what works on many is tests.
 _KEPT = 4
+#: At every so manieth time that somebody wants an instance it is asked how much it remembers, which takes 0.3 ms.
+_LOOKED_AT_EVERY = 16
+#: It is replaced once that is as much as so many states take, and this in bytes, by DuckDB's own estimate: about half.
+_STATES_REMEMBERED, _BYTES_REMEMBERED = 8, 16 * 2**20
+_REMEMBERED = "SELECT coalesce(sum(memory_usage_bytes), 0) FROM duckdb_memory() WHERE tag = 'OBJECT_CACHE'"
 #: What an instance can be given before its lake is attached to it.
 First = Callable[[duckdb.DuckDBPyConnection], None]
 
@@ -36,17 +45,39 @@ Answer = TypeVar("Answer")
 
 
 class _Kept:
-    """An instance, and what it holds."""
+    """An instance, what it holds, and how many cursors follow the lake's states on it."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.instance: duckdb.DuckDBPyConnection | None = None
+        self.n_following = 0
         self._catalogue = catalogue
         self._transaction: duckdb.DuckDBPyConnection | None = None
+        self._n_wanted, self._most_bytes = 0, 0
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the catalogue is held."""
+        return self._transaction is not None
 
     def hold(self, instance: duckdb.DuckDBPyConnection) -> None:
         """Hold the catalogue, unless it is held."""
         if self._transaction is None:
             self._transaction = self._catalogue.hold(instance)
+
+    def remembers_too_much(self) -> bool:
+        """Tell whether it is to be replaced; one on which a cursor follows would go on beside the new one."""
+        self._n_wanted += 1
+        if self._n_wanted % _LOOKED_AT_EVERY != 1 or self.n_following:
+            return False
+        remembered = self._bytes_remembered()
+        self._most_bytes = self._most_bytes or max(_STATES_REMEMBERED * remembered, _BYTES_REMEMBERED)
+        return remembered > self._most_bytes
+
+    def _bytes_remembered(self) -> int:
+        assert self.instance is not None
+        with contextlib.closing(self.instance.cursor()) as cursor:
+            row = cursor.execute(_REMEMBERED).fetchone()
+        return int(row[0]) if row else 0
 
     def close(self) -> None:
         """Close it; cursors that are open elsewhere keep theirs alive."""
@@ -74,6 +105,8 @@ class Instances:
     ) -> duckdb.DuckDBPyConnection:
         """Give the instance of a catalogue, and open it if there is none yet; one that writes serves who reads too.
 
+        One that remembers too much is replaced. It is not closed, since another thread may be about to use it.
+
         Parameters
         ----------
         open_one
@@ -84,8 +117,13 @@ class Instances:
             Hold the lake from now on.
         """
         with self._lock:
-            identity = catalogue.identity()
-            key = (identity, read_only and (catalogue.is_shared or (identity, False) not in self._kept))
+            key = self._key(catalogue, read_only=read_only)
+            replaced = None
+            if key in self._kept and self._kept[key].remembers_too_much():
+                replaced = self._kept.pop(key)
+                hold = hold or replaced.is_held
+                # One that committed is followed by one that reads, if that is what is asked for.
+                key = self._key(catalogue, read_only=read_only)
             if key not in self._kept:
                 opened = _Kept(catalogue)
                 try:
@@ -103,6 +141,24 @@ class Instances:
             if hold:
                 kept.hold(kept.instance)
             return kept.instance
+
+    def _key(self, catalogue: Catalogue, *, read_only: bool) -> tuple[Hashable, bool]:
+        identity = catalogue.identity()
+        return identity, read_only and (catalogue.is_shared or (identity, False) not in self._kept)
+
+    @contextlib.contextmanager
+    def followed(self, instance: duckdb.DuckDBPyConnection | None) -> Iterator[None]:
+        """Do not replace an instance, if one is given, for as long as a cursor on it sees each new state."""
+        with self._lock:
+            followed = [kept for kept in self._kept.values() if kept.instance is instance]
+            for kept in followed:
+                kept.n_following += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                for kept in followed:
+                    kept.n_following -= 1
 
     def close(self, catalogue: Catalogue) -> None:
         """Close the instances of a catalogue, if there are any."""

@@ -172,20 +172,21 @@ class Lake:
         sees the newest commit. What is given then, unless `all_cores` are to answer, is a cursor on one instance that
         the process keeps: attaching a lake and reading its catalogue takes ten times as long as a question.
         """
-        is_kept = snapshot_id is None and not all_cores
-        connection = _kept_instance(self, read_only=True).cursor() if is_kept else self.connect(snapshot_id=snapshot_id)
+        instance = _kept_instance(self, read_only=True) if snapshot_id is None and not all_cores else None
+        connection = instance.cursor() if instance else self.connect(snapshot_id=snapshot_id)
         try:
-            if is_kept:
-                if not follow:
-                    connection.execute("BEGIN TRANSACTION READ ONLY")
-                connection.execute("USE lake")
-                reads_only(connection, self.catalogue, one_state=not follow)
-            else:
-                check_format(connection, self.root)
-                if snapshot_id is not None:
-                    switch_off_wrong_optimizers(connection, reads_the_past=True)
-                use_all_cores(connection)
-            yield connection
+            with _instances.followed(instance if follow else None):
+                if instance:
+                    if not follow:
+                        connection.execute("BEGIN TRANSACTION READ ONLY")
+                    connection.execute("USE lake")
+                    reads_only(connection, self.catalogue, one_state=not follow)
+                else:
+                    check_format(connection, self.root)
+                    if snapshot_id is not None:
+                        switch_off_wrong_optimizers(connection, reads_the_past=True)
+                    use_all_cores(connection)
+                yield connection
         except duckdb.Error as error:
             if self.catalogue.is_shared and not answers(connection):
                 raise lost(self.root, error) from error
