@@ -72,6 +72,7 @@ FLOORS: tuple[str, ...] = (
     "warehouse.pages.profiling",
     "warehouse.pages",
     "warehouse.pages.arms",
+    "warehouse.pages.fallback",
     "warehouse.batching",
     "warehouse.batching.splitting",
     "warehouse.batching.lifting",

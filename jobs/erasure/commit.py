@@ -27,7 +27,7 @@ from warehouse.pages.views import ensure_views
 from warehouse.system_sql import quote, system_sql
 
 #: Texts of the ledger that are an example of somebody's row go whole.
-_EXAMPLES = ("wrong_rows",)
+_EXAMPLES = ("wrong_rows", "label_sums")
 _COUNTED = "counted a person who was erased on {day:%Y-%m-%d}"
 
 

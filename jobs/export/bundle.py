@@ -212,7 +212,7 @@ class BundleDirectory:
             database.executescript(system_sql("export/bundle/create_fallback", key_columns=declared, keys=keys))
         connection.execute(system_sql("export/attach_sqlite", file=literal(str(temporary))))
         try:
-            said = {name: types[name] for name in (self.product.score_column, "n_rows")}
+            said = {name: types[name] for name in (*self.product.kind.columns, "n_rows")}
             fragments = {
                 "key_values": "".join(f"{kept_as(f'rows.{quote(key.name)}', key.type)}, " for key in columns),
                 "facts": inside_of({name: types[name] for name in MADE if name in types}),

@@ -21,6 +21,7 @@ from jobs.pages.batch_size import BatchSize
 from jobs.pages.run_row import run_row
 from jobs.pages.scores.arms import Arms
 from jobs.pages.scores.beside import PageArms
+from jobs.pages.scores.label_sums import stage_label_sums
 from jobs.pages.scores.score import ScoredFile
 from jobs.pages.scores.scoring import Scoring
 from jobs.pages.staleness import Staleness
@@ -358,6 +359,9 @@ class _BatchOfPages:
         what = f"{len(passed)} pages of {product.name}" if len(passed) != 1 else f"{product.name} {min(passed)}"
         taken = self.passing.profiles() if self.passing is not None else None
         profiles = StagedProfiles(self.batch.cursor, product, self.staged, passed, self.centres, taken)
+        told = (self._judge_of(product), self.progress.warn)
+        predicted = passed if self.order.model is not None else ()
+        sums = stage_label_sums(self.suite, product, predicted, self.sandbox.ingest_id, self.directory, *told)
         with self.suite.lake.commit(f"{what}, {run}") as commit:
             if passed:
                 now, columns = self.suite.clock(), self._columns()
@@ -365,6 +369,7 @@ class _BatchOfPages:
                 profiles.settle_centres(commit, self.meter.run_id, now)
                 result.published = publish(commit, product, self.staged, passed, self.sandbox.snapshot_id)
                 profiles.write(commit, result.published)
+                sums.write(commit, result.published)
             if self.order.model is not None:
                 self.scoring.commit(commit, self.order.model)
             if self.arms is not None:

@@ -18,6 +18,7 @@ from warehouse.ledger.exports import announce
 from warehouse.ledger.records import PageRecord, Rollback
 from warehouse.operations.leases import Leases, pages_held
 from warehouse.pages.arms.rows import put_back_arms
+from warehouse.pages.fallback.sums import put_back_sums
 from warehouse.pages.history import PastPage, past_page, put_back
 from warehouse.pages.profiled_pages import put_back_profiles
 from warehouse.pages.views import ensure_views
@@ -108,6 +109,7 @@ def _roll_back(
     pages = [put_back(commit, past, meter.run_id, clock, done.said) for past in [then, *(features or [])]]
     ledger.append(commit, pages)
     put_back_arms(commit, then.record, then.readable_at, meter.run_id)
+    put_back_sums(commit, then.record, meter.run_id)
     for past in [then, *(features or [])]:
         put_back_profiles(commit, past.record, meter.run_id)
     ledger.append(commit, [done])

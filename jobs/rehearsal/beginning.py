@@ -54,7 +54,7 @@ BELONGS_TO: Final[Mapping[str, tuple[str, str]]] = {
     "rehearsed_policies": ("rehearsal_id", "rehearsals"),
 }
 #: Rows that belong to a publication, and go with it: of predictions, or of what their column `kind` says.
-OF_PAGES: Final = ("profiles", "checks", "wrong_rows", "arms", "reason_runs")
+OF_PAGES: Final = ("profiles", "checks", "wrong_rows", "arms", "reason_runs", "label_sums")
 KINDS_OF_PAGES: Final = ("features", "predictions", "labels")
 #: What says nothing of when anything happened: texts, page grids, and what the bins of profiles count from.
 TIMELESS: Final = ("definitions", "grids", "profile_centres")

@@ -556,6 +556,22 @@ OF_ROLLOUT = (
 
 OF_PAGES = (
     Fault(
+        "a fallback of labels has pages whose labels had not all come",
+        "jobs/pages/scores/label_sums.py",
+        "settled - self.product.maturity",
+        "settled",
+        (
+            "tests/web/test_fallback_labels.py::test_day_by_day_a_page_has_what_was_known_at_it_and_a_backfill_has_the_same",
+        ),
+    ),
+    Fault(
+        "a page that is put back has no fallback of labels",
+        "warehouse/pages/fallback/sums.py",
+        "[record.product, record.as_of, record.run_id, run_id]",
+        "[record.product, record.as_of, run_id, run_id]",
+        ("tests/web/test_fallback_labels.py::test_a_fallback_of_labels_goes_with_its_page_and_into_bundles",),
+    ),
+    Fault(
         "profiles that were taken in passing lack what did not pass",
         "warehouse/pages/profiling/in_passing.py",
         "if self._n_left == 0 else None",

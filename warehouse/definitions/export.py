@@ -138,14 +138,25 @@ Targets = Annotated[dict[str, TargetSettings], AfterValidator(_apart)]
 
 
 #: Columns that the view has besides those of levels and pages.
-_OWN = ("place", "level", "columns", "n_rows", "facts", "prediction", "almanac_level")
-#: Kinds of label whose predictions have a mean.
-_WITH_MEAN = ("binary", "regression")
+_OWN = ("place", "level", "columns", "n_rows", "facts", "prediction", "probabilities", "almanac_level")
+#: Kinds of label that have a mean, of classes each one's share; and why others have none.
+_WITH_MEAN = ("binary", "regression", "multiclass")
+_NO_MEAN = {
+    "quantiles": "quantiles of a group are no mean of its members' quantiles, nor is the mean of its labels",
+    "ranking": "a score ranks within its list, and says nothing of an entity that is on none",
+}
+#: Of how many pages labels are averaged, unless product.yaml says so.
+LABELLED_PAGES = 28
 
 
 class FallbackSettings(Strict):
-    """The levels, the finest first, each by its columns; and how many rows of a coarser level a group is given."""
+    """What is averaged; the levels, the finest first, each by its columns; and how much of a coarser one it is given.
 
+    Labels are those of the newest `pages` pages that had matured by the page's instant.
+    """
+
+    of: Literal["predictions", "labels"] = "predictions"
+    pages: int | None = Field(default=None, ge=1, le=1000)
     levels: dict[str, list[str]] = Field(min_length=1, max_length=8)
     shrink: float = Field(default=20, ge=0, le=1e9)
 
@@ -157,10 +168,17 @@ class FallbackSettings(Strict):
         for (finer, of_finer), (coarser, of_coarser) in itertools.pairwise(self.levels.items()):
             if not set(of_coarser) < set(of_finer):
                 raise ValueError(f"`{coarser}` is no coarser than `{finer}`: it has to have some of its columns alone")
+        if self.pages is not None and self.of != "labels":
+            raise ValueError("`pages` says of how many pages labels are: it goes with `of: labels`")
         own = [name for name in self.columns if name.lower() in _OWN]
         if own or len(set(self.columns)) < len(self.columns):
             raise ValueError(f"`{[*own, *self.columns][0]}` cannot be a column of a level, or is there twice")
         return self
+
+    @property
+    def n_pages(self) -> int:
+        """Of how many pages labels are averaged."""
+        return self.pages or LABELLED_PAGES
 
     @property
     def columns(self) -> list[str]:
@@ -171,7 +189,7 @@ class FallbackSettings(Strict):
         """Say what does not go with labels of a kind, and with keys."""
         told = []
         if kind not in _WITH_MEAN:
-            told.append(f"`fallback` is of {' and '.join(_WITH_MEAN)} labels; what is predicted of {kind} has no mean")
+            told.append(f"`fallback` is of {', '.join(_WITH_MEAN)} labels: {_NO_MEAN[kind]}")
         if set(self.columns) >= set(keys):
             told.append("the finest level of `fallback` has all of `keys`, and so is no coarser than they are")
         return told

@@ -55,6 +55,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/create_trials", "what searches for a better model have tried"),
     Migration("ledger/create_erasures", "which persons were erased, by keyed hashes"),
     Migration("ledger/create_measurements", "what fresh data is worth, and what rehearsed policies came to"),
+    Migration("ledger/create_label_sums", "what labels known at a page came to, for entities that it has not"),
 )
 
 

@@ -214,6 +214,10 @@ _LEDGER = (
               run_id VARCHAR; model_version VARCHAR; n_rows BIGINT; n_missing BIGINT; n_distinct BIGINT
               values_hash VARCHAR; low DOUBLE; high DOUBLE; centre DOUBLE; bins BIGINT[]; top_values VARCHAR[]
               counts BIGINT[]; n_other BIGINT"""), product="product", person=("low", "high", "top_values")),
+    Table("ledger", "label_sums", "what the labels known at a page came to in one group of its fallback", _A_PAGE,
+          Kept.FOR_GOOD, _columns("""product VARCHAR; as_of TIMESTAMP; run_id VARCHAR; columns VARCHAR[]
+              group_values VARCHAR[]; n_rows BIGINT; sums MAP(VARCHAR, DOUBLE); n_pages BIGINT; first_page TIMESTAMP
+              last_page TIMESTAMP"""), product="product", person=("group_values", "sums")),
     Table("ledger", "profile_centres", "what the bins of a column's profiles count from",
           "that of the column's first profile", Kept.FOR_GOOD,
           _columns("""product VARCHAR; kind VARCHAR; column_name VARCHAR; centre DOUBLE; run_id VARCHAR

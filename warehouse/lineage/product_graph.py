@@ -143,5 +143,11 @@ class _Product:
             source = self._node("predictions" if is_key else "page", name)
             self._add(source, Node("predictions", owner, name), "value", where)
             self._add(source, rows, "group", where)
-        for name in ("valid_until", self.product.score_column):
-            self._add(self._node("predictions", name), Node("predictions", owner, name), "value", where)
+        of_labels = settings is not None and settings.of == "labels"
+        if of_labels:
+            self._add(self._node("label", ROWS), rows, "rows", where)
+        for name in ("valid_until", *self.product.kind.columns):
+            source = (
+                self._node("label", "label") if of_labels and name != "valid_until" else self._node("predictions", name)
+            )
+            self._add(source, Node("predictions", owner, name), "value", where)

@@ -8,18 +8,17 @@ load the lake's list of tables again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from warehouse.definitions import Product
-from warehouse.definitions.export import FallbackSettings
-from warehouse.errors import UsageError
 from warehouse.lake.lake import Commit, table_columns
 from warehouse.lake.registry import FALLBACK
 from warehouse.lake.view_texts import drop_view, ensure_each_view
+from warehouse.pages.fallback.view import fallback_query
 from warehouse.sandbox import timestamp_literal
-from warehouse.system_sql import literal, quote, quote_all, system_sql
+from warehouse.system_sql import quote, quote_all, system_sql
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,8 @@ def _queries(commit: Commit, product: Product, columns: Mapping[str, str], span:
     yield "page", page
     if product.header.fallback is not None:
         features = table_columns(commit.connection, "features", product.name)
-        yield FALLBACK, _fallback_query(product, product.header.fallback, features, newest["newest"])
+        own = {name: columns[name] for name in product.keys}
+        yield FALLBACK, fallback_query(product, product.header.fallback, features, own, newest["newest"])
     if table_columns(commit.connection, "labels", product.name).keys() >= {"as_of", *product.keys}:
         of_predictions = quote_all(columns, "predictions.")
         yield "outcomes", system_sql("publish/outcomes", columns=of_predictions, table=table, keys=keys)
@@ -89,94 +89,3 @@ def _picked(column: str, product: Product) -> str:
 def _current_span(commit: Commit, product: Product) -> _Span | None:
     row = commit.execute(system_sql("publish/current_span"), [product.name]).fetchone()
     return _Span(*row) if row and row[0] is not None else None
-
-
-#: A sum that does not depend on the order of rows: of probabilities as decimals, which is exact; of others sorted.
-_TOTALS = {
-    "binary": "sum(score::DECIMAL(38, 18))::DOUBLE",
-    "regression": "list_sum(list(score ORDER BY score))",
-}
-
-
-def _fallback_query(product: Product, settings: FallbackSettings, features: Mapping[str, str], newest: str) -> str:
-    """Give the query of PRODUCT_fallback: what is said of entities that no page has, by coarser keys.
-
-    Groups are shrunk towards the next coarser one, which is an empirical Bayes estimate with a prior worth `shrink`
-    rows (Efron and Morris 1977).
-
-    Parameters
-    ----------
-    product, settings
-        Whose page, and by which columns.
-    features
-        The columns of the product's feature pages, where columns stand that are no keys.
-    newest
-        The newest page, as a literal.
-
-    Raises
-    ------
-    UsageError
-        If a column of a level is neither a key nor on the pages of features.
-    """
-    lacking = [name for name in settings.columns if name not in product.keys and name not in features]
-    if lacking:
-        raise UsageError(
-            f"{product.at('fallback', 'levels')}: `{lacking[0]}` is neither a key nor a column of the feature pages of"
-            f" {product.name}, which have {', '.join(features)}. Nothing was published."
-        )
-    levels = list(settings.levels.items())
-    parts = [_fallback_level(product, levels, place, settings.shrink) for place in reversed(range(len(levels)))]
-    rows = [_fallback_rows(product, levels[place], place, newest) for place in range(len(levels))]
-    from_features = [name for name in settings.columns if name not in product.keys]
-    join = f"LEFT JOIN features.{quote(product.name)} AS features USING (as_of, {quote_all(product.keys)})"
-    picked = [
-        f"{'features' if name in from_features else 'predictions'}.{quote(name)} AS {quote(name)}"
-        for name in settings.columns
-    ]
-    return system_sql(
-        "publish/fallback",
-        columns=", ".join(picked) or "NULL AS nothing",
-        score=quote(product.score_column),
-        table=quote(product.name),
-        join=join if from_features else "",
-        newest=newest,
-        shrink=f"{settings.shrink:g}",
-        levels=",\n".join(parts),
-        rows="\nUNION ALL BY NAME\n".join(rows),
-    )
-
-
-def _fallback_level(product: Product, levels: Sequence[tuple[str, list[str]]], place: int, shrink: float) -> str:
-    """Give the two parts of a level: its groups, and their means drawn towards the next coarser level's."""
-    columns, level, mean = levels[place][1], f"level_{place}", f"mean_{place}"
-    groups = system_sql(
-        "publish/fallback_level",
-        level=level,
-        groups="".join(f"{quote(name)}, " for name in columns),
-        total=_TOTALS[product.kind.name],
-        known=f"WHERE {' AND '.join(f'{quote(name)} IS NOT NULL' for name in columns)}" if columns else "",
-        by=f"GROUP BY {quote_all(columns)}" if columns else "",
-    )
-    coarser, estimate = "", "total / n_rows"
-    if place + 1 < len(levels):
-        shared, beyond = levels[place + 1][1], f"mean_{place + 1}"
-        on = " AND ".join(f"{level}.{quote(name)} = {beyond}.{quote(name)}" for name in shared) or "true"
-        coarser = f"JOIN {beyond} ON {on}"
-        weight = f"{float(shrink)!r}::DOUBLE"
-        estimate = f"({level}.total + {weight} * {beyond}.estimate) / ({level}.n_rows + {weight})"
-    means = system_sql("publish/fallback_mean", mean=mean, level=level, estimate=estimate, coarser=coarser)
-    return f"{groups},\n{means}"
-
-
-def _fallback_rows(product: Product, level: tuple[str, list[str]], place: int, newest: str) -> str:
-    name, columns = level
-    return system_sql(
-        "publish/fallback_rows",
-        place=str(place),
-        level=literal(name),
-        names=f"[{', '.join(map(literal, columns))}]::VARCHAR[]",
-        groups="".join(f"{quote(each)}, " for each in columns),
-        newest=newest,
-        score=quote(product.score_column),
-        mean=f"mean_{place}",
-    )

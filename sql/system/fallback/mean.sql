@@ -1,5 +1,5 @@
 {mean} AS (
-    SELECT {level}.*, {estimate} AS estimate
+    SELECT {level}.*, {estimates}
     FROM {level}
     {coarser}
 )

@@ -1,3 +1,3 @@
 SELECT {place} AS place, {level} AS level, {names} AS columns, {groups}{newest} AS as_of, valid_until,
-    estimate AS {score}, n_rows, model_version, run_id, published_at, hindsight
+    {predicted}, n_rows, model_version, run_id, published_at, hindsight
 FROM {mean}
