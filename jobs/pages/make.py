@@ -359,9 +359,8 @@ class _BatchOfPages:
         what = f"{len(passed)} pages of {product.name}" if len(passed) != 1 else f"{product.name} {min(passed)}"
         taken = self.passing.profiles() if self.passing is not None else None
         profiles = StagedProfiles(self.batch.cursor, product, self.staged, passed, self.centres, taken)
-        told = (self._judge_of(product), self.progress.warn)
-        predicted = passed if self.order.model is not None else ()
-        sums = stage_label_sums(self.suite, product, predicted, self.sandbox.ingest_id, self.directory, *told)
+        how = (self.sandbox.ingest_id, self.directory, self._judge_of, self.progress.warn)
+        sums = stage_label_sums(self.suite, product, passed if self.order.model is not None else (), *how)
         with self.suite.lake.commit(f"{what}, {run}") as commit:
             if passed:
                 now, columns = self.suite.clock(), self._columns()
@@ -383,17 +382,14 @@ class _BatchOfPages:
             ledger.append(commit, [run_row(self.meter, self.order.model, result.published, marked, **facts)])
 
     def _rejected(self, result: PagesResult, features: FeaturePages) -> list[PageRecord]:
-        broken: dict[datetime, list[str]] = {page: [] for page in sorted(result.rejected)}
-        for check in result.audit.complaints():
-            if check.as_of in broken and check.severity == "error":
-                broken[check.as_of].append(check.message)
+        errors = [check for check in result.audit.complaints() if check.severity == "error"]
         return [
             replace(
                 self._record("predictions", page, features.n_rows[page], self.order.model),
                 state="rejected",
-                note="; ".join(messages)[:NOTE_CHARACTERS],
+                note="; ".join(check.message for check in errors if check.as_of == page)[:NOTE_CHARACTERS],
             )
-            for page, messages in broken.items()
+            for page in sorted(result.rejected)
         ]
 
     def _failed(self) -> list[PageRecord]:

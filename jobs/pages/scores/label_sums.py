@@ -34,7 +34,7 @@ def stage_label_sums(
     pages: Collection[datetime],
     ingest_id: int,
     directory: Path,
-    is_fresh: Callable[[PageRecord], bool],
+    judge_of: Callable[[Product], Callable[[PageRecord], bool]],
     tell: Callable[[str], None],
 ) -> LabelSums:
     """Stage the sums for the newest of some pages that are about to be published.
@@ -47,8 +47,8 @@ def stage_label_sums(
         The newest ingestion that the pages were made from: later ones are left out here too.
     directory
         Where the run stages.
-    is_fresh
-        Whether a published feature page is what would be made anew.
+    judge_of
+        Gives what tells whether a published feature page is what would be made anew.
     tell
         Told why there are none, where labels cannot be made: the page is published all the same.
     """
@@ -62,7 +62,7 @@ def stage_label_sums(
     try:
         with Sandbox(suite.lake, spill=directory / "spill-of-labels") as sandbox:
             sandbox.ingest_id = ingest_id
-            return _Sums(suite, product, settings, sandbox, directory).of(page, is_fresh)
+            return _Sums(suite, product, settings, sandbox, directory).of(page, judge_of(product))
     except RunFailed as error:
         tell(f"{product.name}_fallback says nothing on the page {page}: {error}")
         return LabelSums()
