@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +134,8 @@ def test_a_storm_weighs_little_and_says_so_and_an_alarm_ends_when_the_world_is_a
     # However strong a change is, if it goes on it is not the work of few pages.
     for shift, bound in ((0.1, BOUND), (1.0, BOUND), (30.0, 435.0), (3000.0, 518.0)):
         begun = [step for step in steps([0.0] * 5 + [shift] * 60, r, 0.005, bound) if step.alarm]
-        assert begun
-        assert all((step.without_three or 0) > FEW * bound for step in begun)
+        assert begun[-1].evidence >= bound
+        assert all((step.without_three or 0) > FEW * bound for step in begun if step.evidence >= bound)
     closed = next(n for n in range(first, 200) if not going[n].is_open)
     assert all(step.evidence < 0.1 * BOUND for step in going[closed - 27 : closed + 1])
 
@@ -210,3 +210,32 @@ def test_numbers_expect_the_errors_that_validation_made() -> None:
     assert of_quantiles is not None
     expected_loss = losses(came, quantiles, "quantiles", levels).mean()
     assert of_quantiles.metrics(quantiles)["pinball"] == pytest.approx(expected_loss, rel=1e-9)
+
+
+def test_what_is_a_thousand_times_too_much_is_told_on_the_fourth_page_and_goes_on() -> None:
+    rng = np.random.default_rng(3)
+    quiet, r = rng.normal(0, 1, 40), variance_to_r(rng.normal(0, 1, 50), 0.0)
+    broken = np.concatenate([quiet, 1e6 + rng.normal(0, 1e3, 60), np.zeros(40)])
+    found = steps(broken.tolist(), r, 0.1, BOUND)
+    assert next(n for n, step in enumerate(found) if step.alarm) == 43
+    assert found[43].evidence < 1
+    assert [step.is_open for step in found] == [43 <= n < 100 + 27 for n in range(140)]
+    # Three pages that are far off are a storm.
+    storm = np.concatenate([quiet, [50.0, 80.0, 60.0], quiet])
+    assert not any(step.alarm for step in steps(storm.tolist(), r, 0.1, BOUND))
+    first = datetime(2026, 1, 1)
+    rows = [
+        Performance(
+            *("p", first + timedelta(days=n), "v1", datetime(2026, 9, 1), "r", "r", 9, 9, True),
+            expected_loss=2.0,
+            excess=excess_of_page,
+            bound=BOUND,
+            evidence=step.evidence,
+            alarm=step.alarm,
+            alarm_open=step.is_open,
+        )
+        for n, (excess_of_page, step) in enumerate(zip(broken.tolist(), found, strict=True))
+    ]
+    (alarm,) = alarms_in(rows)
+    assert "4 pages in turn are each more than 6 times as far off" in alarm.message
+    assert (alarm.first_page, alarm.state, alarm.flags) == (rows[43].as_of, "closed", [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from jobs.monitoring.performance.evidence import FEW
+from jobs.monitoring.performance.evidence import FAR_OFF, FEW, IN_TURN
 from jobs.monitoring.performance.records import Performance
 from warehouse.ledger.alarms import CLOSED, OPEN, PERFORMANCE, Alarm, alarm_id
 
@@ -45,10 +45,13 @@ def is_work_of_few_pages(row: Performance) -> bool:
 
 def in_words(row: Performance) -> str:
     """Say what the alarm that begins on a page means."""
-    words = (
-        f"more loss than the predictions of {row.model_version} allow: a change, or a day that nobody saw coming;"
-        f" evidence {row.evidence:,.0f} of {row.bound:,.0f}"
-    )
+    words = f"more loss than the predictions of {row.model_version} allow"
+    if (row.evidence or 0.0) < (row.bound or 0.0):
+        return (
+            f"{words}: {IN_TURN} pages in turn are each more than {FAR_OFF:g} times as far off as pages differ by"
+            f" chance; the excess of this one is {row.excess:,.4g}, where {row.expected_loss:,.4g} is expected"
+        )
+    words += f": a change, or a day that nobody saw coming; evidence {row.evidence:,.0f} of {row.bound:,.0f}"
     if row.largest_share is not None:
         words += f", {row.largest_share:.0%} of it by one page"
     return f"{words}. It is the work of few pages" if is_work_of_few_pages(row) else words

@@ -7,7 +7,9 @@ s on, the one-sided self-normalised e-value of the half-normal mixture (de la Pe
 
 Since nobody knows when a change begins, the evidence is the sum over all starts (Shiryaev and Roberts; Shin, Ramdas
 and Rinaldo 2023). Under the null, with d symmetric, it stays below a bound of B pages for B pages on average.
-A page that is far off adds to V too, so that a storm weighs little, however large it is.
+A page that is far off adds to V too, so that a storm weighs little, however large it is. So does loss that is a
+thousand times too large from one page on: a page multiplies the evidence by exp(1/2) at most. Four pages in turn that
+are each further off than pages ever are by chance begin an alarm by themselves.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ Floats = npt.NDArray[np.float64]
 #: Evidence that falls under this share of the bound without its three largest pages is "the work of few pages". A shift
 #: that goes on leaves .3 to .4 of it, and however far above r it lies, more than exp(-3 / 2), which is .223.
 FEW = 0.2
+#: So many pages in turn, each more than so many standard deviations of a page's excess above the margin, are far off.
+FAR_OFF, IN_TURN = 6.0, 4
 #: An alarm is over when so many pages have passed with evidence under this share of the bound.
 CLOSES_AFTER, CLOSES_UNDER = 28, 0.1
 #: Where gates name no margin, excess up to this share of the expected loss is no worry. Without any margin the null is
@@ -57,7 +61,7 @@ class Step:
     Attributes
     ----------
     evidence
-        Summed over the starts since the last alarm.
+        Summed over the starts since the last alarm. It is under the bound where pages that are far off begin one.
     without_largest, without_three
         What it would be without the page, or the three pages, that it owes most to; None while it is small.
     largest_share
@@ -92,16 +96,18 @@ def steps(excess: Sequence[float], r: float, margin: float, bound: float) -> lis
     """
     d = np.asarray(excess, np.float64) - margin
     found: list[Step] = []
-    start, quiet, is_open = 0, 0, False
+    is_far = d > FAR_OFF * np.sqrt(r / R_OF_VARIANCE)
+    start, quiet, n_far, is_open = 0, 0, 0, False
     for place in range(len(d)):
         own = d[start : place + 1]
         evidence = evidence_of(own, r)
-        alarm = evidence >= bound
+        n_far = n_far + 1 if is_far[place] else 0
+        alarm = evidence >= bound or (n_far >= IN_TURN and not is_open)
         small = evidence < max(bound * CLOSES_UNDER, 1.0)
         owed: tuple[float | None, float | None, float | None] = (None, None, None)
         if not small:
             owed = _without(own, r, evidence)
-        quiet = 0 if not small else quiet + 1
+        quiet = quiet + 1 if small and not n_far else 0
         if alarm:
             is_open, quiet, start = True, 0, place + 1
         elif quiet >= CLOSES_AFTER:
