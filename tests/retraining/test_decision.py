@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby, pairwise
 from typing import Any
@@ -311,3 +311,41 @@ def test_over_random_ledgers_no_bound_is_broken_and_the_answers_are_the_same_aga
 def test_a_budget_that_is_none_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match="budget"):
         Retraining.model_validate({"budget": wrong})
+
+
+def on_day_60(rules: dict[str, Any], **others: Any) -> Answer:
+    """Decide where a version is live since day 0, and one page has had its labels since."""
+    usual = Figures(at=day(60), live_cutoff=day(0), learnt_rows=3000, new_rows=100, new_pages=1)
+    return decide(Retraining.model_validate(rules), replace(usual, **others))
+
+
+def test_labels_of_no_whole_page_are_nothing_to_learn_from_and_half_of_nothing_is_no_volume() -> None:
+    assert on_day_60({"when": {"age": "30 days"}}, new_rows=40, new_pages=0).answer == "nothing to learn yet"
+    half = {"when": {"volume": {"new_labels": "50%"}}}
+    assert on_day_60(half, learnt_rows=0, new_rows=0).answer == "quiet"
+    assert on_day_60(half, learnt_rows=0, new_rows=1).answer == "train"
+
+
+def test_trainings_that_failed_are_in_vain_as_those_are_that_were_refused() -> None:
+    kinds: tuple[Became, ...] = ("refused", "live", "failed", "refused", "failed")
+    assert refused_in_turn([Attempt(day(n), became) for n, became in enumerate(kinds)]) == 3
+
+
+def test_a_budget_that_was_overdrawn_is_spent_until_enough_trainings_are_past() -> None:
+    attempts = tuple(Attempt(day(n), "live") for n in (35, 50, 55, 58))
+    answer = on_day_60({"when": {"age": "1 day"}, "budget": "2 per 30 days"}, attempts=attempts)
+    assert (answer.answer, answer.reason[-19:]) == ("budget", str(day(85)))
+
+
+def test_of_several_alarms_the_one_that_is_nearest_says_what_is_lacking() -> None:
+    alarms = (Fired("a", "drift", day(50), 3), Fired("b", "drift", day(55), 1))
+    rules = {"when": {"drift": "alarm"}, "learn_after": 5, "give_up_waiting": "20 days"}
+    answer = on_day_60(rules, alarms=alarms)
+    assert answer.answer == "nothing to learn yet"
+    assert answer.needs == (f"drift: 3 of 5 pages since the alarm's start have all labels, or it is {day(70)}",)
+
+
+def test_a_training_is_for_the_alarms_that_its_job_asks_for() -> None:
+    alarms = (Fired("d", "drift", day(40), 20), Fired("p", "performance", day(40), 20))
+    assert on_day_60({"when": {"age": "30 days"}}, alarms=alarms).alarms == ()
+    assert on_day_60({"when": {"performance": "alarm"}}, alarms=alarms).alarms == ("p",)

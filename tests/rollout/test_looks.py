@@ -8,9 +8,9 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from jobs.rollout.inference.acute_rules import Acute
+from jobs.rollout.inference.acute_rules import Acute, acute_loss, acute_shift
 from jobs.rollout.inference.e_process import Rules, evidence_of, paths
-from jobs.rollout.inference.sample_ratio import sample_ratio
+from jobs.rollout.inference.sample_ratio import log_ratio_e, sample_ratio
 from jobs.rollout.inference.verdict import ArmFigures, Guardrail, StageFigures, best_of, decide
 
 RULES = Rules(0.2, n_guardrails=1)
@@ -111,3 +111,36 @@ def test_what_stands_at_a_page_does_not_depend_on_later_pages_and_units_do_not_m
     shifted = paths(d + 1e6, 1e6 + 0.1)
     assert shifted.block.tolist() == whole.block.tolist()
     assert shifted.log_worse == pytest.approx(whole.log_worse, abs=1e-3)
+
+
+def test_a_page_takes_a_challenger_out_by_a_loss_that_is_higher_and_a_mean_that_lies_on_either_side() -> None:
+    page = datetime(2026, 1, 2)
+    assert acute_loss(page, 1.5, 1.0, 0.1) is None
+    assert acute_loss(page, 1.0, 3.0, 0.1) is None, "it did better"
+    found = acute_loss(page, 1.7, 1.0, 0.1)
+    assert found is not None
+    assert (found.rule, found.figure, found.bound) == ("loss", pytest.approx(0.7), pytest.approx(0.6))
+    assert acute_shift(page, 0.25, 0.2) is None
+    for mean in (0.0, 0.4):
+        moved = acute_shift(page, mean, 0.2)
+        assert moved is not None
+        assert (moved.rule, moved.figure) == ("shift", pytest.approx(0.2))
+
+
+def test_what_is_looked_at_besides_makes_the_bound_higher() -> None:
+    counts, shares = {"v1": 620, "v2": 500}, {"v1": 0.5, "v2": 0.5}
+    assert sample_ratio(counts, shares, n_segments=4).bound == 4 * sample_ratio(counts, shares).bound
+    assert Rules(n_guardrails=3, n_challengers=2).guardrail_bound == pytest.approx(3 * Rules(n_challengers=2).bound)
+    assert Rules(n_challengers=2).bound == pytest.approx(40.0)
+    # By the bound of one of three guardrails it is not worse; by that of a lone one it is.
+    for n_guardrails, action in ((1, "abort"), (3, "advance")):
+        arm = ArmFigures("v2", BETTER, {"brier": Guardrail([*(NOISE[:40] * 0.3 + 0.3)])})
+        assert actions(arm, rules=Rules(0.2, n_guardrails=n_guardrails))[0] == action
+
+
+def test_lost_rows_are_told_at_the_bound_itself_and_shares_are_taken_for_what_they_are_of_all() -> None:
+    found = sample_ratio({"v1": 620, "v2": 500}, {"v1": 0.5, "v2": 0.5})
+    assert replace(found, e=found.bound).alarm
+    assert not replace(found, e=found.bound * 0.999).alarm
+    parts = log_ratio_e({"v1": 620, "v2": 500}, {"v1": 0.3, "v2": 0.3})
+    assert parts == pytest.approx(log_ratio_e({"v1": 620, "v2": 500}, {"v1": 0.5, "v2": 0.5}))
