@@ -20,7 +20,7 @@ SQL = Path(__file__).parents[2] / "sql"
 NOW = datetime(1998, 7, 6)
 PRODUCTS = ("customer_value", "customer_churn")
 TRAINED_AS_OF = datetime(1998, 2, 2)
-UNTIL = datetime(1998, 4, 1)
+UNTIL = datetime(1998, 3, 10)
 
 
 def write_suite(root: Path, data: Path | None = None, since: str = "1997-09-01", trees: int = 40) -> None:
@@ -50,7 +50,7 @@ def purchases() -> list[Purchase]:
 
 @pytest.fixture(scope="session")
 def customers(tmp_path_factory: pytest.TempPathFactory) -> Suite:
-    """The suite with both products trained as of February, and a backfill of the nine weeks after that."""
+    """The suite with both products trained as of February, and a backfill of the six weeks after that."""
     root = tmp_path_factory.mktemp("customers") / "shop"
     write_suite(root)
     suite = open_suite(root, clock_at(NOW))

@@ -68,7 +68,7 @@ def test_features_are_those_counted_by_hand(product: str, customers: Suite, purc
 
 def test_customers_come_go_and_come_back(customers: Suite, purchases: list[Purchase]) -> None:
     query = "SELECT customer_id FROM features.customer_value"
-    pages = (datetime(1997, 9, 1, 6), PAGE, datetime(1998, 3, 30, 6))
+    pages = (datetime(1997, 9, 1, 6), PAGE, datetime(1998, 3, 9, 6))
     there = {page: {row[0] for row in rows(customers, f"{query} WHERE as_of = $1", [page])} for page in pages}
     first, second, third = there.values()
     assert first - second
@@ -168,7 +168,7 @@ def test_purchases_after_the_page_change_nothing_on_it(customers: Suite, tmp_pat
 def test_a_backfill_over_weeks_has_the_rows_of_single_runs(product: str, customers: Suite) -> None:
     before = page_rows(customers, product)
     pages = {row[0] for row in rows(customers, f"SELECT DISTINCT as_of FROM predictions.{product}")}
-    assert len(pages) == 9
+    assert len(pages) == 6
     run_page(customers, product, min(pages))
     assert page_rows(customers, product) == before
 
@@ -178,7 +178,7 @@ def test_value_is_predicted_better_than_by_what_was_spent_last(customers: Suite)
     ((rmse, mae),) = rows(customers, BASELINE.format(baseline="coalesce(dollars_12w, 0)"))
     ((rmse_of_mean, _),) = rows(customers, BASELINE.format(baseline="(SELECT avg(label) FROM labels.customer_value)"))
     (figures,) = found.groups
-    assert found.n_labelled == found.n_predictions > 50_000
+    assert found.n_labelled == found.n_predictions > 30_000
     assert figures["rmse"] < min(rmse, rmse_of_mean)
     assert figures["mae"] < mae
     assert figures["r2"] > 0.2

@@ -25,7 +25,7 @@ from warehouse.lake.lake import Commit
 from warehouse.lake.tables import ensure_table
 from warehouse.queries.wrong_answers import switch_off_wrong_optimizers
 
-HISTORIES = int(os.environ.get("ALMANAC_HISTORIES", "5"))
+HISTORIES = int(os.environ.get("ALMANAC_HISTORIES", "3"))
 FIRST = int(os.environ.get("ALMANAC_SEED", "0"))
 COMMITS = 7
 #: A row: its key, a number or NULL, and a word.

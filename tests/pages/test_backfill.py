@@ -82,7 +82,7 @@ def test_after_a_kill_only_what_is_left_is_made(trained: Suite) -> None:
 
 
 def test_killed_at_random_moments_it_ends_with_each_page_made_once(trained: Suite) -> None:
-    until = PAGE + timedelta(days=16)
+    until = PAGE + timedelta(days=12)
     pages = trained.definitions.product(PRODUCT).pages_between(PAGE, until)
     unharmed = open_suite(shutil.copytree(trained.root, trained.root.parent / "unharmed"), clock_at(NOW))
     backfill(unharmed, BackfillOrder(PRODUCT, PAGE, until))

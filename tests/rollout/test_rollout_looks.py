@@ -251,7 +251,7 @@ def test_a_version_whose_gates_do_not_pass_is_not_promoted(rules: Path) -> None:
     assert "v1" in said(rules, "live", PRODUCT)
 
 
-N_KILLED = 12
+N_KILLED = 8
 
 
 def make_and_look(suite: Suite) -> None:
@@ -268,17 +268,17 @@ def test_pages_with_arms_and_looks_that_are_killed_are_made_once(rules: Path, tm
     shutil.copytree(rules, whole)
     now = P0 + (N_KILLED + 4) * DAY
     make_and_look(at(whole, now))
-    wait_s, n_killed = 1.0, 0
+    wait_s, n_killed = 0.3, 0
     counts = f"FROM predictions.{PRODUCT} SELECT as_of GROUP BY ALL HAVING count(*) <> count(DISTINCT order_id)"
     both = f"SELECT as_of FROM predictions.{PRODUCT} EXCEPT SELECT as_of FROM predictions.{PRODUCT}_arms"
-    for _ in range(40):
+    for _ in range(30):
         maker = PageMaker(at(rules, now), make_and_look)
         maker.let_go()
         if maker.ends_within(wait_s):
             maker.told()
             break
         maker.kill()
-        wait_s, n_killed = wait_s * 1.3, n_killed + 1
+        wait_s, n_killed = wait_s * 1.6, n_killed + 1
         # Whole or not at all: each page that is there has all rows of all arms.
         suite = at(rules, P0)
         if rows(suite, f"SELECT 1 FROM duckdb_tables() WHERE table_name = '{PRODUCT}_arms'"):

@@ -23,7 +23,7 @@ from warehouse.errors import QueryRefused
 from warehouse.queries.checked_query import check_query
 from warehouse.sandbox import Sandbox
 
-COUNT = int(os.environ.get("ALMANAC_GENERATED_QUERIES", "500"))
+COUNT = int(os.environ.get("ALMANAC_GENERATED_QUERIES", "300"))
 SEED = int(os.environ.get("ALMANAC_GENERATED_SEED", "3"))
 #: So many queries are the feature groups of a product at a time.
 AT_ONCE = 50

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from jobs.facts.ingest import ingest
 from jobs.suite import Suite, open_suite
 from tests.conftest import clock_at
+from tests.effort import times
 from warehouse.batching.batch import Batch
 from warehouse.pages.labels import compute_labels
 from warehouse.sandbox import Sandbox
@@ -130,7 +131,9 @@ def page(suite: Suite, as_of: datetime) -> list[Any]:
             return batch.cursor.execute("FROM read_parquet($1) ORDER BY ALL", [str(file)]).fetchall()
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=times(7), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(
     past=readings(0, MINUTES - 11),
     # Known at AS_OF - 10 minutes or later: with the ten minutes that it takes to arrive, that is the future.
@@ -152,7 +155,7 @@ def test_facts_known_later_change_nothing(past: list[Reading], future: list[Read
         assert page(suite, AS_OF) == before
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=times(5), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(past=readings(0, MINUTES + 1000), future=readings(MINUTES + 2000 - 10, MINUTES + 5000))
 def test_labels_known_later_change_nothing(past: list[Reading], future: list[Reading]) -> None:
     known_by = AS_OF + timedelta(minutes=2000)

@@ -21,6 +21,7 @@ from jobs.scoring import estimator_scorer
 from jobs.suite import Suite, open_suite
 from jobs.suites.starter import make_flights
 from tests.command_line import almanac, said
+from tests.effort import EFFORT
 from tests.flights.by_hand import history, read_rows, work_out, zones_by_airport
 from tests.lakes import rows
 from tests.shards import Inline, rows_of_pages
@@ -76,8 +77,7 @@ def test_its_sources_hold_every_row_of_the_files(demo: tuple[Suite, str]) -> Non
 def test_pages_in_shards_have_the_same_rows_in_every_bit(demo: tuple[Suite, str]) -> None:
     suite, _ = demo
     here = rows_of_pages(suite, PRODUCT, [PAGE], DuckDBHere())
-    for n in (2, 7):
-        assert rows_of_pages(suite, PRODUCT, [PAGE], Shards(Inline(), n)) == here
+    assert rows_of_pages(suite, PRODUCT, [PAGE], Shards(Inline(), 7)) == here
 
 
 def test_every_query_splits_but_for_those_that_look_at_all_flights(demo: tuple[Suite, str]) -> None:
@@ -111,9 +111,9 @@ def test_the_model_beats_chance_on_pages_made_from_what_was_known(demo: tuple[Su
     assert metrics > 0.62  # and 0.68 of all of it: see `.ci/run`
 
 
-def test_every_flight_of_2013_is_scored_alike_by_the_kernel_and_the_estimator(demo: tuple[Suite, str]) -> None:
-    """The raw predictions and the probabilities of all 336,776 agree in every bit."""
-    suite = with_a_page_for_each_day_of_2013(demo[0])
+def test_every_flight_is_scored_alike_by_the_kernel_and_the_estimator(demo: tuple[Suite, str]) -> None:
+    """Raw predictions and probabilities agree in every bit: of the pages that the demo made, or of all of 2013."""
+    suite = with_a_page_for_each_day_of_2013(demo[0]) if EFFORT >= 10 else demo[0]
     with suite.lake.reading() as connection:
         model = model_history(connection, PRODUCT).version("v1")
         suite_id = check_format(connection, suite.lake.root)
@@ -127,8 +127,10 @@ def test_every_flight_of_2013_is_scored_alike_by_the_kernel_and_the_estimator(de
             assert np.array_equal(scorer.predict(batch), reference.predict(batch))
             keys = batch.select(["flight_date", "carrier", "flight", "origin"])
             flights |= set(zip(*(column.to_pylist() for column in keys.columns), strict=True))
-    assert len(flights) == 336_776
-    assert {flight[0].year for flight in flights} == {2013}
+    first, last = min(flight[0] for flight in flights), max(flight[0] for flight in flights)
+    query = "SELECT count(*) FROM sources.schedule WHERE flight_date BETWEEN $1 AND $2"
+    assert rows(suite, query, [first, last]) == [(len(flights),)]
+    assert len(flights) == 336_776 or (EFFORT < 10 and len(flights) > 70_000)
 
 
 def with_a_page_for_each_day_of_2013(suite: Suite) -> Suite:

@@ -40,7 +40,7 @@ from warehouse.lake.extensions import open_instance
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 PATH = f"/v1/{PRODUCT}/predictions"
-SWITCHES = times(100)
+SWITCHES = times(40)
 
 
 @pytest.fixture(scope="module")
