@@ -138,10 +138,8 @@ class _Turning:
         if told["is_null"]:
             return Typed(["null"], "null")
         if kind in BITS:
-            # Of literals DuckDB takes the narrowest type that the other side and the literal fit into.
-            return Typed(
-                ["integer", str(value)], "integer", next(b for b in BITS.values() if abs(value) < 2 ** (b - 1))
-            )
+            bits = next(bits for bits in BITS.values() if -(2 ** (bits - 1)) <= value < 2 ** (bits - 1))
+            return Typed(["integer", str(value)], "integer", bits)
         if kind == "DOUBLE":
             return Typed(["double", value], "double")
         if kind == "DECIMAL" and isinstance(value, int) and abs(value) < 2**53:
@@ -244,8 +242,7 @@ class _Turning:
 
     def _arithmetic(self, name: str, one: Typed, other: Typed) -> Typed:
         if {one.kind, other.kind} <= {"integer"}:
-            literals = one.expression[0] == other.expression[0] == "integer"
-            bits = max(one.bits, other.bits, 32 if literals else 0)
+            bits = _width([one, other])
             return Typed([_ARITHMETIC[name], bits, one.expression, other.expression], "integer", bits)
         if "double" in (one.kind, other.kind) and name in "+-*":
             one, other = self._double(one), self._double(other)
@@ -254,7 +251,7 @@ class _Turning:
 
     def _alone(self, name: str, typed: Typed) -> Typed:
         if typed.kind == "integer":
-            bits = max(typed.bits, 32) if typed.expression[0] == "integer" else typed.bits
+            bits = _width([typed])
             of = ["integer", "0"], typed.expression
             return Typed(["subtract", bits, *of] if name == "-" else ["absolute", bits, of[1]], "integer", bits)
         if typed.kind in ("double", "decimal"):
@@ -281,5 +278,16 @@ class _Turning:
         if len(kinds) > 1 or "decimal" in kinds:
             raise self._not(f"{what} of {' and '.join(sorted(kinds))}")
         kind = next(iter(kinds), "null")
-        bits = max(each.bits for each in all_of)
+        bits = _width(all_of)
         return [Typed(each.expression, kind, bits) for each in all_of]
+
+
+def _width(all_of: Sequence[Typed]) -> int:
+    """Give the width in bits of what whole numbers come to, as DuckDB has it.
+
+    A literal is of the type beside it where it fits into that, and an INTEGER or wider where it does not, or stands
+    beside literals alone.
+    """
+    literals = [each.bits for each in all_of if each.expression[0] == "integer"]
+    others = max((each.bits for each in all_of if each.expression[0] != "integer"), default=0)
+    return others if max(literals, default=0) <= others else max(*literals, 32)

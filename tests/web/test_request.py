@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 COLUMNS = {
     "a": "INTEGER", "b": "BIGINT", "c": "SMALLINT", "x": "DOUBLE", "y": "DOUBLE", "f": "BOOLEAN", "g": "BOOLEAN",
     "s": "VARCHAR", "t": "VARCHAR", "m": "TIMESTAMP", "n": "TIMESTAMP",
+    "e": "TINYINT",
 }  # fmt: skip
 EXPRESSIONS = (
     *("a + c", "a * c - 7", "b - a", "a // c", "b % c", "-a", "abs(c)", "a / c", "x / y", "x * y + 0.1", "x - a"),
@@ -67,6 +68,10 @@ EXPRESSIONS = (
     ),
     *("date_diff('hour', m, n) * 2 + a", "2147483647 + c", "a * a", "b * b", "NULL", "coalesce(NULL, a)"),
     *("datediff('second', m, n)", "c + 40000", "c * 100", "-5 + c", "c - (-5)", "1 + 1 + c", "abs(-3) * c"),
+    # What literals alone come to is an INTEGER, also by way of CASE; beside a column they are of its type, if they fit.
+    *("CASE WHEN f THEN 100 ELSE 0 END + CASE WHEN g THEN 100 ELSE 1 END", "coalesce(c, 40000) + 30000"),
+    *("coalesce(NULL, 100) * 100", "CASE WHEN f THEN 100 END * 100", "c % 40000 - 32768", "e + 100", "e - (-128)"),
+    *("coalesce(e, 100) + e", "CASE WHEN f THEN e ELSE 300 END * 100", "-e", "e // 200 - 100"),
 )
 REFUSED = (
     *("sum(a)", "sqrt(x)", "round(x)", "s < t", "a::VARCHAR", "x::INTEGER", "lower(s)", "a * 1.5", "random_x"),
@@ -101,6 +106,7 @@ def drawn(number: int) -> dict[str, Any]:
         "t": dice.choice([None, "", "a", "b"]),
         "m": dice.choice(at),
         "n": dice.choice([*at, datetime(1970, 1, 1), datetime(2000, 2, 29, 23, 59, 59, 999999)]),
+        "e": dice.choice([None, 0, 1, -1, 100, 127, -128]),
     }
 
 
@@ -188,7 +194,7 @@ def test_a_browser_works_expressions_out_alike(browser: Browser, tmp_path: Path)
         });
     }"""
     kinds = {
-        name: "whole" if kind in ("INTEGER", "BIGINT", "SMALLINT", "TIMESTAMP") else kind
+        name: "whole" if kind in ("INTEGER", "BIGINT", "SMALLINT", "TINYINT", "TIMESTAMP") else kind
         for name, kind in COLUMNS.items()
     }
     drawn_rows = [plain(drawn(number)) for number in range(60)]
