@@ -18,6 +18,7 @@ from tests.effort import times
 from tests.training.test_ranking import with_lists
 from warehouse.pages.lists import ranked
 from warehouse.pages.lists.ranked import RankedLists
+from warehouse.system_sql import parquet, system_sql
 
 COLUMNS = ("as_of", "depot", "order_id", "score")
 Row = tuple[Any, ...]
@@ -79,3 +80,27 @@ def test_the_first_of_each_list_are_those_of_sorting_all(
             assert [path.name for path in tmp_path.glob("*.parquet")] == ["page.parquet"]
     # Lists that are long are cut before they are sorted.
     assert n_cut > 3
+
+
+def test_candidates_are_cut_without_writing_all_of_their_columns_down(tmp_path: Path) -> None:
+    features, listed = tmp_path / "features.parquet", tmp_path / "listed.parquet"
+    with duckdb.connect() as cursor:
+        columns = "range % 7 AS shelf, range AS item, TIMESTAMP '2026-03-01' AS as_of, range / 3 AS wide"
+        for file, n in ((features, 70), (listed, 10)):
+            cursor.execute(f"COPY (SELECT {columns} FROM range({n})) TO '{file}' (FORMAT parquet)")
+        statement = system_sql(
+            "pages/kept",
+            features=parquet([features]),
+            list="shelf",
+            keys="shelf, item",
+            is_kept="shelf = 3",
+            order="",
+            listed=f"SELECT as_of, shelf, item FROM {parquet([listed])}",
+            file=f"'{tmp_path / 'kept.parquet'}'",
+        )
+        plan = "\n".join(row[1] for row in cursor.execute(f"EXPLAIN {statement}").fetchall())
+        # DuckDB 1.5.5 materialises a CTE that is named several times, with all of its columns, unless told not to.
+        assert plan.count("CTE Name:") == plan.count("whole") > 0, plan
+        cursor.execute(statement)
+        found = cursor.execute("SELECT item FROM read_parquet($1)", [str(tmp_path / "kept.parquet")]).fetchall()
+    assert sorted(item for (item,) in found) == sorted({*range(10), *range(3, 70, 7)})

@@ -6,4 +6,4 @@ COPY (
     WHERE hash(as_of, {list}) % {n_parts} = {part}
     GROUP BY as_of, {list}
     HAVING count({score}) > {top}
-) TO {file} (FORMAT parquet, COMPRESSION zstd)
+) TO {file} (FORMAT parquet, COMPRESSION lz4_raw)

@@ -9,4 +9,4 @@ COPY (
     FROM {scored}
     WHERE hash(as_of, {list}) % {n_parts} = {part}
     QUALIFY rank <= {top}
-) TO {file} (FORMAT parquet, COMPRESSION zstd)
+) TO {file} (FORMAT parquet, COMPRESSION lz4_raw)

@@ -5,4 +5,4 @@ COPY (
     FROM {scored} AS scored
     LEFT JOIN {bounds} AS bounds ON {same_list}
     WHERE "almanac: bound" IS NULL OR {score} >= "almanac: bound"
-) TO {file} (FORMAT parquet, COMPRESSION zstd)
+) TO {file} (FORMAT parquet, COMPRESSION lz4_raw)
