@@ -1,4 +1,4 @@
-"""Commands that watch pages: profile, monitor, alarms."""
+"""Commands that watch pages, and what requests give: profile, monitor, skew, alarms."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("profile")(profile)
     app.command("monitor")(monitor)
     app.command("report")(report)
+    app.command("skew")(skew)
     app.add_typer(alarms, name="alarms")
 
 
@@ -148,6 +149,47 @@ def report(
         console.print_json({"written": str(written), "bytes": written.stat().st_size})
     else:
         typer.echo(f"Wrote {written}.")
+
+
+def skew(
+    product: Annotated[str, typer.Argument(help="A product.")],
+    requests: Annotated[str, typer.Option("--requests", metavar="SOURCE", help="The source of the log of requests.")],
+    most: Annotated[
+        str, typer.Option("--most", metavar="SHARE", help="The share of a column that may differ.", show_default="1%")
+    ] = "1%",
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="A", help="Asked then or later.", show_default="the first")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", metavar="B", help="Asked before.", show_default="the last")
+    ] = None,
+    suite: SuiteOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Compare what requests gave with what was recorded of the same entities; exit 1 if a column differs too often.
+
+    Examples:  almanac skew late_order --requests requests   |   ... --most 5% --from 2026-03-01
+    """
+    from jobs.monitoring.skew import skew_of
+    from warehouse.definitions.expect import parse_share
+    from warehouse.errors import UsageError
+
+    try:
+        bound = parse_share(most)
+    except ValueError as error:
+        raise UsageError(f"--most: {error}.") from error
+    start, end = (
+        parse_instant(text, option) if text else None for text, option in ((first, "--from"), (until, "--to"))
+    )
+    found = skew_of(the_suite(), product, requests, start, end)
+    rows = [vars(one) | {"share": one.share, "too_often": one.share > bound} for one in found]
+    if as_json:
+        console.print_json(rows)
+    else:
+        console.print_table(rows, f"What requests gave of {product}, beside what was recorded")
+    if any(one.share > bound for one in found):
+        raise typer.Exit(1)
 
 
 def _watch(

@@ -66,6 +66,7 @@ COMMANDS: dict[str, list[str]] = {
     "profile": [PRODUCT, "--page", AS_OF],
     "monitor": [PRODUCT],
     "report": [PRODUCT, "--output", "/dev/null"],
+    "skew": [PRODUCT, "--requests", "orders"],
     "web": ["--export", "SITE", "--pages", "0"],
     "alarms": [],
     "alarms accept": ["00000000", "--why", "a test"],
