@@ -7,17 +7,28 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from warehouse.errors import NotInstalled
 
 _PART_BYTES = 1 << 20
+#: How many requests are under way at a time, at most.
+AT_ONCE = 16
 #: A place in a bucket in which a lake may lie: its characters mean themselves to DuckDB, to URLs and to S3.
 BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{2,62}(/[A-Za-z0-9._-]+)+")
 
 
 class BucketRefused(Exception):
     """The server cannot be asked, or says no; the message says why and holds no secret."""
+
+
+class Version(NamedTuple):
+    """A version of an object, or the mark of its deletion; `is_shown`: it is what readers of the key get."""
+
+    key: str
+    number: str
+    is_shown: bool
+    is_mark: bool
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,7 @@ class Bucket:
         self.name = name
         try:
             import boto3
+            import botocore.config
             import botocore.exceptions
         except ImportError as error:
             raise NotInstalled("to use s3:// run: pip install 'almanac[s3]'") from error
@@ -66,7 +78,8 @@ class Bucket:
         self._errors = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, boto3.exceptions.Boto3Error)
         with self._asking():
             self._session = boto3.Session()
-            self._client: Any = self._session.client("s3")
+            at_once = botocore.config.Config(max_pool_connections=AT_ONCE)
+            self._client: Any = self._session.client("s3", config=at_once)
 
     @classmethod
     def of(cls, url: str) -> tuple[Self, str]:
@@ -149,6 +162,43 @@ class Bucket:
         """Let a file's bytes be an object: readers see all of it, or what was there before."""
         with self._asking():
             self._client.upload_file(str(path), self.name, key)
+
+    def keeps_versions(self) -> bool:
+        """Tell whether the bucket keeps what is deleted or replaced, or ever did."""
+        with self._asking():
+            return "Status" in self._client.get_bucket_versioning(Bucket=self.name)
+
+    def holds_back(self) -> bool:
+        """Tell whether a rule of the bucket keeps versions from being deleted (object lock)."""
+        with self._asking():
+            try:
+                found = self._client.get_object_lock_configuration(Bucket=self.name)
+            except self._of_server as error:
+                if error.response.get("Error", {}).get("Code") == "ObjectLockConfigurationNotFoundError":
+                    return False
+                raise
+            return "Rule" in found.get("ObjectLockConfiguration", {})
+
+    def versions(self, prefix: str) -> list[Version]:
+        """List all versions of objects whose keys begin so, those that are shown last, and then marks of deletion."""
+        with self._asking():
+            pages = list(self._client.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix))
+        bodies = sorted(
+            (one for page in pages for one in page.get("Versions", [])), key=lambda one: bool(one["IsLatest"])
+        )
+        marks = [one for page in pages for one in page.get("DeleteMarkers", [])]
+        shown = [Version(one["Key"], one["VersionId"], bool(one["IsLatest"]), is_mark=False) for one in bodies]
+        return [*shown, *(Version(one["Key"], one["VersionId"], is_shown=False, is_mark=True) for one in marks)]
+
+    def remove_version(self, version: Version) -> None:
+        """Delete one version for good."""
+        with self._asking():
+            self._client.delete_object(Bucket=self.name, Key=version.key, VersionId=version.number)
+
+    def put_text(self, key: str, text: str) -> None:
+        """Let a text be a small object."""
+        with self._asking():
+            self._client.put_object(Bucket=self.name, Key=key, Body=text.encode())
 
     def remove(self, key: str) -> None:
         """Delete an object, if it is there."""

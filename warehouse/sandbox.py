@@ -125,7 +125,8 @@ class Sandbox:
 
     def _close_the_doors(self, spill: Path | None, memory_limit: str) -> None:
         # DuckDB follows links before it looks whether a file may be read.
-        known = (self.lake.storage.data, self.lake.staging, self.lake.linked)
+        linked = self.lake.linked.storage.data if self.lake.linked is not None else None
+        known = (self.lake.storage.data, self.lake.staging, linked)
         folders = [str(folder if isinstance(folder, str) else folder.resolve()) for folder in known if folder]
         if spill is not None:
             self._instance.execute(f"SET temp_directory = {literal(str(spill))}")

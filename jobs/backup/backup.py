@@ -12,8 +12,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jobs.backup.store import State, Store, StoredFile, free_bytes
@@ -24,15 +23,10 @@ from warehouse.lake.catalogues import CATALOGUE, OPERATIONS
 from warehouse.lake.copies.catalogue_files import copy_catalogue
 from warehouse.lake.lake import Lake
 from warehouse.lake.places import IMMUTABLE
-from warehouse.lake.storage.storage import require_directory
+from warehouse.lake.storage.storage import FileState
 from warehouse.operations.copies import copy_operations
 from warehouse.system_sql import system_sql
 
-#: What to do about a lake in a bucket.
-_OF_A_BUCKET = (
-    "Take `pg_dump` of the database first, and let the bucket's own versions or replication keep its objects: none of"
-    " them changes once it is written."
-)
 #: So often the catalogue is copied where files go that it names.
 _TRIES = 5
 
@@ -95,7 +89,6 @@ def backup(
         If the state could not be written; the states before it are as they were.
     """
     lake = suite.lake
-    require_directory(lake.root, "`almanac backup`", _OF_A_BUCKET)
     with lake.reading() as connection:
         suite_id = connection.execute("SELECT suite_id FROM ledger.format").fetchall()[-1][0]
     if directory.resolve().is_relative_to(lake.root.resolve()):
@@ -175,26 +168,29 @@ class _Work:
         for path, is_ours in rows:
             if not is_ours:
                 raise RunFailed(f"the lake's catalogue names a file outside of its data, {path}: move it into the lake")
-        return [f"data/{path}" for path, _ in rows] + _below(self._lake.root, ("artifacts", "deliveries"))
+        kept = [path for place in ("artifacts", "deliveries") for path in self._lake.storage.files(place)]
+        assert all(path.startswith(IMMUTABLE) for path in kept)
+        return [f"data/{path}" for path, _ in rows] + kept
 
     def _files(self, paths: list[str]) -> tuple[list[StoredFile], set[str]]:
         self._progress.start("backup", len(paths), unit="files")
         found, gone = [], set()
+        states = self._lake.storage.described(paths)
         for path in paths:
             try:
-                found.append(self._file(path))
-            except FileNotFoundError:
+                found.append(self._file(path, states[path]))
+            except (FileNotFoundError, KeyError):
                 gone.add(path)
             self._progress.advance(1)
         return found, gone
 
-    def _file(self, path: str) -> StoredFile:
+    def _file(self, path: str, state: FileState) -> StoredFile:
         """Store a file that never changes, unless the store has it."""
-        file, before = self._lake.root / path, self._before.get(path)
-        stat = file.stat()
-        if before and not self._full and (before.bytes, before.modified_ns) == (stat.st_size, stat.st_mtime_ns):
+        before = self._before.get(path)
+        if before and not self._full and (before.bytes, before.modified_ns) == state:
             return before
-        stored = self._stored(file, path)
+        with self._lake.storage.at_hand(path) as file:
+            stored = replace(self._stored(file, path), modified_ns=state.modified_ns)
         if before and before.sha256 != stored.sha256:
             self.changed.add(path)
             return before
@@ -206,10 +202,3 @@ class _Work:
         self.copied_files += 1
         self.copied_bytes += stat.st_size
         return StoredFile(path, stat.st_size, stat.st_mtime_ns, sha256)
-
-
-def _below(root: Path, places: Iterable[str]) -> list[str]:
-    """List the files of some places of a lake but what is still being written, which has a name with a dot."""
-    assert all(f"{place}/" in IMMUTABLE for place in places)
-    paths = (path.relative_to(root) for place in places for path in sorted((root / place).rglob("*")) if path.is_file())
-    return [path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)]

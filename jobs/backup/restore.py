@@ -2,7 +2,7 @@
 
 It is put together beside the lake's place, each file's content compared with what was stored, and gets its name last:
 a restore that dies leaves no lake, and can be made again. What a standing lake holds is never touched. Where the suite
-says that its lake's catalogue is in PostgreSQL, what was put together is moved to there.
+says that its lake's catalogue is in PostgreSQL, what was put together is moved to there, and to its bucket.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from jobs.backup.transfer import make_room, transfer
 from jobs.progress import Progress, Silent
 from warehouse.errors import NotFoundError, RunFailed, UsageError
 from warehouse.lake.lake import Lake, lake_of
-from warehouse.lake.postgres.addresses import Address
-from warehouse.lake.postgres.catalogue import PostgresCatalogue
-from warehouse.lake.storage.storage import require_directory
+from warehouse.lake.postgres.addresses import Address, read_marker
 
 _UNDER_WAY = ".lake-restoring-"
 
@@ -57,9 +55,8 @@ def restore(
     progress = progress or Silent()
     root = root.resolve()
     lake = lake_of(root)
-    require_directory(lake.root, "`almanac restore`", "Restore it into a suite whose lake is in a directory.")
-    catalogue = lake.catalogue
-    address = Address(catalogue.server, lake.root) if isinstance(catalogue, PostgresCatalogue) else None
+    marker = read_marker(lake.root)
+    address = Address(marker.server, lake.root, marker.bucket) if marker is not None else None
     if not root.is_dir():
         raise NotFoundError(f"{root} is no directory; make the suite first, from where its definitions are kept.")
     if address is not None:

@@ -1,9 +1,10 @@
 """Scratch lakes: the state of a lake as it is now, in a directory of its own, to try something in and throw away.
 
-A scratch lake has a copy of the catalogue, copies of models, and a link to each data file. What is written in it is
-new files of its own, so that nothing that happens there reaches the lake that it comes from, which is only read. It
-lies below the suite's directory on a disk of this machine, and goes at the end; what a killed process left of one is
-cleared by the next.
+A scratch lake has a copy of the catalogue, copies of models, and a link to each data file: of a lake in a bucket it
+reads the objects themselves, or has copies of them where it is to be kept up (`whole`) or to last (`hard`). What is
+written in it is new files of its own, so that nothing that happens there reaches the lake that it comes from, which is
+only read. It lies below the suite's directory on a disk of this machine, and goes at the end; what a killed process
+left of one is cleared by the next.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from pathlib import Path
 
 import filelock
 
+from jobs.backup.scratch_of_bucket import copy_from_bucket, name_objects
 from warehouse.errors import NotFoundError, RunFailed
 from warehouse.lake.catalogues import CATALOGUE, OPERATIONS
 from warehouse.lake.copies.catalogue_files import copy_catalogue
 from warehouse.lake.lake import Lake
-from warehouse.lake.storage.storage import require_directory
+from warehouse.lake.storage.bucket_prefix import BucketPrefix
 from warehouse.operations.copies import copy_operations
 from warehouse.system_sql import system_sql
 
@@ -30,8 +32,6 @@ SCRATCH = ".check"
 #: Where they lie in a directory that a command was given.
 _OF_SCRATCH = "almanac-scratch"
 _LOCK = "scratch.lock"
-_WHAT = "a lake of its own beside the lake, which `check`, rehearsals and dry runs need,"
-_INSTEAD = "Try it on a suite of its own, with a lake in its directory."
 
 
 @contextlib.contextmanager
@@ -61,7 +61,6 @@ def scratch_lake(
     """
     if not lake.exists():
         raise NotFoundError(f"there is no lake in {lake.root}; name production's with --against.")
-    require_directory(lake.root, _WHAT, _INSTEAD)
     place = suite_root / SCRATCH if scratch_in is None else scratch_in.resolve() / _OF_SCRATCH
     place.mkdir(parents=True, exist_ok=True)
     (place / ".gitignore").write_text("*\n", encoding="utf-8")
@@ -71,7 +70,7 @@ def scratch_lake(
     unlocked.mkdir()
     with filelock.FileLock(unlocked / _LOCK):
         directory = unlocked.rename(home)
-        scratch = Lake(directory / "lake", linked=lake.data)
+        scratch = Lake(directory / "lake", linked=lake)
         try:
             fill_scratch(lake, scratch, whole=whole)
             yield scratch
@@ -120,7 +119,6 @@ def fill_scratch(lake: Lake, scratch: Lake, *, whole: bool = False, hard: bool =
     RunFailed
         If it cannot be copied.
     """
-    require_directory(lake.root, _WHAT, _INSTEAD)
     for directory in (scratch.root, scratch.data, scratch.staging, scratch.artifacts):
         directory.mkdir(parents=True, exist_ok=True)
     catalogue = scratch.root / CATALOGUE
@@ -135,13 +133,15 @@ def fill_scratch(lake: Lake, scratch: Lake, *, whole: bool = False, hard: bool =
         for path, is_ours in rows:
             if not is_ours:
                 raise RunFailed(f"the lake's catalogue names a file outside of its data, {path}: move it into the lake")
-        if whole:
-            # DuckLake, which looks for files that nothing refers to, takes no notice of symbolic links.
-            _link(lake.data, scratch.data, _files_below(lake.data), _link_hard)
+        storage = lake.storage
+        if isinstance(storage, BucketPrefix):
+            if whole or hard:
+                copy_from_bucket(storage, scratch.root, catalogue, [str(path) for path, _ in rows], whole=whole)
+            else:
+                name_objects(catalogue, storage.data)
+            storage.fetch_all("artifacts")
         else:
-            _link(lake.data, scratch.data, (Path(path) for path, _ in rows), _link_hard if hard else _link_symbolic)
-        copies = lake.root / "deliveries"
-        _link(copies, scratch.root / "deliveries", _files_below(copies), _link_hard if hard else _link_symbolic)
+            _link_files(lake, scratch, [Path(path) for path, _ in rows], whole=whole, hard=hard)
         if whole:
             # A run that is alive holds the lock in its directory, which is looked at through the link.
             _link(lake.staging, scratch.staging, [p.parent.relative_to(lake.staging) for p in _locks(lake.staging)])
@@ -154,6 +154,16 @@ def fill_scratch(lake: Lake, scratch: Lake, *, whole: bool = False, hard: bool =
             f"the lake {lake.root} could not be copied to {scratch.root}: {error}. See that the disk has room, and that"
             " the lake can be read. Nothing of it was changed."
         ) from error
+
+
+def _link_files(lake: Lake, scratch: Lake, named: list[Path], *, whole: bool, hard: bool) -> None:
+    if whole:
+        # DuckLake, which looks for files that nothing refers to, takes no notice of symbolic links.
+        _link(lake.data, scratch.data, _files_below(lake.data), _link_hard)
+    else:
+        _link(lake.data, scratch.data, named, _link_hard if hard else _link_symbolic)
+    copies = lake.root / "deliveries"
+    _link(copies, scratch.root / "deliveries", _files_below(copies), _link_hard if hard else _link_symbolic)
 
 
 def _files_below(directory: Path) -> Iterator[Path]:

@@ -1,24 +1,23 @@
 """A lake in a directory, with its catalogue in SQLite, copied to where its catalogue is in PostgreSQL, and compared.
 
-The catalogue is last, and in one transaction of the server: until then, there is no lake, and what is in the way of the
-next try is known by a directory that says so.
+The catalogue is last, and in one transaction of the server: until then, there is no lake.
 """
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import duckdb
 
+from jobs.backup.arriving import arriving_at
 from jobs.progress import Progress
 from warehouse.errors import RunFailed, UsageError
 from warehouse.lake.catalogues import SqliteCatalogue
 from warehouse.lake.copies.into_postgres import put_catalogue
 from warehouse.lake.lake import Lake
-from warehouse.lake.postgres.addresses import MARKER, Address, mark
+from warehouse.lake.postgres.addresses import Address, mark
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
 from warehouse.operations.copies import put_operations
 from warehouse.operations.state import looking
@@ -26,8 +25,6 @@ from warehouse.system_sql import quote, system_sql
 
 #: What is copied of a lake's directory besides its catalogue and the operational state.
 _COPIED = ("data", "artifacts", "deliveries", "damaged", "logs")
-#: The directory in a lake's that is there while the lake is not whole.
-_UNDER_WAY = ".arriving"
 
 
 @dataclass(frozen=True)
@@ -68,14 +65,14 @@ def transfer(
         connection.execute(system_sql("erasure/flush"))
     with old.writer_lock():
         try:
-            files, n_bytes = _copy_files(old, new, progress, named)
+            files, n_bytes = _copy_files(old, address, progress, named)
             with looking(old.root) as state:
                 if state is not None:
                     put_operations(state, new.root)
             assert isinstance(old.catalogue, SqliteCatalogue)
             put_catalogue(old.catalogue.file, new)
             counted = (0, 0, 0) if lacking else _compare(old, new)
-            (new.root / _UNDER_WAY).rmdir()
+            arriving_at(address).end()
         except (duckdb.Error, OSError) as error:
             raise RunFailed(
                 f"the lake could not be copied to {address.url}: {error}. Nothing else was changed; run this again."
@@ -91,34 +88,27 @@ def make_room(address: Address) -> Lake:
     UsageError
         If there is something else, or a lake.
     """
-    under_way = address.data / _UNDER_WAY
-    there = [path for path in address.data.iterdir() if path.name != MARKER] if address.data.exists() else []
-    if there and not under_way.exists():
-        raise UsageError(f"{address.data} is not empty; name a new directory.")
+    arriving = arriving_at(address)
+    arriving.require_room()
     mark(address)
     new = Lake(address.data)
     assert isinstance(new.catalogue, PostgresCatalogue)
     if new.exists():
         raise UsageError(f"the database {address.server} holds a lake already; name another one.")
-    under_way.mkdir(exist_ok=True)
-    for path in there:
-        if path != under_way:
-            shutil.rmtree(path)
+    arriving.begin()
     new.catalogue.prepare()
-    for directory in (new.data, new.staging, new.artifacts):
-        directory.mkdir(exist_ok=True)
+    new.storage.prepare()
     return new
 
 
-def _copy_files(old: Lake, new: Lake, progress: Progress, named: str) -> tuple[int, int]:
+def _copy_files(old: Lake, address: Address, progress: Progress, named: str) -> tuple[int, int]:
     paths = [path for place in _COPIED for path in sorted((old.root / place).rglob("*")) if path.is_file()]
     progress.start(named, len(paths), unit="files")
+    arriving = arriving_at(address)
     n_bytes = 0
     for path in paths:
-        target = new.root / path.relative_to(old.root)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, target)
-        n_bytes += target.stat().st_size
+        arriving.put(path, path.relative_to(old.root).as_posix())
+        n_bytes += path.stat().st_size
         progress.advance(1)
     progress.finish()
     return len(paths), n_bytes

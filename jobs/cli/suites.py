@@ -109,13 +109,16 @@ def init(
 
 def move_lake(
     url: Annotated[
-        str, typer.Argument(metavar="URL", help="Where to: postgresql://USER@HOST/DATABASE?data=/DIRECTORY.")
+        str,
+        typer.Argument(
+            metavar="URL", help="Where to: postgresql://USER@HOST/DATABASE?data=/DIRECTORY (or s3://BUCKET/PREFIX)."
+        ),
     ],
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Move the lake out of the suite's directory: its catalogue into PostgreSQL, its files into a shared directory.
+    """Move the lake out of the suite's directory: its catalogue into PostgreSQL, its files to where hosts share them.
 
     It is copied and compared, and lake.yaml then names it; the lake of before is left as lake.moved. Stop schedulers
     first.

@@ -33,7 +33,6 @@ from warehouse.lake.places import ERASING
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
 from warehouse.lake.postgres.vacuum import require_may_vacuum
 from warehouse.lake.registry import arms_table
-from warehouse.lake.storage.storage import require_directory
 from warehouse.ledger import records as ledger
 from warehouse.ledger.erasures import erasures
 from warehouse.operations.leases import pages_held
@@ -123,7 +122,7 @@ STEPS: tuple[tuple[str, Callable[[Context], None]], ...] = (
 )
 
 #: What is done about each place of `warehouse.lake.places` that may hold a person's data: the steps that take them out
-#: of it, "told" where it lies outside of the lake, and is named, or "refused" where nothing is begun.
+#: of it, or "told" where it lies outside of the lake, and is named.
 AT_PLACES: dict[str, tuple[str, ...]] = {
     CATALOGUE: ("delete", "flush", "statistics", "vacuum"),
     OPERATIONS: ("operations", "vacuum"),
@@ -140,7 +139,7 @@ AT_PLACES: dict[str, tuple[str, ...]] = {
     "the bundles of `export:`": ("told",),
     "logs of requests": ("told",),
     "the PostgreSQL database of the catalogue": ("delete", "flush", "statistics", "operations", "vacuum"),
-    "the lake's prefix of a bucket": ("refused",),
+    "the lake's prefix of a bucket": ("delete", "rewrite", "expire", "clean up", "models", "copies", "vacuum"),
     "backups": ("told",),
 }
 
@@ -155,7 +154,7 @@ def what_ends(suite: Suite, kind: str, value: str) -> Erasure:
     NotFoundError
         If nothing is held of them.
     """
-    _refuse_a_bucket(suite)
+    suite.lake.storage.require_can_forget()
     with suite.lake.reading() as connection:
         require_same_key(erase_key(), erasures(connection))
         person = find_person(connection, suite.definitions, kind, value)
@@ -172,18 +171,18 @@ def erase(suite: Suite, kind: str, value: str, reason: str | None = None) -> Era
     RunFailed
         If a run is under way, or a step fails: the same command goes on.
     """
-    _refuse_a_bucket(suite)
+    suite.lake.storage.require_can_forget()
     catalogue = suite.lake.catalogue
     if isinstance(catalogue, PostgresCatalogue):
         require_may_vacuum(catalogue.server)
     with catalogue.ingest_lock():
-        journal = read(suite.lake.root)
+        journal = read(suite.lake.storage)
         if journal is None:
             told = what_ends(suite, kind, value)
             require_nobody_at_work(suite)
             with suite.lake.reading() as connection:
                 person = find_person(connection, suite.definitions, kind, value)
-            journal = begin(suite.lake.root, person, reason, asdict(told))
+            journal = begin(suite.lake.storage, person, reason, asdict(told))
         elif (journal.person.kind, journal.person.value) != (kind, value):
             raise UsageError(
                 f"the erasure of another {journal.person.kind} has not ended: run the same `almanac erase` as then,"
@@ -199,16 +198,8 @@ def erase(suite: Suite, kind: str, value: str, reason: str | None = None) -> Era
         result = Erasure(**{**journal.told, "erasure_id": journal.erasure_id})
         result.left = traces(suite, journal.person.marks)
         if not result.left:
-            end(suite.lake.root)
+            end(suite.lake.storage)
     return result
-
-
-def _refuse_a_bucket(suite: Suite) -> None:
-    require_directory(
-        suite.lake.root,
-        "`almanac erase`",
-        "A bucket may keep versions and copies of objects that are deleted: erase these there, by its own means.",
-    )
 
 
 def require_nobody_at_work(suite: Suite) -> None:
@@ -261,7 +252,7 @@ def _told(suite: Suite, person: Person, products: dict[str, ProductRows]) -> Era
             told.pages[name] = _pages_that_counted(connection, suite, person, name, rows)
         told.versions = versions_trained_on(connection, products)
     told.artifacts = files_that_name(suite, person.marks)
-    told.copies = [str(path) for path in copies_that_hold(suite, person.marks)]
+    told.copies = [suite.lake.storage.place_of(path) for path in copies_that_hold(suite, person.marks)]
     told.outside = files_outside(suite, sources, person.marks)
     told.ends = _ends()
     told.beyond = _beyond(suite)
@@ -303,6 +294,9 @@ def _beyond(suite: Suite) -> list[str]:
     said = [f"the target {name} follows with the next `almanac export`" for name in targets]
     if suite.lake.catalogue.is_shared:
         said.append("the server's log of changes (WAL), its replicas, logs and backups, until they are gone")
+    if not suite.lake.storage.is_directory:
+        said.append("other hosts have copies of models and deliveries in their `lake/`: delete it there")
+        said.append("where the bucket is copied to (replication, backups of its own)")
     return [
         *said,
         "bundles keep the publication before the newest beside it, and so do copies of them elsewhere",

@@ -17,7 +17,6 @@ import duckdb
 from jobs.backup.scratch import SCRATCH, clear_scratch
 from jobs.erasure.marks import Marks
 from jobs.facts.files.delivered_files import find_files
-from jobs.facts.recorded import kept_deliveries
 from jobs.suite import Suite
 from warehouse.definitions import Source
 from warehouse.errors import AlmanacError, RunFailed
@@ -63,15 +62,20 @@ def _by_column(text: str) -> Iterator[str]:
         yield "\n".join(f"{name}: {cell}" for name, cell in zip(names, cells, strict=False))
 
 
-def copies_that_hold(suite: Suite, marks: Marks) -> list[Path]:
-    """Give the lake's copies of deliveries that hold the person."""
-    return [path for path in sorted(kept_deliveries(suite.lake).glob("*/*")) if holds(path, marks)]
+def copies_that_hold(suite: Suite, marks: Marks) -> list[str]:
+    """Give the lake's copies of deliveries that hold the person, by their paths below it."""
+    found, storage = [], suite.lake.storage
+    for path in storage.files("deliveries"):
+        with storage.at_hand(path) as file:
+            if holds(file, marks):
+                found.append(path)
+    return found
 
 
 def delete_copies(suite: Suite, marks: Marks) -> None:
     """Delete the copies of deliveries that hold the person; a copy of part of a delivery would not be that delivery."""
     for path in copies_that_hold(suite, marks):
-        shutil.rmtree(path.parent)
+        suite.lake.storage.remove(path.rpartition("/")[0])
 
 
 def files_outside(suite: Suite, sources: Mapping[str, Source], marks: Marks) -> list[str]:
@@ -103,6 +107,8 @@ def clear_leftovers(suite: Suite) -> None:
         shutil.rmtree(place, ignore_errors=True)
     for directory in suite.lake.staging.glob("*"):
         shutil.rmtree(directory, ignore_errors=True)
+    for draft in (suite.lake.root / "deliveries").glob(".*"):  # whoever makes one has the lock of ingestions
+        shutil.rmtree(draft, ignore_errors=True)
     clear_scratch(suite.root)
     left = [path for path in (suite.root / SCRATCH).glob("*") if path.is_dir()]
     if left:
@@ -116,6 +122,9 @@ def clear_models(suite: Suite) -> None:
     """Remove the directories of models that the ledger does not name (any more)."""
     with suite.lake.reading() as connection:
         rows = connection.execute("SELECT artifact FROM ledger.models").fetchall()
+    storage, named = suite.lake.storage, {row[0] for row in rows}
+    for directory in {"/".join(path.split("/")[:3]) for path in storage.files("artifacts")} - named:
+        storage.remove(directory)
     known = {suite.lake.root / row[0] for row in rows}
     for path in suite.lake.artifacts.glob("*/*"):
         if path not in known:

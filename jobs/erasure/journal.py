@@ -10,11 +10,11 @@ import json
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from jobs.erasure.person import Person
 from warehouse.lake.places import ERASING
+from warehouse.lake.storage.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -27,27 +27,25 @@ class Journal:
     told: dict[str, Any]
 
 
-def begin(lake: Path, person: Person, reason: str | None, told: dict[str, Any]) -> Journal:
+def begin(storage: Storage, person: Person, reason: str | None, told: dict[str, Any]) -> Journal:
     """Write down what is about to be erased."""
     journal = Journal(uuid.uuid4().hex[:12], reason, person, told)
     since = {source: known.isoformat() for source, known in person.since.items()}
     text = json.dumps({**asdict(journal), "person": {**asdict(person), "since": since}}, default=str)
-    unnamed = lake / f"{ERASING}-journal"
-    unnamed.write_text(text, encoding="utf-8")
-    unnamed.replace(lake / ERASING)
+    storage.write_note(ERASING, text)
     return journal
 
 
-def read(lake: Path) -> Journal | None:
+def read(storage: Storage) -> Journal | None:
     """Read the erasure that has begun and not ended, if there is one."""
-    try:
-        found = json.loads((lake / ERASING).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    text = storage.note(ERASING)
+    if text is None:
         return None
+    found = json.loads(text)
     since = {source: datetime.fromisoformat(known) for source, known in found["person"].pop("since").items()}
     return Journal(**{**found, "person": Person(**found["person"], since=since)})
 
 
-def end(lake: Path) -> None:
+def end(storage: Storage) -> None:
     """Forget who it was."""
-    (lake / ERASING).unlink(missing_ok=True)
+    storage.remove_note(ERASING)

@@ -56,7 +56,7 @@ def versions_trained_on(
 def files_that_name(suite: Suite, marks: Marks) -> list[str]:
     """Give the files of models, held-out rows aside, in which the person is a value that the model tells apart."""
     found = []
-    for path in sorted(suite.lake.artifacts.rglob("*")):
+    for path in sorted(suite.lake.storage.fetch_all("artifacts").rglob("*")):
         if path.is_file() and path.name != HELD_OUT_FILE and any(_names(part, marks) for part in _parts(path)):
             found.append(str(path.relative_to(suite.lake.root)))
     return found
@@ -85,13 +85,15 @@ def rewrite_held_out(suite: Suite, commit: Commit, products: Mapping[str, Produc
     done = []
     for model in all_versions(commit.connection):
         rows = products.get(model.product)
-        directory = suite.lake.root / model.artifact
+        directory = suite.lake.storage.fetch_all(model.artifact)
         if rows is None or not (directory / HELD_OUT_FILE).is_file():
             continue
         beside = directory.with_name(f"{directory.name}-{suffix}")
         manifest = _without(directory, beside, rows)
         if manifest is not None:
-            values = [model.product, model.version, str(beside.relative_to(suite.lake.root)), manifest]
+            artifact = beside.relative_to(suite.lake.root).as_posix()
+            commit.turn.keep(artifact)
+            values = [model.product, model.version, artifact, manifest]
             commit.execute(system_sql("ledger/move_version"), values)
             done.append(f"{model.product} {model.version}")
     return done

@@ -17,8 +17,9 @@ from jobs.erasure.marks import Marks
 from jobs.erasure.on_server import traces_on_server
 from jobs.suite import Suite
 from warehouse.lake.catalogues import CATALOGUE, OPERATIONS
-from warehouse.lake.places import ERASING
+from warehouse.lake.places import ERASING, IMMUTABLE
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
+from warehouse.lake.storage.storage import Storage
 from warehouse.system_sql import exact_path, quote
 
 #: A number stands behind the name of its column; more than so many rows at a time are not held in memory.
@@ -34,10 +35,21 @@ def traces(suite: Suite, marks: Marks) -> list[str]:
         name = path.relative_to(root).as_posix()
         if path.is_file() and name != ERASING and not _is_a_model(name):
             found += [f"lake/{name}{where}" for where in _in_file(path, marks)]
+    storage = suite.lake.storage
+    if not storage.is_directory:
+        found += _in_bucket(storage, marks)
     catalogue = suite.lake.catalogue
     if isinstance(catalogue, PostgresCatalogue):
         found += traces_on_server(catalogue.server, marks)
     return list(dict.fromkeys(found))
+
+
+def _in_bucket(storage: Storage, marks: Marks) -> Iterator[str]:
+    for place in IMMUTABLE:
+        for path in storage.files(place.rstrip("/")):
+            if not _is_a_model(path):
+                with storage.at_hand(path) as file:
+                    yield from [f"{storage.place_of(path)}{where}" for where in _in_file(file, marks)]
 
 
 def _is_a_model(name: str) -> bool:

@@ -81,7 +81,7 @@ def blot_operations(suite: Suite, marks: Marks) -> None:
 
 
 def vacuum(suite: Suite) -> None:
-    """Write the catalogue and the operational state anew, so that no free page holds what was deleted.
+    """Write the catalogue and the operational state anew, so that no free page holds what was deleted, nor a version.
 
     Raises
     ------
@@ -90,4 +90,5 @@ def vacuum(suite: Suite) -> None:
     """
     suite.lake.close()
     with suite.lake.writer_lock():
+        suite.lake.storage.forget_deleted()
         suite.lake.catalogue.vacuum()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.models.libraries import LIBRARIES
 from jobs.models.pipelines import importing_from
 from warehouse.errors import ScoringFailed, UsageError
-from warehouse.lake.storage.storage import storage_of
+from warehouse.lake.storage.choice import storage_of
 from warehouse.ledger.records import ModelRecord
 from warehouse.without_pandas import let_pandas_in
 

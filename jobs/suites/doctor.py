@@ -178,7 +178,7 @@ def _lake(suite: Suite) -> list[Finding]:
         return [Finding("lake", "error", str(error))]
     findings += deliveries
     findings += [_left_behind(name) for name in products_gone(suite)]
-    if (lake.root / ERASING).exists():
+    if lake.storage.note(ERASING) is not None:
         text = (
             "the erasure of a person has begun and not ended; run the same `almanac erase` again, which goes on with it"
         )

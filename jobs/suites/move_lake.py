@@ -7,7 +7,8 @@ It is set aside under another name once `lake.yaml` names the new one.
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+import shutil
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from jobs.backup.transfer import Transferred, transfer
@@ -19,6 +20,7 @@ from warehouse.lake.postgres.addresses import Address, write_lake_file
 
 #: The name that the lake of before gets in the suite's directory.
 LEFT_AS = "lake.moved"
+_ARRIVES_AS = ".lake.arriving"
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,6 @@ def move_lake(suite_root: Path, address: Address, progress: Progress | None = No
     RunFailed
         If it cannot be copied, or the copy is not the same; the suite has the lake that it had.
     """
-    if address.bucket:
-        raise UsageError(
-            "`almanac move-lake` into a bucket is not built yet. Make a suite anew with `almanac init --lake URL`, and"
-            " fill it from its sources. Nothing was changed."
-        )
     old = Lake(suite_root / "lake")
     left_as = suite_root / LEFT_AS
     if not isinstance(old.catalogue, SqliteCatalogue) or not old.exists():
@@ -55,9 +52,15 @@ def move_lake(suite_root: Path, address: Address, progress: Progress | None = No
         with old.reading():  # one of an earlier version is brought up to date
             pass
         old.close()
-        with transfer(old, address, progress or Silent(), named="move-lake") as done:
+        # This host's directory of a lake in a bucket is `lake/` too, and there once the old lake is not.
+        there = replace(address, data=suite_root / _ARRIVES_AS) if address.bucket else address
+        shutil.rmtree(suite_root / _ARRIVES_AS, ignore_errors=True)
+        with transfer(old, there, progress or Silent(), named="move-lake") as done:
             # In this order: a suite that has no lake in its directory, and is not told of another, would make one.
             write_lake_file(suite_root, address)
             old.close()
             os.rename(old.root, left_as)  # noqa: PTH104
+        if address.bucket:
+            Lake(there.data).close()
+            there.data.rename(suite_root / "lake")
     return Moved(**asdict(done), left_as=left_as)

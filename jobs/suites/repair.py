@@ -23,7 +23,6 @@ from jobs.suites.lost_files import what_was_held
 from warehouse.definitions.suite import ASIDE
 from warehouse.lake.lake import Commit
 from warehouse.lake.registry import arms_table
-from warehouse.lake.storage.storage import require_directory
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import HeldFacts, held_facts
 from warehouse.ledger.recorded_deliveries import recorded_deliveries
@@ -31,7 +30,7 @@ from warehouse.ledger.records import PageRecord
 from warehouse.pages.lost_files import KINDS, Loss, end_files, loss_of, mark_lost
 from warehouse.system_sql import quote, system_sql
 
-#: Where damaged files are put, in the lake's directory, under the paths that they had in its data.
+#: Where damaged files are put, in the lake's directory on this host, under the paths that they had in its data.
 DAMAGED = "damaged"
 
 
@@ -89,11 +88,6 @@ def repair(suite: Suite) -> Repaired:
     PublishFailed
         If the commit fails; nothing was changed but that damaged files are put aside.
     """
-    require_directory(
-        suite.lake.root,
-        "`almanac repair`",
-        "Put the lost object back (a bucket with versions has it), or make the pages anew by `almanac backfill`.",
-    )
     done = Repaired()
     wrong = {file: why for file, why in _wrong_files(suite) if file.is_newest}
     sources = sorted({_source_of(file) for file in wrong if _is_of_a_source(file)})
@@ -160,11 +154,8 @@ def _set_aside(suite: Suite, files: Sequence[DataFile], wrong: dict[DataFile, st
     """Put damaged files where nothing looks for them, so that they are as lost as those that are gone."""
     with suite.lake.writer_lock():
         for file in files:
-            path = suite.lake.data / file.path
-            if path.exists():
-                target = suite.lake.root / DAMAGED / file.path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                path.rename(target)
+            target = suite.lake.root / DAMAGED / file.path
+            if suite.lake.storage.take_out(f"data/{file.path}", target):
                 done.set_aside[file.path] = wrong[file]
 
 

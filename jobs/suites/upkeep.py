@@ -24,7 +24,6 @@ from jobs.backup.scratch import clear_scratch, scratch_lake
 from jobs.facts.recorded import needed_copies, prune_copies
 from jobs.facts.replayable import drop_unused_derivations
 from jobs.suite import Suite
-from warehouse.lake.catalogues import catalogue_of
 from warehouse.lake.compaction import compact
 from warehouse.lake.lake import Lake
 from warehouse.lake.retention import GRACE, KEEP, delete_files, delete_retired_files, expire_snapshots, n_retired
@@ -251,7 +250,7 @@ def _may_go(suite: Suite, directory: Path) -> bool:
 
 def _is_shared(lake: Lake) -> bool:
     """Tell whether several hosts write a lake, or the one that a scratch lake was made of."""
-    return catalogue_of(lake.root if lake.linked is None else lake.linked.parent).is_shared
+    return (lake.linked or lake).catalogue.is_shared
 
 
 def _staging_directories(lake: Lake) -> list[Path]:

@@ -278,7 +278,7 @@ def test_an_erasure_that_was_killed_is_gone_on_with(world: Suite) -> None:
     with pytest.raises(UsageError, match="the erasure of another customer has not ended"):
         erase(reopened(world), "customer", "Swift")
     assert erase(reopened(world), "customer", NAME).left == []
-    assert read(world.lake.root) is None
+    assert read(world.lake.storage) is None
     assert [*found_in(world)] == []
     assert rows(world, "SELECT count(*) FROM ledger.erasures") == [(1,)]
 
@@ -293,7 +293,7 @@ def test_a_source_that_does_not_say_whom_it_is_about_is_found_and_gone_on_with(w
     file.write_text(text)
     assert erase(reopened(world), "customer", NAME).left == []
     assert [*found_in(world)] == []
-    assert read(world.lake.root) is None
+    assert read(world.lake.storage) is None
     (world.root / "data/deliveries-2.csv").write_text("order_id,delivered_at\nO99999,2026-03-12 01:00:00\n")
     ingest(reopened(world))
     assert rows(world, "SELECT count(*) FROM sources.deliveries WHERE order_id = 'O99999'") == [(0,)]

@@ -23,7 +23,7 @@ from warehouse.lake.lake import Commit, Lake, newest_snapshot
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
 from warehouse.lake.postgres.fences import end_commit
 from warehouse.lake.postgres.sessions import session
-from warehouse.lake.storage.storage import LocalDirectory
+from warehouse.lake.storage.local_directory import LocalDirectory
 
 pytestmark = needs_postgres
 ALL = "ALMANAC_ALL_KILLS" in os.environ

@@ -12,6 +12,7 @@ from pathlib import Path
 from jobs.pages.predict import run_page
 from jobs.suite import Suite
 from tests.conftest import PAGE, PRODUCT
+from tests.lakes_in_postgres import recipe_of
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -27,7 +28,7 @@ def recipe() -> str:
 
 def test_the_recipe_in_readme_works_verbatim_in_another_process(trained: Suite) -> None:
     made = run_page(trained, PRODUCT, PAGE)
-    script = recipe() + "\nprint(len(rows))\n"
+    script = recipe_of(trained.lake.root, recipe()) + "\nprint(len(rows))\n"
     done = subprocess.run([sys.executable, "-c", script], cwd=trained.root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.splitlines()[-1]) == made.n_rows
@@ -39,7 +40,7 @@ def test_a_reader_is_never_blocked_and_never_sees_part_of_a_page(trained: Suite)
     sizes = {page: run_page(trained, PRODUCT, page).n_rows for page in pages[:1]}
     query = 'db.execute("SELECT as_of, count(*) FROM almanac.predictions.late_order GROUP BY 1").fetchall()'
     script = (
-        recipe()
+        recipe_of(trained.lake.root, recipe())
         + f"\ndb.execute('SET threads = 1')\nprint('ready', flush=True)\nwhile True:\n    print({query}, flush=True)\n"
     )
     command = [sys.executable, "-c", script]

@@ -39,7 +39,8 @@ from warehouse.lake.questions import one_transaction as one_transaction
 from warehouse.lake.questions import table_columns as table_columns
 from warehouse.lake.questions import use_all_cores as use_all_cores
 from warehouse.lake.staged_files import require_columns
-from warehouse.lake.storage.storage import Storage, Turn, require_directory, storage_of
+from warehouse.lake.storage.choice import require_directory, storage_of
+from warehouse.lake.storage.storage import Storage, Turn
 from warehouse.queries.wrong_answers import switch_off_wrong_optimizers
 from warehouse.system_sql import exact_path, quote, system_sql
 
@@ -48,11 +49,11 @@ from warehouse.system_sql import exact_path, quote, system_sql
 class Lake:
     """One lake. Hold it freely: it keeps no connection open.
 
-    Of a scratch lake `linked` is the directory of the lake that its data files are links to.
+    Of a scratch lake `linked` is the lake that it was made of, whose data files it reads.
     """
 
     root: Path
-    linked: Path | None = None
+    linked: Lake | None = None
 
     @property
     def catalogue(self) -> Catalogue:
@@ -62,7 +63,7 @@ class Lake:
     @property
     def storage(self) -> Storage:
         """Where its files lie: a directory, or a bucket."""
-        return storage_of(self.root)
+        return storage_of(self.root, None if self.linked is None else self.linked.storage)
 
     @property
     def data(self) -> Path:

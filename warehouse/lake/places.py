@@ -82,7 +82,7 @@ PLACES: tuple[Place, ...] = (
     Place("the PostgreSQL database of the catalogue", "where it is not in the lake's directory: which files and"
           " snapshots there are, the rows of small tables, and the operational state", True, True, is_outside=True),
     Place("the lake's prefix of a bucket", "where its files are there: data, models, copies of deliveries; a bucket"
-          " with versions keeps what was deleted", False, True, is_outside=True),
+          " with versions keeps what was deleted", True, True, is_outside=True),
     Place("backups", "states of the lake, each with copies of its files", False, True, is_outside=True),
 )  # fmt: skip
 

@@ -90,6 +90,7 @@ def delete_files(
     would = connection.execute(system_sql(call, dry_run="true", **values)).fetchall()
     sizes = storage.sizes([row[0] for row in would])
     if would:
+        storage.require_own(connection)
         connection.execute(system_sql(call, dry_run="false", **values))
     return sizes
 

@@ -13,7 +13,7 @@ from warehouse.batching.engines import DuckDBHere, Engine
 from warehouse.definitions import Product
 from warehouse.engine_names import HERE, IN_SHARDS, PROCESSES, SPARK
 from warehouse.errors import DefinitionError, UsageError
-from warehouse.lake.storage.storage import require_directory
+from warehouse.lake.storage.choice import require_directory
 
 
 def engine_of(suite: Suite, product: Product, workers: int) -> Engine:

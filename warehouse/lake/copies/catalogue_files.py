@@ -20,6 +20,7 @@ from warehouse.lake.lake import Lake
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
 from warehouse.lake.postgres.servers import connection_text
 from warehouse.lake.postgres.sessions import libpq_settings
+from warehouse.lake.storage.storage import Storage
 from warehouse.system_sql import attach_statement, literal, quote, quote_all, system_sql
 
 #: A table of inlined rows that another process has put into files meanwhile is gone: then all is copied again.
@@ -45,7 +46,7 @@ def copy_catalogue(lake: Lake, file: Path) -> None:
     assert isinstance(catalogue, PostgresCatalogue)
     for tries_left in reversed(range(_TRIES)):
         try:
-            _copy_from_server(catalogue, lake.storage.data, file)
+            _copy_from_server(catalogue, lake.storage, file)
             return
         except duckdb.Error as error:
             file.unlink(missing_ok=True)
@@ -56,12 +57,15 @@ def copy_catalogue(lake: Lake, file: Path) -> None:
                 ) from error
 
 
-def _copy_from_server(catalogue: PostgresCatalogue, data: str, file: Path) -> None:
-    extensions = (*SqliteCatalogue.EXTENSIONS, *catalogue.extensions)
+def _copy_from_server(catalogue: PostgresCatalogue, storage: Storage, file: Path) -> None:
+    extensions = (*SqliteCatalogue.EXTENSIONS, *catalogue.extensions, *storage.extensions)
     with contextlib.closing(open_instance(extensions)) as connection:
+        storage.make_ready(connection)
         place = f"ducklake:sqlite:{file.resolve()}"
         wal = ("META_JOURNAL_MODE 'WAL'",)  # as who attaches it to read wants it, and cannot set it
-        connection.execute(attach_statement(place, "made", data, read_only=False, snapshot_id=None, options=wal))
+        connection.execute(
+            attach_statement(place, "made", storage.data, read_only=False, snapshot_id=None, options=wal)
+        )
         connection.execute("DETACH made")
         # One connection to the server: what it reads is then of one transaction.
         connection.execute("SET threads = 1")

@@ -40,7 +40,7 @@ class InlinedTable:
         return f"ducklake_inlined_data_{self.table_id}_{self.version}"
 
 
-def make_inlined_tables(file: Path, catalogue: PostgresCatalogue, data: str) -> list[InlinedTable]:
+def make_inlined_tables(file: Path, catalogue: PostgresCatalogue) -> list[InlinedTable]:
     """Have DuckLake make the tables that a SQLite catalogue has, empty, in a schema that the caller drops.
 
     Parameters
@@ -49,9 +49,8 @@ def make_inlined_tables(file: Path, catalogue: PostgresCatalogue, data: str) -> 
         The SQLite catalogue.
     catalogue
         Of the database in which they are made.
-    data
-        Where the lake's data files are to lie.
     """
+    data = f"{file.parent / 'data'}/"  # nothing is read or written there
     with session(catalogue.server) as connection:
         connection.execute(f"DROP SCHEMA IF EXISTS {MADE_IN} CASCADE")
         connection.execute(f"CREATE SCHEMA {MADE_IN}")

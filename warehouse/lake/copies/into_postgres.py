@@ -31,9 +31,11 @@ def put_catalogue(file: Path, new: Lake) -> None:
         If the server refuses.
     """
     assert isinstance(new.catalogue, PostgresCatalogue)
-    with contextlib.closing(open_instance(new.catalogue.extensions)) as connection:
+    drivers = (*new.catalogue.extensions, *new.storage.extensions)
+    with contextlib.closing(open_instance(drivers)) as connection:
+        new.storage.make_ready(connection)
         new.catalogue.attach(connection, "lake", new.storage.data, read_only=False, snapshot_id=None)
-    made = make_inlined_tables(file, new.catalogue, new.storage.data)
+    made = make_inlined_tables(file, new.catalogue)
     with _both(file, new.catalogue) as connection:
         query = "SELECT table_name FROM duckdb_tables() WHERE database_name = $1 ORDER BY table_name"
         there = [str(name) for (name,) in connection.execute(query, ["old"]).fetchall()]

@@ -23,18 +23,18 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from warehouse.buckets import Bucket, BucketRefused, Way
+from warehouse.buckets import AT_ONCE, Bucket, BucketRefused, Way
 from warehouse.errors import PublishFailed, RunFailed
 from warehouse.lake.postgres.addresses import Marker
 from warehouse.lake.postgres.fences import Fence
+from warehouse.lake.storage.forgetting import forget_deleted, remove_for_good, require_can_forget
 from warehouse.lake.storage.staged_keys import StagedKeys
+from warehouse.lake.storage.storage import FileState
 from warehouse.system_sql import system_sql
 
 if TYPE_CHECKING:
     import duckdb
 
-#: How many objects are asked for at a time.
-_AT_ONCE = 16
 _SECRET = "almanac_lake"
 Answer = TypeVar("Answer")
 #: The keys that an instance was given last.
@@ -189,6 +189,16 @@ class BucketPrefix:
             there = {str(one["Key"]).removeprefix(key).partition("/")[0] for one in bucket.objects(key)}
         return sorted(there - {listed.removeprefix(f"{path}/").partition("/")[0] for listed in self.keys.all()})
 
+    def take_out(self, path: str, target: Path) -> bool:
+        """Copy it to this host, and delete the object."""
+        with self._asking():
+            bucket, key = self._of(path)
+            if bucket.size(key) is None:
+                return False
+            self._fetch(bucket, key, target)
+            bucket.remove(key)
+        return True
+
     def remove(self, path: str) -> None:
         """Delete the objects below it, and this host's copies."""
         with self._asking():
@@ -214,6 +224,62 @@ class BucketPrefix:
             bucket, key = self._of(path)
             return bucket.size(key)
 
+    @contextlib.contextmanager
+    def at_hand(self, path: str) -> Iterator[Path]:
+        """Copy it to this host, and delete that again."""
+        bucket, key = self._of(path)
+        draft = self.root / "staging" / f"{uuid.uuid4().hex}.part{Path(path).suffix}"
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._asking():
+                self._copy(bucket, key, draft)
+            yield draft
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _copy(self, bucket: Bucket, key: str, target: Path) -> None:
+        try:
+            bucket.fetch(key, None, target)
+        except BucketRefused as error:
+            if bucket.size(key) is None:
+                raise FileNotFoundError(f"s3://{bucket.name}/{key}") from error
+            raise
+
+    def copy_out(self, targets: Mapping[str, Path]) -> list[str]:
+        """Copy kept files to files of this host, several at a time; give the paths of those that are not there."""
+        paths = sorted(targets)
+        for directory in {target.parent for target in targets.values()}:
+            directory.mkdir(parents=True, exist_ok=True)
+
+        def copy(path: str) -> bool:
+            try:
+                self._copy(*self._of(path), targets[path])
+            except FileNotFoundError:
+                targets[path].unlink(missing_ok=True)
+                return False
+            return True
+
+        with self._asking():
+            there = self._all(copy, paths)
+        return [path for path, is_there in zip(paths, there, strict=True) if not is_there]
+
+    def described(self, paths: Collection[str]) -> Mapping[str, FileState]:
+        """List the folders that they are in."""
+        folders = sorted({path.rpartition("/")[0] for path in paths})
+        found = {path: state for folder in folders for path, state in self.listed(folder).items()}
+        return {path: found[path] for path in paths if path in found}
+
+    def listed(self, folder: str) -> Mapping[str, FileState]:
+        """Describe all objects below a folder."""
+        with self._asking():
+            bucket, key = self._of(f"{folder}/")
+            return {
+                f"{folder}/{str(one['Key']).removeprefix(key)}": FileState(
+                    int(one["Size"]), round(one["LastModified"].timestamp() * 10**9)
+                )
+                for one in bucket.objects(key)
+            }
+
     def missing(self, places: Collection[str]) -> set[str]:
         """List the tables' objects: a thousand a request, where to ask for each takes a request."""
         there: set[str] = set()
@@ -230,7 +296,7 @@ class BucketPrefix:
         return {place: size for place, size in zip(places, found, strict=True) if size is not None}
 
     def _all(self, ask: Callable[[str], Answer], paths: Sequence[str]) -> list[Answer]:
-        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
             return list(pool.map(ask, paths))
 
     def sweep(self, connection: duckdb.DuckDBPyConnection, copies: Collection[str]) -> Mapping[str, int]:
@@ -263,6 +329,33 @@ class BucketPrefix:
     def orphans_are_gone(self) -> None:
         """Strike such turns out."""
         self.keys.strike(self.keys.turns_over())
+
+    def require_can_forget(self) -> None:
+        """See whether it keeps versions, and whether they can be deleted."""
+        require_can_forget(*self._of(""))
+
+    def forget_deleted(self) -> None:
+        """Delete versions."""
+        forget_deleted(*self._of(""))
+
+    def write_note(self, name: str, text: str) -> None:
+        """Put it there."""
+        with self._asking():
+            bucket, key = self._of(name)
+            bucket.put_text(key, text)
+
+    def note(self, name: str) -> str | None:
+        """Read it."""
+        with self._asking():
+            bucket, key = self._of(name)
+            return bucket.text(key)
+
+    def remove_note(self, name: str) -> None:
+        """Delete it, with its versions."""
+        remove_for_good(*self._of(name))
+
+    def require_own(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Do nothing: it names objects below its own prefix."""
 
     def bytes_here(self) -> None:
         """Nothing says so but a listing."""

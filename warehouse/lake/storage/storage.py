@@ -7,26 +7,23 @@ of this host (`Lake.staging`); what is committed goes from there to where the la
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from warehouse.errors import UsageError
-from warehouse.lake.postgres.addresses import read_marker
 from warehouse.lake.postgres.fences import Fence
-from warehouse.system_sql import exact_path
 
 if TYPE_CHECKING:
     import duckdb
 
-#: The places of a lake that grow with what is kept.
-_GROWS = ("data", "artifacts", "deliveries", "staging")
+
+class FileState(NamedTuple):
+    """How many bytes a file has, and when it was changed (nanoseconds since 1970, UTC)."""
+
+    bytes: int
+    modified_ns: int
 
 
 class Turn(Protocol):
@@ -81,6 +78,9 @@ class Storage(Protocol):
         `before` (naive UTC) is the instant up to which what was put there is settled in any case.
         """
 
+    def take_out(self, path: str, target: Path) -> bool:
+        """Make a kept file a file of this host that is none of the lake's; tell whether it was there."""
+
     def remove(self, path: str) -> None:
         """Delete a directory of kept files, if it is there."""
 
@@ -92,6 +92,18 @@ class Storage(Protocol):
 
     def fetch_anew(self, path: str) -> Path:
         """Give the path on this host of a kept file, as it is now where the lake's files lie."""
+
+    def at_hand(self, path: str) -> AbstractContextManager[Path]:
+        """Give the path on this host of a kept file for a while; no copy of it is left.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        """
+
+    def described(self, paths: Collection[str]) -> Mapping[str, FileState]:
+        """Describe those of some kept files that are there."""
 
     def missing(self, places: Collection[str]) -> set[str]:
         """Give those of some data files, named as DuckDB does, that are not there."""
@@ -112,148 +124,35 @@ class Storage(Protocol):
     def orphans_are_gone(self) -> None:
         """Note that they were looked for."""
 
+    def require_can_forget(self) -> None:
+        """See that nothing keeps what is deleted from being gone, before anything is begun.
+
+        Raises
+        ------
+        AlmanacError
+            If something does.
+        """
+
+    def forget_deleted(self) -> None:
+        """Delete for good what is kept of files that were deleted."""
+
+    def write_note(self, name: str, text: str) -> None:
+        """Keep a small file beside the places of the lake, where all hosts see it; whole or not at all."""
+
+    def note(self, name: str) -> str | None:
+        """Read such a file; None if there is none."""
+
+    def remove_note(self, name: str) -> None:
+        """Delete it for good."""
+
+    def require_own(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """See that what DuckLake's own calls delete is this lake's; `connection` has it attached.
+
+        Raises
+        ------
+        RunFailed
+            If the lake names files of another one.
+        """
+
     def bytes_here(self) -> int | None:
         """Add up all of the lake's files, where that takes no listing; None where it does."""
-
-
-@dataclass(frozen=True)
-class LocalDirectory:
-    """A lake's own directory, on this host or shared by several."""
-
-    root: Path
-
-    extensions: ClassVar[Sequence[str]] = ()
-    is_directory: ClassVar[bool] = True
-
-    @property
-    def data(self) -> str:
-        """Its directory `data`."""
-        return str((self.root / "data").resolve()) + os.sep
-
-    def prepare(self) -> None:
-        """Make the directories."""
-        for name in ("data", "staging", "artifacts"):
-            (self.root / name).mkdir(parents=True, exist_ok=True)
-
-    def make_ready(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Do nothing: DuckDB reads files."""
-
-    @contextmanager
-    def turn(self, fence: Fence | None) -> Iterator[LocalDirectory]:
-        """Give itself: what a commit did not come to is found by its age, or by who holds a lock."""
-        yield self
-
-    def place(self, staged: Path, schema: str, table: str) -> str:
-        """Rename it."""
-        directory = self.root / "data" / schema / table
-        directory.mkdir(parents=True, exist_ok=True)
-        target = directory / f"{uuid.uuid4().hex}.parquet"
-        staged.replace(target)
-        # By its age upkeep of another host knows that it is about to be committed, however long it was staged.
-        os.utime(target)
-        return exact_path(target.resolve())
-
-    def keep(self, path: str) -> None:
-        """Do nothing: it is where it belongs."""
-
-    keep_now = keep
-
-    def fetch(self, path: str) -> Path:
-        """Name it."""
-        return self.root / path
-
-    fetch_all = fetch_anew = fetch
-
-    def files(self, path: str) -> list[str]:
-        """List the directory, but for what bears no name yet."""
-        found = (each for each in (self.root / path).glob("[!.]*") if each.is_dir())
-        below = [file for each in found for file in each.rglob("*")] + list((self.root / path).glob("[!.]*"))
-        return sorted(file.relative_to(self.root).as_posix() for file in below if file.is_file())
-
-    def settled(self, path: str, before: datetime) -> list[str]:
-        """List the directory's older entries."""
-        made = {each.name: each.stat().st_mtime for each in (self.root / path).glob("*")}
-        return sorted(name for name, at in made.items() if at < before.replace(tzinfo=UTC).timestamp())
-
-    def remove(self, path: str) -> None:
-        """Delete the directory."""
-        shutil.rmtree(self.root / path, ignore_errors=True)
-
-    def place_of(self, path: str) -> str:
-        """Give its path as a pattern that matches it alone."""
-        return exact_path(self.root / path)
-
-    def size(self, path: str) -> int | None:
-        """Look at the file."""
-        try:
-            return (self.root / path).stat().st_size
-        except FileNotFoundError:
-            return None
-
-    def missing(self, places: Collection[str]) -> set[str]:
-        """Look for each."""
-        return {place for place in places if not Path(place).exists()}
-
-    def sizes(self, places: Collection[str]) -> Mapping[str, int]:
-        """Look at each."""
-        found = {}
-        for place in places:
-            with suppress(OSError):
-                found[place] = Path(place).stat().st_size
-        return found
-
-    def sweep(self, connection: duckdb.DuckDBPyConnection, copies: Collection[str]) -> Mapping[str, int]:
-        """Do nothing: what is left in a directory is found by looking for it."""
-        return {}
-
-    def may_hold_orphans(self) -> bool:
-        """Tell so: looking costs little."""
-        return True
-
-    def orphans_are_gone(self) -> None:
-        """Do nothing."""
-
-    def bytes_here(self) -> int:
-        """Add each up once, whatever names it has; of a scratch lake those that its links lead to."""
-        sizes = {}
-        for place in _GROWS:
-            for directory, _, names in os.walk(self.root / place, followlinks=True):
-                for name in names:
-                    with suppress(FileNotFoundError):  # another process has just removed it
-                        found = (Path(directory) / name).stat()
-                        sizes[found.st_dev, found.st_ino] = found.st_size
-        return sum(sizes.values())
-
-
-def storage_of(root: Path) -> Storage:
-    """Give where the files lie of the lake that has a directory on this host."""
-    marker = read_marker(root)
-    if marker is None or not marker.bucket:
-        return LocalDirectory(root)
-    from warehouse.lake.storage.bucket_prefix import BucketPrefix
-
-    return BucketPrefix(root, marker)
-
-
-def require_directory(root: Path, what: str, instead: str) -> None:
-    """Refuse what is not built for a lake in a bucket.
-
-    Parameters
-    ----------
-    root
-        The lake's directory on this host.
-    what
-        What is refused: the subject of the error.
-    instead
-        What to do, a sentence.
-
-    Raises
-    ------
-    UsageError
-        If the lake is in a bucket.
-    """
-    marker = read_marker(root)
-    if marker is not None and marker.bucket:
-        raise UsageError(
-            f"{what} is not built for a lake in a bucket ({marker.bucket}). {instead} Nothing was changed."
-        )
