@@ -30,7 +30,7 @@ def name_objects(catalogue: Path, data: str) -> None:
 def copy_from_bucket(
     storage: BucketPrefix, root: Path, catalogue: Path, named: Collection[str], *, whole: bool
 ) -> None:
-    """Copy data files and deliveries from a bucket into a directory of this host.
+    """Put copies of a bucket's data files and deliveries into a directory of this host.
 
     Parameters
     ----------
