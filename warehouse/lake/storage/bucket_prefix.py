@@ -168,8 +168,9 @@ class BucketPrefix:
         return self.root / path
 
     def _fetch(self, bucket: Bucket, key: str, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
         draft = self.root / "staging" / f"{uuid.uuid4().hex}.part"
+        for directory in (target.parent, draft.parent):
+            directory.mkdir(parents=True, exist_ok=True)
         try:
             bucket.fetch(key, None, draft)
             draft.replace(target)
