@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from jobs.facts.ingest import ingest
 from jobs.monitoring.evaluate import evaluate
 from jobs.pages.predict import predict_pages
-from jobs.suite import Suite
+from jobs.suite import Suite, open_suite
 from jobs.training.train import train
-from tests.conftest import PRODUCT, reopened
-from tests.lakes import rows
+from tests.conftest import PRODUCT, clock_at, reopened
 from warehouse.errors import DefinitionError
 
 LABEL = """/*
@@ -53,24 +54,24 @@ def test_one_that_waits_until_its_time_is_over_is_learnt(ingested: Suite) -> Non
     assert train(with_label(ingested, SO_FAR, GUARD), PRODUCT, CUT_OFF).model.version == "v1"
 
 
-def test_where_a_source_ends_the_last_labels_count_in_no_figure(ingested: Suite) -> None:
-    suite = with_label(ingested, SO_FAR, GUARD)
+def test_where_a_source_ends_the_last_labels_count_in_no_figure(starter: Path) -> None:
+    deliveries = starter / "data/deliveries.csv"
+    lines = deliveries.read_text().splitlines(keepends=True)
+    deliveries.write_text("".join(line for line in lines if line.split(",")[1] < "2026-02-20" or line == lines[0]))
+    suite = with_label(open_suite(starter, clock_at(LATER)), SO_FAR, GUARD)
+    ingest(suite)
     train(suite, PRODUCT, CUT_OFF)
-    product = suite.definitions.product(PRODUCT)
-    ((ended,),) = rows(
-        suite, "SELECT least((SELECT max(known_at) FROM sources.orders), max(known_at)) FROM sources.deliveries"
-    )
-    pages = product.pages_between(ended - timedelta(days=9), ended + timedelta(days=3))
+    product, end = suite.definitions.product(PRODUCT), datetime(2026, 2, 20)
+    pages = product.pages_between(end - timedelta(days=9), end + timedelta(days=3))
     predict_pages(suite, product, pages)
     found = evaluate(suite, PRODUCT, pages[0], pages[-1] + timedelta(days=1))
-    assert found.n_pages == sum(page + product.maturity <= ended + timedelta(minutes=6) for page in pages)
-    assert "orders, which it reads, has told nothing since" in found.notes[0]
-    with pytest.raises(DefinitionError, match="orders, which it reads, has told nothing since"):
-        train(suite, PRODUCT)
+    assert found.n_pages == sum(page + product.maturity <= end for page in pages)
+    assert "deliveries, which it reads, has told nothing since 2026-02-19" in found.notes[0]
+    # Orders went on for a while; that they ended too changes no label.
+    with pytest.raises(DefinitionError, match="deliveries, which it reads, has told nothing since"):
+        train(suite, PRODUCT, datetime(2026, 3, 1))
     # Who says how often a source delivers lets labels wait for it.
-    for name in ("orders", "deliveries"):
-        header = suite.root / f"sql/sources/{name}.sql"
-        header.write_text(header.read_text().replace("arrives_within", "expect: {every: 3 days}\narrives_within"))
-    promised = reopened(suite, LATER)
-    notes = evaluate(promised, PRODUCT, pages[0], pages[-1] + timedelta(days=1)).notes
+    header = suite.root / "sql/sources/deliveries.sql"
+    header.write_text(header.read_text().replace("arrives_within", "expect: {every: 3 days}\narrives_within"))
+    notes = evaluate(reopened(suite, LATER), PRODUCT, pages[0], pages[-1] + timedelta(days=1)).notes
     assert [note for note in notes if "not finished" in note] == []

@@ -44,8 +44,8 @@ class Silence:
     heard_at: datetime
 
 
-def first_silence(connection: duckdb.DuckDBPyConnection, sources: Iterable[Source], at: datetime) -> Silence | None:
-    """Give the one of some sources that has been silent for longest, as known at an instant; None if none is.
+def silences(connection: duckdb.DuckDBPyConnection, sources: Iterable[Source], at: datetime) -> list[Silence]:
+    """Give those of some sources that are silent, as known at an instant; the one that has been for longest first.
 
     Those that promise a watermark are left out: they say themselves up to when they have delivered.
 
@@ -69,4 +69,4 @@ def first_silence(connection: duckdb.DuckDBPyConnection, sources: Iterable[Sourc
         if n_hours >= _FEWEST_HOURS and at - source.header.arrives_within - newest > pause:
             heard_at = later(newest, source.header.arrives_within + timedelta(microseconds=1))
             found.append(Silence(source.name, newest, pause, heard_at))
-    return min(found, key=lambda each: each.since, default=None)
+    return sorted(found, key=lambda each: each.since)

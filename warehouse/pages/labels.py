@@ -7,7 +7,7 @@ by T; what readers see as outcomes are the labels known by now.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,7 +44,7 @@ def compute_labels(
     workers: int = 2,
     *,
     needs_lake: bool = True,
-    facts_until: datetime | None = None,
+    shown_rows: Mapping[str, str] | None = None,
 ) -> LabelPages:
     """Compute the labels of some pages as known by an instant, or up to when all sources had delivered; stage them.
 
@@ -52,8 +52,8 @@ def compute_labels(
     ----------
     needs_lake
         Whether the sandbox has to read the lake afterwards. If not, and the sources are held, it is detached.
-    facts_until
-        Show facts known before an earlier instant than `known_by`, as if nothing had come since.
+    shown_rows
+        By source, SQL of which of its rows are shown, as if the others had not come.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def compute_labels(
             sandbox.hold(sources)
             if not needs_lake:
                 sandbox.detach_lake(sources)
-        _collect(sandbox, definitions, product, pages, (known_by, facts_until or known_by), table, workers)
+        _collect(sandbox, definitions, product, pages, (known_by, shown_rows), table, workers)
         found = {str(row[0]): str(row[1]) for row in cursor.execute(f"DESCRIBE {table}").fetchall()}
         missing = [name for name in (*product.keys, "label") if name not in found]
         if missing:
@@ -108,14 +108,14 @@ def _collect(
     definitions: Definitions,
     product: Product,
     pages: Sequence[datetime],
-    known: tuple[datetime, datetime],
+    known: tuple[datetime, Mapping[str, str] | None],
     table: str,
     workers: int,
 ) -> None:
-    sources, (known_by, facts_until) = definitions.sources_read([product.label]), known
+    sources, (known_by, shown_rows) = definitions.sources_read([product.label]), known
 
     def fill(part: Sequence[datetime], statement: str) -> None:
-        with sandbox.at(facts_until, sources) as view:
+        with sandbox.at(known_by, sources, shown_rows=shown_rows) as view:
             for as_of in part:
                 view.run_wrapped(statement, product.label, table, as_of, known_by=known_by)
 

@@ -8,16 +8,16 @@ age of the young pages, and compared with what they came to.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from jobs.suite import Suite
 from warehouse.definitions import Product
-from warehouse.facts.silence import Silence, first_silence
+from warehouse.facts.silence import Silence, silences
 from warehouse.pages.labels import compute_labels, settled_by
-from warehouse.sandbox import Sandbox
+from warehouse.sandbox import Sandbox, timestamp_literal
 from warehouse.system_sql import exact_path, quote_all, system_sql
 from warehouse.wording import counted, to_the_second
 
@@ -96,27 +96,51 @@ def find_unfinished(
     """
     sources = suite.definitions.sources_read([product.label])
     with sandbox.lake.reading(sandbox.snapshot_id) as connection:
-        silence = first_silence(connection, sources, known_by)
+        silent = silences(connection, sources, known_by)
     reached = settled_by(sandbox, suite.definitions, product, known_by)
-    if silence is not None and silence.heard_at < reached:
-        reached = silence.heard_at
-    else:
-        silence = None
+    ways = [(each.heard_at, each) for each in silent if each.heard_at < reached]
+    looks = (_look(sandbox, suite, product, pages, way, directory) for way in [*ways, (reached, None)])
+    return next((found for found in looks if found is not None), None)
+
+
+def _look(
+    sandbox: Sandbox,
+    suite: Suite,
+    product: Product,
+    pages: Sequence[datetime],
+    way: tuple[datetime, Silence | None],
+    directory: Path,
+) -> Unfinished | None:
+    """Compare the labels of an old page with what they were when it was as old as the young pages are.
+
+    `way` is up to when facts have come: all of them, or those of a silent source; without it time goes on.
+    """
+    reached, silence = way
     old = [page for page in pages if page + product.maturity <= reached]
     young = [page for page in pages if page + product.maturity > reached and page < reached]
     if not old or not young:
         return None
-    looked_at, age = old[-1], reached - young[len(young) // 2]
+    # Of the youngest pages there may be no label yet, and the oldest ones' are nearly what they will be.
+    looked_at, age = old[-1], reached - young[len(young) * 2 // 3]
     over = looked_at + product.maturity
 
-    def labels(name: str, known: datetime, facts_until: datetime | None = None) -> str:
+    def labels(name: str, known_by: datetime, shown_rows: Mapping[str, str] | None = None) -> str:
         file = directory / f"{name}.parquet"
-        compute_labels(sandbox, suite.definitions, product, [looked_at], known, file, facts_until=facts_until)
+        compute_labels(sandbox, suite.definitions, product, [looked_at], known_by, file, shown_rows=shown_rows)
         return exact_path(file)
 
-    # Where a source is silent, time goes on without it.
-    early = labels("early", looked_at + age) if silence is None else labels("early", over, looked_at + age)
-    files = [early, labels("final", over)]
+    if silence is None:
+        early = labels("early", looked_at + age)
+    else:
+        told = looked_at + age - (silence.heard_at - silence.since)
+        early = labels("early", over, {silence.source: f"known_at <= {timestamp_literal(told)}"})
+    n_labels, n_changed, of_a_class = _compared(sandbox, product, early, labels("final", over))
+    if n_changed < 2 or (n_changed < _CHANGED * n_labels and of_a_class < _OF_A_CLASS):
+        return None
+    return Unfinished(young, looked_at, age, n_labels, n_changed, silence)
+
+
+def _compared(sandbox: Sandbox, product: Product, early: str, final: str) -> tuple[int, int, float]:
     number = product.kind.label_type == "DOUBLE"
     close = f"abs(early.label - final.label) <= {_SAME} * greatest(abs(early.label), abs(final.label))"
     query = system_sql(
@@ -126,7 +150,5 @@ def find_unfinished(
         value="true" if number else "final",
     )
     with contextlib.closing(sandbox.cursor()) as cursor:
-        n_labels, n_changed, of_a_class = cursor.execute(query, files).fetchone() or (0, 0, 0)
-    if not n_changed or n_changed < 2 or (n_changed < _CHANGED * n_labels and of_a_class < _OF_A_CLASS):
-        return None
-    return Unfinished(young, looked_at, age, n_labels, n_changed, silence)
+        n_labels, n_changed, of_a_class = cursor.execute(query, [early, final]).fetchone() or (0, 0, 0)
+    return n_labels or 0, n_changed or 0, of_a_class or 0.0
