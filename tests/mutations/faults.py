@@ -515,6 +515,40 @@ OF_MODELS = (
 
 OF_ROLLOUT = (
     Fault(
+        "a challenger that does much better on a page is taken out for it",
+        "jobs/rollout/inference/acute_rules.py",
+        "bound) if loss - live_loss > bound",
+        "bound) if abs(loss - live_loss) > bound",
+        (
+            "tests/rollout/test_looks.py::test_a_page_takes_a_challenger_out_by_a_loss_that_is_higher_and_a_mean_that_lies_on_either_side",
+        ),
+    ),
+    Fault(
+        "guardrails share no level",
+        "jobs/rollout/inference/verdict.py",
+        "one.margin, rules.guardrail_bound)",
+        "one.margin, rules.bound)",
+        ("tests/rollout/test_looks.py::test_what_is_looked_at_besides_makes_the_bound_higher",),
+    ),
+    Fault(
+        "gates keep a challenger from a stage before the last",
+        "jobs/rollout/inference/verdict.py",
+        "not (stage.is_last and arm.gates)",
+        "not arm.gates",
+        (
+            "tests/rollout/test_looks.py::test_gates_are_asked_before_the_last_step_alone_and_named_where_they_are_what_is_lacking",
+        ),
+    ),
+    Fault(
+        "an interval takes a skew the other way round above",
+        "jobs/rollout/inference/e_process.py",
+        "bound, -skew, OF_GOOD)",
+        "bound, skew, OF_GOOD)",
+        (
+            "tests/rollout/test_looks.py::test_the_margins_that_are_not_decided_are_those_of_the_interval_also_where_pages_are_skewed",
+        ),
+    ),
+    Fault(
         "one rollback takes back a promotion for each page that it reaches",
         "jobs/rollout/promotion_history.py",
         "elif promotion.snapshot_id not in seen:",
@@ -767,6 +801,29 @@ OF_EXAMPLES = (
 )
 
 OF_RETRAINING = (
+    Fault(
+        "a budget that was overdrawn is free as soon as its first training is past",
+        "jobs/retraining/decision.py",
+        "counted[-rules.budget.trainings]",
+        "counted[0]",
+        (
+            "tests/retraining/test_decision.py::test_a_budget_that_was_overdrawn_is_spent_until_enough_trainings_are_past",
+        ),
+    ),
+    Fault(
+        "a training is for alarms that its job does not ask for",
+        "jobs/retraining/decision.py",
+        "if alarm.kind in asked and alarm.alarm_id",
+        "if alarm.alarm_id",
+        ("tests/retraining/test_decision.py::test_a_training_is_for_the_alarms_that_its_job_asks_for",),
+    ),
+    Fault(
+        "trainings that failed make no rest longer",
+        "jobs/retraining/decision.py",
+        "not in (REFUSED, FAILED)",
+        "not in (REFUSED,)",
+        ("tests/retraining/test_decision.py::test_trainings_that_failed_are_in_vain_as_those_are_that_were_refused",),
+    ),
     Fault(
         "an alarm starts one training after the other",
         "jobs/retraining/decision.py",

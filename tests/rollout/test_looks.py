@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime
 
@@ -144,3 +145,57 @@ def test_lost_rows_are_told_at_the_bound_itself_and_shares_are_taken_for_what_th
     assert not replace(found, e=found.bound * 0.999).alarm
     parts = log_ratio_e({"v1": 620, "v2": 500}, {"v1": 0.3, "v2": 0.3})
     assert parts == pytest.approx(log_ratio_e({"v1": 620, "v2": 500}, {"v1": 0.5, "v2": 0.5}))
+
+
+def test_gates_are_asked_before_the_last_step_alone_and_named_where_they_are_what_is_lacking() -> None:
+    gates, last = "brier: 0.2, at most 0.1", replace(STAGE, is_last=True)
+    assert actions(ArmFigures("v2", BETTER, gates=gates))[0] == "advance"
+    action, reason, _ = actions(ArmFigures("v2", EQUAL, gates=gates), last)
+    assert action == "wait"
+    assert reason.startswith("e = ")
+
+
+def test_what_is_said_of_the_next_decision_counts_pages() -> None:
+    # The evidence is there; four pages of the stage are not.
+    assert actions(ArmFigures("v2", BETTER), replace(STAGE, n_pages=10))[2].startswith("advance in about 4 pages")
+    assert "nothing yet" in actions(ArmFigures("v2", BETTER[:8]), replace(STAGE, n_pages=8, n_total=8))[2]
+    assert "nothing yet" not in actions(ArmFigures("v2", BETTER[:9]), replace(STAGE, n_pages=9, n_total=9))[2]
+    # The last page that there may be decides; a page less does not.
+    arm = ArmFigures("v2", [*(NOISE[:40] * 0.3 + 0.09)])
+    more = int(re.findall(r"in about (\d+) pages", actions(arm, rules=replace(RULES, at_most=10_000))[2])[0])
+    assert more > 0
+    assert "in about" in actions(arm, rules=replace(RULES, at_most=40 + more))[2]
+    assert "undecided in" in actions(arm, rules=replace(RULES, at_most=40 + more - 1))[2]
+
+
+def test_blocks_of_pages_that_are_alike_end_with_a_whole_block() -> None:
+    d = [float(np.mean(NOISE[n : n + 2]) * 0.3 + 0.12) for n in range(41)]
+    (look,), _ = decide(replace(RULES, at_most=10_000), STAGE, [ArmFigures("v2", d)])
+    assert (look.evidence.block, look.evidence.n_used) in ((3, 13), (7, 5))
+    (more,) = re.findall(r"in about (\d+) pages", look.then)
+    assert (41 + int(more)) % look.evidence.block == 0
+
+
+def test_nine_pages_are_evidence_and_eight_are_not() -> None:
+    by_turns = [0.3, 0.1] * 5  # neighbours that differ: pages are taken one by one
+    assert evidence_of(by_turns[:9], 0.0, 20.0).e_worse > 1
+    assert evidence_of(by_turns[:8], 0.0, 20.0).e_worse == 1
+
+
+def test_the_margins_that_are_not_decided_are_those_of_the_interval_also_where_pages_are_skewed() -> None:
+    skewed = [*np.random.default_rng(4).exponential(size=60)]
+    for d in (skewed, [-each for each in skewed]):
+        found = evidence_of(d, 0.0, 20.0)
+        assert found.low is not None
+        assert found.high is not None
+        for nudge, is_worse in ((-1e-3, True), (1e-3, False)):
+            assert evidence_of(d, found.low + nudge, 20.0).worse is is_worse
+            assert evidence_of(d, found.high - nudge, 20.0).good is is_worse
+
+
+def test_pages_are_taken_in_blocks_as_what_they_have_in_common_may_be_at_most() -> None:
+    found = paths(np.random.default_rng(5).normal(size=(20, 60)), 0.0)
+    n = np.arange(1, 61)
+    most = found.autocorrelation + (1 + np.sqrt(n) / 3) / n
+    assert np.array_equal(found.block, np.select([most > 0.6, most > 0.15], [7, 3], 1))
+    assert {1, 3, 7} == set(np.unique(found.block))
