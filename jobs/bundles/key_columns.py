@@ -58,16 +58,23 @@ def _whole(value: Any) -> Any:
     return int(number) if number == int(number) else NOWHERE
 
 
-def _integer(value: Any) -> Any:
-    if isinstance(value, str) and len(value) < 19 and value.isascii() and value.isdigit():
-        return int(value)
-    whole = _whole(value)
-    return whole if not isinstance(whole, int) or -(2**63) <= whole < 2**63 else NOWHERE
+def _integer(low: int, high: int) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        is_short = isinstance(value, str) and len(value) < 19 and value.isascii() and value.isdigit()
+        whole = int(value) if is_short else _whole(value)
+        return whole if not isinstance(whole, int) or low <= whole <= high else NOWHERE
+
+    return read
 
 
-def _large_integer(value: Any) -> Any:
-    whole = _whole(value)
-    return str(whole) if isinstance(whole, int) else whole
+def _large_integer(low: int, high: int) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        whole = _whole(value)
+        if not isinstance(whole, int):
+            return whole
+        return str(whole) if low <= whole <= high else NOWHERE
+
+    return read
 
 
 def _decimal(width: int, scale: int) -> Callable[[Any], Any]:
@@ -130,14 +137,25 @@ def _uuid(value: Any) -> Any:
     return None
 
 
+def _bounds(name: str, bits: int) -> tuple[int, int]:
+    """Give the least and the greatest number of a type."""
+    return (0, 2**bits - 1) if name.startswith("U") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
 #: Of each type of a key: how SQLite keeps it, what is expected of a request, and how that becomes what is kept. DECIMAL
 #: is not listed, since it has a scale.
 _TYPES: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
-    **dict.fromkeys(
-        ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"),
-        ("INTEGER", "a whole number such as 1185", _integer),
-    ),
-    **dict.fromkeys(("HUGEINT", "UHUGEINT", "UBIGINT"), ("TEXT", "a whole number such as 1185", _large_integer)),
+    **{
+        name: ("INTEGER", "a whole number such as 1185", _integer(*_bounds(name, bits)))
+        for name, bits in {
+            **{"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "BIGINT": 64},
+            **{"UTINYINT": 8, "USMALLINT": 16, "UINTEGER": 32},
+        }.items()
+    },
+    **{
+        name: ("TEXT", "a whole number such as 1185", _large_integer(*_bounds(name, bits)))
+        for name, bits in {"HUGEINT": 128, "UHUGEINT": 128, "UBIGINT": 64}.items()
+    },
     "DOUBLE": ("REAL", "a number such as 0.5", _double),
     "BOOLEAN": ("INTEGER", "true or false", _boolean),
     "VARCHAR": ("TEXT", "text", _text),

@@ -42,8 +42,11 @@ async function sha256(data) {
 // ---- Keys: what a request gives becomes what is kept, exactly as in SQL; NOWHERE is in no row ------------------------
 
 export const NOWHERE = Symbol("a value that the column's type cannot hold");
-const WHOLE = ["TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"];
-const LARGE = ["HUGEINT", "UHUGEINT", "UBIGINT"];
+// Types of whole numbers, with their bits.
+const WHOLE = {
+  TINYINT: 8, SMALLINT: 16, INTEGER: 32, BIGINT: 64, HUGEINT: 128,
+  UTINYINT: 8, USMALLINT: 16, UINTEGER: 32, UBIGINT: 64, UHUGEINT: 128,
+};
 const MOST_DIGITS = 60;
 
 // A number as units / 10^scale, null if it is none.
@@ -69,10 +72,14 @@ function whole(value) {
   return number.units % divisor ? NOWHERE : number.units / divisor;
 }
 
-function integer(value) {
-  const found = whole(value);
-  if (typeof found !== "bigint") return found;
-  return -(2n ** 63n) <= found && found < 2n ** 63n ? found.toString() : NOWHERE;
+function integer(type) {
+  const bits = BigInt(WHOLE[type]);
+  const [low, above] = type[0] === "U" ? [0n, 2n ** bits] : [-(2n ** (bits - 1n)), 2n ** (bits - 1n)];
+  return (value) => {
+    const found = whole(value);
+    if (typeof found !== "bigint") return found;
+    return low <= found && found < above ? found.toString() : NOWHERE;
+  };
 }
 
 function decimal(width, scale) {
@@ -135,13 +142,7 @@ function uuid(value) {
 }
 
 const READINGS = {DOUBLE: double, BOOLEAN: boolean, VARCHAR: text, DATE: date, TIMESTAMP: instant, UUID: uuid};
-for (const type of WHOLE) READINGS[type] = integer;
-for (const type of LARGE) {
-  READINGS[type] = (value) => {
-    const found = whole(value);
-    return typeof found === "bigint" ? found.toString() : found;
-  };
-}
+for (const type in WHOLE) READINGS[type] = integer(type);
 
 export function reading({name, type}) {
   const scaled = /^DECIMAL\((\d+),(\d+)\)$/.exec(type);

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from jobs.bundles.bundle_reader import Damaged, Expired, NotThere, Older, WronglySigned, open_bundle
-from jobs.bundles.key_columns import KeyRefused
+from jobs.bundles.key_columns import NOWHERE, KeyColumn, KeyRefused
 from jobs.bundles.signatures import is_signed_by
 from jobs.suite import open_suite
 from jobs.web.answers import answers_of_list
@@ -90,6 +90,22 @@ def test_a_key_is_found_where_sql_finds_it(
         for keys in ({}, {"other": 1}, {'a "key"': asked[0][0], "other": 1}):
             with pytest.raises(KeyRefused, match="give each of these once"):
                 bundle.look_up(keys, NOW)
+
+
+_WIDTHS = {"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "BIGINT": 64, "HUGEINT": 128}
+
+
+@pytest.mark.parametrize("kind", [*_WIDTHS, *(f"U{kind}" for kind in _WIDTHS)])
+def test_a_whole_number_beyond_its_type_is_held_by_no_row(kind: str) -> None:
+    read, bits = KeyColumn("k", kind).reading(), _WIDTHS[kind.removeprefix("U")]
+    low, high = (0, 2**bits - 1) if kind.startswith("U") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    with contextlib.closing(open_instance()) as connection:
+        for number in (low - 1, low, high, high + 1):
+            row = connection.execute(f"SELECT TRY_CAST('{number}' AS {kind})::VARCHAR").fetchone()
+            expected = None if row is None else row[0]
+            for given in (number, str(number)):
+                found = read(given)
+                assert (None if found is NOWHERE else str(found)) == expected, given
 
 
 @pytest.mark.parametrize(

@@ -335,10 +335,40 @@ def test_a_browser_refuses_what_was_changed_and_what_is_old(in_browser: Path, br
     page.context.close()
 
 
-TYPES = ("SMALLINT", "BIGINT", "HUGEINT", "DECIMAL(9,2)", "DECIMAL(4,4)", "DOUBLE", "BOOLEAN", "VARCHAR", "DATE")
+TYPES = (
+    "TINYINT",
+    "SMALLINT",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "UBIGINT",
+    "UHUGEINT",
+    "DECIMAL(9,2)",
+    "DECIMAL(4,4)",
+    "DOUBLE",
+    "BOOLEAN",
+    "VARCHAR",
+    "DATE",
+)
 VALUES = (
     *(1, -7, 0, 1.5, -0.0, 1e21, 1e300, 2.0, 1e-7, 12.34, True, False, "1", "+5", "-0", "007", "1.50", "1.505", ".5"),
     *("1e3", "nan", "", " 1", "true", "TRUE", "t", "é", "\u0661", "9" * 25, "9" * 61, "9223372036854775808", "0.1234"),
+    *(
+        127,
+        128,
+        -128,
+        -129,
+        255,
+        256,
+        32767,
+        32768,
+        "65536",
+        str(2**127 - 1),
+        str(2**127),
+        str(2**128 - 1),
+        str(2**128),
+    ),
+    *(str(2**64 - 1), str(2**64), str(-(2**63)), str(-(2**63) - 1), str(-(2**127)), str(-(2**127) - 1)),
     *("2026-03-10", "2026-02-30", "2024-02-29", "0000-01-01", "2026-3-1", "2026-03-10T18:00Z", "2026-03-10 18:00:59"),
     *("2026-03-10T18:00:00.5+02:00", "2026-03-10T24:00", "1969-12-31T23:59:59.999999-05:30", "2026-03-10T18"),
     *("0B5E0C3E-6C1F-4D0F-9A55-0D6F2F6F1F0A", "0b5e0c3e6c1f4d0f9a550d6f2f6f1f0a", [], {}, "late\x00order"),
