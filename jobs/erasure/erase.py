@@ -33,7 +33,6 @@ from warehouse.lake.places import ERASING
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
 from warehouse.lake.postgres.vacuum import require_may_vacuum
 from warehouse.lake.registry import arms_table
-from warehouse.lake.storage.choice import require_directory
 from warehouse.ledger import records as ledger
 from warehouse.ledger.erasures import erasures
 from warehouse.operations.leases import pages_held
@@ -155,7 +154,6 @@ def what_ends(suite: Suite, kind: str, value: str) -> Erasure:
     NotFoundError
         If nothing is held of them.
     """
-    _refuse_a_bucket(suite)
     suite.lake.storage.require_can_forget()
     with suite.lake.reading() as connection:
         require_same_key(erase_key(), erasures(connection))
@@ -173,7 +171,6 @@ def erase(suite: Suite, kind: str, value: str, reason: str | None = None) -> Era
     RunFailed
         If a run is under way, or a step fails: the same command goes on.
     """
-    _refuse_a_bucket(suite)
     suite.lake.storage.require_can_forget()
     catalogue = suite.lake.catalogue
     if isinstance(catalogue, PostgresCatalogue):
@@ -203,10 +200,6 @@ def erase(suite: Suite, kind: str, value: str, reason: str | None = None) -> Era
         if not result.left:
             end(suite.lake.storage)
     return result
-
-
-def _refuse_a_bucket(suite: Suite) -> None:
-    require_directory(suite.lake.root, "`almanac erase`", "Restore a backup of it into a directory, and erase there.")
 
 
 def require_nobody_at_work(suite: Suite) -> None:

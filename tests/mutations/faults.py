@@ -58,6 +58,13 @@ OF_THE_LAKE = (
         ("tests/backup/test_bucket_lakes_copied.py::test_a_scratch_lake_reads_the_objects_and_deletes_none",),
     ),
     Fault(
+        "an erasure leaves what a bucket keeps of deleted objects",
+        "jobs/erasure/storage.py",
+        "        suite.lake.storage.forget_deleted()\n",
+        "",
+        ("tests/erasure/test_erase_in_a_bucket.py::test_nothing_is_left_of_a_person_in_a_bucket_that_keeps_versions",),
+    ),
+    Fault(
         "the keys of the environment stay in DuckDB's settings",
         "warehouse/lake/storage/bucket_prefix.py",
         """connection.execute(f"SET GLOBAL {setting} = ''")""",
