@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import urllib.parse
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from jobs.suite import open_suite
 from jobs.suites.starter import make_starter
 from jobs.web.application import application
 from jobs.web.counts import Counts
 from jobs.web.guard import Rates
+from jobs.web.openapi import description
 from jobs.web.quick import QuickLookUps
 from jobs.web.settings import ServeSettings
 from jobs.web.shelf import Shelf
 from tests.conftest import NOW, PRODUCT, clock_at
+from tests.effort import times
 from tests.web.bundles import predicted, serving, write
 
 KEYS = ("n", "carrier", "day", "at", "price", "big", "real", "flag")
@@ -153,6 +159,89 @@ def test_what_is_answered_at_once_is_what_the_application_says(
     assert seconds > 0
     assert quick.answer(b"/v1/other/predictions?n=1", let_in, None) is None
     assert quick.answer(b"/v2", let_in, None) is None
+
+
+#: What the rows hold, row by row, as a query string can say it.
+HELD = {
+    "n": ["0", "1", "2", "3", "9"],
+    "carrier": ["B6", 'é"', "a b", "", "gone"],
+    "day": ["2026-03-10"] * 5,
+    "at": ["2026-03-10T18:00:00.5Z"] * 5,
+    "price": ["1.5", "1.50", "+1.5", "1.500", "1.5"],
+    "big": [str(9007199254740993 + i) for i in range(4)] + ["9"],
+    "real": ["0", "0.5", "1.0", "1.5", "4.5"],
+    "flag": ["true", "false", "true", "false", "false"],
+}
+
+
+def described(schema: dict[str, Any]) -> st.SearchStrategy[str]:
+    """Give texts that a schema of the OpenAPI page allows."""
+    if "enum" in schema:
+        return st.sampled_from([str(value) for value in schema["enum"]])
+    if schema["type"] == "boolean":
+        return st.sampled_from(["true", "false"])
+    if schema["type"] in ("integer", "number"):
+        return st.integers(-(10**20), 10**20).map(str)
+    if schema.get("format") == "date":
+        return st.dates().map(str)
+    if schema.get("format") == "date-time":
+        return st.datetimes().map(lambda at: f"{at.isoformat()}Z")
+    if "pattern" in schema:
+        return st.from_regex(schema["pattern"], fullmatch=True, alphabet=st.characters(codec="ascii"))
+    return st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+
+
+@st.composite
+def asked(draw: st.DrawFn, parameters: list[dict[str, Any]]) -> tuple[str, bool]:
+    """Draw a query string, and whether the OpenAPI page allows it."""
+    pairs, is_allowed = [], True
+    # Most often one fault at most, so that what has none is asked often too.
+    names = [None, None, *(each["name"] for each in parameters)]
+    row, varied, faulty = draw(st.integers(0, 4)), draw(st.sampled_from(names)), draw(st.sampled_from(names))
+    for each in parameters:
+        name, fault = each["name"], "none"
+        if name == faulty:
+            fault = draw(st.sampled_from(["left out", "twice", "any text", "without a value"]))
+            is_allowed = False
+        valid = described(each["schema"]) if name == varied else st.just(HELD[name][row])
+        value = draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=6) if fault == "any text" else valid)
+        how = draw(st.sampled_from([urllib.parse.quote, urllib.parse.quote_plus]))
+        said = f"{name}={how(value)}" if fault != "without a value" else name
+        pairs += {"left out": [], "twice": [said, said]}.get(fault, [said])
+    if draw(st.integers(0, 9)) == 0:
+        pairs, is_allowed = [*pairs, draw(st.sampled_from(["", "other=1", "%ff=1", "n=%zz", "=", "&"]))], False
+    return "&".join(draw(st.permutations(pairs))), is_allowed
+
+
+def test_what_the_openapi_page_allows_is_answered_at_once_as_by_the_application(bundles: Path, tmp_path: Path) -> None:
+    chosen = settings(bundles, tmp_path)
+    shelf = Shelf(chosen)
+    shelf.look()
+    quick = QuickLookUps(chosen, shelf, Counts(tmp_path), Rates(0))
+    page = description([bundle.manifest for bundle in shelf.bundles.values()], has_token=False)
+    operation = page["paths"][PATH]["get"]
+    app, loop, seen = application(chosen), asyncio.new_event_loop(), Counter[int]()
+    headers = [(b"host", b"localhost:8300")]
+
+    @hypothesis.settings(max_examples=times(150), derandomize=True, database=None)
+    @hypothesis.given(asked(operation["parameters"]))
+    def ask(drawn: tuple[str, bool]) -> None:
+        query, is_allowed = drawn
+        at_once = quick.answer(f"{PATH}?{query}".encode(), headers, ("127.0.0.1", 1))
+        status, *rest = loop.run_until_complete(through_the_application(app, PATH, query, headers))
+        assert str(status) in operation["responses"]
+        if at_once is not None:
+            assert parts(at_once) == (status, *rest)
+        assert (at_once is None) == (status == 400)
+        assert not is_allowed or status in (200, 404, 410)
+        seen[status] += 1
+
+    with contextlib.closing(loop):
+        context = app.router.lifespan_context(app)
+        loop.run_until_complete(context.__aenter__())
+        ask()
+        loop.run_until_complete(context.__aexit__(None, None, None))
+    assert seen.keys() == {200, 400, 404, 410}
 
 
 def test_a_client_that_asks_too_often_is_left_to_the_application(bundles: Path, tmp_path: Path) -> None:
