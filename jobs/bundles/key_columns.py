@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import re
 import uuid
 from collections.abc import Callable
@@ -97,9 +98,19 @@ def _decimal(width: int, scale: int) -> Callable[[Any], Any]:
     return read
 
 
+_REAL = re.compile(rf"[+-]?\d{{1,{_MOST_DIGITS}}}(\.\d{{1,{_MOST_DIGITS}}})?([eE][+-]?\d{{1,3}})?", re.A)
+
+
 def _double(value: Any) -> Any:
-    number = _number(value)
-    return None if number is None else float(number)
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
+        return None
+    if isinstance(value, str) and not _REAL.fullmatch(value):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _boolean(value: Any) -> Any:

@@ -101,7 +101,9 @@ function decimal(width, scale) {
 }
 
 function double(value) {
-  return decimalOf(value) === null ? null : Number(value);
+  if (typeof value === "string" ? !/^[+-]?\d{1,60}(\.\d{1,60})?([eE][+-]?\d{1,3})?$/.test(value) : !["number", "bigint"].includes(typeof value)) return null;
+  const number = Number(value);
+  return Number.isFinite(number) ? number : null;
 }
 
 function boolean(value) {

@@ -14,6 +14,8 @@ from jobs.web.settings import MOST_KEYS
 _BEYOND = "For an entity that no page has."
 #: A number that is given as text.
 _NUMBER = r"^[+-]?[0-9]{1,60}(\.[0-9]{1,60})?$"
+#: Of a DOUBLE, which can have an exponent.
+_REAL = r"^[+-]?[0-9]{1,60}(\.[0-9]{1,60})?([eE][+-]?[0-9]{1,2})?$"
 _LARGEST = {"minimum": -(2**63), "maximum": 2**63 - 1}
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 _MADE = {
@@ -123,7 +125,9 @@ def _in_body(manifest: Manifest, key: KeyColumn) -> dict[str, Any]:
     schema = _bounded(manifest, key)
     if schema["type"] == "boolean":
         return {"enum": [True, False, "true", "false", None]}
-    if schema["type"] == "string":
+    if key.type == "DOUBLE":
+        return {"type": ["number", "string", "null"], "pattern": _REAL}
+    if schema["type"] == "string" and (key.type == "UUID" or "pattern" not in schema):
         return {**schema, "type": ["string", "null"]}
     if "minimum" in schema:
         return {**schema, "type": ["integer", "string", "null"], "pattern": "^[+-]?[0-9]{1,18}$"}

@@ -180,8 +180,10 @@ def described(schema: dict[str, Any]) -> st.SearchStrategy[str]:
         return st.sampled_from([str(value) for value in schema["enum"]])
     if schema["type"] == "boolean":
         return st.sampled_from(["true", "false"])
-    if schema["type"] in ("integer", "number"):
+    if schema["type"] == "integer":
         return st.integers(-(10**20), 10**20).map(str)
+    if schema["type"] == "number":
+        return st.floats(allow_nan=False, allow_infinity=False).map(repr)
     if schema.get("format") == "date":
         return st.dates().map(str)
     if schema.get("format") == "date-time":
