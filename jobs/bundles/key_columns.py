@@ -39,8 +39,11 @@ class _Nowhere:
 NOWHERE = _Nowhere()
 
 
-def _number(value: Any) -> Decimal | None:
-    """Give a number that is written as one, in text or JSON; None if it is none."""
+def _number(value: Any) -> Any:
+    """Give a number (a Decimal) that is written as one, in text or JSON; None if it is none.
+
+    What has more digits than a column can have is NOWHERE, and would take long to write out.
+    """
     if isinstance(value, str) and re.fullmatch(rf"[+-]?\d{{1,{_MOST_DIGITS}}}(\.\d{{1,{_MOST_DIGITS}}})?", value, re.A):
         return Decimal(value)
     if isinstance(value, float):
@@ -48,14 +51,15 @@ def _number(value: Any) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
         return None
     number = Decimal(value)
-    # What has more digits is in no column, and would take long to write out.
-    return number if number.is_finite() and abs(number.adjusted()) < _MOST_DIGITS else None
+    if not number.is_finite():
+        return None
+    return number if abs(number.adjusted()) < _MOST_DIGITS else NOWHERE
 
 
 def _whole(value: Any) -> Any:
     number = _number(value)
-    if number is None:
-        return None
+    if not isinstance(number, Decimal):
+        return number
     return int(number) if number == int(number) else NOWHERE
 
 
@@ -81,8 +85,8 @@ def _large_integer(low: int, high: int) -> Callable[[Any], Any]:
 def _decimal(width: int, scale: int) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         number = _number(value)
-        if number is None:
-            return None
+        if not isinstance(number, Decimal):
+            return number
         sign, digits, exponent = number.as_tuple()
         whole = int("".join(map(str, digits))) * (-1 if sign else 1)
         shift = int(exponent) + scale

@@ -49,7 +49,7 @@ const WHOLE = {
 };
 const MOST_DIGITS = 60;
 
-// A number as units / 10^scale, null if it is none.
+// A number as units / 10^scale, null if it is none, NOWHERE if it has more digits than a column can have.
 function decimalOf(value) {
   let text = null;
   if (typeof value === "bigint") text = value.toString();
@@ -60,14 +60,14 @@ function decimalOf(value) {
   const [, sign, before, after = "", exponent = "0"] = found;
   let units = BigInt(before + after);
   let scale = after.length - Number(exponent);
-  if (Math.abs(units.toString().length - 1 - scale) >= MOST_DIGITS && units) return null;
+  if (Math.abs(units.toString().length - 1 - scale) >= MOST_DIGITS && units) return NOWHERE;
   if (scale < 0) [units, scale] = [units * 10n ** BigInt(-scale), 0];
   return {units: sign === "-" ? -units : units, scale};
 }
 
 function whole(value) {
   const number = decimalOf(value);
-  if (number === null) return null;
+  if (number === null || number === NOWHERE) return number;
   const divisor = 10n ** BigInt(number.scale);
   return number.units % divisor ? NOWHERE : number.units / divisor;
 }
@@ -85,7 +85,7 @@ function integer(type) {
 function decimal(width, scale) {
   return (value) => {
     const number = decimalOf(value);
-    if (number === null) return null;
+    if (number === null || number === NOWHERE) return number;
     let {units} = number;
     if (number.scale > scale) {
       const divisor = 10n ** BigInt(number.scale - scale);
