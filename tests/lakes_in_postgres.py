@@ -103,6 +103,8 @@ IN_EVERY_RUN: tuple[str, ...] = (
 )
 _CLOCK = "tests/schedule/test_clock_processes.py"
 SEVERAL = "several hosts may run the schedule there, and none is noted as the one that does"
+_OPEN = "tests/lake/test_connections.py"
+HELD = "nobody waits there for who opens a catalogue, and none is held"
 A_DAY = "upkeep takes there what runs have left once it is a day old"
 #: What is about SQLite's file itself, or about what is not built for PostgreSQL, with the reason.
 NOT_ON_POSTGRES: dict[str, str] = {
@@ -112,6 +114,12 @@ NOT_ON_POSTGRES: dict[str, str] = {
     "tests/suites/test_upkeep.py::test_the_command_says_what_it_freed": A_DAY,
     "tests/suites/test_upkeep.py::test_a_staging_directory_that_a_kill_left_without_a_name_is_swept": A_DAY,
     "tests/pages/test_kills.py::test_a_run_killed_before_its_first_commit_leaves_no_page": A_DAY,
+    f"{_OPEN}::test_a_lake_that_is_held_is_not_given_up_between_questions": HELD,
+    f"{_OPEN}::test_commands_hold_their_lake": HELD,
+    f"{_OPEN}::test_a_lake_that_is_closed_is_opened_again_by_whoever_asks": HELD,
+    f"{_OPEN}::test_a_process_that_commits_reads_on_the_instance_that_does_and_cannot_write_there": (
+        "what reads there has an instance of its own, which the server lets write nothing"
+    ),
 }
 
 
