@@ -7,6 +7,7 @@ here is refused, with the reason. The export then compares what comes out with w
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -140,7 +141,8 @@ class _Turning:
         if kind in BITS:
             bits = next(bits for bits in BITS.values() if -(2 ** (bits - 1)) <= value < 2 ** (bits - 1))
             return Typed(["integer", str(value)], "integer", bits)
-        if kind == "DOUBLE":
+        # 1e400 is infinity, which JSON has no word for.
+        if kind == "DOUBLE" and math.isfinite(value):
             return Typed(["double", value], "double")
         if kind == "DECIMAL" and isinstance(value, int) and abs(value) < 2**53:
             scale = told["type"]["type_info"]["scale"]
