@@ -25,7 +25,7 @@ import duckdb
 
 from warehouse.definitions import Product, Source
 from warehouse.errors import DefinitionError, RunFailed, UsageError
-from warehouse.lake.lake import Lake, check_format, newest_snapshot, table_columns, use_all_cores
+from warehouse.lake.lake import Lake, check_format, newest_snapshot, one_transaction, table_columns, use_all_cores
 from warehouse.lake.warm_up import connect
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import HeldFacts, facts_table, held_facts, why_no_facts
@@ -98,19 +98,20 @@ class Sandbox:
             self.snapshot_id = newest if snapshot_id is None else snapshot_id
             # This instance has read the catalogue as far as the ledger needs it; a new one would first have to.
             seen = self._look(connection) if self.snapshot_id == newest else None
-        self._instance = connect(lake, self.snapshot_id)
-        #: The name under which the lake is attached, quoted.
-        self.lake_name = str(_one(self._instance.execute("SELECT current_database()")))
+        #: The name under which the lake is attached, and that quoted.
+        self._instance, self.lake_name = connect(lake, self.snapshot_id)
         self.catalogue = quote(self.lake_name)
         #: The suite; what the ledger knows of the facts of each source; the newest ingestion.
         self.suite_id, self.held, self.ingest_id = seen or self._look(self._instance)
         self._columns: dict[str, dict[str, str]] = {}
         self._held: set[str] = set()
         self._schema_of_held = f"memory.held_{secrets.token_hex(16)}"
-        self._instance.execute(f"CREATE SCHEMA {self._schema_of_held}")
         self._schema_of_bounded = f"memory.bounded_{secrets.token_hex(16)}"
-        self._instance.execute(f"CREATE SCHEMA {self._schema_of_bounded}")
-        bound_functions(self._instance, self._schema_of_bounded)
+        # Each transaction of its own would ask the lake for its state.
+        with one_transaction(self._instance):
+            self._instance.execute(f"CREATE SCHEMA {self._schema_of_held}")
+            self._instance.execute(f"CREATE SCHEMA {self._schema_of_bounded}")
+            bound_functions(self._instance, self._schema_of_bounded)
         #: How long an author's query may take.
         self.query_timeout = QUERY_TIMEOUT
         self._vouched_for: set[str] = set()
@@ -277,15 +278,16 @@ class Sandbox:
         schema = f"page_{next(self._numbers)}"
         cursor = self.cursor()
         try:
-            cursor.execute(f"CREATE SCHEMA memory.{schema}")
-            # Before DuckDB's own functions come those of bounded arguments.
-            cursor.execute(f"SET search_path = 'memory.{schema},{self._schema_of_bounded}'")
-            for source in sources:
-                shown, view = (shown_rows or {}).get(source.name), f"memory.{schema}.{quote(source.name)}"
-                whole = view if shown is None else f"memory.{schema}.{quote(f'almanac: all of {source.name}')}"
-                cursor.execute(self._view(source, whole, instant, ingest_id))
-                if shown is not None:
-                    cursor.execute(system_sql("sandbox/part", view=view, whole=whole, shown=shown))
+            with one_transaction(cursor):
+                cursor.execute(f"CREATE SCHEMA memory.{schema}")
+                # Before DuckDB's own functions come those of bounded arguments.
+                cursor.execute(f"SET search_path = 'memory.{schema},{self._schema_of_bounded}'")
+                for source in sources:
+                    shown, view = (shown_rows or {}).get(source.name), f"memory.{schema}.{quote(source.name)}"
+                    whole = view if shown is None else f"memory.{schema}.{quote(f'almanac: all of {source.name}')}"
+                    cursor.execute(self._view(source, whole, instant, ingest_id))
+                    if shown is not None:
+                        cursor.execute(system_sql("sandbox/part", view=view, whole=whole, shown=shown))
             yield SandboxPage(self, cursor, schema, instant)
         finally:
             with contextlib.suppress(duckdb.Error):
@@ -367,11 +369,6 @@ class SandboxPage:
             self._sandbox.vouch_for(self.cursor, check, bound, self._scans)
             row = self.cursor.execute(text, bound or None).fetchone()
         return (int(row[1]), list(row[2] or [])) if row else (0, [])
-
-
-def _one(found: duckdb.DuckDBPyConnection) -> object:
-    row = found.fetchone()
-    return row[0] if row else None
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import PublishFailed, RunFailed, UsageError
 from warehouse.facts.watermarks import Watermarks
+from warehouse.lake.lake import table_columns
 from warehouse.lake.tables import drop_if_of_another_type
 from warehouse.ledger import records as ledger
 from warehouse.ledger.recorded_deliveries import facts_needed
@@ -165,10 +166,13 @@ def _publish_labels(suite: Suite, product: Product, pages: Sequence[datetime], n
             for page, n_rows in labels.n_rows.items()
         ]
         with suite.lake.commit(f"labels of {product.name}, run {meter.run_id}") as commit:
+            before = table_columns(commit.connection, "labels", product.name)
             # Labels of another kind are other labels: those of all pages are made again, one commit after the other.
             drop_if_of_another_type(commit, "labels", product.name, "label", labels.columns["label"])
             publish(commit, product, [StagedRows("labels", labels.file, labels.columns, records)])
-            ensure_views(commit, product)
+            # Views name the table of labels, and none of its rows; pages of predictions are as they were.
+            if table_columns(commit.connection, "labels", product.name) != before:
+                ensure_views(commit, product)
             n_rows = sum(labels.n_rows.values())
             figures = {"n_pages": len(pages), "n_rows": n_rows, "snapshot_id": commit.snapshot_id}
             ledger.append(commit, [meter.record("succeeded", first_as_of=pages[0], last_as_of=pages[-1], **figures)])

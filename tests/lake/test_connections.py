@@ -17,7 +17,7 @@ from warehouse.lake import connections as connections_module
 from warehouse.lake import lake as lake_module
 from warehouse.lake.catalogues import SqliteCatalogue
 from warehouse.lake.connections import Instances, remembered
-from warehouse.lake.lake import Lake
+from warehouse.lake.lake import Lake, check_format, newest_snapshot
 
 
 @pytest.fixture
@@ -225,3 +225,17 @@ def _instance(instances: Instances) -> duckdb.DuckDBPyConnection:
     (kept,) = instances._kept.values()
     assert kept.instance is not None
     return kept.instance
+
+
+def test_a_commit_sees_what_it_writes_and_what_was_written_before_it(ingested: Suite) -> None:
+    root = ingested.lake.root
+    with ingested.lake.reading() as connection:
+        suite_id, before = check_format(connection, root), newest_snapshot(connection)
+    for place, name in enumerate(("another", suite_id), 1):
+        with ingested.lake.commit(name) as commit:
+            assert commit.snapshot_id == before + place
+            commit.execute("UPDATE ledger.format SET suite_id = $1", [name])
+            assert check_format(commit.connection, root) == name, "what a commit has written is not remembered"
+        with ingested.lake.reading() as connection:
+            assert check_format(connection, root) == name
+            assert newest_snapshot(connection) == before + place

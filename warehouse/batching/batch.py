@@ -23,6 +23,7 @@ from warehouse.batching.shared_rows import ENTITIES, PAGE_COLUMN, SharedRows
 from warehouse.definitions import Definitions, FeatureUse, Product
 from warehouse.definitions.durations import duration_text
 from warehouse.errors import RunFailed
+from warehouse.lake.lake import one_transaction
 from warehouse.queries.checked_query import CheckedQuery
 from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox, SandboxPage, timestamp_literal
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
@@ -242,7 +243,8 @@ class Batch:
         """Make the batch's tables, empty, with the types that the queries have; on any page they have the same."""
         if self._is_prepared:
             return
-        with self.page(as_of) as page:
+        # Each transaction of its own would ask the lake for its state.
+        with self.page(as_of) as page, one_transaction(page.cursor):
             for name, query in self.queries():
                 page.run_wrapped("pages/prepare", query, self.table(name), page.instant)
                 if name in self.read_by_others:

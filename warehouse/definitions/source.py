@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -275,12 +276,12 @@ class Source:
         quiet = [[f"{each.after}", f"{each.before}"] for each in expect.quiet]
         return [f"{header.watermark}", f"{expect.every}", f"{quiet}"]
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A hash of what the source means: its parsed query, and the header's keys that bear on rows."""
         return self._hash(self.header.arrives_within.total_seconds())
 
-    @property
+    @cached_property
     def facts_fingerprint(self) -> str:
         """A hash of what bears on the facts: all of `fingerprint` but `arrives_within`, which sandboxes add to them."""
         return self._hash(None)

@@ -195,6 +195,23 @@ def reads_only(cursor: duckdb.DuckDBPyConnection, catalogue: Catalogue, *, one_s
     _readings[cursor] = _Reading(catalogue.identity(), one_state)
 
 
+def seen_snapshot(cursor: duckdb.DuckDBPyConnection) -> int | None:
+    """Give the snapshot that a cursor sees of a lake, if it sees that one and nothing else."""
+    reading = _readings.get(cursor)
+    state = _state(cursor, reading) if reading is not None and reading.one_state else None
+    return int(state[0]) if isinstance(state, tuple) else None
+
+
+@contextlib.contextmanager
+def nothing_written_yet(cursor: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> Iterator[None]:
+    """Let what is asked at the beginning of a transaction that will write be answered as to who reads."""
+    reads_only(cursor, catalogue, one_state=True)
+    try:
+        yield
+    finally:
+        del _readings[cursor]
+
+
 def end_transaction(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> None:
     """End the transaction of a connection to a lake with a server before it is closed.
 

@@ -27,7 +27,7 @@ import duckdb
 
 from warehouse.errors import AlmanacError, NotFoundError, PublishFailed, UsageError
 from warehouse.lake.catalogues import CATALOGUE, Catalogue, catalogue_of
-from warehouse.lake.connections import First, Instances, end_transaction, reads_only
+from warehouse.lake.connections import First, Instances, end_transaction, nothing_written_yet, reads_only
 from warehouse.lake.extensions import open_instance
 from warehouse.lake.migrations import migrate, newest_format
 from warehouse.lake.postgres.addresses import root_of_lake
@@ -213,8 +213,9 @@ class Lake:
             try:
                 connection.execute("USE lake")
                 connection.execute("BEGIN")
-                lake_format, _ = format_and_suite(connection, self.root)
-                commit = Commit(self, connection, newest_snapshot(connection) + 1, turn)
+                with nothing_written_yet(connection, self.catalogue):
+                    lake_format, _ = format_and_suite(connection, self.root)
+                    commit = Commit(self, connection, newest_snapshot(connection) + 1, turn)
                 migrate(connection, lake_format)
                 yield commit
                 end_commit(connection, message, fence, commit.snapshot_id)

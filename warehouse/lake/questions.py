@@ -10,7 +10,7 @@ import duckdb
 
 from warehouse.errors import AlmanacError, LakeFormatError, NotFoundError, RunFailed
 from warehouse.lake.catalogues import Catalogue
-from warehouse.lake.connections import remembered
+from warehouse.lake.connections import remembered, seen_snapshot
 from warehouse.lake.migrations import newest_format
 from warehouse.system_sql import quote
 
@@ -42,7 +42,6 @@ def table_columns(connection: duckdb.DuckDBPyConnection, schema: str, table: str
     return {str(row[0]): str(row[1]) for row in rows}
 
 
-@remembered
 def check_format(connection: duckdb.DuckDBPyConnection, root: Path) -> str:
     """Refuse a lake of a newer format; give the suite's id.
 
@@ -54,6 +53,7 @@ def check_format(connection: duckdb.DuckDBPyConnection, root: Path) -> str:
     return format_and_suite(connection, root)[1]
 
 
+@remembered
 def format_and_suite(connection: duckdb.DuckDBPyConnection, root: Path) -> tuple[int, str]:
     """Give the format of a lake and the suite's id; see `check_format`."""
     try:
@@ -73,6 +73,8 @@ def format_and_suite(connection: duckdb.DuckDBPyConnection, root: Path) -> tuple
 
 def newest_snapshot(connection: duckdb.DuckDBPyConnection) -> int:
     """Give the id of the state of the lake that a connection's transaction sees."""
+    if (seen := seen_snapshot(connection)) is not None:
+        return seen
     # DuckLake knows it of the transaction. The greatest of `ducklake_snapshots` took 8 ms at 150, and more with each.
     row = connection.execute("SELECT id FROM ducklake_current_snapshot('lake')").fetchone()
     return int(row[0]) if row else 0

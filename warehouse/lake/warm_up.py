@@ -30,34 +30,35 @@ def open_ahead(lake: Lake, *, hold: bool = False, writing: bool = False) -> None
 
 
 #: Instances at a snapshot that was the newest, by process and catalogue, on their way to whoever asks first.
-_spares: dict[Hashable, Future[tuple[int, duckdb.DuckDBPyConnection]]] = {}
+_spares: dict[Hashable, Future[tuple[int, duckdb.DuckDBPyConnection, str]]] = {}
 
 
 def connect_ahead(lake: Lake) -> None:
     """Begin to open an instance of its own at the newest snapshot, for `connect` to give away."""
 
-    def open_spare() -> tuple[int, duckdb.DuckDBPyConnection]:
+    def open_spare() -> tuple[int, duckdb.DuckDBPyConnection, str]:
         with lake.reading() as kept:
             check_format(kept, lake.root)
             snapshot_id = newest_snapshot(kept)
-        connection = lake.connect(snapshot_id=snapshot_id, name=hidden_name(), for_authors=True)
-        return snapshot_id, connection
+        name = hidden_name()
+        return snapshot_id, lake.connect(snapshot_id=snapshot_id, name=name, for_authors=True), name
 
     pool = ThreadPoolExecutor(max_workers=1)
     _spares[lake.catalogue.identity()] = pool.submit(open_spare)
     pool.shutdown(wait=False)
 
 
-def connect(lake: Lake, snapshot_id: int) -> duckdb.DuckDBPyConnection:
-    """Open an instance at a snapshot, or give away one that is open already; its lake has a `hidden_name`."""
+def connect(lake: Lake, snapshot_id: int) -> tuple[duckdb.DuckDBPyConnection, str]:
+    """Open an instance at a snapshot, or give away one that is open already, with its lake's `hidden_name`."""
     spare = _spares.pop(lake.catalogue.identity(), None)
     if spare is not None:
         with contextlib.suppress(AlmanacError, OSError, duckdb.Error):
-            shown, connection = spare.result()
+            shown, connection, name = spare.result()
             if shown == snapshot_id:
-                return connection
+                return connection, name
             connection.close()
-    return lake.connect(snapshot_id=snapshot_id, name=hidden_name(), for_authors=True)
+    name = hidden_name()
+    return lake.connect(snapshot_id=snapshot_id, name=name, for_authors=True), name
 
 
 def hidden_name() -> str:

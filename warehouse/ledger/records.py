@@ -15,6 +15,7 @@ import duckdb
 
 from warehouse.lake.connections import remembered
 from warehouse.lake.lake import Commit, table_columns
+from warehouse.lake.lake import newest_snapshot as newest_snapshot
 from warehouse.ledger.model_record import ModelRecord as ModelRecord  # they are read here
 from warehouse.system_sql import literal, system_sql
 
@@ -250,12 +251,6 @@ class SourceFacts:
         """Give the first ingestion after `ingest_id` that brought facts known before `before`, if any."""
         late = (i for i, known in self.ingestions if i > ingest_id and known is not None and known < before)
         return min(late, default=None)
-
-
-def newest_snapshot(connection: duckdb.DuckDBPyConnection) -> int:
-    """Give the id of the newest committed state that a connection sees."""
-    row = connection.execute("SELECT id FROM ducklake_current_snapshot('lake')").fetchone()
-    return int(row[0]) if row else 0
 
 
 @remembered

@@ -18,6 +18,7 @@ import duckdb
 from warehouse.definitions import Definitions, Product
 from warehouse.errors import DefinitionError, RunFailed
 from warehouse.facts.watermarks import Watermarks
+from warehouse.lake.lake import one_transaction
 from warehouse.ledger.records import PageRecord, SourceFacts
 from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox
 from warehouse.system_sql import exact_path, literal, quote_all, system_sql
@@ -114,15 +115,16 @@ def _collect(
 ) -> None:
     sources, (known_by, shown_rows) = definitions.sources_read([product.label]), known
 
-    def fill(part: Sequence[datetime], statement: str) -> None:
+    def fill(part: Sequence[datetime]) -> None:
         with sandbox.at(known_by, sources, shown_rows=shown_rows) as view:
             for as_of in part:
-                view.run_wrapped(statement, product.label, table, as_of, known_by=known_by)
+                view.run_wrapped("pages/collect", product.label, table, as_of, known_by=known_by)
 
-    fill(pages[:1], "pages/prepare")
+    with sandbox.at(known_by, sources, shown_rows=shown_rows) as view, one_transaction(view.cursor):
+        view.run_wrapped("pages/prepare", product.label, table, pages[0], known_by=known_by)
     count = max(1, min(workers, len(pages)))
     with ThreadPoolExecutor(max_workers=count) as pool:
-        list(pool.map(lambda part: fill(part, "pages/collect"), [pages[index::count] for index in range(count)]))
+        list(pool.map(fill, [pages[index::count] for index in range(count)]))
 
 
 def _check(cursor: duckdb.DuckDBPyConnection, product: Product, file: Path) -> None:

@@ -32,8 +32,8 @@ class _Span:
 def ensure_views(commit: Commit, product: Product) -> None:
     """Make a product's views what they should be after this commit, as far as they are not.
 
-    Call it in every commit that publishes predictions or labels, after the ledger's rows are appended: which pages
-    can hold a valid row is read from them.
+    Call it in every commit that publishes predictions, or changes the columns of labels, after the ledger's rows are
+    appended: which pages can hold a valid row is read from them.
     """
     columns = table_columns(commit.connection, "predictions", product.name)
     span = _current_span(commit, product)
