@@ -21,7 +21,7 @@ from warehouse.ledger.triggers import triggers_of
 WHOLE_DAY = "ALMANAC_HISTORIES" in os.environ
 FRIDAY = datetime(2026, 11, 27)
 BEGIN, RISES = FRIDAY + timedelta(hours=6, minutes=50), FRIDAY + timedelta(hours=7)
-END = FRIDAY + (timedelta(days=1, hours=4) if WHOLE_DAY else timedelta(hours=9, minutes=20))
+END = FRIDAY + (timedelta(days=1, hours=4) if WHOLE_DAY else timedelta(hours=8, minutes=10))
 POLICIES = f"""
 policies:
   nightly: {{jobs: {{train: {{run: {{train: {PRODUCT}}}, cron: "0 2 * * *"}}}}}}
@@ -56,9 +56,10 @@ def test_a_day_unlike_all_others_is_caught_up_with_within_hours(tmp_path: Path) 
         answers = [(one.answer, one.known_by) for one in triggers_of(connection, PRODUCT)]
         newest = ledger.models(connection, PRODUCT)[-1]
     print(*answers, sep="\n")
-    # It is quiet until the alarm, which leads to one training, and quiet again.
-    assert [answer for answer, _ in groupby(answer for answer, _ in answers)][:4] == [
+    # Quiet until the alarm; for a page the rise may be a fault of the data; then one training, and quiet again.
+    assert [answer for answer, _ in groupby(answer for answer, _ in answers)][:5] == [
         "quiet",
+        "bad data",
         "train",
         "trained",
         "quiet",
@@ -67,11 +68,11 @@ def test_a_day_unlike_all_others_is_caught_up_with_within_hours(tmp_path: Path) 
     (asked_at,) = (at for answer, at in answers if answer == "train")
     assert RISES < asked_at < RISES + timedelta(hours=2)
     caught_up = newest.trained_at
-    # Before, both are as good; behind it one of them is as good as Poisson's noise lets anybody be.
+    # Before, both are as good; behind it one is nearly as good, by half an hour of news, as Poisson's noise allows.
     assert errors(looking, BEGIN, asked_at) == errors(nightly, BEGIN, asked_at)
     late = min(END, FRIDAY + timedelta(days=1))
     noise = (3 * 22.5) ** 0.5
-    assert errors(looking, caught_up, late) < 1.3 * noise < 4 * noise < errors(nightly, caught_up, late)
+    assert errors(looking, caught_up, late) < 1.5 * noise < 4 * noise < errors(nightly, caught_up, late)
     assert found.best == "after_each_page"
     if WHOLE_DAY:
         night = FRIDAY + timedelta(days=1, hours=2, minutes=4)
