@@ -217,14 +217,14 @@ def _watch(
     judgement = judge_performance(opened, product, instant)
     performance = summary(judgement, start, end, by)
     fairness = judge_fairness(opened, product, judgement) if instant is None else []
-    drift = monitor_product(opened, product, start, end, instant, column)
+    drift = monitor_product(opened, product, start, end, instant, column, by)
     if as_json:
         console.print_json(
             {"profiles": profiled, "drift": asdict(drift), "performance": vars(performance), "fairness": fairness}
         )
         return
     console.print_table(profiled, "Published pages with profiles")
-    print_drift(drift)
+    print_drift(drift, by)
     print_performance(performance, by)
     print_fairness(fairness)
 

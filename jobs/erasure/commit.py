@@ -23,6 +23,7 @@ from warehouse.lake.registry import AUTHORS, table
 from warehouse.ledger import records as ledger
 from warehouse.ledger.erasures import ErasureRecord, erasures
 from warehouse.ledger.exports import announce
+from warehouse.pages.profiled_pages import tables_of_profiles
 from warehouse.pages.views import ensure_views
 from warehouse.system_sql import quote, system_sql
 
@@ -143,7 +144,9 @@ class _Erasing:
                     )
         if gone:
             # Profiles of pages that lost rows are made again of the rest, by `almanac monitor`.
-            self.commit.execute(system_sql("erasure/forget_profiles"), [product, kind, sorted(gone)])
+            for table in tables_of_profiles(self.commit.connection, product):
+                forget = system_sql("erasure/forget_profiles", table=table)
+                self.commit.execute(forget, [product, kind, sorted(gone)])
         return len(counted)
 
     def _delete(self, place: str, rules: list[Rule], counts: dict[str, int]) -> None:

@@ -21,11 +21,13 @@ from warehouse.pages.profiled_pages import (
     RowsOfPages,
     append_profiles,
     centres_of,
+    forget_profiles,
     new_centres,
     profile_rows,
     profiles_of,
     record_centres,
 )
+from warehouse.pages.profiling.segments import append_segment_profiles, segment_counts
 from warehouse.system_sql import quote, system_sql
 
 #: The kinds of pages that are profiled.
@@ -89,7 +91,10 @@ class Profiled:
 
 
 def monitor(suite: Suite, product_name: str, make_profiles: bool = False) -> list[Profiled]:
-    """Tell how many published pages have profiles; `make_profiles` for those that have none, in one pass and commit."""
+    """Tell how many published pages have profiles; `make_profiles` for those that have none, in one pass and commit.
+
+    A page that lacks profiles of its segments counts as one that has none.
+    """
     product = suite.definitions.product(product_name)
     found = []
     for kind in KINDS:
@@ -103,7 +108,9 @@ def monitor(suite: Suite, product_name: str, make_profiles: bool = False) -> lis
 
 def _pages(connection: duckdb.DuckDBPyConnection, product: Product, kind: str) -> list[tuple[PageRecord, bool]]:
     published = ledger.published_pages(connection, product.name, kind)
-    rows = connection.execute(system_sql("profiles/lacking"), [product.name, kind]).fetchall()
+    there = {name.lower() for name in table_columns(connection, kind, product.name)}
+    wanted = [name for name in product.header.monitor.segments if name.lower() in there]
+    rows = connection.execute(system_sql("profiles/lacking"), [product.name, kind, wanted]).fetchall()
     lacking = {as_of for (as_of,) in rows}
     return [(page, as_of not in lacking) for as_of, page in published.items()]
 
@@ -115,20 +122,22 @@ def _make_profiles(suite: Suite, product: Product, kind: str, pages: list[PageRe
         rows = RowsOfPages(product, kind, f"{quote(kind)}.{quote(product.name)}", columns, pages)
         known = centres_of(connection, product.name)
         new = new_centres(connection, rows, known)
-        profiles = list(profile_rows(connection, rows, {**new, **known}))
+        parts = segment_counts(rows, {**new, **known})
+        profiles = list(profile_rows(connection, rows, {**new, **known}, parts))
     with suite.lake.commit(f"profiles of {len(pages)} pages of {product.name}, run {meter.run_id}") as commit:
         there = centres_of(commit.connection, product.name)
         # What was published, profiled or begun from another centre meanwhile is left to the next call.
-        lacking = {page.run_id for page, is_profiled in _pages(commit.connection, product, kind) if not is_profiled}
-        kept = [
-            one
-            for one in profiles
-            if one.run_id in lacking and there.get((kind, one.column_name), one.centre) in (one.centre, None)
-        ]
+        without = [page for page, is_profiled in _pages(commit.connection, product, kind) if not is_profiled]
+        lacking = {(page.run_id, page.as_of) for page in without}
+        is_moved = any(there.get(key, centre) != centre for key, centre in new.items())
+        kept = [page for page in pages if (page.run_id, page.as_of) in lacking and not is_moved]
+        forget_profiles(commit, kept)
         record_centres(commit, product.name, new, there, meter.run_id, suite.clock())
-        append_profiles(commit, kept)
+        runs = {(page.run_id, page.as_of) for page in kept}
+        append_profiles(commit, [one for one in profiles if (one.run_id, one.as_of) in runs])
+        append_segment_profiles(commit, parts.tables if parts is not None else (), kept)
         span = {"first_as_of": min(p.as_of for p in pages), "last_as_of": max(p.as_of for p in pages)}
-        n_pages = len({one.as_of for one in kept})
+        n_pages = len(kept)
         record = meter.record("succeeded", snapshot_id=commit.snapshot_id, n_pages=n_pages, **span)
         ledger.append(commit, [record])
     return n_pages

@@ -58,6 +58,10 @@ class Scores:
     out_of_range_share: Floats
     score: Floats
 
+    def of(self, places: Integers) -> Scores:
+        """Give those of some pages."""
+        return Scores(**{name: values[places] for name, values in vars(self).items()})
+
 
 def sum_in_order(terms: Floats) -> Floats:
     """Add up each row from left to right.
@@ -82,20 +86,22 @@ def last_pages(series: Series, classes: Integers, n_pages: int, least: int = MIN
     n_pages
         So many pages at most.
     least
-        With fewer of them there is no reference.
+        With fewer of them there is no reference; of a segment those count that have rows of it.
     """
     import numpy as np
 
     every = np.column_stack((series.counts, series.n_rows, series.n_missing))
     totals = np.zeros_like(every)
     found = np.zeros(len(every), np.int64)
+    counts = np.ones(len(every), np.int64) if series.segment is None else (series.n_rows > 0).astype(np.int64)
     for season in np.unique(classes):
         places = np.flatnonzero(classes == season)
         cumulated = np.vstack((np.zeros_like(every[:1]), np.cumsum(every[places], axis=0)))
         ends = np.arange(len(places))
         starts = np.maximum(ends - n_pages, 0)
         totals[places] = cumulated[ends] - cumulated[starts]
-        found[places] = ends - starts
+        n_counted = np.concatenate(([0], np.cumsum(counts[places])))
+        found[places] = n_counted[ends] - n_counted[starts]
     totals[found < least] = 0
     found[found < least] = 0
     return Reference(totals[:, :-2], totals[:, -2], totals[:, -1], found)
@@ -279,10 +285,12 @@ def log_spread(series: Series) -> Floats:
         return np.where((spread > 0) & np.isfinite(spread), np.log(spread), np.nan)
 
 
-def distance_from_before(values: Floats, classes: Integers, n_pages: int = 8, least: int = MIN_PAGES) -> Floats:
+def distance_from_before(
+    values: Floats, classes: Integers, n_pages: int = 8, least: int = MIN_PAGES, *, of_known: bool = False
+) -> Floats:
     """Give how far each page's value is from the mean of those of the last pages of its season.
 
-    What is within the rounding of the mean is 0.
+    What is within the rounding of the mean is 0. There have to be `least` pages before, or with `of_known` values.
     """
     import numpy as np
 
@@ -297,7 +305,8 @@ def distance_from_before(values: Floats, classes: Integers, n_pages: int = 8, le
             mean = np.where(is_known, before, 0.0).sum(axis=1) / n_known
         distance = np.abs(values[places] - mean)
         distance[distance <= 1e-9 * np.abs(mean)] = 0.0
-        apart[places] = np.where((n_known > 0) & (np.arange(len(places)) >= least), distance, np.nan)
+        is_enough = n_known >= least if of_known else (n_known > 0) & (np.arange(len(places)) >= least)
+        apart[places] = np.where(is_enough, distance, np.nan)
     return apart
 
 

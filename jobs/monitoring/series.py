@@ -6,7 +6,7 @@ or, of predictions, of another version are another series: nothing is compared o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,8 @@ class Series:
         The publication of each page.
     centre
         What the bins count from; None of categories, and where no page has a value.
+    segment
+        The part of the pages that it is of; None: all of their rows.
     """
 
     kind: str
@@ -74,6 +76,7 @@ class Series:
     values: npt.NDArray[Any]
     run_ids: Sequence[str]
     centre: float | None = None
+    segment: str | None = None
 
     def of(self, places: Sequence[int] | Integers | slice) -> Series:
         """Give the series of some of its pages, by their places in it."""
@@ -82,8 +85,17 @@ class Series:
         run_ids = self.run_ids[places] if isinstance(places, slice) else [self.run_ids[place] for place in places]
         return replace(self, **chosen, run_ids=run_ids)
 
+    def without_counts(self) -> Series:
+        """Give the series without the rows by bin or category, which take most of its memory."""
+        return replace(self, counts=self.counts[:, :0].copy(), codes=self.codes[:0], places=None)
 
-def read_series(
+
+def read_series(connection: duckdb.DuckDBPyConnection, product: str, *of: Any, **chosen: Any) -> list[Series]:
+    """Read the profiles of a product's published pages, as `series_one_by_one` says."""
+    return list(series_one_by_one(connection, product, *of, **chosen))
+
+
+def series_one_by_one(
     connection: duckdb.DuckDBPyConnection,
     product: str,
     pages: Sequence[datetime],
@@ -91,8 +103,11 @@ def read_series(
     chosen: Sequence[datetime] | None = None,
     columns: Sequence[tuple[str, str]] | None = None,
     counted: Sequence[datetime] | None = None,
-) -> list[Series]:
+    parts: str | None = None,
+) -> Iterator[Series]:
     """Read the profiles of a product's published pages, or of those that were published at an instant.
+
+    The counts of one series after the other are put side by side, since those of all segments take much memory.
 
     Parameters
     ----------
@@ -104,38 +119,40 @@ def read_series(
         The pages whose counts are read, of others only where they are few; those of all by default.
     columns
         The columns that are read, each with the kind of its pages; all by default.
+    parts
+        SQL of which segments are read, instead of pages as wholes.
     """
     import numpy as np
 
-    parts, values = ["TRUE"], list[Any]([product, known_at])
+    conditions, values = ["TRUE"], list[Any]([product, known_at])
     if chosen is not None:
         values.append(list(chosen))
-        parts.append(f"as_of IN (SELECT unnest(${len(values)}::TIMESTAMP[]))")
+        conditions.append(f"as_of IN (SELECT unnest(${len(values)}::TIMESTAMP[]))")
     if columns is not None:
         values.append([f"{kind} {column}" for kind, column in columns])
-        parts.append(f"kind || ' ' || column_name IN (SELECT unnest(${len(values)}::VARCHAR[]))")
+        conditions.append(f"kind || ' ' || column_name IN (SELECT unnest(${len(values)}::VARCHAR[]))")
     has_counts = "TRUE"
     if counted is not None:
         values.append(list(counted))
         has_counts = f"as_of IN (SELECT unnest(${len(values)}::TIMESTAMP[])) OR n_distinct <= {FEW}"
-    query = system_sql("monitoring/series", chosen=" AND ".join(parts), has_counts=has_counts)
+    whole = system_sql("monitoring/whole_pages") if parts is None else None
+    profiles = f"({whole or system_sql('monitoring/parts_of_pages', is_of_columns=str(parts))})"
+    query = system_sql("monitoring/series", chosen=" AND ".join(conditions), has_counts=has_counts, profiles=profiles)
     table = connection.execute(query, values).to_arrow_table().combine_chunks()
     if not table.num_rows:
-        return []
+        return
     instants = np.array(pages, "datetime64[us]")
     places = np.searchsorted(instants, table.column("as_of").to_numpy().astype("datetime64[us]"))
     starts = [place for place, first in enumerate(table.column("is_first").to_pylist()) if first]
-    return [
-        _one(table.slice(start, end - start), places[start:end])
-        for start, end in zip(starts, [*starts[1:], table.num_rows], strict=True)
-    ]
+    for start, end in zip(starts, [*starts[1:], table.num_rows], strict=True):
+        yield _one(table.slice(start, end - start), places[start:end])
 
 
 def _one(rows: pa.Table, pages: Integers) -> Series:
     scale = rows.column("scale")[0].as_py()
     codes, offsets = _flat(rows, "top_values" if scale == "category" else "bins")
     counts, _ = _flat(rows, "counts")
-    return series_of(
+    found = series_of(
         kind=rows.column("kind")[0].as_py(),
         column=rows.column("column_name")[0].as_py(),
         scale=scale,
@@ -152,6 +169,7 @@ def _one(rows: pa.Table, pages: Integers) -> Series:
         values=_values(rows, "values_hash"),
         run_ids=rows.column("run_id").to_pylist(),
     )
+    return replace(found, segment=rows.column("segment")[0].as_py())
 
 
 def _flat(rows: pa.Table, name: str) -> tuple[npt.NDArray[Any], Integers]:

@@ -7,8 +7,9 @@ and what becomes of alarms, is the matter of `jobs.monitoring.judging.judgements
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from jobs.monitoring import acute, slow
@@ -22,7 +23,9 @@ from jobs.monitoring.scores import (
     repeats,
     score_series,
 )
+from jobs.monitoring.segments import SEGMENT, Segments, halved, judged_segments, wholes_of
 from jobs.monitoring.series import Series
+from jobs.monitoring.watched import Past, Watch, Watched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,83 +41,6 @@ ACUTE_PAGES, SLOW_PAGES = 8, 4
 _STANDARD_ERRORS, _DEVIATIONS = 4.0, 6.0
 
 
-@dataclass(frozen=True)
-class Watched:
-    """One series with what was found of it; arrays are of the watched pages: `(n_pages,)`.
-
-    `score` and `slow_score` are distances of distinct values where `is_level` is true. `flags` are by rule; they
-    count where `counts` is true. `bounds` are what `score`, `missing` and `spread` have to be over to be flagged, NaN
-    while they are learning.
-    """
-
-    series: Series
-    scores: Scores
-    score: Floats
-    slow_score: Floats
-    is_level: Flags
-    missing: Floats
-    spread: Floats
-    bounds: dict[str, Floats]
-    flags: dict[str, Flags]
-    is_learning: Flags
-    counts: Flags
-
-
-@dataclass(frozen=True)
-class Watch:
-    """What was found of a product.
-
-    Attributes
-    ----------
-    start
-        Where the watched pages begin in the list of all pages: places and arrays count from it.
-    columns
-        One for each series, in their order, of the pages that are judged now.
-    evidence
-        Slow drift, by series and page.
-    volume
-        Of each page whether its number of rows is unusual; `volume_change` is how far it is from those before, and
-        `volume_bound` what that has to be over.
-    flagged
-        The pages with an acute finding in something that counts.
-    """
-
-    start: int
-    columns: list[Watched]
-    evidence: slow.Evidence
-    volume: Flags
-    volume_change: Floats
-    volume_bound: Floats
-    flagged: list[int]
-    bound: float
-
-
-@dataclass(frozen=True)
-class Past:
-    """What was judged of the pages before the first that is judged now; `[]` of one series is `(n_series, n_pool)`.
-
-    Attributes
-    ----------
-    start, first
-        The places of the first page of the pool and of the first page that is judged now, among all pages.
-    rules
-        By rule what it said of the pool's pages; `volume` of the product: `(1, n_pool)`.
-    slow_scores
-        Of each series.
-    sizes
-        The rows of all pages before the first, -1 of those without profiles: `(first,)`.
-    carried
-        What the evidence has come to.
-    """
-
-    start: int
-    first: int
-    rules: dict[str, acute.Before]
-    slow_scores: Floats
-    sizes: Integers
-    carried: slow.Carried
-
-
 def watch(
     series: Sequence[Series],
     n_pages: int,
@@ -123,6 +49,7 @@ def watch(
     counted: Callable[[Series], Flags],
     bound: float,
     past: Past | None = None,
+    parts: Iterable[Series] = (),
 ) -> Watch:
     """Judge the pages of a product, all of them or those behind others whose judgement stands.
 
@@ -142,12 +69,18 @@ def watch(
         What the evidence of slow drift has to reach.
     past
         What was judged before, and stands.
+    parts
+        Those of its segments, one after the other, with the pages of the whole column's.
     """
     import numpy as np
 
     start, first = (past.start, past.first - past.start) if past is not None else (0, 0)
     has_season = len(np.unique(classes)) > 1
-    found = [_distances(one, start, first, n_pages, classes, has_season) for one in series]
+    series, found = list(series), []
+    for one in chain(tuple(series), parts):
+        found.append(_distances(one, start, first, n_pages, classes, has_season))
+        if one.segment is not None:
+            series.append(one.without_counts())
     n_rows = _stacked([one.n_rows for one in found], n_pages - start)
     acutely = _acute(found, n_rows, first, past)
     changes, volume = _volume(series, n_pages, classes, past)
@@ -156,14 +89,56 @@ def watch(
         slow_scores[:, :first] = past.slow_scores
     p = slow.ranks(slow_scores, n_rows, first)
     weighed = _stacked([weights(one) for one in series], n_pages - start)
-    telling = _stacked([one.tells_of_rows for one in found], n_pages - start)
-    evidence = slow.add_up(p, np.where(telling, weighed, 0.0), bound, first, past.carried if past else None)
-    columns, is_flagged = [], volume.flags[0].copy()
-    for row, (one, of) in enumerate(zip(series, found, strict=True)):
-        columns.append(acutely.of(row, of, counted(one)))
-        is_flagged |= np.any(list(columns[-1].flags.values()), axis=0) & columns[-1].counts
+    telling, is_silent = _silent(series, found, n_pages - start)
+    is_part = np.array([one.segment is not None for one in series], bool)
+    weighed = halved(np.where(telling & ~is_silent, weighed, 0.0), ~np.isnan(p), is_part)
+    evidence = slow.add_up(p, weighed, bound, first, past.carried if past else None)
+    columns = [
+        acutely.of(row, of, counted(one) & ~is_silent[row])
+        for row, (one, of) in enumerate(zip(series, found, strict=True))
+    ]
+    segments = _segments(columns, found, n_rows, acutely, past)
+    is_flagged = volume.flags[0] | _is_flagged(columns, segments, n_pages - start)
     flagged = [int(page) for page in np.flatnonzero(is_flagged) if page >= first]
-    return Watch(start, columns, evidence, volume.flags[0], changes, volume.bound[0], flagged, bound)
+    return Watch(start, columns, evidence, volume.flags[0], changes, volume.bound[0], flagged, bound, segments)
+
+
+def _is_flagged(columns: Sequence[Watched], segments: Segments | None, n_pages: int) -> Flags:
+    """Tell on which pages there is an acute finding in a column of the whole page, or in a segment."""
+    import numpy as np
+
+    is_flagged = np.zeros(n_pages, bool)
+    for one in columns:
+        if one.series.segment is None:
+            is_flagged |= np.any(list(one.flags.values()), axis=0) & one.counts
+    return is_flagged if segments is None else is_flagged | segments.flags.any(axis=0)
+
+
+def _silent(series: Sequence[Series], found: Sequence[_Distances], n_pages: int) -> tuple[Flags, Flags]:
+    """Tell where columns bear evidence, and where segments say nothing of theirs: `(n_series, n_pages)` both.
+
+    That is where the column of the whole page tells of the day and not of rows.
+    """
+    import numpy as np
+
+    telling = _stacked([one.tells_of_rows for one in found], n_pages)
+    is_of_day = _stacked([one.is_level for one in found], n_pages)
+    is_part = np.array([one.segment is not None for one in series], bool)
+    return telling, is_part[:, None] & (is_of_day | ~telling)[wholes_of(series)]
+
+
+def _segments(
+    columns: Sequence[Watched], found: Sequence[_Distances], n_rows: Integers, acutely: _Acutely, past: Past | None
+) -> Segments | None:
+    """Judge what is acute in segments: of each series the largest distance over what it may be."""
+    import numpy as np
+
+    rows = [row for row, one in enumerate(columns) if one.series.segment is not None]
+    before = past.rules.get(SEGMENT.name) if past is not None else None
+    ratios = _stacked([acutely.ratio(row, found[row]) for row in rows], n_rows.shape[1])
+    counts = _stacked([columns[row].counts for row in rows], n_rows.shape[1]).astype(bool)
+    names = [str(columns[row].series.segment) for row in rows]
+    return judged_segments(names, n_rows[np.array(rows, np.int64)], ratios, counts, before)
 
 
 def _stacked(rows: Sequence[npt.NDArray[Any]], n_pages: int) -> npt.NDArray[Any]:
@@ -220,7 +195,7 @@ def _level(one: Series, first: int) -> Floats:
 def _distances(of_all: Series, start: int, first: int, n_pages: int, classes: Integers, has_season: bool) -> _Distances:
     import numpy as np
 
-    places = of_all.pages - start
+    places, is_part = of_all.pages - start, of_all.segment is not None
     from_here = int(np.searchsorted(places, first))
     part = of_all.of(slice(from_here, None))
     few = acute.is_page_level(of_all.n_distinct, of_all.counts, from_here)
@@ -248,15 +223,15 @@ def _distances(of_all: Series, start: int, first: int, n_pages: int, classes: In
         return spread_out
 
     return _Distances(
-        replace(part, pages=places[from_here:]),
+        replace(part.without_counts() if is_part else part, pages=places[from_here:]),
         scores,
         everywhere(np.where(is_level, level, scores.score)),
         everywhere(score_by_chance),
         everywhere(np.where(is_level, level, slowly)),
         everywhere(is_level, False),
-        everywhere(distance_from_before(shares, own)[new:]),
+        everywhere(distance_from_before(shares, own, of_known=is_part)[new:]),
         everywhere(_STANDARD_ERRORS * by_chance),
-        everywhere(np.where(is_level, np.nan, distance_from_before(log_spread(one), own)[new:])),
+        everywhere(np.where(is_level, np.nan, distance_from_before(log_spread(one), own, of_known=is_part)[new:])),
         everywhere(_tells_of_rows(of_all)[from_here:], False),
         everywhere(of_all.n_rows, 0),
         everywhere(repeats(list(of_all.values)), 0),
@@ -296,6 +271,20 @@ class _Acutely:
             counts,
         )
 
+    def ratio(self, row: int, one: _Distances) -> Floats:
+        """Give the largest distance of a series over its bound, and over what it may be by chance."""
+        import numpy as np
+
+        rules = (
+            (one.score, self.shape.bound[row], one.score_by_chance),
+            (one.missing, self.missing.bound[row], one.missing_by_chance),
+            (one.spread, self.spread.bound[row], np.zeros_like(one.spread)),
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = [distance / np.maximum(bound, np.nan_to_num(floor)) for distance, bound, floor in rules]
+        largest: Floats = np.fmax.reduce(ratios)
+        return largest
+
 
 def _acute(found: Sequence[_Distances], n_rows: Integers, first: int, past: Past | None) -> _Acutely:
     import numpy as np
@@ -324,7 +313,8 @@ def _volume(series: Sequence[Series], n_pages: int, classes: Integers, past: Pas
     start, first = (past.start, past.first) if past is not None else (0, 0)
     sizes = np.full(n_pages, -1, np.int64)
     for one in reversed(series):  # the first has the last word: rows of feature pages before those of predictions
-        sizes[one.pages] = one.n_rows
+        if one.segment is None:
+            sizes[one.pages] = one.n_rows
     if past is not None:
         sizes[:first] = past.sizes
     known = np.where(sizes < 0, np.nan, np.log(np.maximum(sizes, 0.5)))

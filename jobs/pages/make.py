@@ -41,8 +41,9 @@ from warehouse.pages.audits import Audit, audit_pages
 from warehouse.pages.lent_pages import pages_lent, stage_lent
 from warehouse.pages.lists.kept import keep_lists
 from warehouse.pages.lost_files import give_up, lost_files_of
-from warehouse.pages.profiled_pages import StagedProfiles, centres_of
+from warehouse.pages.profiled_pages import centres_of
 from warehouse.pages.profiling.in_passing import InPassing, in_passing
+from warehouse.pages.profiling.staged import StagedProfiles
 from warehouse.pages.publishing import StagedRows, publish, record_definitions
 from warehouse.sandbox import Sandbox, memory_limit_of, timestamp_literal
 from warehouse.system_sql import parquet, quote, quote_all, system_sql
@@ -357,8 +358,7 @@ class _BatchOfPages:
                 self.progress.warn(f"{counted(len(others), 'other page')} of the lost file: missing from now on.")
         product, run = self.product, f"run {self.meter.run_id}"
         what = f"{len(passed)} pages of {product.name}" if len(passed) != 1 else f"{product.name} {min(passed)}"
-        taken = self.passing.profiles() if self.passing is not None else None
-        profiles = StagedProfiles(self.batch.cursor, product, self.staged, passed, self.centres, taken)
+        profiles = StagedProfiles(self.batch.cursor, product, self.staged, passed, self.centres, self.passing)
         how = (self.sandbox.ingest_id, self.directory, self._judge_of, self.progress.warn)
         sums = stage_label_sums(self.suite, product, passed if self.order.model is not None else (), *how)
         with self.suite.lake.commit(f"{what}, {run}") as commit:

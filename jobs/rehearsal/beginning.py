@@ -54,7 +54,7 @@ BELONGS_TO: Final[Mapping[str, tuple[str, str]]] = {
     "rehearsed_policies": ("rehearsal_id", "rehearsals"),
 }
 #: Rows that belong to a publication, and go with it: of predictions, or of what their column `kind` says.
-OF_PAGES: Final = ("profiles", "checks", "wrong_rows", "arms", "reason_runs", "label_sums")
+OF_PAGES: Final = ("profiles", "segment_profiles", "checks", "wrong_rows", "arms", "reason_runs", "label_sums")
 KINDS_OF_PAGES: Final = ("features", "predictions", "labels")
 #: What says nothing of when anything happened: texts, page grids, and what the bins of profiles count from.
 TIMELESS: Final = ("definitions", "grids", "profile_centres")
@@ -151,7 +151,7 @@ def forget_later(
         kept = f"SELECT {'version' if column == 'model_version' else column} FROM ledger.{of} WHERE product = $1"
         connection.execute(f"DELETE FROM ledger.{table} WHERE product = $1 AND {column} NOT IN ({kept})", [name])
     for table in OF_PAGES:
-        kind = f"{table}.kind" if table == "profiles" else "'predictions'"
+        kind = f"{table}.kind" if table.endswith("profiles") else "'predictions'"
         as_of = "" if table == "reason_runs" else f"AND pages.as_of = {table}.as_of"
         connection.execute(system_sql("rehearsal/forget_rows_of_pages", table=table, kind=kind, as_of=as_of), [name])
 

@@ -21,7 +21,7 @@ from warehouse.system_sql import exact_path, literal, system_sql
 
 _FILE = "ingestions.parquet"
 #: Feature pages that all policies share, by the table of the ledger; profiles first: records say what is there.
-_SHARED = {"profiles": "profiles.parquet", "pages": "pages.parquet"}
+_SHARED = {name: f"{name}.parquet" for name in ("profiles", "segment_profiles", "pages")}
 
 
 def came_in_its_time(connection: duckdb.DuckDBPyConnection, suite: Suite, product: Product, begin: datetime) -> bool:

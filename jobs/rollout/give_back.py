@@ -27,6 +27,7 @@ from warehouse.ledger.rollouts import ArmPage, Step, arm_pages, served_without
 from warehouse.operations.leases import Leases
 from warehouse.pages.arms.rows import give_back
 from warehouse.pages.profiled_pages import RowsOfPages, append_profiles, centres_of, profile_rows
+from warehouse.pages.profiling.segments import append_segment_profiles, segment_counts
 from warehouse.pages.views import ensure_views
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import quote, system_sql
@@ -105,4 +106,7 @@ def _profile(commit: Commit, product: Product, records: Sequence[PageRecord]) ->
     relation = f"(SELECT * FROM predictions.{quote(product.name)} WHERE as_of IN ({pages}))"
     columns = table_columns(connection, "predictions", product.name)
     rows = RowsOfPages(product, "predictions", relation, columns, records)
-    append_profiles(commit, list(profile_rows(connection, rows, centres_of(connection, product.name))))
+    centres = centres_of(connection, product.name)
+    parts = segment_counts(rows, centres)
+    append_profiles(commit, list(profile_rows(connection, rows, centres, parts)))
+    append_segment_profiles(commit, parts.tables if parts is not None else (), records)

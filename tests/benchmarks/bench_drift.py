@@ -26,7 +26,8 @@ from jobs.cli.output.console import print_table
 from jobs.monitoring.judging.judgements import judge, judge_and_write, judge_what_is_new
 from jobs.monitoring.references import seasons
 from jobs.monitoring.series import Series, read_series, series_of
-from jobs.monitoring.watch import Watch, watch
+from jobs.monitoring.watch import watch
+from jobs.monitoring.watched import Watch
 from jobs.suite import open_suite
 from tests.benchmarks.drift_faults import BESIDE, FAULTS, Fault, Page
 from tests.benchmarks.drift_peer_rules import RULES, pages_called_drifted

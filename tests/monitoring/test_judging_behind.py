@@ -7,6 +7,7 @@ judging from scratch gives.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -21,6 +23,7 @@ import pytest
 from jobs.monitoring.judging.judgements import judge, judge_and_write
 from jobs.suite import Suite, open_suite
 from jobs.suites.starter import make_starter
+from tests.command_line import said
 from tests.conftest import NOW, PRODUCT, clock_at
 from tests.effort import times
 from warehouse.definitions import Product
@@ -28,12 +31,13 @@ from warehouse.ledger import records as ledger
 from warehouse.ledger.alarms import ACUTE, DRIFT, WITHDRAWN, alarms_of
 from warehouse.ledger.model_record import ModelRecord
 from warehouse.ledger.records import PageRecord, Promotion
-from warehouse.pages.profiled_pages import Profile
+from warehouse.pages.profiled_pages import Profile, RowsOfPages, profile_rows
 from warehouse.pages.profiles import CategoryCounts, NumberCounts
+from warehouse.pages.profiling.segments import append_segment_profiles, segment_counts
 
 FIRST, N_PAGES = datetime(2026, 1, 15), 200
 LOST = (101, 128, 129, 158)
-COLUMNS = "kind, as_of, column_name, reference"
+COLUMNS = "kind, as_of, column_name, segment, reference"
 
 
 def _grid(suite: Suite) -> list[datetime]:
@@ -58,6 +62,11 @@ def _values(place: int, again: int) -> dict[str, Any]:
     if place >= 60 and not 90 <= place < 97:
         values["young"] = rng.normal(size=n_rows)
     values["turned"] = values["c"] if place >= 110 else rng.normal(size=n_rows)
+    # One half of the segments hovers about the 100 rows that a profile takes, and has faults of its own.
+    shops = np.array(["north", "south", None], object)[(rng.random(n_rows)[:, None] > [0.62, 0.97]).sum(axis=1)]
+    if place == 134 or 140 < place < 156:
+        x[shops == "north"] += 4.0 if place == 134 else 0.4
+    values["shop"] = ["west" if 150 <= place < 160 and shop == "north" else shop for shop in shops]
     return values
 
 
@@ -74,7 +83,7 @@ def _profiled(column: str, values: Any, of_page: tuple[str, str, datetime], run:
 def _publish(suite: Suite, places: Sequence[int], again: int = 0) -> None:
     pages, run = _grid(suite), f"run {again}"
     with suite.lake.commit("pages") as commit:
-        records, profiles = list[PageRecord](), list[Profile]()
+        records, profiles, segments = list[PageRecord](), list[Profile](), list[pa.Table]()
         for place in places:
             values = _values(place, again)
             score = {"probability": np.abs(values["x"]) % 1}
@@ -87,12 +96,30 @@ def _publish(suite: Suite, places: Sequence[int], again: int = 0) -> None:
                 n_rows = len(values["x"])
                 snapshot = commit.snapshot_id
                 records.append(PageRecord(*of_page, "published", run, "d", 0, suite.clock(), snapshot, n_rows=n_rows))
+                if kind == "features":
+                    segments += _of_segments(suite, records[-1], values)
                 profiles += [
                     _profiled(name, one, of_page, run, version if kind == "predictions" else None)
                     for name, one in columns.items()
                 ]
         ledger.append(commit, records)
         ledger.append(commit, profiles)
+        append_segment_profiles(commit, segments, records)
+
+
+def _of_segments(suite: Suite, page: PageRecord, values: dict[str, Any]) -> list[pa.Table]:
+    rows = pa.table({"as_of": [page.as_of] * page.n_rows, **values})
+    with duckdb.connect() as connection:
+        connection.register("rows_of_page", rows)
+        types = dict(connection.execute("SELECT column_name, column_type FROM (DESCRIBE rows_of_page)").fetchall())
+        of = RowsOfPages(suite.definitions.product(PRODUCT), "features", "rows_of_page", types, [page])
+        centres = {("features", name): 0.0 for name in values if name != "empty"}
+        if not np.isnan(values["empty"]).all():
+            centres["features", "empty"] = 4.0
+        parts = segment_counts(of, centres)
+        assert parts is not None
+        assert len(list(profile_rows(connection, of, centres, parts))) == len(values)
+    return parts.tables
 
 
 def _promote(suite: Suite, version: str, place: int, importance: dict[str, float]) -> None:
@@ -128,14 +155,15 @@ def _is_as_from_scratch(suite: Suite, product: Product) -> int:
         connection.register("scratch", scratch.rows)
         standing = "SELECT * EXCLUDE (known_by, snapshot_id) FROM ledger.newest_drift SEMI JOIN scratch USING (as_of)"
         columns = ", ".join(scratch.rows.column_names)
-        written = connection.execute(f"SELECT {columns} FROM ({standing}) ORDER BY {COLUMNS}").fetchall()
+        there = "segment IS NULL OR n_rows > 0"  # a segment may have been on a page that was made again without it
+        written = connection.execute(f"SELECT {columns} FROM ({standing}) WHERE {there} ORDER BY {COLUMNS}").fetchall()
         anew = connection.execute(f"SELECT {columns} FROM scratch ORDER BY {COLUMNS}").fetchall()
         alarms = [one for one in alarms_of(connection, PRODUCT) if one.kind in (ACUTE, DRIFT)]
     assert len(written) == len(anew)
     for one, other in zip(written, anew, strict=True):
         assert one == other, {name: pair for name, *pair in zip(scratch.rows.column_names, one, other, strict=True)}
-    there = [replace(one, run_id=None, snapshot_id=0, known_by=None) for one in alarms if one.state != WITHDRAWN]
-    assert there == scratch.alarms
+    told = [replace(one, run_id=None, snapshot_id=0, known_by=None) for one in alarms if one.state != WITHDRAWN]
+    assert told == scratch.alarms
     return found.first
 
 
@@ -145,7 +173,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("judged") / "shop"
     make_starter(root)
     header = root / f"sql/products/{PRODUCT}/product.yaml"
-    header.write_text(header.read_text() + "\nmonitor: {false_alarms: 1 a week}\n")
+    header.write_text(header.read_text() + "\nmonitor: {false_alarms: 1 a week, segments: [shop]}\n")
     suite = open_suite(root, clock_at(NOW))
     suite.lake.create(NOW, "a test")
     _publish(suite, [place for place in range(126) if place != 123])
@@ -177,12 +205,32 @@ def test_new_pages_are_judged_as_from_scratch_and_alone(suite: Suite) -> None:
     assert kinds.count(ACUTE) >= 2
 
 
+def test_what_is_found_in_a_segment_is_named_where_people_look(suite: Suite, tmp_path: Path) -> None:
+    _publish(suite, range(126, 135))
+    page = _grid(suite)[134]
+    shown = json.loads(said(suite.root, "monitor", PRODUCT, "--by", "Shop", "--json"))["drift"]
+    at = shown["pages"][-1]["page"]
+    assert at.startswith(str(page.date()))
+    told = shown["pages"][-1]["found"]
+    assert told["segment"] == ["shop = north"]
+    assert "x in shop = north" in told["shape"]
+    last = [one for one in shown["segments"] if one["as_of"] == at]
+    assert [one["segment"] for one in last if one["flags"]] == ["shop = north"]
+    assert all(one["score"] > one["score_bound"] > 1 for one in last if one["flags"])
+    [alarm] = [one for one in json.loads(said(suite.root, "alarms", PRODUCT, "--json")) if "segment" in one["flags"]]
+    assert "x in shop = north" in alarm["message"]
+    assert alarm["columns"][0] == "x"
+    assert "Drift by shop: the largest distance" in said(suite.root, "monitor", PRODUCT, "--by", "shop")
+    said(suite.root, "report", PRODUCT, "--output", str(tmp_path / "report.html"))
+    assert "shop = north" in (tmp_path / "report.html").read_text()
+
+
 def test_where_the_past_changes_what_is_behind_it_is_judged_anew(suite: Suite) -> None:
     product = suite.definitions.product(PRODUCT)
     _publish(suite, [123])
     assert 110 < _is_as_from_scratch(suite, product) <= 123
-    _publish(suite, [118], again=1)
-    assert 110 < _is_as_from_scratch(suite, product) <= 118
+    _publish(suite, [121], again=1)
+    assert 110 < _is_as_from_scratch(suite, product) <= 121
     _publish(suite, [70, 130], again=1)
     assert _is_as_from_scratch(suite, product) <= 70
     _promote(suite, "v3", 90, {"weather": 1.0})

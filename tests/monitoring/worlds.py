@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from jobs.monitoring.segments import beside_wholes
 from jobs.monitoring.series import Series, series_of
-from jobs.monitoring.watch import Watch, watch
+from jobs.monitoring.watch import watch
+from jobs.monitoring.watched import Watch
 from warehouse.pages.profiles import bins_of
+from warehouse.pages.profiling.cuts import LEAST_ROWS
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 N_COLUMNS = 20
+#: The shares of the rows that segments have.
+SHOPS = (0.4, 0.3, 0.18, 0.12)
 #: What a latent normal value becomes in a column, and what its bins count from.
 KINDS: dict[str, tuple[Callable[[Floats], Floats], float]] = {
     "normal": (lambda z: z, 0.0),
@@ -109,10 +114,27 @@ class Year:
     def rows(self, page: int) -> npt.NDArray[np.bool_]:
         return self.of_page == page
 
-    def judged(self, n_pages: int | None = None, only: str | None = None) -> Watch:
-        """Judge the year, or its first pages; all columns, or one."""
+    def judged(
+        self, n_pages: int | None = None, only: str | None = None, parts: npt.NDArray[np.int64] | None = None
+    ) -> Watch:
+        """Judge the year, or its first pages; all columns, or one; and the segments that `parts` puts rows into."""
         n_pages = n_pages or self.n_pages
-        kept = self.of_page < n_pages
+        if parts is None:
+            return judged(self._of_rows(self.of_page < n_pages, n_pages, only), n_pages)
+        wholes, of_parts = self.series(parts)
+        return judged(wholes, n_pages, parts=beside_wholes(wholes, of_parts))
+
+    def series(self, parts: Integers) -> tuple[list[Series], list[Series]]:
+        """Give the series of all pages, and those of segments, on the pages on which they have enough rows."""
+        found = []
+        for number in range(len(SHOPS)):
+            own = parts == number
+            is_enough = np.bincount(self.of_page[own], minlength=self.n_pages) >= LEAST_ROWS
+            for one in self._of_rows(own, self.n_pages):
+                found.append(replace(one.of(np.flatnonzero(is_enough)), segment=f"shop = {number}"))
+        return self._of_rows(np.ones(len(parts), bool), self.n_pages), found
+
+    def _of_rows(self, kept: npt.NDArray[np.bool_], n_pages: int, only: str | None = None) -> list[Series]:
         series = [
             number_series(name, values[kept], self.of_page[kept], n_pages, centre_of(name))
             for name, values in self.values.items()
@@ -120,7 +142,7 @@ class Year:
         ]
         if only in (None, "category"):
             series.append(category_series("category", self.categories[kept], self.of_page[kept], n_pages))
-        return judged(series, n_pages)
+        return series
 
 
 def centre_of(column: str) -> float:
@@ -141,12 +163,16 @@ def year_of(world: World, seed: int, n_pages: int = 365) -> Year:
     return Year(world, n_pages, of_page, values, np.clip(np.round(latent + 3), 0, 6).astype(np.int64))
 
 
-def judged(series: list[Series], n_pages: int, season: int = 7) -> Watch:
+def shops_of(year: Year, seed: int) -> Integers:
+    """Put each row into a segment at random."""
+    return np.random.default_rng(seed).choice(len(SHOPS), size=len(year.of_page), p=SHOPS)
+
+
+def judged(series: list[Series], n_pages: int, season: int = 7, parts: Iterable[Series] = ()) -> Watch:
     """Judge daily pages whose columns weigh alike."""
-    every = np.ones(n_pages, bool)
-    return watch(
-        series, n_pages, np.arange(n_pages) % season, lambda _: every.astype(float), lambda _: every, 365.25 / 2
-    )
+    every, classes = np.ones(n_pages, bool), np.arange(n_pages) % season
+    bound = 365.25 / 2
+    return watch(series, n_pages, classes, lambda _: every.astype(float), lambda _: every, bound, parts=parts)
 
 
 def number_series(name: str, values: Floats, of_page: Integers, n_pages: int, centre: float) -> Series:

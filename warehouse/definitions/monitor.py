@@ -78,7 +78,7 @@ class MonitorSettings(Strict):
     calendar
         A YAML file beside product.yaml that lists days on which pages are expected to differ.
     segments
-        Columns of predictions or feature pages by whose values performance is judged besides.
+        Columns of predictions or feature pages by whose values drift and performance are judged besides.
     cold
         An SQL condition over columns of feature pages: entities of which little is known, a segment besides.
     hold

@@ -56,6 +56,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("ledger/create_erasures", "which persons were erased, by keyed hashes"),
     Migration("ledger/create_measurements", "what fresh data is worth, and what rehearsed policies came to"),
     Migration("ledger/create_label_sums", "what labels known at a page came to, for entities that it has not"),
+    Migration("ledger/create_segment_profiles", "how the values of the segments of pages are spread"),
 )
 
 

@@ -218,6 +218,12 @@ _LEDGER = (
           Kept.FOR_GOOD, _columns("""product VARCHAR; as_of TIMESTAMP; run_id VARCHAR; columns VARCHAR[]
               group_values VARCHAR[]; n_rows BIGINT; sums MAP(VARCHAR, DOUBLE); n_pages BIGINT; first_page TIMESTAMP
               last_page TIMESTAMP"""), product="product", person=("group_values", "sums")),
+    Table("ledger", "segment_profiles", "how the values of one column of a segment of a published page are spread",
+          _A_PAGE, Kept.FOR_GOOD,
+          _columns("""product VARCHAR; kind VARCHAR; as_of TIMESTAMP; segment VARCHAR; column_name VARCHAR
+              scale VARCHAR; run_id VARCHAR; model_version VARCHAR; n_rows BIGINT; n_missing BIGINT; centre DOUBLE
+              bins BIGINT[]; top_values VARCHAR[]; counts BIGINT[]; n_other BIGINT"""), product="product",
+          person=("segment", "top_values")),
     Table("ledger", "profile_centres", "what the bins of a column's profiles count from",
           "that of the column's first profile", Kept.FOR_GOOD,
           _columns("""product VARCHAR; kind VARCHAR; column_name VARCHAR; centre DOUBLE; run_id VARCHAR

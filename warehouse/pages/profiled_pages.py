@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import duckdb
 
@@ -20,11 +20,12 @@ from warehouse.lake.registry import ARM_COLUMN, PREDICTION_COLUMNS
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import PageRecord
 from warehouse.pages.profiles import ProfiledColumn, counted_parts, counts_of, profiled_columns, rounded_centre
-from warehouse.pages.publishing import StagedRows
 from warehouse.sandbox import timestamp_literal
-from warehouse.system_sql import parquet, quote_all, system_sql
+from warehouse.system_sql import quote_all, system_sql
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
 #: Rows that are read at a time.
@@ -122,6 +123,12 @@ class RowsOfPages:
         return profiled_columns(self.columns, [*self.product.keys, *PREDICTION_COLUMNS, *ARM_COLUMN])
 
     @property
+    def segment_columns(self) -> list[str]:
+        """The columns of theirs by whose values their segments are profiled too."""
+        wanted = {name.lower() for name in self.product.header.monitor.segments}
+        return [name for name in self.columns if name.lower() in wanted]
+
+    @property
     def n_parts(self) -> int:
         """Into how many parts the largest page is cut, so that the values of one can be held in memory."""
         return max((page.n_rows for page in self.pages), default=0) // MEDIAN_ROWS + 1
@@ -130,6 +137,27 @@ class RowsOfPages:
     def listed(self) -> str:
         """The pages as SQL lists them."""
         return ", ".join(timestamp_literal(page.as_of) for page in self.pages)
+
+
+class Parts(Protocol):
+    """What is counted of parts of pages, as the rows of the pages come batch by batch."""
+
+    @property
+    def sql(self) -> list[str]:
+        """SQL of what has to be read besides."""
+
+    def add(
+        self,
+        instants: npt.NDArray[Any],
+        order: npt.NDArray[np.int64] | None,
+        whole: Sequence[bool],
+        arrays: Sequence[pa.Array],
+        own: Sequence[pa.Array],
+    ) -> None:
+        """Count a batch: the page of each row, ascending, and whether all rows of each page are in it."""
+
+    def finish(self, pages: Sequence[PageRecord]) -> None:
+        """Write down pages of which all rows have come."""
 
 
 def new_centres(cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, known: Centres) -> Centres:
@@ -156,8 +184,19 @@ def new_centres(cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, known: Cen
     return found
 
 
-def profile_rows(cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, centres: Centres) -> Iterator[Profile]:
+def profile_rows(
+    cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, centres: Centres, parts: Parts | None = None
+) -> Iterator[Profile]:
     """Profile pages in one pass over their rows; a page without rows has a profile too, of nothing.
+
+    Parameters
+    ----------
+    cursor
+        Where the rows can be read.
+    rows, centres
+        What is profiled, and what the bins of its columns count from.
+    parts
+        What is counted of parts of the pages besides.
 
     Raises
     ------
@@ -167,9 +206,10 @@ def profile_rows(cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, centres: 
     columns = rows.profiled
     if not columns or not rows.pages:
         return
-    values = ", ".join(f"{column.sql} AS c{place}" for place, column in enumerate(columns))
+    read = [*(column.sql for column in columns), *(parts.sql if parts is not None else ())]
+    values = ", ".join(f"{one} AS c{place}" for place, one in enumerate(read))
     query = system_sql("profiles/values", values=values, rows=rows.relation, pages=rows.listed)
-    pages = PageCounts(rows, centres)
+    pages = PageCounts(rows, centres, parts)
     for batch in cursor.execute(query).to_arrow_reader(BATCH_ROWS):
         yield from pages.add(batch.column(0), batch.columns[1:])
     yield from pages.rest()
@@ -178,9 +218,9 @@ def profile_rows(cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, centres: 
 class PageCounts:
     """The counts of pages whose rows come batch by batch: each page is told once all of its rows have come."""
 
-    def __init__(self, rows: RowsOfPages, centres: Centres) -> None:
-        """Begin; `centres` are what the bins of the columns count from."""
-        self._rows, self.columns = rows, rows.profiled
+    def __init__(self, rows: RowsOfPages, centres: Centres, parts: Parts | None = None) -> None:
+        """Begin; `centres` are what the bins of the columns count from, and `parts` are counted besides."""
+        self._rows, self.columns, self._parts = rows, rows.profiled, parts
         self._centres = [centres.get((rows.kind, column.name)) for column in self.columns]
         # Pages lie one behind the other, but for those that others have replaced in part.
         self._left = {page.as_of: page for page in rows.pages}
@@ -189,6 +229,8 @@ class PageCounts:
 
     def add(self, instants: pa.Array, arrays: Sequence[pa.Array]) -> Iterator[Profile]:
         """Count a batch: the pages of its rows, and their values as `columns` has them. Gives what is whole now.
+
+        Behind the values stands what the parts read besides.
 
         Raises
         ------
@@ -205,6 +247,11 @@ class PageCounts:
         firsts = np.flatnonzero(np.concatenate(([True], of_rows[1:] != of_rows[:-1])))
         starts = np.append(firsts, len(of_rows))
         there = [self._begin(page) for page in of_rows[firsts].tolist()]
+        arrays, more = arrays[: len(self.columns)], arrays[len(self.columns) :]
+        if self._parts is not None:
+            n_rows = np.diff(starts).tolist()
+            whole = [self._left[page].n_rows == n_here for page, n_here in zip(there, n_rows, strict=True)]
+            self._parts.add(of_rows, order, whole, arrays, more)
         for place, (column, centre, array) in enumerate(zip(self.columns, self._centres, arrays, strict=True)):
             # Of a page that goes on through many batches, most columns have too many values to be told apart.
             has_few = len(there) > 1 or getattr(self._counts[there[0]][place], "distinct", None) is not None
@@ -215,10 +262,18 @@ class PageCounts:
                     own[place].merge(one)
                 else:
                     own[place] = one
+        ended = []
         for page, n_rows in zip(there, np.diff(starts).tolist(), strict=True):
             self._n_left[page] -= n_rows
             if self._n_left[page] == 0:
-                yield from self._written(self._left.pop(page))
+                ended.append(self._left.pop(page))
+        yield from self._whole(ended)
+
+    def _whole(self, pages: Sequence[PageRecord]) -> Iterator[Profile]:
+        if self._parts is not None and pages:
+            self._parts.finish(pages)
+        for page in pages:
+            yield from self._written(page)
 
     def _begin(self, page: datetime) -> datetime:
         if page not in self._left:
@@ -235,8 +290,7 @@ class PageCounts:
 
     def rest(self) -> Iterator[Profile]:
         """Give the profiles of the pages of which rows are lacking; those without any have one too, of nothing."""
-        for page in list(self._left.values()):
-            yield from self._written(page)
+        yield from self._whole(list(self._left.values()))
 
     def _written(self, page: PageRecord) -> Iterator[Profile]:
         counts = self._counts.pop(page.as_of, None) or self._new_counts()
@@ -257,66 +311,6 @@ def _written(
             model_version=page.model_version,
             **count.figures(),
         )
-
-
-class StagedProfiles:
-    """The profiles of staged pages, on their way into the commit that publishes them."""
-
-    def __init__(
-        self,
-        cursor: duckdb.DuckDBPyConnection,
-        product: Product,
-        staged: Sequence[StagedRows],
-        passed: Collection[datetime],
-        known: Centres,
-        features: Sequence[Profile] | None = None,
-    ) -> None:
-        """Profile those of the staged pages that passed; `known` are the centres that the ledger had.
-
-        `features` are profiles of all staged feature pages, if they have been taken already.
-
-        Raises
-        ------
-        RunFailed
-            If the staged rows cannot be read, or memory does not suffice.
-        """
-        self._cursor, self._product = cursor, product
-        self._rows = [self._rows_of(one, passed) for one in staged if features is None or one.kind != "features"]
-        self._taken = [one for one in features or () if one.as_of in passed]
-        self._known, self._new = known, Centres()
-        try:
-            for rows in self._rows:
-                self._new |= new_centres(cursor, rows, {**known, **self._new})
-            self._profiles = self._profiled()
-        except duckdb.Error as error:
-            raise RunFailed(
-                f"{product.name}: the pages could not be profiled: {error}. Nothing was published."
-            ) from error
-
-    def _rows_of(self, staged: StagedRows, passed: Collection[datetime]) -> RowsOfPages:
-        relation = parquet(staged.files)
-        pages = [page for page in staged.pages if page.as_of in passed]
-        return RowsOfPages(self._product, staged.kind, relation, staged.columns, pages)
-
-    def _profiled(self) -> list[Profile]:
-        centres = {**self._new, **self._known}
-        profiled = (one for rows in self._rows for one in profile_rows(self._cursor, rows, centres))
-        return [*self._taken, *profiled]
-
-    def settle_centres(self, commit: Commit, run_id: str, now: datetime) -> None:
-        """Record new centres, before the staged files are moved; what another run has recorded meanwhile holds."""
-        if not self._new:
-            return
-        meanwhile = centres_of(commit.connection, self._product.name)
-        if any(self._new[key] != meanwhile[key] for key in self._new.keys() & meanwhile.keys()):
-            self._known = meanwhile
-            self._profiles = self._profiled()
-        record_centres(commit, self._product.name, self._new, meanwhile, run_id, now)
-
-    def write(self, commit: Commit, published: Sequence[PageRecord]) -> None:
-        """Write the profiles of those pages that were published after all."""
-        there = {(page.kind, page.as_of) for page in published}
-        append_profiles(commit, [one for one in self._profiles if (one.kind, one.as_of) in there])
 
 
 def append_profiles(commit: Commit, profiles: Sequence[Profile]) -> None:
@@ -343,6 +337,26 @@ def append_profiles(commit: Commit, profiles: Sequence[Profile]) -> None:
     commit.connection.unregister("new_profiles")
 
 
+def tables_of_profiles(connection: duckdb.DuckDBPyConnection, product: str) -> list[str]:
+    """Give the tables of the ledger in which a product has profiles.
+
+    What has never had a row is left alone: where an erasure deleted from such a table, DuckLake of DuckDB 1.5.5 ended
+    the process in `ducklake_flush_inlined_data`.
+    """
+    query = "SELECT 1 FROM ledger.segment_profiles WHERE product = $1 LIMIT 1"
+    has_segments = connection.execute(query, [product]).fetchone() is not None
+    return ["profiles", "segment_profiles"] if has_segments else ["profiles"]
+
+
+def forget_profiles(commit: Commit, pages: Sequence[PageRecord]) -> None:
+    """Take what profiles there are of publications out of the ledger, for others to take their place."""
+    for kind in sorted({one.kind for one in pages}):
+        own = [one for one in pages if one.kind == kind]
+        values = [own[0].product, kind, [one.as_of for one in own], [one.run_id for one in own]]
+        for table in tables_of_profiles(commit.connection, own[0].product):
+            commit.execute(system_sql("profiles/forget", table=table), values)
+
+
 def record_centres(commit: Commit, product: str, new: Centres, there: Centres, run_id: str, now: datetime) -> None:
     """Record those of some centres that are not there yet."""
     lacking = {key: centre for key, centre in new.items() if key not in there}
@@ -352,4 +366,5 @@ def record_centres(commit: Commit, product: str, new: Centres, there: Centres, r
 def put_back_profiles(commit: Commit, earlier: PageRecord, run_id: str) -> None:
     """Give a page that is put back its profile of then, as that of the run that puts it back."""
     values = [earlier.product, earlier.kind, earlier.as_of, earlier.run_id, run_id]
-    commit.execute(system_sql("profiles/put_back"), values)
+    for table in tables_of_profiles(commit.connection, earlier.product):
+        commit.execute(system_sql("profiles/put_back", table=table), values)

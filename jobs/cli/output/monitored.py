@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from warehouse.ledger.alarms import Alarm
 
 
-def print_drift(found: Monitored) -> None:
+def print_drift(found: Monitored, by: str | None) -> None:
     """Print what was found page by page, what the last year would have been, and the alarms that are open."""
     console.print_table([_page_row(one) for one in found.pages], f"Drift of {found.product}, page by page")
     console.print_table(
@@ -26,6 +26,14 @@ def print_drift(found: Monitored) -> None:
             for one in found.column
         ],
         found.column[0].column_name if found.column else None,
+    )
+    console.print_table(
+        [
+            {"page": one.as_of, "segment": one.segment, "rows": one.n_rows, "state": one.state, "ratio": one.score}
+            | {"bound": one.score_bound, "evidence": one.evidence, "flagged": bool(one.flags), "alarm": one.alarm}
+            for one in found.segments
+        ],
+        f"Drift by {by}: the largest distance over its bound, and the share of the evidence",
     )
     if line := spark([one.evidence for one in found.pages]):
         print(f"Evidence of slow drift: {line}")

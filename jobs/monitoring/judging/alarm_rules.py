@@ -13,11 +13,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from jobs.monitoring import acute, slow
+from jobs.monitoring.segments import SEGMENT
 from warehouse.definitions import Product
 from warehouse.ledger.alarms import ACUTE, CLOSED, DRIFT, OPEN, Alarm, alarm_id
 
 if TYPE_CHECKING:
-    from jobs.monitoring.watch import Watch
+    from jobs.monitoring.series import Series
+    from jobs.monitoring.watched import Watch
 
 #: So many columns are named in a sentence.
 _NAMED = 3
@@ -38,13 +40,17 @@ def _acute(
     columns: Counter[str] = Counter()
     by_rule: dict[str, list[str]] = {}
     for one in found.columns:
+        counts, segment = one.counts[run], one.series.segment
+        if segment is not None and found.segments is not None:
+            counts = counts & found.segments.flags_of(segment)[run]
         for rule, flags in one.flags.items():
-            n_pages = int((flags[run] & one.counts[run]).sum())
+            n_pages = int((flags[run] & counts).sum())
             if n_pages:
                 columns[one.series.column] += n_pages
-                by_rule.setdefault(rule, []).append(one.series.column)
+                by_rule.setdefault(rule, []).append(_named(one.series))
     if found.volume[run].any():
         by_rule["volume"] = []
+    is_in_segment = found.segments is not None and bool(found.segments.flags[:, run].any())
     days = [expected.get(pages[place]) for place in run]
     is_over = len(pages) - 1 - run[-1] >= acute.APART
     return Alarm(
@@ -57,14 +63,16 @@ def _acute(
         since=pages[run[0]],
         expected=days[0] if all(days) else None,
         columns=[name for name, _ in sorted(columns.items(), key=lambda each: (-each[1], each[0]))],
-        flags=list(by_rule),
+        flags=[*by_rule, *([SEGMENT.name] if is_in_segment else [])],
         effect=_effect(product, found, run[-1]),
         message=f"{_said(by_rule)}; on {len(run)} page{'s' if len(run) > 1 else ''}",
     )
 
 
 def _slow(product: Product, pages: Sequence[datetime], found: Watch, alarm: slow.SlowAlarm) -> Alarm:
-    columns = list(dict.fromkeys(found.columns[row].series.column for row in alarm.columns))
+    series = [found.columns[row].series for row in alarm.columns]
+    columns = list(dict.fromkeys(one.column for one in series))
+    named = _names([_named(one) for one in series])
     over = slow.quiet_since(found.evidence.product, found.bound, alarm.page)
     return Alarm(
         alarm_id=alarm_id(product.name, DRIFT, pages[alarm.page]),
@@ -78,14 +86,15 @@ def _slow(product: Product, pages: Sequence[datetime], found: Watch, alarm: slow
         evidence=alarm.evidence,
         bound=found.bound,
         effect=_effect(product, found, alarm.page),
-        message=f"{_names(columns)} differ more from page to page than before, since {pages[alarm.since]}",
+        message=f"{named} differ more from page to page than before, since {pages[alarm.since]}",
     )
 
 
 def _effect(product: Product, found: Watch, page: int) -> float | None:
     """Give by how much the predictions of a page have moved, in their standard deviation."""
     for one in found.columns:
-        if one.series.kind == "predictions" and one.series.column == product.score_column:
+        series = one.series
+        if (series.kind, series.column, series.segment) == ("predictions", product.score_column, None):
             places = (one.series.pages == page).nonzero()[0]
             if len(places) and (moved := float(one.scores.w1[places[0]])) == moved:
                 return moved
@@ -102,6 +111,11 @@ def _said(by_rule: Mapping[str, Sequence[str]]) -> str:
         "volume": "the number of rows",
     }
     return "; ".join(words[rule].format(_names(columns)) for rule, columns in by_rule.items())
+
+
+def _named(series: Series) -> str:
+    """Name a column, and the segment where it is of one."""
+    return series.column if series.segment is None else f"{series.column} in {series.segment}"
 
 
 def _names(columns: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from jobs.monitoring.references import season_names
+from jobs.monitoring.segments import is_of_columns
 from warehouse.definitions import Product
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord
@@ -63,6 +64,12 @@ class Circumstances:
     expected: dict[datetime, str]
     bound: float
 
+    @property
+    def parts(self) -> str | None:
+        """SQL of which segments are watched; None if none are."""
+        columns = self.product.header.monitor.segments
+        return is_of_columns(columns) if columns else None
+
     @cached_property
     def classes(self) -> npt.NDArray[np.int64]:
         """The season of each page, by number."""
@@ -80,7 +87,8 @@ class Circumstances:
     def bases(self) -> list[str]:
         """What the judgement of each page follows from, and those before it."""
         has_season = len(set(self.seasons)) > 1
-        basis = json.dumps([RULES, self.product.score_column, has_season, self.bound])
+        parts = [self.parts] if self.parts is not None else []
+        basis = json.dumps([RULES, self.product.score_column, has_season, self.bound, *parts])
         found = []
         for place, page in enumerate(self.pages):
             live, version = self.live[place], self.versions[place]
@@ -110,6 +118,11 @@ def circumstances_of(
     for kind, as_of, profiles in connection.execute(query, [product.name, known_at]).fetchall():
         if as_of in places:
             profiled.setdefault(kind, {})[places[as_of]] = profiles
+    if product.header.monitor.segments:
+        query = system_sql("monitoring/profiled_segments", is_of_columns=is_of_columns(product.header.monitor.segments))
+        for kind, as_of, profiles in connection.execute(query, [product.name, known_at]).fetchall():
+            if places.get(as_of) in profiled.get(kind, {}):
+                profiled[kind][places[as_of]] += f" {profiles}"
     return Circumstances(
         product,
         pages,

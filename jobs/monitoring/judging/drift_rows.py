@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from jobs.monitoring.judging.segment_rows import segment_rows
 from jobs.monitoring.judging.training_reference import TRAINING
 from jobs.monitoring.scores import Scores
 from jobs.monitoring.series import Series
-from jobs.monitoring.watch import Watch, Watched
+from jobs.monitoring.watched import Watch, Watched
 from warehouse.definitions import Product
 from warehouse.ledger.alarms import DRIFT, Alarm
 from warehouse.ledger.drift import SEASON, Drift
@@ -39,9 +40,11 @@ def rows_of(
     """
     import pyarrow as pa
 
-    of_pages = _table(product, [_page_rows(pages, found, alarms, expected, bases)])
+    of_page = _page_rows(pages, found, alarms, expected, bases)
     of_columns = [_column_rows(pages, found, row, alarms, expected) for row in range(len(found.columns))]
-    return pa.concat_tables([of_pages, _table(product, of_columns)])
+    of_segments = segment_rows(of_page, found) if found.segments is not None else []
+    tables = [_table(product, [of_page]), _table(product, of_columns)]
+    return pa.concat_tables([*tables, _table(product, of_segments)] if of_segments else tables)
 
 
 def training_rows(product: Product, pages: list[datetime], compared: Iterable[tuple[Series, Scores]]) -> pa.Table:
@@ -81,6 +84,8 @@ def _page_rows(
 ) -> _Columns:
     runs: dict[int, tuple[int, str]] = {}
     for one in found.columns:  # those of feature pages come first
+        if one.series.segment is not None:
+            continue
         for place, n_rows, run_id in zip(one.series.pages, one.series.n_rows, one.series.run_ids, strict=True):
             runs.setdefault(int(place), (int(n_rows), run_id))
     there = sorted(runs)
@@ -94,6 +99,7 @@ def _page_rows(
         for place in there
     ]
     return {
+        "places": there,
         "kind": ["features"] * len(there),
         "as_of": [pages[place] for place in there],
         "column_name": [None] * len(there),
@@ -120,6 +126,10 @@ def _column_rows(
 
     one, evidence = found.columns[row], found.evidence
     series, scores, there = one.series, one.scores, one.series.pages
+    if series.segment is not None:  # it has no rows where it has no profile
+        kept = np.flatnonzero(series.n_rows > 0)
+        series, scores, there = series.of(kept), scores.of(kept), there[kept]
+        one = replace(one, series=series)
     n_pages = len(there)
     flags: list[list[str]] = [[] for _ in range(n_pages)]
     for rule, each in one.flags.items():
@@ -129,6 +139,7 @@ def _column_rows(
         "kind": [series.kind] * n_pages,
         "as_of": [pages[place] for place in there],
         "column_name": [series.column] * n_pages,
+        "segment": [series.segment] * n_pages,
         "run_id": list(series.run_ids),
         "state": _states(one, found, pages, expected),
         "n_rows": series.n_rows,
@@ -147,7 +158,7 @@ def _column_rows(
         "evidence": np.where(np.isnan(evidence.p[row, there]), np.nan, evidence.columns[row, there]),
         "weight": evidence.weights[row, there],
         "flags": flags,
-        "alarm": _alarms_of_column(one, pages, flags, alarms),
+        "alarm": _alarms_of_column(one, found, pages, flags, alarms),
     }
 
 
@@ -169,14 +180,18 @@ def _states(one: Watched, found: Watch, pages: list[datetime], expected: dict[da
 
 
 def _alarms_of_column(
-    one: Watched, pages: list[datetime], flags: list[list[str]], alarms: Sequence[Alarm]
+    one: Watched, found: Watch, pages: list[datetime], flags: list[list[str]], alarms: Sequence[Alarm]
 ) -> list[str | None]:
     of_page: dict[int, str] = {}
+    segment = one.series.segment
+    told = found.segments.flags_of(segment) if found.segments is not None and segment is not None else None
     for alarm in alarms:
         if one.series.column not in alarm.columns:
             continue
         for place, page in enumerate(one.series.pages):
             in_it = alarm.first_page <= pages[page] <= alarm.last_page
+            if told is not None:
+                in_it = in_it and alarm.kind != DRIFT and bool(told[page])
             if in_it and (alarm.kind == DRIFT or flags[place]):
                 of_page.setdefault(place, alarm.alarm_id)
     return [of_page.get(place) for place in range(len(flags))]
@@ -198,7 +213,8 @@ def _table(product: Product, parts: Sequence[_Columns]) -> pa.Table:
         "list[str]": pa.list_(pa.string()),
     }
     n_rows = sum(len(part["as_of"]) for part in parts)
-    columns = {name: _joined([part[name] for part in parts]) for name in (parts[0] if parts else {})}
+    names = {spec.name for spec in fields(Drift)} & set(parts[0] if parts else ())
+    columns = {name: _joined([part[name] for part in parts]) for name in names}
     columns = {"product": [product.name] * n_rows, "reference": [SEASON] * n_rows, **columns}
     arrays = {}
     for spec in fields(Drift):

@@ -7,7 +7,7 @@ changed, all behind it is judged anew; rows that come out as they stand in the l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -27,8 +27,10 @@ from jobs.monitoring.judging.training_reference import (
     totals_of,
     trained_on,
 )
-from jobs.monitoring.series import Series, read_series
-from jobs.monitoring.watch import Past, Watch, watch
+from jobs.monitoring.segments import beside_wholes
+from jobs.monitoring.series import Series, read_series, series_one_by_one
+from jobs.monitoring.watch import watch
+from jobs.monitoring.watched import Past, Watch
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.ledger import records as ledger
@@ -93,13 +95,14 @@ def judge_what_is_new(connection: duckdb.DuckDBPyConnection, product: Product) -
 
 def _judge_all(connection: duckdb.DuckDBPyConnection, known: Circumstances, known_at: datetime | None) -> Judgement:
     product, pages = known.product, known.pages
-    series = read_series(connection, product.name, pages, known_at)
-    if not series:
+    wholes = read_series(connection, product.name, pages, known_at)
+    if not wholes:
         return Judgement(product, pages, None, [], known.expected, None)
-    found = _watched(known, series, None)
+    read = series_one_by_one(connection, product.name, pages, known_at, parts=known.parts) if known.parts else ()
+    found = _watched(known, wholes, None, beside_wholes(wholes, read))
     alarms = alarms_found(product, pages, found, known.expected)
     rows = [rows_of(product, pages, found, alarms, known.expected, known.bases)]
-    of, trained = _totals(connection, known, series, 0)
+    of, trained = _totals(connection, known, wholes, 0)
     rows.append(training_rows(product, pages, beside_training([one.series for one in found.columns], known, of)))
     return Judgement(product, pages, found, alarms, known.expected, _all_of(rows), trained=trained)
 
@@ -117,7 +120,7 @@ def _totals(
     return found, lacking
 
 
-def _watched(known: Circumstances, series: Sequence[Series], past: Past | None) -> Watch:
+def _watched(known: Circumstances, series: Sequence[Series], past: Past | None, parts: Iterable[Series] = ()) -> Watch:
     versions = known.versions[past.start if past else 0 :]
     return watch(
         series,
@@ -127,6 +130,7 @@ def _watched(known: Circumstances, series: Sequence[Series], past: Past | None) 
         lambda one: counted_on(one, versions),
         known.bound,
         past,
+        parts,
     )
 
 
@@ -144,7 +148,9 @@ def _judge_behind(connection: duckdb.DuckDBPyConnection, known: Circumstances, s
     evidence = standing.evidence + [float("nan")] * (len(pages) - standing.first)
     if series:
         past = past_of(connection, known, standing, series)
-        found = _watched(known, series, past) if past is not None else None
+        wholes = [one for one in series if one.segment is None]
+        parts = series[len(wholes) :]
+        found = _watched(known, wholes, past, parts) if past is not None else None
         # What explains an alarm on slow drift is the evidence of all pages since the last one.
         if found is None or found.evidence.alarms:
             return None

@@ -22,7 +22,7 @@ _YEAR = timedelta(days=365)
 
 @dataclass(frozen=True)
 class MonitoredPage:
-    """What was found of one page; `found` has the columns by what is acute, and `near` a day of the calendar."""
+    """What was found of one page; `found` has the columns, or segments, by what is acute."""
 
     page: datetime
     rows: int
@@ -52,6 +52,7 @@ class Monitored:
     open_alarms: list[Alarm]
     last_year: LastYear
     column: list[Drift] = field(default_factory=list)
+    segments: list[Drift] = field(default_factory=list)
 
 
 def monitor_product(
@@ -61,6 +62,7 @@ def monitor_product(
     until: datetime | None = None,
     known_at: datetime | None = None,
     column: str | None = None,
+    by: str | None = None,
 ) -> Monitored:
     """Judge the pages of a product, write down what is new, and tell of pages with first <= as_of < until.
 
@@ -72,6 +74,8 @@ def monitor_product(
         Nothing is judged, and what had been judged at that instant is told.
     column
         One column whose figures are told page by page too.
+    by
+        A column whose segments are told of page by page too.
 
     Raises
     ------
@@ -85,6 +89,7 @@ def monitor_product(
         rows = findings_of(connection, product.name, known_at=known_at, column=column)
         alarms = alarms_of(connection, product.name, known_at)
     of_column = [row for row in rows if column and (row.column_name or "").lower() == column.lower()]
+    of_column = [row for row in of_column if row.segment is None]
     if column and rows and not of_column:
         raise NotFoundError(f"{product.name}: no page has a profile of a column {column}.")
     pages = _pages(rows)
@@ -97,20 +102,29 @@ def monitor_product(
         [one for one in alarms if one.state == "open"],
         _last_year(pages, alarms),
         [row for row in of_column if row.as_of in there],
+        [row for row in rows if by and _is_by(row, by) and row.as_of in there],
     )
+
+
+def _is_by(row: Drift, column: str) -> bool:
+    """Tell whether a judgement is of a segment, as a whole, that a column makes."""
+    segment = (row.segment or "").lower()
+    is_made = segment.startswith(f"{column.lower()} = ") or segment == f"{column.lower()} missing"
+    return row.column_name is None and is_made
 
 
 def _pages(rows: Sequence[Drift]) -> list[MonitoredPage]:
     pages: dict[datetime, MonitoredPage] = {}
     for row in rows:
-        if row.column_name is None:
+        if row.column_name is None and row.segment is None:
             found: dict[str, list[str]] = {rule: [] for rule in row.flags}
             pages[row.as_of] = MonitoredPage(row.as_of, row.n_rows, row.state, row.evidence, found, row.alarm)
     for row in rows:
         # What is found in columns that the live version does not read belongs to no alarm, and is in the ledger alone.
-        if row.column_name is not None and row.alarm is not None and row.as_of in pages:
+        named = " in ".join(one for one in (row.column_name, row.segment) if one is not None)
+        if named and row.alarm is not None and row.as_of in pages:
             for rule in row.flags:
-                pages[row.as_of].found.setdefault(rule, []).append(row.column_name)
+                pages[row.as_of].found.setdefault(rule, []).append(named)
     return [pages[page] for page in sorted(pages)]
 
 

@@ -16,9 +16,11 @@ import duckdb
 
 from jobs.monitoring import acute, slow
 from jobs.monitoring.judging.circumstances import Circumstances, is_read
+from jobs.monitoring.judging.segment_rows import judged_before
 from jobs.monitoring.references import REFERENCE_PAGES
+from jobs.monitoring.segments import SEGMENT, beside_wholes
 from jobs.monitoring.series import Series, read_series
-from jobs.monitoring.watch import Past
+from jobs.monitoring.watched import Past
 from warehouse.system_sql import system_sql
 
 if TYPE_CHECKING:
@@ -110,6 +112,9 @@ def _flagged(
         place = places.get(as_of)
         if place is not None and is_read(kind, column, known.versions[place]):
             found.add(place)
+    of_segments = judged_before(connection, known, known.pages[since:until])
+    if of_segments is not None:
+        found |= {since + int(place) for place in of_segments.flags[0].nonzero()[0]}
     return sorted(found)
 
 
@@ -128,23 +133,40 @@ def _run_that_is_not_over(flagged: Sequence[int], until: int) -> int | None:
 
 
 def read_behind(connection: duckdb.DuckDBPyConnection, known: Circumstances, standing: Standing) -> list[Series]:
-    """Read the profiles that the pages to be judged need, of the columns that they have.
+    """Read the profiles that the pages to be judged need, of the columns that they have; those of segments come last.
 
     Where a column lacks one of the wanted pages, its own last pages lie further back, and all of it is read.
     """
     wanted = {kind: _wanted(list(runs), known, standing.first, _LOOKED_AT) for kind, runs in known.profiled.items()}
     pages = [known.pages[place] for place in sorted(set().union(*wanted.values()))]
-    product = known.product.name
     near = {kind: _wanted(list(runs), known, standing.first, REFERENCE_PAGES) for kind, runs in known.profiled.items()}
     counted = [known.pages[place] for place in sorted(set().union(*near.values()))]
-    found = read_series(connection, product, known.pages, chosen=pages, counted=counted)
-    found = [one for one in found if one.pages[-1] >= standing.first]
-    partly = {(one.kind, one.column) for one in found if not _has_all(one, wanted[one.kind])}
+    found = _read(connection, known, chosen=pages, counted=counted)
+    found = [one for one in found if one.segment is not None or one.pages[-1] >= standing.first]
+    wholes = [one for one in found if one.segment is None]
+    partly = {(one.kind, one.column) for one in wholes if not _has_all(one, wanted[one.kind])}
     if partly:
-        whole = read_series(connection, product, known.pages, columns=sorted(partly))
+        again = _read(connection, known, columns=sorted(partly))
         found = [one for one in found if (one.kind, one.column) not in partly]
-        found += [one for one in whole if one.pages[-1] >= standing.first]
-    return sorted(found, key=lambda one: (one.kind, one.column))
+        found += [one for one in again if one.segment is not None or one.pages[-1] >= standing.first]
+    found.sort(key=lambda one: (one.kind, one.column, one.segment or ""))
+    wholes = [one for one in found if one.segment is None]
+    parts = beside_wholes(wholes, [one for one in found if one.segment is not None])
+    return [*wholes, *(one for one in parts if _is_there(one, standing.first))]
+
+
+def _read(connection: duckdb.DuckDBPyConnection, known: Circumstances, **chosen: Any) -> list[Series]:
+    """Read series of pages as wholes, and of the segments that are watched."""
+    product = known.product.name
+    found = read_series(connection, product, known.pages, **chosen)
+    if known.parts is not None:
+        found += read_series(connection, product, known.pages, parts=known.parts, **chosen)
+    return found
+
+
+def _is_there(part: Series, first: int) -> bool:
+    """Tell whether a segment has rows on one of the pages that are judged."""
+    return bool((part.n_rows[part.pages >= first] > 0).any())
 
 
 def _wanted(places: list[int], known: Circumstances, first: int, n_last: int) -> set[int]:
@@ -172,10 +194,11 @@ def past_of(
     start, first = standing.start, standing.first
     values = [known.product.name, known.pages[start], known.pages[first - 1]]
     table = connection.execute(system_sql("monitoring/judged_columns"), values).to_arrow_table().combine_chunks()
-    rows = _Rows.of(table, known.pages[start:first], [(one.kind, one.column) for one in series])
+    rows = _Rows.of(table, known.pages[start:first], [(one.kind, one.column, one.segment) for one in series])
     of_series = np.full((len(series), first - start), -1, np.int64)
     for row, one in enumerate(series):
-        own = one.pages[(one.pages >= start) & (one.pages < first)] - start
+        own = _own(one)
+        own = own[(own >= start) & (own < first)] - start
         of_series[row, own] = rows.places[row, own]
         if (of_series[row, own] < 0).any():
             return None
@@ -189,11 +212,19 @@ def past_of(
         "level": rows.before("level", of_series, np.where(is_level, score, np.nan), bound),
         "volume": _volume(standing),
     }
+    of_segments = judged_before(connection, known, known.pages[start:first])
+    if of_segments is not None:
+        before[SEGMENT.name] = of_segments
     for rule in ("missing", "spread"):
         change, bound = rows.taken(f"{rule}_change", of_series), rows.taken(f"{rule}_bound", of_series)
         before[rule] = rows.before(rule, of_series, change, bound)
     sizes = np.array([-1 if one is None else one.n_rows for one in standing.pages], np.int64)
     return Past(start, first, before, rows.taken("slow_score", of_series), sizes, carried)
+
+
+def _own(series: Series) -> npt.NDArray[np.int64]:
+    """Give the pages of a series that were judged: of a segment those on which it has rows."""
+    return series.pages if series.segment is None else series.pages[series.n_rows > 0]
 
 
 def _volume(standing: Standing) -> acute.Before:
@@ -214,7 +245,8 @@ def _carried(
     last_alarm = standing.slow_alarms[-1] if standing.slow_alarms else -1
     m, waiting = np.zeros(len(series)), np.full(len(series), np.nan)
     for row, one in enumerate(series):
-        own = one.pages[one.pages < standing.first]
+        own = _own(one)
+        own = own[own < standing.first]
         if not len(own) or own[-1] <= last_alarm:
             continue
         if own[-1] < standing.start:
@@ -234,7 +266,7 @@ class _Rows:
     places: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, table: pa.Table, pages: Sequence[datetime], columns: Sequence[tuple[str, str]]) -> _Rows:
+    def of(cls, table: pa.Table, pages: Sequence[datetime], columns: Sequence[tuple[str, str, str | None]]) -> _Rows:
         import numpy as np
 
         names = ("score", "score_bound", "slow_score", "is_level", "missing_change", "missing_bound")
@@ -242,8 +274,8 @@ class _Rows:
         values = {name: table.column(name).cast("float64").to_numpy() for name in (*names, *more)}
         flags = {rule: table.column(rule).to_numpy() for rule in ("shape", "level", "missing", "spread")}
         numbers = {column: row for row, column in enumerate(dict.fromkeys(columns))}
-        pairs = zip(table.column("kind").to_pylist(), table.column("column_name").to_pylist(), strict=True)
-        column = np.array([numbers.get(pair, -1) for pair in pairs], np.int64)
+        of_rows = zip(*(table.column(name).to_pylist() for name in ("kind", "column_name", "segment")), strict=True)
+        column = np.array([numbers.get(one, -1) for one in of_rows], np.int64)
         instants = table.column("as_of").to_numpy().astype("datetime64[us]")
         listed = np.array(pages, "datetime64[us]")
         page = np.searchsorted(listed, instants)

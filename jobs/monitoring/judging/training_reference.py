@@ -51,7 +51,7 @@ def beside_training(
 
     live = [one.version if one is not None else None for one in known.live[start:]]
     for one in series:
-        if one.kind != "features":
+        if one.kind != "features" or one.segment is not None:
             continue
         for version, totals in of.items():
             total = totals.get((one.column, one.scale, one.centre)) or totals.get((one.column, one.scale, None))

@@ -36,7 +36,8 @@ def write_report(
     span = [product.name, first or datetime.min, until or datetime.max]
     with suite.lake.reading() as connection:
         read = {
-            name: _read(connection, name, span) for name in ("performance", "segments", "drift", "columns", "alarms")
+            name: _read(connection, name, span)
+            for name in ("performance", "segments", "drift", "columns", "segment_drift", "alarms")
         }
         fairness = _read(connection, "fairness", [product.name, None])
     if not read["performance"] and not read["drift"]:
@@ -56,6 +57,7 @@ def write_report(
         "<h2>Drift</h2>",
         *_drift(read["drift"]),
         html_table(read["columns"], "No drift was judged."),
+        html_table(read["segment_drift"], ""),
         *_distributions(suite, product.name, [row["as_of"] for row in read["performance"]] or pages),
         "<h2>Fairness</h2>",
         html_table(fairness, "No groups are compared (monitor.fairness)."),
@@ -64,7 +66,12 @@ def write_report(
 
 
 def _read(connection: duckdb.DuckDBPyConnection, what: str, values: Sequence[Any]) -> list[dict[str, Any]]:
-    return ledger_rows(connection, {"segments": "performance", "columns": "drift"}.get(what, what), what, values)
+    return ledger_rows(
+        connection,
+        {"segments": "performance", "columns": "drift", "segment_drift": "drift"}.get(what, what),
+        what,
+        values,
+    )
 
 
 def ledger_rows(

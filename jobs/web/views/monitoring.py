@@ -25,7 +25,8 @@ def monitoring(seen: Seen, names: Mapping[str, str]) -> Document:
     one = seen.suite.definitions.product(names["product"])
     first, last = span_of(seen, one)
     sections = [_alarms(seen, one), _performance(seen, one, first, last), *_segments(seen, one, first, last)]
-    sections += [_drift(seen, one, first, last), _columns(seen, one, first, last), _fairness(seen, one)]
+    sections += [_drift(seen, one, first, last), _columns(seen, one, first, last)]
+    sections += [*_drift_of_segments(seen, one, first, last), _fairness(seen, one)]
     path = paths.of_product(one.name, "monitoring")
     return Document(path, f"{one.name}, monitoring", sections, crumbs_of(one.name), views_of(one.name))
 
@@ -84,6 +85,20 @@ def _columns(seen: Seen, one: Product, first: datetime, last: datetime) -> Secti
     }
     zone = seen.zone_of(one.name)
     return section("Columns beside their references", asked, zone, links=links, nothing="No column was judged.")
+
+
+def _drift_of_segments(seen: Seen, one: Product, first: datetime, last: datetime) -> list[Section]:
+    asked = seen.ask("web/drift_segments", one.name, first, last)
+    links: dict[str, Link] = {
+        "on_page": lambda row: seen.page_link(one.name, row["on_page"]) if row["on_page"] else None,
+    }
+    words = [
+        "Of each segment the largest distance of a column over its own bound, and the most evidence of slow drift."
+    ]
+    found = section(
+        "Segments beside their references", asked, seen.zone_of(one.name), links=links, sentences=words, nothing=""
+    )
+    return [found] if asked.rows else []
 
 
 def _fairness(seen: Seen, one: Product) -> Section:

@@ -9,5 +9,6 @@ FROM (
         PARTITION BY kind, as_of, column_name, segment, reference ORDER BY snapshot_id DESC
     ) = 1
 )
-WHERE reference = 'season' AND (column_name IS NULL OR len(flags) > 0 OR lower(column_name) = lower($5))
+WHERE reference = 'season' AND (segment IS NULL OR n_rows > 0)
+    AND (column_name IS NULL OR len(flags) > 0 OR lower(column_name) = lower($5))
 ORDER BY as_of, kind, column_name NULLS FIRST

@@ -9,18 +9,18 @@ WITH published AS (
 ),
 of_pages AS (
     SELECT profile.*, coalesce(centre, min(centre) OVER of_column) AS counts_from
-    FROM ledger.profiles AS profile
+    FROM {profiles} AS profile
     SEMI JOIN published USING (kind, as_of, run_id)
     WHERE product = $1 AND {chosen}
-    WINDOW of_column AS (PARTITION BY kind, column_name, scale)
+    WINDOW of_column AS (PARTITION BY kind, column_name, segment, scale)
 )
 SELECT
-    kind, column_name, scale, model_version, as_of, run_id, n_rows, n_missing, coalesce(n_distinct, -1) AS n_distinct,
+    kind, column_name, segment, scale, model_version, as_of, run_id, n_rows, n_missing, coalesce(n_distinct, -1) AS n_distinct,
     values_hash, counts_from AS centre, CASE WHEN {has_counts} THEN bins END AS bins,
     CASE WHEN {has_counts} THEN top_values END AS top_values, CASE WHEN {has_counts} THEN counts END AS counts,
     coalesce(n_other, 0) AS n_other,
     row_number() OVER (
-        PARTITION BY kind, column_name, scale, model_version, counts_from ORDER BY as_of
+        PARTITION BY kind, column_name, segment, scale, model_version, counts_from ORDER BY as_of
     ) = 1 AS is_first
 FROM of_pages
-ORDER BY kind, column_name, scale, model_version NULLS FIRST, counts_from NULLS FIRST, as_of
+ORDER BY kind, column_name, segment, scale, model_version NULLS FIRST, counts_from NULLS FIRST, as_of

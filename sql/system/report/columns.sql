@@ -7,7 +7,7 @@ SELECT
     arg_max(as_of, psi) AS on_page,
     max(evidence) AS most_evidence
 FROM ledger.newest_drift
-WHERE product = $1 AND as_of >= $2 AND as_of < $3 AND column_name IS NOT NULL
+WHERE product = $1 AND as_of >= $2 AND as_of < $3 AND column_name IS NOT NULL AND segment IS NULL
 GROUP BY column_name, kind
 ORDER BY flagged_pages DESC, largest_psi DESC NULLS LAST, "column"
 LIMIT 20

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from warehouse.definitions import Product
 from warehouse.pages.profiled_pages import Centres, PageCounts, Profile, RowsOfPages
+from warehouse.pages.profiling.segments import segment_counts
 from warehouse.pages.publishing import StagedRows
 from warehouse.system_sql import parquet, quote
 
@@ -28,7 +29,8 @@ class InPassing:
 
     def __init__(self, rows: RowsOfPages, centres: Centres) -> None:
         """Begin; every column's centre has to be among `centres`."""
-        self._rows, self._pages = rows, PageCounts(rows, centres)
+        self._rows, self._parts = rows, segment_counts(rows, centres)
+        self._pages = PageCounts(rows, centres, self._parts)
         self._n_left = sum(page.n_rows for page in rows.pages)
         self._found: list[Profile] = []
 
@@ -40,7 +42,21 @@ class InPassing:
             for name, column in zip(names, self._pages.columns, strict=True)
             if name != column.name
         ]
+        more += [f", {one} AS {quote(self._of_part(place))}" for place, one in enumerate(self._sql_of_parts)]
         return "".join(more)
+
+    @property
+    def _sql_of_parts(self) -> list[str]:
+        return self._parts.sql if self._parts is not None else []
+
+    @staticmethod
+    def _of_part(place: int) -> str:
+        return f"almanac: segment {place}"
+
+    @property
+    def segments(self) -> Sequence[pa.Table]:
+        """The profiles of the segments of the pages that `profiles` gives."""
+        return self._parts.tables if self._parts is not None else ()
 
     def _names(self, wanted: Collection[str]) -> list[str]:
         return [
@@ -56,7 +72,7 @@ class InPassing:
         return Passing(schema, self._passing(reader, wanted))
 
     def _passing(self, reader: pa.RecordBatchReader, wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        names = self._names(wanted)
+        names = [*self._names(wanted), *(self._of_part(place) for place in range(len(self._sql_of_parts)))]
         for batch in reader:
             self._n_left -= batch.num_rows
             self._found += self._pages.add(batch.column("as_of"), [batch.column(name) for name in names])

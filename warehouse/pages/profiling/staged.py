@@ -1,0 +1,99 @@
+"""The profiles of staged pages: made before the commit that publishes them, and written in it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from warehouse.definitions import Product
+from warehouse.errors import RunFailed
+from warehouse.lake.lake import Commit
+from warehouse.ledger.records import PageRecord
+from warehouse.pages.profiled_pages import (
+    Centres,
+    Profile,
+    RowsOfPages,
+    append_profiles,
+    centres_of,
+    new_centres,
+    profile_rows,
+    record_centres,
+)
+from warehouse.pages.profiling.in_passing import InPassing
+from warehouse.pages.profiling.segments import append_segment_profiles, segment_counts
+from warehouse.pages.publishing import StagedRows
+from warehouse.system_sql import parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class StagedProfiles:
+    """The profiles of staged pages, on their way into the commit that publishes them."""
+
+    def __init__(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        product: Product,
+        staged: Sequence[StagedRows],
+        passed: Collection[datetime],
+        known: Centres,
+        passing: InPassing | None = None,
+    ) -> None:
+        """Profile those of the staged pages that passed; `known` are the centres that the ledger had.
+
+        `passing` has counted the staged feature pages already, if all of their rows have passed.
+
+        Raises
+        ------
+        RunFailed
+            If the staged rows cannot be read, or memory does not suffice.
+        """
+        self._cursor, self._product = cursor, product
+        features = passing.profiles() if passing is not None else None
+        self._rows = [self._rows_of(one, passed) for one in staged if features is None or one.kind != "features"]
+        self._taken = [one for one in features or () if one.as_of in passed]
+        self._taken_segments = list(passing.segments) if passing is not None and features is not None else []
+        self._segments = list["pa.Table"]()
+        self._known, self._new = known, Centres()
+        try:
+            for rows in self._rows:
+                self._new |= new_centres(cursor, rows, {**known, **self._new})
+            self._profiles = self._profiled()
+        except duckdb.Error as error:
+            raise RunFailed(
+                f"{product.name}: the pages could not be profiled: {error}. Nothing was published."
+            ) from error
+
+    def _rows_of(self, staged: StagedRows, passed: Collection[datetime]) -> RowsOfPages:
+        relation = parquet(staged.files)
+        pages = [page for page in staged.pages if page.as_of in passed]
+        return RowsOfPages(self._product, staged.kind, relation, staged.columns, pages)
+
+    def _profiled(self) -> list[Profile]:
+        centres, profiled = {**self._new, **self._known}, list(self._taken)
+        self._segments = list(self._taken_segments)
+        for rows in self._rows:
+            parts = segment_counts(rows, centres)
+            profiled += profile_rows(self._cursor, rows, centres, parts)
+            self._segments += parts.tables if parts is not None else ()
+        return profiled
+
+    def settle_centres(self, commit: Commit, run_id: str, now: datetime) -> None:
+        """Record new centres, before the staged files are moved; what another run has recorded meanwhile holds."""
+        if not self._new:
+            return
+        meanwhile = centres_of(commit.connection, self._product.name)
+        if any(self._new[key] != meanwhile[key] for key in self._new.keys() & meanwhile.keys()):
+            self._known = meanwhile
+            self._profiles = self._profiled()
+        record_centres(commit, self._product.name, self._new, meanwhile, run_id, now)
+
+    def write(self, commit: Commit, published: Sequence[PageRecord]) -> None:
+        """Write the profiles of those pages that were published after all."""
+        there = {(page.kind, page.as_of) for page in published}
+        append_profiles(commit, [one for one in self._profiles if (one.kind, one.as_of) in there])
+        append_segment_profiles(commit, self._segments, published)
