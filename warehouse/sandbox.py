@@ -278,16 +278,21 @@ class Sandbox:
         schema = f"page_{next(self._numbers)}"
         cursor = self.cursor()
         try:
+            views = []
+            # Held facts are put into their tables by who first asks for a view of them, in another transaction:
+            # one that had begun before would not see them.
+            for source in sources:
+                shown, view = (shown_rows or {}).get(source.name), f"memory.{schema}.{quote(source.name)}"
+                whole = view if shown is None else f"memory.{schema}.{quote(f'almanac: all of {source.name}')}"
+                views.append(self._view(source, whole, instant, ingest_id))
+                if shown is not None:
+                    views.append(system_sql("sandbox/part", view=view, whole=whole, shown=shown))
             with one_transaction(cursor):
                 cursor.execute(f"CREATE SCHEMA memory.{schema}")
                 # Before DuckDB's own functions come those of bounded arguments.
                 cursor.execute(f"SET search_path = 'memory.{schema},{self._schema_of_bounded}'")
-                for source in sources:
-                    shown, view = (shown_rows or {}).get(source.name), f"memory.{schema}.{quote(source.name)}"
-                    whole = view if shown is None else f"memory.{schema}.{quote(f'almanac: all of {source.name}')}"
-                    cursor.execute(self._view(source, whole, instant, ingest_id))
-                    if shown is not None:
-                        cursor.execute(system_sql("sandbox/part", view=view, whole=whole, shown=shown))
+                for statement in views:
+                    cursor.execute(statement)
             yield SandboxPage(self, cursor, schema, instant)
         finally:
             with contextlib.suppress(duckdb.Error):
