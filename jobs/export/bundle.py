@@ -93,7 +93,7 @@ class BundleDirectory:
         signer = _Signer.named(self.signed_with)
         keys = _keys_of(content)
         self.directory.mkdir(parents=True, exist_ok=True)
-        clear(self.directory, f".{content.product}-", ".new*")
+        clear(self.directory, f".{content.product}-", ".new", "")
         temporary = self.directory / f".{content.product}-{content.run_id}.new"
         try:
             n_rows, valid_until = self._fill(connection, temporary, content, keys)

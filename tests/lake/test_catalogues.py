@@ -21,8 +21,8 @@ from warehouse.operations.leases import Leases, pages_held
 
 ROOT = Path(__file__).parents[2]
 CATALOGUES = ROOT / "warehouse" / "lake" / "catalogues.py"
-#: The other kind of catalogue, and what copies any into a file.
-BESIDE = [*(ROOT / "warehouse/lake/postgres").glob("*.py"), ROOT / "warehouse/lake/copies/catalogue_files.py"]
+#: The other kind of catalogue, and what copies one kind into another.
+BESIDE = [*(ROOT / "warehouse/lake/postgres").glob("*.py"), *(ROOT / "warehouse/lake/copies").glob("*.py")]
 MODULES = [
     path
     for top in ("jobs", "warehouse")

@@ -85,7 +85,7 @@ policies:
       again:
         run: {{retrain: {PRODUCT}}}
         cron: "{MONDAYS}"
-        when: {{any: [{{performance: alarm}}, {{age: 34 days}}]}}
+        when: {{any: [{{performance: alarm}}, {{age: 41 days}}]}}
         cooldown: 7 days
         learn_after: 9 pages
   monthly: {{jobs: {{train: {{run: {{train: {PRODUCT}}}, cron: "0 13 6 * *"}}}}}}
