@@ -22,8 +22,8 @@ def name_objects(catalogue: Path, data: str) -> None:
     What is done to the lake of that catalogue never deletes one: see `LinkedBucket`.
     """
     with contextlib.closing(sqlite3.connect(catalogue)) as copy:
-        for statement in ("backup/name_in_bucket_data", "backup/name_in_bucket_deleted"):
-            copy.execute(system_sql(statement), {"data": data})
+        for files in ("ducklake_data_file", "ducklake_delete_file"):
+            copy.execute(system_sql("backup/name_in_bucket", files=files), {"data": data})
         copy.commit()
 
 

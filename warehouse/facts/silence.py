@@ -60,11 +60,12 @@ def silences(connection: duckdb.DuckDBPyConnection, sources: Iterable[Source], a
     """
     promising_nothing = [source for source in sources if not source.promises_watermark]
     held, found = source_facts(connection, promising_nothing), list[Silence]()
+    ingest_id = str(ledger.newest_ingest_id(connection))
     for source in promising_nothing:
         if source.name not in held:
             continue
         facts = f"sources.{quote(held[source.name].table)}"
-        query = system_sql("watermarks/pauses", source=facts, ingest_id=str(ledger.newest_ingest_id(connection)))
+        query = system_sql("watermarks/pauses", source=facts, ingest_id=ingest_id)
         n_hours, newest, pause = connection.execute(query, [at]).fetchone() or (0, None, None)
         if n_hours >= _FEWEST_HOURS and at - source.header.arrives_within - newest > pause:
             heard_at = later(newest, source.header.arrives_within + timedelta(microseconds=1))
