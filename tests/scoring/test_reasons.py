@@ -18,9 +18,10 @@ from jobs.scoring.kernels.model_data import TreeModel
 from jobs.scoring.kernels.tree_scorer import places_of
 from jobs.scoring.kernels.tree_structure import tree_structure
 from jobs.scoring.readers.bin_trees import bin_trees
+from jobs.scoring.reasons import leaf_tables, table_contributions
 from jobs.scoring.reasons.players import Players, make_players
 from jobs.scoring.reasons.table_contributions import RUN_ROWS, TableContributions
-from jobs.scoring.reasons.table_kernel import pick_largest
+from jobs.scoring.reasons.table_kernel import FEW_TILES, TILE, pick_largest
 from jobs.scoring.reasons.tree_contributions import ROWS, TreeContributions
 from warehouse.errors import UsageError
 
@@ -34,14 +35,14 @@ N_COLUMNS = 5
 NAMES = list("abcde")
 
 
-def random_tree(rng: np.random.Generator, n_leaves: int, output: int, width: int) -> Tree:
+def random_tree(rng: np.random.Generator, n_leaves: int, output: int, width: int, n_columns: int = N_COLUMNS) -> Tree:
     """Return a tree that splits random leaves; the last column is tested by sets of categories."""
     left, right, feature, cover = [-1], [-1], [0], [1000.0]
     leaves = [0]
     while len(leaves) < n_leaves:
         node = leaves.pop(int(rng.integers(len(leaves))))
         left[node], right[node] = len(left), len(left) + 1
-        feature[node] = int(rng.integers(N_COLUMNS))
+        feature[node] = int(rng.integers(n_columns))
         share = float(rng.uniform(0.1, 0.9))
         for part in (share, 1 - share):
             leaves.append(len(left))
@@ -50,7 +51,7 @@ def random_tree(rng: np.random.Generator, n_leaves: int, output: int, width: int
             feature.append(0)
             cover.append(cover[node] * part)
     n_nodes = len(left)
-    is_set = (np.array(feature) == N_COLUMNS - 1) & (np.array(left) >= 0)
+    is_set = (np.array(feature) == n_columns - 1) & (np.array(left) >= 0)
     return Tree(
         feature=np.array(feature, np.int32),
         threshold=rng.normal(size=n_nodes).round(1),
@@ -64,18 +65,26 @@ def random_tree(rng: np.random.Generator, n_leaves: int, output: int, width: int
     )
 
 
-def random_model(seed: int, n_trees: int = 3, n_leaves: int = 9, n_outputs: int = 1, width: int = 1) -> TreeModel:
+def random_model(
+    seed: int,
+    n_trees: int = 3,
+    n_leaves: int = 9,
+    n_outputs: int = 1,
+    width: int = 1,
+    n_columns: int = N_COLUMNS,
+) -> TreeModel:
     rng = np.random.default_rng(seed)
-    trees = tuple(random_tree(rng, n_leaves, place % (n_outputs - width + 1), width) for place in range(n_trees))
+    outputs = [place % (n_outputs - width + 1) for place in range(n_trees)]
+    trees = tuple(random_tree(rng, n_leaves, output, width, n_columns) for output in outputs)
     sets = tuple(rng.choice([LEFT, RIGHT], 4).astype(np.int8) for _ in range(3))
-    features = tuple(Feature(place) for place in range(N_COLUMNS))
+    features = tuple(Feature(place) for place in range(n_columns))
     ensemble = Ensemble(features, trees, rng.normal(size=n_outputs), sets, divisor=2.0)
-    return bin_trees(ensemble, ["float64"] * N_COLUMNS, Link("identity", "columns"))
+    return bin_trees(ensemble, ["float64"] * n_columns, Link("identity", "columns"))
 
 
-def columns_of(n_rows: int, seed: int) -> list[pa.Array]:
+def columns_of(n_rows: int, seed: int, n_columns: int = N_COLUMNS) -> list[pa.Array]:
     rng = np.random.default_rng(seed)
-    rows = rng.normal(size=(n_rows, N_COLUMNS))
+    rows = rng.normal(size=(n_rows, n_columns))
     rows[:, -1] = rng.integers(-1, 6, n_rows)
     rows[rng.random(rows.shape) < 0.15] = np.nan
     rows[rng.random(rows.shape) < 0.05] = np.inf
@@ -185,6 +194,26 @@ def test_the_bits_do_not_depend_on_the_threads() -> None:
         assert np.array_equal(asked.of([c.slice(first, size) for c in columns], size), whole[first : first + size])
 
 
+def test_long_and_short_lines_and_tables_that_rows_pass_by_in_several_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines of eight players, and of eight and four; and so many rows that the next tables are brought near."""
+    assert table_contributions.TILE == TILE
+    monkeypatch.setattr(leaf_tables, "NEAR_BYTES", 1 << 15)
+    names = [f"f{place}" for place in range(11)]
+    model, players = random_model(6, n_trees=4, n_leaves=60, n_columns=11), make_players(names)
+    asked = TableContributions(model, players, 0)
+    chunks = np.split(asked._tables.n_players, asked._tables.chunk_end[:-1])
+    assert {tuple(chunk > leaf_tables.SHORT_WIDTH) for chunk in chunks} >= {(True,), (True, False)}
+    assert len(asked._tables.near_end) > 2
+    n_rows = (FEW_TILES + 2) * TILE + 7
+    columns = columns_of(n_rows, 6, 11)
+    whole = asked.of(columns, n_rows)
+    for first in (0, TILE - 5, n_rows - 40):
+        part = [column.slice(first, 40) for column in columns]
+        assert np.array_equal(asked.of(part, 40), whole[first : first + 40])
+        expected = TreeContributions(model, players, 0).of(part, 40)
+        np.testing.assert_allclose(whole[first : first + 40], expected, rtol=0, atol=1e-12)
+
+
 def test_contributions_in_tables_and_beside_them_add_up() -> None:
     """Half of the budget: some leaves are in tables, the others are worked out by quadrature."""
     model, players = random_model(5, n_trees=12, n_leaves=30), make_players(NAMES, {"both": ["a", "c"]})
@@ -247,7 +276,7 @@ def test_the_largest_contributions_are_picked_ties_in_the_order_of_players(direc
     sums = rng.integers(-3, 4, (6, 700)).astype(float)
     player, value = np.zeros((700, 4), np.int32), np.zeros((700, 4), np.float32)
     count = np.zeros(700, np.int32)
-    pick_largest(sums, 700, direction, player, value, count)
+    pick_largest(sums[np.newaxis], 700, direction, player, value, count)
     for row in range(700):
         wanted = [one for one in range(6) if (sums[one, row] != 0 if sign is None else sums[one, row] * sign > 0)]
         wanted = sorted(wanted, key=lambda one: -abs(sums[one, row]))[:4]

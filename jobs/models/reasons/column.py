@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from jobs.scoring.interface.scorer import Floats
 from jobs.scoring.reasons.explainer import Explainer
+from jobs.scoring.reasons.largest import Largest
 from warehouse.definitions.reasons import ReasonSettings
 
 DIRECTIONS = {"any": 0, "up": 1, "down": -1}
@@ -70,19 +71,16 @@ def _lists(
     classes: npt.NDArray[np.int64] | None = None,
 ) -> pa.Array:
     """Return lists for the rows that are asked for, and NULL between them."""
-    from jobs.scoring.reasons.table_kernel import pick_largest
-
     names = explainer.players.names
     most = len(names) if settings.top == "all" else min(settings.top, len(names))
-    n_asked = asked.num_rows
-    player, value = np.zeros((n_asked, most), np.int32), np.zeros((n_asked, most), np.float32)
-    count = np.zeros(n_asked, np.int32)
-    if n_asked:
-        pick_largest(explainer.by_player(asked, classes), n_asked, DIRECTIONS[settings.direction], player, value, count)
-    is_there = np.arange(most) < count[:, np.newaxis]
+    if asked.num_rows:
+        found = explainer.largest(asked, most, DIRECTIONS[settings.direction], classes)
+    else:
+        found = Largest.room(0, most)
     sizes = np.zeros(len(wanted), np.int32)
-    sizes[wanted] = count
+    sizes[wanted] = found.count
     offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(sizes, dtype=np.int32)])
-    features = pa.DictionaryArray.from_arrays(pa.array(player[is_there]), pa.array(names, pa.string()))
-    items = pa.StructArray.from_arrays([features, pa.array(value[is_there])], fields=list(TYPE.value_type))
+    player, value = found.flat()
+    features = pa.DictionaryArray.from_arrays(pa.array(player), pa.array(names, pa.string()))
+    items = pa.StructArray.from_arrays([features, pa.array(value)], fields=list(TYPE.value_type))
     return pa.ListArray.from_arrays(pa.array(offsets), items, type=TYPE, mask=pa.array(~wanted))

@@ -8,7 +8,7 @@ of its classifiers' raw predictions. What contributions and base come to is comp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from jobs.scoring.interface.scorer import Floats, NotUnderstood, Scorer
 from jobs.scoring.kernels.codes import I64
 from jobs.scoring.kernels.ensemble import F64
 from jobs.scoring.kernels.model_data import CalibratedModel, CompiledModel, LinearModel, ShiftedModel, TreeModel
+from jobs.scoring.reasons.largest import Largest
 from jobs.scoring.reasons.players import Players
 from jobs.scoring.reasons.table_contributions import BUDGET_BYTES, TableContributions
 from jobs.scoring.reasons.tree_contributions import TreeContributions
@@ -225,11 +226,47 @@ class Explainer:
         return out
 
     def _by_player(self, batch: Batch, contributions: Contributions) -> F64:
+        found = [contributions.of(part, n_rows).T for part, n_rows in self._pieces(batch)]
+        return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
+
+    def largest(self, batch: Batch, most: int, direction: int, classes: I64 | None = None) -> Largest:
+        """Return the largest contributions of a batch's rows, as they are: sums are not looked at.
+
+        Parameters
+        ----------
+        batch, classes
+            As in `by_player`.
+        most
+            How many of each row, at most.
+        direction
+            1: the largest above zero; -1: the largest below zero; 0: the largest sizes.
+        """
+        found = Largest.room(batch.num_rows, most)
+        if classes is None:
+            self._pick(batch, self._contributions[-1], direction, found)
+            return found
+        for place in np.unique(classes).tolist():
+            own = classes == place
+            part = Largest.room(int(own.sum()), most)
+            self._pick(batch.filter(pa.array(own)), self._contributions[place], direction, part)
+            found.put(own, part)
+        return found
+
+    def _pick(self, batch: Batch, contributions: Contributions, direction: int, found: Largest) -> None:
+        first = 0
+        for part, n_rows in self._pieces(batch):
+            own = found.of_rows(slice(first, first + n_rows))
+            if isinstance(contributions, TableContributions):
+                contributions.pick_largest(part, n_rows, direction, own)
+            else:
+                own.pick(np.ascontiguousarray(contributions.of(part, n_rows).T)[np.newaxis], direction)
+            first += n_rows
+
+    def _pieces(self, batch: Batch) -> Iterable[tuple[list[pa.Array], int]]:
         program, columns = self._scorer.program_for(batch)
         if program is None:
             raise ScoringFailed("the columns are of other types than those that the model was explained for.")
-        found = [contributions.of(part, n_rows).T for part, n_rows in in_pieces(columns, batch.num_rows)]
-        return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
+        return in_pieces(columns, batch.num_rows)
 
     def check(self, tables: Sequence[pa.Table]) -> tuple[int, float]:
         """Add up the contributions of some rows; return how many rows, and the largest miss as a share of the sizes.

@@ -15,6 +15,9 @@ import numpy as np
 from jobs.scoring.machine_code.kernel_cache import compile_cached
 from jobs.scoring.reasons.kernel_sources import SOURCES
 
+MOST_STATES = 65_536
+"""States of a table at most: places of lines have 16 bits."""
+
 
 def _n_joined(a: Any, n_a: int, b: Any, n_b: int, n_segments: int) -> int:
     """Return into how many classes two divisions of a column's segments divide it together."""
@@ -32,19 +35,32 @@ def _n_joined(a: Any, n_a: int, b: Any, n_b: int, n_segments: int) -> int:
 n_joined = numba.njit(nogil=True)(_n_joined)
 
 
+def _line_width(n_players: int) -> int:
+    """Return how many players' room the lines of a table take: chunks of eight, the last of four if that is enough."""
+    return (n_players + 3) // 4 * 4 if 0 < n_players % 8 <= 4 else (n_players + 7) // 8 * 8
+
+
+line_width = numba.njit(nogil=True)(_line_width)
+
+
 def _cost(classes: Any, n_classes: Any, states: Any, a: int, b: int, n_segments: Any, limits: Any) -> float:
     """Return what it costs to merge two groups, infinity if they would have too many states or columns."""
-    n_columns, n_states = 0, 1.0
+    n_columns, of_a, of_b, n_states = 0, 0, 0, 1.0
     for column in range(len(n_segments)):
         n_columns += 1 if max(n_classes[a, column], n_classes[b, column]) > 1 else 0
+        of_a += 1 if n_classes[a, column] > 1 else 0
+        of_b += 1 if n_classes[b, column] > 1 else 0
         n_states *= max(n_classes[a, column], n_classes[b, column])
-    if n_columns > limits[1] or n_states > limits[0]:
+    # Two large tables become one, if it takes no more room than they do.
+    room = (states[a] * line_width(of_a) + states[b] * line_width(of_b)) / line_width(n_columns)
+    most = max(float(limits[0]), min(room, float(MOST_STATES)))
+    if n_columns > limits[1] or n_states > most:
         return np.inf
     n_states = 1.0
     for column in range(len(n_segments)):
         n_a, n_b = n_classes[a, column], n_classes[b, column]
         n_states *= n_joined(classes[a, column], n_a, classes[b, column], n_b, n_segments[column])
-        if n_states > limits[0]:
+        if n_states > most:
             return np.inf
     return float(np.log(n_states) - 0.5 * (np.log(states[a]) + np.log(states[b])))
 

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 WIDTH = 8
 """Players of a line of a table."""
+SHORT_WIDTH = 4
+"""Players of a short line, where so few are left."""
+NEAR_BYTES = 512 << 10
+"""About how much of the tables rows pass by at a time: what the second-level cache holds beside their sums."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +59,20 @@ class GroupTable:
         self.group = group
         self._features = np.array([model.columns[column].column for column in group.columns.tolist()], np.int64)
         self.players, self._place_of = np.unique(players.of_feature[self._features], return_inverse=True)
-        self.n_chunks = -(-len(self.players) // WIDTH)
+        self.widths = chunk_widths(len(self.players))
 
     @property
     def n_bytes(self) -> int:
         """The size of its table."""
-        return self.group.n_states * self.n_chunks * WIDTH * 8
+        return 8 * sum(self.n_cells)
 
-    def cells(self, paths: LeafPaths, values: F64, starts: I64, background: Background | None) -> F64:
-        """Return the table's chunks (n_chunks, n_states, WIDTH).
+    @property
+    def n_cells(self) -> list[int]:
+        """How much room each of its chunks takes: each begins a cache line."""
+        return [-(-self.group.n_states * width // WIDTH) * WIDTH for width in self.widths]
+
+    def cells(self, paths: LeafPaths, values: F64, starts: I64, background: Background | None) -> list[F64]:
+        """Return the table's chunks, (n_states, width) each.
 
         Parameters
         ----------
@@ -77,7 +86,7 @@ class GroupTable:
         from jobs.scoring.reasons import grouping_kernel
 
         group = self.group
-        table = np.zeros((group.n_states, self.n_chunks * WIDTH))
+        table = np.zeros((group.n_states, sum(self.widths)))
         for path, holds in zip(group.paths.tolist(), group.holds, strict=True):
             first = int(starts[path])
             conditions = slice(first, first + int(paths.n_conditions[path]))
@@ -95,7 +104,7 @@ class GroupTable:
                 shares = self.shares(background, holds, bit_of, len(places))
                 grouping_kernel.interventional(float(values[path]), shares, points, gauss, given)
             grouping_kernel.add_leaf(table, group.n_classes, given, holds, bit_of, places)
-        return np.ascontiguousarray(table.reshape(group.n_states, self.n_chunks, WIDTH).transpose(1, 0, 2))
+        return np.split(table, np.cumsum(self.widths)[:-1], axis=1)
 
     def shares(self, background: Background, holds: npt.NDArray[np.bool_], bit_of: I64, n_players: int) -> F64:
         """Return (2 ** n_players,) which share of the background satisfies just these players' conditions."""
@@ -126,6 +135,12 @@ class GroupTable:
         return found, start
 
 
+def chunk_widths(n_players: int) -> list[int]:
+    """Return how many players' room the lines of each of a table's chunks have."""
+    n_full, n_left = divmod(n_players, WIDTH)
+    return [*[WIDTH] * n_full, *([SHORT_WIDTH if n_left <= SHORT_WIDTH else WIDTH] if n_left else [])]
+
+
 @lru_cache(maxsize=64)
 def quadrature(n_points: int) -> tuple[F64, F64]:
     """Return the points and weights of Gauss and Legendre between 0 and 1."""
@@ -154,18 +169,17 @@ def table_arrays(
 
     sizes = [column.size for column in model.columns]
     starts = np.cumsum(paths.n_conditions) - paths.n_conditions
-    n_cells = [table.group.n_states * WIDTH for table in tables for _ in range(table.n_chunks)]
-    chunk_start = np.cumsum([0, *n_cells], dtype=np.int64)
+    chunk_start = np.cumsum([0, *(n for table in tables for n in table.n_cells)], dtype=np.int64)
     cells = aligned((int(chunk_start[-1]),))
     tests, test_end, start, chunk_end, players, n_players = [np.zeros((3, 0), np.int64)], [], [], [], [], []
     n_tests = n_chunks = 0
     for table in tables:
-        chunks = table.cells(paths, values, starts, background)
-        cells[chunk_start[n_chunks] : chunk_start[n_chunks + table.n_chunks]] = chunks.ravel()
+        for number, chunk in enumerate(table.cells(paths, values, starts, background), start=n_chunks):
+            cells[chunk_start[number] : chunk_start[number] + chunk.size] = chunk.ravel()
         found, begin = table.tests(sizes)
         tests += found
         n_tests += sum(part.shape[1] for part in found)
-        n_chunks += table.n_chunks
+        n_chunks += len(table.widths)
         test_end.append(n_tests)
         start.append(begin)
         chunk_end.append(n_chunks)
@@ -182,11 +196,23 @@ def table_arrays(
         test_end=np.array(test_end, np.int64),
         start=np.array(start, np.int64),
         chunk_end=np.array(chunk_end, np.int64),
+        near_end=_near_ends([table.n_bytes for table in tables]),
         chunk_start=chunk_start,
         players=np.array(players, np.int64).reshape(-1, WIDTH),
         n_players=np.array(n_players, np.int64),
         cells=cells,
     )
+
+
+def _near_ends(n_bytes: Sequence[int]) -> I64:
+    """Return where each run of tables ends that rows pass by at a time."""
+    ends, held = [], 0
+    for number, size in enumerate(n_bytes):
+        if held and held + size > NEAR_BYTES:
+            ends.append(number)
+            held = 0
+        held += size
+    return np.array([*ends, *([len(n_bytes)] if n_bytes else [])], np.int64)
 
 
 def code_type(sizes: Sequence[int]) -> type[np.unsignedinteger[Any]]:

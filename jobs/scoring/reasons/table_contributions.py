@@ -6,8 +6,8 @@ tables the budget is too small, and trees with very many leaves, are worked out 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from jobs.scoring.kernels.kernel_arrays import column_arrays
 from jobs.scoring.kernels.model_data import TreeModel
 from jobs.scoring.kernels.tree_scorer import in_threads, kernel_rows, places_of
 from jobs.scoring.machine_code.kernel_cache import make_ready
+from jobs.scoring.reasons.largest import Largest
 from jobs.scoring.reasons.leaf_groups import MAX_CONDITIONS, MAX_LEAVES, leaf_groups
 from jobs.scoring.reasons.leaf_paths import LeafPaths, leaf_paths
 from jobs.scoring.reasons.leaf_tables import (
@@ -38,8 +39,11 @@ if TYPE_CHECKING:
 
 BUDGET_BYTES = 256 << 20
 """How much memory tables take at most."""
-RUN_ROWS = 16_384
-"""Rows that a thread takes at a time: so many that a table is read often once it is near."""
+RUN_ROWS = 8192
+"""Rows that a thread takes at a time: so many that a table is read often once it is near, and few enough for the sums
+of 20 columns to stay in the second-level cache."""
+TILE = 128
+"""Rows whose codes and sums lie beside each other, as `table_kernel` has it, which takes long to import."""
 
 
 class TableContributions:
@@ -104,6 +108,7 @@ class TableContributions:
         self._columns = column_arrays(model.columns)
         self._codes = code_type([column.size for column in model.columns])
         self._is_ready = False
+        self._rooms: list[_Room] = []
 
     @property
     def n_bytes(self) -> int:
@@ -121,36 +126,62 @@ class TableContributions:
             Their length.
         """
         out = np.empty((self.n_players, n_rows))
-        rows, held = kernel_rows(columns, self._model.columns)
 
-        def explain(first: int) -> None:
-            n_here = min(RUN_ROWS, n_rows - first)
-            sums = self._run(rows, first, n_here)
-            out[:, first : first + n_here] = sums[:, :n_here]
+        def take(first: int, n_here: int, sums: F64) -> None:
+            out[:, first : first + n_here] = sums.transpose(1, 0, 2).reshape(self.n_players, -1)[:, :n_here]
 
-        if n_rows and not self._is_ready:
-            self._run(rows, 0, 0)
-            self._is_ready = True
-        in_threads(explain, range(0, n_rows, RUN_ROWS))
-        del held
+        self._explain(columns, n_rows, take)
         return out
 
     def of(self, columns: Sequence[pa.Array], n_rows: int) -> F64:
         """Return the contributions (n_rows, n_players) of a batch's rows."""
         return self.by_player(columns, n_rows).T
 
-    def _run(self, rows: Any, first: int, n_rows: int) -> F64:
+    def pick_largest(self, columns: Sequence[pa.Array], n_rows: int, direction: int, found: Largest) -> None:
+        """Pick the largest contributions of a batch's rows, run by run, while they are near."""
+
+        def take(first: int, n_here: int, sums: F64) -> None:
+            found.of_rows(slice(first, first + n_here)).pick(sums, direction)
+
+        self._explain(columns, n_rows, take)
+
+    def _explain(self, columns: Sequence[pa.Array], n_rows: int, take: Callable[[int, int, F64], None]) -> None:
+        """Explain a batch, run by run; hand on each run's first row, its length and its sums by tile, in any thread."""
+        rows, held = kernel_rows(columns, self._model.columns)
+
+        def explain(first: int) -> None:
+            n_here = min(RUN_ROWS, n_rows - first)
+            room = self._rooms.pop() if self._rooms else self._room()
+            self._run(rows, first, n_here, room)
+            take(first, n_here, room.sums)
+            self._rooms.append(room)
+
+        if n_rows and not self._is_ready:
+            self._run(rows, 0, 0, self._room())
+            self._is_ready = True
+        in_threads(explain, range(0, n_rows, RUN_ROWS))
+        del held
+
+    def _room(self) -> _Room:
+        n_tiles = RUN_ROWS // TILE
+        codes = np.zeros((n_tiles, len(self._model.columns), TILE), self._codes)
+        return _Room(codes, np.zeros(TILE, np.uint16), aligned((n_tiles, self.n_players, TILE)))
+
+    def _run(self, rows: Any, first: int, n_rows: int, room: _Room) -> None:
         from jobs.scoring.reasons.table_kernel import explain_rows
 
-        stride = max(128, -(-n_rows // 128) * 128)
-        codes = np.zeros((len(self._model.columns), stride), self._codes)
-        sums = aligned((self.n_players, stride))
-        places = np.zeros(stride, np.uint16)
-        arguments = (rows, self._columns, self._tables, self._paths, first, n_rows, codes, places, sums)
+        arguments = (rows, self._columns, self._tables, self._paths, first, n_rows, *room)
         if not self._is_ready:
             make_ready(explain_rows, arguments)
         explain_rows(*arguments)
-        return sums
+
+
+class _Room(NamedTuple):
+    """What a run of rows is worked on in, used again by the next one: see `table_kernel.explain_rows`."""
+
+    codes: Any
+    places: Any
+    sums: F64
 
 
 def _background(model: TreeModel, columns: Sequence[pa.Array], n_rows: int) -> Background:

@@ -1,8 +1,9 @@
-"""The two innermost loops of contributions from tables, written in LLVM's vector types.
+"""The innermost loops of contributions from tables, written in LLVM's vector types.
 
 The first finds, for each row, its line in a group's table: the sum of what each test that the row passes adds. The
-second reads eight rows' lines, transposes them, and adds them to the sums, which lie player after player. The types
-are LLVM's generic vectors, see `jobs.scoring.kernels.vector_code`.
+second reads eight rows' lines, transposes them, and adds them to the sums, which lie player after player; lines are of
+eight players or of four. The third brings the tables that come next near. The types are LLVM's generic vectors, see
+`jobs.scoring.kernels.vector_code`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ STEP = LANES * RUN
 """The number of rows that `find_places` is given is a multiple of this."""
 WIDTH = 8
 """Players of a line of a table: 64 bytes, and the rows that are turned round at a time."""
+HALF = WIDTH // 2
+"""Players of a short line."""
+LINE_BYTES = 64
 LONG, SHORT, WORD = ir.IntType(64), ir.IntType(16), ir.IntType(32)
 
 
@@ -105,34 +109,34 @@ column's code is above its `limit`, without regard to overflow. `n_rows` is a mu
 class _LineCode:
     """Writes the code that adds one line of a table for each row to the sums of its players."""
 
-    def __init__(self, builder: Any, arguments: Any) -> None:
+    def __init__(self, builder: Any, arguments: Any, width: int) -> None:
         self.builder = builder
+        self.width = width
         table, places, sums, stride, players, self.n_players, self.n_rows = arguments
         self.number = ir.DoubleType()
-        self.half, self.whole = ir.VectorType(self.number, WIDTH // 2), ir.VectorType(self.number, WIDTH)
+        self.half, self.whole = ir.VectorType(self.number, HALF), ir.VectorType(self.number, WIDTH)
         self.table = builder.inttoptr(table, self.number.as_pointer())
         self.places = builder.inttoptr(places, SHORT.as_pointer())
         sums_at = builder.inttoptr(sums, self.number.as_pointer())
         player_at = builder.inttoptr(players, LONG.as_pointer())
         self.sums = [
             builder.gep(sums_at, [builder.mul(builder.load(builder.gep(player_at, [_long(number)])), stride)])
-            for number in range(WIDTH)
+            for number in range(width)
         ]
 
     def _shuffled(self, a: Any, b: Any, picked: list[int]) -> Any:
         mask = ir.Constant(ir.VectorType(WORD, len(picked)), picked)
         return self.builder.shuffle_vector(a, b, mask)
 
-    def _line(self, row: Any, number: int) -> tuple[Any, Any]:
-        """Return the two halves of the line of row + number."""
+    def _line(self, row: Any, number: int) -> list[Any]:
+        """Return the line of row + number, four players at a time."""
         builder = self.builder
         place = builder.zext(builder.load(builder.gep(self.places, [builder.add(row, _long(number))])), LONG)
-        start = builder.gep(self.table, [builder.shl(place, _long(3))])
-        first, second = (
+        start = builder.gep(self.table, [builder.mul(place, _long(self.width))])
+        return [
             builder.load(builder.bitcast(builder.gep(start, [_long(at)]), self.half.as_pointer()), align=8)
-            for at in (0, WIDTH // 2)
-        )
-        return first, second
+            for at in range(0, self.width, HALF)
+        ]
 
     def _turned(self, rows: list[Any]) -> list[Any]:
         """Return four vectors of eight rows each, of four vectors with four numbers of each of two rows."""
@@ -155,37 +159,67 @@ class _LineCode:
         in_turn = list(range(WIDTH))
         with cgutils.for_range_slice(self.builder, _long(0), self.n_rows, _long(WIDTH), LONG) as (row, _):
             lines = [self._line(row, number) for number in range(WIDTH)]
-            halves = [
-                [self._shuffled(lines[at][half], lines[at + 4][half], in_turn) for at in range(4)] for half in (0, 1)
-            ]
-            first = self._turned(halves[0])
-            self._add(0, row, first[0])
-            for number in range(1, 4):
-                with self._is_used(number):
-                    self._add(number, row, first[number])
-            with self._is_used(4):
-                second = self._turned(halves[1])
-                self._add(4, row, second[0])
-                for number in range(1, 4):
-                    with self._is_used(4 + number):
-                        self._add(4 + number, row, second[number])
+            # A line of eight has more than four players, and any line has one.
+            n_certain = self.width - HALF + 1
+            for half in range(self.width // HALF):
+                turned = self._turned(
+                    [self._shuffled(lines[at][half], lines[at + HALF][half], in_turn) for at in range(HALF)]
+                )
+                for place, values in enumerate(turned, start=HALF * half):
+                    if place < n_certain:
+                        self._add(place, row, values)
+                        continue
+                    with self._is_used(place):
+                        self._add(place, row, values)
 
 
-def _add_lines(
-    typing_context: Any, table: Any, places: Any, sums: Any, stride: Any, players: Any, n_players: Any, n_rows: Any
-) -> Any:
-    signature = types.void(*([types.intp] * 7))
+def _adds_lines(width: int) -> Any:
+    def add(
+        typing_context: Any, table: Any, places: Any, sums: Any, stride: Any, players: Any, n_players: Any, n_rows: Any
+    ) -> Any:
+        signature = types.void(*([types.intp] * 7))
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            _LineCode(builder, arguments, width).write()
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return intrinsic(add)
+
+
+add_lines: Any = _adds_lines(WIDTH)
+"""add_lines(table, places, sums, stride, players, n_players, n_rows)
+
+Addresses of arrays; adds table[places[row], number] to sums[players[number], row] for each row and number < n_players.
+`table` has WIDTH float64 a line, `sums` (n, stride) float64, `players` WIDTH int64; `n_rows` is a multiple of WIDTH,
+and `n_players` more than HALF.
+"""
+add_short_lines: Any = _adds_lines(HALF)
+"""The same of a table with HALF float64 a line, and so of at most HALF players."""
+
+
+def _bring_near(typing_context: Any, address: Any, n_bytes: Any) -> Any:
+    signature = types.void(types.intp, types.intp)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _LineCode(builder, arguments).write()
+        address, n_bytes = arguments
+        byte, kind = (
+            ir.IntType(8).as_pointer(),
+            ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), *[WORD] * 3]),
+        )
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        # To be read, into the second-level cache, data.
+        how = [ir.Constant(WORD, number) for number in (0, 2, 1)]
+        with cgutils.for_range_slice(builder, _long(0), n_bytes, _long(LINE_BYTES), LONG) as (at, _):
+            builder.call(prefetch, [builder.inttoptr(builder.add(address, at), byte), *how])
         return context.get_dummy_value()
 
     return signature, generate
 
 
-add_lines: Any = intrinsic(_add_lines)
-"""add_lines(table, places, sums, stride, players, n_players, n_rows)
+bring_near: Any = intrinsic(_bring_near)
+"""bring_near(address, n_bytes)
 
-Addresses of arrays; adds table[places[row], number] to sums[players[number], row] for each row and number < n_players.
-`table` has WIDTH float64 a line, `sums` (n, stride) float64, `players` WIDTH int64; `n_rows` is a multiple of WIDTH.
+Begins to read some memory into the second-level cache.
 """
