@@ -243,6 +243,10 @@ def rehearse(
         typer.Option("--training-takes", metavar="TIME", help="Such as 20 minutes.", show_default="as trainings took"),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the policies' suites, to look at.")] = False,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes", min=1, help="So many policies at once.", show_default="one for each CPU"),
+    ] = None,
     scratch: ScratchOption = None,
     suite: SuiteOption = None,
     as_json: JsonOption = False,
@@ -257,10 +261,12 @@ def rehearse(
     from dataclasses import asdict
 
     from jobs.rehearsal.rehearse import rehearse as run
+    from jobs.scoring.kernels.tree_scorer import available_cpus
 
     begin, end = parse_instant(first, "--from"), parse_instant(until, "--to")
     takes = _duration(training_takes, "--training-takes")
     options: dict[str, Any] = {"hold_out": hold_out, "training_takes": takes, "keep": keep, "scratch": scratch}
+    options["processes"] = processes or available_cpus()
     found = run(the_suite(), product, begin, end, policies, **options, progress=console.listener())
     if as_json:
         console.print_json(asdict(found))

@@ -17,7 +17,7 @@ from jobs.schedule.scheduler import Scheduler
 from jobs.schedule.suite_clock import SuiteClock
 from jobs.schedule.tick_store import TickStore
 from jobs.suite import Suite
-from jobs.training.recalled import Recalled
+from jobs.training.recalled import Recalled, Recalls
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -47,7 +47,7 @@ class Life:
         root: Path,
         takes: timedelta,
         ingest: Callable[[Suite, datetime], object],
-        recalled: Recalled | None = None,
+        recalled: Recalls | None = None,
         before: Callable[[datetime], object] = lambda now: None,
         waiting: WaitingPages | None = None,
     ) -> None:

@@ -25,7 +25,7 @@ from jobs.retraining.retrain import holding, retrain
 from jobs.rollout.look import look
 from jobs.schedule.decisions.ticks import Cost, Finished, Run
 from jobs.suite import Suite
-from jobs.training.recalled import Recalled
+from jobs.training.recalled import Recalls
 from jobs.training.train import train
 from warehouse.errors import AlmanacError, RunFailed
 from warehouse.ledger import records as ledger
@@ -78,7 +78,7 @@ class Works:
     moment: Moment
     takes: timedelta
     ingest: Callable[[datetime], object]
-    recalled: Recalled
+    recalled: Recalls
     done: Callable[[Run, str], None]
     waiting: WaitingPages | None = None
     before_pages: Callable[[datetime], object] = lambda now: None
@@ -197,7 +197,7 @@ class Works:
         self.done(going.run, found.reason)
 
 
-def _predict(suite: Suite, run: Run, recalled: Recalled) -> None:
+def _predict(suite: Suite, run: Run, recalled: Recalls) -> None:
     """Make the page of the tick, and judge it, as a run of the clock does."""
     name = run.job.work.names[0]
     for tick in run.ticks:
@@ -208,7 +208,7 @@ def _predict(suite: Suite, run: Run, recalled: Recalled) -> None:
         raise RunFailed("; ".join(failed))
 
 
-def _train(suite: Suite, run: Run, recalled: Recalled) -> None:
+def _train(suite: Suite, run: Run, recalled: Recalls) -> None:
     """Train as of the tick, unless that was done by a process that was killed before it could say so."""
     name, tick = run.job.work.names[0], run.ticks[-1].at
     with suite.lake.reading() as connection:
@@ -217,22 +217,22 @@ def _train(suite: Suite, run: Run, recalled: Recalled) -> None:
         train(suite, name, tick, recalled=recalled)
 
 
-def _retrain(suite: Suite, run: Run, recalled: Recalled) -> None:
+def _retrain(suite: Suite, run: Run, recalled: Recalls) -> None:
     retrain(suite, run.job.work.names[0], run.job.name, run.ticks[-1].at, recalled=recalled)
 
 
-def _monitor(suite: Suite, run: Run, recalled: Recalled) -> None:
+def _monitor(suite: Suite, run: Run, recalled: Recalls) -> None:
     name = run.job.work.names[0]
     judge_and_write(suite, suite.definitions.product(name))
     judge_performance(suite, name)
 
 
-def _look(suite: Suite, run: Run, recalled: Recalled) -> None:
+def _look(suite: Suite, run: Run, recalled: Recalls) -> None:
     look(suite, run.job.work.names[0])
 
 
 #: What each kind of work does; ingestions are `Works.ingest`.
-WORK: Final[Mapping[str, Callable[[Suite, Run, Recalled], None]]] = {
+WORK: Final[Mapping[str, Callable[[Suite, Run, Recalls], None]]] = {
     "predict": _predict,
     "train": _train,
     "retrain": _retrain,

@@ -21,7 +21,7 @@ from jobs.rollout.stages import start
 from jobs.schedule.files.retraining import Retraining
 from jobs.suite import Suite
 from jobs.training.fit import model_definitions
-from jobs.training.recalled import Recalled
+from jobs.training.recalled import Recalls
 from jobs.training.register import Order
 from jobs.training.train import Continuing, train
 from warehouse.definitions import Product
@@ -55,7 +55,7 @@ def retrain(
     progress: Progress | None = None,
     *,
     only_ask: bool = False,
-    recalled: Recalled | None = None,
+    recalled: Recalls | None = None,
 ) -> Retrained:
     """Ask as of now whether a product is to be trained again by a job's rules, and do it if so.
 
@@ -109,7 +109,7 @@ class _Asking:
     tick: datetime
     progress: Progress
     only_ask: bool = False
-    recalled: Recalled | None = None
+    recalled: Recalls | None = None
 
     def answer(self) -> Retrained:
         with self.suite.lake.reading() as connection:

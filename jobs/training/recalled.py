@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jobs.models.columns.findings import FeatureFindings
 from jobs.pages.labelled import TrainingRows
@@ -53,6 +53,13 @@ class Fitted:
     fit_s: float
     cpu_s: float
     wall_s: float
+
+
+class Recalls(Protocol):
+    """Knows the trainings that were made before."""
+
+    def of(self, key: str, make: Callable[[], Fitted]) -> tuple[Fitted, bool]:
+        """Give the training of a key, and whether it was made before."""
 
 
 @dataclass

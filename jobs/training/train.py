@@ -7,8 +7,10 @@ version does.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +19,7 @@ from jobs.metering import RunMeter, cpu_seconds
 from jobs.models.columns.findings import FeatureFindings, find_oddities
 from jobs.models.columns.requirements import require_bound
 from jobs.models.folds import Fold, time_ordered_folds
+from jobs.models.libraries import ESTIMATORS
 from jobs.models.reasons.explaining import CHECKED_ROWS
 from jobs.models.versions import model_history
 from jobs.models.warm_start import require_sound
@@ -26,8 +29,10 @@ from jobs.progress import Progress, Silent
 from jobs.rollout.evidence import Contender
 from jobs.rollout.judge import Verdict, judge_contender
 from jobs.scoring import ready_scorer
+from jobs.scoring.kernels.tree_scorer import available_cpus
 from jobs.suite import Suite
 from jobs.training.fit import (
+    Learnt,
     Stateful,
     Stateless,
     Way,
@@ -36,7 +41,7 @@ from jobs.training.fit import (
     require_continuable,
     with_model,
 )
-from jobs.training.recalled import Fitted, LearntRows, Recalled
+from jobs.training.recalled import Fitted, LearntRows, Recalled, Recalls
 from jobs.training.register import Order, Trained, register
 from jobs.training.rules import register_rule
 from jobs.training.search import Found, Searching, search
@@ -48,6 +53,8 @@ from warehouse.ledger.trials import TrialRecord
 from warehouse.queries.checked_query import CheckedQuery, fingerprint_of
 
 _PARITY_ROWS = 2_000
+#: Of so many values at most a model is fitted while another is validated: both hold a copy of them.
+_BESIDE_VALUES = 64 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ def train(
     stateful: Continuing | None = None,
     searching: Searching | None = None,
     order: Order | None = None,
-    recalled: Recalled | None = None,
+    recalled: Recalls | None = None,
 ) -> TrainResult:
     """Train a version as of an instant (default: now) on every page before it whose labels were known by then.
 
@@ -216,7 +223,7 @@ class _Training:
         self.way, self.beside, self.progress, self.found = way, beside, progress, found
         self.product, self.names = labelled.product, list(features)
 
-    def run(self, meter: RunMeter, order: Order, recalled: Recalled) -> TrainResult:
+    def run(self, meter: RunMeter, order: Order, recalled: Recalls) -> TrainResult:
         """Validate, fit, make the scorer, judge, and register."""
         self.progress.start("train", 3, "steps")
         key = fingerprint_of(*self._follows_from())
@@ -252,11 +259,10 @@ class _Training:
         self._require_labels(rows)
         self._require_finished()
         self.progress.advance(1, rows.n_rows)
-        validation, beside = self._validate(rows)
-        self.progress.advance(1)
-        began = time.monotonic()
-        learnt = self.way.fit(rows)
-        fit_s = time.monotonic() - began
+        with self._fitting(rows) as fitting:
+            validation, beside = self._validate(rows)
+            self.progress.advance(1)
+            learnt, fit_s = fitting()
         scorer, report = ready_scorer(learnt.estimator, learnt.names, rows.features.slice(0, _PARITY_ROWS))
         findings = self._look_at(rows, learnt.names)
         self._tell_unseen(learnt.classes)
@@ -274,6 +280,29 @@ class _Training:
             cpu_seconds() - cpu_began,
             time.monotonic() - wall_began,
         )
+
+    @contextlib.contextmanager
+    def _fitting(self, rows: TrainingRows) -> Iterator[Callable[[], tuple[Learnt, float]]]:
+        """Give what waits for the fitted model, and the seconds that it took: beside the validation, if there is room.
+
+        What the suite imports itself may not be made for two threads, and waits.
+        """
+
+        def fit() -> tuple[Learnt, float]:
+            began = time.monotonic()
+            return self.way.fit(rows), time.monotonic() - began
+
+        settings = self.product.header.model
+        is_known = settings.estimator in ESTIMATORS and settings.pipeline is None and isinstance(self.way, Stateless)
+        if not is_known or available_cpus() == 1 or rows.n_rows * len(self.names) > _BESIDE_VALUES:
+            yield fit
+            return
+        threads = ThreadPoolExecutor(1, "almanac-fit")
+        try:
+            yield threads.submit(fit).result
+        finally:
+            # Where the validation fails, or Ctrl-C comes, nobody waits for it.
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _influenced(self, rows: TrainingRows) -> float | None:
         """Give the share of its labels that predictions may have influenced, where product.yaml says that they do."""

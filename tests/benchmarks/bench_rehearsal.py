@@ -20,6 +20,7 @@ from jobs.cli.options import now
 from jobs.cli.output.console import print_table
 from jobs.metering import cpu_seconds
 from jobs.rehearsal.rehearse import rehearse
+from jobs.scoring.kernels.tree_scorer import available_cpus
 from jobs.suite import open_suite
 
 POLICIES = """
@@ -48,6 +49,8 @@ policies:
 GATES = "{gates: {metrics: {log_loss: {at_most: 5}}, min_pages: 1}}"
 #: How long a training takes in the lives: what comes of them does not hang on how busy this machine is.
 TAKES = timedelta(minutes=1)
+#: As the command does: so many policies at once.
+CPUS = available_cpus()
 
 
 def main(root: Path, product: str, begin: datetime, end: datetime, hold_out: float | None) -> None:
@@ -57,12 +60,18 @@ def main(root: Path, product: str, begin: datetime, end: datetime, hold_out: flo
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "policies.yaml"
         path.write_text(POLICIES.format(product=product, gates=GATES))
-        found = rehearse(suite, product, begin, end, path, hold_out=hold_out, training_takes=TAKES)
+        found = rehearse(suite, product, begin, end, path, hold_out=hold_out, training_takes=TAKES, processes=CPUS)
     if found.chosen_on:
         print_table([asdict(row) for row in found.chosen_on], f"{product}: before {found.held_out_from}")
     print_table([asdict(row) for row in found.rows], f"{product}: from {found.held_out_from or begin} to {end}")
     pages = max((row.pages for row in found.rows), default=0)
-    took = {"wall_s": time.monotonic() - wall, "cpu_s": cpu_seconds() - cpu, "pages": pages, "shared": found.shared}
+    took = {
+        "wall_s": time.monotonic() - wall,
+        "cpu_s": cpu_seconds() - cpu,
+        "processes": CPUS,
+        "pages": pages,
+        "shared": found.shared,
+    }
     print_table([took], f"The rehearsal; {found.best} is marked")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,14 @@ import pytest
 
 from jobs.facts.ingest import ingest
 from jobs.progress import Silent
+from jobs.rehearsal.at_once import ASKS, FAILED, Lives
 from jobs.rehearsal.beginning import BELONGS_TO, OF_PAGES, TIMELESS, WRITTEN_AT
+from jobs.rehearsal.lives import Terms
 from jobs.rehearsal.policies import read_policies
 from jobs.rehearsal.rehearse import rehearse
-from jobs.rehearsal.room import Asked, one_at_a_time
+from jobs.rehearsal.room import Asked, Room, one_at_a_time
 from jobs.suite import Suite, open_suite
+from jobs.training.recalled import Recalled
 from tests.conftest import NOW, PRODUCT, clock_at
 from tests.lakes import page_rows, rows
 from tests.page_makers import CONTEXT
@@ -37,11 +42,12 @@ WATCHED = f"""  watched:
     jobs:
       look: {{run: {{monitor: {PRODUCT}}}, cron: "30 18 * * *"}}
 {GATES}"""
+CALENDAR = f"""  calendar:
+    jobs: {{train: {{run: {{train: {PRODUCT}}}, cron: "0 4 */2 * *"}}}}
+{GATES}"""
 POLICIES = f"""policies:
   never: {{jobs: {{}}}}
-  calendar:
-    jobs: {{train: {{run: {{train: {PRODUCT}}}, cron: "0 4 */2 * *"}}}}
-{GATES}{ASKED}{WATCHED}"""
+{CALENDAR}{ASKED}{WATCHED}"""
 OPTIONS = ("--from", str(BEGIN.date()), "--to", str(END.date()))
 
 
@@ -224,3 +230,51 @@ def test_the_same_rehearsal_is_not_lived_through_twice_at_once(paged: Suite) -> 
     asked = Asked(product, BEGIN, END, tuple(read_policies(path, product)))
     with one_at_a_time(paged, asked), pytest.raises(RunFailed, match="another process lives through this rehearsal"):
         rehearse(paged, PRODUCT, BEGIN, END, path)
+
+
+class _KillsOne(Silent):
+    """Kills one of the processes that live through policies, once two pages have become due."""
+
+    def __init__(self) -> None:
+        self.pages, self.has_killed = 0, False
+
+    def advance(self, done: int = 1, rows: int = 0) -> None:
+        self.pages += done
+        children = multiprocessing.active_children()
+        if self.pages >= 2 and children and not self.has_killed:
+            self.has_killed = True
+            children[0].kill()
+
+
+def test_policies_lived_through_at_once_come_to_the_same(rehearsed: tuple[Suite, Any], paged: Suite) -> None:
+    path = paged.root / "policies.yaml"
+    path.write_text(f"policies:\n{CALENDAR}{ASKED}")
+    options: dict[str, Any] = {"training_takes": timedelta(hours=20), "keep": True, "processes": 2}
+    with pytest.raises(RunFailed, match=r"the process that lived through the policy \w+ ended with code -9"):
+        rehearse(paged, PRODUCT, BEGIN, END, path, **options, progress=_KillsOne())
+    found = rehearse(paged, PRODUCT, BEGIN, END, path, **options)
+    names = ("policy", "trainings", "promoted", "pages", "figure", "low", "high", "acute", "age_days", "failed")
+    assert [[getattr(row, name) for name in names] for row in found.rows] == [
+        [row[name] for name in names] for row in rehearsed[1]["rows"] if row["policy"] in ("calendar", "asked")
+    ]
+    # Its versions are those of the policies that were lived through in turn, whoever made them.
+    versions = f"SELECT version, trained_at, rows_hash FROM ledger.models WHERE product = '{PRODUCT}' ORDER BY ALL"
+    for policy in ("calendar", "asked"):
+        assert rows(lived(paged, policy), versions) == rows(lived(rehearsed[0], policy), versions) != []
+
+
+def test_a_training_that_failed_keeps_no_life_from_making_it(paged: Suite) -> None:
+    path = with_policies(paged)
+    asked = Asked(
+        paged.definitions.product(PRODUCT), BEGIN, END, tuple(read_policies(path, paged.definitions.product(PRODUCT)))
+    )
+    lives = Lives(Room(paged.root, asked, False), Terms(timedelta(0), NOW), Recalled(), Silent())
+    ours, theirs = multiprocessing.Pipe()
+    with ThreadPoolExecutor(1) as threads:
+        answered = threads.submit(lives.answer, ours)
+        for _ in range(2):
+            theirs.send((ASKS, "a training"))
+            assert theirs.recv() is None
+        theirs.send((FAILED, (False, "it failed twice")))
+        with pytest.raises(RunFailed, match="it failed twice"):
+            answered.result()

@@ -8,8 +8,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from jobs.models.columns.findings import FeatureFindings, empty_columns, find_oddities
+from jobs.models.kinds.figures import FIGURES
 from jobs.models.model_table import model_card
 from jobs.pages.predict import run_page
 from jobs.suite import Suite
@@ -113,3 +115,11 @@ def test_a_training_without_any_value_says_so(ingested: Suite) -> None:
     suite = edited(suite, YAML, groups, "")
     with pytest.raises(UsageError, match="none of its features has a value"):
         train(suite, PRODUCT, PAGE)
+
+
+def test_what_a_column_foretells_is_sklearns_roc_auc() -> None:
+    random = np.random.default_rng(3)
+    for n_values in (1, 2, 7, 1_000):
+        labels = (random.random(500) < 0.3) * 1.0
+        said = random.integers(0, n_values, 500) / n_values + 0.1 * labels * (n_values > 2)
+        assert FIGURES["binary"].alone(labels, said) == pytest.approx(roc_auc_score(labels, said), abs=1e-12)
