@@ -175,8 +175,10 @@ class Scoring:
         Raises
         ------
         KeyRefused
-            A value is not of its column's type, or the model refuses it.
+            A value is not of its column's type, a key is one that no page could have, or the model refuses it.
         """
+        for name in self._keys:
+            self._read(name, given[name])
         asked = [name for names in self._asked for name in names if name in given]
         row = {name: self._read(name, given[name]) for name in (*self.told.needed, *asked)}
         until = self.told.valid_until_us

@@ -529,6 +529,7 @@ export class Bundle {
     const told = this.onDemand;
     if (!told || told.needed.some((name) => !(name in keys))) return null;
     if (this.readings.some(([name]) => keys[name] === null)) return null;
+    for (const [name] of this.readings) this.read(name, keys[name]);
     if (this.whole.some((names) => names.some((name) => name in keys) && !names.every((name) => name in keys))) return null;
     const asked = this.whole.flat().filter((name) => name in keys);
     const row = Object.fromEntries([...told.needed, ...asked].map((name) => [name, this.read(name, keys[name])]));

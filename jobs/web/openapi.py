@@ -114,9 +114,9 @@ def _beyond(manifest: Manifest) -> list[KeyColumn]:
 
 
 def _bounded(manifest: Manifest, key: KeyColumn) -> dict[str, Any]:
-    """Describe a column besides the keys: one that entities are scored by refuses what it cannot hold."""
+    """Describe a column of a request: one that entities are scored by, keys too, refuses what it cannot hold."""
     schema = _schema(key)
-    is_asked = manifest.on_demand is not None and key in manifest.on_demand.columns
+    is_asked = manifest.on_demand is not None and key in (*manifest.keys, *manifest.on_demand.columns)
     return {**schema, **_LARGEST} if is_asked and schema["type"] == "integer" else schema
 
 
@@ -142,7 +142,7 @@ def _get(manifest: Manifest) -> dict[str, Any]:
             "name": key.name,
             "in": "query",
             "required": key.name in required,
-            "schema": _schema(key),
+            "schema": _bounded(manifest, key),
             "description": key.expected,
         }
         for key in manifest.keys

@@ -6,6 +6,7 @@ import contextlib
 import json
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 from datetime import timedelta
@@ -17,6 +18,7 @@ import pytest
 
 from jobs.bundles.bundle_reader import Bundle, open_bundle
 from jobs.bundles.key_columns import NOWHERE, KeyColumn, KeyRefused
+from jobs.bundles.on_demand import OnDemand, Scoring
 from jobs.bundles.one_file import javascript_file, one_file
 from jobs.export.export import export
 from jobs.facts.ingest import ingest
@@ -185,6 +187,10 @@ def test_what_a_request_gives_is_held_to_its_type_and_told_if_it_lacks(world: Wo
         # Also where the request does not give what scoring takes, and where a page has the entity.
         with pytest.raises(KeyRefused, match="parcels"):
             bundle.look_up({"order_id": "x", "parcels": 2**70}, PAGE)
+        # Nor is an entity scored that no page could have: half of a pair of surrogates is in no text.
+        with pytest.raises(KeyRefused, match="`order_id` is VARCHAR, which cannot hold that value"):
+            bundle.look_up({"order_id": "late\ud800", **given}, PAGE)
+        assert bundle.look_up({"order_id": "late\ud800", "depot": "east"}, PAGE) is None
         # No page has an entity without a key.
         assert answer(bundle, {"order_id": None, **given}, 0).made == "nothing"
         said = json.loads(f"{{{answer(bundle, {'order_id': 'x', 'depot': 'east'}, 0).inside}}}")
@@ -200,6 +206,17 @@ def test_what_a_request_gives_is_held_to_its_type_and_told_if_it_lacks(world: Wo
         parameters = paths[f"/v1/{PRODUCT}/predictions"]["get"]["parameters"]
         assert [one["name"] for one in parameters] == ["order_id", *ASKED]
     one_file_reads_it_too(suite, given, probability)
+
+
+def test_an_entity_whose_key_its_column_cannot_hold_is_not_scored() -> None:
+    # The model reads neither key, so that nothing else would look at them.
+    told = OnDemand((), (), (), (), "probability", '"made": 1', 1, None)
+    keys = [KeyColumn("flight", "SMALLINT"), KeyColumn("day", "DATE")]
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        scoring = Scoring(database, told, keys)
+        for wrong in (1.5, "40000", -(2**15) - 1):
+            with pytest.raises(KeyRefused, match="`flight` is SMALLINT, which cannot hold that value"):
+                scoring.score({"flight": wrong, "day": "2026-03-10"})
 
 
 def one_file_reads_it_too(suite: Suite, given: dict[str, Any], probability: float) -> None:
@@ -273,6 +290,15 @@ LOOK_UP = """async ([options, asked, at]) => {
 }"""
 
 
+#: What is said of an entity whose key ends in half of a pair of surrogates, which does not come through to a browser.
+OF_NO_PAGE = """async ([keys, at]) => {
+    const {openBundle} = await import("/almanac_bundles.js");
+    const bundle = await openBundle("late_order.bundle", {});
+    try { return bundle.lookUp({...keys, order_id: keys.order_id + String.fromCharCode(0xd800)}, new Date(at)); }
+    catch (error) { return [error.constructor.name, error.message]; }
+}"""
+
+
 @pytest.mark.browser
 def test_a_browser_without_a_network_says_the_same_bit_for_bit(
     in_browser: Path, world: World, browser: Browser
@@ -302,6 +328,10 @@ def test_a_browser_without_a_network_says_the_same_bit_for_bit(
     page.fill("[name=hours_left]", "23")
     page.click("button")
     assert '"made": "on demand"' in page.locator("#answer").inner_text()
+    half = {"order_id": "late", **world[1]["new 1"][0]}
+    assert page.evaluate(OF_NO_PAGE, [half, "2026-03-10T19:00:00Z"]) == [
+        "KeyRefused", "`order_id` is VARCHAR, which cannot hold that value",
+    ]  # fmt: skip
     page.context.close()
 
 
