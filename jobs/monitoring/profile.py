@@ -28,6 +28,7 @@ from warehouse.pages.profiled_pages import (
     record_centres,
 )
 from warehouse.pages.profiling.segments import append_segment_profiles, segment_counts
+from warehouse.pages.profiling.segments_by import segments_by
 from warehouse.system_sql import quote, system_sql
 
 #: The kinds of pages that are profiled.
@@ -108,8 +109,7 @@ def monitor(suite: Suite, product_name: str, make_profiles: bool = False) -> lis
 
 def _pages(connection: duckdb.DuckDBPyConnection, product: Product, kind: str) -> list[tuple[PageRecord, bool]]:
     published = ledger.published_pages(connection, product.name, kind)
-    there = {name.lower() for name in table_columns(connection, kind, product.name)}
-    wanted = [name for name in product.header.monitor.segments if name.lower() in there]
+    wanted = [*segments_by(product, kind, table_columns(connection, kind, product.name))]
     rows = connection.execute(system_sql("profiles/lacking"), [product.name, kind, wanted]).fetchall()
     lacking = {as_of for (as_of,) in rows}
     return [(page, as_of not in lacking) for as_of, page in published.items()]

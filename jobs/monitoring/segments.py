@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from jobs.monitoring import acute
 from jobs.monitoring.series import Series
+from warehouse.definitions import Product
+from warehouse.pages.profiling.segments_by import cold_name
 from warehouse.system_sql import literal
 
 if TYPE_CHECKING:
@@ -60,8 +62,14 @@ class Segments:
         return flags
 
 
+def watched_by(product: Product) -> list[str]:
+    """Give what the segments of a product's pages are named after: columns, and the condition of `cold`."""
+    named = cold_name(product)
+    return [*product.header.monitor.segments, *([named] if named is not None else [])]
+
+
 def is_of_columns(columns: Sequence[str]) -> str:
-    """Give SQL of whether `segment` names one of the segments that some columns make."""
+    """Give SQL of whether `segment` names one of the segments that some columns, or a condition, make."""
     names = [name.lower() for name in columns]
     made = [f"starts_with(lower(segment), {literal(f'{name} = ')})" for name in names]
     lost = [f"lower(segment) = {literal(f'{name} missing')}" for name in names]

@@ -17,7 +17,7 @@ from jobs.monitoring.watched import Watch
 from jobs.pages.predict import run_page
 from jobs.pages.rollback import rollback
 from jobs.suite import Suite, open_suite
-from tests.command_line import said
+from tests.command_line import almanac, said
 from tests.conftest import NOW, PAGE, PRODUCT, clock_at
 from tests.lakes import rows
 from tests.monitoring.worlds import SHOPS, WORLDS, Year, shops_of, year_of
@@ -27,6 +27,7 @@ from warehouse.pages.profiled_pages import PageCounts, RowsOfPages
 from warehouse.pages.profiles import bins_of, coarse_bins_of, edges_of
 from warehouse.pages.profiling import cuts
 from warehouse.pages.profiling.segments import SegmentCounts, segment_counts
+from warehouse.pages.profiling.segments_by import segments_by
 
 WORLD = {world.name: world for world in WORLDS}
 OF_SEGMENTS = "FROM ledger.segment_profiles SELECT * EXCLUDE (run_id) ORDER BY kind, as_of, segment, column_name"
@@ -42,7 +43,7 @@ def _counted(of: RowsOfPages, table: pa.Table, rows_at_a_time: int) -> pa.Table:
     centres = {(of.kind, "x"): 3.0}
     parts = SegmentCounts(of, centres)
     pages = PageCounts(of, centres, parts)
-    read = [*(column.name for column in pages.columns), *of.segment_columns]
+    read = [*(column.name for column in pages.columns), *segments_by(of.product, of.kind, of.columns)]
     for start in range(0, table.num_rows, rows_at_a_time):
         piece = table.slice(start, rows_at_a_time).combine_chunks()
         list(pages.add(piece["as_of"].chunk(0), [piece[name].chunk(0) for name in read]))
@@ -231,7 +232,7 @@ def test_pages_have_profiles_of_their_segments_in_their_own_commit(
 ) -> None:
     monkeypatch.setattr(cuts, "LEAST_ROWS", 5)
     header = published.root / f"sql/products/{PRODUCT}/product.yaml"
-    header.write_text(header.read_text() + "\nmonitor: {segments: [depot]}\n")
+    header.write_text(header.read_text() + '\nmonitor: {segments: [depot], cold: "parcels = 1"}\n')
     suite = open_suite(published.root, clock_at(NOW))
     assert rows(suite, "SELECT count(*) FROM ledger.segment_profiles") == [(0,)]
     # Pages of before get theirs; those that have them are left alone.
@@ -243,8 +244,10 @@ def test_pages_have_profiles_of_their_segments_in_their_own_commit(
     there = (
         "SELECT DISTINCT segment FROM ledger.segment_profiles WHERE as_of = $1 AND column_name = 'parcels' ORDER BY 1"
     )
-    depots = "SELECT 'depot = ' || depot FROM features.late_order WHERE as_of = $1 GROUP BY depot HAVING count(*) >= 5"
-    assert rows(suite, there, [PAGE]) == rows(suite, f"{depots} ORDER BY 1", [PAGE])
+    named = "'depot = ' || depot, 'cold (parcels = 1) = ' || (parcels = 1)"
+    segments = f"FROM (SELECT unnest([{named}]) AS segment FROM features.late_order WHERE as_of = $1)"
+    large = f"SELECT segment {segments} GROUP BY segment HAVING count(*) >= 5 ORDER BY segment"
+    assert rows(suite, there, [PAGE]) == rows(suite, large, [PAGE])
     snapshot = suite.lake.newest_snapshot()
     next_page = PAGE + timedelta(days=1)
     run_page(suite, PRODUCT, next_page)
@@ -261,6 +264,35 @@ def test_pages_have_profiles_of_their_segments_in_their_own_commit(
     of_published = "ledger.segment_profiles SEMI JOIN ledger.published_pages USING (kind, as_of, run_id)"
     assert rows(suite, f"SELECT count(DISTINCT run_id) FROM {of_published} WHERE as_of = $1", [PAGE]) == [(1,)]
     assert [one for one in rows(suite, OF_SEGMENTS) if one[2] < PAGE] == [one for one in first if one[2] < PAGE]
+
+
+def test_cold_entities_are_segments_of_feature_pages_by_the_very_condition(
+    published: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuts, "LEAST_ROWS", 5)
+    header = published.root / f"sql/products/{PRODUCT}/product.yaml"
+    whole = header.read_text()
+    there = "SELECT DISTINCT segment FROM ledger.segment_profiles WHERE column_name IS NOT NULL"
+    ((n_pages,),) = rows(published, "SELECT count(*) FROM ledger.published_pages WHERE kind = 'features'")
+    for condition, made in (
+        ("parcels = 1", n_pages),
+        ("courier::INTEGER > 0", n_pages),
+        ("no_such = 1", 0),
+        ("sum(parcels) > 1", 0),
+    ):
+        header.write_text(f'{whole}\nmonitor: {{cold: "{condition}"}}\n')
+        suite = open_suite(published.root, clock_at(NOW))
+        assert monitor(suite, PRODUCT, make_profiles=True)[0].made == made, condition
+    # Of what fails on every row nothing is known; what cannot be asked keeps no page back.
+    assert {name for (name,) in rows(suite, there)} == {"cold (courier::INTEGER > 0) missing"}
+    run_page(suite, PRODUCT, PAGE + timedelta(days=1))
+    refused = almanac(suite.root, "monitor", PRODUCT, "--by", "cold")
+    assert refused.returncode == 2
+    assert "`sum(parcels) > 1` cannot be asked of feature pages" in refused.stderr
+    header.write_text(f'{whole}\nmonitor: {{cold: "courier::INTEGER > 0"}}\n')
+    shown = json.loads(said(suite.root, "monitor", PRODUCT, "--by", "cold", "--json"))
+    print(shown["drift"]["segments"])
+    assert {one["segment"] for one in shown["drift"]["segments"]} == {"cold (courier::INTEGER > 0) missing"}
 
 
 def test_nothing_is_counted_where_no_segments_are_named(ingested: Suite) -> None:

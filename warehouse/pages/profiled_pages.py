@@ -123,12 +123,6 @@ class RowsOfPages:
         return profiled_columns(self.columns, [*self.product.keys, *PREDICTION_COLUMNS, *ARM_COLUMN])
 
     @property
-    def segment_columns(self) -> list[str]:
-        """The columns of theirs by whose values their segments are profiled too."""
-        wanted = {name.lower() for name in self.product.header.monitor.segments}
-        return [name for name in self.columns if name.lower() in wanted]
-
-    @property
     def n_parts(self) -> int:
         """Into how many parts the largest page is cut, so that the values of one can be held in memory."""
         return max((page.n_rows for page in self.pages), default=0) // MEDIAN_ROWS + 1

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from jobs.monitoring.references import season_names
-from jobs.monitoring.segments import is_of_columns
+from jobs.monitoring.segments import is_of_columns, watched_by
 from warehouse.definitions import Product
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord
@@ -67,8 +67,8 @@ class Circumstances:
     @property
     def parts(self) -> str | None:
         """SQL of which segments are watched; None if none are."""
-        columns = self.product.header.monitor.segments
-        return is_of_columns(columns) if columns else None
+        named = watched_by(self.product)
+        return is_of_columns(named) if named else None
 
     @cached_property
     def classes(self) -> npt.NDArray[np.int64]:
@@ -118,8 +118,8 @@ def circumstances_of(
     for kind, as_of, profiles in connection.execute(query, [product.name, known_at]).fetchall():
         if as_of in places:
             profiled.setdefault(kind, {})[places[as_of]] = profiles
-    if product.header.monitor.segments:
-        query = system_sql("monitoring/profiled_segments", is_of_columns=is_of_columns(product.header.monitor.segments))
+    if named := watched_by(product):
+        query = system_sql("monitoring/profiled_segments", is_of_columns=is_of_columns(named))
         for kind, as_of, profiles in connection.execute(query, [product.name, known_at]).fetchall():
             if places.get(as_of) in profiled.get(kind, {}):
                 profiled[kind][places[as_of]] += f" {profiles}"

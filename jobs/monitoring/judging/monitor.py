@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 import duckdb
 
 from jobs.monitoring.judging.judgements import judge_and_write
+from jobs.monitoring.performance.cold import COLD
 from jobs.monitoring.performance.judge import judge_performance
 from jobs.suite import Suite
 from warehouse.errors import AlmanacError, NotFoundError
 from warehouse.ledger.alarms import ACUTE, DRIFT, WITHDRAWN, Alarm, alarms_of
 from warehouse.ledger.drift import Drift, findings_of
+from warehouse.pages.profiling.segments_by import cold_name
 
 #: So many pages are shown unless a range is asked for.
 SHOWN_PAGES = 28
@@ -96,13 +98,14 @@ def monitor_product(
     shown = [one for one in pages if (first is None or one.page >= first) and (until is None or one.page < until)]
     shown = shown if first or until else shown[-SHOWN_PAGES:]
     there = {one.page for one in shown}
+    named = (cold_name(product) or COLD) if by == COLD else by
     return Monitored(
         product.name,
         shown,
         [one for one in alarms if one.state == "open"],
         _last_year(pages, alarms),
         [row for row in of_column if row.as_of in there],
-        [row for row in rows if by and _is_by(row, by) and row.as_of in there],
+        [row for row in rows if named and _is_by(row, named) and row.as_of in there],
     )
 
 

@@ -30,7 +30,9 @@ def cold_column(connection: duckdb.DuckDBPyConnection, product: Product) -> str:
     features = table_columns(connection, "features", product.name)
     if COLD in features or COLD in table_columns(connection, "predictions", product.name):
         raise UsageError(f"{product.at('monitor', 'cold')}: the pages have a column `{COLD}` already; use `segments`.")
-    query = system_sql("performance/cold", condition=str(condition), product=quote(product.name))
+    # What fails on a row is NULL there, as drift has it: neither true nor false.
+    asked = f"TRY(({condition}\n) AND true)"
+    query = system_sql("performance/cold", asked=asked, product=quote(product.name))
     try:
         connection.execute(query)
     except duckdb.Error as error:
@@ -38,4 +40,4 @@ def cold_column(connection: duckdb.DuckDBPyConnection, product: Product) -> str:
             f"{product.at('monitor', 'cold')}: `{condition}` cannot be asked of feature pages of {product.name}:"
             f" {str(error).splitlines()[0]}. They have {', '.join(features)}."
         ) from error
-    return f"({condition}) AS {quote(COLD)}"
+    return f"{asked} AS {quote(COLD)}"

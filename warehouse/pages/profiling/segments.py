@@ -15,7 +15,8 @@ from warehouse.ledger.records import PageRecord
 from warehouse.pages.profiled_pages import Centres, RowsOfPages
 from warehouse.pages.profiles import ProfiledColumn
 from warehouse.pages.profiling.cuts import BIN_BITS, MAX_CATEGORIES, VALUE_BITS, ZERO, Chosen, Cut, Sparse
-from warehouse.system_sql import quote, system_sql
+from warehouse.pages.profiling.segments_by import segments_by
+from warehouse.system_sql import system_sql
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,15 +37,14 @@ class SegmentCounts:
         self._pages = sorted(rows.pages, key=lambda one: one.as_of)
         self._instants = np.array([one.as_of for one in self._pages], "datetime64[us]")
         of_columns = [centres.get((rows.kind, column.name)) for column in rows.profiled]
-        self._cuts = [
-            Cut(name, rows.profiled, of_columns, np.zeros(len(self._pages), bool)) for name in rows.segment_columns
-        ]
+        self._by = segments_by(rows.product, rows.kind, rows.columns)
+        self._cuts = [Cut(name, rows.profiled, of_columns, np.zeros(len(self._pages), bool)) for name in self._by]
         self.tables = list["pa.Table"]()
 
     @property
     def sql(self) -> list[str]:
-        """SQL of what has to be read besides: the columns that make segments, as text."""
-        return [f"CAST({quote(cut.name)} AS VARCHAR)" for cut in self._cuts]
+        """SQL of what has to be read besides: what makes segments, as text."""
+        return [*self._by.values()]
 
     def add(
         self,
@@ -175,8 +175,9 @@ class SegmentCounts:
 
 
 def segment_counts(rows: RowsOfPages, centres: Centres) -> SegmentCounts | None:
-    """Give what counts the segments of pages; None where product.yaml names no column of theirs."""
-    return SegmentCounts(rows, centres) if rows.segment_columns and rows.pages else None
+    """Give what counts the segments of pages; None where product.yaml names nothing that makes any of them."""
+    is_cut = rows.pages and segments_by(rows.product, rows.kind, rows.columns)
+    return SegmentCounts(rows, centres) if is_cut else None
 
 
 def append_segment_profiles(commit: Commit, tables: Sequence[pa.Table], published: Sequence[PageRecord]) -> None:
