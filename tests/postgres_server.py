@@ -92,6 +92,12 @@ class Server:
         return psycopg.connect(**place, autocommit=True, **options)
 
     @property
+    def process_id(self) -> int:
+        """The server's own process, which has started all others of it."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def directory(self) -> Path:
         """Where its databases are."""
         return self._place / "data"
