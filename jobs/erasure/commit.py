@@ -13,8 +13,10 @@ from datetime import datetime
 
 import duckdb
 
+from jobs.erasure.named_values import OF_PAGES, behind_names
 from jobs.erasure.person import FACT_SCHEMAS, Person, Rule, any_of
 from jobs.erasure.product_rows import PAGE_SCHEMAS, ProductRows
+from jobs.erasure.sums import forget_lone_groups
 from jobs.metering import RunMeter, who
 from jobs.suite import Suite
 from warehouse.facts.tombstones import erase_key, key_check, scope_of, tombstone
@@ -28,7 +30,7 @@ from warehouse.pages.views import ensure_views
 from warehouse.system_sql import quote, system_sql
 
 #: Texts of the ledger that are an example of somebody's row go whole.
-_EXAMPLES = ("wrong_rows", "label_sums")
+_EXAMPLES = ("wrong_rows",)
 _COUNTED = "counted a person who was erased on {day:%Y-%m-%d}"
 
 
@@ -48,8 +50,12 @@ def erase_rows(
     """Delete a person's rows from all tables of the lake, inside a commit, and mark pages that had counted them."""
     erasing = _Erasing(suite, commit, person, products, meter.started_at)
     erasing.mark_pages()
+    for product, rows in products.items():
+        if n_groups := forget_lone_groups(commit, product, rows):
+            erasing.done.texts[f"ledger.label_sums of {product}"] = n_groups
     for schema, name in commit.execute(system_sql("reading/tables")).fetchall():
         erasing.table(schema, name)
+    erasing.forget_profiles()
     erasing.announce(meter.run_id)
     return erasing.done
 
@@ -82,6 +88,9 @@ class _Erasing:
     done: Deleted = field(default_factory=Deleted)
     #: Of each product, the pages of predictions that lost rows.
     lost: dict[str, list[datetime]] = field(default_factory=dict)
+    #: Pages, by product and kind, whose profiles count what named the person; and columns that did.
+    profiled: dict[tuple[str, str], set[datetime]] = field(default_factory=dict)
+    named: set[tuple[str, str]] = field(default_factory=set)
 
     def table(self, schema: str, name: str) -> None:
         """Take the person out of one table."""
@@ -95,8 +104,10 @@ class _Erasing:
         elif schema in PAGE_SCHEMAS:
             rows = self.products.get(self._product_of(name))
             self._delete(place, rows.rules_for(columns) if rows else self._rules_by_name(columns), self.done.rows)
-            self._blank(place, columns, rows.naming if rows else {})
+            self._blank(schema, name, columns, rows.naming if rows else {})
         else:
+            if schema == "ledger" and (behind := behind_names(name)) is not None:
+                self._forget_named(name, behind)
             texts = [column for column in registered.person if column != AUTHORS and column in columns]
             self._blot(place, {column: columns[column] for column in texts}, whole=name in _EXAMPLES)
 
@@ -142,12 +153,32 @@ class _Erasing:
                     self.commit.execute(
                         system_sql("erasure/move_rollbacks"), [product, pages, before, self.commit.snapshot_id]
                     )
-        if gone:
-            # Profiles of pages that lost rows are made again of the rest, by `almanac monitor`.
-            for table in tables_of_profiles(self.commit.connection, product):
-                forget = system_sql("erasure/forget_profiles", table=table)
-                self.commit.execute(forget, [product, kind, sorted(gone)])
+        self.profiled.setdefault((product, kind), set()).update(gone)
         return len(counted)
+
+    def forget_profiles(self) -> None:
+        """Forget profiles that count the person's rows or name: `almanac monitor` makes them again of the rest."""
+        for (product, kind), pages in self.profiled.items():
+            for name in tables_of_profiles(self.commit.connection, product) if pages else ():
+                forget = system_sql("erasure/forget_profiles", table=name)
+                self.commit.execute(forget, [product, kind, sorted(pages)])
+        there = "ledger.training_profiles WHERE product = $1 AND column_name = $2"
+        for product, column in sorted(self.named):
+            if self.commit.execute(f"SELECT 1 FROM {there} LIMIT 1", [product, column]).fetchone() is not None:
+                self.commit.execute(f"DELETE FROM {there}", [product, column])
+
+    def _forget_named(self, name: str, behind: str) -> None:
+        """Forget the rows of the ledger in which a value names the person, and another column says of what."""
+        marks, place = self.person.marks, f"ledger.{quote(name)}"
+        found, values = marks.sql_finds(behind), list[object](marks.patterns)
+        if not self._has(place, found, values):
+            return
+        if name in OF_PAGES:
+            query = f"SELECT DISTINCT product, kind, as_of FROM {place} WHERE {found}"
+            for product, kind, page in self.commit.execute(query, values).fetchall():
+                self.profiled.setdefault((product, kind), set()).add(page)
+            return
+        self._count(place, self.commit.execute(f"DELETE FROM {place} WHERE {found}", values).fetchone())
 
     def _delete(self, place: str, rules: list[Rule], counts: dict[str, int]) -> None:
         if not rules:
@@ -157,8 +188,9 @@ class _Erasing:
         if row is not None and row[0]:
             counts[place.replace('"', "")] = row[0]
 
-    def _blank(self, place: str, columns: Mapping[str, str], naming: Mapping[str, frozenset[str]]) -> None:
+    def _blank(self, schema: str, name: str, columns: Mapping[str, str], naming: Mapping[str, frozenset[str]]) -> None:
         """Make NULL what names the person in rows that are not theirs."""
+        place = f"{quote(schema)}.{quote(name)}"
         for column, kind in columns.items():
             text = f"CAST({quote(column)} AS VARCHAR)"
             if column in naming:
@@ -170,6 +202,9 @@ class _Erasing:
             else:
                 continue
             if self._has(place, found, values):
+                pages = self.commit.execute(f"SELECT DISTINCT as_of FROM {place} WHERE {found}", values).fetchall()
+                self.profiled.setdefault((self._product_of(name), schema), set()).update(page for (page,) in pages)
+                self.named.add((self._product_of(name), column))
                 row = self.commit.execute(f"UPDATE {place} SET {quote(column)} = NULL WHERE {found}", values).fetchone()
                 self._count(f"{place}.{column}", row)
 

@@ -23,6 +23,7 @@ from jobs.erasure.product_rows import PAGE_SCHEMAS, ProductRows, rows_of_product
 from jobs.erasure.search import traces
 from jobs.erasure.storage import blot_operations, check_statistics, clean_up, expire_all, flush_inlined, rewrite_files
 from jobs.erasure.storage import vacuum as vacuum_files
+from jobs.erasure.sums import has_sums
 from jobs.metering import RunMeter
 from jobs.suite import Suite
 from warehouse.errors import RunFailed, UsageError
@@ -61,6 +62,8 @@ class Erasure:
         What would bring them back, were it not for the tombstone.
     ends, beyond
         What ends with the erasure, and what holds them outside of the lake.
+    counted
+        What counts them among others, and stays what it is.
     left
         Where they are still named after it.
     """
@@ -75,6 +78,7 @@ class Erasure:
     outside: list[str] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
     beyond: list[str] = field(default_factory=list)
+    counted: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
 
@@ -182,6 +186,8 @@ def erase(suite: Suite, kind: str, value: str, reason: str | None = None) -> Era
             require_nobody_at_work(suite)
             with suite.lake.reading() as connection:
                 person = find_person(connection, suite.definitions, kind, value)
+            if reason and person.marks.are_in(reason):
+                raise UsageError("--reason names the person, and is kept: say it without. Nothing was changed.")
             journal = begin(suite.lake.storage, person, reason, asdict(told))
         elif (journal.person.kind, journal.person.value) != (kind, value):
             raise UsageError(
@@ -250,6 +256,11 @@ def _told(suite: Suite, person: Person, products: dict[str, ProductRows]) -> Era
         for name, rows in products.items():
             told.rows |= _rows_of(connection, name, rows)
             told.pages[name] = _pages_that_counted(connection, suite, person, name, rows)
+            if told.pages[name] and has_sums(connection, name):
+                told.counted.append(
+                    f"predictions.{name}_fallback, in sums of labels over many, until the next page of {name} is made;"
+                    " sums over their rows alone go"
+                )
         told.versions = versions_trained_on(connection, products)
     told.artifacts = files_that_name(suite, person.marks)
     told.copies = [suite.lake.storage.place_of(path) for path in copies_that_hold(suite, person.marks)]

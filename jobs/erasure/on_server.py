@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jobs.erasure.marks import Marks
+from jobs.erasure.named_values import named_in
 from jobs.suite import Suite
 from warehouse.lake.postgres.catalogue import LOCKS, STATE
 from warehouse.lake.postgres.owners import living
@@ -77,7 +78,8 @@ def _rows(connection: Any, query: str) -> Iterator[str]:
         cursor.execute(query)
         names = [column.name for column in cursor.description]
         for row in cursor:
-            yield "\n".join(f"{name}: {_as_text(value)}" for name, value in zip(names, row, strict=True))
+            cells = {name: _as_text(value) for name, value in zip(names, row, strict=True)}
+            yield "\n".join([*(f"{name}: {value}" for name, value in cells.items()), *named_in(cells)])
 
 
 def _as_text(value: Any) -> str:

@@ -61,6 +61,8 @@ class Person:
         What only their facts say.
     since
         By source, when the first of their facts was known.
+    on_pages
+        By column of products' pages, which need not be called as that of a source, the values that name them there.
     """
 
     kind: str
@@ -69,12 +71,13 @@ class Person:
     keys: dict[str, list[str]] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
     since: dict[str, datetime] = field(default_factory=dict)
+    on_pages: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def marks(self) -> Marks:
         """What free text is searched for."""
         values: dict[str, set[str]] = {self.kind: {self.value}}
-        for columns in self.named.values():
+        for columns in (*self.named.values(), self.on_pages):
             for column, found in columns.items():
                 values.setdefault(column, set()).update(found)
         return Marks.of(self.texts, values)

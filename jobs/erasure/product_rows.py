@@ -12,6 +12,7 @@ from jobs.erasure.person import Person, Rule
 from jobs.suite import Suite
 from jobs.suites.lineage import suite_lineage
 from warehouse.definitions import Definitions, Product
+from warehouse.lineage.expressions import only_kept_values
 from warehouse.lineage.graph import Graph, Node
 
 #: The schemas that hold rows of pages.
@@ -31,12 +32,23 @@ class ProductRows:
 
 
 def rows_of_products(suite: Suite, person: Person) -> dict[str, ProductRows]:
-    """Find out for each product of a suite which rows are a person's."""
-    graph = suite_lineage(suite).graph
-    return {
+    """Find out for each product of a suite which rows are a person's.
+
+    Under which names their pages know the person is written down with them (`on_pages`): wrong rows, segments and
+    errors quote those columns.
+    """
+    with only_kept_values():
+        graph = suite_lineage(suite).graph
+    found = {
         product.name: _rows_of(graph, suite.definitions, product, person)
         for product in suite.definitions.products.values()
     }
+    names = dict[str, set[str]]()
+    for rows in found.values():
+        for column, values in rows.naming.items():
+            names.setdefault(column, set()).update(values)
+    person.on_pages = {column: sorted(values) for column, values in sorted(names.items())}
+    return found
 
 
 def _rows_of(graph: Graph, definitions: Definitions, product: Product, person: Person) -> ProductRows:

@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 from jobs.erasure.marks import Marks
+from jobs.erasure.named_values import named_in
 from jobs.erasure.on_server import traces_on_server
 from jobs.suite import Suite
 from warehouse.lake.catalogues import CATALOGUE, OPERATIONS
@@ -82,4 +83,5 @@ def _in_tables(path: Path, marks: Marks) -> Iterator[str]:
 
 
 def _told(names: list[str], row: tuple[object, ...]) -> str:
-    return "\n".join(f"{name}: {value}" for name, value in zip(names, row, strict=True))
+    cells = dict(zip(names, row, strict=True))
+    return "\n".join([*(f"{name}: {value}" for name, value in cells.items()), *named_in(cells)])

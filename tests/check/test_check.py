@@ -36,6 +36,7 @@ FIRST, LAST = datetime(2026, 3, 4), datetime(2026, 3, 11)
 COURIER = "Swift"
 YAML = f"sql/products/{PRODUCT}/product.yaml"
 BOUNDS = "check: {predictions_changed: at most 0.5 %, metrics: not_worse, cost: at most 1000 x}\n"
+GATES = "gates: {metrics: {roc_auc: {at_least: 0.999}}}\nexport: {app: {to: out/app.sqlite}}\n"
 WRONG = (
     "/*\ndescription: No order has hours left.\nseverity: warning\n*/\nSELECT order_id FROM page WHERE hours_left > 0\n"
 )
@@ -85,7 +86,7 @@ def of_a_change(production: Suite, tmp_path_factory: pytest.TempPathFactory) -> 
     changed(
         root, f"sql/products/{PRODUCT}/label.sql", "delivered_at > promised_at)::", "delivered_at <= promised_at)::"
     )
-    (root / YAML).write_text((root / YAML).read_text() + BOUNDS)
+    (root / YAML).write_text((root / YAML).read_text() + BOUNDS + GATES)
     (root / f"sql/products/{PRODUCT}/checks/no_hours.sql").write_text(WRONG)
     (root / f"sql/products/{PRODUCT}/checks/no_more.sql").write_text(KEPT_BACK)
     before = hashes(production.lake.root)
@@ -111,6 +112,7 @@ def test_files_and_what_depends_on_them_are_told(of_a_change: tuple[CheckResult,
     assert "largest" in touched["page", PRODUCT]
     assert touched["model", PRODUCT] == ["next", "v1"]
     assert ("predictions", PRODUCT) in touched
+    assert ("export", f"{PRODUCT}.app") in touched
 
 
 def test_columns_differ_in_as_many_rows_as_they_do(production: Suite, of_a_change: tuple[CheckResult, Path]) -> None:
@@ -148,6 +150,12 @@ def test_a_check_that_keeps_pages_back_speaks_against_the_change(of_a_change: tu
     assert (spoke["no_hours", "warning"], spoke["no_more", "error"]) == (6, 1)
     assert not result.passed
     assert any("no_more keeps back 1 page" in failure for failure in found.failures)
+
+
+def test_gates_and_monitors_that_would_speak_are_told(of_a_change: tuple[CheckResult, Path]) -> None:
+    spoke = {(one.kind, one.name): one.message for one in only(of_a_change[0]).speaks if one.kind != "check"}
+    print(spoke)
+    assert "0.999" in spoke["gate", "metrics.roc_auc"]
 
 
 def test_labels_predictions_and_metrics_are_compared(production: Suite, of_a_change: tuple[CheckResult, Path]) -> None:

@@ -153,7 +153,7 @@ _LEDGER = (
     Table("ledger", "gates", "a gate of a decision, with its figures", "the decision's", Kept.FOR_GOOD,
           _columns("""decision_id VARCHAR; product VARCHAR; version VARCHAR; gate VARCHAR; passed BOOLEAN
               figure DOUBLE; low DOUBLE; high DOUBLE; bound VARCHAR; n_rows BIGINT; n_pages BIGINT
-              message VARCHAR"""), product="product"),
+              message VARCHAR"""), product="product", person=("gate", "message")),
     Table("ledger", "rollouts", "a rollout as it began", "its own", Kept.FOR_GOOD,
           _columns("""rollout_id VARCHAR; product VARCHAR; versions VARCHAR[]; live VARCHAR; salt VARCHAR; plan VARCHAR
               effective_from TIMESTAMP; label_definition VARCHAR; started_at TIMESTAMP; started_by VARCHAR
@@ -250,7 +250,7 @@ _PERFORMANCE = _columns("""product VARCHAR; as_of TIMESTAMP; model_version VARCH
     alarm BOOLEAN; alarm_open BOOLEAN; estimate DOUBLE; estimate_low DOUBLE; estimate_high DOUBLE; withheld VARCHAR
     snapshot_id BIGINT""")
 _A_JUDGEMENT = "that of the judgement, after the page's own"
-_OF_AN_ALARM = ("decided_by", "reason")
+_OF_AN_ALARM = ("decided_by", "reason", "message")
 _MONITORING = (
     Table("ledger", "drift", "how far one column of a page differs from a reference", _A_JUDGEMENT, Kept.FOR_GOOD,
           _DRIFT, product="product", person=("segment",)),

@@ -6,7 +6,9 @@ lambdas, subqueries. All others pass on the role that they stand in themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 
 from sqlglot import exp
 
@@ -15,6 +17,27 @@ from warehouse.lineage.uses import NONE, CannotTrace, Role, Uses, seen_through, 
 from warehouse.queries.allowed_functions import AGGREGATES, ORDERED_AGGREGATES
 
 _AGGREGATES = AGGREGATES | ORDERED_AGGREGATES
+#: Whether what is worked out of values, such as their number, is told apart from what is one of them.
+_ONLY_KEPT: ContextVar[bool] = ContextVar("almanac_only_kept_values", default=False)
+#: What gives no value that it was given: a count, a sum, arithmetic, a comparison, a length, a span of time.
+_WORKED_OUT = (
+    *(exp.Count, exp.CountIf, exp.ApproxDistinct, exp.Sum, exp.Avg, exp.Stddev, exp.Variance, exp.RowNumber),
+    *(exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Predicate, exp.Connector, exp.Not),
+    *(exp.Length, exp.DateDiff, exp.Extract),
+)
+
+
+@contextlib.contextmanager
+def only_kept_values() -> Iterator[None]:
+    """Have a column depend as a `value` only on those whose very values it may have: not on what it counts or adds up.
+
+    So a column that names somebody is told from one that happens to have the same number.
+    """
+    before = _ONLY_KEPT.set(True)
+    try:
+        yield
+    finally:
+        _ONLY_KEPT.reset(before)
 
 
 def uses_of(node: object, scope: Scope, role: Role = "value", bound: frozenset[str] = frozenset()) -> Uses:
@@ -130,6 +153,11 @@ def _star(node: exp.Star, *_: object) -> Uses:
     raise CannotTrace(f"`{(node.parent or node).sql('duckdb')}` picks columns by a pattern or an expression")
 
 
+def _worked_out(node: exp.Expr, scope: Scope, role: Role, bound: frozenset[str]) -> Uses:
+    inner: Role = "rows" if role == "value" and _ONLY_KEPT.get() else role
+    return _union(uses_of(part, scope, inner, bound) for part in node.iter_expressions())
+
+
 def _refuse(node: exp.Expr, *_: object) -> Uses:
     raise CannotTrace(f"`{node.sql('duckdb')}` is not understood")
 
@@ -149,4 +177,5 @@ _VISITORS: tuple[tuple[type[exp.Expr] | tuple[type[exp.Expr], ...], _Visitor], .
     ((exp.PropertyEQ, exp.Kwarg), _named_value),
     (exp.Star, _star),
     ((exp.Columns, exp.Table, exp.Pivot), _refuse),
+    (_WORKED_OUT, _worked_out),
 )

@@ -21,6 +21,7 @@ def lines_of_erasure(found: Erasure, person: str) -> Iterator[str]:
         if n_pages:
             had = "had" if is_done else "have"
             yield f"{counted(n_pages, 'page')} of {product} {had} counted them: marked, and not stale for it"
+    yield from _listed("What counts them among others, and stays", found.counted)
     yield from _listed("Copies of deliveries that hold them, which go", found.copies)
     yield from _listed("What ends", found.ends)
     trained = (f"{product} {version}, on {counted(rows, 'row')} of theirs" for product, version, rows in found.versions)
