@@ -13,8 +13,8 @@ from jobs.metering import RunMeter
 from jobs.models.columns.requirements import given_columns, label_notes, require_met
 from jobs.models.kinds.page_metrics import Scored, figure, paired_difference
 from jobs.models.versions import model_history
+from jobs.monitoring.performance.unfinished import finished_pages
 from jobs.pages.labelled import LabelledPages, ensure_feature_pages
-from jobs.pages.outcomes import matured_pages
 from jobs.progress import Progress, Silent
 from jobs.rollout.evidence import Evidence, contender, gather, require_columns
 from jobs.suite import Suite
@@ -110,7 +110,7 @@ def evidence_of_pair(
     now = suite.clock()
     candidates = product.pages_between(first or min(model.first_page for model in models), until or now)
     honest = [page for page in candidates if all(one.is_honest(page) for one in contenders)]
-    pages = matured_pages(suite, product, honest, now)
+    pages = finished_pages(suite, product, honest, now)
     if not pages:
         raise UsageError(
             f"{product.name}: there is no page whose labels have matured and of which neither {versions[0]} nor"

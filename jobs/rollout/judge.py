@@ -10,6 +10,7 @@ from jobs.models.bench import measure_times
 from jobs.models.columns.requirements import learnt_another_label, not_comparable
 from jobs.models.gates import GateResult, Judged, judge, other_label
 from jobs.models.versions import load_estimator
+from jobs.monitoring.performance.unfinished import finished_pages
 from jobs.pages.labelled import LabelledPages, ensure_feature_pages
 from jobs.pages.outcomes import matured_pages
 from jobs.progress import Progress
@@ -116,7 +117,7 @@ def judge_version(
     before = sorted(candidate.held_out_pages)
     after = product.pages_between(model.writes_from, now)
     pages = (
-        matured_pages(suite, product, [*before, *after], now)[-gates.pages :]
+        finished_pages(suite, product, [*before, *after], now)[-gates.pages :]
         or product.pages_between(model.first_page, now)[-1:]
     )
     if not pages:

@@ -17,7 +17,8 @@ from jobs.metering import RunMeter
 from jobs.models.arms.assignment import Assignment
 from jobs.models.versions import model_history
 from jobs.monitoring.performance.judge import page_excess_deviation
-from jobs.pages.outcomes import matured_pages, settle_labels
+from jobs.monitoring.performance.unfinished import finished_pages
+from jobs.pages.outcomes import settle_labels
 from jobs.pages.scores.beside import BY_ITSELF
 from jobs.pages.scores.steps import DecidedBy, into_stage, next_step
 from jobs.progress import Silent
@@ -103,7 +104,7 @@ def _next_look(suite: Suite, product: Product, course: Course) -> Looked | None:
         return _out(suite, product, course, {version: one.words() for version, one in moved.items()}, None)
     seen = {one.as_of: one.snapshot_id for one in looks}
     unseen = [page for page, arms in sorted(written.items()) if course.is_to_be_seen(arms, seen.get(page))]
-    due = matured_pages(suite, judged, unseen, suite.clock())
+    due = finished_pages(suite, judged, unseen, suite.clock())
     return _AtPage(suite, product, course, looks, written, due[0]).make() if due else None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from jobs.pages.outcomes import matured_pages
+from jobs.monitoring.performance.unfinished import finished_pages
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.ledger.rollouts import ArmPage, Course, LookRecord, Step, courses_of, looks_of, pages_of, stage_name
@@ -68,7 +68,7 @@ def _standing(
     looks: list[LookRecord],
 ) -> Standing:
     rollout, newest = course.rollout, course.newest
-    matured = matured_pages(suite, product, sorted(written), suite.clock())
+    matured = finished_pages(suite, product, sorted(written), suite.clock())
     looked_at = {look.as_of for look in looks}
     state = newest.action if newest.is_end else "held" if newest.held else "goes on"
     return Standing(

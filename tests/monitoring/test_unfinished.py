@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -9,11 +10,15 @@ import pytest
 
 from jobs.facts.ingest import ingest
 from jobs.monitoring.evaluate import evaluate
+from jobs.monitoring.performance.judge import judge_performance
+from jobs.monitoring.performance.summary import summary
+from jobs.monitoring.performance.unfinished import finished_pages
 from jobs.pages.predict import predict_pages
 from jobs.suite import Suite, open_suite
 from jobs.training.train import train
 from tests.conftest import PRODUCT, clock_at, reopened
 from warehouse.errors import DefinitionError
+from warehouse.facts import silence
 
 LABEL = """/*
 description: Whether an order has come.
@@ -67,11 +72,39 @@ def test_where_a_source_ends_the_last_labels_count_in_no_figure(starter: Path) -
     found = evaluate(suite, PRODUCT, pages[0], pages[-1] + timedelta(days=1))
     assert found.n_pages == sum(page + product.maturity <= end for page in pages)
     assert "deliveries, which it reads, has told nothing since 2026-02-19" in found.notes[0]
+    # The same pages are left out where pages are watched, and where versions are compared.
+    judged = judge_performance(suite, PRODUCT)
+    assert [row.is_mature for row in judged.rows] == [page + product.maturity <= end for page in pages]
+    assert [row.loss is None for row in judged.rows] == [not row.is_mature for row in judged.rows]
+    assert {row.maturity for row in judged.rows if not row.is_mature} == {None}
+    assert "deliveries, which it reads, has told nothing since 2026-02-19" in judged.note
+    assert summary(judged).notes[0] == judged.note
+    assert finished_pages(suite, product, pages, LATER) == [row.as_of for row in judged.rows if row.is_mature]
+    before = suite.lake.newest_snapshot()
+    assert [replace(row, snapshot_id=0) for row in judge_performance(suite, PRODUCT).rows] == judged.rows
+    assert suite.lake.newest_snapshot() == before
     # Orders went on for a while; that they ended too changes no label.
     with pytest.raises(DefinitionError, match="deliveries, which it reads, has told nothing since"):
         train(suite, PRODUCT, datetime(2026, 3, 1))
     # Who says how often a source delivers lets labels wait for it.
     header = suite.root / "sql/sources/deliveries.sql"
     header.write_text(header.read_text().replace("arrives_within", "expect: {every: 3 days}\narrives_within"))
-    notes = evaluate(reopened(suite, LATER), PRODUCT, pages[0], pages[-1] + timedelta(days=1)).notes
+    suite = reopened(suite, LATER)
+    notes = evaluate(suite, PRODUCT, pages[0], pages[-1] + timedelta(days=1)).notes
     assert [note for note in notes if "not finished" in note] == []
+    assert judge_performance(suite, PRODUCT).note == ""
+
+
+def test_facts_of_long_ago_are_read_only_where_those_of_late_do_not_tell(
+    ingested: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = list(ingested.definitions.sources.values())
+    instants = [datetime(2026, 1, 1) + timedelta(hours=31 * n) for n in range(0, 120, 15)]
+    found = []
+    for lately in (silence._LATELY, timedelta(0)):
+        monkeypatch.setattr(silence, "_LATELY", lately)
+        with ingested.lake.reading() as connection:
+            found.append([silence.silences(connection, sources, at) for at in instants])
+    assert found[0] == found[1]
+    assert [] in found[0]
+    assert found[0][-1] != []

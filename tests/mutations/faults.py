@@ -600,6 +600,20 @@ OF_ROLLOUT = (
         "by not in own:",
         ("tests/monitoring/test_evaluate.py",),
     ),
+    Fault(
+        "pages whose labels a silent source does not tell are judged",
+        "jobs/monitoring/performance/judge.py",
+        "if untold is None or page < untold.pages[0]}",
+        "if untold is None or page}",
+        ("tests/monitoring/test_unfinished.py::test_where_a_source_ends_the_last_labels_count_in_no_figure",),
+    ),
+    Fault(
+        "a source that is silent for longer than it paused lately is not silent",
+        "warehouse/facts/silence.py",
+        "heard_until - newest <= pause:",
+        "heard_until - newest >= pause:",
+        ("tests/monitoring/test_unfinished.py",),
+    ),
 )
 
 OF_PAGES = (

@@ -20,6 +20,8 @@ from warehouse.system_sql import quote, system_sql
 
 #: Of a source with facts in fewer different hours nobody can tell how long it pauses.
 _FEWEST_HOURS = 20
+#: A source that paused for longer within so long a time is not silent, and no older fact has to be read.
+_LATELY = timedelta(days=35)
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,21 @@ def silences(connection: duckdb.DuckDBPyConnection, sources: Iterable[Source], a
             continue
         facts = f"sources.{quote(held[source.name].table)}"
         query = system_sql("watermarks/pauses", source=facts, ingest_id=ingest_id)
-        n_hours, newest, pause = connection.execute(query, [at]).fetchone() or (0, None, None)
-        if n_hours >= _FEWEST_HOURS and at - source.header.arrives_within - newest > pause:
+        heard_until = at - source.header.arrives_within
+        lately = heard_until - _LATELY if heard_until - datetime.min > _LATELY else datetime.min
+        _, newest, pause = _pauses(connection, query, at, lately)
+        if newest is not None and pause is not None and heard_until - newest <= pause:
+            continue
+        n_hours, newest, pause = _pauses(connection, query, at, datetime.min)
+        if newest is not None and pause is not None and n_hours >= _FEWEST_HOURS and heard_until - newest > pause:
             heard_at = later(newest, source.header.arrives_within + timedelta(microseconds=1))
             found.append(Silence(source.name, newest, pause, heard_at))
     return sorted(found, key=lambda each: each.since)
+
+
+def _pauses(
+    connection: duckdb.DuckDBPyConnection, query: str, at: datetime, since: datetime
+) -> tuple[int, datetime | None, timedelta | None]:
+    """Give in how many hours facts became known, when the newest did, and the longest pause, from an instant on."""
+    row = connection.execute(query, [at, since]).fetchone()
+    return row or (0, None, None)

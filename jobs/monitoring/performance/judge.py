@@ -31,6 +31,7 @@ from jobs.monitoring.performance.label_shares import labels_at, shares_of_labels
 from jobs.monitoring.performance.losses import KINDS_JUDGED, Expectation, Floats, expectation, losses
 from jobs.monitoring.performance.page_figures import Judged, Of, PageFigures
 from jobs.monitoring.performance.records import Performance, newest_judgements
+from jobs.monitoring.performance.unfinished import find_untold
 from jobs.pages.outcomes import matured_pages, settle_labels
 from jobs.suite import Suite
 from warehouse.definitions import Product
@@ -43,6 +44,7 @@ from warehouse.pages.kind_columns import lacks_fields
 from warehouse.system_sql import exact_path, literal, quote
 
 _YEAR = timedelta(days=365)
+_NO_ESTIMATE: dict[str, Any] = dict.fromkeys(("estimate", "estimate_low", "estimate_high", "withheld"))
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Judgement:
     """The newest judgement of every page, version and segment, the oldest page first.
 
     `held_out` has by version the mean excess loss of each page that its validation held out; `note` says why there
-    is no judgement, where the kind of label has none.
+    is no judgement, where the kind of label has none, and why the newest pages have none.
     """
 
     rows: list[Performance]
@@ -112,7 +114,9 @@ def _judge(suite: Suite, product: Product, at: datetime, run_id: str, directory:
         labels_of = ledger.published_pages(connection, product.name, "labels") if directory is None else {}
     if not pages:
         return Judgement([])
-    mature = set(matured_pages(suite, product, [page.as_of for page in pages], at))
+    matured = matured_pages(suite, product, [page.as_of for page in pages], at)
+    untold = find_untold(suite, product, matured, at)
+    mature = {page for page in matured if untold is None or page < untold.pages[0]}
     versions = {page.model_version or "" for page in pages}
     references = {name: _reference(suite, product, models.get(name)) for name in versions}
     labels = _labels(suite, product, pages, at, directory)
@@ -130,12 +134,15 @@ def _judge(suite: Suite, product: Product, at: datetime, run_id: str, directory:
         figures = page_figures.figures_of(connection, judged, asked, mature)
         rows = [row for page in pages for row in _rows(page, figures, taken_over, mature, at, run_id, runs)]
         rows = _calibrated(connection, judged, rows, anew)
-    shares = shares_of_labels(suite, product, rows, at)
+    # Of pages whose time is over, and whose labels a source does not tell, nobody knows how many are there.
+    asked_of = [row for row in rows if row.as_of in mature or row.as_of not in matured]
+    shares = shares_of_labels(suite, product, asked_of, at)
     rows = [replace(row, maturity=shares.get(row.as_of)) for row in rows]
     whole = [(of, one) for of, one in figures.items() if of[2] is None]
     first = {of[1]: one.row_variance for of, one in sorted(whole, key=_by_page, reverse=True)}
     judged_rows = _with_evidence(product, rows, references, first, at, decided)
-    return Judgement(judged_rows, {name: one.excess for name, one in references.items()})
+    note = f"{untold.in_words(product)} They are not judged." if untold else ""
+    return Judgement(judged_rows, {name: one.excess for name, one in references.items()}, note)
 
 
 def _by_page(item: tuple[Of, PageFigures]) -> datetime:
@@ -208,9 +215,10 @@ def _taken_over(
     found = {}
     for page in pages:
         rows = [row for row in by_page.get(page.as_of, []) if row.page_run_id == page.run_id]
-        same = all(row.is_mature and row.labels_run_id == label_runs.get(page.as_of) for row in rows)
+        is_mature = page.as_of in mature
+        same = all(row.is_mature == is_mature and row.labels_run_id == label_runs.get(page.as_of) for row in rows)
         segments = {row.segment for row in rows if row.segment}
-        if rows and same and page.as_of in mature and segments == set(judged.segments):
+        if rows and same and (is_mature or page.as_of in label_runs) and segments == set(judged.segments):
             found[page.as_of] = rows
     return found
 
@@ -309,7 +317,7 @@ def _with_evidence(
         since = [] if decided.intersection(since) else since
         for n, row in enumerate(rows):
             if row.model_version == version and not row.is_mature and row.expected_loss is not None and not row.segment:
-                found[n] = replace(row, **_estimated(row, past, since))
+                found[n] = replace(row, **(_NO_ESTIMATE | _estimated(row, past, since)))
     return found
 
 

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from jobs.metering import RunMeter
+from jobs.pages.outcomes import matured_pages
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.facts.silence import Silence, silences
+from warehouse.lake.lake import Lake
 from warehouse.pages.labels import compute_labels, settled_by
 from warehouse.sandbox import Sandbox, timestamp_literal
 from warehouse.system_sql import exact_path, quote_all, system_sql
@@ -94,34 +97,73 @@ def find_unfinished(
     directory
         For two small files.
     """
-    sources = suite.definitions.sources_read([product.label])
-    with sandbox.lake.reading(sandbox.snapshot_id) as connection:
-        silent = silences(connection, sources, known_by)
+    ways = _silent_ways(sandbox.lake, sandbox.snapshot_id, suite, product, known_by)
     reached = settled_by(sandbox, suite.definitions, product, known_by)
-    ways = [(each.heard_at, each) for each in silent if each.heard_at < reached]
-    looks = (_look(sandbox, suite, product, pages, way, directory) for way in [*ways, (reached, None)])
+    told = [way for way in ways if way[0] < reached]
+    looks = (_look(sandbox, suite, product, pages, way, directory) for way in [*told, (reached, None)])
     return next((found for found in looks if found is not None), None)
 
 
-def _look(
-    sandbox: Sandbox,
-    suite: Suite,
-    product: Product,
-    pages: Sequence[datetime],
-    way: tuple[datetime, Silence | None],
-    directory: Path,
-) -> Unfinished | None:
-    """Compare the labels of an old page with what they were when it was as old as the young pages are.
+def find_untold(suite: Suite, product: Product, pages: Sequence[datetime], known_by: datetime) -> Unfinished | None:
+    """Find out whether labels whose time is over lack what a silent source does not tell; None if not.
 
-    `way` is up to when facts have come: all of them, or those of a silent source; without it time goes on.
+    That a source is silent costs a look at its facts of the last weeks to find out. Labels are made only where one is,
+    and had told nothing more when the time of some page was over.
+
+    Parameters
+    ----------
+    pages
+        Those whose time is over, ascending.
+    known_by
+        As of when their labels are taken.
     """
+    if not pages:
+        return None
+    ways = [
+        way for way in _silent_ways(suite.lake, None, suite, product, known_by) if way[0] < pages[-1] + product.maturity
+    ]
+    if not ways:
+        return None
+    run_id = RunMeter(suite, "monitor", product.name).run_id
+    with suite.staging(run_id) as directory, Sandbox(suite.lake, spill=directory / "spill") as sandbox:
+        looks = (_look(sandbox, suite, product, pages, way, directory) for way in ways)
+        return next((found for found in looks if found is not None), None)
+
+
+def finished_pages(suite: Suite, product: Product, pages: Sequence[datetime], known_by: datetime) -> list[datetime]:
+    """Choose the pages whose labels had all had the time to come, and that no silent source keeps from being told."""
+    matured = matured_pages(suite, product, pages, known_by)
+    untold = find_untold(suite, product, matured, known_by)
+    return [page for page in matured if untold is None or page < untold.pages[0]]
+
+
+#: Up to when facts have come: all of them, or those of a silent source; without it time goes on.
+_Way = tuple[datetime, Silence | None]
+
+
+def _silent_ways(lake: Lake, snapshot_id: int | None, suite: Suite, product: Product, known_by: datetime) -> list[_Way]:
+    sources = suite.definitions.sources_read([product.label])
+    with lake.reading(snapshot_id) as connection:
+        return [(each.heard_at, each) for each in silences(connection, sources, known_by)]
+
+
+def _look(
+    sandbox: Sandbox, suite: Suite, product: Product, pages: Sequence[datetime], way: _Way, directory: Path
+) -> Unfinished | None:
+    """Compare the labels of an old page with what they were when it was as old as the young pages are."""
     reached, silence = way
     old = [page for page in pages if page + product.maturity <= reached]
-    young = [page for page in pages if page + product.maturity > reached and page < reached]
-    if not old or not young:
+    young = [page for page in pages if page + product.maturity > reached]
+    begun = [page for page in young if page < reached]
+    # Later pages have labels only where time goes on and a source does not.
+    young = begun if silence is None else young
+    looked_at = old[-1] if old else None
+    if looked_at is None and silence is not None:
+        looked_at = product.page_at(reached - product.maturity)
+    if looked_at is None or not young:
         return None
     # Of the youngest pages there may be no label yet, and the oldest ones' are nearly what they will be.
-    looked_at, age = old[-1], reached - young[len(young) * 2 // 3]
+    age = reached - begun[len(begun) * 2 // 3] if begun else timedelta(0)
     over = looked_at + product.maturity
 
     def labels(name: str, known_by: datetime, shown_rows: Mapping[str, str] | None = None) -> str:
