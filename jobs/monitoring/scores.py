@@ -288,9 +288,10 @@ def log_spread(series: Series) -> Floats:
 def distance_from_before(
     values: Floats, classes: Integers, n_pages: int = 8, least: int = MIN_PAGES, *, of_known: bool = False
 ) -> Floats:
-    """Give how far each page's value is from the mean of those of the last pages of its season.
+    """Give how far each page's value is from the median of those of the last pages of its season.
 
-    What is within the rounding of the mean is 0. There have to be `least` pages before, or with `of_known` values.
+    A mean would keep what was wrong with one page for as long as that page is among the last, and flag the ones behind
+    it. What is within its rounding is 0. There have to be `least` pages before, or with `of_known` values.
     """
     import numpy as np
 
@@ -299,12 +300,15 @@ def distance_from_before(
         places = np.flatnonzero(classes == season)
         padded = np.concatenate((np.full(n_pages, np.nan), values[places]))
         before = np.lib.stride_tricks.sliding_window_view(padded, n_pages)[: len(places)]
-        is_known = np.isfinite(before)
-        n_known = is_known.sum(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.where(is_known, before, 0.0).sum(axis=1) / n_known
-        distance = np.abs(values[places] - mean)
-        distance[distance <= 1e-9 * np.abs(mean)] = 0.0
+        n_known = np.isfinite(before).sum(axis=1)
+        # The unknown ones come last.
+        ordered = np.sort(np.where(np.isfinite(before), before, np.inf), axis=1)
+        row = np.arange(len(places))
+        low, high = ordered[row, np.maximum(n_known - 1, 0) // 2], ordered[row, np.minimum(n_known // 2, n_pages - 1)]
+        median = np.where(n_known > 0, (low + high) / 2, np.nan)
+        with np.errstate(invalid="ignore"):
+            distance = np.abs(values[places] - median)
+            distance[distance <= 1e-9 * np.abs(median)] = 0.0
         is_enough = n_known >= least if of_known else (n_known > 0) & (np.arange(len(places)) >= least)
         apart[places] = np.where(is_enough, distance, np.nan)
     return apart

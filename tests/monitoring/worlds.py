@@ -18,6 +18,7 @@ from warehouse.pages.profiling.cuts import LEAST_ROWS
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.bool_]
 N_COLUMNS = 20
 #: The shares of the rows that segments have.
 SHOPS = (0.4, 0.3, 0.18, 0.12)
@@ -122,7 +123,9 @@ class Year:
         if parts is None:
             return judged(self._of_rows(self.of_page < n_pages, n_pages, only), n_pages)
         wholes, of_parts = self.series(parts)
-        return judged(wholes, n_pages, parts=beside_wholes(wholes, of_parts))
+        kept = [one.of(slice(0, n_pages)) for one in wholes]
+        cut = (one.of(np.flatnonzero(one.pages < n_pages)) for one in of_parts)
+        return judged(kept, n_pages, parts=beside_wholes(kept, [one for one in cut if len(one.pages)]))
 
     def series(self, parts: Integers) -> tuple[list[Series], list[Series]]:
         """Give the series of all pages, and those of segments, on the pages on which they have enough rows."""
@@ -222,24 +225,28 @@ def _series(
     )
 
 
-def lose(year: Year, page: int) -> None:
-    """Lose 60 % of a column's values on a page."""
-    rows = np.flatnonzero(year.rows(page))
+def lose(year: Year, page: int, among: Rows | None = None) -> None:
+    """Lose 60 % of a column's values on a page, or among some rows of it."""
+    rows = np.flatnonzero(_chosen(year, page, among))
     year.values["near 1000 #1"][rows[: round(0.6 * len(rows))]] = np.nan
 
 
-def rename(year: Year, page: int) -> None:
-    """Give a category another name on a page."""
-    year.categories[year.rows(page) & (year.categories == 3)] = 9
+def rename(year: Year, page: int, among: Rows | None = None) -> None:
+    """Give a category another name on a page, or among some rows of it."""
+    year.categories[_chosen(year, page, among) & (year.categories == 3)] = 9
 
 
-def change_unit(year: Year, page: int) -> None:
-    """Write a column in a unit a thousand times as small on a page."""
-    year.values["skewed #6"][year.rows(page)] *= 1000
+def change_unit(year: Year, page: int, among: Rows | None = None) -> None:
+    """Write a column in a unit a thousand times as small on a page, or among some rows of it."""
+    year.values["skewed #6"][_chosen(year, page, among)] *= 1000
+
+
+def _chosen(year: Year, page: int, among: Rows | None) -> Rows:
+    return year.rows(page) if among is None else year.rows(page) & among
 
 
 #: What is to be found on the page itself, in which column, and how many rows that page needs.
-FAULTS_OF_WORLDS: dict[str, tuple[Callable[[Year, int], None], str, int]] = {
+FAULTS_OF_WORLDS: dict[str, tuple[Callable[..., None], str, int]] = {
     "60 % missing": (lose, "near 1000 #1", 30),
     "renamed": (rename, "category", 100),
     "x 1,000": (change_unit, "skewed #6", 100),

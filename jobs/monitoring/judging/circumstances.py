@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 #: The rules by which pages are judged. Whoever changes a rule, so that a page that stands would be judged otherwise,
 #: gives them another number: all pages are then judged anew.
-RULES = 1
+RULES = 2
 _MONTH, _YEAR = timedelta(days=28), timedelta(days=364)
 
 
