@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.bench_drift flights SUITE      a suite of `almanac demo` with the feature pages of 2013
     python -m tests.benchmarks.bench_drift worlds [SEEDS]     20 seeds of 365 pages by default
+    python -m tests.benchmarks.bench_drift segments [SEEDS]   the same worlds with four segments
     python -m tests.benchmarks.bench_drift judging SUITE      the newest page alone, and all pages, in turn
 
 Flights: each fault is put into pages from 7 starts on, their profiles are made again, and the pages are judged by the
@@ -31,9 +32,10 @@ from jobs.monitoring.watched import Watch
 from jobs.suite import open_suite
 from tests.benchmarks.drift_faults import BESIDE, FAULTS, Fault, Page
 from tests.benchmarks.drift_peer_rules import RULES, pages_called_drifted
-from tests.monitoring.worlds import FAULTS_OF_WORLDS, N_COLUMNS, WORLDS, year_of
+from tests.monitoring.worlds import FAULTS_OF_WORLDS, N_COLUMNS, SHOPS, WORLDS, shops_of, year_of
 from warehouse.ledger import records as ledger
 from warehouse.pages.profiles import CategoryCounts, NumberCounts
+from warehouse.pages.profiling.cuts import LEAST_ROWS
 
 PRODUCT = "flight_delay"
 KEYS = ("carrier", "flight", "origin", "dest", "tailnum")
@@ -244,6 +246,40 @@ def measure_worlds(n_seeds: int, n_pages: int = 365) -> None:
     print_table(table, f"{n_seeds} seeds x {n_pages} pages x {N_COLUMNS} columns")
 
 
+def measure_segments(n_seeds: int, n_pages: int = 365) -> None:
+    """Judge the same years with and without segments, and years with faults in three segments of one page."""
+    table = []
+    for world in WORLDS:
+        slow, flagged, of_segments, found = list[list[int]](), list[list[int]](), list[int](), list[list[bool]]()
+        for seed in range(n_seeds):
+            year = year_of(world, seed, n_pages)
+            shops = shops_of(year, seed)
+            without, clean = year.judged(), year.judged(parts=shops)
+            assert clean.segments is not None
+            slow.append([len(each.evidence.alarms) for each in (without, clean)])
+            flagged.append([len(each.flagged) for each in (without, clean)])
+            of_segments.append(int(clean.segments.flags.any(axis=0).sum()))
+            page = n_pages - 40
+            while (year.rows(page) & (shops == len(SHOPS) - 1)).sum() < LEAST_ROWS:
+                page += 1
+            for shop, (fault, _, _) in enumerate(FAULTS_OF_WORLDS.values(), 1):
+                fault(year, page, shops == shop)
+            faulty = year.judged(page + 1, parts=shops).segments
+            assert faulty is not None
+            found.append([bool(faulty.flags_of(f"shop = {shop}")[page]) for shop in range(1, len(SHOPS))])
+        row: dict[str, Any] = {"world": world.name}
+        for name, each in (("slow alarms", slow), ("pages flagged", flagged)):
+            row |= {f"{name}, without": np.mean(each, axis=0)[0], f"{name}, with": np.mean(each, axis=0)[1]}
+        row |= {"most slow alarms": max(each[1] for each in slow), "for a segment": np.mean(of_segments)}
+        row |= {
+            f"{name} in {SHOPS[shop]:.0%}": f"{sum(each[shop - 1] for each in found)} of {n_seeds}"
+            for shop, name in enumerate(FAULTS_OF_WORLDS, 1)
+        }
+        table.append(row)
+        print(row, flush=True)
+    print_table(table, f"{n_seeds} seeds x {n_pages} pages x {N_COLUMNS} columns x {len(SHOPS)} segments")
+
+
 def measure_judging(root: Path, rounds: int = 5) -> None:
     """Judge the newest page from what stands in the ledger, and all pages from the first, in turn: CPU seconds of each.
 
@@ -274,7 +310,8 @@ if __name__ == "__main__":
         measure_judging(Path(sys.argv[2]))
     elif sys.argv[1:2] == ["flights"]:
         measure_flights(Path(sys.argv[2]))
-    elif sys.argv[1:2] == ["worlds"]:
-        measure_worlds(int(sys.argv[2]) if len(sys.argv) > 2 else 20)
+    elif sys.argv[1:2] in (["worlds"], ["segments"]):
+        measure = measure_worlds if sys.argv[1] == "worlds" else measure_segments
+        measure(int(sys.argv[2]) if len(sys.argv) > 2 else 20)
     else:
         sys.exit(__doc__)
