@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
-import pyarrow
-import pyarrow.parquet
 
 from jobs.facts.database_rows import RowReading, columns_of, kept_file, newest_delivery
 from jobs.facts.databases.opening import DuckdbReads
@@ -24,6 +23,9 @@ from warehouse.errors import IngestFailed
 from warehouse.lake.extensions import open_instance
 from warehouse.ledger.records import SourceFacts
 from warehouse.system_sql import literal, quote, system_sql
+
+if TYPE_CHECKING:
+    import pyarrow
 
 Since = datetime | date | int | None
 
@@ -82,6 +84,9 @@ def _since(source: Source, up_to: str | None, kept: Path | None) -> Since:
 
 def _write(source: Source, root: Path, since: Since, file: Path) -> bool:
     """Write the batches to a file, one after the other; tell whether there are any."""
+    import pyarrow
+    import pyarrow.parquet
+
     name = source.header.batches or ""
     function = loaded_function(source, name, root)
     writer: pyarrow.parquet.ParquetWriter | None = None
@@ -102,6 +107,8 @@ def _write(source: Source, root: Path, since: Since, file: Path) -> bool:
 
 
 def _batches(yielded: object) -> Iterable[pyarrow.RecordBatch | pyarrow.Table]:
+    import pyarrow
+
     if isinstance(yielded, pyarrow.RecordBatch | pyarrow.Table):
         return [yielded]
     if not isinstance(yielded, Iterable):

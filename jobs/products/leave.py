@@ -20,7 +20,7 @@ from warehouse.errors import NotFoundError, RunFailed, UsageError
 from warehouse.lake.lake import Commit, table_columns
 from warehouse.lake.registry import OPERATIONS, TABLES, Table, arms_table, views_of_products
 from warehouse.lake.staged_files import sha256_of
-from warehouse.lake.view_texts import drop_view
+from warehouse.lake.tables import drop_view
 from warehouse.ledger import records as ledger
 from warehouse.ledger.decisions import Decision
 from warehouse.operations.leases import pages_held

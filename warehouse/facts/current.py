@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from warehouse.definitions import Source
 from warehouse.lake.lake import Commit, Lake, table_columns
-from warehouse.lake.view_texts import ensure_each_view
+from warehouse.lake.tables import ensure_each_view
 from warehouse.system_sql import quote, quote_all, system_sql
 
 

@@ -110,6 +110,11 @@ def _load(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     connection.execute(f"LOAD {literal(str(extension_file(name)))}")
 
 
+def state_of_extensions(drivers: Sequence[str] = SqliteCatalogue.EXTENSIONS) -> str:
+    """Name the extensions that `open_instance` loads, and the state that their files are in."""
+    return _state_of([extension_file(name) for name in (FORMAT, *drivers)])
+
+
 def _state_of(files: Sequence[Path]) -> str:
     """Name files and the state they are in. To touch one changes its `st_ctime_ns`, which nobody can set back."""
     seen = [(str(file), file.stat()) for file in files]

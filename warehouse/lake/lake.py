@@ -15,6 +15,7 @@ catalogue a commit makes every older open transaction fail at its own. Readers w
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -30,6 +31,7 @@ from warehouse.lake.catalogues import CATALOGUE, Catalogue, catalogue_of
 from warehouse.lake.connections import First, Instances, end_transaction, nothing_written_yet, reads_only
 from warehouse.lake.extensions import open_instance
 from warehouse.lake.migrations import migrate, newest_format
+from warehouse.lake.new_lakes import NewLake, make_catalogue
 from warehouse.lake.postgres.addresses import root_of_lake
 from warehouse.lake.postgres.fences import Fence, end_commit
 from warehouse.lake.questions import answers, format_and_suite, lost, why_not_opened
@@ -42,7 +44,7 @@ from warehouse.lake.staged_files import require_columns
 from warehouse.lake.storage.choice import require_directory, storage_of
 from warehouse.lake.storage.storage import Storage, Turn
 from warehouse.queries.wrong_answers import switch_off_wrong_optimizers
-from warehouse.system_sql import exact_path, quote, system_sql
+from warehouse.system_sql import exact_path, quote
 
 
 @dataclass(frozen=True)
@@ -260,19 +262,9 @@ class Lake:
             if self.exists() and _is_whole(self):
                 return
             try:
-                with contextlib.closing(self._instance()) as connection:
-                    where = self.storage.data
-                    self.catalogue.attach(connection, "lake", where, read_only=False, snapshot_id=None, fence=fence)
-                    connection.execute("USE lake")
-                    self.catalogue.guard()
-                    connection.execute("BEGIN")
-                    migrate(connection, since=0)
-                    values = [newest_format(), uuid.uuid4().hex, made_by, now]
-                    connection.execute("INSERT INTO ledger.format VALUES ($1, $2, $3, $4)", values)
-                    connection.execute("COMMIT")
-                    # DuckLake sets options of committed schemas only. A lake without them is slower, and right.
-                    connection.execute(system_sql("ledger/rows_in_files"))
-            except duckdb.Error as error:
+                new = NewLake(uuid.uuid4().hex, made_by, now, self.storage.data)
+                make_catalogue(self.catalogue, self.storage, new, fence)
+            except (duckdb.Error, sqlite3.Error, OSError) as error:
                 raise UsageError(f"the lake {self.root} could not be made: {error}") from error
 
 

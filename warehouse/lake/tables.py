@@ -1,4 +1,9 @@
-"""Tables of the lake: made when they are first written to, and grown as their definitions do."""
+"""Tables and views of the lake.
+
+Tables are made when they are first written to, and grown as their definitions do. Views are made anew only where what
+they select has changed: each replacement makes readers read the catalogue again, and keeps the old text with the
+snapshots before.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ import duckdb
 
 from warehouse.errors import UsageError
 from warehouse.lake.lake import Commit, table_columns
-from warehouse.system_sql import quote
+from warehouse.system_sql import quote, system_sql
 
 #: Types that are widened in place, from the narrowest on. Not FLOAT to DOUBLE, which DuckLake 1.0 does too: it keeps
 #: the least and the greatest value of a file as the text of a FLOAT, `0.1`, and a filter on the DOUBLE that this value
@@ -113,3 +118,27 @@ def widen_table(
                 f" keep their type, or widen. Cast it to {there}, or give the new one another name."
             )
     return same
+
+
+def ensure_each_view(commit: Commit, schema: str, wanted: Mapping[str, str]) -> None:
+    """Make views what they should be after this commit, as far as they are not.
+
+    Parameters
+    ----------
+    commit, schema
+        Where.
+    wanted
+        The query of each view, by its name.
+    """
+    values = [schema, list(wanted), list(wanted.values())]
+    other = {row[0] for row in commit.execute(system_sql("reading/views_to_make"), values).fetchall()}
+    for view, query in wanted.items():
+        if view in other:
+            commit.execute(f"CREATE OR REPLACE VIEW {quote(schema)}.{quote(view)} AS {query}")
+
+
+def drop_view(commit: Commit, schema: str, view: str) -> None:
+    """Remove a view that nobody asks for any more, if it is there."""
+    found = "SELECT count(*) FROM duckdb_views() WHERE database_name = 'lake' AND schema_name = $1 AND view_name = $2"
+    if commit.execute(found, [schema, view]).fetchone() != (0,):
+        commit.execute(f"DROP VIEW {quote(schema)}.{quote(view)}")

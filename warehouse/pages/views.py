@@ -15,7 +15,7 @@ from datetime import datetime
 from warehouse.definitions import Product
 from warehouse.lake.lake import Commit, table_columns
 from warehouse.lake.registry import FALLBACK
-from warehouse.lake.view_texts import drop_view, ensure_each_view
+from warehouse.lake.tables import drop_view, ensure_each_view
 from warehouse.pages.fallback.view import fallback_query
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import quote, quote_all, system_sql
