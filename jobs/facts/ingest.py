@@ -197,18 +197,22 @@ class _SourceIngestion:
 
     def run(self, meter: RunMeter) -> None:
         """Do it; what is done already when something fails stays."""
+        # An instance of its own would read the catalogue for the ledger twice, once as it was in the beginning.
+        with self.suite.lake.reading(follow=True) as self.told:
+            self._run(meter)
+
+    def _run(self, meter: RunMeter) -> None:
         # Once, before anything is compared: DuckDB takes no other directory to spill into when it has used one.
         bound_memory(self.connection, self.directory)
-        recorded = recorded_deliveries(self.connection, self.source)
+        recorded = recorded_deliveries(self.told, self.source)
         if recorded and self._facts() is None:
-            place = self._place("derived")
             order = {"keep_gone": self.way.keep_gone, "dry_run": self.way.dry_run}
-            self.derived = derive(self.suite, self.source, recorded, self.connection, place, **order)
+            self.derived = derive(self.suite, self.source, recorded, self.connection, self._place("derived"), **order)
             if self.way.dry_run:
                 return
-            recorded = recorded_deliveries(self.connection, self.source)
+            recorded = recorded_deliveries(self.told, self.source)
         facts = self._facts() or SourceFacts(table=self.source.name)
-        self.formats = kept_formats(self.connection, self.source)
+        self.formats = kept_formats(self.told, self.source)
         self._catch_up([one for one in recorded if facts.derivation not in one.held_by], facts)
         if self.source.header.product is not None:
             there = files = next_publications(self.connection, self.source, facts.derivation, self.directory)
@@ -218,10 +222,10 @@ class _SourceIngestion:
         else:
             there = find_files(self.source, self.suite.root, self.directory, taken_before(self.suite.lake, recorded))
             if not self.way.dry_run and self.source.header.loader is None:
-                leave_out_deleted(self.suite, self.source, there, files_aside(self.connection, self.source.name))
+                leave_out_deleted(self.suite, self.source, there, files_aside(self.told, self.source.name))
             files = self._pending(there, facts)
         if files:
-            refuse_a_clock_set_back(self.connection, self.source, self.suite.clock(), may=self.way.set_back)
+            refuse_a_clock_set_back(self.told, self.source, self.suite.clock(), may=self.way.set_back)
             self._look_at(there, {id(file) for file in files})
         settings = self.source.header.delivery
         by_file = settings is not None and settings.kind == "complete by file"
@@ -237,7 +241,7 @@ class _SourceIngestion:
         refuse_rows_aside(self.source, judged.reading)
         reading, ingestion = judged.reading, None
         if not self.way.dry_run:
-            aside = files_aside(self.connection, self.source.name, forgotten=True)
+            aside = files_aside(self.told, self.source.name, forgotten=True)
             record_files_aside(self.suite, self.source, reading, aside, meter.run_id, meter.started_at)
         refused = why_refused(as_delivered(self.source, files), reading, judged.lacking, self.way.withdraw)
         if refused and not self.way.dry_run:
@@ -266,7 +270,7 @@ class _SourceIngestion:
                 raise IngestFailed(f"{self.source.file.where}: of the files taken in before, {error}") from error
 
     def _facts(self) -> SourceFacts | None:
-        held = held_facts(self.connection).get(self.source.name)
+        held = held_facts(self.told).get(self.source.name)
         return held.of(self.source) if held is not None else None
 
     def _place(self, name: str) -> Path:
@@ -301,20 +305,17 @@ class _SourceIngestion:
                 refuse_unread(self.source, judged)
             else:
                 judged = self._held_elsewhere(delivery, facts)
-            done = self._take_in(judged, delivery.files, facts, meter, delivery.ingested_at, place)
-            self.caught_up.append(done)
+            self.caught_up.append(self._take_in(judged, delivery.files, facts, meter, delivery.ingested_at, place))
 
     def _pending(self, files: list[DeliveredFile], facts: SourceFacts) -> list[DeliveredFile]:
         """Leave out files taken in before, or forgotten. A list of files is one delivery, read whole if any is new."""
-        aside = files_aside(self.connection, self.source.name, forgotten=True)
+        aside = files_aside(self.told, self.source.name, forgotten=True)
         forgotten = {file.sha256 for file in aside if file.forgotten_at is not None}
         if self.source.header.delivery is not None:
             query, values = system_sql("ingest/files_by_ingestion"), [self.source.name, facts.derivation]
-            taken = [row[0] for row in self.connection.execute(query, values).fetchall()]
+            taken = [row[0] for row in self.told.execute(query, values).fetchall()]
             return [file for file in of_newest_delivery(self.source, files, taken) if file.sha256 not in forgotten]
-        rows = self.connection.execute(
-            system_sql("ingest/known_files"), [self.source.name, facts.derivation]
-        ).fetchall()
+        rows = self.told.execute(system_sql("ingest/known_files"), [self.source.name, facts.derivation]).fetchall()
         due = due_ingestions(self.connection, self.source, facts.table, self.suite.clock())
         known = {sha256 for sha256, _, last in rows if last not in due}
         # Files that hold no rows hash alike, and each is a delivery: it says that there was nothing.
@@ -332,7 +333,7 @@ class _SourceIngestion:
 
     def _held_elsewhere(self, delivery: RecordedDelivery, facts: SourceFacts) -> Judged:
         """Judge the facts of a delivery that is gone, as another derivation has them."""
-        held, here = held_facts(self.connection)[self.source.name], held_in_lake(self.connection, facts.table)
+        held, here = held_facts(self.told)[self.source.name], held_in_lake(self.connection, facts.table)
         columns = {name: kind for name, kind in here.columns.items() if name not in FACT_COLUMNS}
         deliver_again(self.connection, self.source, held, delivery, columns)
         with readable(self.source, []):
@@ -349,7 +350,7 @@ class _SourceIngestion:
         place: Path,
     ) -> Ingestion:
         """Stage and commit a delivery that was read and judged."""
-        ingest_id = ledger.newest_ingest_id(self.connection) + 1
+        ingest_id = ledger.newest_ingest_id(self.told) + 1
         columns = judged.columns
         ingestion = Ingestion(
             ingest_id=ingest_id,
@@ -385,8 +386,7 @@ class _SourceIngestion:
             ledger.append(commit, [recorded])
             keep_formats(commit, source, ingestion.ingest_id, self.formats)
             if held is None:
-                first = first_derivation(source, meter.started_at, meter.run_id, commit.snapshot_id)
-                ledger.append(commit, [first])
+                ledger.append(commit, [first_derivation(source, meter.started_at, meter.run_id, commit.snapshot_id)])
             ensure_current(commit, source)
             run = meter.record(
                 "succeeded",
