@@ -257,7 +257,7 @@ def starter(tmp_path: Path) -> Path:
 def ingested(_ingested: Path, tmp_path: Path) -> Suite:
     """A suite with its facts."""
     shutil.copytree(_ingested, tmp_path / "shop")
-    return open_suite(tmp_path / "shop", clock_at(NOW))
+    return open_suite(tmp_path / "shop", clock_at(NOW), commits=True)
 
 
 @pytest.fixture
@@ -267,21 +267,21 @@ def paged(_paged: Path, tmp_path: Path) -> Suite:
     Its pages begin later than the starter's, to save time: each training works out the labels of each page.
     """
     shutil.copytree(_paged, tmp_path / "shop")
-    return open_suite(tmp_path / "shop", clock_at(NOW))
+    return open_suite(tmp_path / "shop", clock_at(NOW), commits=True)
 
 
 @pytest.fixture
 def trained(_trained: Path, tmp_path: Path) -> Suite:
     """A suite with a live model, trained as of TRAINED_AS_OF, and no prediction yet."""
     shutil.copytree(_trained, tmp_path / "shop")
-    return open_suite(tmp_path / "shop", clock_at(NOW))
+    return open_suite(tmp_path / "shop", clock_at(NOW), commits=True)
 
 
 @pytest.fixture
 def published(_published: Path, tmp_path: Path) -> Suite:
     """A suite with a live model that has written one page, PAGE."""
     shutil.copytree(_published, tmp_path / "shop")
-    return open_suite(tmp_path / "shop", clock_at(NOW))
+    return open_suite(tmp_path / "shop", clock_at(NOW), commits=True)
 
 
 @pytest.fixture(scope="session")
@@ -319,4 +319,4 @@ def s3(_s3_server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def reopened(suite: Suite, now: datetime = NOW) -> Suite:
     """Read a suite's files again, after a test has changed them."""
-    return open_suite(suite.root, clock_at(now))
+    return open_suite(suite.root, clock_at(now), commits=True)

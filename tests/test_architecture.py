@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -103,10 +104,20 @@ def floor_of(module: str) -> str:
     return max((name for name in FLOORS if module == name or module.startswith(name + ".")), key=len)
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def known_modules() -> frozenset[str]:
+    return frozenset(dotted(path) for path in MODULES)
+
+
 def imports_of(path: Path) -> Iterator[str]:
     """Yield the modules of ours that a module imports: anywhere, for types too, and inside functions."""
-    known = {dotted(p) for p in MODULES}
-    for node in ast.walk(ast.parse(path.read_text())):
+    known = known_modules()
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] in ("jobs", "warehouse"))
         elif isinstance(node, ast.ImportFrom):
@@ -160,7 +171,7 @@ def test_at_the_top_of_jobs_stands_only_what_every_job_is_handed() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=dotted)
 def test_a_module_is_short_and_says_what_it_does(path: Path) -> None:
     text = path.read_text()
-    assert ast.get_docstring(ast.parse(text)), f"{path} opens without a paragraph on what it does"
+    assert ast.get_docstring(tree_of(path)), f"{path} opens without a paragraph on what it does"
     assert len(text.splitlines()) <= MAX_MODULE_LINES
 
 
@@ -168,7 +179,7 @@ def test_a_module_is_short_and_says_what_it_does(path: Path) -> None:
 def test_functions_are_short(path: Path) -> None:
     too_long = [
         f"{node.name} ({length} lines)"
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         and (length := (node.end_lineno or node.lineno) - node.lineno + 1) > MAX_FUNCTION_LINES
     ]
@@ -180,7 +191,7 @@ SQL_OPENINGS = ("select ", "insert ", "create ", "delete ", "update ", "with ", 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if "jobs" in p.relative_to(ROOT).parts], ids=dotted)
 def test_jobs_hold_no_sql_of_more_than_a_line(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             text = node.value.strip()
             is_sql = text.lower().startswith(SQL_OPENINGS) and " from " in " ".join(text.lower().split())

@@ -76,7 +76,7 @@ def ingest(
 
     if withdraw is not None and len(sources or ()) != 1:
         raise UsageError("--withdraw goes with the name of one source, as in: almanac ingest orders --withdraw 12")
-    opened = the_suite()
+    opened = the_suite(runs_python=False, commits=True)
     if forget is not None:
         typer.echo(f"{forget_file(opened, forget).path} is left alone from now on, unless what is in it changes.")
         return
@@ -224,7 +224,7 @@ def query(
     from jobs.suites.query import FORMATS, query_rows, query_to_file
     from warehouse.errors import UsageError
 
-    opened, at = the_suite(), parse_instant(at_time, "--at-time") if at_time else None
+    opened, at = the_suite(runs_python=False), parse_instant(at_time, "--at-time") if at_time else None
     limit = parse_span(timeout, "--timeout")
     if as_json and form not in ("table", "json"):
         raise UsageError(f"--json is --format json, and --format {form} is another; leave one of them out.")

@@ -70,7 +70,7 @@ def diff(
         if against is not None:
             raise UsageError("--against compares with another state of the page, --against-page with another page.")
         instants = parse_instant(page, "--page"), parse_instant(against_page, "--against-page")
-        pages = diff_pages(the_suite(), product, *instants, key or (), limit)
+        pages = diff_pages(the_suite(runs_python=False), product, *instants, key or (), limit)
         if as_json:
             console.print_json(asdict(pages))
         else:
@@ -161,7 +161,7 @@ def rollback(
     """
     from jobs.pages.rollback import rollback as roll_back
 
-    done = roll_back(the_suite(), product, parse_instant(page, "--page"), to, reason)
+    done = roll_back(the_suite(runs_python=False), product, parse_instant(page, "--page"), to, reason)
     if as_json:
         console.print_json(asdict(done))
         return

@@ -41,7 +41,7 @@ def lineage(
     from jobs.suites.lineage import product_column, suite_lineage
 
     _one_of(as_json, mermaid)
-    drawn = suite_lineage(the_suite())
+    drawn = suite_lineage(the_suite(runs_python=False))
     if name is not None and "." in name:
         _show_column(drawn, product_column(drawn, name), as_json, mermaid)
     else:
@@ -119,7 +119,7 @@ def impact(
     from jobs.suites.lineage import impact as ask
 
     _one_of(as_json, mermaid)
-    answer, drawn = ask(the_suite(), name, new_type, of_file=of_file)
+    answer, drawn = ask(the_suite(runs_python=False), name, new_type, of_file=of_file)
     if as_json:
         console.print_json(views.impact_data(answer))
     elif mermaid:

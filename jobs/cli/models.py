@@ -57,7 +57,7 @@ def list_models(
     """
     from jobs.models.model_table import model_rows
 
-    found = model_rows(the_suite(), product)
+    found = model_rows(the_suite(runs_python=False), product)
     if as_json:
         console.print_json(found)
         return
@@ -87,7 +87,7 @@ def show(
     """
     from jobs.models.model_table import model_card
 
-    card = model_card(the_suite(), product, version)
+    card = model_card(the_suite(runs_python=False), product, version)
     if as_json:
         console.print_json(vars(card))
         return
@@ -223,7 +223,7 @@ def rollback(
     from jobs.rollout.promotion import rollback as run
 
     start = parse_instant(effective_from, "--effective-from") if effective_from else None
-    done = run(the_suite(), product, effective_from=start, reason=reason)
+    done = run(the_suite(runs_python=False), product, effective_from=start, reason=reason)
     decision, written = done.decision, done.stretch
     if as_json:
         console.print_json({**vars(decision), **_end_of(written)})
@@ -299,7 +299,7 @@ def retire(
     """
     from jobs.rollout.promotion import retire as run
 
-    decision = run(the_suite(), product, version, reason)
+    decision = run(the_suite(runs_python=False), product, version, reason)
     if as_json:
         console.print_json(vars(decision))
     else:
@@ -321,7 +321,7 @@ def live(
     """
     from jobs.models.model_table import live as look
 
-    found = look(the_suite(), product, parse_instant(at, "--at") if at else None)
+    found = look(the_suite(runs_python=False), product, parse_instant(at, "--at") if at else None)
     if as_json:
         console.print_json(vars(found))
         return

@@ -88,16 +88,20 @@ def now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def the_suite(*, runs_python: bool = True, makes_pages: bool = False, holds: bool = True) -> Suite:
+def the_suite(
+    *, runs_python: bool = True, makes_pages: bool = False, commits: bool = False, holds: bool = True
+) -> Suite:
     """Open the suite that was named.
 
     Parameters
     ----------
     runs_python
         Whether the command runs a suite's own Python code, or trains. Where it does not, pandas is kept out until a
-        model is loaded that may want it (`warehouse.without_pandas`).
+        model or a loader is loaded that may want it (`warehouse.without_pandas`).
     makes_pages
         Whether pages will be computed and published; then what they are computed in is opened in the background.
+    commits
+        Whether something will most likely be committed, so that what is asked before is asked of the same instance.
     holds
         Whether the lake may be held open to the end; not where its files are written anew.
     """
@@ -107,7 +111,7 @@ def the_suite(*, runs_python: bool = True, makes_pages: bool = False, holds: boo
 
     if State.owns_process and not runs_python:
         keep_pandas_out()
-    opened = open_suite(State.suite, now, ends_soon=State.owns_process and holds, commits=makes_pages)
+    opened = open_suite(State.suite, now, ends_soon=State.owns_process and holds, commits=makes_pages or commits)
     if makes_pages:
         connect_ahead(opened.lake)
     return opened

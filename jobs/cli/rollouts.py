@@ -42,7 +42,7 @@ def list_rollouts(
 
     from jobs.rollout.standing import standings
 
-    found = standings(the_suite(), product)
+    found = standings(the_suite(runs_python=False), product)
     if as_json:
         console.print_json([asdict(one) for one in found])
         return
@@ -153,7 +153,7 @@ def hold(
     """
     from jobs.rollout.stages import hold as run
 
-    _say(run(the_suite(), product, why), as_json)
+    _say(run(the_suite(runs_python=False), product, why), as_json)
 
 
 @rollout.command("advance")
@@ -170,7 +170,7 @@ def advance(
     """
     from jobs.rollout.stages import advance as run
 
-    _say(run(the_suite(), product, why), as_json)
+    _say(run(the_suite(runs_python=False), product, why), as_json)
 
 
 @rollout.command("abort")
@@ -190,7 +190,7 @@ def abort(
     """
     from jobs.rollout.stages import abort as run
 
-    _say(run(the_suite(), product, why, version), as_json)
+    _say(run(the_suite(runs_python=False), product, why, version), as_json)
 
 
 @rollout.command("power")

@@ -260,7 +260,11 @@ def upkeep(
     from jobs.suites.upkeep import upkeep_dry_run
 
     spans = parse_span(keep, "--keep"), parse_span(grace, "--grace")
-    result = upkeep_dry_run(the_suite(), *spans, scratch) if dry_run else run(the_suite(), *spans)
+    result = (
+        upkeep_dry_run(the_suite(runs_python=False), *spans, scratch)
+        if dry_run
+        else run(the_suite(runs_python=False), *spans)
+    )
     if as_json:
         console.print_json(vars(result))
         return

@@ -11,6 +11,8 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.changes.random_life import ACTIONS, Life
 from tests.effort import times
 
@@ -31,6 +33,7 @@ def begun(root: Path, seed: int) -> Life:
     return life
 
 
+@pytest.mark.slow
 def test_every_page_is_what_its_definitions_make_of_its_facts(tmp_path: Path) -> None:
     met: Counter[str] = Counter()
     seeds = range(FIRST, LAST)

@@ -184,6 +184,7 @@ def of(pages: Iterable[datetime], expected: Rows) -> Rows:
     return {page: expected[page] for page in pages}
 
 
+@pytest.mark.slow
 @settings(max_examples=times(3), deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(story=stories())
 def test_however_pages_are_made_their_rows_are_those_of_the_daily_runs(truth: Truth, story: Any) -> None:

@@ -24,6 +24,7 @@ from jobs.facts.files.remote_files import TakenIn, fetched
 from warehouse.definitions import Source
 from warehouse.definitions.source import is_remote
 from warehouse.errors import DefinitionError, IngestFailed, NotInstalled
+from warehouse.without_pandas import let_pandas_in
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,7 @@ def loaded_function(source: Source, name: str, root: Path) -> Callable[..., Any]
     DefinitionError
         If there is none.
     """
+    let_pandas_in()
     module_name, _, function_name = name.partition(":")
     sys.path.insert(0, str(root))
     try:
