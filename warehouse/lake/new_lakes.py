@@ -63,8 +63,9 @@ def make_catalogue(catalogue: Catalogue, storage: Storage, new: NewLake, fence: 
     sqlite3.Error, OSError
         If the disk refuses.
     """
-    is_file = isinstance(catalogue, SqliteCatalogue)
-    kept = _kept_catalogue(catalogue) if is_file and not catalogue.exists() else None
+    kept = None
+    if isinstance(catalogue, SqliteCatalogue) and not catalogue.exists():
+        kept = _kept_catalogue(catalogue.file.name)
     if kept is None:
         _make(catalogue, storage, new, fence)
         return
@@ -94,12 +95,12 @@ def _make(catalogue: Catalogue, storage: Storage, new: NewLake, fence: Fence | N
         connection.execute(system_sql(_ROWS_IN_FILES))
 
 
-def _kept_catalogue(catalogue: SqliteCatalogue) -> Path | None:
-    """Give the file that is copied, made where it is missing; None if nothing can be kept safely."""
+def _kept_catalogue(name: str) -> Path | None:
+    """Give the file that is copied, of this name, made where it is missing; None if nothing can be kept safely."""
     directory = private_directory(f"catalogues-{_what_it_follows_from()}")
     if directory is None:
         return None
-    kept = directory / catalogue.file.name
+    kept = directory / name
     if not kept.exists():
         with contextlib.suppress(OSError), tempfile.TemporaryDirectory(dir=directory) as place:
             made = SqliteCatalogue(Path(place))
