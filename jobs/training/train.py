@@ -262,9 +262,9 @@ class _Training:
         with self._fitting(rows) as fitting:
             validation, beside = self._validate(rows)
             self.progress.advance(1)
-            learnt, fit_s = fitting()
+            learnt, fit_s, findings = fitting()
+        self._tell(findings)
         scorer, report = ready_scorer(learnt.estimator, learnt.names, rows.features.slice(0, _PARITY_ROWS))
-        findings = self._look_at(rows, learnt.names)
         self._tell_unseen(learnt.classes)
         self.progress.advance(1)
         return Fitted(
@@ -282,15 +282,17 @@ class _Training:
         )
 
     @contextlib.contextmanager
-    def _fitting(self, rows: TrainingRows) -> Iterator[Callable[[], tuple[Learnt, float]]]:
-        """Give what waits for the fitted model, and the seconds that it took: beside the validation, if there is room.
+    def _fitting(self, rows: TrainingRows) -> Iterator[Callable[[], tuple[Learnt, float, FeatureFindings]]]:
+        """Give what waits for the fitted model, the seconds that it took, and what is odd about its columns.
 
-        What the suite imports itself may not be made for two threads, and waits.
+        All that is done beside the validation, if there is room. What the suite imports itself may not be made for two
+        threads, and waits.
         """
 
-        def fit() -> tuple[Learnt, float]:
+        def fit() -> tuple[Learnt, float, FeatureFindings]:
             began = time.monotonic()
-            return self.way.fit(rows), time.monotonic() - began
+            learnt = self.way.fit(rows)
+            return learnt, time.monotonic() - began, self._look_at(rows, learnt.names)
 
         settings = self.product.header.model
         is_known = settings.estimator in ESTIMATORS and settings.pipeline is None and isinstance(self.way, Stateless)
@@ -346,13 +348,13 @@ class _Training:
             self.progress.warn(f"{told}; the version gives it no probability.")
 
     def _look_at(self, rows: TrainingRows, read: Sequence[str]) -> FeatureFindings:
-        """Look for columns that teach nothing or too much, and say which; `read` are those that the model reads."""
-        kind = self.product.kind.name
-        findings = find_oddities(rows.features, rows.labels, self.names, kind)
-        findings = replace(findings, empty=[name for name in findings.empty if name not in read])
-        for words in findings.in_words(kind):
+        """Look for columns that teach nothing or too much; `read` are those that the model reads."""
+        findings = find_oddities(rows.features, rows.labels, self.names, self.product.kind.name)
+        return replace(findings, empty=[name for name in findings.empty if name not in read])
+
+    def _tell(self, findings: FeatureFindings) -> None:
+        for words in findings.in_words(self.product.kind.name):
             self.progress.warn(f"{self.product.name}: {words}.")
-        return findings
 
     def _validate(self, rows: TrainingRows) -> tuple[Validation, list[dict[str, Any]]]:
         settings = self.product.header.model.validation
