@@ -100,40 +100,76 @@ def judge(
     import numpy as np
 
     n_columns, n_pages = distances.shape
-    flags = np.zeros(distances.shape, bool)
-    bounds = np.full(distances.shape, np.nan)
-    known = np.where(np.isnan(distances), -np.inf, distances)
+    # Page by page: what is looked at of a pool lies together then.
+    flags = np.zeros((n_pages, n_columns), bool)
+    bounds = np.full((n_pages, n_columns), np.nan)
+    known = np.where(np.isnan(distances), -np.inf, distances).T.copy()
     pooled = known.copy()
     run_begun, last_flag = np.zeros(n_columns, np.int64), np.full(n_columns, -APART)
     first = before.n_pages if before is not None else 0
     if before is not None:
-        flags[:, :first] = before.flags
-        pooled[:, :first] = np.where(np.isnan(before.pooled), -np.inf, before.pooled)
+        flags[:first] = before.flags.T
+        pooled[:first] = np.where(np.isnan(before.pooled), -np.inf, before.pooled).T
     for page in range(first):
-        run_begun = np.where(flags[:, page] & (page - last_flag >= APART), page, run_begun)
-        last_flag = np.where(flags[:, page], page, last_flag)
+        run_begun = np.where(flags[page] & (page - last_flag >= APART), page, run_begun)
+        last_flag = np.where(flags[page], page, last_flag)
+    is_finite, of_size = np.isfinite(pooled), LikeSize(n_rows) if rule.is_of_size else None
     for page in range(max(LEAST, first), n_pages):
         start = max(0, page - POOL)
-        pool, places = pooled[:, start:page], np.arange(start, page)
-        is_in_run = (page - last_flag < APART)[:, None] & (places >= run_begun[:, None])
-        counts = np.isfinite(pool) & ~(flags[:, start:page] & is_in_run)
-        if rule.is_of_size:
-            sizes, own = n_rows[:, start:page], n_rows[:, page, None]
-            alike = counts & (sizes <= LIKE_SIZE * own) & (own <= LIKE_SIZE * sizes)
-            counts = np.where((alike.sum(axis=1) >= LEAST)[:, None], alike, counts)
-        most = np.where(counts, pool, -np.inf).max(axis=1)
-        most[counts.sum(axis=1) < LEAST] = np.nan
+        pool, counts = pooled[start:page], is_finite[start:page]
+        in_run = np.flatnonzero(page - last_flag < APART)
+        if len(in_run):
+            counts = counts.copy()
+            is_in_run = np.arange(start, page)[:, None] >= run_begun[in_run]
+            counts[:, in_run] &= ~(flags[start:page, in_run] & is_in_run)
+        n_counted = n_true(counts)
+        if of_size is not None:
+            alike = counts & of_size.before(page, start)
+            n_alike = n_true(alike)
+            is_enough = n_alike >= LEAST
+            if is_enough.all():
+                counts, n_counted = alike, n_alike
+            elif is_enough.any():
+                counts, n_counted = np.where(is_enough, alike, counts), np.where(is_enough, n_alike, n_counted)
+        most = np.where(counts, pool, -np.inf).max(axis=0)
+        most[n_counted < LEAST] = np.nan
         with np.errstate(invalid="ignore"):
             bound = np.maximum(rule.times * most, most + rule.more)
-            bounds[:, page] = bound
-            is_over = known[:, page] > bound
+            bounds[page] = bound
+            is_over = known[page] > bound
         if floor is not None:
-            is_over &= known[:, page] > floor[:, page]
-        flags[:, page] = is_over
+            is_over &= known[page] > floor[:, page]
+        flags[page] = is_over
         run_begun = np.where(is_over & (page - last_flag >= APART), page, run_begun)
         last_flag = np.where(is_over, page, last_flag)
-        pooled[is_over, page] = bound[is_over]
-    return Found(flags, bounds)
+        pooled[page, is_over] = bound[is_over]
+        is_finite[page, is_over] = np.isfinite(bound[is_over])
+    return Found(flags.T.copy(), bounds.T.copy())
+
+
+def n_true(flags: Flags) -> Integers:
+    """Count the true ones of each column: `(n_pages, n_columns)`, of POOL pages at most."""
+    import numpy as np
+
+    n: Integers = flags.view(np.uint8).sum(axis=0, dtype=np.uint8).astype(np.int64)  # POOL pages fit a byte
+    return n
+
+
+class LikeSize:
+    """Which pages are of like size; columns of equal sizes, which most are, are looked at once."""
+
+    def __init__(self, n_rows: Integers) -> None:
+        """Begin with the rows of each page: `(n_columns, n_pages)`."""
+        import numpy as np
+
+        sizes, of_column = np.unique(n_rows, axis=0, return_inverse=True)
+        self._sizes, self._of_column = np.ascontiguousarray(sizes.T), of_column.ravel()
+
+    def before(self, page: int, start: int) -> Flags:
+        """Tell which of the pages from `start` to before a page are of its size: `(n_pages, n_columns)`."""
+        sizes, own = self._sizes[start:page], self._sizes[page]
+        alike: Flags = (sizes <= LIKE_SIZE * own) & (own <= LIKE_SIZE * sizes)
+        return alike[:, self._of_column] if alike.shape[1] > 1 else alike
 
 
 def stale(runs: Integers, n_pages: Integers, first: int = 0) -> Flags:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.monitoring import distances
 from warehouse.pages.profiled_pages import Profile
-from warehouse.pages.profiles import added_up, edges_of
+from warehouse.pages.profiles import edges_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,9 +127,7 @@ def _compare_numbers(page: Profile, reference: Sequence[Profile]) -> tuple[list[
     import numpy as np
 
     bins, counts = np.array(page.bins, np.int64), np.array(page.counts, np.int64)
-    others, totals = np.empty(0, np.int64), np.empty(0, np.int64)
-    for one in reference:
-        others, totals = added_up(others, totals, np.array(one.bins, np.int64), np.array(one.counts, np.int64))
+    others, totals = _totals(reference)
     united = np.union1d(bins, others)
     here, there = _placed(united, bins, counts), _placed(united, others, totals)
     if page.centre is None or not there.sum():
@@ -145,6 +143,18 @@ def _compare_numbers(page: Profile, reference: Sequence[Profile]) -> tuple[list[
             found.append(Bin(name, int(here[chosen].sum()), int(there[chosen].sum())))
     found.append(Bin("(above)", int(here[united > others[-1]].sum()), 0))
     return found, _along_the_scale((low + high) / 2, here, there) if here.sum() else {}
+
+
+def _totals(reference: Sequence[Profile]) -> tuple[Integers, Integers]:
+    """Give the bins of some profiles, and the rows of all of them in each."""
+    import numpy as np
+
+    bins = np.concatenate([np.empty(0, np.int64), *(np.array(one.bins, np.int64) for one in reference)])
+    counts = np.concatenate([np.empty(0, np.int64), *(np.array(one.counts, np.int64) for one in reference)])
+    others, places = np.unique(bins, return_inverse=True)
+    totals = np.zeros(len(others), np.int64)
+    np.add.at(totals, places, counts)
+    return others, totals
 
 
 def _placed(united: Integers, bins: Integers, counts: Integers) -> Integers:

@@ -1,9 +1,14 @@
-"""Profiles looked at and made: a page's columns beside their reference, and profiles of pages that have none."""
+"""Profiles looked at and made: a page's columns beside their reference, and profiles of pages that have none.
+
+Labels have a profile once all of a page's had the time to come: what comes early is not like what comes late.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 import duckdb
 
@@ -11,8 +16,9 @@ from jobs.metering import RunMeter
 from jobs.monitoring.comparison import Comparison, compare
 from jobs.monitoring.references import reference_pages
 from jobs.suite import Suite
-from warehouse.definitions import Product
+from warehouse.definitions import Definitions, Product
 from warehouse.errors import NotFoundError
+from warehouse.facts.watermarks import Watermarks
 from warehouse.lake.lake import table_columns
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import PageRecord
@@ -32,7 +38,7 @@ from warehouse.pages.profiling.segments_by import segments_by
 from warehouse.system_sql import quote, system_sql
 
 #: The kinds of pages that are profiled.
-KINDS = ("features", "predictions")
+KINDS = ("features", "predictions", "labels")
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class PageComparison:
 
 
 def compare_page(suite: Suite, product_name: str, page: datetime, column: str | None = None) -> list[PageComparison]:
-    """Compare the columns of a published page with their references, its features and its predictions.
+    """Compare the columns of a published page with their references: its features, predictions and matured labels.
 
     Raises
     ------
@@ -57,19 +63,21 @@ def compare_page(suite: Suite, product_name: str, page: datetime, column: str | 
     product = suite.definitions.product(product_name)
     found = []
     with suite.lake.reading() as connection:
-        for kind in KINDS:
-            published = ledger.published_pages(connection, product.name, kind)
-            own = profiles_of(connection, product.name, kind, [page], column) if page in published else []
-            if not own:
+        by_kind = ledger.published_pages_by_kind(connection, product.name, KINDS)
+        for kind, published in by_kind.items():
+            if page not in published:
                 continue
-            pages = reference_pages(product, page, published)
-            earlier = profiles_of(connection, product.name, kind, pages, column) if pages else []
-            found.append(_compared(product.name, kind, page, own, earlier))
+            pages = [*reference_pages(product, page, published), page]
+            profiles = profiles_of(connection, product.name, kind, [published[one] for one in pages], column)
+            own = [one for one in profiles if one.as_of == page]
+            if own:
+                found.append(_compared(product.name, kind, page, own, [one for one in profiles if one.as_of < page]))
     if not found:
         what = f"column {column} of the page" if column else "page"
         raise NotFoundError(
             f"there is no profile of the {what} {page} of {product.name}. `almanac pages {product.name}` lists its"
-            f" pages; `almanac monitor {product.name} --profile` profiles those of before there were profiles."
+            f" pages; `almanac monitor {product.name} --profile` profiles those of before there were profiles. Labels"
+            " have one once all of the page's had the time to come."
         )
     return found
 
@@ -82,7 +90,10 @@ def _compared(product: str, kind: str, page: datetime, own: list[Profile], earli
 
 @dataclass(frozen=True)
 class Profiled:
-    """Of one kind of pages: how many are published, how many of these had a profile, and how many got one now."""
+    """Of one kind of pages: how many are published, how many of these had a profile, and how many got one now.
+
+    Of labels those pages count whose labels had all had the time to come when they were made.
+    """
 
     product: str
     kind: str
@@ -100,19 +111,44 @@ def monitor(suite: Suite, product_name: str, make_profiles: bool = False) -> lis
     found = []
     for kind in KINDS:
         with suite.lake.reading() as connection:
-            pages = _pages(connection, product, kind)
+            pages = _pages(connection, suite.definitions, product, kind)
         lacking = [page for page, is_profiled in pages if not is_profiled]
         made = _make_profiles(suite, product, kind, lacking) if make_profiles and lacking else 0
         found.append(Profiled(product.name, kind, len(pages), len(pages) - len(lacking), made))
     return found
 
 
-def _pages(connection: duckdb.DuckDBPyConnection, product: Product, kind: str) -> list[tuple[PageRecord, bool]]:
+def _pages(
+    connection: duckdb.DuckDBPyConnection, definitions: Definitions, product: Product, kind: str
+) -> list[tuple[PageRecord, bool]]:
     published = ledger.published_pages(connection, product.name, kind)
+    if kind == "labels":
+        published = _matured(connection, definitions, product, published)
     wanted = [*segments_by(product, kind, table_columns(connection, kind, product.name))]
     rows = connection.execute(system_sql("profiles/lacking"), [product.name, kind, wanted]).fetchall()
     lacking = {as_of for (as_of,) in rows}
     return [(page, as_of not in lacking) for as_of, page in published.items()]
+
+
+def _matured(
+    connection: duckdb.DuckDBPyConnection,
+    definitions: Definitions,
+    product: Product,
+    published: Mapping[datetime, PageRecord],
+) -> dict[datetime, PageRecord]:
+    """Give the pages all of whose labels had had the time to come when they were made."""
+    read = definitions.sources_read([product.label])
+    watermarks = Watermarks(connection, ledger.newest_ingest_id(connection))
+
+    @cache
+    def known_until(at: datetime, ingest_id: int) -> datetime:
+        return watermarks.known_until(read, at, ingest_id)
+
+    return {
+        as_of: page
+        for as_of, page in published.items()
+        if as_of + product.maturity <= known_until(page.recorded_at, page.ingest_id)
+    }
 
 
 def _make_profiles(suite: Suite, product: Product, kind: str, pages: list[PageRecord]) -> int:
@@ -127,8 +163,8 @@ def _make_profiles(suite: Suite, product: Product, kind: str, pages: list[PageRe
     with suite.lake.commit(f"profiles of {len(pages)} pages of {product.name}, run {meter.run_id}") as commit:
         there = centres_of(commit.connection, product.name)
         # What was published, profiled or begun from another centre meanwhile is left to the next call.
-        without = [page for page, is_profiled in _pages(commit.connection, product, kind) if not is_profiled]
-        lacking = {(page.run_id, page.as_of) for page in without}
+        now = _pages(commit.connection, suite.definitions, product, kind)
+        lacking = {(page.run_id, page.as_of) for page, is_profiled in now if not is_profiled}
         is_moved = any(there.get(key, centre) != centre for key, centre in new.items())
         kept = [page for page in pages if (page.run_id, page.as_of) in lacking and not is_moved]
         forget_profiles(commit, kept)

@@ -185,21 +185,32 @@ def _bins_of_numbers(here: Integers, there: Integers) -> tuple[Integers, Integer
     if not n_codes:
         nothing = np.zeros((n_pages, 1), np.int64)
         return nothing, nothing, nothing[:, 0], nothing[:, 0]
-    is_there = there > 0
+    is_there, rows = there > 0, np.arange(n_pages)
     first = np.where(is_there.any(axis=1), is_there.argmax(axis=1), n_codes)
-    last = np.where(is_there.any(axis=1), n_codes - 1 - is_there[:, ::-1].argmax(axis=1), n_codes - 1)
-    code = np.arange(n_codes)
-    is_below, is_above = code < first[:, None], code > last[:, None]
-    both = np.where(is_below | is_above, 0, here + there)
-    before = np.cumsum(both, axis=1) - both
-    decile = np.minimum(before * _N_BINS // np.maximum(both.sum(axis=1), 1)[:, None], _N_BINS - 1)
-    place = np.where(is_below, _N_BINS, np.where(is_above, _N_BINS + 1, decile))
-    key = (place + np.arange(n_pages)[:, None] * (_N_BINS + 2)).ravel()
-    size = n_pages * (_N_BINS + 2)
-    bins, others = (
-        np.bincount(key, counts.ravel(), size).astype(np.int64).reshape(n_pages, -1) for counts in (here, there)
-    )
-    return bins, others, np.zeros(n_pages, np.int64), bins[:, _N_BINS] + bins[:, _N_BINS + 1]
+    end = np.where(is_there.any(axis=1), n_codes - is_there[:, ::-1].argmax(axis=1), n_codes)
+    own, others = _rows_before(here), _rows_before(there)
+    # A decile begins with the first code that has k tenths of the rows of the range before it: all pages are looked up
+    # at once, each in a stretch of numbers of its own.
+    both = own + others
+    begun = both[rows, first]
+    wanted = begun[:, None] - (-np.arange(1, _N_BINS) * (both[rows, end] - begun)[:, None] // _N_BINS)
+    apart = rows[:, None] * (int(both[:, -1].max()) + 1)
+    found = np.searchsorted((both + apart).ravel(), (wanted + apart).ravel()).reshape(n_pages, -1)
+    starts = np.clip(found - rows[:, None] * (n_codes + 1), first[:, None], end[:, None])
+    edges = np.column_stack((first, starts, end))
+    below, above = own[rows, first], own[:, -1] - own[rows, end]
+    deciles, of_reference = (np.diff(counts[rows[:, None], edges], axis=1) for counts in (own, others))
+    bins = np.column_stack((deciles, below, above))
+    return bins, np.column_stack((of_reference, np.zeros((n_pages, 2), np.int64))), np.zeros_like(below), below + above
+
+
+def _rows_before(counts: Integers) -> Integers:
+    """Give how many rows of each page lie before each code, and at the end all of them: `(n_pages, n_codes + 1)`."""
+    import numpy as np
+
+    before = np.zeros((len(counts), counts.shape[1] + 1), np.int64)
+    np.cumsum(counts, axis=1, out=before[:, 1:])
+    return before
 
 
 def _bins_of_categories(series: Series, reference: Reference) -> tuple[Integers, Integers, Integers, Integers]:
@@ -228,6 +239,35 @@ def _js(page: Floats, past: Floats) -> Floats:
     return js
 
 
+@dataclass(frozen=True)
+class _Cells:
+    """The bins of each page that have rows, one page after the other: arrays `(n_cells,)`, `begins` `(n_pages,)`."""
+
+    pages: Integers
+    codes: Integers
+    places: Floats
+    begins: Integers
+
+    @classmethod
+    def of(cls, counts: Integers, places: Floats) -> _Cells:
+        import numpy as np
+
+        pages, codes = np.nonzero(counts)
+        return cls(pages, codes, places[codes], np.searchsorted(pages, np.arange(len(counts))))
+
+    def quantile(self, cumulated: Floats, share: float) -> Floats:
+        """Give, of each page, the place up to which this share of its rows lies; NaN where there is none."""
+        import numpy as np
+
+        with np.errstate(invalid="ignore"):
+            is_before = ~(cumulated >= share - 1e-12)
+        n_pages = len(self.begins)
+        found = self.begins + np.bincount(self.pages[is_before], minlength=n_pages)
+        is_known = found < np.append(self.begins[1:], len(self.pages))
+        places: Floats = np.where(is_known, np.append(self.places, np.nan)[np.where(is_known, found, -1)], np.nan)
+        return places
+
+
 def _along_the_scale(series: Series, here: Integers, there: Integers) -> tuple[Floats, Floats]:
     """Give the Kolmogorov-Smirnov distance, and the Wasserstein distance in the reference's standard deviation."""
     import numpy as np
@@ -235,28 +275,26 @@ def _along_the_scale(series: Series, here: Integers, there: Integers) -> tuple[F
     nothing = np.full(len(here), np.nan)
     if series.places is None or not here.shape[1]:
         return nothing, nothing
-    page = np.cumsum(here, axis=1) / here.sum(axis=1)[:, None]
-    past = np.cumsum(there, axis=1) / there.sum(axis=1)[:, None]
-    apart = np.abs(page - past)
     # Bins without rows on both sides, which the series has for other pages, are passed over: they take no part.
-    is_there = (here + there) > 0
-    places = np.where(is_there, series.places, np.inf)
-    following = np.minimum.accumulate(places[:, ::-1], axis=1)[:, ::-1]
-    upper = np.column_stack((following[:, 1:], np.full(len(here), np.inf)))
+    cells = _Cells.of(here + there, series.places)
+    if not len(cells.pages):
+        return nothing, nothing
+    shares = []
+    for counts in (here, there):
+        before = _rows_before(counts)
+        shares.append(before[cells.pages, cells.codes + 1] / before[cells.pages, -1])
+    apart = np.abs(shares[0] - shares[1])
+    upper = np.append(cells.places[1:], np.inf)
+    upper[np.append(cells.pages[1:] != cells.pages[:-1], True)] = np.inf
     with np.errstate(invalid="ignore"):
-        steps = np.where(is_there & np.isfinite(upper), apart * (upper - series.places), 0.0)
-    low, high = (series.places[quantile_codes(past, share)] for share in (0.1, 0.9))
-    is_finite = np.isfinite(np.where(is_there, series.places, 0.0)).all(axis=1)
-    scaled = np.where(is_finite & (high > low), sum_in_order(steps) / (high - low) * DECILES_APART, np.nan)
-    return apart.max(axis=1), scaled
-
-
-def quantile_codes(cumulated: Floats, share: float) -> Integers:
-    """Give, of each page, the first code up to which this share of the values lies."""
-    import numpy as np
-
-    codes: Integers = np.argmax(cumulated >= share - 1e-12, axis=1)
-    return codes
+        steps = np.where(np.isfinite(upper), apart * (upper - cells.places), 0.0)
+        low, high = (cells.quantile(shares[1], share) for share in (0.1, 0.9))
+        moved = np.bincount(cells.pages, steps, len(here))
+        is_infinite = np.bincount(cells.pages, ~np.isfinite(cells.places), len(here)) > 0
+        scaled = np.where(~is_infinite & (high > low), moved / (high - low) * DECILES_APART, np.nan)
+    has_cells = np.diff(np.append(cells.begins, len(cells.pages))) > 0
+    nothing[has_cells] = np.maximum.reduceat(apart, cells.begins[has_cells])
+    return nothing, scaled
 
 
 def mean_of_values(series: Series) -> Floats:
@@ -278,10 +316,11 @@ def log_spread(series: Series) -> Floats:
 
     if series.places is None or not series.counts.shape[1]:
         return np.full(len(series.pages), np.nan)
+    cells, before = _Cells.of(series.counts, series.places), _rows_before(series.counts)
     with np.errstate(invalid="ignore", divide="ignore"):
-        cumulated = np.cumsum(series.counts, axis=1) / series.counts.sum(axis=1)[:, None]
-        low, high = (series.places[quantile_codes(cumulated, share)] for share in (0.1, 0.9))
-        spread = np.where(series.counts.sum(axis=1) > 0, high - low, 0.0)
+        cumulated = before[cells.pages, cells.codes + 1] / before[cells.pages, -1]
+        low, high = (cells.quantile(cumulated, share) for share in (0.1, 0.9))
+        spread = high - low
         return np.where((spread > 0) & np.isfinite(spread), np.log(spread), np.nan)
 
 

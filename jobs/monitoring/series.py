@@ -32,6 +32,8 @@ OTHERS = "\x00others"
 #: On a page with more categories than that, those with less than this share of its rows are not told apart: a column
 #: of names that never come again would else make a table of all names by all pages.
 _MANY, _SMALL = 200, 0.005
+#: Of the segments of all pages the profiles of so many columns are held at a time.
+_COLUMNS_AT_A_TIME = 16
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,13 @@ def series_one_by_one(
     """
     import numpy as np
 
+    if parts is not None and chosen is None and columns is None:
+        query = "SELECT DISTINCT kind, column_name FROM ledger.segment_profiles WHERE product = $1 ORDER BY ALL"
+        every = [(kind, column) for kind, column in connection.execute(query, [product]).fetchall() if column]
+        for start in range(0, len(every), _COLUMNS_AT_A_TIME):
+            some = every[start : start + _COLUMNS_AT_A_TIME]
+            yield from series_one_by_one(connection, product, pages, known_at, None, some, counted, parts)
+        return
     conditions, values = ["TRUE"], list[Any]([product, known_at])
     if chosen is not None:
         values.append(list(chosen))
@@ -222,7 +231,7 @@ def series_of(
         is_small = (np.diff(offsets) > _MANY)[of_page] & (counts < _SMALL * n_rows[of_page])
         n_other = n_other + np.bincount(of_page[is_small], counts[is_small], len(pages)).astype(np.int64)
         codes, counts, of_page = codes[~is_small], counts[~is_small], of_page[~is_small]
-    united, places = np.unique(codes, return_inverse=True)
+    united, places = _numbered(codes)
     table = np.zeros((len(pages), len(united)), np.int64)
     table[of_page, places] = counts
     if n_other.any():  # of categories alone
@@ -244,6 +253,25 @@ def series_of(
         run_ids,
         centre,
     )
+
+
+def _numbered(codes: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Integers]:
+    """Give the different bins or categories, ascending, and the place of each code among them."""
+    import numpy as np
+
+    if codes.dtype.kind not in "iu":
+        listed = codes.tolist()
+        names = sorted(set(listed))
+        numbers = {name: place for place, name in enumerate(names)}
+        return np.array(names, object), np.array([numbers[one] for one in listed], np.int64)
+    if not len(codes):
+        return codes, np.zeros(0, np.int64)
+    # A table of all bins takes less than to sort the codes of all pages.
+    least = int(codes.min())
+    is_there = np.zeros(int(codes.max()) - least + 1, bool)
+    is_there[codes - least] = True
+    united: Integers = np.flatnonzero(is_there) + least
+    return united, (np.cumsum(is_there) - 1)[codes - least]
 
 
 def middles_of(bins: Integers, centre: float | None) -> Floats:

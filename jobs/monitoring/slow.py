@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.monitoring.acute import LEAST, LIKE_SIZE, POOL
+from jobs.monitoring.acute import LEAST, POOL, LikeSize, n_true
 from jobs.monitoring.scores import sum_in_order
 
 if TYPE_CHECKING:
@@ -81,17 +81,16 @@ def ranks(scores: Floats, n_rows: Integers, first: int = 0) -> Floats:
     """
     import numpy as np
 
-    p = np.full(scores.shape, np.nan)
-    for page in range(max(LEAST, first), scores.shape[1]):
+    of_pages = scores.T.copy()
+    p, is_known, of_size = np.full(of_pages.shape, np.nan), ~np.isnan(of_pages), LikeSize(n_rows)
+    for page in range(max(LEAST, first), len(of_pages)):
         start = max(0, page - POOL)
-        pool = scores[:, start:page]
-        sizes, own = n_rows[:, start:page], n_rows[:, page, None]
-        counts = ~np.isnan(pool) & (sizes <= LIKE_SIZE * own) & (own <= LIKE_SIZE * sizes)
-        size = counts.sum(axis=1)
+        counts = is_known[start:page] & of_size.before(page, start)
+        size = n_true(counts)
         with np.errstate(invalid="ignore"):
-            as_large = (counts & (pool >= scores[:, page, None])).sum(axis=1)
-        p[:, page] = np.where((size >= LEAST) & ~np.isnan(scores[:, page]), (1 + as_large) / (1 + size), np.nan)
-    return p
+            as_large = n_true(counts & (of_pages[start:page] >= of_pages[page]))
+        p[page] = np.where((size >= LEAST) & is_known[page], (1 + as_large) / (1 + size), np.nan)
+    return p.T.copy()
 
 
 def evidence_of(p: Floats) -> Floats:

@@ -25,6 +25,8 @@ from warehouse.ledger.recorded_deliveries import facts_needed
 from warehouse.ledger.records import PageRecord
 from warehouse.operations.leases import Leases
 from warehouse.pages.labels import compute_labels, labels_are_settled
+from warehouse.pages.profiled_pages import centres_of
+from warehouse.pages.profiling.staged import StagedProfiles
 from warehouse.pages.publishing import StagedRows, publish
 from warehouse.pages.views import ensure_views
 from warehouse.sandbox import Sandbox
@@ -165,11 +167,20 @@ def _publish_labels(suite: Suite, product: Product, pages: Sequence[datetime], n
             )
             for page, n_rows in labels.n_rows.items()
         ]
+        staged = [StagedRows("labels", labels.file, labels.columns, records)]
+        # What comes early is not like what comes late: labels have a profile once all had the time to come.
+        matured = [page for page in pages if page + product.maturity <= labels.known_by]
+        known = {}
+        if matured:
+            with suite.lake.reading() as connection:
+                known = centres_of(connection, product.name)
+        profiles = StagedProfiles(sandbox.cursor(), product, staged, matured, known)
         with suite.lake.commit(f"labels of {product.name}, run {meter.run_id}") as commit:
             before = table_columns(commit.connection, "labels", product.name)
             # Labels of another kind are other labels: those of all pages are made again, one commit after the other.
             drop_if_of_another_type(commit, "labels", product.name, "label", labels.columns["label"])
-            publish(commit, product, [StagedRows("labels", labels.file, labels.columns, records)])
+            profiles.settle_centres(commit, meter.run_id, now)
+            profiles.write(commit, publish(commit, product, staged))
             # Views name the table of labels, and none of its rows; pages of predictions are as they were.
             if table_columns(commit.connection, "labels", product.name) != before:
                 ensure_views(commit, product)

@@ -13,8 +13,11 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from jobs.monitoring.evaluate import evaluate
+from jobs.monitoring.judging.circumstances import circumstances_of
 from jobs.monitoring.performance.judge import judge_performance
 from jobs.monitoring.performance.records import Performance
+from jobs.monitoring.profile import compare_page, monitor
+from jobs.pages.outcomes import settle_labels
 from jobs.pages.predict import predict_pages
 from jobs.suite import Suite, open_suite
 from jobs.training.train import train
@@ -136,3 +139,43 @@ def test_the_command_shows_judgements(watched: Suite) -> None:
     found = json.loads(said(watched.root, "monitor", PRODUCT, "--json", "--as-known-at", "2026-03-25T12:00"))
     assert len(found["performance"]["pages"]) == 14
     assert "5 pages of v1 without all labels; their loss is estimated at" in found["performance"]["notes"][0]
+
+
+OF_LABELS = "SELECT as_of, n_rows, counts FROM ledger.profiles WHERE kind = 'labels' ORDER BY as_of"
+
+
+def test_labels_have_a_profile_once_all_of_their_page_had_the_time_to_come(watched: Suite) -> None:
+    product, day = watched.definitions.product(PRODUCT), datetime(2026, 4, 5)
+    with watched.lake.commit("as before the first look at labels") as commit:
+        commit.execute("DELETE FROM labels.late_order")
+        commit.execute("DELETE FROM ledger.pages WHERE kind = 'labels'")
+        commit.execute("DELETE FROM ledger.profiles WHERE kind = 'labels'")
+    settle_labels(reopened(watched, day), product)
+    profiled = rows(watched, OF_LABELS)
+    counted = (
+        "SELECT as_of, count(*), [n FOR n IN [count(*) FILTER (label = 0), count(*) FILTER (label = 1)] IF n > 0]"
+        " FROM labels.late_order WHERE as_of <= $1 GROUP BY as_of ORDER BY as_of"
+    )
+    assert profiled == rows(watched, counted, [day - timedelta(days=5)])
+    # A day later one more page has all of its labels; those that have a profile are not made again.
+    later = reopened(watched, day + timedelta(days=1))
+    settle_labels(later, product)
+    assert rows(later, OF_LABELS)[:-1] == profiled
+    page = profiled[-1][0] + timedelta(days=1)
+    (found,) = compare_page(later, PRODUCT, page, "label")
+    assert (found.kind, found.columns[0].column, found.columns[0].missing) == ("labels", "label", 0.0)
+    assert [one.date() for one in found.reference] == [page.date() - timedelta(weeks=n) for n in (3, 2, 1)]
+    assert found.columns[0].psi is not None
+    # They are for reading: what is judged of pages does not wait for labels, nor changes with them.
+    with later.lake.reading() as connection:
+        assert set(circumstances_of(connection, product).profiled) == {"features", "predictions"}
+
+
+def test_labels_of_before_there_were_profiles_get_the_ones_that_they_would_have_had(watched: Suite) -> None:
+    settle_labels(watched, watched.definitions.product(PRODUCT))
+    before = rows(watched, OF_LABELS)
+    with watched.lake.commit("as a lake of before") as commit:
+        commit.execute("DELETE FROM ledger.profiles WHERE kind = 'labels'")
+    (found,) = [one for one in monitor(watched, PRODUCT, make_profiles=True) if one.kind == "labels"]
+    assert (found.published, found.had, found.made) == (len(before), 0, len(before))
+    assert rows(watched, OF_LABELS) == before

@@ -174,8 +174,9 @@ def test_profiles_taken_in_passing_are_those_of_the_staged_file(ingested: Suite,
 
 def test_a_page_has_profiles_of_its_columns_in_its_own_commit_and_again_the_same(published: Suite) -> None:
     first = rows(published, OF_PAGES)
-    there = rows(published, "SELECT DISTINCT column_name FROM ledger.profiles WHERE kind = 'predictions'")
-    assert there == [("probability",)]
+    others = "SELECT DISTINCT kind, column_name FROM ledger.profiles WHERE kind <> 'features' ORDER BY kind"
+    there = rows(published, others)
+    assert there == [("labels", "label"), ("predictions", "probability")]
     of_page = "SELECT count(*), any_value(n_rows) FROM ledger.profiles WHERE kind = 'features' AND as_of = $1"
     n_columns, n_rows = rows(published, of_page, [PAGE])[0]
     assert n_columns > 1
@@ -185,9 +186,9 @@ def test_a_page_has_profiles_of_its_columns_in_its_own_commit_and_again_the_same
     predictions = [one for one in first if one[1] == "predictions"]
     # The feature page is used again, with the profile that it has.
     assert rows(published, OF_PAGES) == sorted([*first, *predictions], key=lambda one: (one[1], one[2], one[3]))
-    assert {one.kind for one in compare_page(published, PRODUCT, PAGE)} == {"features", "predictions"}
+    assert {one.kind for one in compare_page(published, PRODUCT, PAGE)} == {"features", "predictions", "labels"}
     rollback(published, PRODUCT, PAGE, snapshot)
-    assert {one.kind for one in compare_page(published, PRODUCT, PAGE)} == {"features", "predictions"}
+    assert {one.kind for one in compare_page(published, PRODUCT, PAGE)} == {"features", "predictions", "labels"}
 
 
 def test_few_profiles_and_many_are_written_alike(published: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,12 +232,12 @@ def test_pages_without_profiles_get_the_ones_that_they_would_have_had(published:
         commit.execute("DELETE FROM ledger.profile_centres")
     with pytest.raises(NotFoundError, match="almanac monitor late_order --profile"):
         compare_page(published, PRODUCT, PAGE)
-    assert [one.had for one in monitor(published, PRODUCT)] == [0, 0]
+    assert [one.had for one in monitor(published, PRODUCT)] == [0, 0, 0]
     made = json.loads(said(published.root, "monitor", PRODUCT, "--profile", "--json"))
     assert [one["made"] for one in made] == [one["published"] for one in made]
     assert rows(published, OF_PAGES) == before
     assert {row[1:4] for row in rows(published, centres)} == there
-    assert [one.made for one in monitor(published, PRODUCT, make_profiles=True)] == [0, 0]
+    assert [one.made for one in monitor(published, PRODUCT, make_profiles=True)] == [0, 0, 0]
 
 
 def test_a_reference_is_the_last_eight_pages_of_the_same_weekday(published: Suite) -> None:
@@ -327,7 +328,7 @@ def test_the_command_shows_figures_and_a_columns_distribution(published: Suite) 
     shown = said(published.root, "profile", PRODUCT, "--page", PAGE.isoformat())
     assert f"features of the page {PAGE}" in shown
     shown = json.loads(said(published.root, "profile", PRODUCT, "--page", PAGE.isoformat(), "--json"))
-    assert [one["kind"] for one in shown] == ["features", "predictions"]
+    assert [one["kind"] for one in shown] == ["features", "predictions", "labels"]
     name = shown[0]["columns"][0]["column"]
     shown = said(published.root, "profile", PRODUCT, "--page", PAGE.isoformat(), "--column", name)
     assert f"{name}: share of rows" in shown

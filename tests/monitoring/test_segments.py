@@ -24,13 +24,20 @@ from tests.monitoring.worlds import SHOPS, WORLDS, Year, shops_of, year_of
 from warehouse.definitions import Product
 from warehouse.ledger.records import PageRecord
 from warehouse.pages.profiled_pages import PageCounts, RowsOfPages
-from warehouse.pages.profiles import bins_of, coarse_bins_of, edges_of
+from warehouse.pages.profiles import ProfiledColumn, bins_of, edges_of
 from warehouse.pages.profiling import cuts
 from warehouse.pages.profiling.segments import SegmentCounts, segment_counts
 from warehouse.pages.profiling.segments_by import segments_by
 
 WORLD = {world.name: world for world in WORLDS}
 OF_SEGMENTS = "FROM ledger.segment_profiles SELECT * EXCLUDE (run_id) ORDER BY kind, as_of, segment, column_name"
+
+
+def coarse_bins_of(values: np.ndarray, centre: float) -> np.ndarray:
+    """Give of each four bins in turn the one nearest to the centre."""
+    bins = bins_of(values, centre)
+    magnitude = np.where(bins < 0, -1 - bins, bins) & ~3
+    return np.where(bins < 0, -1 - magnitude, magnitude)
 
 
 def _with_segments(product: Product, *columns: str) -> Product:
@@ -78,13 +85,15 @@ def many(ingested: Suite) -> tuple[RowsOfPages, pa.Table]:
 
 
 def test_the_profiles_of_segments_are_those_of_their_rows_however_they_are_read(
-    many: tuple[RowsOfPages, pa.Table],
+    many: tuple[RowsOfPages, pa.Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of, table = many
     whole = _counted(of, table, 10_000)
     for size in (2000, 700, 64):
         assert _counted(of, table, size).equals(whole)
     mixed = table.take(np.random.default_rng(1).permutation(table.num_rows))
+    assert _counted(of, mixed, 900).equals(whole)
+    monkeypatch.setattr(cuts, "_MOST_CELLS", 0)  # counted by sorting
     assert _counted(of, mixed, 900).equals(whole)
     found = {(one["as_of"], one["segment"], one["column_name"]): one for one in whole.to_pylist()}
     # A page with too many shops has none, and says so.
@@ -134,6 +143,12 @@ def test_only_the_largest_segments_have_a_profile(
 
 def test_a_coarse_bin_is_four_of_the_others() -> None:
     values = np.sort(np.random.default_rng(1).normal(3, 5, 4000))
+    edges = [np.nan, -np.inf, -1e300, -0.0, 0.0, 3.0, 3.0 + 1e-15, 1e300, np.inf]
+    for given, centre in ((values, 3.0), (np.array(edges), 3.0), (np.array(edges), 0.0)):
+        found = cuts.coded(ProfiledColumn("x", "number", ""), centre, pa.array(given))
+        told = np.asarray(found.codes)[found.places]
+        assert found.is_missing[found.places].tolist() == np.isnan(given).tolist()
+        assert told[~np.isnan(given)].tolist() == coarse_bins_of(given[~np.isnan(given)], centre).tolist()
     coarse = coarse_bins_of(values, 3.0)
     assert (np.diff(coarse) >= 0).all()
     assert len(np.unique(coarse)) < len(np.unique(bins_of(values, 3.0))) / 2
@@ -236,10 +251,11 @@ def test_pages_have_profiles_of_their_segments_in_their_own_commit(
     suite = open_suite(published.root, clock_at(NOW))
     assert rows(suite, "SELECT count(*) FROM ledger.segment_profiles") == [(0,)]
     # Pages of before get theirs; those that have them are left alone.
-    features, predictions = json.loads(said(suite.root, "monitor", PRODUCT, "--profile", "--json"))
+    features, predictions, labels = json.loads(said(suite.root, "monitor", PRODUCT, "--profile", "--json"))
     assert features["made"] == features["published"]
-    assert (predictions["had"], predictions["made"]) == (1, 0)  # they have no such column
-    assert [one.made for one in monitor(suite, PRODUCT, make_profiles=True)] == [0, 0]
+    for one in (predictions, labels):  # they have no such column
+        assert (one["had"], one["made"]) == (1, 0)
+    assert [one.made for one in monitor(suite, PRODUCT, make_profiles=True)] == [0, 0, 0]
     first = rows(suite, OF_SEGMENTS)
     there = (
         "SELECT DISTINCT segment FROM ledger.segment_profiles WHERE as_of = $1 AND column_name = 'parcels' ORDER BY 1"

@@ -28,11 +28,15 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class LabelPages:
-    """Staged labels: one file with keys, as_of and label, and how many labels each page has."""
+    """Staged labels: one file with keys, as_of and label, and how many labels each page has.
+
+    They are what was known by `known_by`, up to which their sources had delivered.
+    """
 
     file: Path
     n_rows: dict[datetime, int]
     columns: dict[str, str]
+    known_by: datetime
 
 
 def compute_labels(
@@ -89,7 +93,7 @@ def compute_labels(
         _check(cursor, product, file)
         counts = dict(cursor.execute(system_sql("pages/staged"), [exact_path(file)]).fetchall())
         columns = {key: found[key] for key in product.keys} | {"as_of": "TIMESTAMP", "label": kind}
-        return LabelPages(file, {page: counts.get(page, 0) for page in pages}, columns)
+        return LabelPages(file, {page: counts.get(page, 0) for page in pages}, columns, known_by)
     finally:
         cursor.execute(f"DROP TABLE IF EXISTS {table}")
         cursor.close()

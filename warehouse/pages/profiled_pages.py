@@ -6,7 +6,7 @@ made with. It stands in the ledger once, and is never moved, so that the profile
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -19,7 +19,14 @@ from warehouse.lake.lake import Commit
 from warehouse.lake.registry import ARM_COLUMN, PREDICTION_COLUMNS
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import PageRecord
-from warehouse.pages.profiles import ProfiledColumn, counted_parts, counts_of, profiled_columns, rounded_centre
+from warehouse.pages.profiles import (
+    BinTable,
+    ProfiledColumn,
+    counted_parts,
+    counts_of,
+    profiled_columns,
+    rounded_centre,
+)
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import quote_all, system_sql
 
@@ -90,11 +97,16 @@ def profiles_of(
     connection: duckdb.DuckDBPyConnection,
     product: str,
     kind: str,
-    pages: Collection[datetime],
+    pages: Sequence[PageRecord],
     column: str | None = None,
 ) -> list[Profile]:
-    """Read the profiles of pages as they are published, by page and column."""
-    return ledger.records_of(connection, Profile, "profiles/of_pages", [product, kind, list(pages), column])
+    """Read the profiles of publications of one kind, by page and column."""
+    if not pages:
+        return []
+    instants = [one.as_of for one in pages]
+    span = [min(instants), max(instants)]
+    values = [product, kind, instants, [one.run_id for one in pages], column, *span]
+    return ledger.records_of(connection, Profile, "profiles/of_pages", values)
 
 
 @dataclass(frozen=True)
@@ -216,6 +228,7 @@ class PageCounts:
         """Begin; `centres` are what the bins of the columns count from, and `parts` are counted besides."""
         self._rows, self.columns, self._parts = rows, rows.profiled, parts
         self._centres = [centres.get((rows.kind, column.name)) for column in self.columns]
+        self._table = BinTable()
         # Pages lie one behind the other, but for those that others have replaced in part.
         self._left = {page.as_of: page for page in rows.pages}
         self._n_left = {page.as_of: page.n_rows for page in rows.pages}
@@ -249,7 +262,7 @@ class PageCounts:
         for place, (column, centre, array) in enumerate(zip(self.columns, self._centres, arrays, strict=True)):
             # Of a page that goes on through many batches, most columns have too many values to be told apart.
             has_few = len(there) > 1 or getattr(self._counts[there[0]][place], "distinct", None) is not None
-            parts = counted_parts(column, centre, array, order, starts, has_few=has_few)
+            parts = counted_parts(column, centre, array, order, starts, self._table, has_few=has_few)
             for page, one in zip(there, parts, strict=True):
                 own = self._counts[page]
                 if own[place].n_rows:

@@ -26,17 +26,21 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
 
-#: The bits of a double that tell its bin: all but the lower 47 bits of the mantissa.
+#: The bits of a double that tell its bin are all but the lower 47 bits of the mantissa; that leaves so many magnitudes.
 _DROPPED_BITS = 47
-_MAGNITUDE = (1 << 63) - 1
-#: So many different ones are left of the magnitudes of doubles.
-_N_MAGNITUDES = 1 << (63 - _DROPPED_BITS)
+_MAGNITUDE, _N_MAGNITUDES = (1 << 63) - 1, 1 << (63 - _DROPPED_BITS)
 #: The bin of infinity.
-_INFINITY = 0x7FF << 5
+INFINITY = 0x7FF << 5
 #: So many different values of a column are told apart on a page; of more neither number nor hash is given.
 MAX_DISTINCT = 10_000
 #: So many categories are counted each for itself; the others are one.
 MAX_CATEGORIES = 1_000
+#: From so many rows of a page on, values are counted in a table of all bins, which takes a third of sorting them.
+_COUNTED_IN_TABLE = 30_000
+#: So many values are put into the table at a time, which take no memory that has to be asked for.
+AT_A_TIME = 16_384
+#: More different values than MAX_DISTINCT are looked for among so many before all are sorted for it.
+_TRIED = 2 * MAX_DISTINCT
 #: Up to so many categories are counted by Python, which takes less than to import pyarrow's compute functions.
 _COUNTED_HERE = 10_000
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
@@ -55,14 +59,8 @@ class ProfiledColumn:
 def profiled_columns(types: Mapping[str, str], left_out: Collection[str]) -> list[ProfiledColumn]:
     """Tell how the columns of a page are profiled.
 
-    Lists, structs, maps and binary values have no distribution that could be drawn, and are left out.
-
-    Parameters
-    ----------
-    types
-        The page's columns with their DuckDB types.
-    left_out
-        Columns that are none of a page's values, such as its keys; in capital or small letters.
+    Lists, structs, maps and binary values have no distribution that could be drawn, and are left out, as is what is
+    `left_out`, none of a page's values, such as its keys; in capital or small letters. `types` are those of DuckDB.
     """
     omitted = {name.lower() for name in left_out}
     found = [_profiled(name, kind) for name, kind in types.items() if name.lower() not in omitted]
@@ -92,12 +90,7 @@ def _profiled(name: str, kind: str) -> ProfiledColumn | None:
 def bins_of(values: Floats, centre: float) -> Integers:
     """Give the bin of each value: ascending with the values, 0 at the centre, negative below it.
 
-    Parameters
-    ----------
-    values
-        Float64, none of them NaN.
-    centre
-        What is counted from.
+    `values` are float64, none of them NaN, and `centre` is what is counted from.
     """
     import numpy as np
 
@@ -107,22 +100,13 @@ def bins_of(values: Floats, centre: float) -> Integers:
     return np.where(bits < 0, -1 - magnitude, magnitude)
 
 
-def coarse_bins_of(values: Floats, centre: float) -> Integers:
-    """Give the bin of each value, four of `bins_of` in one: the first of the four, as counted from the centre."""
-    import numpy as np
-
-    bins = bins_of(values, centre)
-    magnitude = np.where(bins < 0, -1 - bins, bins) & ~3
-    return np.where(bins < 0, -1 - magnitude, magnitude)
-
-
 def edges_of(bins: Integers, centre: float) -> tuple[Floats, Floats]:
     """Give the lower and the upper end of each bin, as values of the column."""
     import numpy as np
 
     magnitude = np.where(bins < 0, -1 - bins, bins)
     near = (magnitude << _DROPPED_BITS).view(np.float64)
-    far = (np.minimum(magnitude + 1, _INFINITY) << _DROPPED_BITS).view(np.float64)
+    far = (np.minimum(magnitude + 1, INFINITY) << _DROPPED_BITS).view(np.float64)
     return np.where(bins < 0, centre - far, centre + near), np.where(bins < 0, centre - near, centre + far)
 
 
@@ -158,7 +142,7 @@ class NumberCounts:
         """Count some values: float64, where NULL and NaN are missing."""
         import numpy as np
 
-        present = np.array(values.to_numpy(zero_copy_only=False))  # NULL as NaN; what is counted is sorted in place
+        present = values.to_numpy(zero_copy_only=False)  # NULL as NaN
         (counted,) = counted_groups(present, np.array([0, len(present)]), self.centre)
         self.merge(counted)
 
@@ -194,14 +178,17 @@ class NumberCounts:
 
 
 def added_up(bins: Integers, counts: Integers, more: Integers, more_counts: Integers) -> tuple[Integers, Integers]:
-    """Add up two sparse counts."""
+    """Add up two sparse counts, whose bins ascend."""
     import numpy as np
 
     if not len(bins):
         return more, more_counts
-    united, places = np.unique(np.concatenate((bins, more)), return_inverse=True)
+    if np.array_equal(bins, more):
+        return bins, counts + more_counts
+    united = np.union1d(bins, more)
     total = np.zeros(len(united), np.int64)
-    np.add.at(total, places, np.concatenate((counts, more_counts)))
+    total[np.searchsorted(united, bins)] = counts
+    total[np.searchsorted(united, more)] += more_counts
     return united, total
 
 
@@ -251,26 +238,33 @@ class CategoryCounts:
 
 
 def counted_groups(
-    values: Floats, starts: Integers, centre: float | None, *, has_few: bool = True
+    values: Floats, starts: Integers, centre: float | None, table: BinTable | None = None, *, has_few: bool = True
 ) -> list[NumberCounts]:
     """Count the values of groups of rows that lie one behind the other.
 
-    Each group is sorted, so that rows of one bin, and of one value, lie side by side, and NaN at the end: numpy sorts
-    doubles faster than it counts them in a table of all bins, and all groups are then looked at together.
+    Each group is sorted, so that rows of one bin, and of one value, lie side by side, NaN at the end; all groups are
+    then looked at together. Large groups with many different values are counted in a table of all bins.
 
     Parameters
     ----------
     values
-        Float64 `(n_rows,)`, NaN where missing; they are sorted in place.
+        Float64 `(n_rows,)`, NaN where missing; they may be sorted in place.
     starts
         Where each group begins, and where the last one ends: int64 `(n_groups + 1,)`.
-    has_few
-        Whether different values are still to be told apart.
+    table, has_few
+        What large groups are counted in, and whether different values are still to be told apart.
     """
     import numpy as np
 
     if not len(values):
         return [NumberCounts(centre) for _ in starts[1:]]
+    if len(values) >= _COUNTED_IN_TABLE * (len(starts) - 1):
+        if len(starts) > 2:
+            each = (values[start:end] for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True))
+            return [counted_groups(one, np.array([0, len(one)]), centre, table, has_few=has_few)[0] for one in each]
+        if not has_few or _has_many(values):
+            return [(table or BinTable()).counted(values, centre)]
+    values = values if values.flags.writeable else values.copy()
     for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
         values[start:end].sort()
     values += 0.0  # no negative zero
@@ -304,6 +298,45 @@ def counted_groups(
     return groups
 
 
+def _has_many(values: Floats) -> bool:
+    """Tell whether more different values than are told apart stand among the first of some values."""
+    import numpy as np
+
+    return len(np.unique(values[:_TRIED], equal_nan=True)) > MAX_DISTINCT + 1
+
+
+class BinTable:
+    """A table of all bins, which is empty between two uses: a new one would take longer to make than to fill."""
+
+    def __init__(self) -> None:
+        """Begin without rows."""
+        import numpy as np
+
+        self._rows = np.zeros(2 * _N_MAGNITUDES, np.int64)
+
+    def counted(self, values: Floats, centre: float | None) -> NumberCounts:
+        """Count values, whose different ones are not told apart, as `counted_groups` does."""
+        import numpy as np
+
+        for start in range(0, len(values), AT_A_TIME):
+            places = (values[start : start + AT_A_TIME] + (0.0 - (centre or 0.0))).view(np.int64)
+            places >>= _DROPPED_BITS
+            places += _N_MAGNITUDES
+            np.add.at(self._rows, places, 1)
+        found = np.flatnonzero(self._rows != 0)
+        rows = self._rows[found]
+        self._rows[found] = 0
+        is_bin = (found & (_N_MAGNITUDES - 1)) <= INFINITY  # NaN lies beyond infinity
+        found, rows = found[is_bin], rows[is_bin]
+        n_missing, n_below = len(values) - int(rows.sum()), int(np.searchsorted(found, _N_MAGNITUDES))
+        if n_missing == len(values):
+            return NumberCounts(centre, n_missing, n_missing)
+        # Below the centre, the further away the greater the place.
+        bins = np.concatenate((-1 - found[:n_below][::-1], found[n_below:] - _N_MAGNITUDES))
+        counts = np.concatenate((rows[:n_below][::-1], rows[n_below:]))
+        return NumberCounts(centre, len(values), n_missing, bins, counts, None, *_ends_of(values))
+
+
 def _where_new(values: npt.NDArray[Any], starts: Integers, counts: npt.NDArray[np.bool_] | None = None) -> Integers:
     """Give the places of the values that differ from the one before them or begin a group, of those that count."""
     import numpy as np
@@ -317,12 +350,18 @@ def _where_new(values: npt.NDArray[Any], starts: Integers, counts: npt.NDArray[n
 def _ends(values: Floats) -> tuple[float, float] | tuple[None, None]:
     """Give the least and the greatest of the values that are finite, of values that ascend."""
     low, high = float(values[0]), float(values[-1])
-    if isfinite(low) and isfinite(high):
-        return low, high
+    return (low, high) if isfinite(low) and isfinite(high) else _ends_of(values)
+
+
+def _ends_of(values: Floats) -> tuple[float, float] | tuple[None, None]:
+    """Give the least and the greatest of the values that are finite, of values in any order; none of 0 is negative."""
     import numpy as np
 
+    low, high = float(np.fmin.reduce(values)) + 0.0, float(np.fmax.reduce(values)) + 0.0
+    if isfinite(low) and isfinite(high):
+        return low, high
     finite = values[np.isfinite(values)]
-    return (float(finite[0]), float(finite[-1])) if len(finite) else (None, None)
+    return (float(finite.min()) + 0.0, float(finite.max()) + 0.0) if len(finite) else (None, None)
 
 
 def counts_of(column: ProfiledColumn, centre: float | None) -> NumberCounts | CategoryCounts:
@@ -336,6 +375,7 @@ def counted_parts(
     values: pa.Array,
     order: Integers | None,
     starts: Integers,
+    table: BinTable | None = None,
     *,
     has_few: bool = True,
 ) -> list[NumberCounts] | list[CategoryCounts]:
@@ -347,13 +387,9 @@ def counted_parts(
         Float64, or of categories text; NULL and NaN are missing.
     order
         In which order rows lie one behind the other by their parts; None: as they come.
-    starts
-        Where each part begins then, and where the last one ends.
-    has_few
-        Whether different numbers are still to be told apart.
+    starts, table, has_few
+        Of the rows in that order, as `counted_groups` takes them.
     """
-    import numpy as np
-
     if column.scale == "category":
         values = values if order is None else values.take(order)
         parts = [CategoryCounts() for _ in starts[1:]]
@@ -361,5 +397,4 @@ def counted_parts(
             part.add(values.slice(start, end - start))
         return parts
     numbers = values.to_numpy(zero_copy_only=False)  # NULL as NaN
-    own = numbers[order] if order is not None else numbers if numbers.flags.writeable else np.array(numbers)
-    return counted_groups(own, starts, centre, has_few=has_few)
+    return counted_groups(numbers if order is None else numbers[order], starts, centre, table, has_few=has_few)

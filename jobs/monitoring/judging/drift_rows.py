@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,20 @@ from warehouse.ledger.alarms import DRIFT, Alarm
 from warehouse.ledger.drift import SEASON, Drift
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
-#: Columns of ledger.drift by their names: lists or arrays of one length.
+#: Columns of ledger.drift by their names: lists or arrays of one length, or one value for all rows.
 _Columns = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Same:
+    """One value in all of so many rows."""
+
+    value: str | None
+    n_rows: int
 
 
 def rows_of(
@@ -38,10 +48,13 @@ def rows_of(
     pages, bases
         The pages that were watched, and what the judgement of each follows from.
     """
+    import numpy as np
     import pyarrow as pa
 
     of_page = _page_rows(pages, found, alarms, expected, bases)
-    of_columns = [_column_rows(pages, found, row, alarms, expected) for row in range(len(found.columns))]
+    instants = np.array(pages, "datetime64[us]")
+    is_expected = np.array([page in expected for page in pages], bool)
+    of_columns = [_column_rows(instants, found, row, alarms, is_expected) for row in range(len(found.columns))]
     of_segments = segment_rows(of_page, found) if found.segments is not None else []
     tables = [_table(product, [of_page]), _table(product, of_columns)]
     return pa.concat_tables([*tables, _table(product, of_segments)] if of_segments else tables)
@@ -49,22 +62,25 @@ def rows_of(
 
 def training_rows(product: Product, pages: list[datetime], compared: Iterable[tuple[Series, Scores]]) -> pa.Table:
     """Give the rows of pages beside the training pages of their version."""
-    return _table(product, [_training_rows(pages, part, scores) for part, scores in compared])
+    import numpy as np
+
+    instants = np.array(pages, "datetime64[us]")
+    return _table(product, [_training_rows(instants, part, scores) for part, scores in compared])
 
 
-def _training_rows(pages: list[datetime], part: Series, scores: Scores) -> _Columns:
+def _training_rows(instants: npt.NDArray[np.datetime64], part: Series, scores: Scores) -> _Columns:
     import numpy as np
 
     n_pages = len(part.pages)
     return {
-        "kind": [part.kind] * n_pages,
-        "as_of": [pages[place] for place in part.pages],
-        "column_name": [part.column] * n_pages,
-        "reference": [TRAINING] * n_pages,
+        "kind": _Same(part.kind, n_pages),
+        "as_of": instants[part.pages],
+        "column_name": _Same(part.column, n_pages),
+        "reference": _Same(TRAINING, n_pages),
         "run_id": list(part.run_ids),
-        "state": ["no evidence" if is_unknown else "judged" for is_unknown in np.isnan(scores.score)],
+        "state": np.where(np.isnan(scores.score), "no evidence", "judged"),
         "n_rows": part.n_rows,
-        "flags": [[] for _ in range(n_pages)],
+        "flags": _lists_of_flags({}, n_pages),
         **_figures(scores),
     }
 
@@ -116,11 +132,11 @@ def _page_rows(
 
 
 def _column_rows(
-    pages: list[datetime],
+    instants: npt.NDArray[np.datetime64],
     found: Watch,
     row: int,
     alarms: Sequence[Alarm],
-    expected: dict[datetime, str],
+    is_expected: npt.NDArray[np.bool_],
 ) -> _Columns:
     import numpy as np
 
@@ -131,17 +147,14 @@ def _column_rows(
         series, scores, there = series.of(kept), scores.of(kept), there[kept]
         one = replace(one, series=series)
     n_pages = len(there)
-    flags: list[list[str]] = [[] for _ in range(n_pages)]
-    for rule, each in one.flags.items():
-        for place in np.flatnonzero(each[there]):
-            flags[int(place)].append(rule)
+    flags = {rule: each[there] for rule, each in one.flags.items()}
     return {
-        "kind": [series.kind] * n_pages,
-        "as_of": [pages[place] for place in there],
-        "column_name": [series.column] * n_pages,
-        "segment": [series.segment] * n_pages,
+        "kind": _Same(series.kind, n_pages),
+        "as_of": instants[there],
+        "column_name": _Same(series.column, n_pages),
+        "segment": _Same(series.segment, n_pages),
         "run_id": list(series.run_ids),
-        "state": _states(one, found, pages, expected),
+        "state": _states(one, found, is_expected),
         "n_rows": series.n_rows,
         **(_figures(scores) | {"score": one.score[there]}),
         "slow_score": one.slow_score[there],
@@ -157,44 +170,58 @@ def _column_rows(
         "e": evidence.e[row, there],
         "evidence": np.where(np.isnan(evidence.p[row, there]), np.nan, evidence.columns[row, there]),
         "weight": evidence.weights[row, there],
-        "flags": flags,
-        "alarm": _alarms_of_column(one, found, pages, flags, alarms),
+        "flags": _lists_of_flags(flags, n_pages),
+        "alarm": _alarms_of_column(one, found, instants, np.any(list(flags.values()), axis=0), alarms),
     }
 
 
-def _states(one: Watched, found: Watch, pages: list[datetime], expected: dict[datetime, str]) -> list[str]:
+def _lists_of_flags(flags: dict[str, npt.NDArray[np.bool_]], n_rows: int) -> pa.Array:
+    """Give, of each row, the rules that flag it."""
+    import numpy as np
+    import pyarrow as pa
+
+    every = np.array(list(flags.values()), bool).reshape(len(flags), n_rows)
+    offsets = np.concatenate(([0], np.cumsum(every.sum(axis=0))))
+    rules = [list(flags)[rule] for rule in np.nonzero(every.T)[1].tolist()]
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(rules, pa.string()))
+
+
+def _states(one: Watched, found: Watch, is_expected: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
     import numpy as np
 
-    states = []
-    for place in one.series.pages:
-        if np.isnan(one.score[place]):
-            state = "no evidence"
-        elif one.is_learning[place]:
-            state = "learning"
-        elif found.evidence.is_resting[place]:
-            state = "resting"
-        else:
-            state = "judged"
-        states.append("expected" if pages[place] in expected else state)
-    return states
+    there = one.series.pages
+    is_resting = found.evidence.is_resting[there]
+    states = np.where(one.is_learning[there], "learning", np.where(is_resting, "resting", "judged"))
+    states = np.where(np.isnan(one.score[there]), "no evidence", states)
+    return np.where(is_expected[there], "expected", states)
 
 
 def _alarms_of_column(
-    one: Watched, found: Watch, pages: list[datetime], flags: list[list[str]], alarms: Sequence[Alarm]
-) -> list[str | None]:
-    of_page: dict[int, str] = {}
+    one: Watched,
+    found: Watch,
+    instants: npt.NDArray[np.datetime64],
+    is_flagged: npt.NDArray[np.bool_],
+    alarms: Sequence[Alarm],
+) -> npt.NDArray[Any]:
+    import numpy as np
+
+    there = one.series.pages
+    of_page, is_free = np.full(len(there), None, object), np.ones(len(there), bool)
     segment = one.series.segment
-    told = found.segments.flags_of(segment) if found.segments is not None and segment is not None else None
+    told = found.segments.flags_of(segment)[there] if found.segments is not None and segment is not None else None
     for alarm in alarms:
         if one.series.column not in alarm.columns:
             continue
-        for place, page in enumerate(one.series.pages):
-            in_it = alarm.first_page <= pages[page] <= alarm.last_page
-            if told is not None:
-                in_it = in_it and alarm.kind != DRIFT and bool(told[page])
-            if in_it and (alarm.kind == DRIFT or flags[place]):
-                of_page.setdefault(place, alarm.alarm_id)
-    return [of_page.get(place) for place in range(len(flags))]
+        in_it = (instants[there] >= np.datetime64(alarm.first_page)) & (
+            instants[there] <= np.datetime64(alarm.last_page)
+        )
+        if told is not None:
+            in_it &= told & (alarm.kind != DRIFT)
+        if alarm.kind != DRIFT:
+            in_it &= is_flagged
+        of_page[in_it & is_free] = alarm.alarm_id
+        is_free &= ~in_it
+    return of_page
 
 
 def _table(product: Product, parts: Sequence[_Columns]) -> pa.Table:
@@ -212,23 +239,32 @@ def _table(product: Product, parts: Sequence[_Columns]) -> pa.Table:
         "datetime": pa.timestamp("us"),
         "list[str]": pa.list_(pa.string()),
     }
-    n_rows = sum(len(part["as_of"]) for part in parts)
+    lengths = [len(part["as_of"]) for part in parts]
     names = {spec.name for spec in fields(Drift)} & set(parts[0] if parts else ())
-    columns = {name: _joined([part[name] for part in parts]) for name in names}
-    columns = {"product": [product.name] * n_rows, "reference": [SEASON] * n_rows, **columns}
+    columns = {name: [part[name] for part in parts] for name in names}
+    same = {"product": product.name, "reference": SEASON}
+    columns = {name: [_Same(value, n) for n in lengths] for name, value in same.items()} | columns
     arrays = {}
     for spec in fields(Drift):
         if spec.name in ("known_by", "snapshot_id"):
             continue
         kind = kinds[str(spec.type).removesuffix(" | None")]
-        values = columns.get(spec.name, [None] * n_rows)
-        arrays[spec.name] = pa.array(values, kind, from_pandas=True)
+        arrays[spec.name] = _joined(columns.get(spec.name, [_Same(None, n) for n in lengths]), kind)
     return pa.table(arrays)
 
 
-def _joined(parts: Sequence[Any]) -> Any:
+def _joined(parts: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Give the values of parts one after the other; NaN is NULL."""
     import numpy as np
+    import pyarrow as pa
 
+    if not parts:
+        return pa.array([], kind)
+    if isinstance(parts[0], _Same):
+        places = np.repeat(np.arange(len(parts)), [one.n_rows for one in parts])
+        return pa.array([one.value for one in parts], kind).take(pa.array(places))
+    if isinstance(parts[0], pa.Array):
+        return pa.concat_arrays(parts)
     if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts)
-    return [value for part in parts for value in part]
+        return pa.array(np.concatenate(parts), kind, from_pandas=True)
+    return pa.array([value for part in parts for value in part], kind, from_pandas=True)

@@ -162,11 +162,13 @@ def compared_columns(
     connection: duckdb.DuckDBPyConnection, one: Product, kind: str, page: datetime, column: str | None = None
 ) -> list[Comparison]:
     """Compare columns of a page with the pages of its season before it, the furthest first; none without profiles."""
-    own = profiles_of(connection, one.name, kind, [page], column)
-    if not own:
+    published = ledger.published_pages(connection, one.name, kind)
+    if page not in published:
         return []
-    pages = reference_pages(one, page, ledger.published_pages(connection, one.name, kind))
-    earlier = profiles_of(connection, one.name, kind, pages, column) if pages else []
+    pages = [*reference_pages(one, page, published), page]
+    profiles = profiles_of(connection, one.name, kind, [published[each] for each in pages], column)
+    own = [each for each in profiles if each.as_of == page]
+    earlier = [each for each in profiles if each.as_of < page]
     found = [compare(each, [other for other in earlier if other.column_name == each.column_name]) for each in own]
     return sorted(found, key=lambda each: (each.psi is None, -(each.psi or 0), each.column))
 

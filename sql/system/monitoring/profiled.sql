@@ -9,5 +9,5 @@ WITH published AS (
 SELECT kind, as_of, run_id || ' ' || bit_xor(hash(column_name, scale, n_missing, n_distinct, values_hash, low, high))
 FROM ledger.profiles
 SEMI JOIN published USING (kind, as_of, run_id)
-WHERE product = $1
+WHERE product = $1 AND kind IN ('features', 'predictions')
 GROUP BY kind, as_of, run_id

@@ -9,5 +9,5 @@ WITH published AS (
 SELECT kind, as_of, count(*) || ' ' || bit_xor(hash(segment, column_name, scale, n_rows, n_missing, centre, counts))
 FROM ledger.segment_profiles
 SEMI JOIN published USING (kind, as_of, run_id)
-WHERE product = $1 AND column_name IS NOT NULL AND {is_of_columns}
+WHERE product = $1 AND kind IN ('features', 'predictions') AND column_name IS NOT NULL AND {is_of_columns}
 GROUP BY kind, as_of

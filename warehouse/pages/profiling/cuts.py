@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from warehouse.pages.profiles import ProfiledColumn, added_up, coarse_bins_of
+from warehouse.pages.profiles import AT_A_TIME, INFINITY, ProfiledColumn, added_up
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +32,11 @@ VALUE_BITS, BIN_BITS = 18, 25
 ZERO = 1 << (BIN_BITS - 1)
 #: Numbers of values and categories are given anew once there are more of them.
 _MOST_NUMBERED = 1 << 17
+#: Rows are counted in a table of all groups by all bins, unless that has more cells; then by sorting them.
+_MOST_CELLS = 1 << 22
+#: The bits of a double that are left of a bin that is four of a page's, and how many magnitudes that leaves.
+_DROPPED_BITS = 49
+_N_MAGNITUDES = 1 << (63 - _DROPPED_BITS)
 
 
 def segment_name(column: str, value: str | None) -> str:
@@ -46,19 +51,14 @@ class Sparse:
     keys: Any = None
     counts: Any = None
 
-    def add(self, keys: Integers) -> None:
-        """Count keys, one for each row, in any order; they are sorted in place."""
-        import numpy as np
-
+    def add(self, keys: Integers, counts: Integers) -> None:
+        """Add rows by key, ascending."""
         if not len(keys):
             return
-        keys.sort()
-        firsts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
-        found, counts = keys[firsts], np.diff(np.append(firsts, len(keys)))
         if self.keys is None or not len(self.keys):
-            self.keys, self.counts = found, counts
+            self.keys, self.counts = keys, counts
         else:
-            self.keys, self.counts = added_up(self.keys, self.counts, found, counts)
+            self.keys, self.counts = added_up(self.keys, self.counts, keys, counts)
 
     def of(self, pages: Integers, bits: int) -> tuple[Integers, Integers]:
         """Give the keys of some pages with their counts, and forget them; below the page a key has so many bits."""
@@ -70,6 +70,75 @@ class Sparse:
         found = self.keys[is_of], self.counts[is_of]
         self.keys, self.counts = self.keys[~is_of], self.counts[~is_of]
         return found
+
+
+@dataclass(frozen=True)
+class Coded:
+    """The values of a column in a batch of rows.
+
+    Attributes
+    ----------
+    places
+        Of each row the place of its bin or category: int64 `(n_rows,)`.
+    codes
+        The bins, or the categories, that places stand for; bins ascend.
+    is_missing
+        Which of them are no values.
+    """
+
+    places: Integers
+    codes: Sequence[Any] | Integers
+    is_missing: Flags
+
+
+def coded(column: ProfiledColumn, centre: float | None, array: pa.Array) -> Coded:
+    """Tell the bin or category of each value."""
+    import numpy as np
+
+    if column.scale == "category":
+        encoded = array.dictionary_encode()
+        names = [*encoded.dictionary.to_pylist(), None]
+        places = encoded.indices.fill_null(len(names) - 1).to_numpy().astype(np.int64)
+        return Coded(places, names, np.arange(len(names)) == len(names) - 1)
+    values = array.to_numpy(zero_copy_only=False)  # NULL as NaN
+    found, is_there = np.empty(len(values), np.int16), np.zeros(2 * _N_MAGNITUDES, bool)
+    parts = [slice(start, start + AT_A_TIME) for start in range(0, len(values), AT_A_TIME)]
+    for part in parts:
+        bits = (values[part] + (0.0 - (centre or 0.0))).view(np.int64)
+        bits >>= _DROPPED_BITS
+        bits &= 2 * _N_MAGNITUDES - 1  # from the middle on, magnitudes below the centre
+        is_there[bits] = True
+        found[part] = bits
+    above, below = np.flatnonzero(is_there[:_N_MAGNITUDES]), np.flatnonzero(is_there[_N_MAGNITUDES:])[::-1]
+    numbers = np.zeros(2 * _N_MAGNITUDES, np.int64)
+    numbers[below + _N_MAGNITUDES], numbers[above] = np.arange(len(below)), np.arange(len(above)) + len(below)
+    places = np.empty(len(values), np.int64)
+    for part in parts:
+        places[part] = numbers[found[part]]
+    codes = np.concatenate((-1 - (below << 2), above << 2))
+    return Coded(places, codes, np.concatenate((below, above)) > INFINITY >> 2)  # NaN lies beyond infinity
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The rows of a batch by segment: of each row the place of its group, behind the last where it is in none."""
+
+    places: Integers
+    keys: Integers
+
+    def counted(self, values: Coded) -> tuple[Integers, Integers, Integers]:
+        """Count rows by group and code: the places of both, ascending, and how many rows have them."""
+        import numpy as np
+
+        n_codes, n_groups = len(values.codes), len(self.keys)
+        cells = self.places * n_codes + values.places
+        if (n_groups + 1) * n_codes <= _MOST_CELLS:
+            rows = np.bincount(cells, minlength=(n_groups + 1) * n_codes)[: n_groups * n_codes]
+            found = np.flatnonzero(rows)
+            rows = rows[found]
+        else:
+            found, rows = np.unique(cells[self.places < n_groups], return_counts=True)
+        return found // n_codes, found % n_codes, rows
 
 
 @dataclass
@@ -88,10 +157,8 @@ class Cut:
     counts: dict[str, Sparse] = field(default_factory=dict)
     missing: dict[str, Sparse] = field(default_factory=dict)
 
-    def add(
-        self, pages: Integers, order: Integers | None, is_whole: Flags, own: pa.Array, arrays: Sequence[pa.Array]
-    ) -> None:
-        """Count a batch.
+    def groups_of(self, pages: Integers, order: Integers | None, is_whole: Flags, own: pa.Array) -> Groups | None:
+        """Tell the segment of each row of a batch, and count its rows; None if there is none with a profile.
 
         Parameters
         ----------
@@ -101,8 +168,8 @@ class Cut:
             In which order the rows of the arrays are those of `pages`; None: as they come.
         is_whole
             By number of the page whether all of its rows are in this batch.
-        own, arrays
-            The values of this column, as text, and of the profiled columns.
+        own
+            The values of this column, as text, as they come.
         """
         import numpy as np
 
@@ -113,20 +180,24 @@ class Cut:
         united, group, n_rows = np.unique(pages * n_local + local, return_inverse=True, return_counts=True)
         page_of, local_of = united // n_local, united % n_local
         self.is_dropped |= np.bincount(page_of, minlength=len(is_whole)) > MOST_VALUES
-        is_kept = ~self.is_dropped[page_of] & ~(is_whole[page_of] & (n_rows < LEAST_ROWS))
-        if not is_kept.any():
-            return
+        kept = np.flatnonzero(~self.is_dropped[page_of] & ~(is_whole[page_of] & (n_rows < LEAST_ROWS)))
+        if not len(kept):
+            return None
         codes = np.zeros(n_local, np.int64)
-        for one in np.unique(local_of[is_kept]).tolist():
+        for one in np.unique(local_of[kept]).tolist():
             value = encoded.dictionary[one - 1].as_py() if one else None
             codes[one] = self.values.setdefault(value, len(self.values))
-        places = np.flatnonzero(is_kept[group])
-        groups = ((page_of << VALUE_BITS) | codes[local_of])[group[places]]
-        taken = places if order is None else order[places]
-        self.rows.add(groups.copy())
+        keys = (page_of[kept] << VALUE_BITS) | codes[local_of[kept]]
+        ascending = np.argsort(keys)
+        keys, kept = keys[ascending], kept[ascending]
+        self.rows.add(keys, n_rows[kept])
         self._drop_pages_of_many_values()
-        for column, centre, array in zip(self.columns, self.centres, arrays, strict=True):
-            self._add_column(column, centre, groups, taken, array)
+        numbers = np.full(len(united), len(kept))
+        numbers[kept] = np.arange(len(kept))
+        places = numbers[group]
+        if order is not None:
+            places[order] = places.copy()
+        return Groups(places, keys)
 
     def _drop_pages_of_many_values(self) -> None:
         import numpy as np
@@ -134,30 +205,28 @@ class Cut:
         n_values = np.bincount(self.rows.keys >> VALUE_BITS, minlength=len(self.is_dropped))
         self.is_dropped |= n_values > MOST_VALUES
 
-    def _add_column(
-        self, column: ProfiledColumn, centre: float | None, groups: Integers, taken: Integers, array: pa.Array
-    ) -> None:
+    def add(self, column: ProfiledColumn, groups: Groups, values: Coded) -> None:
+        """Count the values of a column in a batch by segment."""
         import numpy as np
 
-        if column.scale == "category":
-            array = array.take(taken) if len(taken) < len(array) or (taken[1:] < taken[:-1]).any() else array
-            encoded = array.dictionary_encode()
-            known = self.categories.setdefault(column.name, {})
-            codes = np.array([known.setdefault(one, len(known)) for one in encoded.dictionary.to_pylist()], np.int64)
-            local = encoded.indices.fill_null(-1).to_numpy()
-            is_missing = local < 0
-            bins = codes[local[~is_missing]]
-        else:
-            values = array.to_numpy(zero_copy_only=False)[taken]  # NULL as NaN
-            is_missing = np.isnan(values)
-            bins = coarse_bins_of(values[~is_missing] if is_missing.any() else values, centre or 0.0) + ZERO
-        there = groups
+        group, code, rows = groups.counted(values)
+        is_missing = values.is_missing[code]
         if is_missing.any():
-            there = groups[~is_missing]
-            self.missing.setdefault(column.name, Sparse()).add(groups[is_missing])
+            n_missing = np.bincount(group[is_missing], rows[is_missing], len(groups.keys)).astype(np.int64)
+            lacking = np.flatnonzero(n_missing)
+            self.missing.setdefault(column.name, Sparse()).add(groups.keys[lacking], n_missing[lacking])
+            group, code, rows = group[~is_missing], code[~is_missing], rows[~is_missing]
         counts = self.counts.setdefault(column.name, Sparse())
-        counts.add((there << BIN_BITS) + bins)
-        if column.scale == "category" and counts.keys is not None and len(counts.keys) > MOST_COUNTS:
+        if column.scale != "category":
+            counts.add((groups.keys[group] << BIN_BITS) + np.asarray(values.codes)[code] + ZERO, rows)
+            return
+        known, numbers = self.categories.setdefault(column.name, {}), np.zeros(len(values.codes), np.int64)
+        for one in np.unique(code).tolist():
+            numbers[one] = known.setdefault(values.codes[one], len(known))
+        keys = (groups.keys[group] << BIN_BITS) + numbers[code]
+        ascending = np.argsort(keys)
+        counts.add(keys[ascending], rows[ascending])
+        if counts.keys is not None and len(counts.keys) > MOST_COUNTS:
             self._give_up(column.name, counts)
 
     def _give_up(self, column: str, counts: Sparse) -> None:

@@ -14,7 +14,7 @@ from warehouse.lake.lake import Commit
 from warehouse.ledger.records import PageRecord
 from warehouse.pages.profiled_pages import Centres, RowsOfPages
 from warehouse.pages.profiles import ProfiledColumn
-from warehouse.pages.profiling.cuts import BIN_BITS, MAX_CATEGORIES, VALUE_BITS, ZERO, Chosen, Cut, Sparse
+from warehouse.pages.profiling.cuts import BIN_BITS, MAX_CATEGORIES, VALUE_BITS, ZERO, Chosen, Cut, Sparse, coded
 from warehouse.pages.profiling.segments_by import segments_by
 from warehouse.system_sql import system_sql
 
@@ -36,9 +36,10 @@ class SegmentCounts:
         self._rows = rows
         self._pages = sorted(rows.pages, key=lambda one: one.as_of)
         self._instants = np.array([one.as_of for one in self._pages], "datetime64[us]")
-        of_columns = [centres.get((rows.kind, column.name)) for column in rows.profiled]
+        self._of_columns = [centres.get((rows.kind, column.name)) for column in rows.profiled]
         self._by = segments_by(rows.product, rows.kind, rows.columns)
-        self._cuts = [Cut(name, rows.profiled, of_columns, np.zeros(len(self._pages), bool)) for name in self._by]
+        columns, n_pages = rows.profiled, len(self._pages)
+        self._cuts = [Cut(name, columns, self._of_columns, np.zeros(n_pages, bool)) for name in self._by]
         self.tables = list["pa.Table"]()
 
     @property
@@ -72,8 +73,14 @@ class SegmentCounts:
         pages = np.searchsorted(self._instants, instants)
         is_whole = np.zeros(len(self._pages), bool)
         is_whole[np.unique(pages)] = whole
-        for cut, values in zip(self._cuts, own, strict=True):
-            cut.add(pages, order, is_whole, values, arrays)
+        groups = [cut.groups_of(pages, order, is_whole, one) for cut, one in zip(self._cuts, own, strict=True)]
+        if not any(groups):
+            return
+        for column, centre, array in zip(self._rows.profiled, self._of_columns, arrays, strict=True):
+            values = coded(column, centre, array)
+            for cut, one in zip(self._cuts, groups, strict=True):
+                if one is not None:
+                    cut.add(column, one, values)
 
     def finish(self, pages: Sequence[PageRecord]) -> None:
         """Write down pages of which all rows have come."""
@@ -83,8 +90,9 @@ class SegmentCounts:
         for cut in self._cuts:
             chosen = cut.finish(np.sort(numbers))
             self.tables.append(self._of_cut(cut, chosen, numbers))
+            of_all = self._of_rows(chosen)
             for column, centre in zip(cut.columns, cut.centres, strict=True):
-                self.tables.append(self._of_column(cut, chosen, column, centre, numbers))
+                self.tables.append(self._of_column(cut, chosen, of_all, column, centre, numbers))
             cut.forget_values()
 
     def _of_cut(self, cut: Cut, chosen: Chosen, numbers: Integers) -> pa.Table:
@@ -96,10 +104,16 @@ class SegmentCounts:
         own = np.bincount(chosen.pages, chosen.n_rows, len(self._pages)).astype(np.int64)[pages]
         nothing = np.zeros(len(pages), np.int64)
         of = Chosen(pages, [cut.name] * len(pages), pages, n_rows)
-        return self._table(of, None, "category", None, nothing, n_rows - own)
+        return self._table(self._of_rows(of), None, "category", None, nothing, n_rows - own)
 
     def _of_column(
-        self, cut: Cut, chosen: Chosen, column: ProfiledColumn, centre: float | None, numbers: Integers
+        self,
+        cut: Cut,
+        chosen: Chosen,
+        of: dict[str, pa.Array],
+        column: ProfiledColumn,
+        centre: float | None,
+        numbers: Integers,
     ) -> pa.Table:
         import numpy as np
 
@@ -111,6 +125,7 @@ class SegmentCounts:
             kept = np.flatnonzero(~over[chosen.pages])
             segments = [chosen.segments[one] for one in kept.tolist()]
             chosen = Chosen(chosen.groups[kept], segments, chosen.pages[kept], chosen.n_rows[kept])
+            of = self._of_rows(chosen)
         of_missing = np.zeros(len(chosen.groups), np.int64)
         places, is_chosen = chosen.places(missing)
         of_missing[places[is_chosen]] = n_missing[is_chosen]
@@ -119,7 +134,7 @@ class SegmentCounts:
         codes = keys[is_chosen] & ((1 << BIN_BITS) - 1)
         if column.scale != "category":
             lists = places, codes - ZERO, counts
-            return self._table(chosen, column.name, column.scale, centre, of_missing, None, *lists)
+            return self._table(of, column.name, column.scale, centre, of_missing, None, *lists)
         names = np.array(list(cut.categories.get(column.name, ())), object)
         texts = names[codes]
         order = np.lexsort((texts.astype(str), -counts, places))
@@ -128,11 +143,26 @@ class SegmentCounts:
         is_top = np.arange(len(places)) - starts[places] < MAX_CATEGORIES
         others = np.bincount(places[~is_top], counts[~is_top], len(chosen.groups)).astype(np.int64)
         lists = places[is_top], texts[is_top], counts[is_top]
-        return self._table(chosen, column.name, column.scale, None, of_missing, others, *lists)
+        return self._table(of, column.name, column.scale, None, of_missing, others, *lists)
 
+    def _of_rows(self, chosen: Chosen) -> dict[str, pa.Array]:
+        """Give what the profiles of all columns of some segments have alike."""
+        import pyarrow as pa
+
+        n_rows, pages = len(chosen.groups), [self._pages[page] for page in chosen.pages.tolist()]
+        return {
+            "product": pa.repeat(pa.scalar(self._rows.product.name), n_rows),
+            "kind": pa.repeat(pa.scalar(self._rows.kind), n_rows),
+            "as_of": pa.array([page.as_of for page in pages], pa.timestamp("us")),
+            "segment": pa.array(chosen.segments, pa.string()),
+            "run_id": pa.array([page.run_id for page in pages], pa.string()),
+            "model_version": pa.array([page.model_version for page in pages], pa.string()),
+            "n_rows": pa.array(chosen.n_rows, pa.int64()),
+        }
+
+    @staticmethod
     def _table(
-        self,
-        chosen: Chosen,
+        of: dict[str, pa.Array],
         column: str | None,
         scale: str,
         centre: float | None,
@@ -145,7 +175,7 @@ class SegmentCounts:
         import numpy as np
         import pyarrow as pa
 
-        n_rows, pages = len(chosen.groups), [self._pages[page] for page in chosen.pages.tolist()]
+        n_rows = len(of["segment"])
         lengths = np.bincount(places, minlength=n_rows) if places is not None else np.zeros(n_rows, np.int64)
         offsets = pa.array(np.concatenate(([0], np.cumsum(lengths))), pa.int32())
         empty, is_category = pa.array(np.zeros(n_rows + 1), pa.int32()), scale == "category"
@@ -155,17 +185,11 @@ class SegmentCounts:
         numbers = integers if counts is None else pa.array(counts, pa.int64())
         return pa.table(
             {
-                "product": pa.array([self._rows.product.name] * n_rows, pa.string()),
-                "kind": pa.array([self._rows.kind] * n_rows, pa.string()),
-                "as_of": pa.array([page.as_of for page in pages], pa.timestamp("us")),
-                "segment": pa.array(chosen.segments, pa.string()),
-                "column_name": pa.array([column] * n_rows, pa.string()),
-                "scale": pa.array([scale] * n_rows, pa.string()),
-                "run_id": pa.array([page.run_id for page in pages], pa.string()),
-                "model_version": pa.array([page.model_version for page in pages], pa.string()),
-                "n_rows": pa.array(chosen.n_rows, pa.int64()),
+                **of,
+                "column_name": pa.repeat(pa.scalar(column, pa.string()), n_rows),
+                "scale": pa.repeat(pa.scalar(scale), n_rows),
                 "n_missing": pa.array(n_missing, pa.int64()),
-                "centre": pa.array([centre] * n_rows, pa.float64()),
+                "centre": pa.repeat(pa.scalar(centre, pa.float64()), n_rows),
                 "bins": pa.ListArray.from_arrays(empty if is_category else offsets, bins),
                 "top_values": pa.ListArray.from_arrays(offsets if is_category else empty, names),
                 "counts": pa.ListArray.from_arrays(offsets, numbers),
