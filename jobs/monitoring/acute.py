@@ -122,15 +122,10 @@ def judge(
             counts = counts.copy()
             is_in_run = np.arange(start, page)[:, None] >= run_begun[in_run]
             counts[:, in_run] &= ~(flags[start:page, in_run] & is_in_run)
-        n_counted = n_true(counts)
         if of_size is not None:
             alike = counts & of_size.before(page, start)
-            n_alike = n_true(alike)
-            is_enough = n_alike >= LEAST
-            if is_enough.all():
-                counts, n_counted = alike, n_alike
-            elif is_enough.any():
-                counts, n_counted = np.where(is_enough, alike, counts), np.where(is_enough, n_alike, n_counted)
+            counts = np.where(n_true(alike) >= LEAST, alike, counts)
+        n_counted = n_true(counts)
         most = np.where(counts, pool, -np.inf).max(axis=0)
         most[n_counted < LEAST] = np.nan
         with np.errstate(invalid="ignore"):
