@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,11 +87,24 @@ def _stage(source: Iterable[Any], work: Callable[[Any], Any], link: _Link) -> No
         link.put(_Failed(error))
 
 
+def _in_order(source: Iterable[Any], work: Callable[[Any], Any], at_once: int) -> Iterator[Any]:
+    """Yield what work makes of each item of a source, in their order, several worked on at once."""
+    with ThreadPoolExecutor(at_once, "almanac-score") as pool:
+        begun: deque[Future[Any]] = deque()
+        for item in source:
+            begun.append(pool.submit(work, item))
+            if len(begun) == at_once:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+
+
 def score_stream(
     reader: Iterable[pa.RecordBatch],
     scorer: Scorer,
     to_rows: ToRows,
     done: Callable[[int], None] | None = None,
+    at_once: int = 1,
 ) -> Generator[pa.RecordBatch, None, None]:
     """Yield each batch of a stream, scored, in the order of the stream.
 
@@ -107,6 +122,9 @@ def score_stream(
         Makes a batch of what was read and of its predictions: (n_rows,) or (n_rows, n_classes).
     done
         Told the number of rows of each batch, in the caller's thread, once the caller asks for the next one.
+    at_once
+        How many batches are scored, and made into rows, at once. With two no core waits for the last run of rows of a
+        batch, which is worth it where those take long; `to_rows` is then asked in two threads.
 
     Raises
     ------
@@ -121,9 +139,10 @@ def score_stream(
             return to_rows(batch, scorer.predict_until(batch, abandoned.is_set))
         return to_rows(batch, scorer.predict(batch))
 
+    made = (read.items(), score) if at_once == 1 else (_in_order(read.items(), score, at_once), lambda batch: batch)
     stages = [
         threading.Thread(target=_stage, args=(reader, lambda batch: batch, read), name="almanac-read"),
-        threading.Thread(target=_stage, args=(read.items(), score, scored), name="almanac-score"),
+        threading.Thread(target=_stage, args=(*made, scored), name="almanac-score"),
     ]
     try:
         for stage in stages:

@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.metering import peak_memory_bytes
-from jobs.models.reasons.column import reasons_column
+from jobs.models.reasons.column import encodings, reasons_column
 from jobs.scoring import compile_model, score_stream
 from jobs.scoring.reasons.explainer import Explainer
 from jobs.scoring.reasons.players import make_players
@@ -131,7 +131,7 @@ def written(explainer: Explainer, batch: pa.RecordBatch, file: Path) -> None:
     settings = ReasonSettings()
     pieces = [batch.slice(first, BATCH_ROWS) for first in range(0, batch.num_rows, BATCH_ROWS)]
     schema = pa.schema([("reasons", reasons_column(explainer, settings, batch.slice(0, 0), np.zeros(0)).type)])
-    with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=["reasons.list.element.feature"]) as writer:
+    with pq.ParquetWriter(file, schema, compression="zstd", **encodings(schema)) as writer:
         for piece in pieces:
             found = reasons_column(explainer, settings, piece, np.zeros(piece.num_rows))
             writer.write_batch(pa.record_batch([found], schema=schema))
@@ -226,9 +226,8 @@ def write_page(n_rows: int, with_reasons: bool, model: Path, file: Path) -> None
         return pa.record_batch(columns)
 
     schema = to_rows(block.slice(0, 1), scorer.predict(block.slice(0, 1))).schema
-    texts = ["reasons.list.element.feature"] if with_reasons else []
-    with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=texts) as writer:
-        for batch in score_stream(batches(), scorer, to_rows):
+    with pq.ParquetWriter(file, schema, compression="zstd", **encodings(schema)) as writer:
+        for batch in score_stream(batches(), scorer, to_rows, at_once=2 if with_reasons else 1):
             writer.write_batch(batch)
     peak = peak_memory_bytes() / 2**20
     print(time.perf_counter() - wall, time.process_time() - cpu, peak, file.stat().st_size)

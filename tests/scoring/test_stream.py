@@ -39,13 +39,31 @@ def scoring_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name in ("almanac-read", "almanac-score")]
 
 
-def test_every_row_is_scored_once_and_in_order(scorer: Scorer) -> None:
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_every_row_is_scored_once_and_in_order(scorer: Scorer, at_once: int) -> None:
     counts: list[int] = []
     reader = pa.RecordBatchReader.from_batches(ROWS.schema, ROWS.to_batches(max_chunksize=700))
-    scored = pa.Table.from_batches(score_stream(reader, scorer, numbered, counts.append))
+    scored = pa.Table.from_batches(score_stream(reader, scorer, numbered, counts.append, at_once))
     assert scored.column("number").to_pylist() == list(range(5000))
     np.testing.assert_array_equal(scored.column("score"), scorer.predict(ROWS)[:, 1])
     assert counts == [700] * 7 + [100]
+    assert scoring_threads() == []
+
+
+def test_of_two_batches_that_fail_at_once_the_first_is_raised(scorer: Scorer) -> None:
+    second_failed = threading.Event()
+
+    def to_rows(batch: pa.RecordBatch, predictions: Floats) -> pa.RecordBatch:
+        first = batch.column("number")[0].as_py() == 0
+        if first:
+            assert second_failed.wait(60)
+        else:
+            second_failed.set()
+        raise ScoringFailed("the first" if first else "another")
+
+    reader = pa.RecordBatchReader.from_batches(ROWS.schema, ROWS.to_batches(max_chunksize=700))
+    with pytest.raises(ScoringFailed, match="the first"):
+        list(score_stream(reader, scorer, to_rows, at_once=2))
     assert scoring_threads() == []
 
 

@@ -144,16 +144,15 @@ def _write(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from jobs.models.reasons.column import encodings
     from jobs.scoring import score_stream
 
     nothing = pa.RecordBatch.from_pylist([], reader.schema)
     schema = rows.of(nothing, scorer.predict(nothing)).schema
-    # Dictionaries make text small; numbers they make slower to write, and larger.
-    texts = [field.name for field in schema if pa.types.is_string(field.type)]
-    texts += ["reasons.list.element.feature"] if rows.reasons is not None else []
+    explains = rows.reasons is not None and rows.reasons.explainer is not None
     with (
-        contextlib.closing(score_stream(reader, scorer, rows.of, done)) as batches,
-        pq.ParquetWriter(file, schema, compression=compression, use_dictionary=texts) as writer,
+        contextlib.closing(score_stream(reader, scorer, rows.of, done, 2 if explains else 1)) as batches,
+        pq.ParquetWriter(file, schema, compression=compression, **encodings(schema)) as writer,
     ):
         for batch in batches:
             writer.write_batch(batch)
@@ -210,7 +209,10 @@ class _PredictionRows:
         return pa.record_batch({name: values[name] for name in names if name in values})
 
     def _count_crossed(self, batch: pa.RecordBatch, predictions: Floats) -> None:
-        """Note the rows whose quantiles cross, by page. One thread makes all rows (`jobs.scoring.stream`)."""
+        """Note the rows whose quantiles cross, by page. One thread makes all rows, if there are no reasons (`_write`).
+
+        Quantiles have none.
+        """
         crossed = self.target.crossed(predictions)
         if crossed.any():
             import pyarrow as pa

@@ -219,16 +219,20 @@ def _add_leaf(table: Any, n_classes: Any, given: Any, bits: Any, bit_of: Any, pl
     players
         (d,): the place of each of the path's players in the table's lines.
     """
-    everything = (1 << len(players)) - 1
+    lines = np.empty(len(table), np.int64)
+    lines[0] = (1 << len(players)) - 1
+    known = 1
+    for column in range(len(n_classes)):
+        # The first class last, since the others are made from what stands in its place.
+        for number in range(n_classes[column] - 1, -1, -1):
+            fails = bit_of[column] >= 0 and not bits[column, number]
+            kept = ~(1 << bit_of[column]) if fails else -1
+            for state in range(known):
+                lines[number * known + state] = lines[state] & kept
+        known *= n_classes[column]
     for state in range(len(table)):
-        rest, line = state, everything
-        for column in range(len(n_classes)):
-            number = rest % n_classes[column]
-            rest //= n_classes[column]
-            if bit_of[column] >= 0 and not bits[column, number]:
-                line &= ~(1 << bit_of[column])
         for place in range(len(players)):
-            table[state, players[place]] += given[line, place]
+            table[state, players[place]] += given[lines[state], place]
 
 
 add_leaf = compile_cached(_add_leaf, SOURCES)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from jobs.scoring.kernels.codes import I64
 from jobs.scoring.kernels.ensemble import F64
 from jobs.scoring.kernels.model_data import TreeModel
+from jobs.scoring.kernels.tree_scorer import in_threads
 from jobs.scoring.reasons.leaf_groups import LeafGroup
 from jobs.scoring.reasons.leaf_paths import LeafPaths
 from jobs.scoring.reasons.players import Players
@@ -174,8 +175,6 @@ def table_arrays(
     tests, test_end, start, chunk_end, players, n_players = [np.zeros((3, 0), np.int64)], [], [], [], [], []
     n_tests = n_chunks = 0
     for table in tables:
-        for number, chunk in enumerate(table.cells(paths, values, starts, background), start=n_chunks):
-            cells[chunk_start[number] : chunk_start[number] + chunk.size] = chunk.ravel()
         found, begin = table.tests(sizes)
         tests += found
         n_tests += sum(part.shape[1] for part in found)
@@ -187,6 +186,15 @@ def table_arrays(
             own = table.players[first : first + WIDTH]
             players.append(np.pad(own, (0, WIDTH - len(own))))
             n_players.append(len(own))
+
+    def fill(number: int) -> None:
+        first = chunk_end[number] - len(tables[number].widths)
+        for chunk, at in zip(
+            tables[number].cells(paths, values, starts, background), chunk_start[first:], strict=False
+        ):
+            cells[at : at + chunk.size].reshape(chunk.shape)[:] = chunk
+
+    in_threads(fill, range(len(tables)))
     column, limit, delta = np.concatenate(tests, axis=1)
     return TableArrays(
         test_column=np.ascontiguousarray(column),

@@ -26,7 +26,7 @@ FEW_TILES = 16
 """For so few rows tables are not brought near: little of them is read."""
 LINE = 16
 """Cells that are brought near at a time: two lines of the cache."""
-BLOCK = 256
+BLOCK = 128
 """Rows among which the largest contributions are picked at a time."""
 
 
@@ -231,21 +231,17 @@ def _explain_rows(
 explain_rows = compile_cached(_explain_rows, SOURCES)
 
 
-def _insert(sizes: Any, player: int, best: Any, who: Any) -> None:
-    """Put a player's sizes (n_rows,) among the largest so far, (n, BLOCK): a loop over rows for each place."""
-    for place in range(len(best) - 1, -1, -1):
-        here, own = best[place], who[place]
-        if place == 0:
-            for row in range(len(sizes)):
-                is_more = sizes[row] > here[row]
-                own[row] = player if is_more else own[row]
-                here[row] = sizes[row] if is_more else here[row]
-            continue
-        above, before = best[place - 1], who[place - 1]
-        for row in range(len(sizes)):
-            is_more, moves = sizes[row] > here[row], sizes[row] > above[row]
-            own[row] = before[row] if moves else (player if is_more else own[row])
-            here[row] = above[row] if moves else (sizes[row] if is_more else here[row])
+def _insert(sizes: Any, player: Any, above: Any, before: Any, here: Any, own: Any) -> None:
+    """Put a player's sizes (BLOCK,) into one place of the largest so far: `here` of `own`, behind `above` of `before`.
+
+    All arrays are float64, players too, and there is one way through the loop: so it becomes vector instructions.
+    """
+    for row in range(BLOCK):
+        size, larger, held = sizes[row], above[row], here[row]
+        is_before, is_here = size > larger, size > held
+        value, who = size if is_here else held, player if is_here else own[row]
+        here[row] = larger if is_before else value
+        own[row] = before[row] if is_before else who
 
 
 insert = numba.njit(nogil=True)(_insert)
@@ -264,24 +260,27 @@ def _pick_largest(sums: Any, n_rows: int, direction: int, player: Any, value: An
         (n_rows, n), (n_rows, n) and (n_rows,): written to, the largest first; `count` says how many there are.
     """
     tile_rows, most = sums.shape[2], player.shape[1]
-    sizes = np.empty(BLOCK)
-    best, who = np.empty((most, BLOCK)), np.empty((most, BLOCK), np.int64)
+    sizes = np.zeros(BLOCK)
+    # Ahead of the first place stands what nothing is larger than.
+    best, who = np.empty((most + 1, BLOCK)), np.empty((most + 1, BLOCK))
     for first in range(0, n_rows, tile_rows):
         tile = sums[first // tile_rows]
         for begin in range(0, min(tile_rows, n_rows - first), BLOCK):
             n_block = min(BLOCK, tile_rows - begin, n_rows - first - begin)
-            best[:] = 0.0
-            who[:] = -1
+            sizes[n_block:] = 0.0
+            best[0], best[1:], who[:] = np.inf, 0.0, -1.0
             for one in range(len(tile)):
                 line = tile[one, begin : begin + n_block]
                 for row in range(n_block):
                     sizes[row] = abs(line[row]) if direction == 0 else direction * line[row]
-                insert(sizes[:n_block], one, best, who)
+                for place in range(most, 0, -1):
+                    insert(sizes, float(one), best[place - 1], who[place - 1], best[place], who[place])
             for row in range(n_block):
                 at, found = first + begin + row, 0
-                while found < most and who[found, row] >= 0:
-                    player[at, found] = who[found, row]
-                    value[at, found] = tile[who[found, row], begin + row]
+                while found < most and who[found + 1, row] >= 0.0:
+                    whose = int(who[found + 1, row])
+                    player[at, found] = whose
+                    value[at, found] = tile[whose, begin + row]
                     found += 1
                 count[at] = found
 
