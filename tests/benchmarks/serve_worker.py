@@ -85,7 +85,10 @@ def with_feast(port: int, rows: str) -> subprocess.Popen[bytes]:
     store.apply([entity, view])
     for batch in pyarrow.parquet.ParquetFile(rows).iter_batches(AT_A_TIME):
         store.write_to_online_store("late_order", batch.to_pandas())
-    return start(["feast", "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--no-access-log"])
+    # A worker would be replaced after a thousand requests, and cut the others off.
+    kept = ["--max-requests", "1000000000", "--max-requests-jitter", "0"]
+    where = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--no-access-log"]
+    return start(["feast", "serve", *where, *kept])
 
 
 def start(command: list[str], more: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
