@@ -34,6 +34,15 @@ class Arriving(Protocol):
             If it cannot be looked at.
         """
 
+    def is_under_way(self) -> bool:
+        """Tell whether a lake is under way to there, and was not ended."""
+
+    def is_over(self) -> bool:
+        """Tell whether a lake is there whole, or something else is."""
+
+    def names_a_lake(self) -> bool:
+        """Tell whether what is there says which catalogue it has."""
+
     def begin(self) -> None:
         """Note that a lake is under way, and delete what an earlier try has left."""
 
@@ -60,8 +69,20 @@ class ArrivingInDirectory:
 
     def require_room(self) -> None:
         """Look at it."""
-        if self._there() and not (self.root / _UNDER_WAY).exists():
+        if self.is_over():
             raise UsageError(f"{self.root} is not empty; name a new directory.")
+
+    def is_under_way(self) -> bool:
+        """Look for that entry."""
+        return (self.root / _UNDER_WAY).exists()
+
+    def is_over(self) -> bool:
+        """Look at what is there."""
+        return bool(self._there()) and not self.is_under_way()
+
+    def names_a_lake(self) -> bool:
+        """Look for that file."""
+        return (self.root / MARKER).exists()
 
     def begin(self) -> None:
         """Make a directory that says so."""
@@ -103,10 +124,24 @@ class ArrivingInBucket:
 
     def require_room(self) -> None:
         """List it."""
+        if self.is_over():
+            raise UsageError(f"{self.address.bucket} is not empty; name a new prefix.")
+
+    def is_under_way(self) -> bool:
+        """Ask for that object."""
+        with self._asking() as bucket:
+            return bucket.size(self._key(_UNDER_WAY)) is not None
+
+    def is_over(self) -> bool:
+        """List it."""
         with self._asking() as bucket:
             there = {str(one["Key"]) for one in bucket.objects(self._key(""))}
-        if there - {self._key(MARKER)} and self._key(_UNDER_WAY) not in there:
-            raise UsageError(f"{self.address.bucket} is not empty; name a new prefix.")
+        return bool(there - {self._key(MARKER)}) and self._key(_UNDER_WAY) not in there
+
+    def names_a_lake(self) -> bool:
+        """Ask for that object."""
+        with self._asking() as bucket:
+            return bucket.size(self._key(MARKER)) is not None
 
     def begin(self) -> None:
         """Put an object there that says so."""
@@ -125,6 +160,10 @@ class ArrivingInBucket:
             bucket.put(file, self._key(path))
 
     def end(self) -> None:
-        """Delete that object."""
+        """Delete that object; an answer that was lost says nothing of whether it is."""
         with self._asking() as bucket:
-            bucket.remove(self._key(_UNDER_WAY))
+            try:
+                bucket.remove(self._key(_UNDER_WAY))
+            except BucketRefused:
+                if bucket.size(self._key(_UNDER_WAY)) is not None:
+                    raise

@@ -1,6 +1,7 @@
 """A lake in a directory, with its catalogue in SQLite, copied to where its catalogue is in PostgreSQL, and compared.
 
-The catalogue is last, and in one transaction of the server: until then, there is no lake.
+The catalogue is last, and in one transaction of the server: until then, there is no lake. Until it was compared, an
+entry beside its files says that it is under way; the next try takes away what that one left.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from jobs.backup.arriving import arriving_at
 from jobs.progress import Progress
 from warehouse.errors import RunFailed, UsageError
 from warehouse.lake.catalogues import SqliteCatalogue
-from warehouse.lake.copies.into_postgres import put_catalogue
+from warehouse.lake.copies.into_postgres import drop_catalogue, put_catalogue
 from warehouse.lake.lake import Lake
 from warehouse.lake.postgres.addresses import Address, mark
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
@@ -71,7 +72,7 @@ def transfer(
                     put_operations(state, new.root)
             assert isinstance(old.catalogue, SqliteCatalogue)
             put_catalogue(old.catalogue.file, new)
-            counted = (0, 0, 0) if lacking else _compare(old, new)
+            counted = (0, 0, 0) if lacking else compare(old, new)
             arriving_at(address).end()
         except (duckdb.Error, OSError) as error:
             raise RunFailed(
@@ -94,7 +95,10 @@ def make_room(address: Address) -> Lake:
     new = Lake(address.data)
     assert isinstance(new.catalogue, PostgresCatalogue)
     if new.exists():
-        raise UsageError(f"the database {address.server} holds a lake already; name another one.")
+        if not arriving.is_under_way():
+            raise UsageError(f"the database {address.server} holds a lake already; name another one.")
+        # Of an earlier try, which was broken off once the catalogue was there.
+        drop_catalogue(new.catalogue)
     arriving.begin()
     new.catalogue.prepare()
     new.storage.prepare()
@@ -114,8 +118,27 @@ def _copy_files(old: Lake, address: Address, progress: Progress, named: str) -> 
     return len(paths), n_bytes
 
 
-def _compare(old: Lake, new: Lake) -> tuple[int, int, int]:
-    """See that each table of the newest and of the oldest state holds the same rows; give tables, rows, snapshots."""
+def found_whole(old: Lake, address: Address) -> Transferred | None:
+    """Give what was copied of a lake if all of it is there already, since an earlier try was killed just after that."""
+    place = arriving_at(address)
+    if not place.is_over() or not place.names_a_lake():
+        return None
+    mark(address)
+    new = Lake(address.data)
+    with contextlib.suppress(RunFailed):
+        if new.exists():
+            return Transferred(*compare(old, new), 0, 0)
+    return None
+
+
+def compare(old: Lake, new: Lake) -> tuple[int, int, int]:
+    """See that each table of the newest and of the oldest state holds the same rows; give tables, rows, snapshots.
+
+    Raises
+    ------
+    RunFailed
+        If it does not.
+    """
     with old.reading() as connection:
         kept = connection.execute(system_sql("upkeep/snapshots")).fetchall()
     with new.reading() as connection:
@@ -128,6 +151,14 @@ def _compare(old: Lake, new: Lake) -> tuple[int, int, int]:
         if _counts(new, number) != rows:
             raise RunFailed(f"the copy has other rows at snapshot {number}. The suite has the lake that it had.")
     return len(wanted[newest]), sum(count for count, _ in wanted[newest].values()), len(kept)
+
+
+def count_of(lake: Lake) -> tuple[int, int, int]:
+    """Count the tables of a lake, their rows and its snapshots, as `compare` does."""
+    with lake.reading() as connection:
+        kept = connection.execute(system_sql("upkeep/snapshots")).fetchall()
+    counts = _counts(lake, kept[-1][0])
+    return len(counts), sum(count for count, _ in counts.values()), len(kept)
 
 
 def _counts(lake: Lake, snapshot_id: int) -> dict[str, tuple[int, int]]:

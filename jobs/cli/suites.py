@@ -111,26 +111,29 @@ def move_lake(
     url: Annotated[
         str,
         typer.Argument(
-            metavar="URL", help="Where to: postgresql://USER@HOST/DATABASE?data=/DIRECTORY (or s3://BUCKET/PREFIX)."
+            metavar="URL",
+            help="Where to: postgresql://USER@HOST/DATABASE?data=/DIRECTORY (or s3://BUCKET/PREFIX), or `here`: into"
+            " the suite's directory, with SQLite.",
         ),
     ],
     suite: SuiteOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Move the lake out of the suite's directory: its catalogue into PostgreSQL, its files to where hosts share them.
+    """Move the suite's lake: its catalogue into PostgreSQL, its files to where hosts share them; from there, or back.
 
-    It is copied and compared, and lake.yaml then names it; the lake of before is left as lake.moved. Stop schedulers
-    first.
+    It is copied and compared, and lake.yaml then names it. The lake of before is left: in the suite's directory as
+    lake.moved, and with its catalogue in PostgreSQL where it is, to be read only. Stop schedulers first.
 
-    Example:  almanac move-lake "postgresql://almanac@db/lake?data=/mnt/shared/lake"
+    Examples:  almanac move-lake "postgresql://almanac@db/lake?data=/mnt/shared/lake"   |   almanac move-lake here
     """
     from jobs.suites.elsewhere import readable
     from jobs.suites.move_lake import move_lake as move
+    from warehouse.lake.postgres.addresses import HERE
 
-    done = move(State.suite.resolve(), readable(url), console.listener())
+    done = move(State.suite.resolve(), None if url == HERE else readable(url), console.listener())
     if as_json:
-        console.print_json([{**vars(done), "left_as": str(done.left_as)}])
+        console.print_json([vars(done)])
         return
     typer.echo(
         f"Moved {counted(done.tables, 'table')} with {counted(done.rows, 'row')}, {counted(done.snapshots, 'snapshot')}"

@@ -144,6 +144,7 @@ AT_PLACES: dict[str, tuple[str, ...]] = {
     "logs of requests": ("told",),
     "the PostgreSQL database of the catalogue": ("delete", "flush", "statistics", "operations", "vacuum"),
     "the lake's prefix of a bucket": ("delete", "rewrite", "expire", "clean up", "models", "copies", "vacuum"),
+    "lakes of before": ("told",),
     "backups": ("told",),
 }
 
@@ -313,5 +314,6 @@ def _beyond(suite: Suite) -> list[str]:
         "bundles keep the publication before the newest beside it, and so do copies of them elsewhere",
         "what `almanac serve --log-requests` wrote down is where it was told to write it",
         "backups made before hold the person: make a new one, and delete those",
+        "a lake that `almanac move-lake` left (`lake.moved`, or in PostgreSQL) is as it was then: delete it",
         "files that `report`, `models card` or `query` wrote, and lakes of `--scratch`, wherever they were put",
     ]

@@ -210,13 +210,6 @@ def test_authors_see_the_lakes_prefix_and_nothing_else(world: Suite, bucket: S3,
             check_query(query, "it", tables={"orders"}, parameters=set())
 
 
-def test_what_is_not_built_is_refused_in_words(world: Suite, tmp_path: Path) -> None:
-    before = rows(world, "SELECT max(snapshot_id) FROM ducklake_snapshots('lake')")
-    out = almanac(world.root, "move-lake", f"{storage_of(world).marker.server}?data={tmp_path / 'out'}")
-    assert (out.returncode, "no lake in" in out.stderr) == (2, True)
-    assert rows(world, "SELECT max(snapshot_id) FROM ducklake_snapshots('lake')") == before
-
-
 def test_one_prefix_is_one_lakes(world: Suite, bucket: S3, postgres: Server, tmp_path: Path) -> None:
     url = f"{new_database(postgres, 'another')}?data=s3://shop/{PREFIX}"
     done = almanac(tmp_path, "init", "--lake", url, str(tmp_path / "new"))

@@ -47,17 +47,28 @@ def opened_ahead(root: Path) -> Suite:
     return suite
 
 
-@pytest.mark.parametrize("spoil", [of_a_newer_format, no_lake_at_all, no_catalogue, a_directory])
+def spoilt(suite: Suite, spoil: Callable[[Lake], None], capfd: pytest.CaptureFixture[str]) -> AlmanacError:
+    """Spoil the lake of a copy of a suite, and give what whoever reads it is told."""
+    shutil.copytree(suite.root, suite.root.with_name("spoilt"))
+    spoil(Lake(suite.root.with_name("spoilt") / "lake"))
+    copy = opened_ahead(suite.root.with_name("spoilt"))
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(AlmanacError) as caught, copy.lake.reading():
+        pass
+    return caught.value
+
+
 def test_what_is_wrong_with_a_lake_is_said_to_whoever_reads_it_and_to_nobody_else(
+    ingested: Suite, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert isinstance(spoilt(ingested, of_a_newer_format, capfd), LakeFormatError)
+
+
+@pytest.mark.parametrize("spoil", [no_lake_at_all, no_catalogue, a_directory])
+def test_so_is_what_is_wrong_with_the_file_of_a_catalogue(
     ingested: Suite, capfd: pytest.CaptureFixture[str], spoil: Callable[[Lake], None]
 ) -> None:
-    shutil.copytree(ingested.root, ingested.root.with_name("spoilt"))
-    spoil(Lake(ingested.root.with_name("spoilt") / "lake"))
-    suite = opened_ahead(ingested.root.with_name("spoilt"))
-    assert capfd.readouterr() == ("", "")
-    with pytest.raises(AlmanacError) as caught, suite.lake.reading():
-        pass
-    assert isinstance(caught.value, LakeFormatError) == (spoil in (of_a_newer_format, no_catalogue))
+    assert isinstance(spoilt(ingested, spoil, capfd), LakeFormatError) == (spoil is no_catalogue)
 
 
 @pytest.fixture

@@ -83,6 +83,8 @@ PLACES: tuple[Place, ...] = (
           " snapshots there are, the rows of small tables, and the operational state", True, True, is_outside=True),
     Place("the lake's prefix of a bucket", "where its files are there: data, models, copies of deliveries; a bucket"
           " with versions keeps what was deleted", True, True, is_outside=True),
+    Place("lakes of before", "where `almanac move-lake` moved one from: `lake.moved` of the suite, or the database and"
+          " the directory or prefix that it names", False, True, is_outside=True),
     Place("backups", "states of the lake, each with copies of its files", False, True, is_outside=True),
 )  # fmt: skip
 

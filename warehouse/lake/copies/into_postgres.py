@@ -14,7 +14,7 @@ from warehouse.lake.extensions import load_postgres, open_instance
 from warehouse.lake.lake import Lake
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
 from warehouse.lake.postgres.servers import connection_text
-from warehouse.lake.postgres.sessions import libpq_settings
+from warehouse.lake.postgres.sessions import libpq_settings, session
 from warehouse.system_sql import literal, quote
 
 
@@ -52,6 +52,22 @@ def put_catalogue(file: Path, new: Lake) -> None:
         for statement in [*putting(made), *new.catalogue.guarding()]:
             connection.execute(f"CALL postgres_execute('new', {literal(statement)})")
         connection.execute("COMMIT")
+
+
+def drop_catalogue(catalogue: PostgresCatalogue) -> None:
+    """Take a catalogue out of its database, with all that Almanac keeps beside it; the lake's files are the caller's.
+
+    Raises
+    ------
+    RunFailed
+        If the server refuses.
+    """
+    catalogue.forget_made()
+    query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND starts_with(tablename, 'ducklake_')"
+    with session(catalogue.server) as connection, connection.transaction():
+        for (name,) in connection.execute(query).fetchall():
+            connection.execute(f"DROP TABLE public.{quote(name)} CASCADE")
+        connection.execute("DROP SCHEMA almanac CASCADE")
 
 
 @contextlib.contextmanager

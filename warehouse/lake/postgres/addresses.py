@@ -134,14 +134,13 @@ def root_of_lake(suite_root: Path, catalogue_here: str) -> Path:
     """
     own = suite_root / "lake"
     file, variable = suite_root / LAKE_FILE, os.environ.get(LAKE_VARIABLE)
-    said = _read_file(file) if file.exists() else None
-    if said == HERE or (said is None and not variable):
+    of_file = read_lake_file(suite_root)
+    if of_file is None and (file.exists() or not variable):
         return own
-    of_file = read_address(said, f"{file}: `lake`") if said else None
-    address = read_address(variable, f"the environment variable {LAKE_VARIABLE}") if variable else of_file
+    of_variable = read_address(variable, f"the environment variable {LAKE_VARIABLE}") if variable else None
+    address = of_variable.of_suite(suite_root) if of_variable else of_file
     assert address is not None
-    address = address.of_suite(suite_root)
-    if of_file is not None and of_file.of_suite(suite_root) != address:
+    if of_file is not None and of_file != address:
         raise UsageError(
             f"{file} and the environment variable {LAKE_VARIABLE} name different lakes; let only one of them say it."
         )
@@ -156,10 +155,26 @@ def root_of_lake(suite_root: Path, catalogue_here: str) -> Path:
     return address.data
 
 
-def write_lake_file(suite_root: Path, address: Address) -> None:
-    """Say in a suite's `lake.yaml` where its lake is."""
-    text = f"# Where the lake is; see docs/catalogues.md. The password is not said here.\nlake: {address.url}\n"
-    (suite_root / LAKE_FILE).write_text(text, encoding="utf-8")
+def read_lake_file(suite_root: Path) -> Address | None:
+    """Read where a suite's `lake.yaml` says that its lake is; None if it is `here`, or there is no such file.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be used.
+    """
+    file = suite_root / LAKE_FILE
+    said = _read_file(file) if file.exists() else HERE
+    return None if said == HERE else read_address(said, f"{file}: `lake`").of_suite(suite_root)
+
+
+def write_lake_file(suite_root: Path, address: Address | None) -> None:
+    """Say in a suite's `lake.yaml` where its lake is; None: in the directory `lake/`."""
+    said = HERE if address is None else address.url
+    text = f"# Where the lake is; see docs/catalogues.md. The password is not said here.\nlake: {said}\n"
+    draft = suite_root / f".{LAKE_FILE}.{uuid.uuid4().hex[:8]}"
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(suite_root / LAKE_FILE)
 
 
 def mark(address: Address) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from warehouse.errors import PublishFailed, RunFailed, UsageError
 from warehouse.lake.postgres.addresses import MARKER
+from warehouse.lake.postgres.departures import require_not_moved
 from warehouse.lake.postgres.fences import Fence, raise_fence
 from warehouse.lake.postgres.owners import require_leases
 from warehouse.lake.postgres.readers import READER_VARIABLE, as_reader, reader_of
@@ -83,6 +84,10 @@ class PostgresCatalogue:
             )
         _made.add((self.server, self.lake))
         return True
+
+    def forget_made(self) -> None:
+        """Have this process ask again whether it has been made."""
+        _made.discard((self.server, self.lake))
 
     def _lake_of(self, connection: psycopg.Connection[Any]) -> str | None:
         row = connection.execute("SELECT to_regclass('almanac.lake') IS NOT NULL").fetchone()
@@ -166,7 +171,8 @@ class PostgresCatalogue:
 
     def guarding(self) -> list[str]:
         """Give what `guard` has the server do, all of it in one transaction."""
-        note = f"INSERT INTO almanac.lake VALUES (1, {literal(self.lake)}, clock_timestamp()) ON CONFLICT DO NOTHING"
+        values = f"(1, {literal(self.lake)}, clock_timestamp())"
+        note = f"INSERT INTO almanac.lake (id, lake, made_at) VALUES {values} ON CONFLICT DO NOTHING"
         return [system_sql("catalogue/guard"), note]
 
     @contextlib.contextmanager
@@ -179,6 +185,7 @@ class PostgresCatalogue:
         )
         with self._lock(WRITER, timeout_s, held) as connection:
             require_leases(connection, self.server)
+            require_not_moved(connection, self.server)
             yield Fence(self.server, raise_fence(connection, f"{socket.gethostname()} {os.getpid()}"))
 
     @contextlib.contextmanager
