@@ -261,6 +261,7 @@ class Sandbox:
         *,
         ingest_id: int | None = None,
         shown_rows: Mapping[str, str] | None = None,
+        own_files: Mapping[str, str] | None = None,
     ) -> Iterator[SandboxPage]:
         """Open the sandbox at one instant: only facts with `known_at + arrives_within < instant` exist.
 
@@ -272,8 +273,8 @@ class Sandbox:
             The sources to show.
         ingest_id
             Leave out what later ingestions brought, to make an old page again.
-        shown_rows
-            By source, SQL of which of its rows are shown, where that is a part of them.
+        shown_rows, own_files
+            By source, SQL of which of its rows are shown, where that is a part of them, and of files that have these.
         """
         schema = f"page_{next(self._numbers)}"
         cursor = self.cursor()
@@ -284,7 +285,8 @@ class Sandbox:
             for source in sources:
                 shown, view = (shown_rows or {}).get(source.name), f"memory.{schema}.{quote(source.name)}"
                 whole = view if shown is None else f"memory.{schema}.{quote(f'almanac: all of {source.name}')}"
-                views.append(self._view(source, whole, instant, ingest_id))
+                files = (own_files or {}).get(source.name)
+                views.append(self._view(source, whole, instant, ingest_id, files))
                 if shown is not None:
                     views.append(system_sql("sandbox/part", view=view, whole=whole, shown=shown))
             with one_transaction(cursor):
@@ -300,12 +302,12 @@ class Sandbox:
                 cursor.execute(f"DROP SCHEMA memory.{schema} CASCADE")
             cursor.close()
 
-    def _view(self, source: Source, view: str, instant: datetime, ingest_id: int | None) -> str:
+    def _view(self, source: Source, view: str, instant: datetime, ingest_id: int | None, files: str | None) -> str:
         facts = self.facts_of({source.name: source}).get(source.name, SourceFacts())
         fragments = {
             "view": view,
             "columns": quote_all(self.source_columns(source)),
-            "source": self.relation(source),
+            "source": self.relation(source) if files is None else f"(FROM {self.relation(source)} WHERE {files})",
             "horizon": timestamp_literal(earlier(instant, source.header.arrives_within)),
             "ingest_id": str(self.ingest_id if ingest_id is None else ingest_id),
         }

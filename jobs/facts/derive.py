@@ -32,6 +32,7 @@ from jobs.facts.from_facts import Made, deliver_again, holder_of, made_of_facts,
 from jobs.facts.reading import Reading, read_delivery
 from jobs.facts.recorded import FoundDeliveries, find_deliveries
 from jobs.facts.source_columns import find_columns
+from jobs.facts.staged_facts import laid_out
 from jobs.metering import RunMeter
 from jobs.suite import Suite
 from warehouse.definitions import Source
@@ -39,7 +40,7 @@ from warehouse.errors import IngestFailed
 from warehouse.facts.current import ensure_current
 from warehouse.lake.lake import Commit, table_columns
 from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
-from warehouse.lake.tables import ensure_table, widen_table
+from warehouse.lake.tables import widen_table
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import HeldFacts, first_derivation, held_facts, older_table
 from warehouse.ledger.recorded_deliveries import RecordedDelivery
@@ -205,7 +206,8 @@ class _Replay:
         self.connection.execute("DROP VIEW IF EXISTS temp.judged")
         for table in ("derived", "derived_rejects", "delivered_again", "fresh", "compared", "apart", "ambiguous"):
             self.connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
-        return Made("replay", self.columns, staged, ingestions, len(found.gone), self.formats)
+        laid = laid_out(self.connection, self.source, self.columns, staged)
+        return Made("replay", self.columns, laid, ingestions, len(found.gone), self.formats)
 
     def _judged(
         self, delivery: RecordedDelivery, deliveries: Sequence[RecordedDelivery], found: FoundDeliveries
@@ -291,16 +293,12 @@ def _ingestion(source: Source, delivery: RecordedDelivery, judged: Judged, inges
 
 def _commit(suite: Suite, source: Source, made: Made, meter: RunMeter) -> None:
     """Put the derivation in the place of the newest one, which keeps its facts under a name of its own."""
-    size = sum(path.stat().st_size for path in made.staged.values())
-    with suite.lake.commit(f"derive {source.name}, run {meter.run_id}") as commit:
+    size = made.staged.bytes
+    with suite.lake.commit(f"derive {source.name}, run {meter.run_id}", made.staged.ahead(source.name)) as commit:
         parent = held_facts(commit.connection)[source.name].newest
-        for schema, more in (("sources", FACT_COLUMNS), ("rejects", REJECT_COLUMNS)):
+        for schema in ("sources", "rejects"):
             _put_aside(commit, schema, source.name, parent)
-            if not made.columns:
-                continue
-            as_it_is = ensure_table(commit, schema, source.name, made.columns | more)
-            if schema in made.staged:
-                commit.add_rows(schema, source.name, made.staged[schema], as_it_is=as_it_is)
+        made.staged.put(commit, source.name)
         ensure_current(commit, source)
         number, snapshot_id = parent + 1, commit.snapshot_id
         ledger.append(commit, [replace(one, derivation=number, snapshot_id=snapshot_id) for one in made.ingestions])

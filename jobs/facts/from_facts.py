@@ -19,6 +19,7 @@ import duckdb
 
 from jobs.facts.csv_files.formats import Found
 from jobs.facts.select_lists import KEPT, OverFacts, over_facts
+from jobs.facts.staged_facts import StagedFacts, laid_out
 from warehouse.definitions import Source, source_from_text
 from warehouse.errors import IngestFailed
 from warehouse.lake.lake import table_columns
@@ -39,7 +40,7 @@ class Made:
 
     way: str
     columns: dict[str, str]
-    staged: dict[str, Path]
+    staged: StagedFacts
     ingestions: list[Ingestion]
     n_gone: int = 0
     formats: list[Found] = field(default_factory=list)
@@ -114,7 +115,7 @@ class _FromFacts:
         staged |= stage_derived(self.connection, self.source, "rejects", f"({rejects})", self.directory)
         self.connection.execute(f"DROP {'TABLE' if over.drops else 'VIEW'} temp.derived")
         given = [replace(one, columns=columns, definition=self.source.fingerprint) for one in ingestions]
-        return Made("facts", columns, staged, given)
+        return Made("facts", columns, laid_out(self.connection, self.source, columns, staged), given)
 
     def _ingestions(self) -> list[Ingestion] | None:
         """Give the ledger's rows of the facts; None unless all of the deliveries had the same columns and types."""

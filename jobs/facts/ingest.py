@@ -42,6 +42,7 @@ from jobs.facts.publications import next_publications
 from jobs.facts.reading import Reading
 from jobs.facts.recorded import find_deliveries, keep_copies, taken_before
 from jobs.facts.set_aside import leave_out_deleted, record_files_aside
+from jobs.facts.staged_facts import laid_out
 from jobs.metering import RunMeter
 from jobs.progress import Progress, Silent
 from jobs.suite import Suite, almanac_version
@@ -50,8 +51,7 @@ from warehouse.errors import DeliveryRefused, FileRefused, FilesSetAside, Ingest
 from warehouse.facts.current import ensure_all_current, ensure_current
 from warehouse.facts.files_aside import files_aside
 from warehouse.facts.set_back import refuse_a_clock_set_back
-from warehouse.lake.registry import FACT_COLUMNS, REJECT_COLUMNS
-from warehouse.lake.tables import ensure_table
+from warehouse.lake.registry import FACT_COLUMNS
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import adopt_landed_facts, first_derivation, held_facts
 from warehouse.ledger.recorded_deliveries import RecordedDelivery, recorded_deliveries
@@ -374,14 +374,12 @@ class _SourceIngestion:
     def _commit(
         self, table: str, columns: dict[str, str], ingestion: Ingestion, staged: dict[str, Path], meter: RunMeter
     ) -> Ingestion:
-        source, size = self.source, sum(path.stat().st_size for path in staged.values())
-        with self.suite.lake.commit(f"ingest {source.name}, run {meter.run_id}") as commit:
+        source, laid = self.source, laid_out(self.connection, self.source, columns, staged)
+        size = laid.bytes
+        with self.suite.lake.commit(f"ingest {source.name}, run {meter.run_id}", laid.ahead(table)) as commit:
             held = held_facts(commit.connection).get(source.name)
             require_facts_are_there(source, held, table)
-            for schema, more in (("sources", FACT_COLUMNS), ("rejects", REJECT_COLUMNS)) if columns else ():
-                as_it_is = ensure_table(commit, schema, table, columns | more)
-                if schema in staged:
-                    commit.add_rows(schema, table, staged[schema], as_it_is=as_it_is)
+            laid.put(commit, table)
             recorded = replace(ingestion, snapshot_id=commit.snapshot_id)
             ledger.append(commit, [recorded])
             keep_formats(commit, source, ingestion.ingest_id, self.formats)

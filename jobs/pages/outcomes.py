@@ -27,7 +27,7 @@ from warehouse.operations.leases import Leases
 from warehouse.pages.labels import compute_labels, labels_are_settled
 from warehouse.pages.profiled_pages import centres_of
 from warehouse.pages.profiling.staged import StagedProfiles
-from warehouse.pages.publishing import StagedRows, publish
+from warehouse.pages.publishing import StagedRows, publish, to_send
 from warehouse.pages.views import ensure_views
 from warehouse.sandbox import Sandbox
 
@@ -175,7 +175,7 @@ def _publish_labels(suite: Suite, product: Product, pages: Sequence[datetime], n
             with suite.lake.reading() as connection:
                 known = centres_of(connection, product.name)
         profiles = StagedProfiles(sandbox.cursor(), product, staged, matured, known)
-        with suite.lake.commit(f"labels of {product.name}, run {meter.run_id}") as commit:
+        with suite.lake.commit(f"labels of {product.name}, run {meter.run_id}", to_send(product, staged)) as commit:
             before = table_columns(commit.connection, "labels", product.name)
             # Labels of another kind are other labels: those of all pages are made again, one commit after the other.
             drop_if_of_another_type(commit, "labels", product.name, "label", labels.columns["label"])

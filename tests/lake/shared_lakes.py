@@ -80,9 +80,9 @@ def put(commit: Commit, page: int, writer: str, file: Path) -> None:
     commit.execute("INSERT INTO sources.told VALUES ($1, $2, $3)", [page, writer, commit.snapshot_id])
 
 
-def replace(lake: Lake, page: int, writer: str) -> None:
+def replace(lake: Lake, page: int, writer: str, *, ahead: bool = False) -> None:
     file = staged(lake, page, writer)
-    with lake.commit(f"{page} by {writer}") as commit:
+    with lake.commit(f"{page} by {writer}", [("sources", "pages", file)] if ahead else ()) as commit:
         put(commit, page, writer, file)
 
 
@@ -104,8 +104,8 @@ def check_pages(lake: Lake) -> dict[int, str]:
 class Writer:
     """A process that replaces pages of a lake, and tells of each that was committed."""
 
-    def __init__(self, lake: Lake, writer: str, pages: list[int], *, again: bool = False) -> None:
-        self._begins = (lake.root, writer, pages, again)
+    def __init__(self, lake: Lake, writer: str, pages: list[int], *, again: bool = False, ahead: bool = False) -> None:
+        self._begins = (lake.root, writer, pages, again, ahead)
         self.committed: list[int] = []
         self._start()
 
@@ -136,14 +136,14 @@ class Writer:
                 self.committed.append(self._line.recv())
 
 
-def _write(line: Connection, root: Path, writer: str, pages: list[int], again: bool) -> None:
+def _write(line: Connection, root: Path, writer: str, pages: list[int], again: bool, ahead: bool) -> None:
     faulthandler.dump_traceback_later(300, exit=True)
     lake = Lake(root)
     while True:
         for page in pages:
             while True:
                 try:
-                    replace(lake, page, f"{writer}-{uuid.uuid4().hex[:4]}")
+                    replace(lake, page, f"{writer}-{uuid.uuid4().hex[:4]}", ahead=ahead)
                     break
                 except AlmanacError:  # the server is away
                     if not again:

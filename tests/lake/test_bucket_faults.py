@@ -122,6 +122,36 @@ def test_slow_answers_are_waited_for(lake: Lake, faults: Faults) -> None:
     assert check_pages(lake)[2] == "slow"
 
 
+def test_files_are_sent_while_others_commit_and_go_if_no_commit_names_them(
+    lake: Lake, bucket: S3, faults: Faults
+) -> None:
+    before = check_pages(lake)
+    faults.tell("hold", count=1)
+    writer = Writer(lake, "held", [5], ahead=True)
+    assert faults.held.wait(120)
+    replace(lake, 6, "meanwhile", ahead=True)  # with the lock held it would wait for that
+    writer.kill()
+    faults.go_on.set()
+    faults.tell("")
+    assert check_pages(lake) == before | {6: "meanwhile"}
+    # Nobody can tell yet whether a commit is to come.
+    (key,) = storage_of(lake).keys.all()
+    sweep(lake)
+    assert storage_of(lake).keys.all() == [key]
+    with session(storage_of(lake).marker.server) as connection:
+        connection.execute("UPDATE almanac.staged_keys SET staged_at = staged_at - interval '3 days'")
+    assert orphans(lake, bucket) == {key.rpartition("/")[2]}
+    sweep(lake)
+    assert (storage_of(lake).keys.all(), orphans(lake, bucket)) == ([], set())
+    # One that is refused changes nothing either.
+    faults.tell("refuse")
+    with pytest.raises(AlmanacError):
+        replace(lake, 6, "refused", ahead=True)
+    faults.tell("")
+    assert check_pages(lake)[6] == "meanwhile"
+    storage_of(lake).keys.strike(storage_of(lake).keys.all())
+
+
 @pytest.mark.parametrize("names", ["", "ducklake-"])
 def test_a_writer_that_is_killed_while_it_sends_leaves_what_upkeep_finds(
     names: str, lake: Lake, bucket: S3, faults: Faults

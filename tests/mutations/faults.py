@@ -58,6 +58,27 @@ OF_THE_LAKE = (
         ("tests/backup/test_bucket_lakes_copied.py::test_a_scratch_lake_reads_the_objects_and_deletes_none",),
     ),
     Fault(
+        "a lake that was moved away is written to",
+        "warehouse/lake/postgres/catalogue.py",
+        "            require_not_moved(connection, self.server)\n",
+        "",
+        ("tests/backup/test_moved_lakes.py",),
+    ),
+    Fault(
+        "files of another layout are left out",
+        "warehouse/lake/storage/key_buckets.py",
+        "told = repr((tuple(columns), [kinds[name] for name in columns], hashes))",
+        "told = repr(tuple(columns)[:0])",
+        ("tests/batching/test_key_buckets.py",),
+    ),
+    Fault(
+        "shards leave out files of facts whose versions lie in several",
+        "warehouse/batching/page_shards.py",
+        "is_apart = not facts.has_versions or set(columns) <= set(source.key)",
+        "is_apart = True",
+        ("tests/batching/test_key_buckets.py",),
+    ),
+    Fault(
         "an erasure leaves what a bucket keeps of deleted objects",
         "jobs/erasure/storage.py",
         "        suite.lake.storage.forget_deleted()\n",
@@ -66,7 +87,7 @@ OF_THE_LAKE = (
     ),
     Fault(
         "the keys of the environment stay in DuckDB's settings",
-        "warehouse/lake/storage/bucket_prefix.py",
+        "warehouse/lake/storage/duckdb_keys.py",
         """connection.execute(f"SET GLOBAL {setting} = ''")""",
         "pass",
         ("tests/lake/test_bucket_lakes.py::test_no_key_is_shown_or_kept",),

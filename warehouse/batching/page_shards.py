@@ -18,6 +18,7 @@ from warehouse.batching.shared_rows import ENTITIES
 from warehouse.batching.splitting.forms import Split, SplitSource, split
 from warehouse.batching.syntax.shapes import Reason
 from warehouse.definitions import Definitions, FeatureGroup, Product
+from warehouse.lake.storage.key_buckets import key_buckets
 from warehouse.ledger.records import SourceFacts
 from warehouse.queries.checked_query import CheckedQuery
 from warehouse.sandbox import timestamp_literal
@@ -64,7 +65,9 @@ def forms_of(
     found: dict[str, Split | Reason] = {}
     for name, (query, key) in queries_of_page(definitions, product).items():
         read = definitions.sources_read([query])
-        sources = {one.name: SplitSource(columns[one.name], facts.get(one.name, SourceFacts()).n_rows) for one in read}
+        rows = {one.name: facts.get(one.name, SourceFacts()).n_rows for one in read}
+        by = {one.name: tuple(one.header.buckets.by) for one in read if one.header.buckets is not None}
+        sources = {name: SplitSource(columns[name], n_rows, by.get(name, ())) for name, n_rows in rows.items()}
         groups = {group.name: group.query.text for group in _read_by(definitions, query)}
         found[name] = split(query.text, key, sources, groups)
     return found
@@ -97,9 +100,10 @@ class PageShards:
         for place, name in enumerate(self.queries):
             form = self.forms[name]
             if isinstance(form, Split):
-                self._fill(name, self.batch.table(name), {s: shard.holds(c) for s, c in form.columns.items()})
+                shown = {source: shard.holds(columns) for source, columns in form.columns.items()}
+                self._fill(name, self.batch.table(name), shown, self._own_files(form, shard))
             elif name in mine:
-                self._fill(name, self.batch.table(name), {})
+                self._fill(name, self.batch.table(name))
             else:
                 continue
             made[name] = self._write(name, directory / f"query-{place}.parquet")
@@ -133,7 +137,7 @@ class PageShards:
         for name, (query, key) in self.queries.items():
             if isinstance(self.forms[name], Split):
                 table = self.batch.table(name)
-                self._fill(name, table, {})
+                self._fill(name, table)
                 if why := self._difference(table, key, self.batch.columns(name), files[name], part[name]):
                     found[query.where] = why
                 self.batch.cursor.execute(f"DELETE FROM {table}")
@@ -160,10 +164,32 @@ class PageShards:
         )
         return f"{wrong:,} rows of one of its shards differ from those that it has asked whole" if wrong else None
 
-    def _fill(self, name: str, target: str, shown_rows: Mapping[str, str]) -> None:
+    def _own_files(self, form: Split, shard: Shard) -> dict[str, str]:
+        """Give, by source, SQL of the files that a shard need read, of those whose files are laid out as it is made."""
+        found: dict[str, str] = {}
+        sandbox = self.batch.sandbox
+        for name, columns in form.columns.items():
+            source = self.batch.definitions.sources[name]
+            layout, facts = source.header.buckets, sandbox.facts_of({name: source}).get(name, SourceFacts())
+            # Versions of one fact may lie in several buckets, unless these follow from its key.
+            is_apart = not facts.has_versions or set(columns) <= set(source.key)
+            if layout is not None and tuple(layout.by) == columns and is_apart and not sandbox.holds(source):
+                kinds = sandbox.source_columns(source)
+                files = key_buckets(self.batch.cursor, columns, kinds, layout.n).own_files(shard.i, shard.n)
+                found |= {name: files} if files is not None else {}
+        return found
+
+    def _fill(
+        self,
+        name: str,
+        target: str,
+        shown_rows: Mapping[str, str] | None = None,
+        own_files: Mapping[str, str] | None = None,
+    ) -> None:
         """Ask a query over the rows that are shown of its sources, as the page sees them."""
         query, batch = self.queries[name][0], self.batch
-        with batch.sandbox.at(self.as_of, batch.definitions.sources_read([query]), shown_rows=shown_rows) as page:
+        read = batch.definitions.sources_read([query])
+        with batch.sandbox.at(self.as_of, read, shown_rows=shown_rows, own_files=own_files) as page:
             for group in _read_by(batch.definitions, query):
                 table = f"memory.{page.schema}.{quote(f'almanac: {group.name}')}"
                 page.run_wrapped("pages/prepare", group.query, table, self.as_of)

@@ -68,6 +68,13 @@ class DeliveryEntry(Strict):
     files: Files
 
 
+class Buckets(Strict):
+    """How the files of a source are laid out, so that shards made by the same columns read their own."""
+
+    by: list[str] = Field(min_length=1)
+    n: int = Field(ge=2, le=256)
+
+
 class SourceHeader(Strict):
     """The header of `sql/sources/NAME.sql`. Expressions are SQL over the columns of the file's SELECT."""
 
@@ -98,6 +105,7 @@ class SourceHeader(Strict):
     query_timeout: Duration = QUERY_TIMEOUT
     rules: dict[str, str] = Field(default_factory=dict)
     keep: bool = False
+    buckets: Buckets | None = None
     subject: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("subject")

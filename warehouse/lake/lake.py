@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -203,15 +203,18 @@ class Lake:
         return self.catalogue.writer_lock(timeout_s)
 
     @contextlib.contextmanager
-    def commit(self, message: str) -> Iterator[Commit]:
+    def commit(self, message: str, ahead: Collection[tuple[str, str, Path]] = ()) -> Iterator[Commit]:
         """Make one commit: under the writer lock, in one transaction, all of it or nothing.
+
+        `ahead` are staged files that it may add, with schema and table: they are sent to a bucket before the lock.
 
         Raises
         ------
         PublishFailed
             If the catalogue or the disk refuses; what was there before is still there.
         """
-        with self.writer_lock() as fence, self.storage.turn(fence) as turn, _writing(self) as connection:
+        sent = self.storage.send_ahead(ahead)
+        with self.writer_lock() as fence, self.storage.turn(fence, sent) as turn, _writing(self) as connection:
             try:
                 connection.execute("USE lake")
                 connection.execute("BEGIN")
@@ -238,7 +241,7 @@ class Lake:
         """
         with (
             self.writer_lock() as fence,
-            self.storage.turn(fence),
+            self.storage.turn(fence, {}),
             contextlib.closing(self.connect(read_only=False, fence=fence)) as connection,
         ):
             try:

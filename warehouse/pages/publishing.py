@@ -44,6 +44,11 @@ class StagedRows:
         return self.file, *self.others
 
 
+def to_send(product: Product, staged: Sequence[StagedRows]) -> list[tuple[str, str, Path]]:
+    """Name the files of staged rows for `Lake.commit`, which sends them ahead."""
+    return [(rows.kind, product.name, file) for rows in staged for file in rows.files]
+
+
 def publish(
     commit: Commit,
     product: Product,

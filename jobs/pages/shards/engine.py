@@ -152,6 +152,7 @@ class _Pages:
 
     def _nothing(self) -> Computed:
         """Stage a file without rows, of pages that all failed."""
+        self.batch.prepare(self.wanted.pages[0])
         made = self.batch.stage(self.wanted.file, [])
         return Computed(made, self.failed)
 

@@ -11,14 +11,11 @@ from warehouse.batching.splitting.relations import Column, Relation
 from warehouse.batching.splitting.tracing import Fault, Trace
 from warehouse.batching.syntax.parsing import Workbench
 from warehouse.batching.syntax.shapes import KNOWN_AT, NotUnderstood, Reason
+from warehouse.lake.storage.key_buckets import DIVIDE
 from warehouse.queries.syntax_tree import EXPRESSION, QUERY, RELATION, Node, walk
 
 #: A source of up to this many rows may be read whole by every shard.
 SMALL_ROWS = 1_000_000
-#: Types of which equal values have equal hashes, and no two texts.
-_HASHED = frozenset(
-    "VARCHAR BOOLEAN DATE TIMESTAMP TINYINT SMALLINT INTEGER BIGINT UTINYINT USMALLINT UINTEGER UBIGINT UUID".split()
-)
 #: So many columns make shards even enough.
 _MOST_COLUMNS = 4
 #: Of more sources than this, only the largest are tried.
@@ -28,10 +25,11 @@ _NOWHERE = 2**64 - 1
 
 @dataclass(frozen=True)
 class SplitSource:
-    """What is known of a source: its columns with their types, and how many rows it has."""
+    """What is known of a source: its columns with their types, how many rows it has, and how its files are laid out."""
 
     columns: Mapping[str, str]
     n_rows: int
+    buckets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ class _Search:
 
     def _candidates(self, source: str) -> list[str]:
         columns = self._sources[source].columns
-        known = [name for name, kind in columns.items() if name.lower() in self._named and kind in _HASHED]
+        known = [name for name, kind in columns.items() if name.lower() in self._named and kind in DIVIDE]
         return sorted(known, key=lambda name: (name.lower() not in self._key, list(columns).index(name)))
 
     def _assignments(self, chosen: Sequence[str]) -> Iterator[dict[str, tuple[str, ...]]]:
@@ -136,11 +134,25 @@ class _Search:
     def _even(
         self, chosen: Sequence[str], found: Sequence[Mapping[str, tuple[str, ...]]]
     ) -> dict[str, tuple[str, ...]]:
-        """Put columns together, so that shards are even: those of the key where there are any."""
+        """Put columns together, so that shards are even: those of a layout, or of the key, where there are any."""
+        if laid_out := self._laid_out(chosen, found):
+            return laid_out
         of_key = [each for each in found if each[chosen[0]][0].lower() in self._key]
         taken = (of_key or found)[:_MOST_COLUMNS]
         together = {source: tuple(each[source][0] for each in taken) for source in chosen}
         return dict(taken[0]) if self._faults(together) else together
+
+    def _laid_out(
+        self, chosen: Sequence[str], found: Sequence[Mapping[str, tuple[str, ...]]]
+    ) -> dict[str, tuple[str, ...]] | None:
+        """Give the columns by which the files of one of the sources are laid out, if it can be split by them."""
+        for source in chosen:
+            by = self._sources[source].buckets
+            taken = [next((each for each in found if each[source] == (column,)), None) for column in by]
+            together = {one: tuple(each[one][0] for each in taken if each is not None) for one in chosen}
+            if by and None not in taken and not self._faults(together):
+                return together
+        return None
 
     def _made(self, chosen: Sequence[str], columns: Mapping[str, tuple[str, ...]]) -> Split:
         return Split(columns, tuple(sorted(self._sources.keys() - set(chosen))))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,14 +19,14 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
-from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
-from warehouse.buckets import AT_ONCE, Bucket, BucketRefused, Way
+from warehouse.buckets import AT_ONCE, Bucket, BucketRefused
 from warehouse.errors import PublishFailed, RunFailed
 from warehouse.lake.postgres.addresses import Marker
 from warehouse.lake.postgres.fences import Fence
+from warehouse.lake.storage.duckdb_keys import give_keys
 from warehouse.lake.storage.forgetting import forget_deleted, remove_for_good, require_can_forget
+from warehouse.lake.storage.key_buckets import new_name
 from warehouse.lake.storage.staged_keys import StagedKeys
 from warehouse.lake.storage.storage import FileState
 from warehouse.system_sql import system_sql
@@ -35,11 +34,8 @@ from warehouse.system_sql import system_sql
 if TYPE_CHECKING:
     import duckdb
 
-_SECRET = "almanac_lake"
+Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
-#: The keys that an instance was given last.
-_given: WeakKeyDictionary[duckdb.DuckDBPyConnection, Way] = WeakKeyDictionary()
-_giving = threading.Lock()
 
 
 @lru_cache(maxsize=4)
@@ -97,38 +93,27 @@ class BucketPrefix:
         """Give DuckDB the keys of now, for this prefix."""
         with self._asking():
             way = self._of("")[0].way()
-        with _giving:
-            if _given.get(connection) == way:
-                return
-            if connection not in _given:
-                # httpfs 1.5.5 copies the environment's keys into settings, which anybody may read, and uses for all.
-                for setting in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
-                    connection.execute(f"SET GLOBAL {setting} = ''")
-            options = self._options(way)
-            # Bound: no key is in the text of a statement, and so in no error.
-            listed = ", ".join(f"{name} ${number}" for number, name in enumerate(options, 1))
-            with contextlib.closing(connection.cursor()) as cursor:
-                cursor.execute(f"CREATE OR REPLACE SECRET {_SECRET} (TYPE s3, {listed})", list(options.values()))
-            _given[connection] = way
+        give_keys(connection, way, self.marker.bucket)
 
-    def _options(self, way: Way) -> dict[str, str]:
-        """Give what DuckDB calls the keys, and the server."""
-        options = {"KEY_ID": way.key_id, "SECRET": way.secret, "REGION": way.region, "SCOPE": self.marker.bucket + "/"}
-        if way.token:
-            options["SESSION_TOKEN"] = way.token
-        if way.server is not None:
-            parsed = urlsplit(way.server)
-            options |= {"ENDPOINT": parsed.netloc + parsed.path.rstrip("/"), "USE_SSL": str(parsed.scheme == "https")}
-        if way.style == "path" or (way.server is not None and way.style != "virtual"):
-            options["URL_STYLE"] = "path"
-        return options
+    def send_ahead(self, files: Collection[tuple[str, str, Path]]) -> Mapping[Path, str]:
+        """Send them, several at a time, as something that bears no turn yet."""
+        paths = {file: f"data/{schema}/{table}/{new_name(file)}" for schema, table, file in files}
+        if paths:
+            self.keys.add(list(paths.values()), None)
+            with self._asking():
+                self._all(lambda file: self._put(file, paths[file]), list(paths))
+        return paths
+
+    def _put(self, file: Path, path: str) -> None:
+        bucket, key = self._of(path)
+        bucket.put(file, key)
 
     @contextlib.contextmanager
-    def turn(self, fence: Fence | None) -> Iterator[_BucketTurn]:
+    def turn(self, fence: Fence | None, sent: Mapping[Path, str]) -> Iterator[_BucketTurn]:
         """Write the turn down, and strike it out after its commit."""
         assert fence is not None
         self.keys.begin(fence.number)
-        yield _BucketTurn(self, fence.number)
+        yield _BucketTurn(self, fence.number, sent)
         # What stays on the list where this fails is seen to be committed by whoever sweeps.
         with contextlib.suppress(RunFailed):
             self.keys.end(fence.number)
@@ -296,7 +281,7 @@ class BucketPrefix:
         found = self._all(self.size, paths)
         return {place: size for place, size in zip(places, found, strict=True) if size is not None}
 
-    def _all(self, ask: Callable[[str], Answer], paths: Sequence[str]) -> list[Answer]:
+    def _all(self, ask: Callable[[Asked], Answer], paths: Sequence[Asked]) -> list[Answer]:
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
             return list(pool.map(ask, paths))
 
@@ -365,18 +350,19 @@ class BucketPrefix:
 
 @dataclass(frozen=True)
 class _BucketTurn:
-    """A turn of writing to a bucket; `number` is the fence's."""
+    """A turn of writing to a bucket; `number` is the fence's, and `sent` what was there before, by its staged file."""
 
     storage: BucketPrefix
     number: int
+    sent: Mapping[Path, str]
 
     def place(self, staged: Path, schema: str, table: str) -> str:
-        """Send it under its final name, which is written down first."""
-        path = f"data/{schema}/{table}/{uuid.uuid4().hex}.parquet"
+        """Send it under its final name, which is written down first; of what was sent it only notes the turn."""
+        path = self.sent.get(staged, f"data/{schema}/{table}/{new_name(staged)}")
         self.storage.keys.add([path], self.number)
         try:
-            bucket, key = self.storage._of(path)
-            bucket.put(staged, key)
+            if staged not in self.sent:
+                self.storage._put(staged, path)
         except BucketRefused as error:
             raise PublishFailed(
                 f"{staged.name} could not be put into {self.storage.marker.bucket}: {error}. What was published before"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from warehouse.lake.postgres.fences import Fence
+from warehouse.lake.storage.key_buckets import new_name
 from warehouse.lake.storage.storage import FileState
 from warehouse.system_sql import exact_path
 
@@ -45,8 +45,12 @@ class LocalDirectory:
     def make_ready(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Do nothing: DuckDB reads files."""
 
+    def send_ahead(self, files: Collection[tuple[str, str, Path]]) -> Mapping[Path, str]:
+        """Send nothing: to rename a file takes no time."""
+        return {}
+
     @contextmanager
-    def turn(self, fence: Fence | None) -> Iterator[LocalDirectory]:
+    def turn(self, fence: Fence | None, sent: Mapping[Path, str]) -> Iterator[LocalDirectory]:
         """Give itself: what a commit did not come to is found by its age, or by who holds a lock."""
         yield self
 
@@ -54,7 +58,7 @@ class LocalDirectory:
         """Rename it."""
         directory = self.root / "data" / schema / table
         directory.mkdir(parents=True, exist_ok=True)
-        target = directory / f"{uuid.uuid4().hex}.parquet"
+        target = directory / new_name(staged)
         staged.replace(target)
         # By its age upkeep of another host knows that it is about to be committed, however long it was staged.
         os.utime(target)

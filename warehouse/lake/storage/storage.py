@@ -57,8 +57,17 @@ class Storage(Protocol):
     def make_ready(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Let an instance that has the extensions reach the files, from now on and with the keys of now."""
 
-    def turn(self, fence: Fence | None) -> AbstractContextManager[Turn]:
-        """Begin a commit's turn of writing; if it ends without an error, what was put there is committed."""
+    def send_ahead(self, files: Collection[tuple[str, str, Path]]) -> Mapping[Path, str]:
+        """Put staged files, each with the schema and the table that it is for, where data files lie, before a commit.
+
+        Gives for its turn what was put where, by staged file. Whatever takes long is done here, under no lock.
+        """
+
+    def turn(self, fence: Fence | None, sent: Mapping[Path, str]) -> AbstractContextManager[Turn]:
+        """Begin a commit's turn of writing; if it ends without an error, what was put there is committed.
+
+        `sent` is what `send_ahead` gave.
+        """
 
     def keep_now(self, path: str) -> None:
         """Keep a file or a directory as `Turn.keep` does, before the commit that will name it."""
