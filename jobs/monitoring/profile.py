@@ -64,14 +64,18 @@ def compare_page(suite: Suite, product_name: str, page: datetime, column: str | 
     found = []
     with suite.lake.reading() as connection:
         by_kind = ledger.published_pages_by_kind(connection, product.name, KINDS)
-        for kind, published in by_kind.items():
-            if page not in published:
-                continue
-            pages = [*reference_pages(product, page, published), page]
-            profiles = profiles_of(connection, product.name, kind, [published[one] for one in pages], column)
-            own = [one for one in profiles if one.as_of == page]
-            if own:
-                found.append(_compared(product.name, kind, page, own, [one for one in profiles if one.as_of < page]))
+        wanted = [
+            published[one]
+            for published in by_kind.values()
+            if page in published
+            for one in [*reference_pages(product, page, published), page]
+        ]
+        profiles = profiles_of(connection, product.name, wanted, column)
+    for kind in KINDS:
+        own = [one for one in profiles if one.kind == kind and one.as_of == page]
+        if own:
+            earlier = [one for one in profiles if one.kind == kind and one.as_of < page]
+            found.append(_compared(product.name, kind, page, own, earlier))
     if not found:
         what = f"column {column} of the page" if column else "page"
         raise NotFoundError(

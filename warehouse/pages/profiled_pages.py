@@ -20,12 +20,13 @@ from warehouse.lake.registry import ARM_COLUMN, PREDICTION_COLUMNS
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import PageRecord
 from warehouse.pages.profiles import (
+    DROPPED_BITS,
     BinTable,
+    CategoryCounts,
+    NumberCounts,
     ProfiledColumn,
     counted_parts,
-    counts_of,
     profiled_columns,
-    rounded_centre,
 )
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import quote_all, system_sql
@@ -96,16 +97,15 @@ def centres_of(connection: duckdb.DuckDBPyConnection, product: str) -> Centres:
 def profiles_of(
     connection: duckdb.DuckDBPyConnection,
     product: str,
-    kind: str,
     pages: Sequence[PageRecord],
     column: str | None = None,
 ) -> list[Profile]:
-    """Read the profiles of publications of one kind, by page and column."""
+    """Read the profiles of publications, by kind, page and column."""
     if not pages:
         return []
     instants = [one.as_of for one in pages]
     span = [min(instants), max(instants)]
-    values = [product, kind, instants, [one.run_id for one in pages], column, *span]
+    values = [product, [one.kind for one in pages], instants, [one.run_id for one in pages], column, *span]
     return ledger.records_of(connection, Profile, "profiles/of_pages", values)
 
 
@@ -186,8 +186,16 @@ def new_centres(cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, known: Cen
         for _, *values in cursor.execute(query).fetchall():
             for column, value in zip(wanted, values, strict=True):
                 if value is not None:
-                    found.setdefault((rows.kind, column.name), rounded_centre(value))
+                    found.setdefault((rows.kind, column.name), _rounded(value))
     return found
+
+
+def _rounded(value: float) -> float:
+    """Round a median to the bits that tell a bin, so that a centre is a short number."""
+    import numpy as np
+
+    bits = np.array([value + 0.0]).view(np.int64)
+    return float((bits >> DROPPED_BITS << DROPPED_BITS).view(np.float64)[0])
 
 
 def profile_rows(
@@ -293,7 +301,10 @@ class PageCounts:
         return page
 
     def _new_counts(self) -> list[Any]:
-        return [counts_of(column, centre) for column, centre in zip(self.columns, self._centres, strict=True)]
+        return [
+            CategoryCounts() if column.scale == "category" else NumberCounts(centre)
+            for column, centre in zip(self.columns, self._centres, strict=True)
+        ]
 
     def rest(self) -> Iterator[Profile]:
         """Give the profiles of the pages of which rows are lacking; those without any have one too, of nothing."""

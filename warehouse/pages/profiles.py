@@ -9,8 +9,9 @@ Which pages are profiled, and where profiles are kept, is the matter of `warehou
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from math import isfinite
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 #: The bits of a double that tell its bin are all but the lower 47 bits of the mantissa; that leaves so many magnitudes.
-_DROPPED_BITS = 47
-_MAGNITUDE, _N_MAGNITUDES = (1 << 63) - 1, 1 << (63 - _DROPPED_BITS)
+DROPPED_BITS = 47
+_MAGNITUDE, _N_MAGNITUDES = (1 << 63) - 1, 1 << (63 - DROPPED_BITS)
 #: The bin of infinity.
 INFINITY = 0x7FF << 5
 #: So many different values of a column are told apart on a page; of more neither number nor hash is given.
@@ -41,7 +42,7 @@ _COUNTED_IN_TABLE = 30_000
 AT_A_TIME = 16_384
 #: More different values than MAX_DISTINCT are looked for among so many before all are sorted for it.
 _TRIED = 2 * MAX_DISTINCT
-#: Up to so many categories are counted by Python, which takes less than to import pyarrow's compute functions.
+#: The categories of so many rows are counted by Python, which takes less than to import pyarrow's compute functions.
 _COUNTED_HERE = 10_000
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 _NUMBERS = {*_INTEGERS, *(f"U{name}" for name in _INTEGERS), "FLOAT", "DOUBLE"}
@@ -96,7 +97,7 @@ def bins_of(values: Floats, centre: float) -> Integers:
 
     distance = values - centre + 0.0  # no negative zero
     bits = distance.view(np.int64)
-    magnitude = (bits & _MAGNITUDE) >> _DROPPED_BITS
+    magnitude = (bits & _MAGNITUDE) >> DROPPED_BITS
     return np.where(bits < 0, -1 - magnitude, magnitude)
 
 
@@ -105,17 +106,9 @@ def edges_of(bins: Integers, centre: float) -> tuple[Floats, Floats]:
     import numpy as np
 
     magnitude = np.where(bins < 0, -1 - bins, bins)
-    near = (magnitude << _DROPPED_BITS).view(np.float64)
-    far = (np.minimum(magnitude + 1, INFINITY) << _DROPPED_BITS).view(np.float64)
+    near = (magnitude << DROPPED_BITS).view(np.float64)
+    far = (np.minimum(magnitude + 1, INFINITY) << DROPPED_BITS).view(np.float64)
     return np.where(bins < 0, centre - far, centre + near), np.where(bins < 0, centre - near, centre + far)
-
-
-def rounded_centre(value: float) -> float:
-    """Round a median to the bits that tell a bin, so that a centre is a short number."""
-    import numpy as np
-
-    bits = np.array([value + 0.0]).view(np.int64)
-    return float((bits >> _DROPPED_BITS << _DROPPED_BITS).view(np.float64)[0])
 
 
 @cache
@@ -206,14 +199,7 @@ class CategoryCounts:
 
     def add(self, values: pa.Array) -> None:
         """Count some values: text, where NULL is missing."""
-        self.n_rows += len(values)
-        self.n_missing += values.null_count
-        if len(values) <= _COUNTED_HERE:
-            self.values.update(value for value in values.to_pylist() if value is not None)
-            return
-        counted = values.drop_null().value_counts()
-        names, numbers = counted.field(0).to_pylist(), counted.field(1).to_pylist()
-        self.values.update(dict(zip(names, numbers, strict=True)))
+        self.merge(counted_categories(values, [0, len(values)])[0])
 
     def merge(self, other: CategoryCounts) -> None:
         """Add the counts of other rows of the page."""
@@ -223,18 +209,39 @@ class CategoryCounts:
 
     def figures(self) -> dict[str, Any]:
         """Give what a profile has of them: the most frequent values, of equally frequent ones the first by name."""
-        listed = sorted(self.values.items(), key=lambda one: (-one[1], one[0]))
-        few = 0 < len(listed) <= MAX_DISTINCT
-        names = sorted(self.values) if few else []
+        names = sorted(self.values)
+        listed = sorted(names, key=self.values.__getitem__, reverse=True)  # those of equal frequency stay in order
+        top, few = listed[:MAX_CATEGORIES], 0 < len(listed) <= MAX_DISTINCT
         return {
             "n_rows": self.n_rows,
             "n_missing": self.n_missing,
             "n_distinct": len(listed) if len(listed) <= MAX_DISTINCT else None,
-            "values_hash": _hash("".join(f"{len(name)}:{name}" for name in names).encode()) if few else None,
-            "top_values": [name for name, _ in listed[:MAX_CATEGORIES]],
-            "counts": [count for _, count in listed[:MAX_CATEGORIES]],
-            "n_other": sum(count for _, count in listed[MAX_CATEGORIES:]),
+            "values_hash": _hash("".join([f"{len(name)}:{name}" for name in names]).encode()) if few else None,
+            "top_values": top,
+            "counts": [self.values[name] for name in top],
+            "n_other": sum(self.values[name] for name in listed[MAX_CATEGORIES:]),
         }
+
+
+def counted_categories(values: pa.Array, starts: Sequence[int]) -> list[CategoryCounts]:
+    """Count the values of groups of rows that lie one behind the other: text, where NULL is missing."""
+    import numpy as np
+
+    groups, bounds = [], list(itertools.pairwise(starts))
+    if len(values) <= _COUNTED_HERE:
+        for start, end in bounds:
+            own = Counter(values.slice(start, end - start).to_pylist())
+            n_missing = own.pop(None, 0)
+            groups.append(CategoryCounts(end - start, n_missing, own))
+        return groups
+    encoded = values.dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    codes = encoded.indices.fill_null(len(names)).to_numpy()
+    for start, end in bounds:
+        found, rows = np.unique(codes[start:end], return_counts=True)
+        there = dict(zip([names[one] for one in found.tolist() if one < len(names)], rows.tolist(), strict=False))
+        groups.append(CategoryCounts(end - start, end - start - sum(there.values()), Counter(there)))
+    return groups
 
 
 def counted_groups(
@@ -270,7 +277,7 @@ def counted_groups(
     values += 0.0  # no negative zero
     is_missing = np.isnan(values)
     # A distance from 0 is the value: 0.0 - centre would be -0.0 and give -0.0 of one that is 0 after all.
-    places = (values + (0.0 - (centre or 0.0))).view(np.int64) >> _DROPPED_BITS
+    places = (values + (0.0 - (centre or 0.0))).view(np.int64) >> DROPPED_BITS
     firsts = _where_new(places, starts)
     counts = np.diff(np.append(firsts, len(values)))
     is_bin = ~is_missing[firsts]
@@ -320,7 +327,7 @@ class BinTable:
 
         for start in range(0, len(values), AT_A_TIME):
             places = (values[start : start + AT_A_TIME] + (0.0 - (centre or 0.0))).view(np.int64)
-            places >>= _DROPPED_BITS
+            places >>= DROPPED_BITS
             places += _N_MAGNITUDES
             np.add.at(self._rows, places, 1)
         found = np.flatnonzero(self._rows != 0)
@@ -364,11 +371,6 @@ def _ends_of(values: Floats) -> tuple[float, float] | tuple[None, None]:
     return (float(finite.min()) + 0.0, float(finite.max()) + 0.0) if len(finite) else (None, None)
 
 
-def counts_of(column: ProfiledColumn, centre: float | None) -> NumberCounts | CategoryCounts:
-    """Give counts of a column to add values to."""
-    return CategoryCounts() if column.scale == "category" else NumberCounts(centre)
-
-
 def counted_parts(
     column: ProfiledColumn,
     centre: float | None,
@@ -391,10 +393,6 @@ def counted_parts(
         Of the rows in that order, as `counted_groups` takes them.
     """
     if column.scale == "category":
-        values = values if order is None else values.take(order)
-        parts = [CategoryCounts() for _ in starts[1:]]
-        for part, start, end in zip(parts, starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-            part.add(values.slice(start, end - start))
-        return parts
+        return counted_categories(values if order is None else values.take(order), starts.tolist())
     numbers = values.to_numpy(zero_copy_only=False)  # NULL as NaN
     return counted_groups(numbers if order is None else numbers[order], starts, centre, table, has_few=has_few)

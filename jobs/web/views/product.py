@@ -166,7 +166,7 @@ def compared_columns(
     if page not in published:
         return []
     pages = [*reference_pages(one, page, published), page]
-    profiles = profiles_of(connection, one.name, kind, [published[each] for each in pages], column)
+    profiles = profiles_of(connection, one.name, [published[each] for each in pages], column)
     own = [each for each in profiles if each.as_of == page]
     earlier = [each for each in profiles if each.as_of < page]
     found = [compare(each, [other for other in earlier if other.column_name == each.column_name]) for each in own]
