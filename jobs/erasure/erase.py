@@ -301,9 +301,16 @@ def _ends() -> list[str]:
 
 
 def _beyond(suite: Suite) -> list[str]:
-    targets = sorted({f"{product.name}: {name}" for product in suite.definitions.products.values()
-                      for name in product.header.export})  # fmt: skip
-    said = [f"the target {name} follows with the next `almanac export`" for name in targets]
+    said = []
+    for product in suite.definitions.products.values():
+        for name, target in sorted(product.header.export.items()):
+            told = f"the target {product.name}: {name} follows with the next `almanac export`"
+            if target.to.endswith("/") or target.to.isupper():  # a variable's name may stand for a directory
+                told += (
+                    "; a directory keeps the files of before for its readers until the publication after that, unless"
+                    " you delete what manifest.json has under `left`"
+                )
+            said.append(told)
     if suite.lake.catalogue.is_shared:
         said.append("the server's log of changes (WAL), its replicas, logs and backups, until they are gone")
     if not suite.lake.storage.is_directory:

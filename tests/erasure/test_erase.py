@@ -59,7 +59,7 @@ def make_world(root: Path) -> None:
         file.write_text(file.read_text().replace("owner: you\n", f"owner: you\n{more}"))
     header = root / f"sql/products/{PRODUCT}/product.yaml"
     text = header.read_text().replace("since: 2026-01-15", "since: 2026-02-15")
-    header.write_text(text + "export:\n  app: {to: out/app.sqlite}\n")
+    header.write_text(text + "export:\n  app: {to: out/app.sqlite}\n  files: {to: out/files/, format: csv}\n")
     suite = open_suite(root, clock_at(NOW))
     ingest(suite)
     promised = PAGE + timedelta(days=1)
@@ -168,6 +168,7 @@ def test_nothing_is_left_of_a_person_and_all_else_is(world: Suite) -> None:
     assert len(told.copies) == 2
     assert {Path(path).name for path in told.outside} == {"orders.csv", "orders-2.csv", "deliveries.csv"}
     assert any("app" in sentence for sentence in told.beyond)
+    assert any("late_order: files follows" in one and "keeps the files of before" in one for one in told.beyond)
     assert [*found_in(world)]
     done = erase(world, "customer", NAME, "they asked for it")
     assert done.left == []
@@ -194,6 +195,11 @@ def test_nothing_is_left_of_a_person_and_all_else_is(world: Suite) -> None:
     app = sqlite3.connect(again.root / "out/app.sqlite")
     assert app.execute("SELECT count(*), sum(order_id = 'O99999') FROM late_order").fetchall() == [(n_rows, 0)]
     app.close()
+    # A directory has the file of before beside the new one, for whoever reads it; its manifest names what is left.
+    left = json.loads((again.root / "out/files/manifest.json").read_text())["left"]
+    holding = [file.name for file in again.root.glob("out/files/*.csv") if "O99999" in file.read_text()]
+    assert len(left) == 1
+    assert holding == left
 
 
 @pytest.mark.slow
