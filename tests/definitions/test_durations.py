@@ -21,6 +21,7 @@ READ = {
     "1 week": timedelta(days=7),
     "6 weeks": timedelta(days=42),
     "1 day 6 hours": timedelta(hours=30),
+    "36525 days": timedelta(days=36_525),
     "0": timedelta(),
 }
 
@@ -37,6 +38,7 @@ def test_a_duration_is_read_as_it_is_meant(text: str) -> None:
         ("soon", "not a duration"),
         ("3", "not a duration"),
         ("200000 weeks", "hundred years"),
+        ("36525 days 1 s", "hundred years"),
     ],
 )
 def test_what_is_no_duration_is_refused(text: str, words: str) -> None:

@@ -155,6 +155,16 @@ def test_a_delivery_without_rows_or_with_a_bad_file_or_a_lost_key_is_refused(sta
     assert known(suite, 1) == ""
 
 
+def test_a_row_without_a_key_refuses_nothing_where_no_fact_is_lacking(starter: Path) -> None:
+    deliver(starter, "1", ALL)
+    ingest(shelves(starter, 0), ["shelves"])
+    deliver(starter, "2", ALL + "z", odd=",1,2026-01-01")
+    (result,) = ingest(shelves(starter, 1), ["shelves"])
+    assert result.ingestion is not None
+    assert (result.ingestion.rows_new, result.ingestion.rows_withdrawn, result.ingestion.rows_rejected) == (1, 0, 1)
+    assert known(shelves(starter, 1), 1) == ALL + "z"
+
+
 @pytest.mark.parametrize("mistake", ["whole", "{kind: complete, at_most: most}", "{kind: complete, at_most: 2}"])
 def test_a_kind_of_delivery_that_is_not_understood_is_a_mistake(starter: Path, mistake: str) -> None:
     with pytest.raises(DefinitionError, match="delivery"):

@@ -28,7 +28,7 @@ from warehouse.definitions import Source
 from warehouse.definitions.expect import parse_amount
 from warehouse.errors import DefinitionError
 from warehouse.facts.promises import broken_promises
-from warehouse.facts.watermarks import Watermarks
+from warehouse.facts.watermarks import Watermarks, merged
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 START = datetime(2026, 1, 1)
@@ -79,7 +79,9 @@ def test_a_day_that_never_came_holds_the_watermark_though_later_ones_are_there(s
     found = broken(suite, START + 4 * DAY)
     assert len(found) == 1
     assert "a gap: nothing became known from 2026-01-02 23:00 (UTC) to 2026-01-04 00:00 (UTC)" in found[0]
-    assert "late: its newest fact is of 2026-01-04 23:00" in broken(suite, NOW)[1]
+    due = START + 4 * DAY - HOUR + 2 * HOUR + HOUR
+    assert broken(suite, due) == found, "the next fact may take as long as all do to reach us"
+    assert "late: its newest fact is of 2026-01-04 23:00" in broken(suite, due + timedelta(microseconds=1))[1]
     deliver(starter, "2", START + 2 * DAY, 24)
     done = almanac(starter, "ingest", "beats")
     assert "beats: late" in done.stderr
@@ -95,6 +97,8 @@ def test_a_stretch_that_is_said_to_be_quiet_is_no_gap(starter: Path) -> None:
     ingest(suite, ["beats"])
     assert watermark(suite, NOW) == START + 3 * DAY - HOUR
     assert watermark(beats(starter, "expect: {every: 2 hours}"), NOW) == START + DAY - HOUR
+    since_before = quiet.replace("2026-01-02", "2025-12-30")
+    assert watermark(beats(starter, since_before), NOW) == START + 3 * DAY - HOUR, "also if it began before all facts"
 
 
 def test_a_delivery_of_no_rows_says_that_there_was_nothing(starter: Path) -> None:
@@ -156,6 +160,13 @@ def test_an_amount_of_rows_is_a_number_or_a_share(text: object, rows_of_ten: flo
 def test_a_promise_that_is_not_understood_is_a_mistake(starter: Path, mistake: str) -> None:
     with pytest.raises(DefinitionError, match="expect"):
         beats(starter, f"expect: {mistake}")
+
+
+def test_stretches_as_far_apart_as_something_is_expected_are_one() -> None:
+    hours = [START + n * HOUR for n in range(10)]
+    apart = [(hours[4], hours[5]), (hours[0], hours[2]), (hours[1], hours[1])]
+    assert merged(apart, 2 * HOUR) == [(hours[0], hours[5])]
+    assert merged(apart, 2 * HOUR - timedelta(microseconds=1)) == [(hours[0], hours[2]), (hours[4], hours[5])]
 
 
 def test_the_runs_are_those_that_looking_at_each_fact_gives() -> None:

@@ -27,6 +27,8 @@ from tests.lakes import compared_columns, rows
 from warehouse.lake.lake import table_columns
 
 N_PAGES = 6
+pytestmark = pytest.mark.slow
+
 #: How far into the first weeks of March the changes of facts reach.
 CHANGED_FROM, CHANGED_UNTIL = datetime(2026, 3, 2), datetime(2026, 3, 30)
 VOLUME = """/*
@@ -184,7 +186,6 @@ def of(pages: Iterable[datetime], expected: Rows) -> Rows:
     return {page: expected[page] for page in pages}
 
 
-@pytest.mark.slow
 @settings(max_examples=times(3), deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(story=stories())
 def test_however_pages_are_made_their_rows_are_those_of_the_daily_runs(truth: Truth, story: Any) -> None:

@@ -250,6 +250,8 @@ def test_which_snapshots_are_kept() -> None:
     at = [(number, datetime(2026, 1, 1) + number * DAY) for number in range(10)]
     # 4 or, where its commit took until after it, 3 was the newest state at the instant from which on all are kept.
     assert snapshots_to_expire(at, datetime(2026, 1, 5, 12), needed=[2]) == [0, 1]
+    # One that began at that instant is itself kept.
+    assert snapshots_to_expire(at, datetime(2026, 1, 5), needed=[]) == [0, 1]
     assert snapshots_to_expire(at, datetime(2025, 1, 1), needed=[]) == []
     assert snapshots_to_expire(at, datetime(2027, 1, 1), needed=[]) == list(range(8))
     assert snapshots_to_expire([], datetime(2027, 1, 1), needed=[]) == []
