@@ -324,18 +324,18 @@ class SandboxPage:
         self.cursor, self.schema, self.instant = cursor, schema, instant
         self._scans: dict[str, Counter[Scan]] = {}
 
-    def run_wrapped(
-        self, statement: str, query: CheckedQuery, target: str, as_of: datetime, **parameters: object
-    ) -> None:
-        """Run a checked query inside a statement of the suite's own that puts its rows into the table `target`.
-
-        The rows are marked with the page `as_of`, which is also bound as `$as_of` besides `parameters`.
-        """
+    def run_wrapped(self, statement: str, query: CheckedQuery, target: str, as_of: datetime, **more: object) -> None:
+        """Put a checked query's rows, marked with the page, into a table; `as_of` and `more` parameters are bound."""
         text = system_sql(statement, target=target, as_of=timestamp_literal(as_of), query=query.text)
+        self.run_within(text, query, as_of, **more)
+
+    def run_within(self, text: str, query: CheckedQuery, as_of: datetime, **parameters: object) -> int:
+        """Run a statement of the suite's own that has a checked query's text in it; give what it counts."""
         bound = query.bound(as_of=as_of, **parameters)
         with self._running(query):
             self._sandbox.vouch_for(self.cursor, query, bound, self._scans)
-            self.cursor.execute(text, bound or None)
+            row = self.cursor.execute(text, bound or None).fetchone()
+        return int(row[0]) if row else 0
 
     @contextlib.contextmanager
     def _running(self, query: CheckedQuery) -> Iterator[None]:

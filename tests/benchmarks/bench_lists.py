@@ -3,13 +3,18 @@
     python -m tests.benchmarks.bench_lists [--lists 100000 ...] [--candidates 200] [--top 20] [--keep "1 %"]
 
 A synthetic suite of customers and items is made in a temporary directory. Each size is a page of its own, made by
-`almanac run` in a process of its own; what it took is what the ledger's `runs` say.
+`almanac run` in a process of its own; what it took is what the ledger's `runs` say. Beside it stand, each in a process
+of its own too, the author's SQL alone in plain DuckDB, whose rows are dropped and then written as a Parquet file, and
+the scorer alone, to which those rows are read from that file and whose scores are dropped.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import tempfile
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.models.versions import load_scorer, model_history
 from jobs.suite import open_suite
 from tests.benchmarks.bench_pages_at_rate import almanac
 from tests.benchmarks.timing import machine, table, versions
@@ -91,6 +97,49 @@ def write_entities(root: Path, lists: int) -> None:
     (root / "sql/products" / PRODUCT / "entities.sql").write_text(ENTITIES.format(lists=lists, tastes=tastes))
 
 
+ALONE = ("SQL, dropped", "SQL, written", "scorer")
+
+
+def run_alone(way: str, root: Path, lists: int) -> float:
+    """Run the author's SQL, or the scorer on its rows; return CPU seconds."""
+    import duckdb
+
+    db = duckdb.connect()
+    db.execute(f"SET memory_limit = '2GiB'; SET threads = 2; SET temp_directory = '{root / 'spill'}'")
+    for name in ("customers", "items"):
+        db.execute(f"CREATE VIEW {name} AS FROM read_parquet('{root / 'data' / name}.parquet')")
+    text = (root / "sql/products" / PRODUCT / "entities.sql").read_text().split("*/")[1]
+    file = root / f"alone-{lists}.parquet"
+    if way == "scorer":
+        lake = open_suite(root, lambda: datetime(2026, 1, 1)).lake
+        with lake.reading() as connection:
+            model = model_history(connection, PRODUCT).version("v1")
+        scorer = load_scorer(lake, model)
+        names = ", ".join(model.features)
+        scorer.predict(
+            db.execute(f"SELECT {names} FROM read_parquet('{file}') LIMIT 10").to_arrow_table().to_batches()[0]
+        )
+        text = f"SELECT {names} FROM read_parquet('{file}')"
+    begin = time.process_time()
+    if way == "SQL, written":
+        db.execute(f"COPY ({text}) TO '{file}' (FORMAT parquet, COMPRESSION lz4_raw, DICTIONARY_SIZE_LIMIT 1)")
+    else:
+        for batch in db.execute(text).to_arrow_reader(65_536):
+            if way == "scorer":
+                scorer.predict(batch)
+    return time.process_time() - begin
+
+
+def report_alone(root: Path, lists: int) -> list[list[str]]:
+    """Return what the parts of a page take alone."""
+    found = []
+    for way in ALONE:
+        command = [sys.executable, "-m", "tests.benchmarks.bench_lists", "--alone", way, "--lists", str(lists)]
+        out = subprocess.run([*command, "--directory", str(root)], capture_output=True, text=True, check=True).stdout
+        found.append([f"{lists:,}", way, f"{float(out.split()[-1]):.1f}"])
+    return found
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lists", type=int, nargs="+", default=[10_000, 100_000])
@@ -99,10 +148,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--keep", default="", help="the share of lists whose candidates are all kept, such as `1 %%`")
     parser.add_argument("--trees", type=int, default=100)
     parser.add_argument("--directory", help="where the suite is made (default: a temporary directory)")
+    parser.add_argument("--alone", choices=ALONE, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
+    if chosen.alone:
+        print(run_alone(chosen.alone, Path(chosen.directory), chosen.lists[0]))
+        return
     print(machine())
     print(versions("duckdb", "duckdb-extension-ducklake", "pyarrow", "scikit-learn", "numba"))
     found: list[list[Any]] = []
+    alone: list[list[str]] = []
     with tempfile.TemporaryDirectory(dir=chosen.directory) as directory:
         root = Path(directory) / "suite"
         write_suite(root, chosen)
@@ -119,9 +173,11 @@ def main(arguments: list[str] | None = None) -> None:
             candidates = lists * chosen.candidates
             found.append([f"{lists:,} x {chosen.candidates}", f"{candidates:,}", f"{n_rows:,}", f"{wall_s:.1f}",
                           f"{cpu_s:.1f}", f"{candidates / wall_s / 1e6:.3f}", f"{peak / 2**20:,.0f}"])  # fmt: skip
-            print(found[-1], flush=True)
+            alone += report_alone(root, lists)
+            print(found[-1], alone[-len(ALONE) :], flush=True)
     titles = ["lists", "candidates", "listed", "seconds", "CPU s", "million candidates/s", "peak MiB"]
     print("\n" + table(titles, found))
+    print("\n" + table(["lists", "alone", "CPU s"], alone))
 
 
 if __name__ == "__main__":

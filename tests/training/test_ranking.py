@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,15 @@ from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at
 from tests.export.targets import EXPORT, in_duckdb, in_files, in_sqlite, with_targets
 from tests.lakes import rows
 from tests.models.test_ranking_metrics import by_definition
-from warehouse.errors import DefinitionError, UsageError
+from tests.pages.test_bad_pages import (
+    BAD,
+    a_key_is_repeated,
+    a_query_fails,
+    a_sum_does_not_fit,
+    the_entities_fail,
+)
+from warehouse.batching.batch import Batch
+from warehouse.errors import DefinitionError, RunFailed, UsageError
 from warehouse.ledger.records import ModelRecord
 from warehouse.lineage.graph import Node
 from warehouse.pages.lists import ranked
@@ -194,6 +203,30 @@ def test_versions_are_judged_compared_diffed_reproduced_and_a_rule_stands_beside
     graph = suite_lineage(suite).graph
     sources = {edge.source for edge in graph.edges() if edge.target == Node("predictions", PRODUCT, "rank")}
     assert Node("model", PRODUCT, baseline.version) in sources
+
+
+def test_candidates_that_are_streamed_are_those_of_a_page_made_in_steps(
+    listed: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(listed.root, tmp_path / "in steps")
+    page, found = PAGE + timedelta(days=1), []
+    for root, streams in ((listed.root, True), (tmp_path / "in steps", False)):
+        if not streams:
+            monkeypatch.setattr(Batch, "_stream", lambda batch, file, as_of: None)
+        suite = open_suite(root, clock_at(NOW))
+        run_page(suite, PRODUCT, page)
+        found.append(rows(suite, f"FROM features.{PRODUCT} WHERE as_of = $1 ORDER BY ALL", [page]))
+    assert found[0] == found[1] != []
+
+
+@pytest.mark.parametrize("fails", [a_query_fails, the_entities_fail, a_key_is_repeated, a_sum_does_not_fit])
+def test_a_page_of_lists_that_fails_on_the_data_says_on_what(
+    listed: Suite, fails: Callable[[Suite, datetime], None]
+) -> None:
+    page = PAGE + timedelta(days=1)
+    fails(listed, page)
+    with pytest.raises(RunFailed, match=re.escape(BAD[fails])):
+        run_page(open_suite(listed.root, clock_at(NOW)), PRODUCT, page)
 
 
 def test_a_list_of_more_candidates_than_may_be_keeps_the_page_back(listed: Suite) -> None:

@@ -18,22 +18,19 @@ from pathlib import Path
 import duckdb
 
 from warehouse.batching.many_pages import ManyPages
-from warehouse.batching.page_columns import PageColumn, joined_on, page_columns
+from warehouse.batching.page_columns import page_columns
+from warehouse.batching.page_join import PageJoin, text_of
 from warehouse.batching.shared_rows import ENTITIES, PAGE_COLUMN, SharedRows
-from warehouse.definitions import Definitions, FeatureUse, Product
-from warehouse.definitions.durations import duration_text
+from warehouse.definitions import Definitions, Product
 from warehouse.errors import RunFailed
 from warehouse.lake.lake import one_transaction
 from warehouse.queries.checked_query import CheckedQuery
 from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox, SandboxPage, timestamp_literal
-from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
+from warehouse.system_sql import exact_path, quote, system_sql
 
 #: From how many pages on they are made together where that can be: for fewer, it costs more than it saves.
 TOGETHER_FROM_PAGES = 4
 _numbers = itertools.count()
-#: How feature pages are written that the lake takes as they are, and those that are cut before (`pages.lists.kept`).
-_KEPT = "zstd, COMPRESSION_LEVEL 1"
-_SOON_CUT = "lz4_raw, DICTIONARY_SIZE_LIMIT 1"
 
 
 @dataclass(frozen=True)
@@ -72,6 +69,7 @@ class Batch:
         self.cursor = sandbox.cursor()
         sandbox.query_timeout = product.header.query_timeout
         self.groups = definitions.groups_of(product)
+        self._joins = PageJoin(self.cursor, definitions, product, self.table)
         self.read_by_others = {name for _, query in self.queries() for name in query.tables}
         self._many_pages = ManyPages(self)
         #: The pages that could not be computed, each with its error; the others are not touched by that.
@@ -151,6 +149,11 @@ class Batch:
         self.prepare(pages[0])
         # What the join could not be made of is told before anything is computed.
         self._feature_columns()
+        if self.product.ranking is not None and len(pages) == 1 and self.shared is None:
+            streamed = self._stream(file, pages[0])
+            if streamed is not None:
+                done(1)
+                return streamed
         self._many_pages.take_shared(pages)
         if len(pages) >= TOGETHER_FROM_PAGES:
             self._many_pages.fill(pages, workers)
@@ -273,15 +276,38 @@ class Batch:
         except RunFailed as error:
             self.failed[as_of] = str(error)
 
+    def _stream(self, file: Path, as_of: datetime) -> FeaturePages | None:
+        """Stage a page's entities while they are made, joined to its feature groups; None where that fails.
+
+        There may be too many for memory, and to put them down before costs as much again. What is the matter with a
+        page that fails is found out by making it in steps.
+        """
+        try:
+            with self.page(as_of) as page:
+                self._collect(page, self.queries()[:-1])
+                if any(self._joins.repeated_key(use, as_of) for use in self.product.header.features):
+                    raise RunFailed("a key is there twice")
+                text = self._joins.statement(self._feature_columns(), file, 1, entities=self._joins.entities_of(as_of))
+                n_rows = page.run_within(text, self.product.entities, as_of)
+        except RunFailed:
+            for group in self.groups:
+                self.cursor.execute(f"DELETE FROM {self.table(group.name)}")
+            return None
+        return FeaturePages(file, {as_of: n_rows}, self._types(file))
+
+    def _collect(self, page: SandboxPage, queries: Iterable[tuple[str, CheckedQuery]]) -> None:
+        """Fill the tables of those queries of a page that are not complete."""
+        for name, query in queries:
+            if not self._many_pages.is_complete(name, page.instant):
+                page.run_wrapped("pages/collect", query, self.table(name), page.instant)
+            if name in self.read_by_others:
+                page.show_rows_of(name, self.table(name))
+
     def _fill_one_page(self, as_of: datetime) -> None:
         if all(self._many_pages.is_complete(name, as_of) for name, _ in self.queries()):
             return
         with self.page(as_of) as page:
-            for name, query in self.queries():
-                if not self._many_pages.is_complete(name, as_of):
-                    page.run_wrapped("pages/collect", query, self.table(name), as_of)
-                if name in self.read_by_others:
-                    page.show_rows_of(name, self.table(name))
+            self._collect(page, self.queries())
 
     def columns(self, name: str) -> dict[str, str]:
         """Give the columns of a query's table and their types, but for the page's."""
@@ -291,12 +317,12 @@ class Batch:
     def _feature_columns(self) -> dict[str, str]:
         """Give the SQL of every column of the feature pages besides keys and times, by its name."""
         listed = page_columns(self.definitions, self.product, self.columns(ENTITIES), self.columns)
-        return {column.name: _text_of(column) for column in listed}
+        return {column.name: text_of(column) for column in listed}
 
     def _stage(self, file: Path, pages: Sequence[datetime]) -> int:
         """Write the join of pages to a file, and take out those that fail on it; give the number of rows."""
         columns = self._feature_columns()
-        join = self._join(columns, file, len(pages))
+        join = self._joins.statement(columns, file, len(pages))
         try:
             row = self.cursor.execute(join).fetchone()
         except duckdb.DataError:
@@ -311,7 +337,7 @@ class Batch:
     def _error_of_join(self, columns: dict[str, str], file: Path, page: datetime) -> str | None:
         """Join one page by itself; give the error, if that fails on the data."""
         try:
-            self.cursor.execute(self._join(columns, file, 1, only=page))
+            self.cursor.execute(self._joins.statement(columns, file, 1, only=page))
         except duckdb.DataError as error:
             first = str(error).splitlines()[0]
             return (
@@ -319,34 +345,6 @@ class Batch:
                 " BIGINT, and sums of them are wider: cast what may be larger to DECIMAL(38, 0)."
             )
         return None
-
-    def _join(self, columns: dict[str, str], file: Path, n_pages: int, only: datetime | None = None) -> str:
-        listed = ", ".join(f"{text} AS {quote(name)}" for name, text in columns.items())
-        header = self.product.header
-        if header.valid_until is not None:
-            valid_until = f"{columns[header.valid_until]}::TIMESTAMP"
-        else:
-            assert header.valid_for is not None
-            valid_until = f"entities.{quote(PAGE_COLUMN)} + INTERVAL {literal(duration_text(header.valid_for))}"
-        return system_sql(
-            "pages/join",
-            keys=quote_all(self.product.keys, "entities."),
-            valid_until=valid_until,
-            columns=listed or "NULL AS no_features",
-            entities=self.table(ENTITIES),
-            joins="\n    ".join(self._join_of(index, use) for index, use in enumerate(header.features)),
-            where=f"WHERE entities.{quote(PAGE_COLUMN)} = {timestamp_literal(only)}" if only else "",
-            # Sorted by page, so that reading one page of a batch skips the row groups of the others.
-            order=f"ORDER BY entities.{quote(PAGE_COLUMN)}" if n_pages > 1 else "",
-            compression=_SOON_CUT if self.product.keeps_part else _KEPT,
-            file=literal(str(file)),
-        )
-
-    def _join_of(self, index: int, use: FeatureUse) -> str:
-        on = joined_on(self.definitions, use)
-        pairs = [(quote(key), quote(column)) for key, column in {PAGE_COLUMN: PAGE_COLUMN, **on}.items()]
-        conditions = [f"use_{index}.{key} = entities.{column}" for key, column in pairs]
-        return f"LEFT JOIN {self.table(use.group)} AS use_{index} ON {' AND '.join(conditions)}"
 
     def _types(self, file: Path) -> dict[str, str]:
         rows = self.cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [exact_path(file)]).fetchall()
@@ -361,23 +359,5 @@ class Batch:
         """Find the pages that have more rows in the join than entities, and note why."""
         joined = dict(self.cursor.execute(system_sql("pages/staged"), [exact_path(file)]).fetchall())
         wrong = [page for page, n_rows in joined.items() if n_rows != counts[page]]
-        self.failed |= {page: self._explain_repeated_keys(page) for page in wrong}
+        self.failed |= {page: self._joins.explain_repeated_keys(page) for page in wrong}
         return wrong
-
-    def _explain_repeated_keys(self, page: datetime) -> str:
-        for use in self.product.header.features:
-            group = self.definitions.groups[use.group]
-            parts = {"keys": quote_all(group.key), "group": self.table(use.group), "as_of": timestamp_literal(page)}
-            row = self.cursor.execute(system_sql("pages/repeated_keys", **parts)).fetchone()
-            if row:
-                return (
-                    f"{group.file.where}: more than one row for the key {dict(zip(group.key, row, strict=True))};"
-                    " a feature group has one row per key. Group by its key, or correct `key:`."
-                )
-        return f"{self.product.yaml_where}: the features' join changed the number of entities."
-
-
-def _text_of(column: PageColumn) -> str:
-    table = "entities" if column.use is None else f"use_{column.use}"
-    text = f"{table}.{quote(column.column)}"
-    return text if column.stored_kind == column.kind else f"{text}::{column.stored_kind}"
