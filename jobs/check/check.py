@@ -17,7 +17,16 @@ import duckdb
 from jobs.backup.scratch import scratch_lake, snapshot_copied
 from jobs.check.changes import FEATURES, LABEL, PAGES, changed_files, changes_of_product, files_of
 from jobs.check.differences import PagesBothWays, stage_labels
-from jobs.check.making import ChosenPages, Made, choose_pages, derive_anew, labels_file, make_after, make_before
+from jobs.check.making import (
+    ChosenPages,
+    Made,
+    choose_pages,
+    derive_anew,
+    labels_file,
+    make_after,
+    make_before,
+    said_of_the_erased,
+)
 from jobs.check.page_costs import cost_of, measured, stale_pages
 from jobs.check.production import Production, find_lake, production_of, show_modules
 from jobs.check.quality import quality_of, why_worse
@@ -164,6 +173,7 @@ class _Work:
         found.first, found.last, found.n_pages = pages.newest[0], pages.newest[-1], len(pages.newest)
         if PAGES in found.changed:
             found.notes.append("its page grid or validity changed; pages that are published are compared as they are")
+        found.notes += said_of_the_erased(self.after, product, pages.all)
         before = self.before(product)
         if before is not None:
             found.made_again = make_before(*before, pages.all, self.progress)

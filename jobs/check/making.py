@@ -32,8 +32,10 @@ from jobs.training.train import train
 from warehouse.definitions import Product
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import held_facts
+from warehouse.ledger.erasures import COUNTED
 from warehouse.ledger.recorded_deliveries import recorded_deliveries
 from warehouse.queries.bounded_functions import bound_functions
+from warehouse.wording import counted
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,17 @@ def make_before(suite: Suite, product: Product, pages: Sequence[datetime], progr
         models = writers(suite, product, stale, hindsight=True)
         make_in_batches(suite, PagesWanted(product, stale, models, keep_going=True, alone=True), progress)
     return len(stale)
+
+
+def said_of_the_erased(suite: Suite, product: Product, pages: Sequence[datetime]) -> list[str]:
+    """Say that pages had counted persons whose facts are gone: they are not stale, and what is made anew differs."""
+    with suite.lake.reading() as connection:
+        records = ledger.published_pages(connection, product.name, "predictions", pages)
+    n_pages = sum((record.note or "").startswith(COUNTED) for record in records.values())
+    if not n_pages:
+        return []
+    said = f"{counted(n_pages, 'page')} had counted a person who was erased since"
+    return [f"{said}: what differs there can come of that, and not of the change"]
 
 
 def make_after(

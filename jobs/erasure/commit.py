@@ -23,7 +23,7 @@ from warehouse.facts.tombstones import erase_key, key_check, scope_of, tombstone
 from warehouse.lake.lake import Commit, table_columns
 from warehouse.lake.registry import AUTHORS, table
 from warehouse.ledger import records as ledger
-from warehouse.ledger.erasures import ErasureRecord, erasures
+from warehouse.ledger.erasures import COUNTED, ErasureRecord, erasures
 from warehouse.ledger.exports import announce
 from warehouse.pages.profiled_pages import tables_of_profiles
 from warehouse.pages.views import ensure_views
@@ -31,7 +31,6 @@ from warehouse.system_sql import quote, system_sql
 
 #: Texts of the ledger that are an example of somebody's row go whole.
 _EXAMPLES = ("wrong_rows",)
-_COUNTED = "counted a person who was erased on {day:%Y-%m-%d}"
 
 
 @dataclass
@@ -138,7 +137,7 @@ class _Erasing:
         counted = [page for page in published if page in gone or (since is not None and page > since)]
         if not counted:
             return 0
-        note = _COUNTED.format(day=self.now)
+        note = f"{COUNTED} {self.now:%Y-%m-%d}"
         for pages, moves in (
             (sorted(gone.keys() & published.keys()), True),
             (sorted(set(counted) - gone.keys()), False),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.check.making import said_of_the_erased
 from jobs.cli.output.erased import lines_of_erasure
 from jobs.erasure.erase import erase, what_ends
 from jobs.erasure.person import find_person
@@ -184,6 +185,11 @@ def test_sums_over_many_count_them_no_more_once_the_page_is_made_again(club: Sui
         "SELECT as_of, note FROM ledger.published_pages WHERE kind = 'predictions' ORDER BY as_of DESC LIMIT 1",
     )
     assert note == "counted a person who was erased on 2026-04-01"
+    # It is not stale, so that a check of other definitions says what else differs.
+    product = again.definitions.product("staying")
+    (told,) = said_of_the_erased(again, product, [page])
+    assert told.startswith("1 page had counted a person who was erased since")
     run_page(again, "staying", page)
+    assert said_of_the_erased(again, product, [page]) == []
     assert rows(again, n_rows) == [(before - 3,)]
-    assert [one.made > 0 for one in monitor(again, "staying", make_profiles=True)] == [True, True]
+    assert all(one.made > 0 for one in monitor(again, "staying", make_profiles=True))

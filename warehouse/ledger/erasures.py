@@ -10,6 +10,9 @@ import duckdb
 
 from warehouse.ledger.records import records_of
 
+#: What the note of a published page begins with that had counted a person; the day follows.
+COUNTED = "counted a person who was erased on"
+
 
 @dataclass(frozen=True)
 class ErasureRecord:
