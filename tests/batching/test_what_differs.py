@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import duckdb
 import pytest
 
 from jobs.suite import Suite
@@ -13,6 +14,7 @@ from tests.changes.editing import YAML, edited
 from tests.conftest import PRODUCT
 from warehouse.batching import lifted_pass
 from warehouse.batching.batch import Batch
+from warehouse.batching.comparison import differing_rows
 from warehouse.sandbox import Sandbox
 
 FIRST = datetime(2026, 3, 2)
@@ -44,3 +46,22 @@ def test_what_reads_a_query_whose_rows_differ_is_made_page_by_page_too(
         assert any("order_lines.sql" in said for said in batch.differing)
         found = batch.cursor.execute(f"SELECT DISTINCT again FROM {batch.table('order_again')}").fetchall()
     assert found == [(10,)]
+
+
+@pytest.mark.parametrize(
+    ("fast", "plain", "differ"),
+    [
+        ("2.0", "2.0", 0),
+        ("2.0", "2.0 + 1e-9", 0),
+        ("2.0", "2.0 + 3e-9", 1),
+        ("NULL", "NULL", 0),
+        ("NULL", "2.0", 1),
+        ("2.0", "NULL", 1),
+    ],
+)
+def test_sums_in_floating_point_are_equal_within_a_billionth_and_never_to_none(
+    fast: str, plain: str, differ: int
+) -> None:
+    rows = [f"(SELECT * FROM (VALUES ('a', {value}::DOUBLE)) AS rows (k, x))" for value in (fast, plain)]
+    with duckdb.connect() as connection:
+        assert differing_rows(connection, *rows, key=["k"], exact=["k"], close=["x"]) == differ

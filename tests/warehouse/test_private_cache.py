@@ -41,6 +41,18 @@ def test_what_is_somebody_elses_is_not_used(tmp_path: Path, monkeypatch: pytest.
     assert found is None or tmp_path not in found.parents
 
 
+@pytest.mark.parametrize("others_may", [0o020, 0o002])
+def test_a_place_of_our_own_is_closed_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others_may: int
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "almanac" / "kept").mkdir(parents=True)
+    for place in (tmp_path / "almanac", tmp_path / "almanac" / "kept"):
+        place.chmod(0o700 | others_may)
+    assert private_directory("kept") == tmp_path / "almanac" / "kept"
+    assert [place.stat().st_mode & 0o022 for place in (tmp_path / "almanac", tmp_path / "almanac" / "kept")] == [0, 0]
+
+
 def test_a_link_to_elsewhere_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "elsewhere").mkdir()
