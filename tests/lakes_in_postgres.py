@@ -141,11 +141,17 @@ class Databases:
 
     def new(self, of: str = "template1") -> str:
         """Make a database, by the pattern of another one, of which nothing may be open; gives its URL."""
+        import psycopg
+
         name = f"lake_{uuid.uuid4().hex[:12]}"
         with self._server.connect() as connection:
-            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-            connection.execute(ended, [of])
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {of}")
+            ended = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = %s"
+            # A thread that opens a lake ahead of its command may connect again in between.
+            while True:
+                connection.execute(ended, [of])
+                with contextlib.suppress(psycopg.errors.ObjectInUse):
+                    connection.execute(f"CREATE DATABASE {name} TEMPLATE {of}")
+                    break
         self.made.append(name)
         return self._server.url(name)
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+
+import pytest
 
 from jobs.pages.shards.processes import Run
 from jobs.pages.shards.tasks import Done, Task, run_task
@@ -14,6 +19,11 @@ from warehouse.batching.batch import Batch
 from warehouse.batching.engines import Engine, Wanted, compute
 from warehouse.sandbox import Sandbox
 from warehouse.system_sql import parquet
+
+SPARK_IS_THERE = shutil.which("java") is not None and importlib.util.find_spec("pyspark") is not None
+needs_spark = pytest.mark.skipif(not SPARK_IS_THERE, reason="it needs Java and pyspark")
+#: In how many shards pages are made once, where a run takes one of these numbers.
+ALL_SHARDS = (1, 2, 7) if "ALMANAC_ALL_STEPS" in os.environ else ()
 
 
 class Inline:

@@ -16,6 +16,7 @@ from jobs.monitoring.evaluate import evaluate
 from jobs.pages.labelled import ensure_feature_pages
 from jobs.pages.predict import run_page
 from jobs.pages.shards.engine import Shards
+from jobs.pages.shards.spark import SPARK_VARIABLE, Spark
 from jobs.progress import Silent
 from jobs.suite import Suite, open_suite
 from jobs.training.train import train
@@ -24,7 +25,7 @@ from tests.conftest import clock_at
 from tests.customers.by_hand import Purchase, by_customer, data_file, features, is_there, spent
 from tests.customers.conftest import NOW, PRODUCTS, TRAINED_AS_OF, UNTIL, write_suite
 from tests.lakes import page_rows, rows
-from tests.shards import Inline, rows_of_pages
+from tests.shards import ALL_SHARDS, Inline, needs_spark, rows_of_pages
 from warehouse.batching.engines import DuckDBHere
 from warehouse.pages.labels import compute_labels
 from warehouse.sandbox import Sandbox
@@ -46,10 +47,24 @@ def test_the_same_file_again_brings_nothing_new(customers: Suite) -> None:
     assert again.ingestion is None
 
 
-@pytest.mark.parametrize(("product", "n"), [*zip(PRODUCTS, (2, 7), strict=True)])
+IN_SHARDS = [(product, n) for product in PRODUCTS for n in ALL_SHARDS] or [*zip(PRODUCTS, (2, 7), strict=True)]
+
+
+@pytest.mark.parametrize(("product", "n"), IN_SHARDS)
 def test_pages_in_shards_have_the_same_rows_in_every_bit(product: str, n: int, customers: Suite) -> None:
     here = rows_of_pages(customers, product, [TRAINED_AS_OF], DuckDBHere())
     assert rows_of_pages(customers, product, [TRAINED_AS_OF], Shards(Inline(), n)) == here
+
+
+@pytest.mark.spark
+@needs_spark
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_spark_makes_pages_with_the_same_rows_in_every_bit(
+    product: str, customers: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SPARK_VARIABLE, "local[2]")
+    here = rows_of_pages(customers, product, [TRAINED_AS_OF], DuckDBHere())
+    assert rows_of_pages(customers, product, [TRAINED_AS_OF], Shards(Spark(), 2)) == here
 
 
 @pytest.mark.parametrize("product", PRODUCTS)

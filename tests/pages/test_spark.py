@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,12 +19,10 @@ from tests.conftest import PAGE, PRODUCT
 from tests.lakes import page_rows
 from tests.pages.test_shards import forget
 from tests.shard_processes import KILLED, done_twice, executor_killed_once
-from tests.shards import rows_of_pages, staged
+from tests.shards import SPARK_IS_THERE, needs_spark, rows_of_pages, staged
 from warehouse.batching.engines import DuckDBHere
 
-IS_THERE = shutil.which("java") is not None and importlib.util.find_spec("pyspark") is not None
 ROOT = Path(__file__).parents[2]
-needs_spark = pytest.mark.skipif(not IS_THERE, reason="it needs Java and pyspark")
 
 
 @pytest.mark.slow
@@ -81,7 +77,7 @@ def test_an_executor_that_is_killed_and_a_task_that_is_done_twice_change_nothing
     assert (cluster / "written").exists()
 
 
-@pytest.mark.skipif(IS_THERE, reason="Java and pyspark are here")
+@pytest.mark.skipif(SPARK_IS_THERE, reason="Java and pyspark are here")
 def test_without_java_or_pyspark_a_command_says_what_to_install(published: Suite) -> None:
     done = almanac(published.root, "run", PRODUCT, "--as-of", str(PAGE), "--shards", "2", "--engine", "spark")
     assert done.returncode
