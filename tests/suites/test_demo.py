@@ -17,6 +17,7 @@ from jobs.models.artifacts import read_artifact
 from jobs.models.versions import load_scorer, model_history
 from jobs.pages.backfill import BackfillOrder, backfill
 from jobs.pages.shards.engine import Shards
+from jobs.pages.shards.spark import SPARK_VARIABLE, Spark
 from jobs.scoring import estimator_scorer
 from jobs.suite import Suite, open_suite
 from jobs.suites.starter import make_flights
@@ -24,7 +25,7 @@ from tests.command_line import almanac, said
 from tests.effort import EFFORT
 from tests.flights.by_hand import history, read_rows, work_out, zones_by_airport
 from tests.lakes import rows
-from tests.shards import Inline, rows_of_pages
+from tests.shards import ALL_SHARDS, Inline, needs_spark, rows_of_pages
 from warehouse.batching.engines import DuckDBHere
 from warehouse.lake.lake import check_format
 
@@ -77,7 +78,19 @@ def test_its_sources_hold_every_row_of_the_files(demo: tuple[Suite, str]) -> Non
 def test_pages_in_shards_have_the_same_rows_in_every_bit(demo: tuple[Suite, str]) -> None:
     suite, _ = demo
     here = rows_of_pages(suite, PRODUCT, [PAGE], DuckDBHere())
-    assert rows_of_pages(suite, PRODUCT, [PAGE], Shards(Inline(), 7)) == here
+    for n in ALL_SHARDS or (7,):
+        assert rows_of_pages(suite, PRODUCT, [PAGE], Shards(Inline(), n)) == here
+
+
+@pytest.mark.spark
+@needs_spark
+def test_spark_makes_a_page_with_the_same_rows_in_every_bit(
+    demo: tuple[Suite, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite, _ = demo
+    monkeypatch.setenv(SPARK_VARIABLE, "local[2]")
+    here = rows_of_pages(suite, PRODUCT, [PAGE], DuckDBHere())
+    assert rows_of_pages(suite, PRODUCT, [PAGE], Shards(Spark(), 2)) == here
 
 
 def test_every_query_splits_but_for_those_that_look_at_all_flights(demo: tuple[Suite, str]) -> None:
