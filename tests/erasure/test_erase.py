@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from jobs.backup.scratch import SCRATCH
 from jobs.erasure import erase as erasing
 from jobs.erasure.erase import STEPS, erase, what_ends
 from jobs.erasure.journal import read
@@ -89,8 +90,10 @@ def leave_traces(suite: Suite) -> None:
     with suite.lake.commit("forget them") as commit:
         commit.execute("DELETE FROM predictions.late_order_arms")
     lake = suite.lake.root
-    for place in ("staging/killed", "damaged/sources/orders", "logs/predict"):
+    for place in ("staging/killed", "damaged/sources/orders", "logs/predict", "rehearsals/a", f"../{SCRATCH}/killed"):
         (lake / place).mkdir(parents=True)
+    for place in ("rehearsals/a", f"../{SCRATCH}/killed"):
+        (lake / place / "rows.csv").write_text(f"O99999,{NAME}")
     (lake / "staging/killed/rows.csv").write_text(f"O99999,{NAME}")
     (lake / "damaged/sources/orders/a.parquet").write_text(f"O99999,{NAME}")
     (lake / "logs/predict/1.log").write_text(f"read O99999\nall is well\n{NAME} is late\n")
@@ -135,10 +138,10 @@ def found_in(suite: Suite) -> Iterator[str]:
         return any(word in text for word in words)
 
     suite.lake.close()
-    for path in sorted(suite.lake.root.rglob("*")):
+    for path in sorted([*suite.lake.root.rglob("*"), *(suite.root / SCRATCH).rglob("*")]):
         if not path.is_file() or path.name in ("model.skops", "compiled.safetensors"):
             continue
-        name = path.relative_to(suite.lake.root).as_posix()
+        name = path.relative_to(suite.root).as_posix().removeprefix("lake/")
         if tells(path.read_bytes().decode("latin-1")):
             yield f"{name}: bytes"
         if path.suffix == ".parquet" and not name.startswith("damaged/"):

@@ -8,9 +8,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from jobs.check.making import ChosenPages, Made
+from jobs.check.speaking import open_alarms, what_speaks
 from jobs.monitoring.decisions import accept, alarms, close
 from jobs.monitoring.judging.judgements import judge, judge_and_write
 from jobs.monitoring.judging.monitor import monitor_product
+from jobs.pages.make import PagesResult
 from jobs.schedule.alerts import alert_of_alarms
 from jobs.schedule.files.schedule import Schedule
 from jobs.schedule.suite_clock import SuiteClock
@@ -169,3 +172,18 @@ def test_a_run_of_the_clock_judges_what_it_has_published(published: Suite, monke
     day = (PAGE + timedelta(days=2)).date()
     said(published.root, "backfill", PRODUCT, "--from", f"{day}", "--to", f"{day + timedelta(days=1)}")
     assert rows(published, judged)[-1][1].date() == day
+
+
+def test_a_check_tells_of_the_alarm_that_its_pages_open_and_of_no_other(ingested: Suite) -> None:
+    product = ingested.definitions.product(PRODUCT)
+    publish(ingested, range(LOST))
+    # What production has not judged yet is judged first, and counts as before.
+    before = open_alarms(ingested, product)
+    assert before == set()
+    publish(ingested, [LOST])
+    made = Made(ChosenPages([], []), ingested.lake.newest_snapshot(), PagesResult(), None)
+    (spoken,) = what_speaks(ingested, product, made, before)
+    assert (spoken.kind, spoken.name, spoken.severity, spoken.is_new) == ("monitor", "acute", "alarm", True)
+    assert spoken.message.startswith("the distribution of x; missing values of x")
+    # Of pages that alarm before the change too nothing speaks.
+    assert what_speaks(ingested, product, made, open_alarms(ingested, product)) == []
