@@ -267,8 +267,6 @@ class Lake:
             try:
                 new = NewLake(uuid.uuid4().hex, made_by, now, self.storage.data)
                 make_catalogue(self.catalogue, self.storage, new, fence)
-                # Who makes a lake writes to it next, and reads on the same instance then.
-                self.open(writing=True)
             except (duckdb.Error, sqlite3.Error, OSError) as error:
                 raise UsageError(f"the lake {self.root} could not be made: {error}") from error
 
