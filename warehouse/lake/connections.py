@@ -45,11 +45,11 @@ Answer = TypeVar("Answer")
 
 
 class _Kept:
-    """An instance, what it holds, and how many cursors follow the lake's states on it."""
+    """An instance, what it holds, and how many cursors read on it, and follow the lake's states on it."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.instance: duckdb.DuckDBPyConnection | None = None
-        self.n_following = 0
+        self.n_reading = self.n_following = 0
         self._catalogue = catalogue
         self._transaction: duckdb.DuckDBPyConnection | None = None
         self._n_wanted, self._most_bytes = 0, 0
@@ -79,10 +79,14 @@ class _Kept:
             row = cursor.execute(_REMEMBERED).fetchone()
         return int(row[0]) if row else 0
 
-    def close(self) -> None:
-        """Close it; cursors that are open elsewhere keep theirs alive."""
+    def let_go(self) -> None:
+        """Hold the catalogue no more."""
         if self._transaction is not None:
             self._transaction.close()
+
+    def close(self) -> None:
+        """Close it, and with it whatever cursors there are on it."""
+        self.let_go()
         if self.instance is not None:
             self.instance.close()
 
@@ -92,6 +96,8 @@ class Instances:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[Hashable, bool], _Kept] = {}
+        #: Those that are used no more, and on which somebody reads still.
+        self._dropped: list[_Kept] = []
         self._lock = threading.Lock()
 
     def get(
@@ -147,18 +153,26 @@ class Instances:
         return identity, read_only and (catalogue.is_shared or (identity, False) not in self._kept)
 
     @contextlib.contextmanager
-    def followed(self, instance: duckdb.DuckDBPyConnection | None) -> Iterator[None]:
-        """Do not replace an instance, if one is given, for as long as a cursor on it sees each new state."""
+    def read(self, instance: duckdb.DuckDBPyConnection | None, *, follow: bool) -> Iterator[None]:
+        """Do not close an instance, if one is given, for as long as a cursor reads on it.
+
+        Nor is it replaced while one does that is to `follow`, which sees each new state.
+        """
         with self._lock:
-            followed = [kept for kept in self._kept.values() if kept.instance is instance]
-            for kept in followed:
-                kept.n_following += 1
+            read = [kept for kept in self._kept.values() if kept.instance is instance]
+            for kept in read:
+                kept.n_reading += 1
+                kept.n_following += follow
         try:
             yield
         finally:
             with self._lock:
-                for kept in followed:
-                    kept.n_following -= 1
+                for kept in read:
+                    kept.n_reading -= 1
+                    kept.n_following -= follow
+                    if kept in self._dropped and not kept.n_reading:
+                        self._dropped.remove(kept)
+                        kept.close()
 
     def close(self, catalogue: Catalogue) -> None:
         """Close the instances of a catalogue, if there are any."""
@@ -168,11 +182,15 @@ class Instances:
                     kept.close()
 
     def drop(self, instance: duckdb.DuckDBPyConnection) -> None:
-        """Close an instance, and open another one when it is asked for again."""
+        """Open another instance when this one is asked for again, and close it once nobody reads on it."""
         with self._lock:
             for key in [key for key, kept in self._kept.items() if kept.instance is instance]:
-                self._kept.pop(key).close()
-        instance.close()
+                kept = self._kept.pop(key)
+                if kept.n_reading:
+                    kept.let_go()
+                    self._dropped.append(kept)
+                else:
+                    kept.close()
 
 
 @dataclass

@@ -177,8 +177,8 @@ class Lake:
         """
         instance = _kept_instance(self, read_only=True) if snapshot_id is None and not all_cores else None
         connection = instance.cursor() if instance else self.connect(snapshot_id=snapshot_id)
-        try:
-            with _instances.followed(instance if follow else None):
+        with _instances.read(instance, follow=follow):
+            try:
                 if instance:
                     if not follow:
                         connection.execute("BEGIN TRANSACTION READ ONLY")
@@ -190,13 +190,13 @@ class Lake:
                         switch_off_wrong_optimizers(connection, reads_the_past=True)
                     use_all_cores(connection)
                 yield connection
-        except duckdb.Error as error:
-            if self.catalogue.is_shared and not answers(connection):
-                raise lost(self.root, error) from error
-            raise
-        finally:
-            end_transaction(connection, self.catalogue)
-            connection.close()
+            except duckdb.Error as error:
+                if self.catalogue.is_shared and not answers(connection):
+                    raise lost(self.root, error) from error
+                raise
+            finally:
+                end_transaction(connection, self.catalogue)
+                connection.close()
 
     def writer_lock(self, timeout_s: float | None = None) -> AbstractContextManager[Fence | None]:
         """Hold the lake's one writer lock; see `Catalogue.writer_lock`."""
