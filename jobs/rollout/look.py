@@ -18,7 +18,7 @@ from jobs.models.arms.assignment import Assignment
 from jobs.models.versions import model_history
 from jobs.monitoring.performance.judge import page_excess_deviation
 from jobs.monitoring.performance.unfinished import finished_pages
-from jobs.pages.outcomes import settle_labels
+from jobs.pages.outcomes import matured_pages, settle_labels
 from jobs.pages.scores.beside import BY_ITSELF
 from jobs.pages.scores.steps import DecidedBy, into_stage, next_step
 from jobs.progress import Silent
@@ -104,7 +104,9 @@ def _next_look(suite: Suite, product: Product, course: Course) -> Looked | None:
         return _out(suite, product, course, {version: one.words() for version, one in moved.items()}, None)
     seen = {one.as_of: one.snapshot_id for one in looks}
     unseen = [page for page, arms in sorted(written.items()) if course.is_to_be_seen(arms, seen.get(page))]
-    due = finished_pages(suite, judged, unseen, suite.clock())
+    # What is said of events, as clicks, is not what a label says of an entity, and is not compared as one.
+    choose = finished_pages if judged.label is product.label else matured_pages
+    due = choose(suite, judged, unseen, suite.clock())
     return _AtPage(suite, product, course, looks, written, due[0]).make() if due else None
 
 
