@@ -100,7 +100,7 @@ def test_a_lake_is_moved_into_a_bucket(world: Suite, published: Suite, bucket: S
     run_page(again, PRODUCT, PAGE)
     # Nothing is put where something is.
     bucket.put("lakes/full/of", "something")
-    for prefix, why in ((PREFIX, "is not empty"), ("lakes/full", "is not empty")):
+    for prefix, why in ((PREFIX, "holds the files of the lake"), ("lakes/full", "is not empty")):
         url = f"{new_database(postgres, 'not_moved')}?data=s3://shop/{prefix}"
         done = almanac(published.root, "move-lake", url)
         assert (done.returncode, why in done.stderr) == (2, True), done.stderr
