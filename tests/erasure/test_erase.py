@@ -141,7 +141,8 @@ def found_in(suite: Suite) -> Iterator[str]:
     for path in sorted([*suite.lake.root.rglob("*"), *(suite.root / SCRATCH).rglob("*")]):
         if not path.is_file() or path.name in ("model.skops", "compiled.safetensors"):
             continue
-        name = path.relative_to(suite.root).as_posix().removeprefix("lake/")
+        is_of_lake = path.is_relative_to(suite.lake.root)
+        name = path.relative_to(suite.lake.root if is_of_lake else suite.root).as_posix()
         if tells(path.read_bytes().decode("latin-1")):
             yield f"{name}: bytes"
         if path.suffix == ".parquet" and not name.startswith("damaged/"):
