@@ -25,8 +25,7 @@ from jobs.rehearsal.lives import Ended, Terms, live
 from jobs.rehearsal.policies import TRAINING, Policy
 from jobs.rehearsal.room import Room
 from jobs.rehearsal.works import Moment
-from jobs.schedule.files.reading import read_schedule
-from jobs.schedule.suite_clock import known_names, read_text
+from jobs.schedule.suite_clock import schedule_of
 from jobs.scoring import ready_scorer
 from jobs.scoring.worker_pool import interrupts_blocked
 from jobs.training.fit import Learnt
@@ -104,11 +103,8 @@ class Lives:
         """Count the instants at which a policy may train."""
         asked = self.room.asked
         there = self.room.open(policy, Moment(asked.begin))
-        try:
-            schedule = read_schedule(read_text(there.root), known_names(there))
-        finally:
-            there.lake.close()
-        jobs = [job for job in schedule.jobs.values() if job.work.kind in TRAINING]
+        with contextlib.closing(there.lake):
+            jobs = [job for job in schedule_of(there).jobs.values() if job.work.kind in TRAINING]
         return sum(1 for job in jobs for _ in job.trigger.between(asked.begin, asked.end))
 
     def _attend(self, policy: Policy) -> Ended:

@@ -53,11 +53,9 @@ def begin_first(room: Room, recalled: Recalls) -> timedelta:
     """
     asked = room.asked
     there = room.open(asked.policies[0], Moment(asked.begin))
-    try:
+    with contextlib.closing(there.lake):
         _have_a_version(there, room, recalled)
         return _training_takes(there, asked.product, asked.begin)
-    finally:
-        there.lake.close()
 
 
 def live(room: Room, policy: Policy, terms: Terms, recalled: Recalls, told: Callable[[int], None]) -> Ended:
@@ -75,13 +73,11 @@ def live(room: Room, policy: Policy, terms: Terms, recalled: Recalls, told: Call
     """
     asked, moment = room.asked, Moment(room.asked.begin)
     there = room.open(policy, moment)
-    try:
+    with contextlib.closing(there.lake):
         _have_a_version(there, room, recalled)
         n_failed = _live(room, policy, there.lake, terms.takes, recalled, told)
         moment.now = terms.looked_back_at
         return Ended(look_back(there, there.definitions.product(asked.product.name), asked.begin, asked.end), n_failed)
-    finally:
-        there.lake.close()
 
 
 def _training_takes(there: Suite, product: Product, begin: datetime) -> timedelta:

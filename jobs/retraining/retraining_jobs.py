@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jobs.schedule.files.reading import read_schedule
 from jobs.schedule.files.retraining import Retraining
-from jobs.schedule.suite_clock import known_names, read_text
+from jobs.schedule.suite_clock import schedule_of
 from jobs.suite import Suite
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
@@ -26,7 +25,7 @@ def retraining_jobs(suite: Suite, product: Product) -> Mapping[str, Retraining]:
     """
     if product.rule is not None:
         raise UsageError(f"{product.name} has a rule, {product.rule.where}, which is not trained, and cannot be again.")
-    schedule = read_schedule(read_text(suite.root), known_names(suite))
+    schedule = schedule_of(suite)
     jobs = {
         name: job.retraining
         for name, job in schedule.jobs.items()

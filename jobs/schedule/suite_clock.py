@@ -235,6 +235,19 @@ def read_text(root: Path) -> str:
         raise DefinitionError(f"{path} cannot be read: {error}") from error
 
 
+def schedule_of(suite: Suite) -> Schedule:
+    """Read the schedule of a suite, as its file is now.
+
+    Raises
+    ------
+    NotFoundError
+        If the suite has no schedules.yaml.
+    DefinitionError
+        If it is wrong.
+    """
+    return read_schedule(read_text(suite.root), known_names(suite))
+
+
 def known_names(suite: Suite) -> Known:
     """Give the names that the suite's schedule may refer to."""
     products = suite.definitions.products

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from jobs.schedule.files.reading import read_schedule
 from jobs.schedule.files.redaction import redacted
 from jobs.schedule.files.schedule import Job, Schedule
 from jobs.schedule.files.triggers import Interval
-from jobs.schedule.suite_clock import known_names, read_text
+from jobs.schedule.suite_clock import schedule_of
 from jobs.web.parts import paths
 from jobs.web.parts.asked import Asked
 from jobs.web.parts.cells import Cell, Table, instant
@@ -57,7 +56,7 @@ def agenda_section(seen: Seen, paused: Asked | None, most: int) -> Section:
     command = "almanac agenda"
     resting = {row["job"]: row["why"] for row in paused.dicts()} if paused else {}
     try:
-        schedule = read_schedule(read_text(seen.suite.root), known_names(seen.suite))
+        schedule = schedule_of(seen.suite)
     except AlmanacError as error:
         return Section("To come", [f"The schedule cannot be read: {redacted(str(error))}"], commands=[command])
     rows = _rows(seen, schedule, resting, most)
