@@ -65,6 +65,7 @@ FLOORS: tuple[str, ...] = (
     "jobs.scoring.readers",
     "jobs.scoring.steps",
     "jobs.scoring.files",
+    "jobs.scoring.sieves",
     "jobs.scoring.kernels",
     "jobs.scoring.machine_code",
     "jobs.scoring.interface",

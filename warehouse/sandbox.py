@@ -24,7 +24,7 @@ from typing import Any
 import duckdb
 
 from warehouse.definitions import Product, Source
-from warehouse.errors import DefinitionError, RunFailed, UsageError
+from warehouse.errors import UsageError
 from warehouse.lake.lake import Lake, check_format, newest_snapshot, one_transaction, table_columns, use_all_cores
 from warehouse.lake.warm_up import connect
 from warehouse.ledger import records as ledger
@@ -33,7 +33,7 @@ from warehouse.ledger.records import SourceFacts
 from warehouse.queries.bound_plans import Scan, check_plan
 from warehouse.queries.bounded_functions import bound_functions
 from warehouse.queries.checked_query import CheckedQuery
-from warehouse.queries.error_lines import in_file
+from warehouse.queries.error_lines import explained
 from warehouse.queries.running import QUERY_TIMEOUT, running
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
 
@@ -331,15 +331,23 @@ class SandboxPage:
 
     def run_within(self, text: str, query: CheckedQuery, as_of: datetime, **parameters: object) -> int:
         """Run a statement of the suite's own that has a checked query's text in it; give what it counts."""
-        bound = query.bound(as_of=as_of, **parameters)
-        with self._running(query):
-            self._sandbox.vouch_for(self.cursor, query, bound, self._scans)
-            row = self.cursor.execute(text, bound or None).fetchone()
+        with self.reading_within(text, query, as_of, **parameters) as result:
+            row = result.fetchone()
         return int(row[0]) if row else 0
 
     @contextlib.contextmanager
+    def reading_within(
+        self, text: str, query: CheckedQuery, as_of: datetime, **parameters: object
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Run such a statement, and give its rows to read; what fails, or takes too long, as they are made is told."""
+        bound = query.bound(as_of=as_of, **parameters)
+        with self._running(query):
+            self._sandbox.vouch_for(self.cursor, query, bound, self._scans)
+            yield self.cursor.execute(text, bound or None)
+
+    @contextlib.contextmanager
     def _running(self, query: CheckedQuery) -> Iterator[None]:
-        with _explained(query.where, query.text), running(self.cursor, query.where, self._sandbox.query_timeout):
+        with explained(query.where, query.text), running(self.cursor, query.where, self._sandbox.query_timeout):
             yield
 
     def answer(self, query: CheckedQuery, most: int) -> list[tuple[Any, ...]]:
@@ -376,17 +384,6 @@ class SandboxPage:
             self._sandbox.vouch_for(self.cursor, check, bound, self._scans)
             row = self.cursor.execute(text, bound or None).fetchone()
         return (int(row[1]), list(row[2] or [])) if row else (0, [])
-
-
-@contextlib.contextmanager
-def _explained(where: str, query: str) -> Iterator[None]:
-    """Turn DuckDB's errors into ours: what does not bind is a definition's mistake, the rest a failed run."""
-    try:
-        yield
-    except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
-        raise DefinitionError(in_file(where, error, query)) from error
-    except duckdb.Error as error:
-        raise RunFailed(f"{where}: the query failed on the data: {error}") from error
 
 
 def timestamp_literal(instant: datetime) -> str:

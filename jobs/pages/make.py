@@ -23,7 +23,7 @@ from jobs.pages.scores.arms import Arms
 from jobs.pages.scores.beside import PageArms
 from jobs.pages.scores.label_sums import stage_label_sums
 from jobs.pages.scores.score import ScoredFile
-from jobs.pages.scores.scoring import Scoring
+from jobs.pages.scores.scoring import PREDICTIONS, Scoring
 from jobs.pages.staleness import Staleness
 from jobs.progress import Progress
 from jobs.suite import Suite
@@ -215,7 +215,9 @@ class _BatchOfPages:
             relations.append(self._stage_features(taken, n_rows))
         if fresh:
             file, told = self.directory / "features.parquet", self.progress.advance
-            wanted = Wanted(fresh, file, self.order.workers, told, needs_lake=bool(reused))
+            kinds, model = self._columns().values(), self.order.model if self.arms is None else None
+            sieve = self.scoring.sieve(model, self.order.pages, kinds)
+            wanted = Wanted(fresh, file, self.order.workers, told, needs_lake=bool(reused), sieve=sieve)
             computed = self._compute(wanted, of_all=not reused and not self.lent)
             self.failed |= computed.failed
             self._warn_of(computed.warnings)
@@ -269,7 +271,7 @@ class _BatchOfPages:
         return record is not None and not is_lost and self.staleness.why(record) is None
 
     def _score(self, model: ModelRecord, features: FeaturePages, relation: str) -> Audit:
-        file, began = self.directory / "predictions.parquet", time.perf_counter()
+        file, began = self.directory / PREDICTIONS, time.perf_counter()
         self.passing = in_passing(self.product, self.staged, len(features.n_rows), self.centres)
         try:
             scored = self.scoring.write(model, relation, file, self.passing)
@@ -283,10 +285,8 @@ class _BatchOfPages:
         files, columns = scored.files or (file,), scored.columns
         audit = self._audit(written, relation, files, scored)
         if self.arms is not None:
-            seconds = time.perf_counter() - began
-            file, columns = self.arms.serve(
-                relation, file, columns, seconds, audit, lambda mixed: self._audit(written, relation, [mixed], scored)
-            )
+            how = (time.perf_counter() - began, audit, lambda mixed: self._audit(written, relation, [mixed], scored))
+            file, columns = self.arms.serve(relation, file, columns, *how)
             files = (file,)
         valid = dict(self.batch.cursor.execute(system_sql("pages/validity", rows=parquet(files))).fetchall())
         records = [
@@ -307,7 +307,7 @@ class _BatchOfPages:
             **relations,
         )
         how = (self.meter.run_id, self.sizes, self.order.workers, scored.crossed)
-        audit = audit_pages(self.batch, written, relations, *how)
+        audit = audit_pages(self.batch, written, {**relations, **scored.relations}, *how)
         self._warn_of(audit.differing)
         return audit
 

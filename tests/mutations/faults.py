@@ -488,6 +488,20 @@ OF_SCORING = (
         ("tests/scoring/test_stream.py",),
     ),
     Fault(
+        "a candidate that ties with the last entry of its list is left out",
+        "jobs/scoring/sieves/sieve_kernel.py",
+        "kept[row] = not scores[row] < lists.heaps[place, 0]",
+        "kept[row] = scores[row] > lists.heaps[place, 0]",
+        ("tests/scoring/test_sieve.py",),
+    ),
+    Fault(
+        "lists of one hash are taken for one list",
+        "jobs/scoring/sieves/sieve.py",
+        "            known &= equal(column, chosen(own, seen)).to_numpy(zero_copy_only=False)\n",
+        "            pass\n",
+        ("tests/scoring/test_sieve.py",),
+    ),
+    Fault(
         "reasons begin at the model's own base",
         "jobs/scoring/reasons/tree_contributions.py",
         " + float(np.sum(self._values * self._reach()))",

@@ -212,7 +212,7 @@ def test_candidates_that_are_streamed_are_those_of_a_page_made_in_steps(
     page, found = PAGE + timedelta(days=1), []
     for root, streams in ((listed.root, True), (tmp_path / "in steps", False)):
         if not streams:
-            monkeypatch.setattr(Batch, "_stream", lambda batch, file, as_of: None)
+            monkeypatch.setattr(Batch, "_stream", lambda *_: None)
         suite = open_suite(root, clock_at(NOW))
         run_page(suite, PRODUCT, page)
         found.append(rows(suite, f"FROM features.{PRODUCT} WHERE as_of = $1 ORDER BY ALL", [page]))

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import duckdb
 
@@ -26,10 +27,17 @@ from warehouse.errors import RunFailed
 from warehouse.lake.lake import one_transaction
 from warehouse.queries.checked_query import CheckedQuery
 from warehouse.sandbox import HOLD_FROM_PAGES, Sandbox, SandboxPage, timestamp_literal
-from warehouse.system_sql import exact_path, quote, system_sql
+from warehouse.system_sql import exact_path, quote, quote_all, system_sql
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: From how many pages on they are made together where that can be: for fewer, it costs more than it saves.
 TOGETHER_FROM_PAGES = 4
+#: Rows of the batches in which a sieve is given candidates.
+SIEVED_ROWS = 65_536
+#: What a sieve is given beside the columns of feature pages: a hash of each row's list.
+LIST_COLUMN = "almanac: list"
 _numbers = itertools.count()
 
 
@@ -49,6 +57,19 @@ class FeaturePages:
     def files(self) -> tuple[Path, ...]:
         """All files."""
         return self.file, *self.others
+
+
+class Sieve(Protocol):
+    """Takes the candidates of a page as they are made, and stages those of them that may be wanted."""
+
+    def __call__(self, candidates: pa.RecordBatchReader, file: Path) -> int:
+        """Stage those that are kept in `file`, without `LIST_COLUMN`; give how many candidates there were.
+
+        Raises
+        ------
+        RunFailed
+            If it cannot; the page is then made in steps.
+        """
 
 
 class Batch:
@@ -118,6 +139,7 @@ class Batch:
         done: Callable[[int], None],
         *,
         needs_lake: bool = True,
+        sieve: Sieve | None = None,
     ) -> FeaturePages:
         """Compute the feature pages and stage them in `file`, but for those that fail on the data (see `failed`).
 
@@ -133,6 +155,8 @@ class Batch:
             Told of every page that is done.
         needs_lake
             Whether the sandbox has to read the lake afterwards. If not, and the sources are held, it is detached.
+        sieve
+            What takes the candidates of lists and stages what is kept of them, where they can be streamed.
 
         Raises
         ------
@@ -150,7 +174,7 @@ class Batch:
         # What the join could not be made of is told before anything is computed.
         self._feature_columns()
         if self.product.ranking is not None and len(pages) == 1 and self.shared is None:
-            streamed = self._stream(file, pages[0])
+            streamed = self._stream(file, pages[0], sieve)
             if streamed is not None:
                 done(1)
                 return streamed
@@ -276,24 +300,35 @@ class Batch:
         except RunFailed as error:
             self.failed[as_of] = str(error)
 
-    def _stream(self, file: Path, as_of: datetime) -> FeaturePages | None:
+    def _stream(self, file: Path, as_of: datetime, sieve: Sieve | None) -> FeaturePages | None:
         """Stage a page's entities while they are made, joined to its feature groups; None where that fails.
 
         There may be too many for memory, and to put them down before costs as much again. What is the matter with a
-        page that fails is found out by making it in steps.
+        page that fails is found out by making it in steps. What goes through a sieve is not put down at all but for
+        what that keeps.
         """
         try:
             with self.page(as_of) as page:
                 self._collect(page, self.queries()[:-1])
                 if any(self._joins.repeated_key(use, as_of) for use in self.product.header.features):
                     raise RunFailed("a key is there twice")
-                text = self._joins.statement(self._feature_columns(), file, 1, entities=self._joins.entities_of(as_of))
-                n_rows = page.run_within(text, self.product.entities, as_of)
+                columns, entities = self._feature_columns(), self._joins.entities_of(as_of)
+                if sieve is None or not columns:
+                    text = self._joins.statement(columns, file, 1, entities=entities)
+                    n_rows = page.run_within(text, self.product.entities, as_of)
+                else:
+                    text = self._joins.rows(columns | self._hash_of_lists(), 1, entities=entities)
+                    with page.reading_within(text, self.product.entities, as_of) as rows:
+                        n_rows = sieve(rows.to_arrow_reader(SIEVED_ROWS), file)
         except RunFailed:
             for group in self.groups:
                 self.cursor.execute(f"DELETE FROM {self.table(group.name)}")
             return None
         return FeaturePages(file, {as_of: n_rows}, self._types(file))
+
+    def _hash_of_lists(self) -> dict[str, str]:
+        assert self.product.ranking is not None
+        return {LIST_COLUMN: f"hash({quote_all(self.product.ranking.keys, 'entities.')})"}
 
     def _collect(self, page: SandboxPage, queries: Iterable[tuple[str, CheckedQuery]]) -> None:
         """Fill the tables of those queries of a page that are not complete."""

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from warehouse.batching.batch import Batch, FeaturePages
+from warehouse.batching.batch import Batch, FeaturePages, Sieve
 from warehouse.batching.comparison import differing_rows
 from warehouse.errors import RunFailed
 from warehouse.sandbox import timestamp_literal
@@ -40,6 +40,8 @@ class Wanted:
         Told of every page that is done.
     needs_lake
         Whether the batch's sandbox has to read the lake afterwards.
+    sieve
+        What may take the candidates of lists while they are made, where they are made in this process.
     """
 
     pages: Sequence[datetime]
@@ -47,6 +49,7 @@ class Wanted:
     workers: int
     done: Callable[[int], None]
     needs_lake: bool = True
+    sieve: Sieve | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ class DuckDBHere:
 
     def compute(self, batch: Batch, wanted: Wanted) -> Computed:
         """Compute in the batch's sandbox, see `Batch.compute`."""
-        made = batch.compute(wanted.pages, wanted.file, wanted.workers, wanted.done, needs_lake=wanted.needs_lake)
+        how = (wanted.pages, wanted.file, wanted.workers, wanted.done)
+        made = batch.compute(*how, needs_lake=wanted.needs_lake, sieve=wanted.sieve)
         return Computed(made, batch.failed, batch.differing)
 
 

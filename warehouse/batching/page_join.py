@@ -58,14 +58,29 @@ class PageJoin:
         only: datetime | None = None,
         entities: str | None = None,
     ) -> str:
-        """Write the statement that stages feature pages.
+        """Write the statement that stages feature pages, as `rows` gives them.
+
+        Parameters
+        ----------
+        file
+            The Parquet file to write.
+        """
+        return system_sql(
+            "pages/join",
+            rows=self.rows(columns, n_pages, only=only, entities=entities),
+            compression=_SOON_CUT if self._product.keeps_part else _KEPT,
+            file=literal(str(file)),
+        )
+
+    def rows(
+        self, columns: dict[str, str], n_pages: int, *, only: datetime | None = None, entities: str | None = None
+    ) -> str:
+        """Write the query of the rows of feature pages.
 
         Parameters
         ----------
         columns
             By name, how each column is read.
-        file
-            The Parquet file to write.
         n_pages
             How many pages there are.
         only
@@ -81,7 +96,7 @@ class PageJoin:
             assert header.valid_for is not None
             valid_until = f"entities.{quote(PAGE_COLUMN)} + INTERVAL {literal(duration_text(header.valid_for))}"
         return system_sql(
-            "pages/join",
+            "pages/joined",
             keys=quote_all(product.keys, "entities."),
             valid_until=valid_until,
             columns=listed or "NULL AS no_features",
@@ -90,8 +105,6 @@ class PageJoin:
             where=f"WHERE entities.{quote(PAGE_COLUMN)} = {timestamp_literal(only)}" if only else "",
             # Sorted by page, so that reading one page of a batch skips the row groups of the others.
             order=f"ORDER BY entities.{quote(PAGE_COLUMN)}" if n_pages > 1 else "",
-            compression=_SOON_CUT if product.keeps_part else _KEPT,
-            file=literal(str(file)),
         )
 
     def entities_of(self, as_of: datetime) -> str:

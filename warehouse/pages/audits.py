@@ -20,6 +20,7 @@ import duckdb
 
 from warehouse.batching.batch import Batch, FeaturePages
 from warehouse.definitions import Product
+from warehouse.definitions.product import Ranking
 from warehouse.label_kinds import KINDS, middle_of
 from warehouse.ledger.records import CheckRecord, WrongRow
 from warehouse.pages.holds import held_pages
@@ -36,7 +37,7 @@ _BUILT_IN = {
     "scores_in_range": ("predictions", "score"),
     "probabilities_add_up": ("predictions", "score", "probabilities", "n_classes"),
     "quantiles_rise": ("predictions", "score", "quantiles", "n_quantiles", "middle"),
-    "lists_are_whole": ("features", "predictions", "score", "list", "top", "at_most"),
+    "lists_are_whole": ("candidates", "predictions", "score", "list", "top", "at_most"),
     "entities_covered": ("features", "predictions", "keys"),
 }
 #: Those of them that look at what a kind of label brings; a page is asked those of its own kind.
@@ -112,7 +113,8 @@ def audit_pages(
     features
         Its pages, with the number of entities of each.
     relations
-        SQL of all its staged rows: `features`, `predictions`, and `page`, which is both side by side.
+        SQL of all its staged rows: `features`, `predictions`, and `page`, which is both side by side. Of lists whose
+        candidates are not all staged `counted` too, which has parts of the numbers of each list's.
     run_id
         The run that the records belong to.
     sizes
@@ -194,12 +196,20 @@ def _check_built_in(
         "list": quote_all(ranking.keys) if ranking else "",
         "top": str(ranking.top) if ranking else "",
         "at_most": str(ranking.at_most) if ranking else "",
+        "candidates": _candidates(ranking, relations) if ranking else "",
         "key_is_null": " OR ".join(f"{quote(key)} IS NULL" for key in product.keys),
     }
     query = system_sql(f"audit/{name}", **{key: offered[key] for key in _BUILT_IN[name]})
     statement = system_sql("audit/wrong_rows", query=query, limit=str(WRONG_ROWS_KEPT))
     found = {row[0]: (row[1], row[2]) for row in cursor.execute(statement).fetchall()}
     _note_built_in(auditor, name, features, found)
+
+
+def _candidates(ranking: Ranking, relations: Mapping[str, str]) -> str:
+    rows, count = relations["features"], "count(*)"
+    if "counted" in relations:
+        rows, count = relations["counted"], 'sum("almanac: n")::BIGINT'
+    return system_sql("audit/candidates", list=quote_all(ranking.keys), count=count, rows=rows)
 
 
 def _note_built_in(

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-if TYPE_CHECKING:
-    import duckdb
+import duckdb
+
+from warehouse.errors import DefinitionError, RunFailed
 
 _LINE = re.compile(r"LINE (\d+): ?(.*)")
+
+
+@contextlib.contextmanager
+def explained(where: str, query: str) -> Iterator[None]:
+    """Turn DuckDB's errors into ours: what does not bind is a definition's mistake, the rest a failed run."""
+    try:
+        yield
+    except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
+        raise DefinitionError(in_file(where, error, query)) from error
+    except duckdb.Error as error:
+        raise RunFailed(f"{where}: the query failed on the data: {error}") from error
 
 
 def in_file(where: str, error: duckdb.Error, query: str) -> str:

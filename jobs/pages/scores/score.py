@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from warehouse.system_sql import exact_path, quote_all, system_sql
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from jobs.models.kinds.figures import Floats as Float64s
     from jobs.models.reasons.explaining import Reasons
     from jobs.scoring import Scorer
     from jobs.scoring.interface.scorer import Floats
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 BATCH_ROWS = 65_536
 #: How predictions are written that are published as they are, and candidates of lists, most of which go at once: to
 #: write these and to read them again takes two thirds of the time.
-_KEPT, _SOON_READ = "zstd", "lz4"
+_KEPT, SOON_READ = "zstd", "lz4"
 #: So many rows are scored by the estimator too, before a version's compiled file is written.
 SAMPLE_ROWS = 5_000
 
@@ -49,13 +50,14 @@ class ScoredFile:
 
     `crossed` counts by page the rows whose quantiles crossed, and were put in order. `n_rows` counts rows by page
     where lists were cut, so that it is not that of the features; None where it is. `files` are those that tasks have
-    written; without any, it is the one file that was asked for.
+    written; without any, it is the one file that was asked for. `relations` are what checks are to look at besides.
     """
 
     columns: dict[str, str]
     crossed: dict[datetime, int]
     n_rows: dict[datetime, int] | None = None
     files: tuple[Path, ...] = ()
+    relations: Mapping[str, str] = field(default_factory=dict)
 
 
 def score_pages(
@@ -69,6 +71,8 @@ def score_pages(
     done: Callable[[int], None],
     reasons: Reasons | None = None,
     passing: InPassing | None = None,
+    *,
+    is_sifted: bool = False,
 ) -> ScoredFile:
     """Score every row of a relation and stage the predictions.
 
@@ -80,27 +84,24 @@ def score_pages(
         Whose predictions, by which version, made ready how.
     features
         SQL of a relation of feature pages: keys, as_of, valid_until, and the model's features.
-    file
-        The Parquet file to write.
-    constants
-        Columns that are the same on every row: run_id, published_at.
+    file, constants
+        The Parquet file to write, and columns that are the same on every row: run_id, published_at.
     done
         Told how many rows have been scored and written, batch by batch.
     reasons, passing
         What explains them, and what profiles the features as they are read, if either is wanted.
+    is_sifted
+        Whether all that may be listed has been scored (`jobs.pages.scores.sifted`), and lies beside `file`.
 
     Raises
     ------
     ScoringFailed
         If the relation lacks one of the model's features, or the model refuses a row.
     """
-    looked_up_by = [*product.keys, "as_of", "valid_until"]
-    wanted = list(dict.fromkeys([*looked_up_by, *model.features]))
-    learnt = classes_of(model), product.quantiles, quantiles_of(model)
-    target = Target(product.kind.name, product.classes, *learnt)
-    rows = _PredictionRows(product, model, looked_up_by, constants, reasons, target)
+    rows = prediction_rows(product, model, constants, reasons)
+    wanted = list(dict.fromkeys([*rows.looked_up_by, *model.features]))
 
-    def write(relation: str, to: Path, rows: _PredictionRows, compression: str) -> None:
+    def write(relation: str, to: Path, rows: PredictionRows, compression: str) -> None:
         _write(_read(cursor, model, wanted, relation, passing), scorer, rows, to, done, compression)
 
     n_rows = None
@@ -108,11 +109,12 @@ def score_pages(
         write(features, file, rows, _KEPT)
     else:
         lists = RankedLists(cursor, product, product.ranking, file)
-        write(features, lists.scored, replace(rows, reasons=None), _SOON_READ)
+        if not is_sifted:
+            write(features, lists.scored, replace(rows, reasons=None), SOON_READ)
         lists.rank()
         if reasons is not None:
             # Only what is listed is explained, which takes much longer than to score it.
-            write(lists.listed_of(features), lists.scored, rows, _SOON_READ)
+            write(lists.listed_of(features), lists.scored, rows, SOON_READ)
             lists.rank()
         n_rows = lists.write()
     described = cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [exact_path(file)]).fetchall()
@@ -135,7 +137,7 @@ def _read(
 def _write(
     reader: pa.RecordBatchReader | Passing,
     scorer: Scorer,
-    rows: _PredictionRows,
+    rows: PredictionRows,
     file: Path,
     done: Callable[[int], None],
     compression: str,
@@ -163,6 +165,23 @@ def sample_rows(cursor: duckdb.DuckDBPyConnection, model: ModelRecord, features:
     return _query(cursor, model, model.features, f"{features} LIMIT {SAMPLE_ROWS}").to_arrow_table()
 
 
+def sample_of(rows: pa.RecordBatch, model: ModelRecord) -> pa.Table:
+    """Give such a sample of rows that were read already.
+
+    Raises
+    ------
+    ScoringFailed
+        If they lack one of the model's features.
+    """
+    import pyarrow as pa
+
+    if missing := [name for name in model.features if name not in rows.schema.names]:
+        raise ScoringFailed(
+            f"{model.product} {model.version} needs features that the product no longer has: {missing}."
+        )
+    return pa.Table.from_batches([rows.select(list(model.features)).slice(0, SAMPLE_ROWS)])
+
+
 def _query(
     cursor: duckdb.DuckDBPyConnection, model: ModelRecord, columns: Sequence[str], features: str, more: str = ""
 ) -> duckdb.DuckDBPyConnection:
@@ -175,8 +194,17 @@ def _query(
         ) from error
 
 
+def prediction_rows(
+    product: Product, model: ModelRecord, constants: dict[str, Any], reasons: Reasons | None = None
+) -> PredictionRows:
+    """Give what makes rows of a version's predictions; see `score_pages` for what it takes."""
+    learnt = classes_of(model), product.quantiles, quantiles_of(model)
+    target = Target(product.kind.name, product.classes, *learnt)
+    return PredictionRows(product, model, [*product.keys, "as_of", "valid_until"], constants, reasons, target)
+
+
 @dataclass(frozen=True)
-class _PredictionRows:
+class PredictionRows:
     """Turns a batch of features and its predictions into rows of the predictions table."""
 
     product: Product
@@ -189,14 +217,17 @@ class _PredictionRows:
 
     def of(self, batch: pa.RecordBatch, predictions: Floats) -> pa.RecordBatch:
         """Put the rows together: what they are looked up by, the score, and what they come from."""
+        self._count_crossed(batch, predictions)
+        return self.of_scores(batch, self.target.scores(predictions))
+
+    def of_scores(self, batch: pa.RecordBatch, score: Float64s) -> pa.RecordBatch:
+        """Put the rows together of what `Target.scores` gives."""
         import pyarrow as pa
 
         from jobs.scoring.interface.arrow_functions import less
 
         values: dict[str, pa.Array] = {name: batch.column(name) for name in self.looked_up_by}
-        score = self.target.scores(predictions)
         values |= page_values(score, self.target)
-        self._count_crossed(batch, predictions)
         for name, value in {"model_version": self.model.version, **self.constants}.items():
             scalar = pa.scalar(value, pa.timestamp("us") if isinstance(value, datetime) else pa.string())
             values[name] = pa.repeat(scalar, batch.num_rows)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -22,7 +22,7 @@ from jobs.models.compiled_files import LateFile
 from jobs.models.reasons.explaining import Reasons, ready_reasons
 from jobs.models.versions import ready_to_score
 from jobs.pages.scores.arms import Arms
-from jobs.pages.scores.score import ScoredFile, sample_rows, score_pages
+from jobs.pages.scores.score import ScoredFile, prediction_rows, sample_of, sample_rows, score_pages
 from jobs.progress import Progress
 from jobs.suite import Suite
 from warehouse.definitions import Product
@@ -33,6 +33,15 @@ from warehouse.ledger.records import ModelRecord
 from warehouse.ledger.rollouts import ArmPage
 from warehouse.pages.profiling.in_passing import InPassing
 from warehouse.system_sql import exact_path, literal, quote, quote_all, system_sql
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from jobs.pages.scores.sifted import SiftedPage
+    from jobs.scoring import Scorer
+
+#: The file of a batch's predictions, in the directory of its run.
+PREDICTIONS = "predictions.parquet"
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,8 @@ class Scoring:
         is only if that has all of its columns.
     elsewhere
         What tasks have scored already.
+    sifted
+        What takes the candidates of a page of lists while they are made, where that is asked for.
     """
 
     suite: Suite
@@ -72,24 +83,56 @@ class Scoring:
     elsewhere: ScoredFile | None = None
     late: dict[str, LateFile] = field(default_factory=dict)
     reasons: dict[str, tuple[ModelRecord, Reasons]] = field(default_factory=dict)
+    sifted: SiftedPage | None = None
+
+    def sieve(self, model: ModelRecord | None, pages: Sequence[datetime], kinds: Iterable[str]) -> SiftedPage | None:
+        """Give what scores candidates of lists while they are made, and stages few; None where all are to be staged.
+
+        Parameters
+        ----------
+        model
+            The version that writes the pages, and no other one scores them; None: features only.
+        kinds
+            The types of the columns of feature pages.
+        """
+        if model is None or not self.product.keeps_part or len(pages) != 1:
+            return None
+        from jobs.pages.scores.sifted import SiftedPage, can_be_sifted
+
+        if not can_be_sifted(kinds):
+            return None
+
+        def scorer(some: pa.RecordBatch) -> Scorer:
+            return self._scorer(model, lambda: sample_of(some, model))
+
+        rows, file = prediction_rows(self.product, model, self.constants()), self.directory / PREDICTIONS
+        told = functools.partial(self.progress.advance, 0)
+        self.sifted = SiftedPage(self.cursor, self.product, pages[0], rows, scorer, file, told)
+        return self.sifted
+
+    def _scorer(self, model: ModelRecord, sample: Callable[[], pa.Table]) -> Scorer:
+        ready = ready_to_score(self.suite.lake, model, sample)
+        if ready.late is not None:
+            self.late[model.version] = ready.late
+        return ready.scorer
 
     def write(self, model: ModelRecord, relation: str, file: Path, passing: InPassing | None = None) -> ScoredFile:
         """Score a relation of feature pages by a version, and stage the rows; `passing` profiles them on the way."""
         if self.elsewhere is not None:
             return self.elsewhere
-        constants = self.constants()
         sample = functools.partial(sample_rows, self.cursor, model, relation)
-        ready = ready_to_score(self.suite.lake, model, sample)
-        if ready.late is not None:
-            self.late[model.version] = ready.late
-        reasons = ready_reasons(self.suite.lake, self.product, model, ready.scorer, sample)
+        sifted, self.sifted = self.sifted, None
+        done = sifted.scorer if sifted is not None else None
+        scorer = done or self._scorer(model, sample)
+        reasons = ready_reasons(self.suite.lake, self.product, model, scorer, sample)
         if reasons is not None:
             self.reasons[model.version] = model, reasons
             if reasons.is_new and reasons.record.refused is not None:
                 self.progress.warn(f"{model.version} gives no reasons: {reasons.record.refused}")
         told = functools.partial(self.progress.advance, 0)
-        how = (constants, told, reasons, passing)
-        return score_pages(self.cursor, self.product, model, ready.scorer, relation, file, *how)
+        how = (self.product, model, scorer, relation, file, self.constants(), told, reasons, passing)
+        scored = score_pages(self.cursor, *how, is_sifted=done is not None)
+        return replace(scored, relations=sifted.relations) if sifted is not None and done is not None else scored
 
     def constants(self) -> dict[str, Any]:
         """Give the columns that are the same on every row."""

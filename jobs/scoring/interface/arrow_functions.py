@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 try:
-    from pyarrow._compute import CastOptions, SetLookupOptions, call_function
+    from pyarrow._compute import CastOptions, SetLookupOptions, TakeOptions, call_function
 except ImportError:  # it is pyarrow's own business, and may be called otherwise one day
-    from pyarrow.compute import CastOptions, SetLookupOptions, call_function
+    from pyarrow.compute import CastOptions, SetLookupOptions, TakeOptions, call_function
 
 
 def cast(column: Any, kind: pa.DataType) -> Any:
@@ -35,3 +35,13 @@ def places_in(column: Any, domain: pa.Array) -> Any:
 def is_null(column: Any) -> Any:
     """Tell which values are null."""
     return call_function("is_null", [column])
+
+
+def equal(column: Any, other: Any) -> Any:
+    """Tell where two arrays of one type have equal values; where one has none, they have not."""
+    return call_function("coalesce", [call_function("equal", [column, other]), pa.scalar(False)])
+
+
+def chosen(column: Any, places: Any) -> Any:
+    """Return the values at some places, all of which have to be there."""
+    return call_function("take", [column, places], TakeOptions(boundscheck=False))

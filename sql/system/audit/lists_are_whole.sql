@@ -1,6 +1,6 @@
 -- Every list of the page has its first entries, ranked from 1 on by their scores, and has no more candidates than may be.
 WITH candidates AS (
-    SELECT as_of, {list}, count(*) AS "almanac: n_candidates" FROM {features} GROUP BY as_of, {list}
+{candidates}
 ),
 listed AS (
     SELECT

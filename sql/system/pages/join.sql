@@ -1,8 +1,4 @@
--- The feature pages of a batch: every entity of every page, with the features that were known of its keys.
+-- The feature pages of a batch, put together by `joined`, as a file.
 COPY (
-    SELECT {keys}, entities."almanac: as_of" AS as_of, {valid_until} AS valid_until, {columns}
-    FROM {entities} AS entities
-    {joins}
-    {where}
-    {order}
+{rows}
 ) TO {file} (FORMAT parquet, COMPRESSION {compression})

@@ -23,6 +23,11 @@ ROWS_AT_A_TIME = 1_500_000
 HEAPED_AT_A_TIME = 4_000_000
 
 
+def scored_file(file: Path) -> Path:
+    """Give the file of all candidates with their scores, of lists that are to be written to `file`."""
+    return file.with_suffix(".scored.parquet")
+
+
 class RankedLists:
     """The lists of some pages on their way into one file.
 
@@ -35,7 +40,7 @@ class RankedLists:
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, product: Product, ranking: Ranking, file: Path) -> None:
         self._cursor, self._product, self._ranking, self._file = cursor, product, ranking, file
-        self.scored = file.with_suffix(".scored.parquet")
+        self.scored = scored_file(file)
         self._parts: list[Path] = []
 
     def rank(self) -> None:

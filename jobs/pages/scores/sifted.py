@@ -1,0 +1,240 @@
+"""Candidates of ranked lists that are scored while they are made, of which what may be wanted is staged.
+
+Of a page's candidates few are listed, and of few lists all are kept. To put the others down, and to read them again,
+takes several times what making and scoring them does. So they stream from their query through the scorer and a sieve
+(`jobs.scoring.sieves`), and what passes is staged: features, and scores. That is a little too much, and never too
+little: what is listed, and of which lists all is kept, is found by the statements that find it among all candidates.
+
+Memory holds some batches that wait until bounds are known from all of them, and some more of rows that passed, which
+are looked at again once more of their lists has been seen. A page that is no larger than what waits is staged whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.models.kinds.page_values import page_values
+from jobs.pages.scores.score import SOON_READ, PredictionRows
+from jobs.scoring import score_stream
+from jobs.scoring.sieves.sieve import Sieve
+from warehouse.batching.batch import LIST_COLUMN
+from warehouse.definitions import Product
+from warehouse.errors import RunFailed
+from warehouse.pages.lists.kept import is_kept_whole
+from warehouse.pages.lists.ranked import scored_file
+from warehouse.sandbox import timestamp_literal
+from warehouse.system_sql import parquet, quote, system_sql
+
+if TYPE_CHECKING:
+    from jobs.scoring import Scorer
+    from jobs.scoring.interface.scorer import Floats
+
+#: So many bytes of candidates wait until they are sifted, and so many of those that passed are held in memory.
+WAITING_BYTES, HELD_BYTES = 64 * 2**20, 32 * 2**20
+#: Types of columns that are the same whether DuckDB or Arrow writes them as Parquet.
+_NUMBERS = (
+    "BIGINT",
+    "INTEGER",
+    "SMALLINT",
+    "TINYINT",
+    "UBIGINT",
+    "UINTEGER",
+    "USMALLINT",
+    "UTINYINT",
+    "DOUBLE",
+    "FLOAT",
+)
+_PLAIN = frozenset((*_NUMBERS, "BOOLEAN", "VARCHAR", "DATE", "TIMESTAMP"))
+_SCORE, _PLACE, _N, _NEW = "almanac: score", "almanac: place", "almanac: n", "almanac_new_lists"
+
+
+def can_be_sifted(kinds: Iterable[str]) -> bool:
+    """Tell whether all columns are of types that come through as they are."""
+    return all(kind in _PLAIN or kind.startswith("DECIMAL(") for kind in kinds)
+
+
+@dataclass
+class SiftedPage:
+    """Takes the candidates of one page, scores them, and stages those that may be listed or are kept anyway.
+
+    Attributes
+    ----------
+    cursor
+        Where it is asked which lists are kept whole.
+    rows
+        Makes rows of predictions.
+    make_ready
+        Gives the scorer; it is handed some candidates to compare it on, where that is still to be done.
+    file
+        The file that the page's predictions will be in: what is to be ranked is put down beside it.
+    told
+        Told of the numbers of rows that were scored.
+    scorer
+        What scored the candidates; None as long as they did not all come through.
+    relations
+        Where not all of them were staged, how many each list has: SQL for `warehouse.pages.audits`.
+    """
+
+    cursor: duckdb.DuckDBPyConnection
+    product: Product
+    page: datetime
+    rows: PredictionRows
+    make_ready: Callable[[pa.RecordBatch], Scorer]
+    file: Path
+    told: Callable[[int], None]
+    scorer: Scorer | None = None
+    relations: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, candidates: pa.RecordBatchReader, file: Path) -> int:
+        """Stage them; see `warehouse.batching.batch.Sieve`."""
+        batches, nothing = iter(candidates), pa.RecordBatch.from_pylist([], candidates.schema)
+        try:
+            first = next(batches, nothing)
+            scorer = self.make_ready(first)
+            stream = score_stream(itertools.chain((first,), batches), scorer, self._scored, self.told)
+            scored = self._scored(nothing, scorer.predict(nothing))
+            with contextlib.closing(stream), contextlib.closing(_Staging(self, file, scored)) as staging:
+                for batch in stream:
+                    staging.take(batch)
+                n_rows = staging.end()
+        except pa.ArrowException as error:
+            # The query failed in the middle: DuckDB told Arrow, and Arrow tells us.
+            raise RunFailed(f"{self.product.entities.where}: the query failed on the data: {error}") from error
+        self.scorer = scorer
+        return n_rows
+
+    def _scored(self, batch: pa.RecordBatch, predictions: Floats) -> pa.RecordBatch:
+        target = self.rows.target
+        return batch.append_column(_SCORE, page_values(target.scores(predictions), target)[self.product.score_column])
+
+    def rows_of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Make rows of predictions of candidates with their scores."""
+        return self.rows.of_scores(batch, batch.column(_SCORE).to_numpy())
+
+    def kept_whole(self, keys: Sequence[pa.Array]) -> pa.Table:
+        """Tell of some lists, by their number, which are kept whole."""
+        assert self.product.ranking is not None
+        named = dict(zip(self.product.ranking.keys, keys, strict=True))
+        self.cursor.register(_NEW, pa.table({**named, _PLACE: pa.array(range(len(keys[0])), pa.int64())}))
+        try:
+            parts = {"place": quote(_PLACE), "as_of": timestamp_literal(self.page), "lists": _NEW}
+            asked = system_sql("pages/kept_whole", is_kept=is_kept_whole(self.product), **parts)
+            return self.cursor.execute(asked).to_arrow_table()
+        finally:
+            self.cursor.unregister(_NEW)
+
+
+class _Staging:
+    """What is held of the candidates, and the files that they end in.
+
+    Parameters
+    ----------
+    nothing
+        A batch as they will come, without rows.
+    """
+
+    def __init__(self, sifted: SiftedPage, file: Path, nothing: pa.RecordBatch) -> None:
+        assert sifted.product.ranking is not None
+        self._sifted, self._ranking = sifted, sifted.product.ranking
+        self._columns = [name for name in nothing.schema.names if name not in (_SCORE, LIST_COLUMN)]
+        self._waiting: list[pa.RecordBatch] = []
+        self._held: list[pa.RecordBatch] = []
+        self._sieve: Sieve | None = None
+        self._n_rows = 0
+        self._open = contextlib.ExitStack()
+        self._features = self._writer(file, nothing.select(self._columns).schema)
+        self._scored = self._writer(scored_file(sifted.file), sifted.rows_of(nothing).schema)
+        self._counts_file = file.with_suffix(".counts.parquet")
+        counts = [*(nothing.schema.field(key) for key in self._ranking.keys), pa.field(_N, pa.int64())]
+        self._counts = self._writer(self._counts_file, pa.schema(counts))
+
+    def _writer(self, file: Path, schema: pa.Schema) -> pq.ParquetWriter:
+        texts = [one.name for one in schema if pa.types.is_string(one.type)]
+        how = {"compression": SOON_READ, "use_dictionary": texts, "write_statistics": False}
+        return self._open.enter_context(pq.ParquetWriter(file, schema, **how))
+
+    def close(self) -> None:
+        """Finish the files."""
+        self._open.close()
+
+    def take(self, batch: pa.RecordBatch) -> None:
+        """Take candidates, with their scores."""
+        self._n_rows += batch.num_rows
+        self._waiting.append(batch)
+        if _bytes_of(self._waiting) >= WAITING_BYTES:
+            self._sift()
+
+    def end(self) -> int:
+        """Write what is left, and how many candidates lists have, unless all are staged; give their number in all."""
+        if self._sieve is None:
+            # They are few, and are ranked as they are.
+            for batch in self._waiting:
+                self._write(batch)
+            return self._n_rows
+        self._sift()
+        self._write_held()
+        self._counts.write_batch(self._counted(self._sieve.keys(), pa.array(self._sieve.n_rows)))
+        found = f"(SELECT {timestamp_literal(self._sifted.page)} AS as_of, * FROM {parquet([self._counts_file])})"
+        self._sifted.relations["counted"] = found
+        return self._n_rows
+
+    def _sift(self) -> None:
+        """Let through what may be wanted of all that waits."""
+        self._sieve = self._sieve or Sieve(self._ranking.top)
+        before = self._sieve.n_lists
+        placed = [self._placed(batch, self._sieve) for batch in self._waiting]
+        self._waiting = []
+        if self._sieve.n_lists > before:
+            told = self._sifted.kept_whole(self._sieve.keys(before))
+            order = told.column(_PLACE).to_numpy()
+            self._sieve.keep_whole(before + order, told.column("is_kept").to_numpy())
+        self._held += (self._passing(batch, self._sieve) for batch in placed)
+        if _bytes_of(self._held) >= HELD_BYTES:
+            # More of their lists has been seen since most of them passed.
+            self._held = [self._passing(batch, self._sieve) for batch in self._held]
+            if 2 * _bytes_of(self._held) >= HELD_BYTES:
+                self._write_held()
+
+    def _placed(self, batch: pa.RecordBatch, sieve: Sieve) -> pa.RecordBatch:
+        """Offer candidates to the sieve; give them with the places of their lists."""
+        keys = [batch.column(key) for key in self._ranking.keys]
+        places = sieve.find(batch.column(LIST_COLUMN).to_numpy(), keys)
+        sieve.offer(places, batch.column(_SCORE).to_numpy())
+        return batch.drop_columns([LIST_COLUMN]).append_column(_PLACE, pa.array(places))
+
+    def _passing(self, batch: pa.RecordBatch, sieve: Sieve) -> pa.RecordBatch:
+        kept = sieve.kept(batch.column(_PLACE).to_numpy(), batch.column(_SCORE).to_numpy())
+        return batch if kept.all() else batch.filter(pa.array(kept))
+
+    def _write_held(self) -> None:
+        """Write what is held, as far as it passes by now, and count what is of lists without a place."""
+        assert self._sieve is not None
+        held, self._held = [self._passing(batch, self._sieve) for batch in self._held], []
+        if not held:
+            return
+        for batch in pa.Table.from_batches(held).combine_chunks().to_batches():
+            self._write(batch)
+            without = batch.filter(pa.array(batch.column(_PLACE).to_numpy() < 0))
+            keys = [without.column(key) for key in self._ranking.keys]
+            self._counts.write_batch(self._counted(keys, pa.repeat(pa.scalar(1, pa.int64()), without.num_rows)))
+
+    def _counted(self, keys: Sequence[pa.Array], numbers: pa.Array) -> pa.RecordBatch:
+        return pa.record_batch([*keys, numbers], schema=self._counts.schema)
+
+    def _write(self, batch: pa.RecordBatch) -> None:
+        self._features.write_batch(batch.select(self._columns))
+        self._scored.write_batch(self._sifted.rows_of(batch))
+
+
+def _bytes_of(batches: Sequence[pa.RecordBatch]) -> int:
+    return sum(batch.nbytes for batch in batches)

@@ -1,0 +1,1 @@
+"""Sieves: what tells, while candidates of ranked lists stream by, which of them cannot be listed any more."""

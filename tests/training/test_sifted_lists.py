@@ -1,0 +1,204 @@
+"""Lists whose candidates are scored while they are made are, to the bit, those of candidates that are all put down."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.facts.ingest import ingest
+from jobs.pages.predict import run_page
+from jobs.pages.scores import sifted
+from jobs.pages.scores.scoring import Scoring
+from jobs.progress import Silent
+from jobs.scoring.sieves import sieve
+from jobs.suite import Suite, open_suite
+from jobs.training.train import train
+from tests.conftest import clock_at
+from tests.lakes import page_rows, rows
+from warehouse.batching import batch
+from warehouse.batching.batch import Batch
+from warehouse.errors import RunFailed
+from warehouse.system_sql import quote_all
+
+PAGE = datetime(2026, 1, 10)
+LISTED_AT = datetime(2026, 1, 1)
+FILES = {
+    "sources/offers.sql": """/*
+description: What may be shown to whom.
+key: [item]
+files: data/offers.parquet
+known_at: listed_at
+*/
+SELECT item, text, day, price, number, flag, worth, known, listed_at FROM read_parquet($files)
+""",
+    "features/known.sql": """/*
+description: What is known of a number.
+key: [number]
+*/
+SELECT number, count(*) AS n_offers, max(worth) AS highest FROM offers WHERE number IS NOT NULL GROUP BY number
+""",
+    "products/shelf/entities.sql": """/*
+description: All of them.
+*/
+SELECT * EXCLUDE (listed_at) FROM offers WHERE number IS NOT NULL
+""",
+    "products/shelf/label.sql": """/*
+description: The dear ones.
+*/
+SELECT {keys}, (price > 20)::INTEGER AS label FROM offers WHERE $known_by >= $as_of + INTERVAL 1 DAY
+""",
+    "products/shelf/score.sql": """/*
+description: A number with few values, so that many are tied.
+*/
+SELECT {keys}, worth + n_offers % 2 AS score FROM page
+""",
+    "products/shelf/product.yaml": """
+description: What is shown.
+keys: [{keys}]
+features: [known]
+label: {{kind: ranking, list: [{lists}], top: 5, at_most: 5000, matures_within: 1 day, keep: "20 %"}}
+model: {{sql: score.sql}}
+pages: {{cron: "0 0 * * *", since: 2026-01-02}}
+valid_for: 24 hours
+""",
+}
+LISTS = [("number",), ("text", "flag"), ("day", "number"), ("price",)]
+
+
+def define(root: Path, lists: tuple[str, ...]) -> Suite:
+    keys = ", ".join((*lists, "item"))
+    for name, text in FILES.items():
+        (root / "sql" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "sql" / name).write_text(text.format(keys=keys, lists=", ".join(lists)) if "{" in text else text)
+    return open_suite(root, clock_at(PAGE + timedelta(days=1)))
+
+
+@pytest.fixture(scope="module")
+def offers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A suite of 4,000 candidates in lists of any length, in no order."""
+    root, random, n = tmp_path_factory.mktemp("sifted") / "suite", np.random.default_rng(5), 4_000
+    (root / "data").mkdir(parents=True)
+    near = (40 * random.random(n) ** 2).astype(int)
+    table = {
+        "item": np.arange(n),
+        "text": pa.array([f"{place % 7} and more than twelve letters" for place in near]),
+        "day": pa.array([datetime(2026, 1, 1 + int(place) % 9).date() for place in near]),
+        "price": pa.array((near % 30) / 4, pa.float64()).cast(pa.decimal128(9, 2)),
+        "number": near,
+        "flag": near % 2 == 0,
+        "worth": random.integers(0, 30, n) / 8.0,
+        "known": pa.array([None if place % 3 else f"kind {place % 5}" for place in near]),
+        "listed_at": pa.array([LISTED_AT] * n),
+    }
+    pq.write_table(pa.table(table), root / "data/offers.parquet")
+    ingest(define(root, LISTS[0]))
+    return root
+
+
+@pytest.fixture
+def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Let batches, what waits and what is held be small, so that all of them run full."""
+    monkeypatch.setattr(batch, "SIEVED_ROWS", 200)
+    monkeypatch.setattr(sifted, "WAITING_BYTES", 30_000)
+    monkeypatch.setattr(sifted, "HELD_BYTES", 40_000)
+    return monkeypatch
+
+
+def written(suite: Suite) -> tuple[list[Any], list[Any], list[Any]]:
+    checks = "SELECT name, passed, wrong_rows, message FROM ledger.checks WHERE run_id = (SELECT any_value(run_id)"
+    found = rows(suite, f"{checks} FROM predictions.shelf) ORDER BY ALL")
+    return page_rows(suite, "shelf"), page_rows(suite, "shelf", "features"), found
+
+
+class Noting(Silent):
+    """Adds up the rows that it is told of, and keeps warnings."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def advance(self, done: int = 1, rows: int = 0) -> None:
+        self.rows += rows
+
+
+def in_steps(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], list[Any], list[Any]]:
+    """Make the page by putting all candidates down."""
+    with monkeypatch.context() as patched:
+        patched.setattr(Scoring, "sieve", lambda *_: None)
+        assert not run_page(suite, "shelf", PAGE).rejected
+    return written(suite)
+
+
+@pytest.mark.parametrize("lists", LISTS, ids=" and ".join)
+def test_a_page_is_the_same_sifted_and_in_steps(
+    offers: Path, few_at_a_time: pytest.MonkeyPatch, lists: tuple[str, ...]
+) -> None:
+    suite = define(offers, lists)
+    train(suite, "shelf", PAGE)
+    expected = in_steps(suite, few_at_a_time)
+    counted = rows(suite, "SELECT count(*) FROM sources.offers WHERE known_at < $1", [PAGE])
+    progress = Noting()
+    result = run_page(suite, "shelf", PAGE, progress=progress)
+    assert written(suite) == expected
+    assert (result.n_rows, progress.rows) == (4_000, 4_000) == (counted[0][0], 4_000)
+    # All of it is asked again with little room for lists, with lists of one hash, and with no page so large.
+    few_at_a_time.setattr(sieve, "HELD_SCORES", 40)
+    run_page(suite, "shelf", PAGE)
+    assert written(suite) == expected
+    few_at_a_time.setattr(sieve, "HELD_SCORES", 1_000_000)
+    few_at_a_time.setattr(
+        Batch, "_hash_of_lists", lambda self: {batch.LIST_COLUMN: f"hash({quote_all(lists, 'entities.')}) % 3"}
+    )
+    run_page(suite, "shelf", PAGE)
+    assert written(suite) == expected
+    few_at_a_time.setattr(sifted, "WAITING_BYTES", 2**30)
+    run_page(suite, "shelf", PAGE)
+    assert written(suite) == expected
+
+
+def test_lists_of_too_many_candidates_are_told_though_these_are_not_put_down(
+    offers: Path, few_at_a_time: pytest.MonkeyPatch
+) -> None:
+    define(offers, ("number",))
+    header = offers / "sql/products/shelf/product.yaml"
+    header.write_text(header.read_text().replace("at_most: 5000", "at_most: 200"))
+    suite = open_suite(offers, clock_at(PAGE + timedelta(days=1)))
+    train(suite, "shelf", PAGE)
+    found = [run_page(suite, "shelf", PAGE).audit]
+    few_at_a_time.setattr(Scoring, "sieve", lambda *_: None)
+    found.append(run_page(suite, "shelf", PAGE).audit)
+    checks = [[(check.name, check.wrong_rows, check.message) for check in audit.complaints()] for audit in found]
+    assert checks[0] == checks[1]
+    assert checks[0][0][0] == "lists_are_whole"
+    wrong = [sorted(row.wrong_row for row in audit.wrong_rows) for audit in found]
+    assert wrong[0] == wrong[1] != []
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "said"),
+    [
+        (
+            "entities.sql",
+            "* EXCLUDE (listed_at)",
+            "* EXCLUDE (listed_at) REPLACE ({} AS number)",
+            "entities.sql: the query",
+        ),
+        ("score.sql", "worth +", "CASE WHEN item <> 3999 THEN worth END +", "of 4000 rows no score"),
+    ],
+)
+def test_a_page_that_fails_in_the_middle_is_made_in_steps_and_says_on_what(
+    offers: Path, few_at_a_time: pytest.MonkeyPatch, file: str, before: str, after: str, said: str
+) -> None:
+    define(offers, ("number",))
+    path = offers / "sql/products/shelf" / file
+    odd = "(CASE WHEN item = 3999 THEN text ELSE number::VARCHAR END)::INTEGER"
+    path.write_text(path.read_text().replace(before, after.format(odd)))
+    suite = open_suite(offers, clock_at(PAGE + timedelta(days=1)))
+    version = train(suite, "shelf", PAGE).model.version
+    with pytest.raises(RunFailed, match=said):
+        run_page(suite, "shelf", PAGE, version=version)
