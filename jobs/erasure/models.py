@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -20,7 +21,7 @@ from jobs.erasure.product_rows import ProductRows
 from jobs.models.artifacts import HELD_OUT_FILE, MANIFEST_FILE
 from jobs.suite import Suite
 from warehouse.lake.extensions import open_instance
-from warehouse.lake.lake import Commit, table_columns
+from warehouse.lake.lake import Commit, newest_snapshot, table_columns
 from warehouse.lake.staged_files import sha256_of
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord
@@ -80,10 +81,37 @@ def _names(data: bytes, marks: Marks) -> bool:
     return any(word.encode() in data or word.encode("utf-32-le") in data for word in marks.words)
 
 
-def rewrite_held_out(suite: Suite, commit: Commit, products: Mapping[str, ProductRows], suffix: str) -> list[str]:
-    """Have the ledger name versions' directories in which the person's held-out rows are not; give whose those are."""
+@dataclass(frozen=True)
+class HeldOut:
+    """Versions' directories beside their own, without the person's held-out rows, as of a snapshot of the lake.
+
+    `made` has of each version its place, and the SHA-256 of its manifest.
+    """
+
+    snapshot_id: int
+    made: Sequence[tuple[ModelRecord, str, str]]
+
+    def kept(self, suite: Suite) -> dict[str, Path]:
+        """Name the directories for `Lake.commit`, which sends them ahead."""
+        return {artifact: suite.lake.root / artifact for _, artifact, _ in self.made}
+
+    def is_there(self, suite: Suite) -> bool:
+        """Tell whether they still are: upkeep clears what nothing names."""
+        return all(directory.is_dir() for directory in self.kept(suite).values())
+
+    def commit(self, commit: Commit) -> None:
+        """Have the ledger name them."""
+        for model, artifact, manifest in self.made:
+            commit.turn.keep(artifact)
+            commit.execute(system_sql("ledger/move_version"), [model.product, model.version, artifact, manifest])
+
+
+def rewrite_held_out(
+    suite: Suite, connection: duckdb.DuckDBPyConnection, products: Mapping[str, ProductRows], suffix: str
+) -> HeldOut:
+    """Write directories without the person's held-out rows, beside those of versions that have any."""
     done = []
-    for model in all_versions(commit.connection):
+    for model in all_versions(connection):
         rows = products.get(model.product)
         directory = suite.lake.storage.fetch_all(model.artifact)
         if rows is None or not (directory / HELD_OUT_FILE).is_file():
@@ -91,12 +119,8 @@ def rewrite_held_out(suite: Suite, commit: Commit, products: Mapping[str, Produc
         beside = directory.with_name(f"{directory.name}-{suffix}")
         manifest = _without(directory, beside, rows)
         if manifest is not None:
-            artifact = beside.relative_to(suite.lake.root).as_posix()
-            commit.turn.keep(artifact)
-            values = [model.product, model.version, artifact, manifest]
-            commit.execute(system_sql("ledger/move_version"), values)
-            done.append(f"{model.product} {model.version}")
-    return done
+            done.append((model, beside.relative_to(suite.lake.root).as_posix(), manifest))
+    return HeldOut(newest_snapshot(connection), done)
 
 
 def _without(directory: Path, beside: Path, rows: ProductRows) -> str | None:

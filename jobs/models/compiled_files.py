@@ -135,11 +135,17 @@ class LateFile:
     data: bytes
     n_rows: int
 
+    def ahead(self, run_id: str, directory: Path) -> dict[str, Path]:
+        """Stage the file in a directory, and name it for `Lake.commit`, which sends it ahead."""
+        staged = directory / f"{self.record.version}-{_name(run_id)}"
+        staged.write_bytes(self.data)
+        return {f"{self.record.artifact}/{_name(run_id)}": staged}
+
     def commit(self, commit: Commit, lake_root: Path, run_id: str, now: datetime) -> None:
         """Put the file beside the version's artifact, and record it in a commit."""
         from jobs.scoring.files.model_file import VERSION
 
-        name = f"compiled-{run_id}.safetensors"
+        name = _name(run_id)
         (lake_root / self.record.artifact / name).write_bytes(self.data)
         commit.turn.keep(f"{self.record.artifact}/{name}")
         digest = hashlib.sha256(self.data).hexdigest()
@@ -148,6 +154,10 @@ class LateFile:
             commit,
             [CompiledRecord(product, version, name, digest, VERSION, self.n_rows, run_id, now, commit.snapshot_id)],
         )
+
+
+def _name(run_id: str) -> str:
+    return f"compiled-{run_id}.safetensors"
 
 
 def compile_late(record: ModelRecord, estimator: Any, sample: pa.Table) -> tuple[Scorer, LateFile | None]:

@@ -20,7 +20,7 @@ from jobs.models.columns.requirements import recorded_columns, require_met
 from jobs.pages.batch_size import BatchSize
 from jobs.pages.run_row import run_row
 from jobs.pages.scores.arms import Arms
-from jobs.pages.scores.beside import PageArms
+from jobs.pages.scores.beside import PageArms, ahead
 from jobs.pages.scores.label_sums import stage_label_sums
 from jobs.pages.scores.score import ScoredFile
 from jobs.pages.scores.scoring import PREDICTIONS, Scoring
@@ -44,7 +44,7 @@ from warehouse.pages.lost_files import give_up, lost_files_of
 from warehouse.pages.profiled_pages import centres_of
 from warehouse.pages.profiling.in_passing import InPassing, in_passing
 from warehouse.pages.profiling.staged import StagedProfiles
-from warehouse.pages.publishing import StagedRows, publish, record_definitions, to_send
+from warehouse.pages.publishing import StagedRows, publish, record_definitions
 from warehouse.sandbox import Sandbox, memory_limit_of, timestamp_literal
 from warehouse.system_sql import parquet, quote, quote_all, system_sql
 from warehouse.wording import counted
@@ -361,7 +361,7 @@ class _BatchOfPages:
         profiles = StagedProfiles(self.batch.cursor, product, self.staged, passed, self.centres, self.passing)
         how = (self.sandbox.ingest_id, self.directory, self._judge_of, self.progress.warn)
         sums = stage_label_sums(self.suite, product, passed if self.order.model is not None else (), *how)
-        with self.suite.lake.commit(f"{what}, {run}", to_send(product, self.staged if passed else ())) as commit:
+        with self.suite.lake.commit(f"{what}, {run}", *ahead(self.staged, passed, self.scoring, self.arms)) as commit:
             if passed:
                 now, columns = self.suite.clock(), self._columns()
                 record_definitions(commit, product, self.definitions, self.suite.definitions, now, columns)

@@ -11,13 +11,12 @@ import json
 import shutil
 import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from jobs.metering import RunMeter, who
 from jobs.models.artifacts import MANIFEST_FILE
 from jobs.suite import Suite
 from warehouse.errors import NotFoundError, RunFailed, UsageError
-from warehouse.lake.lake import Commit, table_columns
+from warehouse.lake.lake import Commit, newest_snapshot, table_columns
 from warehouse.lake.registry import OPERATIONS, TABLES, Table, arms_table, views_of_products
 from warehouse.lake.staged_files import sha256_of
 from warehouse.lake.tables import drop_view
@@ -67,7 +66,11 @@ def rename_product(suite: Suite, old: str, new: str, reason: str | None) -> Left
         if any(table_columns(connection, schema, new) for schema in ("features", "predictions")):
             raise UsageError(f"the lake has tables of {new} already: choose another name, or remove that one first.")
     done, meter = Left(old), RunMeter(suite, "rename", new)
-    with suite.lake.commit(f"rename {old} to {new}") as commit:
+    with suite.lake.reading() as connection:
+        seen, models = newest_snapshot(connection), ledger.models(connection, old)
+    copies = {model.artifact: _copied(suite, model.artifact, new) for model in models}
+    kept = {artifact: suite.lake.root / artifact for artifact in copies.values()}
+    with suite.lake.commit(f"rename {old} to {new}", kept=kept) as commit:
         _drop_views(commit, old)
         for schema, before, after in _tables(old, new):
             if table_columns(commit.connection, schema, before):
@@ -79,15 +82,13 @@ def rename_product(suite: Suite, old: str, new: str, reason: str | None) -> Left
                 commit, f"UPDATE ledger.{table.name} SET {table.product} = $2 WHERE {table.product} = $1", [old, new]
             )
         for model in models:
-            artifact = _copied(suite, model.artifact, new)
-            commit.turn.keep(artifact.relative_to(suite.lake.root).as_posix())
-            values = [
-                new,
-                model.version,
-                str(artifact.relative_to(suite.lake.root)),
-                sha256_of(artifact / MANIFEST_FILE),
-            ]
-            commit.execute(system_sql("ledger/move_version"), values)
+            # A version, or a file beside one, may have come meanwhile, and upkeep clears what nothing names.
+            artifact = copies.get(model.artifact)
+            if artifact is None or commit.snapshot_id != seen + 1 or not (suite.lake.root / artifact).is_dir():
+                artifact = _copied(suite, model.artifact, new)
+            commit.turn.keep(artifact)
+            manifest = sha256_of(suite.lake.root / artifact / MANIFEST_FILE)
+            commit.execute(system_sql("ledger/move_version"), [new, model.version, artifact, manifest])
         _decided(commit, suite, new, old, "rename the product", reason)
         ledger.append(commit, [meter.record("succeeded", snapshot_id=commit.snapshot_id)])
         ensure_views(commit, product)
@@ -174,8 +175,8 @@ def _run(commit: Commit, query: str, values: list[object]) -> int:
     return int(row[0]) if row else 0
 
 
-def _copied(suite: Suite, artifact: str, new: str) -> Path:
-    """Copy a version's directory to where the artifacts of another product lie, with a manifest that names that."""
+def _copied(suite: Suite, artifact: str, new: str) -> str:
+    """Copy a version's directory to where another product's lie, with a manifest that names that; give its place."""
     source = suite.lake.storage.fetch_all(artifact)
     target = suite.lake.artifacts / new / source.name
     shutil.rmtree(target, ignore_errors=True)
@@ -183,7 +184,7 @@ def _copied(suite: Suite, artifact: str, new: str) -> Path:
     manifest = json.loads((target / MANIFEST_FILE).read_text(encoding="utf-8"))
     text = json.dumps({**manifest, "product": new}, indent=2, sort_keys=True)
     (target / MANIFEST_FILE).write_text(text, encoding="utf-8")
-    return target
+    return target.relative_to(suite.lake.root).as_posix()
 
 
 def _decided(commit: Commit, suite: Suite, product: str, concerns: str, action: str, reason: str | None) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.metering import RunMeter, who
 from jobs.models import environment
-from jobs.models.artifacts import write_manifest, write_model
+from jobs.models.artifacts import write_model
 from jobs.models.foreign import Foreign, columns_of, read_foreign
 from jobs.models.versions import model_history
 from jobs.pages.labelled import LabelledPages, choose_features, ensure_feature_pages
@@ -30,10 +30,10 @@ from jobs.rollout.promotion import record_decision
 from jobs.scoring import ParityReport, Scorer, ready_scorer
 from jobs.suite import Suite
 from jobs.training.fit import model_definitions
-from jobs.training.register import Order, artifact_in_place, goes_live
+from jobs.training.register import Order, StagedVersion, goes_live
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
-from warehouse.lake.lake import Commit, check_format, table_columns
+from warehouse.lake.lake import Commit, table_columns
 from warehouse.ledger import records as ledger
 from warehouse.ledger.found_classes import finding_more
 from warehouse.ledger.model_record import IMPORTED, NEVER
@@ -172,12 +172,11 @@ class _Importing:
         with suite.staging(meter.run_id) as directory:
             artifact = directory / "artifact"
             write_model(self.found.estimator, artifact, IMPORTED, compiled=getattr(self.scorer, "filed", None))
-            with suite.lake.commit(f"import {self.file.name}, run {meter.run_id}") as commit:
-                suite_id = check_format(commit.connection, suite.lake.root)
+            files = StagedVersion.foreseen(suite, product.name, artifact, meter.run_id)
+            with suite.lake.commit(f"import {self.file.name}, run {meter.run_id}", kept=files.ahead) as commit:
                 history = model_history(commit.connection, product.name)
                 version = history.next_version()
-                sha256 = write_manifest(artifact, suite_id, product.name, version)
-                where = artifact_in_place(commit, product, artifact, version, meter.run_id)
+                where, sha256 = files.put(commit, version)
                 model = self._record(commit, meter, (version, where, sha256), order.reason)
                 live, why = False, "it is not known as of when it was trained (--trained-as-of)"
                 if self.cutoff != NEVER:

@@ -21,7 +21,7 @@ from jobs.suite import Suite
 from jobs.training.fit import model_definitions, pipeline_text
 from jobs.training.recalled import Fitted
 from warehouse.definitions import Product
-from warehouse.lake.lake import Commit
+from warehouse.lake.lake import Commit, check_format
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord
 from warehouse.ledger.rollouts import is_in_rollout
@@ -97,11 +97,12 @@ def register(
     write_model(fitted.learnt.estimator, staged, settings.estimator, steps, fitted.validation.held_out, compiled)
     definitions = model_definitions(suite, product)
     reasons = _reasons(suite, labelled, trained)
-    with suite.lake.commit(f"train {product.name}, run {meter.run_id}") as commit:
+    files = StagedVersion.foreseen(suite, product.name, staged, meter.run_id, trained.parent)
+    background = reasons.ahead(files.place, meter.run_id, labelled.directory) if reasons is not None else {}
+    with suite.lake.commit(f"train {product.name}, run {meter.run_id}", kept=files.ahead | background) as commit:
         history = model_history(commit.connection, product.name)
         version = history.next_version(trained.parent)
-        sha256 = write_manifest(staged, labelled.sandbox.suite_id, product.name, version)
-        where = artifact_in_place(commit, product, staged, version, meter.run_id)
+        where, sha256 = files.put(commit, version)
         model = _record(suite, labelled, meter, trained, (version, definitions, where, sha256), order.reason)
         record_definitions(commit, product, definitions, suite.definitions, suite.clock())
         ledger.append(commit, [model])
@@ -134,13 +135,53 @@ def _reasons(suite: Suite, labelled: LabelledPages, trained: Trained) -> Reasons
         return first_reasons(connection, settings, version, fitted.scorer, sample)
 
 
-def artifact_in_place(commit: Commit, product: Product, staged: Path, version: str, run_id: str) -> str:
-    """Move a staged artifact to where artifacts lie; give its place as the ledger keeps it."""
-    target = commit.lake.artifacts / product.name / f"{version}-{run_id}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    place = staged.rename(target).relative_to(commit.lake.root).as_posix()
-    commit.turn.keep(place)
-    return place
+@dataclass(frozen=True)
+class StagedVersion:
+    """The staged files of a version that is to be registered, under the number that it will have.
+
+    So they can be sent to a bucket before the commit. If another version comes in between, this one gets the next
+    number, and is sent once more.
+    """
+
+    directory: Path
+    product: str
+    run_id: str
+    suite_id: str
+    version: str
+    sha256: str
+
+    @classmethod
+    def foreseen(
+        cls, suite: Suite, product: str, directory: Path, run_id: str, parent: ModelRecord | None = None
+    ) -> StagedVersion:
+        """Ask the ledger for the number, and write the manifest."""
+        with suite.lake.reading() as connection:
+            version = model_history(connection, product).next_version(parent)
+            suite_id = check_format(connection, suite.lake.root)
+        sha256 = write_manifest(directory, suite_id, product, version)
+        return cls(directory, product, run_id, suite_id, version, sha256)
+
+    @property
+    def place(self) -> str:
+        """Where they will lie, as the ledger keeps it."""
+        return f"artifacts/{self.product}/{self.version}-{self.run_id}"
+
+    @property
+    def ahead(self) -> dict[str, Path]:
+        """Name them for `Lake.commit`, which sends them ahead."""
+        return {self.place: self.directory}
+
+    def put(self, commit: Commit, version: str) -> tuple[str, str]:
+        """Move them to where artifacts lie, under a number; give their place, and the SHA-256 of their manifest."""
+        numbered = self
+        if version != self.version:
+            sha256 = write_manifest(self.directory, self.suite_id, self.product, version)
+            numbered = replace(self, version=version, sha256=sha256)
+        target = commit.lake.root / numbered.place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.directory.rename(target)
+        commit.turn.keep(numbered.place)
+        return numbered.place, numbered.sha256
 
 
 def _record(

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from jobs.metering import RunMeter, who
 from jobs.models import environment
-from jobs.models.artifacts import write_manifest, write_rule
+from jobs.models.artifacts import write_rule
 from jobs.models.columns.requirements import unmet
 from jobs.models.versions import ModelHistory, model_history
 from jobs.pages.labelled import LabelledPages, choose_features, ensure_feature_pages
@@ -24,11 +24,11 @@ from jobs.rollout.promotion import record_decision
 from jobs.scoring.rules import RuleScorer
 from jobs.suite import Suite
 from jobs.training.fit import model_definitions
-from jobs.training.register import Order, artifact_in_place, goes_live
+from jobs.training.register import Order, StagedVersion, goes_live
 from warehouse.batching.batch import Batch
 from warehouse.definitions import Product
 from warehouse.errors import UsageError
-from warehouse.lake.lake import Commit, check_format
+from warehouse.lake.lake import Commit
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord
 from warehouse.ledger.rollouts import is_in_rollout
@@ -73,21 +73,20 @@ def register_rule(
         why = f"{rule.where} is {known.version} already"
         return Registered(known, False, None, why, Verdict([], None), is_new=False)
     verdict = registering.judge(features, judged.live(known_by), progress)
-    with suite.staging(meter.run_id) as directory, suite.lake.commit(f"register {rule.where}") as commit:
-        suite_id = check_format(commit.connection, suite.lake.root)
+    with suite.staging(meter.run_id) as directory:
         write_rule(rule.text, directory / "artifact")
-        history = model_history(commit.connection, product.name)
-        artifact = directory / "artifact"
-        version = history.next_version()
-        sha256 = write_manifest(artifact, suite_id, product.name, version)
-        where = artifact_in_place(commit, product, artifact, version, meter.run_id)
-        model = registering.record(commit, version, where, sha256, features, order.reason)
-        tried = is_in_rollout(commit.connection, product.name)
-        live, why = goes_live(product, history, judged, model, verdict, order, tried)
-        # The first version writes all pages; a later one those that come.
-        start = known_by if history.promotions else product.header.pages.since
-        starts = [start] if live else []
-        record_decision(commit, suite, model, verdict, "train", taken=live, starts=starts, reason=why)
+        files = StagedVersion.foreseen(suite, product.name, directory / "artifact", meter.run_id)
+        with suite.lake.commit(f"register {rule.where}", kept=files.ahead) as commit:
+            history = model_history(commit.connection, product.name)
+            version = history.next_version()
+            where, sha256 = files.put(commit, version)
+            model = registering.record(commit, version, where, sha256, features, order.reason)
+            tried = is_in_rollout(commit.connection, product.name)
+            live, why = goes_live(product, history, judged, model, verdict, order, tried)
+            # The first version writes all pages; a later one those that come.
+            start = known_by if history.promotions else product.header.pages.since
+            starts = [start] if live else []
+            record_decision(commit, suite, model, verdict, "train", taken=live, starts=starts, reason=why)
     return Registered(model, live, start if live else None, why, verdict)
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import NOW
 from tests.lake.shared_lakes import Writer, check_pages, new_database, password, put, replace, staged
 from tests.postgres_server import Server, needs_postgres
-from tests.s3_proxy import Faults, proxy
+from tests.s3_proxy import Faults, broken_line
 from tests.s3_server import S3
 from warehouse.errors import AlmanacError
 from warehouse.lake.lake import Lake
@@ -32,9 +32,7 @@ def _password() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def _faults(bucket: S3, _s3_server: tuple[str, Path]) -> Iterator[Faults]:
-    faults = Faults(_s3_server[0])
-    with proxy(faults) as url, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", url)
+    with broken_line(_s3_server[0]) as faults:
         yield faults
 
 

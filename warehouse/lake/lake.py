@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,7 +42,7 @@ from warehouse.lake.questions import table_columns as table_columns
 from warehouse.lake.questions import use_all_cores as use_all_cores
 from warehouse.lake.staged_files import require_columns
 from warehouse.lake.storage.choice import require_directory, storage_of
-from warehouse.lake.storage.storage import Storage, Turn
+from warehouse.lake.storage.storage import Sent, Storage, Turn
 from warehouse.queries.wrong_answers import switch_off_wrong_optimizers
 from warehouse.system_sql import exact_path, quote
 
@@ -203,17 +203,20 @@ class Lake:
         return self.catalogue.writer_lock(timeout_s)
 
     @contextlib.contextmanager
-    def commit(self, message: str, ahead: Collection[tuple[str, str, Path]] = ()) -> Iterator[Commit]:
+    def commit(
+        self, message: str, ahead: Collection[tuple[str, str, Path]] = (), kept: Mapping[str, Path] | None = None
+    ) -> Iterator[Commit]:
         """Make one commit: under the writer lock, in one transaction, all of it or nothing.
 
-        `ahead` are staged files that it may add, with schema and table: they are sent to a bucket before the lock.
+        `ahead` are staged files that it may add, with schema and table, and `kept` files and directories on this host
+        by the path under which it may have them kept (`Turn.keep`): they are sent to a bucket before the lock.
 
         Raises
         ------
         PublishFailed
             If the catalogue or the disk refuses; what was there before is still there.
         """
-        sent = self.storage.send_ahead(ahead)
+        sent = self.storage.send_ahead(ahead, kept or {})
         with self.writer_lock() as fence, self.storage.turn(fence, sent) as turn, _writing(self) as connection:
             try:
                 connection.execute("USE lake")
@@ -241,7 +244,7 @@ class Lake:
         """
         with (
             self.writer_lock() as fence,
-            self.storage.turn(fence, {}),
+            self.storage.turn(fence, Sent()),
             contextlib.closing(self.connect(read_only=False, fence=fence)) as connection,
         ):
             try:

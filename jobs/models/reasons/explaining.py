@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -106,6 +107,14 @@ class Reasons:
             return reasons_column(self.explainer, self.settings, batch, scores, said)
         return reasons_column(self.explainer, self.settings, batch, scores)
 
+    def ahead(self, artifact: str, run_id: str, directory: Path) -> dict[str, Path]:
+        """Stage the background in a directory if it has yet to be written, and name it for `Lake.commit`."""
+        if not self.is_new or self.background is None:
+            return {}
+        staged = directory / f"{self.record.version}-{_file_name(run_id)}"
+        staged.write_bytes(self.background)
+        return {f"{artifact}/{_file_name(run_id)}": staged}
+
     def commit(self, commit: Commit, lake: Lake, artifact: str, run_id: str, now: datetime, wrote: bool = True) -> None:
         """Record in a commit how the version is explained, if it was not, and that a run wrote its reasons.
 
@@ -120,7 +129,7 @@ class Reasons:
         if self.is_new:
             record = replace(self.record, run_id=run_id, written_at=now, snapshot_id=commit.snapshot_id)
             if self.background is not None:
-                name = f"background-{run_id}.parquet"
+                name = _file_name(run_id)
                 (lake.root / artifact / name).write_bytes(self.background)
                 commit.turn.keep(f"{artifact}/{name}")
                 record = replace(record, background_file=name)
@@ -129,6 +138,10 @@ class Reasons:
             product = self.record.product
             run = ReasonRun(product, run_id, self.settings.fingerprint, self.settings.basis, settings)
             ledger.append(commit, [run])
+
+
+def _file_name(run_id: str) -> str:
+    return f"background-{run_id}.parquet"
 
 
 def ready_reasons(

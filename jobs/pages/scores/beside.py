@@ -7,7 +7,7 @@ over it is not known whether what it served then can be left out, so that there 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -19,14 +19,25 @@ from jobs.pages.scores.scoring import Scoring, Served, numbered
 from jobs.pages.scores.steps import DecidedBy, without_arm
 from warehouse.errors import ArmFailed
 from warehouse.lake.lake import Commit
+from warehouse.lake.registry import arms_table
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import PageRecord
 from warehouse.ledger.rollouts import ArmPage, courses_of, served_without
 from warehouse.pages.arms.rows import give_back, publish_arms
 from warehouse.pages.audits import Audit
+from warehouse.pages.publishing import StagedRows, to_send
 
 #: Who is said to have decided what nobody did.
 BY_ITSELF = "almanac"
+
+
+def ahead(
+    staged: Sequence[StagedRows], passed: Collection[datetime], scoring: Scoring, arms: PageArms | None
+) -> tuple[list[tuple[str, str, Path]], dict[str, Path]]:
+    """Name for `Lake.commit`, which sends them ahead, a batch's rows, if a page passed, and files to be kept."""
+    product = scoring.product
+    beside = [("predictions", arms_table(product.name), file) for file in (arms.beside if arms is not None else ())]
+    return [*to_send(product, staged), *beside] if passed else [], scoring.ahead()
 
 
 class PageArms:

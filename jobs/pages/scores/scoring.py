@@ -139,6 +139,14 @@ class Scoring:
         arm = dict.fromkeys(ARM_COLUMN) if self.names_no_arm else {}
         return {"run_id": self.run_id, "published_at": self.suite.clock(), **arm}
 
+    def ahead(self) -> dict[str, Path]:
+        """Stage the files that `commit` has kept, and name them for `Lake.commit`, which sends them ahead."""
+        found = [late.ahead(self.run_id, self.directory) for late in self.late.values()]
+        found += [
+            reasons.ahead(model.artifact, self.run_id, self.directory) for model, reasons in self.reasons.values()
+        ]
+        return {path: file for each in found for path, file in each.items()}
+
     def commit(self, commit: Commit, live: ModelRecord) -> None:
         """Record in a commit what versions got with this batch: compiled files, and how they are explained."""
         now = self.suite.clock()

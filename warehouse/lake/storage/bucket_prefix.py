@@ -28,7 +28,7 @@ from warehouse.lake.storage.duckdb_keys import give_keys
 from warehouse.lake.storage.forgetting import forget_deleted, remove_for_good, require_can_forget
 from warehouse.lake.storage.key_buckets import new_name
 from warehouse.lake.storage.staged_keys import StagedKeys
-from warehouse.lake.storage.storage import FileState
+from warehouse.lake.storage.storage import FileState, Sent
 from warehouse.system_sql import system_sql
 
 if TYPE_CHECKING:
@@ -36,6 +36,14 @@ if TYPE_CHECKING:
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
+
+
+def _files_of(start: Path, path: str) -> list[tuple[Path, str]]:
+    """List a file, or all files below a directory, with what each is called if that is `path` below the lake."""
+    if not start.is_dir():
+        return [(start, path)]
+    files = sorted(each for each in start.rglob("*") if each.is_file())
+    return [(file, f"{path}/{file.relative_to(start).as_posix()}") for file in files]
 
 
 @lru_cache(maxsize=4)
@@ -95,21 +103,23 @@ class BucketPrefix:
             way = self._of("")[0].way()
         give_keys(connection, way, self.marker.bucket)
 
-    def send_ahead(self, files: Collection[tuple[str, str, Path]]) -> Mapping[Path, str]:
+    def send_ahead(self, files: Collection[tuple[str, str, Path]], kept: Mapping[str, Path]) -> Sent:
         """Send them, several at a time, as something that bears no turn yet."""
         paths = {file: f"data/{schema}/{table}/{new_name(file)}" for schema, table, file in files}
-        if paths:
-            self.keys.add(list(paths.values()), None)
+        below = {file: as_path for path, start in kept.items() for file, as_path in _files_of(start, path)}
+        every = {**paths, **below}
+        if every:
+            self.keys.add(list(every.values()), None)
             with self._asking():
-                self._all(lambda file: self._put(file, paths[file]), list(paths))
-        return paths
+                self._all(lambda file: self._put(file, every[file]), list(every))
+        return Sent(paths, frozenset(below.values()))
 
     def _put(self, file: Path, path: str) -> None:
         bucket, key = self._of(path)
         bucket.put(file, key)
 
     @contextlib.contextmanager
-    def turn(self, fence: Fence | None, sent: Mapping[Path, str]) -> Iterator[_BucketTurn]:
+    def turn(self, fence: Fence | None, sent: Sent) -> Iterator[_BucketTurn]:
         """Write the turn down, and strike it out after its commit."""
         assert fence is not None
         self.keys.begin(fence.number)
@@ -123,16 +133,14 @@ class BucketPrefix:
         with self._asking():
             self.send(path, None)
 
-    def send(self, path: str, turn: int | None) -> None:
+    def send(self, path: str, turn: int | None, sent: Collection[str] = ()) -> None:
         """Send a file of this host's directory, or all of a directory, but for what is there; none of it changes."""
-        start = self.root / path
-        files = sorted(each for each in start.rglob("*") if each.is_file()) if start.is_dir() else [start]
-        paths = [file.relative_to(self.root).as_posix() for file in files]
-        self.keys.add(paths, turn)
-        for each in paths:
+        files = dict(_files_of(self.root / path, path))
+        self.keys.add(list(files.values()), turn)
+        for file, each in files.items():
             bucket, key = self._of(each)
-            if turn is not None or bucket.size(key) != (self.root / each).stat().st_size:
-                bucket.put(self.root / each, key)
+            if each not in sent and (turn is not None or bucket.size(key) != file.stat().st_size):
+                bucket.put(file, key)
 
     def fetch(self, path: str) -> Path:
         """Copy it to this host, if it is not there yet; it is there whole or not at all."""
@@ -350,18 +358,18 @@ class BucketPrefix:
 
 @dataclass(frozen=True)
 class _BucketTurn:
-    """A turn of writing to a bucket; `number` is the fence's, and `sent` what was there before, by its staged file."""
+    """A turn of writing to a bucket; `number` is the fence's, and `sent` what was there before."""
 
     storage: BucketPrefix
     number: int
-    sent: Mapping[Path, str]
+    sent: Sent
 
     def place(self, staged: Path, schema: str, table: str) -> str:
         """Send it under its final name, which is written down first; of what was sent it only notes the turn."""
-        path = self.sent.get(staged, f"data/{schema}/{table}/{new_name(staged)}")
+        path = self.sent.files.get(staged, f"data/{schema}/{table}/{new_name(staged)}")
         self.storage.keys.add([path], self.number)
         try:
-            if staged not in self.sent:
+            if staged not in self.sent.files:
                 self.storage._put(staged, path)
         except BucketRefused as error:
             raise PublishFailed(
@@ -371,6 +379,6 @@ class _BucketTurn:
         return self.storage.place_of(path)
 
     def keep(self, path: str) -> None:
-        """Send what this host's directory has."""
+        """Send what this host's directory has; of what was sent it only notes the turn."""
         with self.storage._asking():
-            self.storage.send(path, self.number)
+            self.storage.send(path, self.number, self.sent.kept)

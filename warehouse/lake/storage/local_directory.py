@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from warehouse.lake.postgres.fences import Fence
 from warehouse.lake.storage.key_buckets import new_name
-from warehouse.lake.storage.storage import FileState
+from warehouse.lake.storage.storage import FileState, Sent
 from warehouse.system_sql import exact_path
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ class LocalDirectory:
     def make_ready(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Do nothing: DuckDB reads files."""
 
-    def send_ahead(self, files: Collection[tuple[str, str, Path]]) -> Mapping[Path, str]:
+    def send_ahead(self, files: Collection[tuple[str, str, Path]], kept: Mapping[str, Path]) -> Sent:
         """Send nothing: to rename a file takes no time."""
-        return {}
+        return Sent()
 
     @contextmanager
-    def turn(self, fence: Fence | None, sent: Mapping[Path, str]) -> Iterator[LocalDirectory]:
+    def turn(self, fence: Fence | None, sent: Sent) -> Iterator[LocalDirectory]:
         """Give itself: what a commit did not come to is found by its age, or by who holds a lock."""
         yield self
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -24,6 +25,14 @@ class FileState(NamedTuple):
 
     bytes: int
     modified_ns: int
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What was put there before a commit: where, by staged file of a table, and the paths of what is to be kept."""
+
+    files: Mapping[Path, str] = field(default_factory=dict)
+    kept: Collection[str] = ()
 
 
 class Turn(Protocol):
@@ -57,13 +66,14 @@ class Storage(Protocol):
     def make_ready(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Let an instance that has the extensions reach the files, from now on and with the keys of now."""
 
-    def send_ahead(self, files: Collection[tuple[str, str, Path]]) -> Mapping[Path, str]:
+    def send_ahead(self, files: Collection[tuple[str, str, Path]], kept: Mapping[str, Path]) -> Sent:
         """Put staged files, each with the schema and the table that it is for, where data files lie, before a commit.
 
-        Gives for its turn what was put where, by staged file. Whatever takes long is done here, under no lock.
+        So are files and directories on this host, by the path under which `Turn.keep` is to keep them. Gives for the
+        commit's turn what was put where. Whatever takes long is done here, under no lock.
         """
 
-    def turn(self, fence: Fence | None, sent: Mapping[Path, str]) -> AbstractContextManager[Turn]:
+    def turn(self, fence: Fence | None, sent: Sent) -> AbstractContextManager[Turn]:
         """Begin a commit's turn of writing; if it ends without an error, what was put there is committed.
 
         `sent` is what `send_ahead` gave.
