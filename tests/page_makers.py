@@ -28,6 +28,7 @@ CONTEXT.set_forkserver_preload(
         __name__,
         "pandas",
         "skops.io",
+        "jobs.rehearsal.at_once",
         "jobs.scoring.compiled",
         "jobs.scoring.parity",
         "jobs.scoring.stream",

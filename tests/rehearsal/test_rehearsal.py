@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -75,6 +76,15 @@ class _Killed(Silent):
 def rehearse_and_be_killed(root: Path) -> None:
     suite = open_suite(root, clock_at(NOW))
     rehearse(suite, PRODUCT, BEGIN, END, root / "policies.yaml", training_takes=timedelta(hours=20), progress=_Killed())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forked_off_a_server() -> Iterator[None]:
+    """Start processes by a fork of one that has imported everything; the session of docs/retraining.md spawns them."""
+    context_of = multiprocessing.get_context
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multiprocessing, "get_context", lambda how=None: CONTEXT if how == "spawn" else context_of(how))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -173,8 +183,9 @@ def test_what_became_known_later_leaves_no_trace(rehearsed: tuple[Suite, Any], s
 
 def test_policies_are_chosen_by_the_first_part_and_judged_by_the_rest(rehearsed: tuple[Suite, Any]) -> None:
     suite, whole = rehearsed
-    # What was kept is not lived through again.
+    # What was kept is not lived through again, for which processes of their own would begin for nothing.
     options = (*OPTIONS, "--policies", str(suite.root / "policies.yaml"), "--training-takes", "20 hours", "--keep")
+    options += ("--processes", "1")
     found = run_json(suite.root, "rehearse", PRODUCT, *options, "--hold-out", "0.34")
     assert found["held_out_from"] == "2026-03-12T18:00:00Z"
     assert [(row["policy"], row["pages"]) for row in found["chosen_on"]] == [
