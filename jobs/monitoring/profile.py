@@ -25,14 +25,14 @@ from warehouse.ledger.records import PageRecord
 from warehouse.pages.profiled_pages import (
     Profile,
     RowsOfPages,
-    append_profiles,
     centres_of,
     forget_profiles,
     new_centres,
-    profile_rows,
     profiles_of,
     record_centres,
 )
+from warehouse.pages.profiling.appended import append_profiles
+from warehouse.pages.profiling.page_counts import profile_rows
 from warehouse.pages.profiling.segments import append_segment_profiles, segment_counts
 from warehouse.pages.profiling.segments_by import segments_by
 from warehouse.system_sql import quote, system_sql

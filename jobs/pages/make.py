@@ -251,7 +251,7 @@ class _BatchOfPages:
         n_rows |= made.n_rows
         notes = {page: f"as on the page of {record.product}" for page, record in self.lent.items()}
         records = [replace(self._record("features", page, n), note=notes.get(page)) for page, n in made.n_rows.items()]
-        self.staged.append(StagedRows("features", made.file, made.columns, records, made.others))
+        self.staged.append(StagedRows("features", made.file, made.columns, records, made.others, made.held))
         return f"(FROM {parquet(made.files)})"
 
     def _columns(self) -> dict[str, str]:

@@ -26,7 +26,9 @@ from warehouse.ledger.records import PageRecord
 from warehouse.ledger.rollouts import ArmPage, Step, arm_pages, served_without
 from warehouse.operations.leases import Leases
 from warehouse.pages.arms.rows import give_back
-from warehouse.pages.profiled_pages import RowsOfPages, append_profiles, centres_of, profile_rows
+from warehouse.pages.profiled_pages import RowsOfPages, centres_of
+from warehouse.pages.profiling.appended import append_profiles
+from warehouse.pages.profiling.page_counts import profile_rows
 from warehouse.pages.profiling.segments import append_segment_profiles, segment_counts
 from warehouse.pages.views import ensure_views
 from warehouse.sandbox import timestamp_literal

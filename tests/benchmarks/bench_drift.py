@@ -32,9 +32,9 @@ from jobs.monitoring.watched import Watch
 from jobs.suite import open_suite
 from tests.benchmarks.drift_faults import BESIDE, FAULTS, Fault, Page
 from tests.benchmarks.drift_peer_rules import RULES, pages_called_drifted
+from tests.monitoring.counted import numbers_counted, texts_counted
 from tests.monitoring.worlds import FAULTS_OF_WORLDS, N_COLUMNS, SHOPS, WORLDS, shops_of, year_of
 from warehouse.ledger import records as ledger
-from warehouse.pages.profiles import CategoryCounts, NumberCounts
 from warehouse.pages.profiling.cuts import LEAST_ROWS
 
 PRODUCT = "flight_delay"
@@ -101,7 +101,6 @@ class Flights:
 
 def replaced(series: Series, pages: dict[int, Any]) -> Series:
     """Give a series in which some pages have other values."""
-    import pyarrow as pa
 
     is_number = series.scale == "number"
     codes, counts, lengths = [], [], []
@@ -109,8 +108,7 @@ def replaced(series: Series, pages: dict[int, Any]) -> Series:
     centre = CENTRES[series.column] if is_number else None
     for row, place in enumerate(series.pages):
         if place in pages:
-            count = NumberCounts(centre) if is_number else CategoryCounts()
-            count.add(pa.array(pages[place], pa.float64() if is_number else pa.string(), from_pandas=True))
+            count = numbers_counted(pages[place], centre) if is_number else texts_counted(pages[place])
             found = count.figures()
             there, n = np.array(found["bins" if is_number else "top_values"]), np.array(found["counts"], np.int64)
             for name in ("n_rows", "n_missing"):

@@ -26,7 +26,8 @@ from jobs.suite import Suite, open_suite
 from tests.benchmarks.bench_drift import PRODUCT, STARTS, Flights, cut
 from warehouse.batching.batch import Batch
 from warehouse.ledger import records as ledger
-from warehouse.pages.profiled_pages import Profile, RowsOfPages, centres_of, profile_rows
+from warehouse.pages.profiled_pages import Profile, RowsOfPages, centres_of
+from warehouse.pages.profiling.page_counts import profile_rows
 from warehouse.sandbox import Sandbox
 from warehouse.system_sql import parquet
 

@@ -26,13 +26,14 @@ from jobs.suites.starter import make_starter
 from tests.command_line import said
 from tests.conftest import NOW, PRODUCT, clock_at
 from tests.effort import times
+from tests.monitoring.counted import numbers_counted, texts_counted
 from warehouse.definitions import Product
 from warehouse.ledger import records as ledger
 from warehouse.ledger.alarms import ACUTE, DRIFT, WITHDRAWN, alarms_of
 from warehouse.ledger.model_record import ModelRecord
 from warehouse.ledger.records import PageRecord, Promotion
-from warehouse.pages.profiled_pages import Profile, RowsOfPages, profile_rows
-from warehouse.pages.profiles import CategoryCounts, NumberCounts
+from warehouse.pages.profiled_pages import Profile, RowsOfPages
+from warehouse.pages.profiling.page_counts import profile_rows
 from warehouse.pages.profiling.segments import append_segment_profiles, segment_counts
 
 FIRST, N_PAGES = datetime(2026, 1, 15), 200
@@ -72,11 +73,8 @@ def _values(place: int, again: int) -> dict[str, Any]:
 
 def _profiled(column: str, values: Any, of_page: tuple[str, str, datetime], run: str, version: str | None) -> Profile:
     is_category = isinstance(values, list)
-    counts = CategoryCounts() if is_category else NumberCounts(0.0 if column != "empty" else None)
-    if column == "empty" and not np.isnan(values).all():
-        counts = NumberCounts(4.0)
-    counts.add(pa.array(values))
-    figures = counts.figures()
+    centre = 0.0 if column != "empty" else None if is_category or np.isnan(values).all() else 4.0
+    figures = (texts_counted(values) if is_category else numbers_counted(values, centre)).figures()
     return Profile(*of_page, column, "category" if is_category else "number", run, model_version=version, **figures)
 
 

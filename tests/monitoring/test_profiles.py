@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -21,29 +22,31 @@ from jobs.pages.predict import run_page
 from jobs.pages.rollback import rollback
 from jobs.suite import Suite
 from tests.command_line import said
-from tests.conftest import PAGE, PRODUCT
+from tests.conftest import PAGE, PRODUCT, reopened
 from tests.lakes import rows
+from tests.monitoring.counted import numbers_counted, texts_counted
+from warehouse.batching.batch import Batch
 from warehouse.errors import NotFoundError
 from warehouse.ledger.records import PageRecord
-from warehouse.pages.profiled_pages import Profile, RowsOfPages, append_profiles, new_centres, profile_rows
-from warehouse.pages.profiles import MAX_DISTINCT, CategoryCounts, NumberCounts, bins_of, edges_of, profiled_columns
+from warehouse.pages.profiled_pages import Profile, RowsOfPages, new_centres
+from warehouse.pages.profiles import MAX_DISTINCT, NumberCounts, as_floats, bins_of, edges_of, profiled_columns
+from warehouse.pages.profiling.appended import append_profiles
 from warehouse.pages.profiling.in_passing import in_passing
+from warehouse.pages.profiling.page_counts import PageCounts, profile_rows
 from warehouse.pages.publishing import StagedRows
+from warehouse.sandbox import Sandbox
+from warehouse.system_sql import parquet
 
 VECTORS = list(csv.DictReader((Path(__file__).parent / "statistics.csv").read_text().splitlines()))
 OF_PAGES = "FROM ledger.profiles SELECT * EXCLUDE (run_id) ORDER BY kind, as_of, column_name"
 
 
 def profile_of(values: list[float | None] | np.ndarray, centre: float = 0.0) -> Profile:
-    counts = NumberCounts(centre)
-    counts.add(pa.array(values, pa.float64()))
-    return Profile("p", "features", PAGE, "x", "number", "r", **counts.figures())
+    return Profile("p", "features", PAGE, "x", "number", "r", **numbers_counted(values, centre).figures())
 
 
 def profile_of_text(values: list[str | None]) -> Profile:
-    counts = CategoryCounts()
-    counts.add(pa.array(values, pa.string()))
-    return Profile("p", "features", PAGE, "x", "category", "r", **counts.figures())
+    return Profile("p", "features", PAGE, "x", "category", "r", **texts_counted(values).figures())
 
 
 @pytest.mark.parametrize("n_values", [50, 3 * MAX_DISTINCT])
@@ -52,14 +55,9 @@ def test_parts_added_up_in_any_order_are_the_whole(n_values: int) -> None:
     values = np.round(rng.normal(1000, 1, 40_000), 1 if n_values == 50 else 9)
     values[::7] = np.nan
     values[:6] = [-0.0, 0.0, np.inf, -np.inf, 1e300, -1e300]
-    whole = NumberCounts(1000.0)
-    whole.add(pa.array(values))
+    whole = numbers_counted(values, 1000.0)
     for cuts in ([1, 2, 17_000], [20_000], list(range(0, 40_000, 3_000))):
-        parts = []
-        for part in np.split(values, cuts):
-            one = NumberCounts(1000.0)
-            one.add(pa.array(part))
-            parts.append(one)
+        parts = [numbers_counted(part, 1000.0) for part in np.split(values, cuts)]
         total = NumberCounts(1000.0)
         for place in rng.permutation(len(parts)):
             total.merge(parts[place])
@@ -95,14 +93,54 @@ def test_lists_have_no_profile_whatever_is_in_them() -> None:
     assert [one.scale for one in profiled_columns(numbers, [])] == ["number"] * 4
 
 
+def test_values_of_arrow_are_those_that_arrow_gives() -> None:
+    rng = np.random.default_rng(2)
+    for n_values in (0, 1, 8, 63, 1000):
+        for share in (0.0, 0.3, 1.0):
+            values = rng.normal(size=n_values)
+            array = pa.array(values, mask=rng.random(n_values) < share)
+            for piece in (array, array.slice(1), array.slice(3, 9), array.slice(n_values)):
+                expected = piece.to_numpy(zero_copy_only=False)
+                assert np.array_equal(as_floats(piece), expected.astype(float), equal_nan=True)
+
+
+@pytest.mark.parametrize("batches", [[300_000], [100_000, 1_000, 199_000], [50_000] * 6])
+def test_a_page_that_comes_in_many_batches_has_the_profile_of_one(ingested: Suite, batches: list[int]) -> None:
+    rng = np.random.default_rng(11)
+    x = np.concatenate([rng.normal(50, 20, 299_990), [np.inf, -np.inf, -0.0, 0.0, 1e300, -1e300, np.nan, 50, 50, 50]])
+    rng.shuffle(x)
+    table = {
+        "x": pa.array(x, mask=rng.random(len(x)) < 0.1),
+        "few": pa.array(np.round(rng.normal(size=len(x)), 1)),
+        "same": pa.array(x),
+    }
+    product, types = ingested.definitions.product(PRODUCT), dict.fromkeys(table, "DOUBLE")
+    other = PageRecord(PRODUCT, "features", PAGE - timedelta(days=1), "published", "r", "", 0, PAGE, 0, n_rows=2)
+    page = replace(other, as_of=PAGE, n_rows=len(x))
+    centres = {("features", "x"): 50.0, ("features", "few"): 1.0, ("features", "same"): 0.0}
+    pages = PageCounts(RowsOfPages(product, "features", "", types, [other, page]), centres)
+    found = []
+    for start, end in itertools.pairwise(np.cumsum([0, *batches]).tolist()):
+        # The other page comes in between, with as many rows as are told apart and one that is not.
+        if start and other.n_rows:
+            assert not list(pages.add(pa.array([other.as_of], pa.timestamp("us")), [one[:1] for one in table.values()]))
+            other = replace(other, n_rows=0)
+        instants = pa.array([PAGE] * (end - start), pa.timestamp("us"))
+        found += pages.add(instants, [one.slice(start, end - start) for one in table.values()])
+    assert [one.column_name for one in found] == list(table)
+    for one in found:
+        whole = numbers_counted(table[one.column_name].to_numpy(zero_copy_only=False), one.centre).figures()
+        assert {name: getattr(one, name) for name in whole} == whole
+    assert [one.n_distinct is None for one in found] == [True, False, True]
+
+
 @pytest.mark.parametrize("centre", [0.0, 1000.0, -3.5e-310, 1e300])
 def test_values_are_counted_in_the_bins_that_they_are_in(centre: float) -> None:
     rng = np.random.default_rng(5)
     values = np.concatenate([rng.normal(1000, 10.0**k, 300) for k in range(-300, 308, 32)])
     values = np.concatenate([values, np.round(rng.normal(size=30_000), 2), [centre, -0.0, 0.0, np.inf, -np.inf]])
     given = [None, np.nan, *values.tolist()]
-    counts = NumberCounts(centre)
-    counts.add(pa.array(given, pa.float64()))
+    counts = numbers_counted(given, centre)
     bins, numbers = np.unique(bins_of(values, centre), return_counts=True)
     figures = counts.figures()
     assert (figures["bins"], figures["counts"]) == (bins.tolist(), numbers.tolist())
@@ -172,6 +210,52 @@ def test_profiles_taken_in_passing_are_those_of_the_staged_file(ingested: Suite,
             assert found == (list(profile_rows(connection, rows_of_pages, centres)) if is_whole else None)
 
 
+def _of_entities_alone(suite: Suite, more: str = "") -> Suite:
+    """Let the product's pages have no columns but those of its entities."""
+    directory = suite.root / "sql/products" / PRODUCT
+    header, entities = directory / "product.yaml", directory / "entities.sql"
+    header.write_text(
+        header.read_text().replace("  - depot_history\n  - courier_load\n", "").replace("features: ", "#")
+    )
+    entities.write_text(entities.read_text().replace("    parcels,", f"    parcels,{more}"))
+    return reopened(suite)
+
+
+@pytest.mark.parametrize("at_a_time", [1, 500, 100_000])
+def test_profiles_of_rows_in_memory_are_those_of_the_staged_file(ingested: Suite, at_a_time: int) -> None:
+    suite = _of_entities_alone(ingested)
+    product, file = suite.definitions.product(PRODUCT), suite.lake.staging / "features.parquet"
+    days = [PAGE + timedelta(days=n) for n in range(-4, 2)]
+    with Sandbox(suite.lake) as sandbox, Batch(sandbox, suite.definitions, product) as batch:
+        made = batch.compute(days, file, 2, lambda n_pages: None)
+        pages = [
+            PageRecord(PRODUCT, "features", page, "published", "r", "", 0, PAGE, 0, n_rows=n_rows)
+            for page, n_rows in made.n_rows.items()
+        ]
+        assert made.held is not None
+        found = []
+        for relation, most in ((made.held, at_a_time), (parquet(made.files), None)):
+            of_pages = RowsOfPages(product, "features", relation, made.columns, pages, most)
+            centres = new_centres(batch.cursor, of_pages, {})
+            profiles = {(one.as_of, one.column_name): one for one in profile_rows(batch.cursor, of_pages, centres)}
+            found.append((centres, profiles))
+    assert found[0] == found[1]
+    assert len(found[0][1]) == len(days) * len(of_pages.profiled)
+    assert all(page.n_rows for page in pages)
+
+
+def test_rows_are_read_from_the_file_where_it_has_other_types_or_is_joined(ingested: Suite) -> None:
+    for suite, names in (
+        (ingested, {"courier_open_orders"}),
+        (_of_entities_alone(ingested, " promised_at::TIMESTAMP_S AS due,"), {"due"}),
+    ):
+        product = suite.definitions.product(PRODUCT)
+        with Sandbox(suite.lake) as sandbox, Batch(sandbox, suite.definitions, product) as batch:
+            made = batch.compute([PAGE], suite.lake.staging / "features.parquet", 1, lambda n_pages: None)
+        assert names <= made.columns.keys()
+        assert made.held is None
+
+
 def test_a_page_has_profiles_of_its_columns_in_its_own_commit_and_again_the_same(published: Suite) -> None:
     first = rows(published, OF_PAGES)
     others = "SELECT DISTINCT kind, column_name FROM ledger.profiles WHERE kind <> 'features' ORDER BY kind"
@@ -210,7 +294,7 @@ def test_few_profiles_and_many_are_written_alike(published: Suite, monkeypatch: 
         for place, (text, number) in enumerate(zip(texts, numbers, strict=True))
     ]
     for run_id, most in (("bound", 100), ("by Arrow", 0)):
-        monkeypatch.setattr("warehouse.pages.profiled_pages._MOST_BOUND", most)
+        monkeypatch.setattr("warehouse.pages.profiling.appended._MOST_BOUND", most)
         with published.lake.commit(run_id) as commit:
             append_profiles(commit, [replace(one, run_id=run_id) for one in profiles])
     # As text: negative zero is equal to zero.

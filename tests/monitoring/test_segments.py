@@ -23,9 +23,10 @@ from tests.lakes import rows
 from tests.monitoring.worlds import SHOPS, WORLDS, Year, shops_of, year_of
 from warehouse.definitions import Product
 from warehouse.ledger.records import PageRecord
-from warehouse.pages.profiled_pages import PageCounts, RowsOfPages
+from warehouse.pages.profiled_pages import RowsOfPages
 from warehouse.pages.profiles import ProfiledColumn, bins_of, edges_of
 from warehouse.pages.profiling import cuts
+from warehouse.pages.profiling.page_counts import PageCounts
 from warehouse.pages.profiling.segments import SegmentCounts, segment_counts
 from warehouse.pages.profiling.segments_by import segments_by
 

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
-import pyarrow as pa
 
 from jobs.suite import Suite
 from tests.conftest import PRODUCT
+from tests.monitoring.counted import numbers_counted, texts_counted
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import PageRecord
 from warehouse.pages.profiled_pages import Profile
-from warehouse.pages.profiles import CategoryCounts, NumberCounts
 
 FIRST = datetime(2026, 1, 15)
 LOST = 90
@@ -33,10 +32,8 @@ def publish(suite: Suite, places: Sequence[int], lost: Sequence[int] = (LOST,), 
             x, y = rng.normal(size=(2, 200))
             if place in lost:
                 x[:120] = np.nan
-            counts = {"x": NumberCounts(0.0), "y": NumberCounts(0.0), "c": CategoryCounts()}
-            counts["x"].add(pa.array(x))
-            counts["y"].add(pa.array(y))
-            counts["c"].add(pa.array(rng.choice(["a", "b", "c"], 200).tolist()))
+            texts = texts_counted(rng.choice(["a", "b", "c"], 200).tolist())
+            counts = {"x": numbers_counted(x, 0.0), "y": numbers_counted(y, 0.0), "c": texts}
             of_page = (PRODUCT, "features", pages[place])
             page = PageRecord(*of_page, "published", run, "d", 0, suite.clock(), commit.snapshot_id, n_rows=200)
             ledger.append(commit, [page])

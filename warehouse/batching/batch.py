@@ -45,13 +45,15 @@ _numbers = itertools.count()
 class FeaturePages:
     """Staged feature pages: one file, the entities of each page, and the columns (keys, as_of, and the rest).
 
-    `others` are the files of further rows, where pages were made in shards.
+    `others` are the files of further rows, where pages were made in shards, `held` SQL of the
+    same rows out of memory, where they are there until the batch ends.
     """
 
     file: Path
     n_rows: dict[datetime, int]
     columns: dict[str, str]
     others: tuple[Path, ...] = ()
+    held: str | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -149,10 +151,8 @@ class Batch:
             The pages' `as_of`, naive UTC.
         file
             The Parquet file to write.
-        workers
-            How many pages are computed at a time.
-        done
-            Told of every page that is done.
+        workers, done
+            How many pages are computed at a time, and what is told of every page that is done.
         needs_lake
             Whether the sandbox has to read the lake afterwards. If not, and the sources are held, it is detached.
         sieve
@@ -196,7 +196,8 @@ class Batch:
             self._take_out(self._pages_with_repeated_keys(file, counts))
             self._stage(file, [page for page in pages if page not in self.failed])
         n_rows = {page: counts.get(page, 0) for page in pages if page not in self.failed}
-        return FeaturePages(file, n_rows, self._types(file))
+        types, columns = self._types(file), self._feature_columns()
+        return FeaturePages(file, n_rows, types, held=self._joins.held(columns, types))
 
     def shape_of(self, pages: Sequence[datetime]) -> tuple[list[int], int]:
         """Give how many entities pages have, and how many columns feature pages, without computing any feature.
@@ -382,8 +383,8 @@ class Batch:
         return None
 
     def _types(self, file: Path) -> dict[str, str]:
-        rows = self.cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [exact_path(file)]).fetchall()
-        return {str(row[0]): str(row[1]) for row in rows}
+        described = self.cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [exact_path(file)])
+        return {str(row[0]): str(row[1]) for row in described.fetchall()}
 
     def _take_out(self, pages: Iterable[datetime]) -> None:
         """Leave pages out of the join, which has a row for each entity."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -111,7 +111,9 @@ def compute(engine: Engine, batch: Batch, wanted: Wanted) -> Computed:
         _require_all_pages(engine, wanted, computed)
         _require_file(engine, batch, computed.pages)
         _require_same_page(engine, batch, wanted, computed)
-    return computed
+    if isinstance(engine, DuckDBHere):
+        return computed
+    return replace(computed, pages=replace(computed.pages, held=None))
 
 
 def _require_all_pages(engine: Engine, wanted: Wanted, computed: Computed) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -106,6 +106,18 @@ class PageJoin:
             # Sorted by page, so that reading one page of a batch skips the row groups of the others.
             order=f"ORDER BY entities.{quote(PAGE_COLUMN)}" if n_pages > 1 else "",
         )
+
+    def held(self, columns: dict[str, str], types: Mapping[str, str]) -> str | None:
+        """Give SQL of rows that were staged, with some types, out of the table of the entities.
+
+        None where they are joined of several tables, which takes longer than to read what was staged, and where they
+        have other types there.
+        """
+        if self._product.header.features:
+            return None
+        rows = f"({self.rows(columns, 1)})"
+        described = self._cursor.execute(f"DESCRIBE FROM {rows}").fetchall()
+        return rows if {str(row[0]): str(row[1]) for row in described} == types else None
 
     def entities_of(self, as_of: datetime) -> str:
         """Write SQL of a page's entities as they are made, for a statement that runs within the page's sandbox."""

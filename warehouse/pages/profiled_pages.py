@@ -6,44 +6,28 @@ made with. It stands in the ledger once, and is never moved, so that the profile
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import duckdb
 
 from warehouse.definitions import Product
-from warehouse.errors import RunFailed
 from warehouse.lake.lake import Commit
 from warehouse.lake.registry import ARM_COLUMN, PREDICTION_COLUMNS
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import PageRecord
-from warehouse.pages.profiles import (
-    DROPPED_BITS,
-    BinTable,
-    CategoryCounts,
-    NumberCounts,
-    ProfiledColumn,
-    counted_parts,
-    profiled_columns,
-)
+from warehouse.pages.profiles import DROPPED_BITS, ProfiledColumn, profiled_columns
 from warehouse.sandbox import timestamp_literal
 from warehouse.system_sql import quote_all, system_sql
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pyarrow as pa
 
-#: Rows that are read at a time.
-BATCH_ROWS = 122_880
 #: Of a page with more rows a median is that of about so many of them, chosen by their keys.
 MEDIAN_ROWS = 1_000_000
-#: Profiles are written as values that are bound to the statement, up to so many, and so many bins and categories of
-#: theirs; by Arrow where there are more.
-_MOST_BOUND = 100
-_MOST_COUNTED = 10_000
 #: What bins of the columns of a kind of page count from.
 Centres = dict[tuple[str, str], float]
 
@@ -67,6 +51,7 @@ class Profile:
     low: float | None = None
     high: float | None = None
     centre: float | None = None
+    # Of profiles that are read, bins and the counts of bins are arrays.
     bins: list[int] = field(default_factory=list)
     top_values: list[str] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
@@ -106,7 +91,24 @@ def profiles_of(
     instants = [one.as_of for one in pages]
     span = [min(instants), max(instants)]
     values = [product, [one.kind for one in pages], instants, [one.run_id for one in pages], column, *span]
-    return ledger.records_of(connection, Profile, "profiles/of_pages", values)
+    query = system_sql("profiles/of_pages", columns=", ".join(spec.name for spec in fields(Profile)))
+    return _profiles(connection.execute(query, values).to_arrow_table())
+
+
+def _profiles(rows: pa.Table) -> list[Profile]:
+    """Give rows of the ledger as profiles: as Python's integers bins take longer than all that is asked of them."""
+    columns: dict[str, list[Any]] = {}
+    for name in rows.column_names:
+        values = rows.column(name).combine_chunks()
+        if name in ("bins", "counts"):
+            starts, every = values.offsets.to_pylist(), values.values.to_numpy()
+            columns[name] = [every[start:end] for start, end in itertools.pairwise(starts)]
+        else:
+            columns[name] = values.to_pylist()
+    for place, scale in enumerate(columns["scale"]):
+        if scale == "category":
+            columns["counts"][place] = columns["counts"][place].tolist()
+    return [Profile(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,9 @@ class RowsOfPages:
         Its columns, with their DuckDB types.
     pages
         The publications that they belong to.
+    at_a_time
+        Pages of at most so many rows are read at a time, and larger ones alone, where rows of one page do not lie side
+        by side; None: all are read in one pass.
     """
 
     product: Product
@@ -128,6 +133,7 @@ class RowsOfPages:
     relation: str
     columns: Mapping[str, str]
     pages: Sequence[PageRecord]
+    at_a_time: int | None = None
 
     @property
     def profiled(self) -> list[ProfiledColumn]:
@@ -144,26 +150,15 @@ class RowsOfPages:
         """The pages as SQL lists them."""
         return ", ".join(timestamp_literal(page.as_of) for page in self.pages)
 
-
-class Parts(Protocol):
-    """What is counted of parts of pages, as the rows of the pages come batch by batch."""
-
-    @property
-    def sql(self) -> list[str]:
-        """SQL of what has to be read besides."""
-
-    def add(
-        self,
-        instants: npt.NDArray[Any],
-        order: npt.NDArray[np.int64] | None,
-        whole: Sequence[bool],
-        arrays: Sequence[pa.Array],
-        own: Sequence[pa.Array],
-    ) -> None:
-        """Count a batch: the page of each row, ascending, and whether all rows of each page are in it."""
-
-    def finish(self, pages: Sequence[PageRecord]) -> None:
-        """Write down pages of which all rows have come."""
+    def passes(self) -> list[RowsOfPages]:
+        """Give the pages that are read in one pass, one pass after the other."""
+        chosen, n_rows = [list[PageRecord]()], 0
+        for page in self.pages:
+            n_rows += page.n_rows
+            if self.at_a_time is not None and chosen[-1] and n_rows > self.at_a_time:
+                chosen, n_rows = [*chosen, []], page.n_rows
+            chosen[-1].append(page)
+        return [replace(self, pages=pages) for pages in chosen]
 
 
 def new_centres(cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, known: Centres) -> Centres:
@@ -196,163 +191,6 @@ def _rounded(value: float) -> float:
 
     bits = np.array([value + 0.0]).view(np.int64)
     return float((bits >> DROPPED_BITS << DROPPED_BITS).view(np.float64)[0])
-
-
-def profile_rows(
-    cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, centres: Centres, parts: Parts | None = None
-) -> Iterator[Profile]:
-    """Profile pages in one pass over their rows; a page without rows has a profile too, of nothing.
-
-    Parameters
-    ----------
-    cursor
-        Where the rows can be read.
-    rows, centres
-        What is profiled, and what the bins of its columns count from.
-    parts
-        What is counted of parts of the pages besides.
-
-    Raises
-    ------
-    RunFailed
-        If a page holds more rows than its publication had.
-    """
-    columns = rows.profiled
-    if not columns or not rows.pages:
-        return
-    read = [*(column.sql for column in columns), *(parts.sql if parts is not None else ())]
-    values = ", ".join(f"{one} AS c{place}" for place, one in enumerate(read))
-    query = system_sql("profiles/values", values=values, rows=rows.relation, pages=rows.listed)
-    pages = PageCounts(rows, centres, parts)
-    for batch in cursor.execute(query).to_arrow_reader(BATCH_ROWS):
-        yield from pages.add(batch.column(0), batch.columns[1:])
-    yield from pages.rest()
-
-
-class PageCounts:
-    """The counts of pages whose rows come batch by batch: each page is told once all of its rows have come."""
-
-    def __init__(self, rows: RowsOfPages, centres: Centres, parts: Parts | None = None) -> None:
-        """Begin; `centres` are what the bins of the columns count from, and `parts` are counted besides."""
-        self._rows, self.columns, self._parts = rows, rows.profiled, parts
-        self._centres = [centres.get((rows.kind, column.name)) for column in self.columns]
-        self._table = BinTable()
-        # Pages lie one behind the other, but for those that others have replaced in part.
-        self._left = {page.as_of: page for page in rows.pages}
-        self._n_left = {page.as_of: page.n_rows for page in rows.pages}
-        self._counts: dict[datetime, list[Any]] = {}
-
-    def add(self, instants: pa.Array, arrays: Sequence[pa.Array]) -> Iterator[Profile]:
-        """Count a batch: the pages of its rows, and their values as `columns` has them. Gives what is whole now.
-
-        Behind the values stands what the parts read besides.
-
-        Raises
-        ------
-        RunFailed
-            If a page holds more rows than its publication had.
-        """
-        import numpy as np
-
-        if not len(instants):
-            return
-        of_rows = instants.to_numpy(zero_copy_only=False).astype("datetime64[us]")
-        order = np.argsort(of_rows, kind="stable") if (of_rows[1:] < of_rows[:-1]).any() else None
-        of_rows = of_rows if order is None else of_rows[order]
-        firsts = np.flatnonzero(np.concatenate(([True], of_rows[1:] != of_rows[:-1])))
-        starts = np.append(firsts, len(of_rows))
-        there = [self._begin(page) for page in of_rows[firsts].tolist()]
-        arrays, more = arrays[: len(self.columns)], arrays[len(self.columns) :]
-        if self._parts is not None:
-            n_rows = np.diff(starts).tolist()
-            whole = [self._left[page].n_rows == n_here for page, n_here in zip(there, n_rows, strict=True)]
-            self._parts.add(of_rows, order, whole, arrays, more)
-        for place, (column, centre, array) in enumerate(zip(self.columns, self._centres, arrays, strict=True)):
-            # Of a page that goes on through many batches, most columns have too many values to be told apart.
-            has_few = len(there) > 1 or getattr(self._counts[there[0]][place], "distinct", None) is not None
-            parts = counted_parts(column, centre, array, order, starts, self._table, has_few=has_few)
-            for page, one in zip(there, parts, strict=True):
-                own = self._counts[page]
-                if own[place].n_rows:
-                    own[place].merge(one)
-                else:
-                    own[place] = one
-        ended = []
-        for page, n_rows in zip(there, np.diff(starts).tolist(), strict=True):
-            self._n_left[page] -= n_rows
-            if self._n_left[page] == 0:
-                ended.append(self._left.pop(page))
-        yield from self._whole(ended)
-
-    def _whole(self, pages: Sequence[PageRecord]) -> Iterator[Profile]:
-        if self._parts is not None and pages:
-            self._parts.finish(pages)
-        for page in pages:
-            yield from self._written(page)
-
-    def _begin(self, page: datetime) -> datetime:
-        if page not in self._left:
-            raise RunFailed(
-                f"{self._rows.product.name}: the page {page} of {self._rows.kind} holds more rows than the ledger"
-                " tells; see `almanac doctor --deep`."
-            )
-        if page not in self._counts:
-            self._counts[page] = self._new_counts()
-        return page
-
-    def _new_counts(self) -> list[Any]:
-        return [
-            CategoryCounts() if column.scale == "category" else NumberCounts(centre)
-            for column, centre in zip(self.columns, self._centres, strict=True)
-        ]
-
-    def rest(self) -> Iterator[Profile]:
-        """Give the profiles of the pages of which rows are lacking; those without any have one too, of nothing."""
-        yield from self._whole(list(self._left.values()))
-
-    def _written(self, page: PageRecord) -> Iterator[Profile]:
-        counts = self._counts.pop(page.as_of, None) or self._new_counts()
-        return _written(self._rows, page, self.columns, counts)
-
-
-def _written(
-    rows: RowsOfPages, page: PageRecord, columns: Sequence[ProfiledColumn], counts: Sequence[Any]
-) -> Iterator[Profile]:
-    for column, count in zip(columns, counts, strict=True):
-        yield Profile(
-            product=rows.product.name,
-            kind=rows.kind,
-            as_of=page.as_of,
-            column_name=column.name,
-            scale=column.scale,
-            run_id=page.run_id,
-            model_version=page.model_version,
-            **count.figures(),
-        )
-
-
-def append_profiles(commit: Commit, profiles: Sequence[Profile]) -> None:
-    """Append profiles to the ledger inside a commit; as JSON they take longer to write than to make."""
-    if not profiles:
-        return
-    columns = {spec.name: [getattr(one, spec.name) for one in profiles] for spec in fields(Profile)}
-    kinds = ledger.sql_kinds(Profile)
-    n_counted = sum(len(one.bins) + len(one.top_values) for one in profiles)
-    # DuckDB 1.5 binds NaN as NULL; no profile should have one.
-    is_nan = any(one != one for name in ("low", "high", "centre") for one in columns[name])
-    if len(profiles) <= _MOST_BOUND and n_counted <= _MOST_COUNTED and not is_nan:
-        # DuckDB 1.5 imports pyarrow.dataset for whatever is registered, for longer than it takes to bind so few.
-        given = ", ".join(f"unnest(CAST(${n} AS {kinds[name]}[])) AS {name}" for n, name in enumerate(columns, 1))
-        commit.execute(f"INSERT INTO ledger.profiles BY NAME SELECT {given}", list(columns.values()))
-        return
-    import pyarrow as pa
-
-    arrow = {"VARCHAR": pa.string(), "BIGINT": pa.int64(), "DOUBLE": pa.float64(), "TIMESTAMP": pa.timestamp("us")}
-    arrow |= {f"{kind}[]": pa.list_(of_each) for kind, of_each in arrow.items()}
-    table = pa.table({name: pa.array(values, arrow[kinds[name]]) for name, values in columns.items()})
-    commit.connection.register("new_profiles", table)
-    commit.execute("INSERT INTO ledger.profiles BY NAME SELECT * FROM new_profiles")
-    commit.connection.unregister("new_profiles")
 
 
 def tables_of_profiles(connection: duckdb.DuckDBPyConnection, product: str) -> list[str]:

@@ -101,6 +101,24 @@ def bins_of(values: Floats, centre: float) -> Integers:
     return np.where(bits < 0, -1 - magnitude, magnitude)
 
 
+def as_floats(values: pa.Array) -> Floats:
+    """Give values of an Arrow array of float64, NULL as NaN; to the values of one without NULL nothing can be written.
+
+    Arrow's own way to do it takes as long as all that is counted of them.
+    """
+    import numpy as np
+
+    if not len(values):
+        return np.empty(0)
+    is_valid, data = values.buffers()
+    found = np.frombuffer(data, np.float64, len(values), 8 * values.offset)
+    if not values.null_count:
+        return found
+    until = values.offset + len(values)
+    bits = np.unpackbits(np.frombuffer(is_valid, np.uint8, -(-until // 8)), bitorder="little")
+    return np.where(bits[values.offset : until].view(bool), found, np.nan)
+
+
 def edges_of(bins: Integers, centre: float) -> tuple[Floats, Floats]:
     """Give the lower and the upper end of each bin, as values of the column."""
     import numpy as np
@@ -130,14 +148,6 @@ class NumberCounts:
     distinct: Any = field(default_factory=lambda: _empty("float64"))
     low: float | None = None
     high: float | None = None
-
-    def add(self, values: pa.Array) -> None:
-        """Count some values: float64, where NULL and NaN are missing."""
-        import numpy as np
-
-        present = values.to_numpy(zero_copy_only=False)  # NULL as NaN
-        (counted,) = counted_groups(present, np.array([0, len(present)]), self.centre)
-        self.merge(counted)
 
     def merge(self, other: NumberCounts) -> None:
         """Add the counts of other rows of the page, or of another page, under the same centre."""
@@ -197,10 +207,6 @@ class CategoryCounts:
     n_missing: int = 0
     values: Counter[str] = field(default_factory=Counter)
 
-    def add(self, values: pa.Array) -> None:
-        """Count some values: text, where NULL is missing."""
-        self.merge(counted_categories(values, [0, len(values)])[0])
-
     def merge(self, other: CategoryCounts) -> None:
         """Add the counts of other rows of the page."""
         self.n_rows += other.n_rows
@@ -245,7 +251,7 @@ def counted_categories(values: pa.Array, starts: Sequence[int]) -> list[Category
 
 
 def counted_groups(
-    values: Floats, starts: Integers, centre: float | None, table: BinTable | None = None, *, has_few: bool = True
+    values: Floats, starts: Integers, centre: float | None, table: BinTable | None = None
 ) -> list[NumberCounts]:
     """Count the values of groups of rows that lie one behind the other.
 
@@ -258,8 +264,8 @@ def counted_groups(
         Float64 `(n_rows,)`, NaN where missing; they may be sorted in place.
     starts
         Where each group begins, and where the last one ends: int64 `(n_groups + 1,)`.
-    table, has_few
-        What large groups are counted in, and whether different values are still to be told apart.
+    table
+        What large groups are counted in.
     """
     import numpy as np
 
@@ -268,8 +274,8 @@ def counted_groups(
     if len(values) >= _COUNTED_IN_TABLE * (len(starts) - 1):
         if len(starts) > 2:
             each = (values[start:end] for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True))
-            return [counted_groups(one, np.array([0, len(one)]), centre, table, has_few=has_few)[0] for one in each]
-        if not has_few or _has_many(values):
+            return [counted_groups(one, np.array([0, len(one)]), centre, table)[0] for one in each]
+        if _has_many(values):
             return [(table or BinTable()).counted(values, centre)]
     values = values if values.flags.writeable else values.copy()
     for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
@@ -284,7 +290,7 @@ def counted_groups(
     firsts, counts = firsts[is_bin], counts[is_bin]
     bins = places[firsts]
     bins = np.where(bins < 0, -1 - (bins + _N_MAGNITUDES), bins)
-    found = _where_new(values, starts, ~is_missing) if has_few else firsts[:0]
+    found = _where_new(values, starts, ~is_missing)
     distinct = values[found]
     of_bins, of_values = np.searchsorted(firsts, starts), np.searchsorted(found, starts)
     if len(starts) == 2:
@@ -299,7 +305,7 @@ def counted_groups(
             continue
         own = slice(of_bins[place], of_bins[place + 1])
         different = distinct[of_values[place] : of_values[place + 1]]
-        few = different if has_few and len(different) <= MAX_DISTINCT else None
+        few = different if len(different) <= MAX_DISTINCT else None
         ends = _ends(values[start:there])
         groups.append(NumberCounts(centre, end - start, n_missing[place], bins[own], counts[own], few, *ends))
     return groups
@@ -320,9 +326,10 @@ class BinTable:
         import numpy as np
 
         self._rows = np.zeros(2 * _N_MAGNITUDES, np.int64)
+        self.n_rows, self._ends = 0, list[float]()
 
-    def counted(self, values: Floats, centre: float | None) -> NumberCounts:
-        """Count values, whose different ones are not told apart, as `counted_groups` does."""
+    def add(self, values: Floats, centre: float | None) -> None:
+        """Count values, NaN where missing, whose different ones are not told apart."""
         import numpy as np
 
         for start in range(0, len(values), AT_A_TIME):
@@ -330,18 +337,33 @@ class BinTable:
             places >>= DROPPED_BITS
             places += _N_MAGNITUDES
             np.add.at(self._rows, places, 1)
-        found = np.flatnonzero(self._rows != 0)
+        self.n_rows += len(values)
+        self._ends = [one for one in (*self._ends, *_ends_of(values)) if one is not None]
+
+    def counted(self, values: Floats, centre: float | None) -> NumberCounts:
+        """Count values of which no others are in the table."""
+        self.add(values, centre)
+        return self.taken(centre)
+
+    def taken(self, centre: float | None) -> NumberCounts:
+        """Give what was counted from a centre, as `counted_groups` does, and begin anew."""
+        import numpy as np
+
+        found = np.flatnonzero(self._rows)
         rows = self._rows[found]
         self._rows[found] = 0
         is_bin = (found & (_N_MAGNITUDES - 1)) <= INFINITY  # NaN lies beyond infinity
         found, rows = found[is_bin], rows[is_bin]
-        n_missing, n_below = len(values) - int(rows.sum()), int(np.searchsorted(found, _N_MAGNITUDES))
-        if n_missing == len(values):
-            return NumberCounts(centre, n_missing, n_missing)
+        n_rows, n_missing, ends = self.n_rows, self.n_rows - int(rows.sum()), self._ends
+        self.n_rows, self._ends = 0, []
+        if n_missing == n_rows:
+            return NumberCounts(centre, n_rows, n_missing)
         # Below the centre, the further away the greater the place.
+        n_below = int(np.searchsorted(found, _N_MAGNITUDES))
         bins = np.concatenate((-1 - found[:n_below][::-1], found[n_below:] - _N_MAGNITUDES))
         counts = np.concatenate((rows[:n_below][::-1], rows[n_below:]))
-        return NumberCounts(centre, len(values), n_missing, bins, counts, None, *_ends_of(values))
+        least, most = min(ends, default=None), max(ends, default=None)
+        return NumberCounts(centre, n_rows, n_missing, bins, counts, None, least, most)
 
 
 def _where_new(values: npt.NDArray[Any], starts: Integers, counts: npt.NDArray[np.bool_] | None = None) -> Integers:
@@ -369,30 +391,3 @@ def _ends_of(values: Floats) -> tuple[float, float] | tuple[None, None]:
         return low, high
     finite = values[np.isfinite(values)]
     return (float(finite.min()) + 0.0, float(finite.max()) + 0.0) if len(finite) else (None, None)
-
-
-def counted_parts(
-    column: ProfiledColumn,
-    centre: float | None,
-    values: pa.Array,
-    order: Integers | None,
-    starts: Integers,
-    table: BinTable | None = None,
-    *,
-    has_few: bool = True,
-) -> list[NumberCounts] | list[CategoryCounts]:
-    """Count the values of a column by parts of its rows.
-
-    Parameters
-    ----------
-    values
-        Float64, or of categories text; NULL and NaN are missing.
-    order
-        In which order rows lie one behind the other by their parts; None: as they come.
-    starts, table, has_few
-        Of the rows in that order, as `counted_groups` takes them.
-    """
-    if column.scale == "category":
-        return counted_categories(values if order is None else values.take(order), starts.tolist())
-    numbers = values.to_numpy(zero_copy_only=False)  # NULL as NaN
-    return counted_groups(numbers if order is None else numbers[order], starts, centre, table, has_few=has_few)

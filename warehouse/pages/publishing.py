@@ -29,7 +29,8 @@ from warehouse.system_sql import exact_path, quote, system_sql
 class StagedRows:
     """The rows of some pages of one kind (features, labels or predictions) in one staged Parquet file.
 
-    `others` are the files of further rows, where pages were made in shards.
+    `others` are the files of further rows, where pages were made in shards. `held` is SQL of a relation of the same
+    rows out of memory, if it is there.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class StagedRows:
     columns: Mapping[str, str]
     pages: Sequence[PageRecord]
     others: tuple[Path, ...] = ()
+    held: str | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:

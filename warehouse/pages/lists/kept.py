@@ -66,6 +66,5 @@ def _cut(cursor: duckdb.DuckDBPyConnection, product: Product, rows: StagedRows, 
     n_rows = dict(cursor.execute(system_sql("pages/staged"), [exact_path(file)]).fetchall())
     for each in rows.files:
         each.unlink()
-    return replace(
-        rows, file=file, others=(), pages=[replace(page, n_rows=n_rows.get(page.as_of, 0)) for page in rows.pages]
-    )
+    pages = [replace(page, n_rows=n_rows.get(page.as_of, 0)) for page in rows.pages]
+    return replace(rows, file=file, others=(), held=None, pages=pages)

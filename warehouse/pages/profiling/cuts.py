@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from warehouse.pages.profiles import AT_A_TIME, INFINITY, ProfiledColumn, added_up
+from warehouse.pages.profiles import AT_A_TIME, INFINITY, ProfiledColumn, added_up, as_floats
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +100,7 @@ def coded(column: ProfiledColumn, centre: float | None, array: pa.Array) -> Code
         names = [*encoded.dictionary.to_pylist(), None]
         places = encoded.indices.fill_null(len(names) - 1).to_numpy().astype(np.int64)
         return Coded(places, names, np.arange(len(names)) == len(names) - 1)
-    values = array.to_numpy(zero_copy_only=False)  # NULL as NaN
+    values = as_floats(array)
     found, is_there = np.empty(len(values), np.int16), np.zeros(2 * _N_MAGNITUDES, bool)
     parts = [slice(start, start + AT_A_TIME) for start in range(0, len(values), AT_A_TIME)]
     for part in parts:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from warehouse.definitions import Product
-from warehouse.pages.profiled_pages import Centres, PageCounts, Profile, RowsOfPages
+from warehouse.pages.profiled_pages import Centres, Profile, RowsOfPages
+from warehouse.pages.profiling.page_counts import PageCounts
 from warehouse.pages.profiling.segments import segment_counts
 from warehouse.pages.publishing import StagedRows
 from warehouse.system_sql import parquet, quote

@@ -16,13 +16,13 @@ from warehouse.pages.profiled_pages import (
     Centres,
     Profile,
     RowsOfPages,
-    append_profiles,
     centres_of,
     new_centres,
-    profile_rows,
     record_centres,
 )
+from warehouse.pages.profiling.appended import append_profiles
 from warehouse.pages.profiling.in_passing import InPassing
+from warehouse.pages.profiling.page_counts import BATCH_ROWS, profile_rows
 from warehouse.pages.profiling.segments import append_segment_profiles, segment_counts
 from warehouse.pages.publishing import StagedRows
 from warehouse.system_sql import parquet
@@ -69,9 +69,11 @@ class StagedProfiles:
             ) from error
 
     def _rows_of(self, staged: StagedRows, passed: Collection[datetime]) -> RowsOfPages:
-        relation = parquet(staged.files)
         pages = [page for page in staged.pages if page.as_of in passed]
-        return RowsOfPages(self._product, staged.kind, relation, staged.columns, pages)
+        if staged.held is not None:
+            # What is in memory is read in a third of the time that the file takes.
+            return RowsOfPages(self._product, staged.kind, staged.held, staged.columns, pages, BATCH_ROWS)
+        return RowsOfPages(self._product, staged.kind, parquet(staged.files), staged.columns, pages)
 
     def _profiled(self) -> list[Profile]:
         centres, profiled = {**self._new, **self._known}, list(self._taken)

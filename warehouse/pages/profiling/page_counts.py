@@ -1,0 +1,232 @@
+"""Profiles counted of the rows of pages, batch by batch: a page is told once all of its rows have come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import duckdb
+
+from warehouse.errors import RunFailed
+from warehouse.ledger.records import PageRecord
+from warehouse.pages.profiled_pages import Centres, Profile, RowsOfPages
+from warehouse.pages.profiles import (
+    BinTable,
+    CategoryCounts,
+    NumberCounts,
+    ProfiledColumn,
+    as_floats,
+    counted_categories,
+    counted_groups,
+)
+from warehouse.system_sql import system_sql
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    Integers = npt.NDArray[np.int64]
+
+#: Rows that are read at a time.
+BATCH_ROWS = 122_880
+
+
+class Parts(Protocol):
+    """What is counted of parts of pages, as the rows of the pages come batch by batch."""
+
+    @property
+    def sql(self) -> list[str]:
+        """SQL of what has to be read besides."""
+
+    def add(
+        self,
+        instants: npt.NDArray[Any],
+        order: npt.NDArray[np.int64] | None,
+        whole: Sequence[bool],
+        arrays: Sequence[pa.Array],
+        own: Sequence[pa.Array],
+    ) -> None:
+        """Count a batch: the page of each row, ascending, and whether all rows of each page are in it."""
+
+    def finish(self, pages: Sequence[PageRecord]) -> None:
+        """Write down pages of which all rows have come."""
+
+
+def profile_rows(
+    cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, centres: Centres, parts: Parts | None = None
+) -> Iterator[Profile]:
+    """Profile pages in one pass over their rows; a page without rows has a profile too, of nothing.
+
+    Parameters
+    ----------
+    cursor
+        Where the rows can be read.
+    rows, centres
+        What is profiled, and what the bins of its columns count from.
+    parts
+        What is counted of parts of the pages besides.
+
+    Raises
+    ------
+    RunFailed
+        If a page holds more rows than its publication had.
+    """
+    columns = rows.profiled
+    if not columns or not rows.pages:
+        return
+    read = [*(column.sql for column in columns), *(parts.sql if parts is not None else ())]
+    values = ", ".join(f"{one} AS c{place}" for place, one in enumerate(read))
+    pages = PageCounts(rows, centres, parts)
+    for each in rows.passes():
+        query = system_sql("profiles/values", values=values, rows=rows.relation, pages=each.listed)
+        for batch in cursor.execute(query).to_arrow_reader(BATCH_ROWS):
+            yield from pages.add(batch.column(0), batch.columns[1:])
+    yield from pages.rest()
+
+
+class PageCounts:
+    """The counts of pages whose rows come batch by batch: each page is told once all of its rows have come."""
+
+    def __init__(self, rows: RowsOfPages, centres: Centres, parts: Parts | None = None) -> None:
+        """Begin; `centres` are what the bins of the columns count from, and `parts` are counted besides."""
+        self._rows, self.columns, self._parts = rows, rows.profiled, parts
+        self._centres = [centres.get((rows.kind, column.name)) for column in self.columns]
+        self._table = BinTable()
+        # Of a page that goes on through many batches, a table of each column with many values, to be added up once.
+        self._tables: dict[int, BinTable] = {}
+        self._tabled: datetime | None = None
+        # Pages lie one behind the other, but for those that others have replaced in part.
+        self._left = {page.as_of: page for page in rows.pages}
+        self._n_left = {page.as_of: page.n_rows for page in rows.pages}
+        self._counts: dict[datetime, list[Any]] = {}
+
+    def add(self, instants: pa.Array, arrays: Sequence[pa.Array]) -> Iterator[Profile]:
+        """Count a batch: the pages of its rows, and their values as `columns` has them. Gives what is whole now.
+
+        Behind the values stands what the parts read besides.
+
+        Raises
+        ------
+        RunFailed
+            If a page holds more rows than its publication had.
+        """
+        import numpy as np
+
+        if not len(instants):
+            return
+        of_rows = instants.to_numpy(zero_copy_only=False).astype("datetime64[us]")
+        order = np.argsort(of_rows, kind="stable") if (of_rows[1:] < of_rows[:-1]).any() else None
+        of_rows = of_rows if order is None else of_rows[order]
+        firsts = np.flatnonzero(np.concatenate(([True], of_rows[1:] != of_rows[:-1])))
+        starts = np.append(firsts, len(of_rows))
+        there = [self._begin(page) for page in of_rows[firsts].tolist()]
+        arrays, more = arrays[: len(self.columns)], arrays[len(self.columns) :]
+        if self._parts is not None:
+            n_rows = np.diff(starts).tolist()
+            whole = [self._left[page].n_rows == n_here for page, n_here in zip(there, n_rows, strict=True)]
+            self._parts.add(of_rows, order, whole, arrays, more)
+        for place, (column, centre, array) in enumerate(zip(self.columns, self._centres, arrays, strict=True)):
+            if len(there) == 1 and getattr(self._counts[there[0]][place], "distinct", False) is None:
+                self._table_of(there[0], place).add(as_floats(array), centre)
+                continue
+            parts = counted_parts(column, centre, array, order, starts, self._table)
+            for page, one in zip(there, parts, strict=True):
+                own = self._counts[page]
+                if own[place].n_rows:
+                    own[place].merge(one)
+                else:
+                    own[place] = one
+        ended = []
+        for page, n_rows in zip(there, np.diff(starts).tolist(), strict=True):
+            self._n_left[page] -= n_rows
+            if self._n_left[page] == 0:
+                ended.append(self._left.pop(page))
+        yield from self._whole(ended)
+
+    def _table_of(self, page: datetime, place: int) -> BinTable:
+        """Give the table of a column of a page; those of another page are added up first."""
+        if self._tabled != page:
+            self._add_up_tables()
+            self._tabled = page
+        return self._tables.setdefault(place, BinTable())
+
+    def _add_up_tables(self) -> None:
+        for place, table in self._tables.items():
+            if self._tabled is not None and table.n_rows:
+                self._counts[self._tabled][place].merge(table.taken(self._centres[place]))
+        self._tabled = None
+
+    def _whole(self, pages: Sequence[PageRecord]) -> Iterator[Profile]:
+        if self._parts is not None and pages:
+            self._parts.finish(pages)
+        for page in pages:
+            yield from self._written(page)
+
+    def _begin(self, page: datetime) -> datetime:
+        if page not in self._left:
+            raise RunFailed(
+                f"{self._rows.product.name}: the page {page} of {self._rows.kind} holds more rows than the ledger"
+                " tells; see `almanac doctor --deep`."
+            )
+        if page not in self._counts:
+            self._counts[page] = self._new_counts()
+        return page
+
+    def _new_counts(self) -> list[Any]:
+        return [
+            CategoryCounts() if column.scale == "category" else NumberCounts(centre)
+            for column, centre in zip(self.columns, self._centres, strict=True)
+        ]
+
+    def rest(self) -> Iterator[Profile]:
+        """Give the profiles of the pages of which rows are lacking; those without any have one too, of nothing."""
+        yield from self._whole(list(self._left.values()))
+
+    def _written(self, page: PageRecord) -> Iterator[Profile]:
+        if page.as_of == self._tabled:
+            self._add_up_tables()
+        counts = self._counts.pop(page.as_of, None) or self._new_counts()
+        return _written(self._rows, page, self.columns, counts)
+
+
+def _written(
+    rows: RowsOfPages, page: PageRecord, columns: Sequence[ProfiledColumn], counts: Sequence[Any]
+) -> Iterator[Profile]:
+    for column, count in zip(columns, counts, strict=True):
+        yield Profile(
+            product=rows.product.name,
+            kind=rows.kind,
+            as_of=page.as_of,
+            column_name=column.name,
+            scale=column.scale,
+            run_id=page.run_id,
+            model_version=page.model_version,
+            **count.figures(),
+        )
+
+
+def counted_parts(
+    column: ProfiledColumn,
+    centre: float | None,
+    values: pa.Array,
+    order: Integers | None,
+    starts: Integers,
+    table: BinTable | None = None,
+) -> list[NumberCounts] | list[CategoryCounts]:
+    """Count the values of a column by parts of its rows.
+
+    Parameters
+    ----------
+    values
+        Float64, or of categories text; NULL and NaN are missing.
+    order
+        In which order rows lie one behind the other by their parts; None: as they come.
+    starts, table
+        Of the rows in that order, as `counted_groups` takes them.
+    """
+    if column.scale == "category":
+        return counted_categories(values if order is None else values.take(order), starts.tolist())
+    numbers = as_floats(values)
+    return counted_groups(numbers if order is None else numbers[order], starts, centre, table)
