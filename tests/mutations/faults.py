@@ -502,6 +502,13 @@ OF_SCORING = (
         ("tests/scoring/test_sieve.py",),
     ),
     Fault(
+        "of lists that a sieve has no room for no sample is kept",
+        "jobs/pages/scores/sifted.py",
+        "            whole[places < 0] = self._sifted.kept_whole(keys)\n",
+        "",
+        ("tests/training/test_sifted_lists.py",),
+    ),
+    Fault(
         "lists of one hash are taken for one list",
         "jobs/scoring/sieves/sieve.py",
         "            known &= equal(column, chosen(own, seen)).to_numpy(zero_copy_only=False)\n",

@@ -94,8 +94,9 @@ def test_rows_of_lists_without_room_and_of_whole_lists_pass() -> None:
     assert sieve.n_lists == 4
     assert places.tolist() == [*np.repeat(np.arange(4), 5), *[-1] * 10]
     sieve.offer(places, scores)
-    sieve.keep_whole(np.array([1, 3]), np.array([True, False]))
+    sieve.keep_whole(1, np.array([True, False, False]))
     kept = sieve.kept(places, scores).reshape(6, 5)
     assert kept.sum(axis=1).tolist() == [2, 5, 2, 2, 5, 5]
+    assert sieve.whole(places).reshape(6, 5).all(axis=1).tolist() == [False, True, False, False, False, False]
     assert sieve.n_rows.tolist() == [5, 5, 5, 5]
     assert sieve.keys(2)[0].to_pylist() == [2, 3]

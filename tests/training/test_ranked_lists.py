@@ -54,11 +54,11 @@ def by_sorting(rows: list[Row], top: int) -> list[Row]:
     return [row for entries in found.values() for row in entries]
 
 
-@pytest.mark.parametrize(("at_a_time", "heaped"), [(1_500_000, 4_000_000), (20, 6)])
+@pytest.mark.parametrize(("at_a_time", "heaped"), [(65_536, 4_000_000), (7, 6)])
 def test_the_first_of_each_list_are_those_of_sorting_all(
     starter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_a_time: int, heaped: int
 ) -> None:
-    monkeypatch.setattr(ranked, "ROWS_AT_A_TIME", at_a_time)
+    monkeypatch.setattr(ranked, "BATCH_ROWS", at_a_time)
     monkeypatch.setattr(ranked, "HEAPED_AT_A_TIME", heaped)
     n_cut = 0
     product = with_lists(open_suite(starter, clock_at(NOW))).definitions.product("late_order")
@@ -70,14 +70,28 @@ def test_the_first_of_each_list_are_those_of_sorting_all(
             kinds = (pa.timestamp("us"), pa.string(), pa.string(), pa.float64())
             columns = [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
             pq.write_table(pa.table(dict(zip(COLUMNS, columns, strict=True))), lists.scored)
-            lists.rank()
+            lists.cut()
             n_cut += pq.read_metadata(lists.scored).num_rows < len(rows)
-            counts = lists.write()
             expected = by_sorting(rows, product.ranking.top)
-            assert sum(counts.values()) == len(expected)
-            found = cursor.execute("FROM read_parquet($1)", [str(tmp_path / "page.parquet")]).fetchall()
+            listed = lists.listed().read_all()
+            found = [tuple(row.values()) for row in listed.to_pylist()]
             assert sorted(found, key=repr) == sorted(expected, key=repr)
-            assert [path.name for path in tmp_path.glob("*.parquet")] == ["page.parquet"]
+            assert [path.name for path in tmp_path.glob("*.parquet")] == ["page.scored.parquet"]
+            # They come page by page and list by list.
+            begun = [
+                row[:2]
+                for row, before in zip(found, [None, *found], strict=False)
+                if before is None or row[:2] != before[:2]
+            ]
+            assert len(begun) == len(set(begun))
+            assert all(
+                row[4] == (1 if before is None or row[:2] != before[:2] else before[4] + 1)
+                for row, before in zip(found, [None, *found], strict=False)
+            )
+            features = f"(SELECT * FROM {parquet([lists.scored])})"
+            again = cursor.execute(f"SELECT as_of, depot, order_id FROM {lists.listed_of(features)}").fetchall()
+            assert set(again) == {row[:3] for row in expected if None not in row[:3]}
+            (tmp_path / "page.listed.parquet").unlink()
     # Lists that are long are cut before they are sorted.
     assert n_cut > 3
 

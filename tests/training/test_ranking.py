@@ -242,7 +242,7 @@ def test_a_list_of_more_candidates_than_may_be_keeps_the_page_back(listed: Suite
 def test_lists_are_the_same_ranked_in_many_parts_and_what_is_listed_has_reasons(
     listed: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ranked, "ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr(ranked, "BATCH_ROWS", 7)
     monkeypatch.setattr(ranked, "HEAPED_AT_A_TIME", 4)
     query = f"SELECT depot, order_id, score, rank FROM predictions.{PRODUCT}_page ORDER BY depot, rank"
     before = rows(listed, query)

@@ -179,26 +179,30 @@ def test_lists_of_too_many_candidates_are_told_though_these_are_not_put_down(
     assert wrong[0] == wrong[1] != []
 
 
-@pytest.mark.parametrize(
-    ("file", "before", "after", "said"),
-    [
-        (
-            "entities.sql",
-            "* EXCLUDE (listed_at)",
-            "* EXCLUDE (listed_at) REPLACE ({} AS number)",
-            "entities.sql: the query",
-        ),
-        ("score.sql", "worth +", "CASE WHEN item <> 3999 THEN worth END +", "of 4000 rows no score"),
-    ],
-)
-def test_a_page_that_fails_in_the_middle_is_made_in_steps_and_says_on_what(
-    offers: Path, few_at_a_time: pytest.MonkeyPatch, file: str, before: str, after: str, said: str
-) -> None:
+def made_otherwise(offers: Path, file: str, before: str, after: str) -> tuple[Suite, str]:
+    """Give the suite with another text in a file, and the version that was registered then."""
     define(offers, ("number",))
     path = offers / "sql/products/shelf" / file
-    odd = "(CASE WHEN item = 3999 THEN text ELSE number::VARCHAR END)::INTEGER"
-    path.write_text(path.read_text().replace(before, after.format(odd)))
+    path.write_text(path.read_text().replace(before, after))
     suite = open_suite(offers, clock_at(PAGE + timedelta(days=1)))
-    version = train(suite, "shelf", PAGE).model.version
-    with pytest.raises(RunFailed, match=said):
+    return suite, train(suite, "shelf", PAGE).model.version
+
+
+def test_a_page_whose_query_fails_in_the_middle_says_on_what(offers: Path, few_at_a_time: pytest.MonkeyPatch) -> None:
+    few_at_a_time.setattr(batch, "SIEVED_ROWS", 20_000)
+    odd = "(CASE WHEN item = 3999 AND other = 39 THEN text ELSE number::VARCHAR END)::INTEGER"
+    more = f"SELECT * EXCLUDE (listed_at, other) REPLACE ({odd} AS number)"
+    more += " FROM offers CROSS JOIN (SELECT item AS other FROM offers WHERE item < 40)"
+    suite, version = made_otherwise(offers, "entities.sql", "SELECT * EXCLUDE (listed_at) FROM offers", more)
+    progress = Noting()
+    with pytest.raises(RunFailed, match=r"entities.sql: the query failed on the data: Conversion"):
+        run_page(suite, "shelf", PAGE, version=version, progress=progress)
+    # Some of it had been scored by then.
+    assert progress.rows > 0
+
+
+def test_a_page_that_the_model_refuses_says_what(offers: Path, few_at_a_time: pytest.MonkeyPatch) -> None:
+    lacking = "CASE WHEN item <> 3999 THEN worth END +"
+    suite, version = made_otherwise(offers, "score.sql", "worth +", lacking)
+    with pytest.raises(RunFailed, match="of 4000 rows no score"):
         run_page(suite, "shelf", PAGE, version=version)

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 
 from jobs.models.columns.requirements import classes_of, quantiles_of
 from jobs.models.kinds.figures import Target
@@ -60,6 +62,26 @@ class ScoredFile:
     relations: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass
+class Sifted:
+    """Candidates of lists that were scored while they were made.
+
+    Attributes
+    ----------
+    scorer
+        What scored them; None as long as they did not all come through.
+    relations
+        What checks are to look at besides: where not all of them were staged, how many each list has.
+    kept
+        Where not all were staged, which of those that were are kept though they may not be listed. What is listed is
+        noted there as it is ranked.
+    """
+
+    scorer: Scorer | None = None
+    relations: dict[str, str] = field(default_factory=dict)
+    kept: npt.NDArray[np.bool_] | None = None
+
+
 def score_pages(
     cursor: duckdb.DuckDBPyConnection,
     product: Product,
@@ -71,8 +93,7 @@ def score_pages(
     done: Callable[[int], None],
     reasons: Reasons | None = None,
     passing: InPassing | None = None,
-    *,
-    is_sifted: bool = False,
+    sifted: Sifted | None = None,
 ) -> ScoredFile:
     """Score every row of a relation and stage the predictions.
 
@@ -90,8 +111,8 @@ def score_pages(
         Told how many rows have been scored and written, batch by batch.
     reasons, passing
         What explains them, and what profiles the features as they are read, if either is wanted.
-    is_sifted
-        Whether all that may be listed has been scored (`jobs.pages.scores.sifted`), and lies beside `file`.
+    sifted
+        Given if all that may be listed has been scored (`jobs.pages.scores.sifted`), and lies beside `file`.
 
     Raises
     ------
@@ -108,15 +129,14 @@ def score_pages(
     if product.ranking is None:
         write(features, file, rows, _KEPT)
     else:
-        lists = RankedLists(cursor, product, product.ranking, file)
-        if not is_sifted:
+        lists = RankedLists(cursor, product, product.ranking, file, sifted.kept if sifted is not None else None)
+        if sifted is None:
             write(features, lists.scored, replace(rows, reasons=None), SOON_READ)
-        lists.rank()
+            lists.cut()
         if reasons is not None:
             # Only what is listed is explained, which takes much longer than to score it.
             write(lists.listed_of(features), lists.scored, rows, SOON_READ)
-            lists.rank()
-        n_rows = lists.write()
+        n_rows = _write_listed(cursor, lists, rows, file)
     described = cursor.execute("DESCRIBE SELECT * FROM read_parquet($1)", [exact_path(file)]).fetchall()
     return ScoredFile({str(row[0]): str(row[1]) for row in described}, dict(rows.crossed), n_rows)
 
@@ -158,6 +178,24 @@ def _write(
     ):
         for batch in batches:
             writer.write_batch(batch)
+
+
+def _write_listed(
+    cursor: duckdb.DuckDBPyConnection, lists: RankedLists, rows: PredictionRows, file: Path
+) -> dict[datetime, int]:
+    """Write what is listed of what was scored, list by list, and count it by page."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from jobs.models.reasons.column import encodings
+
+    listed = lists.listed()
+    schema = rows.finished(pa.RecordBatch.from_pylist([], listed.schema)).schema
+    with pq.ParquetWriter(file, schema, compression=_KEPT, **encodings(schema)) as writer:
+        for batch in listed:
+            writer.write_batch(rows.finished(batch))
+    lists.scored.unlink()
+    return dict(cursor.execute(system_sql("pages/staged"), [exact_path(file)]).fetchall())
 
 
 def sample_rows(cursor: duckdb.DuckDBPyConnection, model: ModelRecord, features: str) -> pa.Table:
@@ -216,25 +254,36 @@ class PredictionRows:
     crossed: Counter[datetime] = field(default_factory=Counter)
 
     def of(self, batch: pa.RecordBatch, predictions: Floats) -> pa.RecordBatch:
-        """Put the rows together: what they are looked up by, the score, and what they come from."""
+        """Put the rows together: what they are looked up by, the score, and what they come from.
+
+        Of ranked lists that is left for `finished`, since few of all candidates are written.
+        """
         self._count_crossed(batch, predictions)
-        return self.of_scores(batch, self.target.scores(predictions))
+        found = self.of_scores(batch, self.target.scores(predictions))
+        return found if self.product.ranking is not None else self.finished(found)
 
     def of_scores(self, batch: pa.RecordBatch, score: Float64s) -> pa.RecordBatch:
-        """Put the rows together of what `Target.scores` gives."""
+        """Give what rows are looked up by, and what `Target.scores` says of them."""
+        import pyarrow as pa
+
+        values: dict[str, pa.Array] = {name: batch.column(name) for name in self.looked_up_by}
+        values |= page_values(score, self.target)
+        if self.reasons is not None:
+            values["reasons"] = self.reasons.column(batch, score)
+        return pa.record_batch(values)
+
+    def finished(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Add to rows what they come from."""
         import pyarrow as pa
 
         from jobs.scoring.interface.arrow_functions import less
 
-        values: dict[str, pa.Array] = {name: batch.column(name) for name in self.looked_up_by}
-        values |= page_values(score, self.target)
+        values = dict(zip(batch.schema.names, batch.columns, strict=True))
         for name, value in {"model_version": self.model.version, **self.constants}.items():
             scalar = pa.scalar(value, pa.timestamp("us") if isinstance(value, datetime) else pa.string())
             values[name] = pa.repeat(scalar, batch.num_rows)
         cutoff = pa.scalar(self.model.writes_from, pa.timestamp("us"))
         values["hindsight"] = less(batch.column("as_of"), cutoff)
-        if self.reasons is not None:
-            values["reasons"] = self.reasons.column(batch, score)
         names = [*self.product.keys, *prediction_columns(self.product.columns_of_kind, self.reasons is not None)]
         names += [name for name in ARM_COLUMN if name in self.constants]
         return pa.record_batch({name: values[name] for name in names if name in values})

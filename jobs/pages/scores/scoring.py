@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 
 from jobs.models.arms.assignment import EXPLORE
 from jobs.models.arms.lists import write_by_chance, write_interleaved
@@ -71,6 +73,8 @@ class Scoring:
         What tasks have scored already.
     sifted
         What takes the candidates of a page of lists while they are made, where that is asked for.
+    kept
+        Of what it staged, which rows are kept, where that is known.
     """
 
     suite: Suite
@@ -84,6 +88,7 @@ class Scoring:
     late: dict[str, LateFile] = field(default_factory=dict)
     reasons: dict[str, tuple[ModelRecord, Reasons]] = field(default_factory=dict)
     sifted: SiftedPage | None = None
+    kept: npt.NDArray[np.bool_] | None = None
 
     def sieve(self, model: ModelRecord | None, pages: Sequence[datetime], kinds: Iterable[str]) -> SiftedPage | None:
         """Give what scores candidates of lists while they are made, and stages few; None where all are to be staged.
@@ -121,9 +126,8 @@ class Scoring:
         if self.elsewhere is not None:
             return self.elsewhere
         sample = functools.partial(sample_rows, self.cursor, model, relation)
-        sifted, self.sifted = self.sifted, None
-        done = sifted.scorer if sifted is not None else None
-        scorer = done or self._scorer(model, sample)
+        sifted, self.sifted = self.sifted.sifted if self.sifted is not None else None, None
+        scorer = (sifted.scorer if sifted is not None else None) or self._scorer(model, sample)
         reasons = ready_reasons(self.suite.lake, self.product, model, scorer, sample)
         if reasons is not None:
             self.reasons[model.version] = model, reasons
@@ -131,8 +135,10 @@ class Scoring:
                 self.progress.warn(f"{model.version} gives no reasons: {reasons.record.refused}")
         told = functools.partial(self.progress.advance, 0)
         how = (self.product, model, scorer, relation, file, self.constants(), told, reasons, passing)
-        scored = score_pages(self.cursor, *how, is_sifted=done is not None)
-        return replace(scored, relations=sifted.relations) if sifted is not None and done is not None else scored
+        if sifted is None or sifted.scorer is None:
+            return score_pages(self.cursor, *how)
+        self.kept = sifted.kept
+        return replace(score_pages(self.cursor, *how, sifted), relations=sifted.relations)
 
     def constants(self) -> dict[str, Any]:
         """Give the columns that are the same on every row."""

@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.models.kinds.page_values import page_values
-from jobs.pages.scores.score import SOON_READ, PredictionRows
+from jobs.pages.scores.score import SOON_READ, PredictionRows, Sifted
 from jobs.scoring import score_stream
 from jobs.scoring.sieves.sieve import Sieve
 from warehouse.batching.batch import LIST_COLUMN
@@ -79,10 +81,8 @@ class SiftedPage:
         The file that the page's predictions will be in: what is to be ranked is put down beside it.
     told
         Told of the numbers of rows that were scored.
-    scorer
-        What scored the candidates; None as long as they did not all come through.
-    relations
-        Where not all of them were staged, how many each list has: SQL for `warehouse.pages.audits`.
+    sifted
+        What became of them.
     """
 
     cursor: duckdb.DuckDBPyConnection
@@ -92,26 +92,28 @@ class SiftedPage:
     make_ready: Callable[[pa.RecordBatch], Scorer]
     file: Path
     told: Callable[[int], None]
-    scorer: Scorer | None = None
-    relations: dict[str, str] = field(default_factory=dict)
+    sifted: Sifted = field(default_factory=Sifted)
 
     def __call__(self, candidates: pa.RecordBatchReader, file: Path) -> int:
         """Stage them; see `warehouse.batching.batch.Sieve`."""
-        batches, nothing = iter(candidates), pa.RecordBatch.from_pylist([], candidates.schema)
-        try:
-            first = next(batches, nothing)
-            scorer = self.make_ready(first)
-            stream = score_stream(itertools.chain((first,), batches), scorer, self._scored, self.told)
-            scored = self._scored(nothing, scorer.predict(nothing))
-            with contextlib.closing(stream), contextlib.closing(_Staging(self, file, scored)) as staging:
-                for batch in stream:
-                    staging.take(batch)
-                n_rows = staging.end()
-        except pa.ArrowException as error:
-            # The query failed in the middle: DuckDB told Arrow, and Arrow tells us.
-            raise RunFailed(f"{self.product.entities.where}: the query failed on the data: {error}") from error
-        self.scorer = scorer
+        batches, nothing = self._read(candidates), pa.RecordBatch.from_pylist([], candidates.schema)
+        first = next(batches, nothing)
+        scorer = self.make_ready(first)
+        stream = score_stream(itertools.chain((first,), batches), scorer, self._scored, self.told)
+        scored = self._scored(nothing, scorer.predict(nothing))
+        with contextlib.closing(stream), contextlib.closing(_Staging(self, file, scored)) as staging:
+            for batch in stream:
+                staging.take(batch)
+            n_rows = staging.end()
+        self.sifted.scorer = scorer
         return n_rows
+
+    def _read(self, candidates: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from candidates
+        except (OSError, pa.ArrowException) as error:
+            # The query failed in the middle, or was interrupted: DuckDB told Arrow, and pyarrow 26 says OSError.
+            raise RunFailed(f"{self.product.entities.where}: the query failed on the data: {error}") from error
 
     def _scored(self, batch: pa.RecordBatch, predictions: Floats) -> pa.RecordBatch:
         target = self.rows.target
@@ -121,17 +123,22 @@ class SiftedPage:
         """Make rows of predictions of candidates with their scores."""
         return self.rows.of_scores(batch, batch.column(_SCORE).to_numpy())
 
-    def kept_whole(self, keys: Sequence[pa.Array]) -> pa.Table:
-        """Tell of some lists, by their number, which are kept whole."""
+    def kept_whole(self, keys: Sequence[pa.Array]) -> npt.NDArray[np.bool_]:
+        """Tell of some lists which are kept whole."""
         assert self.product.ranking is not None
+        found = np.zeros(len(keys[0]), np.bool_)
+        if not len(found):
+            return found
         named = dict(zip(self.product.ranking.keys, keys, strict=True))
-        self.cursor.register(_NEW, pa.table({**named, _PLACE: pa.array(range(len(keys[0])), pa.int64())}))
+        self.cursor.register(_NEW, pa.table({**named, _PLACE: pa.array(np.arange(len(found)))}))
         try:
             parts = {"place": quote(_PLACE), "as_of": timestamp_literal(self.page), "lists": _NEW}
             asked = system_sql("pages/kept_whole", is_kept=is_kept_whole(self.product), **parts)
-            return self.cursor.execute(asked).to_arrow_table()
+            told = self.cursor.execute(asked).to_arrow_table()
         finally:
             self.cursor.unregister(_NEW)
+        found[told.column(_PLACE).to_numpy()] = told.column("is_kept").to_numpy()
+        return found
 
 
 class _Staging:
@@ -151,6 +158,7 @@ class _Staging:
         self._held: list[pa.RecordBatch] = []
         self._sieve: Sieve | None = None
         self._n_rows = 0
+        self._whole: list[npt.NDArray[np.bool_]] = [np.zeros(0, np.bool_)]
         self._open = contextlib.ExitStack()
         self._features = self._writer(file, nothing.select(self._columns).schema)
         self._scored = self._writer(scored_file(sifted.file), sifted.rows_of(nothing).schema)
@@ -185,7 +193,8 @@ class _Staging:
         self._write_held()
         self._counts.write_batch(self._counted(self._sieve.keys(), pa.array(self._sieve.n_rows)))
         found = f"(SELECT {timestamp_literal(self._sifted.page)} AS as_of, * FROM {parquet([self._counts_file])})"
-        self._sifted.relations["counted"] = found
+        self._sifted.sifted.relations["counted"] = found
+        self._sifted.sifted.kept = np.concatenate(self._whole)
         return self._n_rows
 
     def _sift(self) -> None:
@@ -195,9 +204,7 @@ class _Staging:
         placed = [self._placed(batch, self._sieve) for batch in self._waiting]
         self._waiting = []
         if self._sieve.n_lists > before:
-            told = self._sifted.kept_whole(self._sieve.keys(before))
-            order = told.column(_PLACE).to_numpy()
-            self._sieve.keep_whole(before + order, told.column("is_kept").to_numpy())
+            self._sieve.keep_whole(before, self._sifted.kept_whole(self._sieve.keys(before)))
         self._held += (self._passing(batch, self._sieve) for batch in placed)
         if _bytes_of(self._held) >= HELD_BYTES:
             # More of their lists has been seen since most of them passed.
@@ -224,8 +231,11 @@ class _Staging:
             return
         for batch in pa.Table.from_batches(held).combine_chunks().to_batches():
             self._write(batch)
-            without = batch.filter(pa.array(batch.column(_PLACE).to_numpy() < 0))
+            places = batch.column(_PLACE).to_numpy()
+            whole, without = self._sieve.whole(places), batch.filter(pa.array(places < 0))
             keys = [without.column(key) for key in self._ranking.keys]
+            whole[places < 0] = self._sifted.kept_whole(keys)
+            self._whole.append(whole)
             self._counts.write_batch(self._counted(keys, pa.repeat(pa.scalar(1, pa.int64()), without.num_rows)))
 
     def _counted(self, keys: Sequence[pa.Array], numbers: pa.Array) -> pa.RecordBatch:

@@ -109,9 +109,13 @@ class Sieve:
         """Take the scores of rows into account, once each."""
         _run("offer", self._lists, places, scores)
 
-    def keep_whole(self, places: Places, is_whole: npt.NDArray[np.bool_]) -> None:
-        """Say of some lists which are kept whole: all of their rows pass."""
-        self._lists.is_whole[places] = is_whole
+    def keep_whole(self, first: int, is_whole: npt.NDArray[np.bool_]) -> None:
+        """Say of the lists from a place on which are kept whole: all of their rows pass."""
+        self._lists.is_whole[first : first + len(is_whole)] = is_whole
+
+    def whole(self, places: Places) -> npt.NDArray[np.bool_]:
+        """Tell of rows by the places of their lists which are of lists that are kept whole; of no place, none is."""
+        return np.asarray((places >= 0) & self._lists.is_whole[places])
 
     def kept(self, places: Places, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         """Tell which of some rows that were offered may be listed, as far as is known by now, or are kept anyway."""

@@ -1,12 +1,5 @@
--- The first of each list, by score, those of equal scores by their keys, among the lists of one part of all hashes; and
--- which rows of the file they are, so that rows whose keys are not as they have to be are found by the checks of the page.
-COPY (
-    SELECT
-        as_of,
-        {keys},
-        file_row_number AS "almanac: row",
-        row_number() OVER (PARTITION BY as_of, {list} ORDER BY {score} DESC, {keys}) AS rank
-    FROM {scored}
-    WHERE hash(as_of, {list}) % {n_parts} = {part}
-    QUALIFY rank <= {top}
-) TO {file} (FORMAT parquet, COMPRESSION lz4_raw)
+-- What was scored, list by list, high scores first and equal ones by their keys, and where a list begins. A row is compared
+-- with the one before it as DuckDB tells lists apart; without an order of its own `lag` takes rows as they come, so that
+-- nothing is sorted twice. Which rows of the file they are is told too.
+SELECT *, {begins} AS "almanac: begins"
+FROM (FROM {scored} ORDER BY as_of, {list}, {score} DESC, {others})

@@ -12,12 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 
 from warehouse.definitions import Product
+from warehouse.errors import RunFailed
 from warehouse.pages.publishing import StagedRows
 from warehouse.system_sql import exact_path, literal, parquet, quote_all, system_sql
 
 _PARTS = 1_000_000
+#: Rows of a row group, before they are cut.
+_ROWS_AT_A_TIME = 131_072
 
 
 def is_kept_whole(product: Product) -> str:
@@ -30,7 +35,11 @@ def is_kept_whole(product: Product) -> str:
 
 
 def keep_lists(
-    cursor: duckdb.DuckDBPyConnection, product: Product, staged: Sequence[StagedRows], beside: Sequence[Path] = ()
+    cursor: duckdb.DuckDBPyConnection,
+    product: Product,
+    staged: Sequence[StagedRows],
+    beside: Sequence[Path] = (),
+    kept: npt.NDArray[np.bool_] | None = None,
 ) -> list[StagedRows]:
     """Cut staged feature pages to what is kept of them; they are written anew.
 
@@ -40,11 +49,40 @@ def keep_lists(
         Feature pages, and predictions from them if there are any.
     beside
         Files of what arms list and do not serve: it may be given back, and then readers see it.
+    kept
+        Of the rows of the only staged feature page, in their order, which are kept, where that is known already.
+
+    Raises
+    ------
+    RunFailed
+        If it is said of other rows.
     """
     if not product.keeps_part or product.ranking is None:
         return list(staged)
     listed = [*(file for rows in staged if rows.kind == "predictions" for file in rows.files), *beside]
-    return [_cut(cursor, product, rows, listed) if rows.kind == "features" else rows for rows in staged]
+    return [
+        rows if rows.kind != "features" else _cut(cursor, product, rows, listed) if kept is None else _take(rows, kept)
+        for rows in staged
+    ]
+
+
+def _take(rows: StagedRows, kept: npt.NDArray[np.bool_]) -> StagedRows:
+    """Write those rows anew that are kept."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file, first = rows.file.with_suffix(".kept.parquet"), 0
+    with pq.ParquetFile(rows.file) as staged:
+        if staged.metadata.num_rows != len(kept):
+            raise RunFailed(f"{rows.file.name} has {staged.metadata.num_rows} rows, and {len(kept)} were looked at.")
+        texts = [field.name for field in staged.schema_arrow if pa.types.is_string(field.type)]
+        with pq.ParquetWriter(file, staged.schema_arrow, compression="zstd", use_dictionary=texts) as writer:
+            for batch in staged.iter_batches(_ROWS_AT_A_TIME):
+                writer.write_batch(batch.filter(pa.array(kept[first : first + batch.num_rows])))
+                first += batch.num_rows
+    rows.file.unlink()
+    (page,) = rows.pages
+    return replace(rows, file=file, pages=[replace(page, n_rows=int(kept.sum()))])
 
 
 def _cut(cursor: duckdb.DuckDBPyConnection, product: Product, rows: StagedRows, listed: Sequence[Path]) -> StagedRows:
