@@ -80,6 +80,18 @@ class Room:
         """Give the directory of a policy's suite."""
         return self.directory / "policies" / policy.name
 
+    def make_second_place(self, policy: Policy) -> Path:
+        """Make a second suite of a policy, with a lake as it was at the beginning; give its directory."""
+        first, place = self.place_of(policy), self.directory / "ahead" / policy.name
+        shutil.rmtree(place, ignore_errors=True)
+
+        def lake_of(directory: str, _: list[str]) -> set[str]:
+            return {"lake"} if Path(directory) == first else set()
+
+        shutil.copytree(first, place, symlinks=True, ignore=lake_of)
+        _fill(self, place)
+        return place
+
     def deliveries(self, lake: Lake) -> Deliveries:
         """Give what had not come yet to a lake of this rehearsal at its beginning."""
         return Deliveries(lake, self.directory)
@@ -172,7 +184,11 @@ def _make_place(suite: Suite, room: Room, policy: Policy) -> None:
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     write_suite(suite, room.asked.product, policy, making)
-    lake = Lake(making / "lake")
-    fill_scratch(Lake(room.directory / "base" / "lake"), lake, hard=True)
-    lake.close()
+    _fill(room, making)
     making.rename(place)
+
+
+def _fill(room: Room, place: Path) -> None:
+    """Give a suite a lake as it was at the beginning."""
+    with contextlib.closing(Lake(place / "lake")) as lake:
+        fill_scratch(Lake(room.directory / "base" / "lake"), lake, hard=True)

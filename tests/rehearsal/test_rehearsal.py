@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,14 +16,15 @@ import pytest
 
 from jobs.facts.ingest import ingest
 from jobs.progress import Silent
-from jobs.rehearsal.at_once import ASKS, FAILED, Lives
+from jobs.rehearsal.at_once import Lives
 from jobs.rehearsal.beginning import BELONGS_TO, OF_PAGES, TIMELESS, WRITTEN_AT
-from jobs.rehearsal.lives import Terms
+from jobs.rehearsal.lives import Terms, live
 from jobs.rehearsal.policies import read_policies
+from jobs.rehearsal.processes import ASKS, ENDED, FAILED, MADE, MAKE, PASS_BY, STOP, known_trainings, make_trainings
 from jobs.rehearsal.rehearse import rehearse
-from jobs.rehearsal.room import Asked, Room, one_at_a_time
+from jobs.rehearsal.room import Asked, Room, one_at_a_time, prepare
 from jobs.suite import Suite, open_suite
-from jobs.training.recalled import Recalled
+from jobs.training.recalled import Fitted, Recalled
 from tests.conftest import NOW, PRODUCT, clock_at
 from tests.lakes import page_rows, rows
 from tests.page_makers import CONTEXT
@@ -71,6 +72,17 @@ class _Killed(Silent):
         self.pages += done
         if (self.policies, self.pages) == (2, 2):
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _Asks:
+    """Makes each training, and keeps what was asked for."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    def of(self, key: str, make: Callable[[], Fitted]) -> tuple[Fitted, bool]:
+        self.keys.append(key)
+        return make(), False
 
 
 def rehearse_and_be_killed(root: Path) -> None:
@@ -283,10 +295,70 @@ def test_a_training_that_failed_keeps_no_life_from_making_it(paged: Suite) -> No
     lives = Lives(Room(paged.root, asked, False), Terms(timedelta(0), NOW), Recalled(), Silent())
     ours, theirs = multiprocessing.Pipe()
     with ThreadPoolExecutor(1) as threads:
-        answered = threads.submit(lives.answer, ours)
+        answered = threads.submit(lives.answer, ours, asked.policies[0])
         for _ in range(2):
             theirs.send((ASKS, "a training"))
             assert theirs.recv() is None
         theirs.send((FAILED, (False, "it failed twice")))
         with pytest.raises(RunFailed, match="it failed twice"):
             answered.result()
+
+
+def daily(paged: Suite) -> Asked:
+    """Ask for a life in which it is known when trainings come: each morning."""
+    path = paged.root / "policies.yaml"
+    path.write_text(f"policies:\n{CALENDAR.replace('*/2', '*')}")
+    product = paged.definitions.product(PRODUCT)
+    return Asked(product, BEGIN, END, tuple(read_policies(path, product)))
+
+
+def test_trainings_made_ahead_of_a_life_are_those_that_it_comes_to(paged: Suite) -> None:
+    asked = daily(paged)
+    room, (policy,), terms = prepare(paged, asked, Silent()), asked.policies, Terms(timedelta(hours=2), NOW)
+    assert known_trainings(room, policy) == [datetime(2026, 3, day, 4) for day in (10, 11, 12)]
+    recalled = Recalled()
+    lives = Lives(room, terms, recalled, Silent())
+    ours, theirs = multiprocessing.Pipe()
+    with ThreadPoolExecutor(1) as threads:
+        answered = threads.submit(lives.answer_ahead, ours, policy)
+        make_trainings(room, policy, terms, theirs)
+        theirs.send((ENDED, None))
+        answered.result()
+    assert len(lives.made) == 3
+    asks = _Asks()
+    live(room, policy, terms, asks, lambda n: None)
+    # All are there but the first version, which the life begins with.
+    assert [key in lives.made for key in asks.keys] == [False, True, True, True]
+
+
+def test_one_that_goes_ahead_leaves_out_what_is_there_and_ends_where_the_life_is(paged: Suite) -> None:
+    asked = daily(paged)
+    (policy,) = asked.policies
+    lives = Lives(Room(paged.root, asked, False), Terms(timedelta(0), NOW), Recalled(), Silent())
+    lives.made["by another"] = {}
+    lives.asked_for.add((policy.name, "by the life itself"))
+    ours, theirs = multiprocessing.Pipe()
+    with ThreadPoolExecutor(1) as threads:
+        answered = threads.submit(lives.answer_ahead, ours, policy)
+        said = []
+        for key in ("by another", "a failing one", "new", "by the life itself"):
+            theirs.send((ASKS, key))
+            said.append(theirs.recv())
+            if key == "new":
+                theirs.send((MADE, (key, {})))
+        theirs.send((ENDED, None))
+        answered.result()
+    assert said == [PASS_BY, MAKE, MAKE, STOP]
+    # A training made ahead is no shared one for the life that it was made for, and one for all others.
+    assert lives._find("new", policy) == {}
+    assert lives.recalled.n_shared == 0
+    assert lives._find("new", policy) == {}
+    assert lives.recalled.n_shared == 1
+
+
+def test_a_single_life_is_helped(paged: Suite) -> None:
+    daily(paged)
+    path, options = paged.root / "policies.yaml", {"training_takes": timedelta(hours=2), "processes": 2}
+    found = rehearse(paged, PRODUCT, BEGIN, END, path, **options)
+    assert (found.rows[0].trainings, found.rows[0].pages, found.shared) == (3, 3, 0)
+    assert not list((paged.lake.root / "rehearsals").glob("*/ahead"))
