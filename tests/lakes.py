@@ -5,11 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from jobs.suite import Suite
+from warehouse.pages.views import ensure_views
 
 
 def rows(suite: Suite, query: str, parameters: list[Any] | None = None, snapshot_id: int | None = None) -> list[Any]:
     with suite.lake.reading(snapshot_id) as connection:
         return connection.execute(query, parameters or []).fetchall()
+
+
+def rows_by_the_ledger(suite: Suite, product: str, query: str) -> list[Any]:
+    """Answer a query while a product's views look up in the ledger which pages they show, as in a long backfill."""
+    for more_follow in (True, False):
+        with suite.lake.commit("how views know their pages") as commit:
+            ensure_views(commit, suite.definitions.product(product), more_follow=more_follow)
+        if more_follow:
+            found = rows(suite, query)
+    return found
 
 
 def compared_columns(schema: str) -> str:

@@ -28,13 +28,14 @@ from jobs.progress import Progress
 from jobs.suite import Suite
 from warehouse.batching.shared_rows import SharedRows
 from warehouse.definitions import Product
-from warehouse.errors import RunFailed
+from warehouse.errors import PublishFailed, RunFailed
 from warehouse.lake.lake import one_transaction
 from warehouse.ledger import records as ledger
 from warehouse.ledger.derivations import source_facts
 from warehouse.ledger.records import ModelRecord, PageRecord
 from warehouse.ledger.rollouts import courses_of
 from warehouse.operations.leases import Leases, pages_held
+from warehouse.pages.views import ensure_views
 
 #: How often a process that has nothing else left to do looks whether another one's pages are done.
 _LOOK_AGAIN_S = 0.1
@@ -105,7 +106,11 @@ def make_in_batches(suite: Suite, wanted: PagesWanted, progress: Progress) -> Pa
         published.
     """
     with suite.lake.reading(follow=True) as connection, Leases(suite.lake) as leases:
-        return _Worklist(suite, wanted, connection, leases, progress).work_off()
+        worklist = _Worklist(suite, wanted, connection, leases, progress)
+        try:
+            return worklist.work_off()
+        finally:
+            worklist.have_views_name_pages()
 
 
 class _Worklist:
@@ -131,6 +136,8 @@ class _Worklist:
             self.with_features = self._pages_with_features()
             self.arms = self._arms()
         self.result = PagesResult()
+        #: Whether the newest batch that was published was to be followed by another.
+        self.more_follow = False
 
     def work_off(self) -> PagesResult:
         """Go through the pages, and then again through those that others held, until none is left."""
@@ -145,12 +152,21 @@ class _Worklist:
                     return self.result
                 batch = self._next_batch(left, position)
                 position += len(batch)
-                busy += self._work_on(batch)
+                busy += self._work_on(batch, more_follow=position < len(left))
             if len(busy) == len(left):
                 said = said or self._say_who(busy)
                 time.sleep(_LOOK_AGAIN_S)
             left = busy
         return self.result
+
+    def have_views_name_pages(self) -> None:
+        """Make views as after a last batch, where none was published; they show the right rows as they are, too."""
+        if self.more_follow and self.wanted.models is not None:
+            with (
+                contextlib.suppress(PublishFailed),
+                self.suite.lake.commit(f"the views of {self.product.name} name their pages") as commit,
+            ):
+                ensure_views(commit, self.product)
 
     def _pages_with_features(self) -> set[datetime]:
         """Give the pages that only have to be scored, as things stand now."""
@@ -190,7 +206,7 @@ class _Worklist:
     def _arms_named(self, page: datetime) -> tuple[str, int] | None:
         return self.arms[page].name if page in self.arms else None
 
-    def _work_on(self, batch: Sequence[datetime]) -> list[datetime]:
+    def _work_on(self, batch: Sequence[datetime], *, more_follow: bool) -> list[datetime]:
         """Make those pages of a batch that nobody else makes or has just made; give those that are left for later."""
         later: list[datetime] = []
         with self.leases.holding(self.product.name, batch) as ours:
@@ -198,14 +214,14 @@ class _Worklist:
             todo = [page for page in batch if page in ours and page not in done]
             self._note_others(done)
             if todo:
-                later = self._make(todo)
+                later = self._make(todo, more_follow=more_follow)
         return [page for page in batch if page not in ours or page in later]
 
-    def _make(self, pages: Sequence[datetime]) -> list[datetime]:
+    def _make(self, pages: Sequence[datetime], *, more_follow: bool) -> list[datetime]:
         """Make pages; give those that did not fit into one batch."""
         model = self.wanted.models[pages[0]] if self.wanted.models is not None else None
         workers, arms = self.wanted.workers, self.arms.get(pages[0])
-        how = (workers, self.size, self.engine, self.wanted.shared, arms)
+        how = (workers, self.size, self.engine, self.wanted.shared, arms, more_follow)
         order = PageOrder(self.product, pages, model, *how)
         try:
             made = make_pages(self.suite, order, self.progress)
@@ -218,6 +234,7 @@ class _Worklist:
         else:
             self.size = batch_size(self.connection, self.product, self.fixed)
         self.result.add(made)
+        self.more_follow = more_follow if made.published else self.more_follow
         if made.failed and not self.wanted.keep_going:
             page, why = min(made.failed.items())
             more = f" {len(made.failed) - 1} more pages failed; see `almanac plan`." if len(made.failed) > 1 else ""

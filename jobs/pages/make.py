@@ -1,9 +1,8 @@
 """How a page is made: features, scores, checks, one commit. One page or a thousand go the same way.
 
-Outside any transaction the pages of a batch are computed in the sandbox, scored in one stream, staged and
-audited; then they are published together. A page that fails an error-check, or on which a query or the model fails,
-is taken out of its batch, and what was published for it before stays. Feature pages made from equal definitions and
-facts are used again, those of another product too, where they hold this one's.
+Outside any transaction the pages of a batch are computed in the sandbox, scored in one stream, staged and audited; then
+they are published together. A page on which an error-check, a query or the model fails is taken out of its batch, and
+what was published before stays. Feature pages of equal definitions and facts are used again, another product's too.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class PageOrder:
 
     With a `size` that is not known yet it is looked for first, and only so many of the pages are made as fit. The
     `engine` computes the features; scores, checks and the commit are made here. `shared` is of a run of products.
-    `arms` score the pages too.
+    `arms` score the pages too. `more_follow`: this run publishes others after them.
     """
 
     product: Product
@@ -67,6 +66,7 @@ class PageOrder:
     engine: Engine = field(default_factory=DuckDBHere)
     shared: SharedRows | None = None
     arms: Arms | None = None
+    more_follow: bool = False
 
 
 @dataclass
@@ -356,17 +356,17 @@ class _BatchOfPages:
             others = sorted({page.as_of for page in gone if page.kind == "predictions"} - passed)
             if others:
                 self.progress.warn(f"{counted(len(others), 'other page')} of the lost file: missing from now on.")
-        product, run = self.product, f"run {self.meter.run_id}"
+        product, order, run = self.product, self.order, f"run {self.meter.run_id}"
         what = f"{len(passed)} pages of {product.name}" if len(passed) != 1 else f"{product.name} {min(passed)}"
         profiles = StagedProfiles(self.batch.cursor, product, self.staged, passed, self.centres, self.passing)
         how = (self.sandbox.ingest_id, self.directory, self._judge_of, self.progress.warn)
         sums = stage_label_sums(self.suite, product, passed if self.order.model is not None else (), *how)
         with self.suite.lake.commit(f"{what}, {run}", *ahead(self.staged, passed, self.scoring, self.arms)) as commit:
             if passed:
-                now, columns = self.suite.clock(), self._columns()
+                now, columns, made_at = self.suite.clock(), self._columns(), self.sandbox.snapshot_id
                 record_definitions(commit, product, self.definitions, self.suite.definitions, now, columns)
                 profiles.settle_centres(commit, self.meter.run_id, now)
-                result.published = publish(commit, product, self.staged, passed, self.sandbox.snapshot_id)
+                result.published = publish(commit, product, self.staged, passed, made_at, more_follow=order.more_follow)
                 profiles.write(commit, result.published)
                 sums.write(commit, result.published)
             if self.order.model is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -51,13 +50,15 @@ class _Source:
         self.earliest = list(itertools.accumulate((known for _, known in reversed(brought)), min))[::-1]
         self._known_at: dict[int, npt.NDArray[np.datetime64]] = {}
 
-    def late(self, record: PageRecord, reach_of_source: Callable[[], Reach | None]) -> int | None:
+    def late(self, record: PageRecord, reach_of_source: Callable[[str], Reach | None]) -> int | None:
         """Give the first ingestion since the page was made that brought facts which the page's queries read."""
-        horizon = earlier(record.as_of, self.arrives_within)
         later = bisect.bisect_right(self.ingest_ids, record.ingest_id)
-        if later == len(self.ingest_ids) or self.earliest[later] >= horizon:
+        if later == len(self.ingest_ids):
             return None
-        reach = reach_of_source() if self.connection is not None else None
+        horizon = earlier(record.as_of, self.arrives_within)
+        if self.earliest[later] >= horizon:
+            return None
+        reach = reach_of_source(self.name) if self.connection is not None else None
         since = reach.since(record.as_of) if reach is not None else None
         if since is None:
             return self.facts.newer_than(record.ingest_id, horizon)
@@ -118,7 +119,7 @@ class Staleness:
         if record.definitions != self.fingerprint:
             return "the definitions have changed"
         for source in self._sources:
-            if (late := source.late(record, functools.partial(self._reach, source.name))) is not None:
+            if (late := source.late(record, self._reach)) is not None:
                 return f"ingestion {late} brought facts of `{source.name}` known before the page"
         return None
 

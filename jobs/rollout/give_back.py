@@ -43,7 +43,7 @@ def pages_served(
     What no model chose for is no challenger's, and stays as it was served.
     """
     staying = {*staying, EXPLORE}
-    row = connection.execute(system_sql("publish/current_span"), [product.name]).fetchone()
+    row = connection.execute(system_sql("publish/current_span", product="$1"), [product.name]).fetchone()
     if row is None or row[0] is None:
         return {}
     made = arm_pages(connection, product.name, row[0], row[1])

@@ -36,7 +36,7 @@ STAGE = (
 )
 
 
-def publish_batch(suite: Suite, pages: list[datetime]) -> None:
+def publish_batch(suite: Suite, pages: list[datetime], *, more_follow: bool) -> None:
     product = suite.definitions.product(PRODUCT)
     fingerprint = suite.definitions.page_fingerprint(product)
     meter = RunMeter(suite, "predict", PRODUCT)
@@ -63,7 +63,8 @@ def publish_batch(suite: Suite, pages: list[datetime]) -> None:
         ]
         with suite.lake.commit(f"{len(pages)} pages") as commit:
             record_definitions(commit, product, fingerprint, suite.definitions, NOW)
-            publish(commit, product, [StagedRows("predictions", file, dict(zip(names, types, strict=True)), records)])
+            staged = [StagedRows("predictions", file, dict(zip(names, types, strict=True)), records)]
+            publish(commit, product, staged, more_follow=more_follow)
             ledger.append(commit, [meter.record("succeeded", n_pages=len(pages), n_rows=2 * len(pages))])
 
 
@@ -94,7 +95,10 @@ def main() -> None:
         product = suite.definitions.product(PRODUCT)
         pages = grid_pages(product, None, None, NOW)[: options.pages]
         batches = [pages[start : start + options.per_commit] for start in range(0, len(pages), options.per_commit)]
-        spent = [seconds_of(lambda batch=batch: publish_batch(suite, batch)) for batch in batches]
+        spent = [
+            seconds_of(lambda batch=batch: publish_batch(suite, batch, more_follow=batch is not batches[-1]))
+            for batch in batches
+        ]
         print(f"{len(pages)} pages in {len(batches)} commits: {sum(spent) / len(pages) * 1000:.2f} ms a page;")
         print(f"  first commit {spent[0] * 1000:.0f} ms, last full one {spent[-2] * 1000:.0f} ms")
         until = pages[-1]

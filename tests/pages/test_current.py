@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from jobs.pages.backfill import BackfillOrder, backfill
 from jobs.pages.rollback import rollback
 from jobs.suite import Suite
-from tests.conftest import NOW, PRODUCT
+from tests.conftest import NOW, PAGE, PRODUCT
 from tests.lakes import rows
 from warehouse.ledger.records import PageRecord
 from warehouse.pages.publishing import StagedRows, publish
@@ -53,8 +54,8 @@ CURRENT = "FROM predictions.late_order_current ORDER BY ALL"
 Rows = dict[int, int | None]
 
 
-def put(suite: Suite, pages: dict[datetime, Rows], *, hindsight: bool = False) -> int:
-    """Publish pages in one commit, as a run does; gives its snapshot."""
+def put(suite: Suite, pages: dict[datetime, Rows], *, hindsight: bool = False, more_follow: bool = False) -> int:
+    """Publish pages in one commit, as a run does, or a backfill that goes on; gives its snapshot."""
     product = suite.definitions.product(PRODUCT)
     made_at = suite.lake.newest_snapshot()
     with suite.staging("by-hand") as directory:
@@ -73,7 +74,7 @@ def put(suite: Suite, pages: dict[datetime, Rows], *, hindsight: bool = False) -
             )
         records = [record_of(page, held, hindsight) for page, held in pages.items()]
         with suite.lake.commit("pages made by hand") as commit:
-            publish(commit, product, [StagedRows("predictions", file, COLUMNS, records)])
+            publish(commit, product, [StagedRows("predictions", file, COLUMNS, records)], more_follow=more_follow)
             return commit.snapshot_id
 
 
@@ -135,7 +136,9 @@ class History:
             self.published[page].append(rollback(self.suite, PRODUCT, page, to).page.snapshot_id)
 
     def publish(self, pages: Sequence[datetime], *, hindsight: bool = False) -> None:
-        snapshot_id = put(self.suite, {page: self.made_up() for page in pages}, hindsight=hindsight)
+        more_follow = self.chance.random() < 0.4
+        rows_of = {page: self.made_up() for page in pages}
+        snapshot_id = put(self.suite, rows_of, hindsight=hindsight, more_follow=more_follow)
         for page in pages:
             self.published.setdefault(page, []).append(snapshot_id)
 
@@ -160,6 +163,11 @@ def schema_version(suite: Suite) -> int:
     return int(rows(suite, "SELECT max(schema_version) FROM ducklake_snapshots('lake')")[0][0])
 
 
+def texts_of_views(suite: Suite) -> list[str]:
+    endings = "('late_order_current', 'late_order_page')"
+    return [text for (text,) in rows(suite, f"SELECT sql FROM duckdb_views() WHERE view_name IN {endings}")]
+
+
 def test_a_view_is_replaced_only_where_the_pages_that_it_names_change(ingested: Suite) -> None:
     days = [FIRST + timedelta(days=day) for day in range(6)]
     put(ingested, {days[1]: {1: 24}, days[2]: {1: 24}})
@@ -174,6 +182,38 @@ def test_a_view_is_replaced_only_where_the_pages_that_it_names_change(ingested: 
     put(ingested, {days[3]: {1: 24}})
     assert schema_version(ingested) > before
     assert {row[0] for row in shown(ingested)} == {"order 1", "order 3"}
+
+
+def test_views_are_replaced_twice_by_a_run_of_many_commits(ingested: Suite) -> None:
+    days = [FIRST + timedelta(days=day) for day in range(5)]
+    put(ingested, {days[0]: {1: 24}})
+    seen = []
+    for day in days[1:]:
+        put(ingested, {day: {1: 1000, 2: 24}}, more_follow=day != days[-1])
+        seen.append(schema_version(ingested))
+        assert {row[1] for row in shown(ingested)} == {day}
+        assert all(("ledger" in text) == (day != days[-1]) for text in texts_of_views(ingested))
+    assert seen[0] == seen[1] == seen[2] < seen[3]
+
+
+def test_a_backfill_that_ends_early_leaves_views_that_name_their_pages(trained: Suite) -> None:
+    days = [PAGE + timedelta(days=day) for day in range(4)]
+    seen = []
+
+    def stop() -> bool:
+        seen.append([("ledger" in text) for text in texts_of_views(trained)])
+        if seen[-1]:
+            shown(trained)
+        return len(seen) > 2
+
+    done = backfill(trained, BackfillOrder(PRODUCT, days[0], days[-1], pages_per_commit=1), stop=stop)
+    assert [len(done.published), len(done.left)] == [4, 1]
+    assert seen == [[], [True, True], [True, True]]
+    assert not any("ledger" in text for text in texts_of_views(trained))
+    assert {row[1] for row in shown(trained)} == {days[1]}
+    backfill(trained, BackfillOrder(PRODUCT, days[0], days[-1], pages_per_commit=1))
+    assert not any("ledger" in text for text in texts_of_views(trained))
+    assert max(row[1] for row in shown(trained)) == days[2]
 
 
 def test_rolling_back_the_page_that_holds_the_oldest_valid_row_changes_what_is_current(ingested: Suite) -> None:

@@ -32,7 +32,7 @@ from jobs.training.reproduce import reproduce
 from jobs.training.train import train
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at
 from tests.export.targets import EXPORT, in_duckdb, in_files, in_sqlite, with_targets
-from tests.lakes import rows
+from tests.lakes import rows, rows_by_the_ledger
 from tests.models.test_ranking_metrics import by_definition
 from tests.pages.test_bad_pages import (
     BAD,
@@ -170,6 +170,7 @@ def test_what_is_current_is_the_newest_page_of_each_list(listed: Suite) -> None:
     assert not export(suite, PRODUCT).failed
     current = rows(suite, f"SELECT {columns} FROM predictions.{PRODUCT}_current ORDER BY depot, rank")
     query = f"SELECT {columns} FROM {{}} ORDER BY depot, rank"
+    assert rows_by_the_ledger(suite, PRODUCT, query.format(f"predictions.{PRODUCT}_current")) == current
     assert in_sqlite(suite, query.format(PRODUCT)) == in_duckdb(suite, query.format("late")) == current
     read = open_lake(suite.lake.root).predictions(PRODUCT).to_polars().sort("depot", "rank")
     newest = [tuple(row[name] for name in columns.split(", ")) for row in in_files(suite)[max(in_files(suite))]]

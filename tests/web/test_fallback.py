@@ -20,7 +20,7 @@ from jobs.suite import Suite, open_suite
 from jobs.web.answers import answer
 from jobs.web.openapi import description
 from tests.conftest import NOW, PAGE, PRODUCT, clock_at, reopened
-from tests.lakes import rows
+from tests.lakes import rows, rows_by_the_ledger
 from tests.rollout.worlds import YAML, at, with_rules
 from tests.web.bundles import with_bundle
 from warehouse.definitions import Product
@@ -77,6 +77,8 @@ def test_a_fallback_is_the_shrunken_mean_of_its_page_and_goes_with_it(ingested: 
     assert same_as_worked_out(PAGE) != first
     rollback(at(root, PAGE + 2 * DAY + 2 * HOUR), PRODUCT, PAGE, snapshot)
     assert same_as_worked_out(PAGE) == first
+    stands = f"FROM {VIEW} ORDER BY ALL"
+    assert rows_by_the_ledger(suite, PRODUCT, stands) == rows(suite, stands)
 
     assert export(suite, PRODUCT).failed == {}
     wanted = means(suite, PAGE)

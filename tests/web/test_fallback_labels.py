@@ -21,7 +21,7 @@ from jobs.suite import Suite, open_suite
 from jobs.suites.lineage import suite_lineage
 from jobs.training.train import train
 from tests.conftest import NOW, PAGE, PRODUCT, clock_at
-from tests.lakes import rows
+from tests.lakes import rows, rows_by_the_ledger
 from tests.pages.test_rollback import Told
 from tests.rollout.worlds import at, with_rules
 from tests.training.test_classes import CLASSES, LABEL, with_classes
@@ -112,7 +112,7 @@ def test_day_by_day_a_page_has_what_was_known_at_it_and_a_backfill_has_the_same(
     assert days[0] != days[1] != days[2]
     late = at(at_once, NOW)
     predict_pages(late, late.definitions.product(PRODUCT), pages)
-    assert rows(late, SAID) == days[2]
+    assert rows(late, SAID) == rows_by_the_ledger(late, PRODUCT, SAID) == days[2]
 
     # A delivery that is corrected later is a fact of later, and changes nothing at the page.
     files = ruled.root / "data/deliveries.csv"

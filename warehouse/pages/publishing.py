@@ -8,7 +8,7 @@ everything is there.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -57,12 +57,15 @@ def publish(
     staged: Sequence[StagedRows],
     passed: Collection[datetime] | None = None,
     made_at: int | None = None,
+    *,
+    more_follow: bool = False,
 ) -> list[PageRecord]:
     """Publish staged pages inside a commit, and give the ledger's rows of those that were.
 
     Of the staged pages only those in `passed` (default: all) are published, and of these not the ones whose
     published version was made from newer facts: there, the other run won. Nor are those that were rolled back after
     `made_at`, the snapshot that the staged rows were made from: whoever did that wanted what was there before.
+    `more_follow`: see `ensure_views`.
     """
     published: list[PageRecord] = []
     rolled_back = ledger.rollbacks(commit.connection, product.name) if made_at is not None else {}
@@ -82,13 +85,13 @@ def publish(
         as_it_is = _table_for(commit, product, rows) and len(kept) == len(rows.pages)
         earlier = [page.as_of for page in kept if page.as_of in present]
         _replace(commit, product, rows, [page.as_of for page in kept], earlier, as_it_is)
-        published += [replace(page, snapshot_id=commit.snapshot_id) for page in kept]
+        published += [PageRecord.of_values({**vars(page), "snapshot_id": commit.snapshot_id}) for page in kept]
     ledger.append(commit, published)
     announce(commit, product, published)
     predicted = [page.as_of for page in published if page.kind == "predictions"]
     if predicted:
         clear_arms(commit, product.name, predicted)
-        ensure_views(commit, product)
+        ensure_views(commit, product, more_follow=more_follow)
     return published
 
 
