@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -93,19 +95,29 @@ def test_customers_come_go_and_come_back(customers: Suite, purchases: list[Purch
         assert customers_there == {name for name, listed in known.items() if is_there(listed, page)}
 
 
-def monthly(root: Path, since: str) -> Suite:
-    """Make the suite with a page a month and a small model, for questions about other times of the year."""
-    write_suite(root, since=since, trees=20)
-    for product in PRODUCTS:
-        file = root / f"sql/products/{product}/product.yaml"
-        file.write_text(file.read_text().replace('"0 6 * * 1"', '"0 6 1 * *"'))
-    suite = open_suite(root, clock_at(NOW))
+@pytest.fixture(scope="module")
+def monthly(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Suite]:
+    """Give suites with a page a month since a day, and a small model, for questions about other times of the year."""
+    with_facts = tmp_path_factory.mktemp("monthly") / "shop"
+    write_suite(with_facts, trees=20)
+    suite = open_suite(with_facts, clock_at(NOW))
     ingest(suite)
-    return suite
+    suite.lake.close()
+
+    def since(day: str) -> Suite:
+        root = tmp_path_factory.mktemp("since") / "shop"
+        shutil.copytree(with_facts, root)
+        for product in PRODUCTS:
+            file = root / f"sql/products/{product}/product.yaml"
+            text = file.read_text().replace('"0 6 * * 1"', '"0 6 1 * *"')
+            file.write_text(text.replace("since: 1997-09-01", f"since: {day}"))
+        return open_suite(root, clock_at(NOW))
+
+    return since
 
 
-def test_who_came_yesterday_has_no_rhythm_and_is_predicted_all_the_same(tmp_path: Path) -> None:
-    suite = monthly(tmp_path / "shop", since="1997-02-01")
+def test_who_came_yesterday_has_no_rhythm_and_is_predicted_all_the_same(monthly: Callable[[str], Suite]) -> None:
+    suite = monthly("1997-02-01")
     train(suite, "customer_value", datetime(1997, 7, 1))
     run_page(suite, "customer_value", datetime(1997, 7, 1, 6))
     query = """
@@ -151,8 +163,8 @@ def test_training_sees_only_pages_whose_labels_had_matured(customers: Suite) -> 
     assert "validation_roc_auc" not in metrics
 
 
-def test_validation_holds_out_labelled_pages_only(tmp_path: Path) -> None:
-    suite = monthly(tmp_path / "shop", since="1997-06-30")
+def test_validation_holds_out_labelled_pages_only(monthly: Callable[[str], Suite]) -> None:
+    suite = monthly("1997-06-30")
     model = train(suite, "customer_churn", TRAINED_AS_OF).model
     # First of July to first of November are labelled; the last of them is held out, and July is known by then.
     assert (
