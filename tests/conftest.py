@@ -58,8 +58,9 @@ PAGE = datetime(2026, 3, 10, 18)
 #: The latest instant of which tests train, and up to which `paged` has pages.
 TRAINED_LATER = datetime(2026, 3, 20)
 
-#: The files that take longest, longest first: one of them begun last would leave the other worker without work.
+#: The files that take longest, longest first: one of them begun last would leave the other workers without work.
 LONG_FILES = (
+    "test_docs_sessions.py",
     "test_upkeep.py",
     "test_demo.py",
     "test_rollout_looks.py",
@@ -68,11 +69,12 @@ LONG_FILES = (
     "test_customers.py",
     "test_classes.py",
     "test_lived_again.py",
+    "test_rehearsal.py",
     "test_site.py",
     "test_breakages.py",
     "test_check.py",
+    "test_shared_lakes.py",
     "test_serve.py",
-    "test_docs_sessions.py",
     "test_clock_simulation.py",
     "test_sandbox_time.py",
     "test_generated_queries.py",
@@ -89,6 +91,10 @@ LONG_FILES = (
     "test_docs_operating.py",
     "test_clock_processes.py",
     "test_second_line.py",
+    "test_site_browser.py",
+    "test_shop.py",
+    "test_wheel.py",
+    "test_container.py",
     "test_processes.py",
     "test_kills.py",
 )
