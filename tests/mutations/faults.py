@@ -549,8 +549,8 @@ OF_MODELS = (
     Fault(
         "two equal columns are not named",
         "jobs/models/columns/findings.py",
-        "if len(group) > 1]",
-        "if len(group) > 2]",
+        "equal.values() if len(group) > 1]",
+        "equal.values() if len(group) > 2]",
         ("tests/training/test_feature_findings.py",),
     ),
     Fault(

@@ -30,6 +30,19 @@ def labels_and_noise() -> tuple[np.ndarray, np.random.Generator]:
     return (rng.random(N) < 0.2).astype(np.float64), rng
 
 
+def test_columns_that_differ_in_one_row_of_many_are_neither_equal_nor_constant() -> None:
+    n = 150_000
+    labels = np.arange(n) % 2 * 1.0
+    once = np.zeros(n)
+    # Of so many rows not all are looked at for what foretells the label: this is one of the others.
+    once[2] = 1.0
+    noise = np.random.default_rng(3).normal(size=n)
+    rows = pa.table({"noise": noise, "again": noise, "nearly": np.where(once == 1, 5.0, noise), "once": once})
+    found = find_oddities(rows, labels, rows.column_names, "binary")
+    assert found.constant == []
+    assert found.duplicates == [["noise", "again"]]
+
+
 def test_each_kind_of_oddity_is_found_and_nothing_else() -> None:
     labels, rng = labels_and_noise()
     noise = rng.normal(size=N)

@@ -31,6 +31,8 @@ Floats = npt.NDArray[np.float64]
 TOO_GOOD = 0.95
 #: So many rows are looked at, chosen evenly.
 _MOST_ROWS = 100_000
+#: A column that is not constant mostly differs within so many.
+_FIRST_ROWS = 1_000
 _BINS = 32
 _MOST_CATEGORIES = 1_000
 #: A bin's mean counts as if it had so many more rows of the overall mean.
@@ -88,18 +90,33 @@ def find_oddities(rows: pa.Table, labels: Floats, names: Sequence[str], kind: st
     empty = empty_columns(rows, names)
     chosen = np.unique(np.linspace(0, len(labels) - 1, min(_MOST_ROWS, len(labels))).astype(np.int64))
     there = [name for name in names if name not in empty]
-    constant, equal = [], dict[str, list[str]]()
+    constant, alike = [], dict[str, list[str]]()
     leaks: dict[str, float] = {}
     for name in there:
-        column = estimator_input(rows.select([name]), [name]).to_series()
-        if column.n_unique() == 1:
+        column = _values(rows, name)
+        if _is_constant(column):
             constant.append(name)
             continue
-        equal.setdefault(_hash(column), []).append(name)
-        found = _alone(column.gather(chosen), labels[chosen], kind)
+        column = column.gather(chosen)
+        alike.setdefault(_hash(column), []).append(name)
+        found = _alone(column, labels[chosen], kind)
         if found is not None and found >= TOO_GOOD:
             leaks[name] = found
+    equal: dict[str, list[str]] = {}
+    # What differs in the rows that were looked at is not equal: the others are few, and compared in all rows.
+    for name in sorted((name for group in alike.values() if len(group) > 1 for name in group), key=there.index):
+        equal.setdefault(_hash(_values(rows, name)), []).append(name)
     return FeatureFindings(empty, constant, [group for group in equal.values() if len(group) > 1], leaks)
+
+
+def _values(rows: pa.Table, name: str) -> pl.Series:
+    """Give a column as estimators are given it."""
+    return estimator_input(rows.select([name]), [name]).to_series()
+
+
+def _is_constant(column: pl.Series) -> bool:
+    """Tell whether a column has one and the same value in all rows; most that do not say so in their first ones."""
+    return column.head(_FIRST_ROWS).n_unique() == 1 and column.n_unique() == 1
 
 
 def empty_columns(rows: pa.Table, names: Sequence[str]) -> list[str]:
