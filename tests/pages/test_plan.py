@@ -178,6 +178,8 @@ def test_what_is_fixed_and_what_each_page_takes_is_told_apart_before_many_are_pr
 
 
 def test_a_plan_changes_nothing(trained: Suite) -> None:
+    # The fixture begins to open it in the background, which puts a log beside the catalogue.
+    trained.lake.open(writing=True)
     before = trained.lake.newest_snapshot()
     files = sorted(trained.lake.root.rglob("*"))
     plan(trained, PRODUCT)
