@@ -49,7 +49,7 @@ class Faults:
     def meets(self, method: str, path: str) -> bool:
         """Tell whether a request is one of those."""
         writes_data = method in ("PUT", "POST") and "/data/" in path
-        if not self.how or not (writes_data or self.everything) or self.names not in unquote(path):
+        if not self.how or not (writes_data or self.everything) or self.names not in f"{method} {unquote(path)}":
             return False
         with self.lock:
             self.seen += 1

@@ -137,8 +137,18 @@ def compare(old: Lake, new: Lake) -> tuple[int, int, int]:
     Raises
     ------
     RunFailed
-        If it does not.
+        If it does not, or one of them cannot be read.
     """
+    try:
+        return _compared(old, new)
+    except duckdb.Error as error:
+        raise RunFailed(
+            f"the copy could not be compared with the lake: {error}. The suite has the lake that it had; run this"
+            " again."
+        ) from error
+
+
+def _compared(old: Lake, new: Lake) -> tuple[int, int, int]:
     with old.reading() as connection:
         kept = connection.execute(system_sql("upkeep/snapshots")).fetchall()
     with new.reading() as connection:

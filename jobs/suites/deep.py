@@ -24,7 +24,7 @@ from warehouse.lake.lake import Lake, check_format
 from warehouse.lake.staged_files import sha256_of
 from warehouse.ledger import records as ledger
 from warehouse.ledger.records import ModelRecord
-from warehouse.system_sql import system_sql
+from warehouse.system_sql import exact_path, system_sql
 from warehouse.wording import counted
 
 
@@ -56,7 +56,7 @@ def look_deep(suite: Suite) -> DeepLook:
         suite_id = check_format(connection, lake.root)
         products = [row[0] for row in connection.execute(system_sql("ledger/products_with_models")).fetchall()]
         models = [model for product in products for model in ledger.models(connection, product)]
-    with opened_reader(lake) as reader:
+    with opened_reader() as reader:
         wrong = [sentence for file in files if (sentence := _wrong_file(reader, lake, file))]
     wrong += [sentence for model in models for sentence in _wrong_artifact(lake, suite_id, model)]
     wrong += list(_wrong_copies(lake))
@@ -64,10 +64,9 @@ def look_deep(suite: Suite) -> DeepLook:
 
 
 @contextlib.contextmanager
-def opened_reader(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an instance that reads the lake's files one by one, past the catalogue."""
-    with contextlib.closing(open_instance((*SqliteCatalogue.EXTENSIONS, *lake.storage.extensions))) as reader:
-        lake.storage.make_ready(reader)
+def opened_reader() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an instance that reads a lake's files one by one, past the catalogue."""
+    with contextlib.closing(open_instance(SqliteCatalogue.EXTENSIONS)) as reader:
         yield reader
 
 
@@ -92,16 +91,25 @@ def data_files(lake: Lake) -> list[DataFile]:
 
 
 def what_is_wrong(reader: duckdb.DuckDBPyConnection, lake: Lake, file: DataFile) -> str | None:
-    """Read a data file, all of it; say what is wrong with it, None if nothing is."""
-    path = f"data/{file.path}"
-    place, n_bytes = lake.storage.place_of(path), lake.storage.size(path)
-    if n_bytes is None:
-        return "is missing"
+    """Read a data file, all of it; say what is wrong with it, None if nothing is.
+
+    A bucket's file is copied to this host first: so a line to the bucket that breaks is no damage of the file.
+
+    Raises
+    ------
+    RunFailed
+        If the bucket cannot be asked.
+    """
     try:
-        found = reader.execute(system_sql("doctor/read_file"), [place]).fetchone()
-    except duckdb.Error as error:
-        said = " ".join(str(error).replace(place, Path(path).name).split())
-        return f"is damaged ({said[:200]})"
+        with lake.storage.at_hand(f"data/{file.path}") as here:
+            n_bytes, place = here.stat().st_size, exact_path(here)
+            try:
+                found = reader.execute(system_sql("doctor/read_file"), [place]).fetchone()
+            except duckdb.Error as error:
+                said = " ".join(str(error).replace(place, Path(file.path).name).split())
+                return f"is damaged ({said[:200]})"
+    except FileNotFoundError:
+        return "is missing"
     if n_bytes == file.n_bytes and found is not None and found[0] == file.n_rows:
         return None
     n_rows = found[0] if found else 0

@@ -85,8 +85,8 @@ def repair(suite: Suite) -> Repaired:
     ------
     NotFoundError
         If there is no lake.
-    PublishFailed
-        If the commit fails; nothing was changed but that damaged files are put aside.
+    RunFailed
+        If a bucket cannot be asked, or the commit fails; nothing was changed but that damaged files are put aside.
     """
     done = Repaired()
     wrong = {file: why for file, why in _wrong_files(suite) if file.is_newest}
@@ -115,7 +115,7 @@ def repair(suite: Suite) -> Repaired:
 
 def _wrong_files(suite: Suite) -> list[tuple[DataFile, str]]:
     found = []
-    with opened_reader(suite.lake) as reader:
+    with opened_reader() as reader:
         for file in data_files(suite.lake):
             why = what_is_wrong(reader, suite.lake, file)
             if why is not None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from warehouse.buckets import AT_ONCE, Bucket, BucketRefused
+from warehouse.buckets import AT_ONCE, Bucket, BucketRefused, Version
 from warehouse.errors import RunFailed, UsageError
 
 
@@ -63,12 +63,20 @@ def forget_deleted(bucket: Bucket, prefix: str) -> None:
 def remove_for_good(bucket: Bucket, key: str) -> None:
     """Delete a small object with all its versions, that which is shown last."""
     with _deleting(bucket):
-        if bucket.keeps_versions():
-            for version in bucket.versions(key):
-                if version.key == key:
+        try:
+            if bucket.keeps_versions():
+                for version in _versions_of(bucket, key):
                     bucket.remove_version(version)
-        else:
-            bucket.remove(key)
+            else:
+                bucket.remove(key)
+        except BucketRefused:
+            # An answer that was lost says nothing of whether it is there.
+            if bucket.size(key) is not None or (bucket.keeps_versions() and _versions_of(bucket, key)):
+                raise
+
+
+def _versions_of(bucket: Bucket, key: str) -> list[Version]:
+    return [version for version in bucket.versions(key) if version.key == key]
 
 
 @contextmanager
