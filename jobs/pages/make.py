@@ -215,8 +215,8 @@ class _BatchOfPages:
             relations.append(self._stage_features(taken, n_rows))
         if fresh:
             file, told = self.directory / "features.parquet", self.progress.advance
-            kinds, model = self._columns().values(), self.order.model if self.arms is None else None
-            sieve = self.scoring.sieve(model, self.order.pages, kinds)
+            model = self.order.model if self.arms is None else None
+            sieve = self.scoring.sieve(model, self.order.pages, self._columns)
             wanted = Wanted(fresh, file, self.order.workers, told, needs_lake=bool(reused), sieve=sieve)
             computed = self._compute(wanted, of_all=not reused and not self.lent)
             self.failed |= computed.failed

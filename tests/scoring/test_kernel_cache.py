@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobs.scoring import kernels
+from jobs.scoring import kernels, sieves
 from jobs.scoring.kernels import link_kernels
 from jobs.scoring.kernels.links import sigmoid_of
 from jobs.scoring.machine_code import kept_code, kernel_cache
@@ -59,7 +59,7 @@ def test_processes_that_compile_at_once_agree_and_the_next_one_only_loads(tmp_pa
 
 
 def test_the_fingerprint_covers_every_module_that_is_compiled() -> None:
-    directories = [Path(kernel_cache.__file__).parent, Path(kernels.__file__).parent]
+    directories = [Path(module.__file__ or "").parent for module in (kernel_cache, kernels, sieves)]
     compiled = {
         path
         for directory in directories

@@ -62,7 +62,7 @@ SELECT {keys}, worth + n_offers % 2 AS score FROM page
 description: What is shown.
 keys: [{keys}]
 features: [known]
-label: {{kind: ranking, list: [{lists}], top: 5, at_most: 5000, matures_within: 1 day, keep: "20 %"}}
+label: {{kind: ranking, list: [{lists}], top: 5, at_most: 5000, matures_within: 1 day{keep}}}
 model: {{sql: score.sql}}
 pages: {{cron: "0 0 * * *", since: 2026-01-02}}
 valid_for: 24 hours
@@ -71,12 +71,14 @@ valid_for: 24 hours
 LISTS = [("number",), ("text", "flag"), ("day", "number"), ("price",)]
 
 
-def define(root: Path, lists: tuple[str, ...]) -> Suite:
+def define(root: Path, lists: tuple[str, ...], keep: str = ', keep: "20 %"') -> Suite:
     keys = ", ".join((*lists, "item"))
     for name, text in FILES.items():
         (root / "sql" / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / "sql" / name).write_text(text.format(keys=keys, lists=", ".join(lists)) if "{" in text else text)
-    return open_suite(root, clock_at(PAGE + timedelta(days=1)))
+        (root / "sql" / name).write_text(
+            text.format(keys=keys, lists=", ".join(lists), keep=keep) if "{" in text else text
+        )
+    return open_suite(root, clock_at(PAGE + timedelta(days=9)))
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +112,20 @@ def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+@pytest.fixture
+def sieves(monkeypatch: pytest.MonkeyPatch) -> list[sieve.Sieve]:
+    """Give the sieves that are made."""
+    made: list[sieve.Sieve] = []
+
+    class Noted(sieve.Sieve):
+        def __init__(self, top: int) -> None:
+            super().__init__(top)
+            made.append(self)
+
+    monkeypatch.setattr(sifted, "Sieve", Noted)
+    return made
+
+
 def written(suite: Suite) -> tuple[list[Any], list[Any], list[Any]]:
     checks = "SELECT name, passed, wrong_rows, message FROM ledger.checks WHERE run_id = (SELECT any_value(run_id)"
     found = rows(suite, f"{checks} FROM predictions.shelf) ORDER BY ALL")
@@ -136,7 +152,7 @@ def in_steps(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], 
 
 @pytest.mark.parametrize("lists", LISTS, ids=" and ".join)
 def test_a_page_is_the_same_sifted_and_in_steps(
-    offers: Path, few_at_a_time: pytest.MonkeyPatch, lists: tuple[str, ...]
+    offers: Path, few_at_a_time: pytest.MonkeyPatch, sieves: list[sieve.Sieve], lists: tuple[str, ...]
 ) -> None:
     suite = define(offers, lists)
     train(suite, "shelf", PAGE)
@@ -159,6 +175,37 @@ def test_a_page_is_the_same_sifted_and_in_steps(
     few_at_a_time.setattr(sifted, "WAITING_BYTES", 2**30)
     run_page(suite, "shelf", PAGE)
     assert written(suite) == expected
+    # Few lists had room, and of one hash only one.
+    n_rows = [int(one.n_rows.sum()) for one in sieves]
+    assert n_rows[0] == 4_000 > max(n_rows[1:]) >= min(n_rows[1:]) > 0
+    assert len(n_rows) == 3
+
+
+def test_a_page_that_keeps_all_is_the_same_sifted_and_in_steps(
+    offers: Path, few_at_a_time: pytest.MonkeyPatch, sieves: list[sieve.Sieve]
+) -> None:
+    suite = define(offers, ("day", "number"), keep="")
+    train(suite, "shelf", PAGE)
+    in_steps(suite, few_at_a_time)
+    expected = of_day(suite, PAGE)
+    assert len(expected[1]) == 4_000
+    for after, held_scores in enumerate((1_000_000, 40)):
+        few_at_a_time.setattr(sieve, "HELD_SCORES", held_scores)
+        page = PAGE + timedelta(days=1 + after)
+        assert not run_page(suite, "shelf", page).rejected
+        assert of_day(suite, page) == expected
+    few_at_a_time.setattr(sifted, "WAITING_BYTES", 2**30)
+    run_page(suite, "shelf", PAGE + timedelta(days=3))
+    assert of_day(suite, PAGE + timedelta(days=3)) == expected
+    assert len(sieves) == 2
+
+
+def of_day(suite: Suite, page: datetime) -> list[list[Any]]:
+    """Give what the page of a day has, without what differs from day to day."""
+    without = "* EXCLUDE (as_of, valid_until"
+    columns = {"predictions": f"{without}, run_id, published_at)", "features": f"{without})"}
+    query = "SELECT {} FROM {}.shelf WHERE as_of = $1 ORDER BY ALL"
+    return [rows(suite, query.format(listed, schema), [page]) for schema, listed in columns.items()]
 
 
 def test_lists_of_too_many_candidates_are_told_though_these_are_not_put_down(
@@ -167,7 +214,7 @@ def test_lists_of_too_many_candidates_are_told_though_these_are_not_put_down(
     define(offers, ("number",))
     header = offers / "sql/products/shelf/product.yaml"
     header.write_text(header.read_text().replace("at_most: 5000", "at_most: 200"))
-    suite = open_suite(offers, clock_at(PAGE + timedelta(days=1)))
+    suite = open_suite(offers, clock_at(PAGE + timedelta(days=9)))
     train(suite, "shelf", PAGE)
     found = [run_page(suite, "shelf", PAGE).audit]
     few_at_a_time.setattr(Scoring, "sieve", lambda *_: None)
@@ -184,7 +231,7 @@ def made_otherwise(offers: Path, file: str, before: str, after: str) -> tuple[Su
     define(offers, ("number",))
     path = offers / "sql/products/shelf" / file
     path.write_text(path.read_text().replace(before, after))
-    suite = open_suite(offers, clock_at(PAGE + timedelta(days=1)))
+    suite = open_suite(offers, clock_at(PAGE + timedelta(days=9)))
     return suite, train(suite, "shelf", PAGE).model.version
 
 

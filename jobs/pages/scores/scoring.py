@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -90,21 +90,23 @@ class Scoring:
     sifted: SiftedPage | None = None
     kept: npt.NDArray[np.bool_] | None = None
 
-    def sieve(self, model: ModelRecord | None, pages: Sequence[datetime], kinds: Iterable[str]) -> SiftedPage | None:
-        """Give what scores candidates of lists while they are made, and stages few; None where all are to be staged.
+    def sieve(
+        self, model: ModelRecord | None, pages: Sequence[datetime], columns: Callable[[], Mapping[str, str]]
+    ) -> SiftedPage | None:
+        """Give what scores candidates of lists while they are made; None where they are to be staged before.
 
         Parameters
         ----------
         model
             The version that writes the pages, and no other one scores them; None: features only.
-        kinds
-            The types of the columns of feature pages.
+        columns
+            Gives the columns of feature pages with their types.
         """
-        if model is None or not self.product.keeps_part or len(pages) != 1:
+        if model is None or self.product.ranking is None or len(pages) != 1:
             return None
         from jobs.pages.scores.sifted import SiftedPage, can_be_sifted
 
-        if not can_be_sifted(kinds):
+        if not can_be_sifted(columns().values()):
             return None
 
         def scorer(some: pa.RecordBatch) -> Scorer:

@@ -154,22 +154,25 @@ class _Staging:
         assert sifted.product.ranking is not None
         self._sifted, self._ranking = sifted, sifted.product.ranking
         self._columns = [name for name in nothing.schema.names if name not in (_SCORE, LIST_COLUMN)]
+        #: Whether the features of all candidates are staged, and only scores go through the sieve.
+        self._keeps_all = not sifted.product.keeps_part
+        self._ranked = [*sifted.rows.looked_up_by, LIST_COLUMN, _SCORE]
         self._waiting: list[pa.RecordBatch] = []
         self._held: list[pa.RecordBatch] = []
         self._sieve: Sieve | None = None
         self._n_rows = 0
         self._whole: list[npt.NDArray[np.bool_]] = [np.zeros(0, np.bool_)]
         self._open = contextlib.ExitStack()
-        self._features = self._writer(file, nothing.select(self._columns).schema)
+        self._features = self._writer(file, nothing.select(self._columns).schema, soon_read=not self._keeps_all)
         self._scored = self._writer(scored_file(sifted.file), sifted.rows_of(nothing).schema)
         self._counts_file = file.with_suffix(".counts.parquet")
         counts = [*(nothing.schema.field(key) for key in self._ranking.keys), pa.field(_N, pa.int64())]
         self._counts = self._writer(self._counts_file, pa.schema(counts))
 
-    def _writer(self, file: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    def _writer(self, file: Path, schema: pa.Schema, *, soon_read: bool = True) -> pq.ParquetWriter:
         texts = [one.name for one in schema if pa.types.is_string(one.type)]
-        how = {"compression": SOON_READ, "use_dictionary": texts, "write_statistics": False}
-        return self._open.enter_context(pq.ParquetWriter(file, schema, **how))
+        how = {"compression": SOON_READ if soon_read else "zstd", "write_statistics": not soon_read}
+        return self._open.enter_context(pq.ParquetWriter(file, schema, use_dictionary=texts, **how))
 
     def close(self) -> None:
         """Finish the files."""
@@ -178,6 +181,9 @@ class _Staging:
     def take(self, batch: pa.RecordBatch) -> None:
         """Take candidates, with their scores."""
         self._n_rows += batch.num_rows
+        if self._keeps_all:
+            self._features.write_batch(batch.select(self._columns))
+            batch = batch.select(self._ranked)
         self._waiting.append(batch)
         if _bytes_of(self._waiting) >= WAITING_BYTES:
             self._sift()
@@ -191,6 +197,8 @@ class _Staging:
             return self._n_rows
         self._sift()
         self._write_held()
+        if self._keeps_all:
+            return self._n_rows
         self._counts.write_batch(self._counted(self._sieve.keys(), pa.array(self._sieve.n_rows)))
         found = f"(SELECT {timestamp_literal(self._sifted.page)} AS as_of, * FROM {parquet([self._counts_file])})"
         self._sifted.sifted.relations["counted"] = found
@@ -203,7 +211,7 @@ class _Staging:
         before = self._sieve.n_lists
         placed = [self._placed(batch, self._sieve) for batch in self._waiting]
         self._waiting = []
-        if self._sieve.n_lists > before:
+        if self._sieve.n_lists > before and not self._keeps_all:
             self._sieve.keep_whole(before, self._sifted.kept_whole(self._sieve.keys(before)))
         self._held += (self._passing(batch, self._sieve) for batch in placed)
         if _bytes_of(self._held) >= HELD_BYTES:
@@ -231,6 +239,8 @@ class _Staging:
             return
         for batch in pa.Table.from_batches(held).combine_chunks().to_batches():
             self._write(batch)
+            if self._keeps_all:
+                continue
             places = batch.column(_PLACE).to_numpy()
             whole, without = self._sieve.whole(places), batch.filter(pa.array(places < 0))
             keys = [without.column(key) for key in self._ranking.keys]
@@ -242,7 +252,8 @@ class _Staging:
         return pa.record_batch([*keys, numbers], schema=self._counts.schema)
 
     def _write(self, batch: pa.RecordBatch) -> None:
-        self._features.write_batch(batch.select(self._columns))
+        if not self._keeps_all:
+            self._features.write_batch(batch.select(self._columns))
         self._scored.write_batch(self._sifted.rows_of(batch))
 
 

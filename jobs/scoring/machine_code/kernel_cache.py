@@ -31,6 +31,7 @@ SOURCES = (
     _KERNELS / "vector_code.py",
     _KERNELS / "walk_kernel.py",
     _KERNELS / "link_kernels.py",
+    _KERNELS.parent / "sieves" / "list_arrays.py",
     _KERNELS.parent / "sieves" / "sieve_kernel.py",
     Path(__file__).parent / "entry.py",
     Path(__file__).parent / "kept_code.py",

@@ -10,7 +10,7 @@ there is no room in it every row passes, and so does every row of which a key is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ import pyarrow as pa
 from jobs.scoring.interface.arrow_functions import chosen, equal
 from jobs.scoring.machine_code.kept_code import code_for, words_of
 from jobs.scoring.machine_code.kernel_cache import make_ready
+from jobs.scoring.sieves.list_arrays import ListArrays
 
 #: How many scores of all lists are held: 8 bytes each, as they come.
 HELD_SCORES = 16_000_000
@@ -26,20 +27,6 @@ HELD_SCORES = 16_000_000
 _MOST_LISTS = 2**30
 
 Places = npt.NDArray[np.int64]
-
-
-class ListArrays(NamedTuple):
-    """What is known of lists: by place, the hash, the heap of (n_lists, top) scores and how many are in it, the number
-    of rows, and whether all of them are kept. `slots` is a hash table of places, from 1 on; `n_lists` has one number.
-    """
-
-    slots: Any
-    hashes: Any
-    n_lists: Any
-    heaps: Any
-    n_heaped: Any
-    n_rows: Any
-    is_whole: Any
 
 
 class Sieve:
