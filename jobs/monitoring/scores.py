@@ -39,9 +39,9 @@ class Reference:
     n_missing: Integers
     n_pages: Integers
 
-    def since(self, place: int) -> Reference:
-        """Give that of the pages from a place on."""
-        return Reference(self.counts[place:], self.n_rows[place:], self.n_missing[place:], self.n_pages[place:])
+    def of(self, places: Integers | slice) -> Reference:
+        """Give that of some pages."""
+        return Reference(self.counts[places], self.n_rows[places], self.n_missing[places], self.n_pages[places])
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Scores:
     out_of_range_share: Floats
     score: Floats
 
-    def of(self, places: Integers) -> Scores:
+    def of(self, places: Integers | slice) -> Scores:
         """Give those of some pages."""
         return Scores(**{name: values[places] for name, values in vars(self).items()})
 
@@ -81,8 +81,10 @@ def last_pages(series: Series, classes: Integers, n_pages: int, least: int = MIN
 
     Parameters
     ----------
+    series
+        Of one segment, or of several with the same pages, one behind the other.
     classes
-        The season of each page of the series.
+        The season of each page.
     n_pages
         So many pages at most.
     least
@@ -90,21 +92,26 @@ def last_pages(series: Series, classes: Integers, n_pages: int, least: int = MIN
     """
     import numpy as np
 
-    every = np.column_stack((series.counts, series.n_rows, series.n_missing))
-    totals = np.zeros_like(every)
-    found = np.zeros(len(every), np.int64)
-    counts = np.ones(len(every), np.int64) if series.segment is None else (series.n_rows > 0).astype(np.int64)
+    kind = series.counts.dtype
+    every = np.column_stack((series.counts, series.n_rows.astype(kind), series.n_missing.astype(kind)))
+    of_series = every.reshape(-1, len(classes), every.shape[1]) if len(classes) else every[None]
+    totals = np.zeros_like(of_series)
+    found = np.zeros(of_series.shape[:2], np.int64)
+    is_counted = (of_series[:, :, -2] > 0) | (series.segment is None)
     for season in np.unique(classes):
         places = np.flatnonzero(classes == season)
-        cumulated = np.vstack((np.zeros_like(every[:1]), np.cumsum(every[places], axis=0)))
         ends = np.arange(len(places))
         starts = np.maximum(ends - n_pages, 0)
-        totals[places] = cumulated[ends] - cumulated[starts]
-        n_counted = np.concatenate(([0], np.cumsum(counts[places])))
-        found[places] = n_counted[ends] - n_counted[starts]
+        cumulated = np.zeros((len(of_series), len(places) + 1, every.shape[1]), kind)
+        np.cumsum(of_series[:, places], axis=1, dtype=kind, out=cumulated[:, 1:])
+        totals[:, places] = cumulated[:, ends] - cumulated[:, starts]
+        n_counted = np.zeros((len(of_series), len(places) + 1), np.int64)
+        np.cumsum(is_counted[:, places], axis=1, out=n_counted[:, 1:])
+        found[:, places] = n_counted[:, ends] - n_counted[:, starts]
     totals[found < least] = 0
     found[found < least] = 0
-    return Reference(totals[:, :-2], totals[:, -2], totals[:, -1], found)
+    totals = totals.reshape(every.shape)
+    return Reference(totals[:, :-2], totals[:, -2], totals[:, -1], found.ravel())
 
 
 @dataclass(frozen=True)
@@ -208,8 +215,8 @@ def _rows_before(counts: Integers) -> Integers:
     """Give how many rows of each page lie before each code, and at the end all of them: `(n_pages, n_codes + 1)`."""
     import numpy as np
 
-    before = np.zeros((len(counts), counts.shape[1] + 1), np.int64)
-    np.cumsum(counts, axis=1, out=before[:, 1:])
+    before = np.zeros((len(counts), counts.shape[1] + 1), counts.dtype)
+    np.cumsum(counts, axis=1, dtype=counts.dtype, out=before[:, 1:])
     return before
 
 
@@ -330,27 +337,32 @@ def distance_from_before(
     """Give how far each page's value is from the median of those of the last pages of its season.
 
     A mean would keep what was wrong with one page for as long as that page is among the last, and flag the ones behind
-    it. What is within its rounding is 0. There have to be `least` pages before, or with `of_known` values.
+    it. What is within its rounding is 0. There have to be `least` pages before, or with `of_known` values. The values
+    may be of several series with the same pages, one behind the other.
     """
     import numpy as np
 
-    apart = np.full(len(values), np.nan)
+    if not len(classes):
+        return np.full(len(values), np.nan)
+    of_series = values.reshape(-1, len(classes))
+    apart = np.full(of_series.shape, np.nan)
     for season in np.unique(classes):
         places = np.flatnonzero(classes == season)
-        padded = np.concatenate((np.full(n_pages, np.nan), values[places]))
-        before = np.lib.stride_tricks.sliding_window_view(padded, n_pages)[: len(places)]
-        n_known = np.isfinite(before).sum(axis=1)
+        padded = np.concatenate((np.full((len(of_series), n_pages), np.nan), of_series[:, places]), axis=1)
+        before = np.lib.stride_tricks.sliding_window_view(padded, n_pages, axis=1)[:, : len(places)]
+        is_known = np.isfinite(before)
+        n_known = is_known.sum(axis=2)
         # The unknown ones come last.
-        ordered = np.sort(np.where(np.isfinite(before), before, np.inf), axis=1)
-        row = np.arange(len(places))
-        low, high = ordered[row, np.maximum(n_known - 1, 0) // 2], ordered[row, np.minimum(n_known // 2, n_pages - 1)]
-        median = np.where(n_known > 0, (low + high) / 2, np.nan)
+        ordered = np.sort(np.where(is_known, before, np.inf), axis=2)
+        low, high = np.maximum(n_known - 1, 0) // 2, np.minimum(n_known // 2, n_pages - 1)
+        both = [np.take_along_axis(ordered, place[:, :, None], axis=2)[:, :, 0] for place in (low, high)]
+        median = np.where(n_known > 0, (both[0] + both[1]) / 2, np.nan)
         with np.errstate(invalid="ignore"):
-            distance = np.abs(values[places] - median)
+            distance = np.abs(of_series[:, places] - median)
             distance[distance <= 1e-9 * np.abs(median)] = 0.0
         is_enough = n_known >= least if of_known else (n_known > 0) & (np.arange(len(places)) >= least)
-        apart[places] = np.where(is_enough, distance, np.nan)
-    return apart
+        apart[:, places] = np.where(is_enough, distance, np.nan)
+    return apart.ravel()
 
 
 def repeats(values: Sequence[str | None]) -> Integers:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 SEGMENT = acute.Rule("segment", 1.5, 0.0)
 #: After so many pages without rows a segment begins anew.
 _GONE = acute.POOL + 1
+#: So many series of segments are looked at at once: of more, what is in hand does not fit the caches.
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,23 @@ def beside_wholes(series: Sequence[Series], parts: Iterable[Series]) -> Iterator
             yield from _pieces(part, wholes[_key(part)])
 
 
+def alike(parts: Iterable[Series]) -> Iterator[list[Series]]:
+    """Put together series of segments that can be looked at at once: of one column, and with the same pages."""
+    import numpy as np
+
+    group: list[Series] = []
+    for one in parts:
+        # Of categories each segment has others: side by side they would make a wider table.
+        is_like = bool(group) and one.places is not None and _key(group[0]) == _key(one)
+        is_like = is_like and np.array_equal(group[0].pages, one.pages)
+        if group and (len(group) == _AT_ONCE or not is_like):
+            yield group
+            group = []
+        group.append(one)
+    if group:
+        yield group
+
+
 def wholes_of(series: Sequence[Series]) -> Integers:
     """Give, of each series of a segment, the place of the series of the whole page; of others their own."""
     import numpy as np
@@ -130,7 +149,7 @@ def _filled(part: Series, own: Integers, whole: Series, start: int, stop: int) -
 
     there = np.flatnonzero((own >= start) & (own < stop))
     places, n_pages = own[there] - start, stop - start
-    counts = np.zeros((n_pages, part.counts.shape[1]), np.int64)
+    counts = np.zeros((n_pages, part.counts.shape[1]), part.counts.dtype)
     n_rows, n_missing = np.zeros(n_pages, np.int64), np.zeros(n_pages, np.int64)
     counts[places], n_rows[places], n_missing[places] = part.counts[there], part.n_rows[there], part.n_missing[there]
     runs = [""] * n_pages

@@ -32,6 +32,7 @@ OTHERS = "\x00others"
 #: On a page with more categories than that, those with less than this share of its rows are not told apart: a column
 #: of names that never come again would else make a table of all names by all pages.
 _MANY, _SMALL = 200, 0.005
+_MOST_OF_INT32 = 1 << 31
 #: Of the segments of all pages the profiles of so many columns are held at a time.
 _COLUMNS_AT_A_TIME = 16
 
@@ -47,7 +48,7 @@ class Series:
     pages
         Places of the pages in the list of all pages, ascending: `(n_pages,)`.
     counts
-        Rows by bin or category: int64 `(n_pages, n_codes)`.
+        Rows by bin or category: `(n_pages, n_codes)`, int32 where no sum of them is larger.
     codes
         The bins, ascending, or the categories: `(n_codes,)`.
     places
@@ -127,10 +128,7 @@ def series_one_by_one(
     import numpy as np
 
     if parts is not None and chosen is None and columns is None:
-        query = "SELECT DISTINCT kind, column_name FROM ledger.segment_profiles WHERE product = $1 ORDER BY ALL"
-        every = [(kind, column) for kind, column in connection.execute(query, [product]).fetchall() if column]
-        for start in range(0, len(every), _COLUMNS_AT_A_TIME):
-            some = every[start : start + _COLUMNS_AT_A_TIME]
+        for some in _columns_of_segments(connection, product):
             yield from series_one_by_one(connection, product, pages, known_at, None, some, counted, parts)
         return
     conditions, values = ["TRUE"], list[Any]([product, known_at])
@@ -140,6 +138,9 @@ def series_one_by_one(
     if columns is not None:
         values.append([f"{kind} {column}" for kind, column in columns])
         conditions.append(f"kind || ' ' || column_name IN (SELECT unnest(${len(values)}::VARCHAR[]))")
+        # Files are sorted by columns: what lies beyond the first and the last one is passed over.
+        values += [ends((column for _, column in columns), default="") for ends in (min, max)]
+        conditions.append(f"column_name BETWEEN ${len(values) - 1} AND ${len(values)}")
     has_counts = "TRUE"
     if counted is not None:
         values.append(list(counted))
@@ -150,11 +151,34 @@ def series_one_by_one(
     table = connection.execute(query, values).to_arrow_table().combine_chunks()
     if not table.num_rows:
         return
-    instants = np.array(pages, "datetime64[us]")
-    places = np.searchsorted(instants, table.column("as_of").to_numpy().astype("datetime64[us]"))
-    starts = [place for place, first in enumerate(table.column("is_first").to_pylist()) if first]
+    places = np.searchsorted(
+        np.array(pages, "datetime64[us]"), table.column("as_of").to_numpy().astype("datetime64[us]")
+    )
+    starts = _where_series_begin(table)
     for start, end in zip(starts, [*starts[1:], table.num_rows], strict=True):
         yield _one(table.slice(start, end - start), places[start:end])
+
+
+def _columns_of_segments(connection: duckdb.DuckDBPyConnection, product: str) -> Iterator[list[tuple[str, str]]]:
+    """Give the columns that segments have profiles of, each with the kind of its pages, so many at a time."""
+    query = "SELECT DISTINCT kind, column_name FROM ledger.segment_profiles WHERE product = $1 ORDER BY ALL"
+    every = [(kind, column) for kind, column in connection.execute(query, [product]).fetchall() if column]
+    for start in range(0, len(every), _COLUMNS_AT_A_TIME):
+        yield every[start : start + _COLUMNS_AT_A_TIME]
+
+
+def _where_series_begin(rows: pa.Table) -> list[int]:
+    """Give the places of rows, which come series by series, that are not of the series of the row before."""
+    import numpy as np
+
+    is_first = np.zeros(rows.num_rows, bool)
+    is_first[0] = True
+    for name in ("kind", "column_name", "segment", "scale", "model_version"):
+        codes = rows.column(name).combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
+        is_first[1:] |= codes[1:] != codes[:-1]
+    centres = rows.column("centre").to_numpy()  # NULL as NaN
+    is_first[1:] |= (centres[1:] != centres[:-1]) & ~(np.isnan(centres[1:]) & np.isnan(centres[:-1]))
+    return np.flatnonzero(is_first).tolist()
 
 
 def _one(rows: pa.Table, pages: Integers) -> Series:
@@ -232,10 +256,11 @@ def series_of(
         n_other = n_other + np.bincount(of_page[is_small], counts[is_small], len(pages)).astype(np.int64)
         codes, counts, of_page = codes[~is_small], counts[~is_small], of_page[~is_small]
     united, places = _numbered(codes)
-    table = np.zeros((len(pages), len(united)), np.int64)
+    # No sum of rows is larger than that of all pages: half of the bytes do for most.
+    table = np.zeros((len(pages), len(united)), np.int32 if int(n_rows.sum()) < _MOST_OF_INT32 else np.int64)
     table[of_page, places] = counts
     if n_other.any():  # of categories alone
-        united, table = np.append(united, OTHERS), np.column_stack((table, n_other))
+        united, table = np.append(united, OTHERS), np.column_stack((table, n_other.astype(table.dtype)))
     where = None if scale == "category" else middles_of(united.astype(np.int64), centre)
     return Series(
         kind,
@@ -252,6 +277,40 @@ def series_of(
         values,
         run_ids,
         centre,
+    )
+
+
+def stacked(series: Sequence[Series]) -> Series:
+    """Put series of one column with the same pages one behind the other, in the bins or categories of all of them."""
+    import numpy as np
+
+    one, n_pages = series[0], len(series[0].pages)
+    if len(series) == 1:
+        return one
+    if one.places is None:
+        names = {name for each in series for name in each.codes.tolist()}
+        listed = [*sorted(names - {OTHERS}), *(names & {OTHERS})]
+        numbers = {name: place for place, name in enumerate(listed)}
+        united: npt.NDArray[Any] = np.array(listed, object)
+        own = [np.array([numbers[name] for name in each.codes.tolist()], np.int64) for each in series]
+    else:
+        united = np.unique(np.concatenate([each.codes.astype(np.int64) for each in series]))
+        own = [np.searchsorted(united, each.codes) for each in series]
+    kind = np.result_type(*(each.counts for each in series))
+    counts = np.zeros((len(series), n_pages, len(united)), kind)
+    for row, (each, places) in enumerate(zip(series, own, strict=True)):
+        counts[row][:, places] = each.counts
+    names_of_arrays = ("pages", "n_rows", "n_missing", "n_distinct", "values")
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(each, name) for each in series]) for name in names_of_arrays
+    }
+    return replace(
+        one,
+        counts=counts.reshape(len(series) * n_pages, len(united)),
+        codes=united,
+        places=None if one.places is None else middles_of(united, one.centre),
+        run_ids=[run for each in series for run in each.run_ids],
+        **arrays,
     )
 
 

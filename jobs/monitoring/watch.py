@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.monitoring import acute, slow
 from jobs.monitoring.scores import (
+    Reference,
     Scores,
     distance_from_before,
     last_pages,
@@ -23,8 +24,8 @@ from jobs.monitoring.scores import (
     repeats,
     score_series,
 )
-from jobs.monitoring.segments import SEGMENT, Segments, halved, judged_segments, wholes_of
-from jobs.monitoring.series import Series
+from jobs.monitoring.segments import SEGMENT, Segments, alike, halved, judged_segments, wholes_of
+from jobs.monitoring.series import Series, stacked
 from jobs.monitoring.watched import Past, Watch, Watched
 
 if TYPE_CHECKING:
@@ -77,10 +78,9 @@ def watch(
     start, first = (past.start, past.first - past.start) if past is not None else (0, 0)
     has_season = len(np.unique(classes)) > 1
     series, found = list(series), []
-    for one in chain(tuple(series), parts):
-        found.append(_distances(one, start, first, n_pages, classes, has_season))
-        if one.segment is not None:
-            series.append(one.without_counts())
+    for group in chain([[one] for one in series], alike(parts)):
+        found += _distances(group, start, first, n_pages, classes, has_season)
+        series += [one.without_counts() for one in group if one.segment is not None]
     n_rows = _stacked([one.n_rows for one in found], n_pages - start)
     acutely = _acute(found, n_rows, first, past)
     changes, volume = _volume(series, n_pages, classes, past)
@@ -170,17 +170,16 @@ class _Distances:
     begins: int
 
 
-def _near(one: Series, classes: Integers, first: int) -> tuple[Series, Integers, int]:
+def _near(classes: Integers, first: int) -> tuple[Integers, int]:
     """Choose of a series the pages from `first` on and the last ones of their seasons; tell how many these are."""
     import numpy as np
 
-    if not first:
-        return one, classes, 0
     before = np.arange(first)
-    chosen = [before[classes[:first] == season][-ACUTE_PAGES:] for season in np.unique(classes[first:])]
+    chosen = (
+        [before[classes[:first] == season][-ACUTE_PAGES:] for season in np.unique(classes[first:])] if first else []
+    )
     near = np.sort(np.concatenate(chosen)) if chosen else before[:0]
-    kept = np.concatenate((near, np.arange(first, len(classes))))
-    return one.of(kept), classes[kept], len(near)
+    return np.concatenate((near, np.arange(first, len(classes)))), len(near)
 
 
 def _level(one: Series, first: int) -> Floats:
@@ -192,51 +191,82 @@ def _level(one: Series, first: int) -> Floats:
     return distance_from_before(mean_of_values(last), np.zeros(len(last.pages), np.int64))[first - since :]
 
 
-def _distances(of_all: Series, start: int, first: int, n_pages: int, classes: Integers, has_season: bool) -> _Distances:
+def _by_chance(part: Series, reference: Reference, scores: Scores) -> tuple[Floats, Floats]:
+    """Give what the score of each page, and the change of its share of missing values, may be by chance."""
     import numpy as np
 
-    places, is_part = of_all.pages - start, of_all.segment is not None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        before = reference.n_missing / reference.n_rows
+        # The deviation of a PSI of k bins by chance is sqrt(2 (k - 1)) (1/n + 1/N), its mean (k - 1) (1/n + 1/N).
+        width = 1 / part.n_rows + 1 / reference.n_rows
+        of_score = _DEVIATIONS * np.sqrt(2 * (scores.psi - scores.score) * width)
+        of_missing = np.sqrt(np.maximum(before * (1 - before), 1 / part.n_rows) / part.n_rows)
+        return of_score, _STANDARD_ERRORS * of_missing
+
+
+def _distances(
+    group: Sequence[Series], start: int, first: int, n_pages: int, classes: Integers, has_season: bool
+) -> list[_Distances]:
+    """Look at series that are alike (`jobs.monitoring.segments.alike`) all at once: one behind the other."""
+    import numpy as np
+
+    of_all, n_series, pages = stacked(group), len(group), group[0].pages
+    places, is_part = pages - start, of_all.segment is not None
     from_here = int(np.searchsorted(places, first))
-    part = of_all.of(slice(from_here, None))
-    few = acute.is_page_level(of_all.n_distinct, of_all.counts, from_here)
-    is_level = few[from_here:] & (of_all.places is not None)
+    of_each = np.arange(n_series)[:, None] * len(pages)
+
+    part = of_all.of((of_each + np.arange(from_here, len(pages))).ravel()) if from_here else of_all
+    few = acute.is_page_level(group[0].n_distinct, group[0].counts, from_here)  # segments tell of no different values
+    is_level = np.tile(few[from_here:], n_series) & (of_all.places is not None)
     # What is compared are the pages that are judged and the last ones before them.
-    one, own, new = _near(of_all, classes[of_all.pages], from_here)
-    eight = last_pages(one, own, ACUTE_PAGES).since(new)
+    near, new = _near(classes[pages], from_here)
+    one, own = of_all.of((of_each + near).ravel()) if from_here else of_all, classes[pages][near]
+    of_new = (np.arange(n_series)[:, None] * len(near) + np.arange(new, len(near))).ravel() if new else slice(None)
+    eight = last_pages(one, own, ACUTE_PAGES).of(of_new)
     scores = score_series(part, eight)
-    four = last_pages(one, own, SLOW_PAGES).since(new) if has_season else eight
+    four = last_pages(one, own, SLOW_PAGES).of(of_new) if has_season else eight
     slowly = psi_and_score(part, four)[1] if has_season else scores.score
     level = _level(of_all, from_here) if is_level.any() else scores.score
+    score_by_chance, missing_by_chance = _by_chance(part, eight, scores)
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = one.n_missing / one.n_rows
-        before = eight.n_missing / eight.n_rows
-        # The deviation of a PSI of k bins by chance is sqrt(2 (k - 1)) (1/n + 1/N), its mean (k - 1) (1/n + 1/N).
-        width = 1 / part.n_rows + 1 / eight.n_rows
-        score_by_chance = _DEVIATIONS * np.sqrt(2 * (scores.psi - scores.score) * width)
-        by_chance = np.sqrt(np.maximum(before * (1 - before), 1 / part.n_rows) / part.n_rows)
 
     def everywhere(values: npt.NDArray[Any], nothing: float = np.nan) -> npt.NDArray[Any]:
         """Put values of the newest pages of the series where these stand among the watched pages."""
-        spread_out = np.full(n_pages - start, nothing, values.dtype)
-        pages = places[len(places) - len(values) :]
-        spread_out[pages[pages >= 0]] = values[pages >= 0]
+        values = values.reshape(n_series, -1)
+        spread_out = np.full((n_series, n_pages - start), nothing, values.dtype)
+        there = places[len(places) - values.shape[1] :]
+        spread_out[:, there[there >= 0]] = values[:, there >= 0]
         return spread_out
 
-    return _Distances(
-        replace(part.without_counts() if is_part else part, pages=places[from_here:]),
-        scores,
-        everywhere(np.where(is_level, level, scores.score)),
-        everywhere(score_by_chance),
-        everywhere(np.where(is_level, level, slowly)),
-        everywhere(is_level, False),
-        everywhere(distance_from_before(shares, own, of_known=is_part)[new:]),
-        everywhere(_STANDARD_ERRORS * by_chance),
-        everywhere(np.where(is_level, np.nan, distance_from_before(log_spread(one), own, of_known=is_part)[new:])),
-        everywhere(_tells_of_rows(of_all)[from_here:], False),
-        everywhere(of_all.n_rows, 0),
-        everywhere(repeats(list(of_all.values)), 0),
-        max(int(places[0]), 0) if len(places) else 0,
-    )
+    missing = distance_from_before(shares, own, of_known=is_part)[of_new]
+    spread = distance_from_before(log_spread(one), own, of_known=is_part)[of_new]
+    found: dict[str, Any] = {
+        "score": everywhere(np.where(is_level, level, scores.score)),
+        "score_by_chance": everywhere(score_by_chance),
+        "slow_score": everywhere(np.where(is_level, level, slowly)),
+        "is_level": everywhere(is_level, False),
+        "missing": everywhere(missing),
+        "missing_by_chance": everywhere(missing_by_chance),
+        "spread": everywhere(np.where(is_level, np.nan, spread)),
+        "tells_of_rows": everywhere(np.tile(_tells_of_rows(group[0])[from_here:], n_series), False),
+        "n_rows": everywhere(of_all.n_rows, 0),
+        "runs": everywhere(np.tile(repeats(list(group[0].values)), n_series), 0),
+    }
+    begins, n_judged = max(int(places[0]), 0) if len(places) else 0, len(pages) - from_here
+    return [
+        _Distances(
+            replace(_judged(each, from_here, is_part), pages=places[from_here:]),
+            scores.of(slice(row * n_judged, (row + 1) * n_judged)),
+            begins=begins,
+            **{name: values[row] for name, values in found.items()},
+        )
+        for row, each in enumerate(group)
+    ]
+
+
+def _judged(one: Series, first: int, is_part: bool) -> Series:
+    return one.without_counts().of(slice(first, None)) if is_part else one.of(slice(first, None))
 
 
 @dataclass(frozen=True)

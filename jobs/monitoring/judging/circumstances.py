@@ -163,19 +163,31 @@ def _live_versions(
     return [models.get(ledger.model_in_effect(promotions, page) or "") for page in pages]
 
 
-def weights_of(series: Series, versions: Sequence[ModelRecord | None]) -> Floats:
+@dataclass(frozen=True)
+class Versions:
+    """The versions that pages are judged by, in stretches of pages with the same one."""
+
+    n_pages: int
+    stretches: list[tuple[slice, ModelRecord | None]]
+
+    @classmethod
+    def of(cls, versions: Sequence[ModelRecord | None]) -> Versions:
+        """Find the stretches."""
+        starts = [place for place in range(len(versions)) if not place or versions[place] is not versions[place - 1]]
+        ends = [*starts[1:], len(versions)]
+        found = [(slice(start, end), versions[start]) for start, end in zip(starts, ends, strict=True)]
+        return cls(len(versions), found)
+
+
+def weights_of(series: Series, versions: Versions) -> Floats:
     """Give what a column's slow drift weighs on each page; without importances, each column as much as another."""
     import numpy as np
 
-    weights = np.zeros(len(versions))
-    if series.kind != "features":
-        return weights
-    by_version = {number: _weight(series.column, one) for number, one in _each(versions).items()}
-    return np.array([by_version[id(one)] for one in versions])
-
-
-def _each(versions: Sequence[ModelRecord | None]) -> dict[int, ModelRecord | None]:
-    return {id(one): one for one in versions}
+    weights = np.zeros(versions.n_pages)
+    if series.kind == "features":
+        for pages, version in versions.stretches:
+            weights[pages] = _weight(series.column, version)
+    return weights
 
 
 def _weight(column: str, version: ModelRecord | None) -> float:
@@ -184,12 +196,14 @@ def _weight(column: str, version: ModelRecord | None) -> float:
     return max(0.0, version.importance.get(column, 0.0))
 
 
-def counted_on(series: Series, versions: Sequence[ModelRecord | None]) -> Flags:
+def counted_on(series: Series, versions: Versions) -> Flags:
     """Tell on which pages acute findings in a column count: those of what the version reads, and of predictions."""
     import numpy as np
 
-    by_version = {number: is_read(series.kind, series.column, one) for number, one in _each(versions).items()}
-    return np.array([by_version[id(one)] for one in versions], bool)
+    counts = np.zeros(versions.n_pages, bool)
+    for pages, version in versions.stretches:
+        counts[pages] = is_read(series.kind, series.column, version)
+    return counts
 
 
 def is_read(kind: str, column: str, version: ModelRecord | None) -> bool:

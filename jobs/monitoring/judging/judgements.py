@@ -17,7 +17,13 @@ import duckdb
 from jobs.metering import RunMeter
 from jobs.monitoring import slow
 from jobs.monitoring.judging.alarm_rules import alarms_found
-from jobs.monitoring.judging.circumstances import Circumstances, circumstances_of, counted_on, weights_of
+from jobs.monitoring.judging.circumstances import (
+    Circumstances,
+    Versions,
+    circumstances_of,
+    counted_on,
+    weights_of,
+)
 from jobs.monitoring.judging.drift_rows import rows_of, training_rows
 from jobs.monitoring.judging.standing import Standing, past_of, read_behind, standing_of
 from jobs.monitoring.judging.training_reference import (
@@ -121,7 +127,7 @@ def _totals(
 
 
 def _watched(known: Circumstances, series: Sequence[Series], past: Past | None, parts: Iterable[Series] = ()) -> Watch:
-    versions = known.versions[past.start if past else 0 :]
+    versions = Versions.of(known.versions[past.start if past else 0 :])
     return watch(
         series,
         len(known.pages),

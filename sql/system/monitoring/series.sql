@@ -1,4 +1,4 @@
--- The profiles of a product's pages, as published at an instant, series by series; `is_first` where one begins.
+-- The profiles of a product's pages, as published at an instant, series by series.
 -- Those that are chosen, without counts where these are not asked for; a centre that is not known is that of the column's other profiles.
 -- Parameters: product, the instant (NULL: now), and what is chosen by.
 WITH published AS (
@@ -18,9 +18,6 @@ SELECT
     kind, column_name, segment, scale, model_version, as_of, run_id, n_rows, n_missing, coalesce(n_distinct, -1) AS n_distinct,
     values_hash, counts_from AS centre, CASE WHEN {has_counts} THEN bins END AS bins,
     CASE WHEN {has_counts} THEN top_values END AS top_values, CASE WHEN {has_counts} THEN counts END AS counts,
-    coalesce(n_other, 0) AS n_other,
-    row_number() OVER (
-        PARTITION BY kind, column_name, segment, scale, model_version, counts_from ORDER BY as_of
-    ) = 1 AS is_first
+    coalesce(n_other, 0) AS n_other
 FROM of_pages
 ORDER BY kind, column_name, segment, scale, model_version NULLS FIRST, counts_from NULLS FIRST, as_of
