@@ -122,6 +122,13 @@ def test_what_is_not_of_the_type_is_refused_and_not_shown(
     assert str(odd) not in str(refused.value).partition(" such as ")[0].replace("true or false", "")
 
 
+def test_whole_numbers_that_not_every_reader_of_json_holds_are_said_as_text() -> None:
+    column = KeyColumn("k", "BIGINT")
+    for kept, said_as in ((2**53, 2**53), (-(2**53), -(2**53)), (2**53 + 1, str(2**53 + 1)), (-(2**60), str(-(2**60)))):
+        assert column.said(kept) == said_as
+        assert column.saying()(kept) == json.dumps(said_as)
+
+
 def test_classes_quantiles_and_reasons_are_said_as_the_page_has_them(product: Product, tmp_path: Path) -> None:
     more = """'late' AS prediction, MAP {'late': 0.75, 'on "time"': 0.25} AS probabilities,
         {'q10': 1.5, 'q90': 1e300} AS quantiles, NULL::VARCHAR AS arm,
