@@ -442,7 +442,9 @@ def test_what_requests_give_is_written_down_and_becomes_a_source(world: World, t
     assert {row[0]: row for row in found} == {**wanted, "x": ("x", 2.5, None, None, None, at)}
 
 
-def test_a_log_of_requests_is_bounded_and_stops_no_answers(world: World, tmp_path: Path) -> None:
+def test_a_log_of_requests_is_bounded_and_stops_no_answers(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(world[0].root, tmp_path / "shop")
     suite = open_suite(tmp_path / "shop", clock_at(NOW))
     shutil.rmtree(suite.root / "out", ignore_errors=True)
@@ -456,4 +458,12 @@ def test_a_log_of_requests_is_bounded_and_stops_no_answers(world: World, tmp_pat
                 log.write()
         assert (full.n_written, full.n_dropped) == (1, 1)
         assert (broken.n_written, broken.n_dropped) == (0, 2)
+        # What is waiting to be written is bounded too; then there is room again.
+        monkeypatch.setattr("jobs.web.request_log._MOST_ROWS", 2)
+        busy = RequestLog(tmp_path / "busy", 10**9)
+        for _ in range(2):
+            for _ in range(3):
+                busy.note(bundle, {"order_id": "x", "weight": 1.0}, 0, "nothing")
+            busy.write()
+        assert (busy.n_written, busy.n_dropped) == (4, 2)
     assert len(list((tmp_path / "full").rglob("*.parquet"))) == 1
