@@ -184,6 +184,14 @@ def test_a_view_is_replaced_only_where_the_pages_that_it_names_change(ingested: 
     assert {row[0] for row in shown(ingested)} == {"order 1", "order 3"}
 
 
+def test_where_the_newest_row_has_null_no_older_value_stands(ingested: Suite) -> None:
+    days = [FIRST, FIRST + timedelta(days=1), FIRST + timedelta(days=2)]
+    put(ingested, {days[0]: {1: 1000, 2: 1000}, days[1]: {1: 1000}, days[2]: {3: 1000}})
+    with ingested.lake.commit("not told") as commit:
+        commit.execute("UPDATE predictions.late_order SET probability = NULL WHERE as_of = $1", [days[1]])
+    assert [row[3] is None for row in shown(ingested)] == [True, False, False]
+
+
 def test_views_are_replaced_twice_by_a_run_of_many_commits(ingested: Suite) -> None:
     days = [FIRST + timedelta(days=day) for day in range(5)]
     put(ingested, {days[0]: {1: 24}})

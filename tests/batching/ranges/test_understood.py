@@ -109,6 +109,17 @@ def test_without_facts_or_without_pages_both_ways_agree(query: str) -> None:
     case(COLUMNS, rows(), []).check(query)
 
 
+def test_facts_of_both_edges_of_between_are_within_it() -> None:
+    made = case(COLUMNS, [("a", 1, 1, 1, True, 1, NOON, NOON, NOON - timedelta(days=1))], PAGES)
+    for moved in ("'2 days'", "'1 day 1 microsecond'", "'2 days 1 microsecond'"):
+        instant = f"TIMESTAMP '{NOON}' - INTERVAL {moved} AS known_at"
+        made.connection.execute(f"INSERT INTO facts SELECT * REPLACE ({instant}) FROM facts LIMIT 1")
+    made.check(
+        "SELECT city, count(*) FROM landings WHERE known_at BETWEEN $as_of - INTERVAL 2 DAY AND $as_of - INTERVAL 1 DAY"
+        " GROUP BY city"
+    )
+
+
 def test_infinite_instants_are_seen_as_they_are_page_by_page() -> None:
     facts = [("a", 1, 1, 1, True, 1, NOON, NOON, NOON)]
     made = case(COLUMNS, facts, PAGES)
