@@ -6,6 +6,7 @@ import duckdb
 import pytest
 
 from jobs.erasure.marks import Marks
+from jobs.erasure.named_values import named_in
 
 MARKS = Marks.of(
     ["Ada Lovelace", "ada@example.org", "abc"], {"customer_id": ["17"], "customer": ["17"], "order": ["O-9.1"]}
@@ -39,3 +40,13 @@ def test_many_texts_are_found_by_several_expressions() -> None:
     assert len(many.patterns) > 1
     assert many.are_in("and person 499 too")
     assert not many.are_in("and person 500 too")
+
+
+def test_each_value_of_a_row_stands_behind_its_own_name() -> None:
+    of_column = {"column_name": "client", "top_values": ["5", "17"]}
+    assert [*named_in(of_column)] == ["client: 5", "client: 17"]
+    # As a catalogue has a list that it holds itself.
+    assert [*named_in(of_column | {"top_values": "[5, 17]"})] == ["client: 5", "client: 17"]
+    assert [*named_in({"columns": ["club", "client"], "group_values": ["2", "17"]})] == ["club: 2", "client: 17"]
+    assert [*named_in({"segment": "client", "segment_value": "17"})] == ["client: 17"]
+    assert [*named_in({"segment": None, "segment_value": None})] == []
