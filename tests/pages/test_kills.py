@@ -38,7 +38,8 @@ def test_kills_at_random_moments(trained: Suite) -> None:
     assert run_page(trained, PRODUCT, PAGE).n_rows == whole
     upkeep(trained)
     assert page_rows(trained, PRODUCT) == expected
-    assert [path.name for path in trained.lake.staging.glob("[!.]*")] == []
+    if not trained.lake.catalogue.is_shared:  # there upkeep takes what runs have left once it is a day old
+        assert [path.name for path in trained.lake.staging.glob("[!.]*")] == []
     assert upkeep(trained).orphaned_files == 0
 
 
