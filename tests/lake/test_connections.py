@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from jobs.suite import Suite
 from tests.command_line import said
+from tests.conftest import NOW
 from warehouse.errors import LakeFormatError
 from warehouse.lake import connections as connections_module
 from warehouse.lake import lake as lake_module
@@ -117,6 +119,30 @@ def test_a_question_is_asked_once_of_each_state_and_anew_after_each_commit(lake:
     with lake.reading() as connection:
         assert n_runs(connection, "ingest") == before + 1
     assert asked == ["ingest", "train", "ingest", "ingest", "ingest"]
+
+
+def test_a_lake_that_was_made_anew_in_the_place_of_another_answers_for_itself(
+    tmp_path: Path, instances: Instances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As where the file's inode is that of the one that was removed.
+    monkeypatch.setattr(SqliteCatalogue, "identity", lambda self: self.file.absolute())
+
+    @remembered
+    def jobs(connection: duckdb.DuckDBPyConnection) -> list[tuple[str]]:
+        return connection.execute("SELECT job FROM ledger.runs").fetchall()
+
+    told = []
+    for job in ("train", "ingest"):
+        lake = Lake(tmp_path / "lake")
+        lake.create(NOW, "tests")
+        with lake.commit("a run") as commit:
+            commit.execute("INSERT INTO ledger.runs (run_id, job) VALUES ('one', $1)", [job])
+        with lake.reading() as connection:
+            told.append((newest_snapshot(connection), jobs(connection)))
+        lake.close()
+        shutil.rmtree(lake.root)
+    assert told[0][0] == told[1][0]
+    assert [found for _, found in told] == [[("train",)], [("ingest",)]]
 
 
 def test_a_process_that_commits_reads_on_the_instance_that_does_and_cannot_write_there(

@@ -23,7 +23,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import duckdb
@@ -139,6 +139,9 @@ class Instances:
                 except BaseException:
                     opened.close()
                     raise
+                if replaced is None and (key[0], not key[1]) not in self._kept:
+                    # Nothing of it was open, so that its file may be another by now, of the same inode.
+                    _forget_answers(key[0])
                 while len(self._kept) >= _KEPT:
                     self._kept.pop(next(iter(self._kept))).close()
                 self._kept[key] = opened
@@ -175,8 +178,9 @@ class Instances:
                         kept.close()
 
     def close(self, catalogue: Catalogue) -> None:
-        """Close the instances of a catalogue, if there are any."""
+        """Close the instances of a catalogue, if there are any; what it has answered is forgotten."""
         with self._lock:
+            _forget_answers(catalogue.identity())
             for read_only in (True, False):
                 if (kept := self._kept.pop((catalogue.identity(), read_only), None)) is not None:
                     kept.close()
@@ -202,9 +206,19 @@ class _Reading:
     state: object = None
 
 
+class _Asked(NamedTuple):
+    """What was asked of which state."""
+
+    ask: Callable[..., object]
+    catalogue: Hashable
+    state: object
+    args: tuple[object, ...]
+    kwargs: tuple[tuple[str, object], ...]
+
+
 _readings: WeakKeyDictionary[duckdb.DuckDBPyConnection, _Reading] = WeakKeyDictionary()
 #: Answers by what was asked of which state, the newest at the end.
-_answers: dict[Hashable, object] = {}
+_answers: dict[_Asked, object] = {}
 _ANSWERS_KEPT = 64
 
 
@@ -254,7 +268,7 @@ def remembered(
         if reading is None:
             return ask(connection, *args, **kwargs)
         state = _state(connection, reading)
-        key = (ask, reading.catalogue, state, args, tuple(kwargs.items()))
+        key = _Asked(ask, reading.catalogue, state, args, tuple(kwargs.items()))
         with contextlib.suppress(KeyError):
             return cast(Answer, _answers[key])
         found = ask(connection, *args, **kwargs)
@@ -266,6 +280,12 @@ def remembered(
         return found
 
     return answer
+
+
+def _forget_answers(catalogue: Hashable) -> None:
+    """Forget what a catalogue has answered: one made anew in its place may be taken for it."""
+    for key in [key for key in list(_answers) if key.catalogue == catalogue]:
+        _answers.pop(key, None)
 
 
 def _state(connection: duckdb.DuckDBPyConnection, reading: _Reading) -> object:
