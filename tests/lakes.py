@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from jobs.suite import Suite
+from warehouse.lake.lake import Lake
 from warehouse.pages.views import ensure_views
 
 
@@ -31,3 +33,8 @@ def compared_columns(schema: str) -> str:
 def page_rows(suite: Suite, product: str, schema: str = "predictions") -> list[Any]:
     """Give all rows of a product's table, sorted, without what differs from run to run."""
     return rows(suite, f"SELECT {compared_columns(schema)} FROM {schema}.{product} ORDER BY ALL")
+
+
+def files_of(lake: Lake) -> list[Path]:
+    """List what lies in a lake's directory, but for the log that SQLite has beside a catalogue while it is open."""
+    return sorted(path for path in lake.root.rglob("*") if not path.name.endswith(("-wal", "-shm")))

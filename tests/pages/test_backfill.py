@@ -22,7 +22,7 @@ from jobs.suite import Suite, open_suite
 from tests.command_line import said
 from tests.conftest import NOW, PAGE, PRODUCT, TRAINED_AS_OF, clock_at, reopened
 from tests.effort import times
-from tests.lakes import page_rows, rows
+from tests.lakes import files_of, page_rows, rows
 from tests.page_makers import PageMaker, backfills, runs
 from tests.versions import SECOND_FROM, train_and_promote_a_second_version
 from warehouse.errors import UsageError
@@ -241,13 +241,13 @@ def test_only_all_makes_again_what_is_there(trained: Suite) -> None:
 
 def test_a_dry_run_changes_nothing(trained: Suite) -> None:
     before = trained.lake.newest_snapshot()
-    files = sorted(trained.lake.root.rglob("*"))
+    files = files_of(trained.lake)
     span = ["--from", PAGE.isoformat(), "--to", (PAGE + timedelta(days=5)).isoformat()]
     printed = said(trained.root, "backfill", PRODUCT, "--dry-run", *span)
     assert "it would make 5" in printed
     assert "Nothing was changed" in printed
     assert trained.lake.newest_snapshot() == before
-    assert sorted(trained.lake.root.rglob("*")) == files
+    assert files_of(trained.lake) == files
 
 
 def test_batches_follow_the_memory_budget() -> None:

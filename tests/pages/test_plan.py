@@ -14,6 +14,7 @@ from jobs.pages.states import PageState, grid_pages, page_states
 from jobs.suite import Suite
 from tests.command_line import almanac
 from tests.conftest import NOW, PAGE, PRODUCT, reopened
+from tests.lakes import files_of
 from tests.versions import SECOND_FROM, train_and_promote_a_second_version
 from warehouse.errors import RunFailed, UsageError
 from warehouse.operations.leases import Leases
@@ -178,13 +179,11 @@ def test_what_is_fixed_and_what_each_page_takes_is_told_apart_before_many_are_pr
 
 
 def test_a_plan_changes_nothing(trained: Suite) -> None:
-    # The fixture begins to open it in the background, which puts a log beside the catalogue.
-    trained.lake.open(writing=True)
     before = trained.lake.newest_snapshot()
-    files = sorted(trained.lake.root.rglob("*"))
+    files = files_of(trained.lake)
     plan(trained, PRODUCT)
     assert trained.lake.newest_snapshot() == before
-    assert sorted(trained.lake.root.rglob("*")) == files
+    assert files_of(trained.lake) == files
 
 
 def test_pages_are_planned_only_as_far_as_they_are_due(trained: Suite) -> None:
