@@ -34,6 +34,7 @@ from warehouse.lake import warm_up
 from warehouse.lake.lake import Lake
 
 if TYPE_CHECKING:
+    from tests.s3_proxy import Faults
     from tests.s3_server import S3
 
 __all__ = ["pytest_xdist_make_scheduler"]
@@ -313,6 +314,22 @@ def bucket(_s3_server: tuple[str, Path], tmp_path_factory: pytest.TempPathFactor
 
     with pytest.MonkeyPatch.context() as patch:
         yield empty_bucket(_s3_server, tmp_path_factory.mktemp("aws"), patch)
+
+
+@pytest.fixture(scope="module")
+def _faults(bucket: S3, _s3_server: tuple[str, Path]) -> Iterator[Faults]:
+    from tests.s3_proxy import broken_line
+
+    with broken_line(_s3_server[0]) as faults:
+        yield faults
+
+
+@pytest.fixture
+def faults(_faults: Faults) -> Iterator[Faults]:
+    """What becomes of requests to the bucket; after the test all of them pass again."""
+    yield _faults
+    _faults.go_on.set()
+    _faults.tell("")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -61,10 +61,11 @@ def live_all(room: Room, terms: Terms, recalled: Recalled, progress: Progress, p
     n_pages = len(asked.product.pages_between(asked.begin, asked.end))
     if processes > 1:
         lives = Lives(room, terms, recalled, progress)
-        if len(asked.policies) > 1 or lives.worth_going_ahead():
+        ahead = lives.worth_going_ahead()
+        if len(asked.policies) > 1 or ahead:
             told = f"{len(asked.policies)} policies" if len(asked.policies) > 1 else asked.policies[0].name
             progress.start(told, n_pages * len(asked.policies))
-            found = lives.all(processes)
+            found = lives.all(processes, ahead)
             progress.finish()
             return found
     ended = {}
@@ -111,9 +112,9 @@ class Lives:
         worth = [policy for policy in self.room.asked.policies if known[policy.name] >= _WORTH_A_PROCESS]
         return sorted(worth, key=lambda policy: known[policy.name], reverse=True)
 
-    def all(self, processes: int) -> Mapping[str, Ended]:
-        """Live them, those first that train most often, since they take the longest."""
-        policies, ahead = self.room.asked.policies, self.worth_going_ahead()
+    def all(self, processes: int, ahead: Sequence[Policy] = ()) -> Mapping[str, Ended]:
+        """Live them, those first that train most often, since they take the longest; go `ahead` of these."""
+        policies = self.room.asked.policies
         with ThreadPoolExecutor(processes, "almanac-lives") as threads:
             going_ahead = []
             try:

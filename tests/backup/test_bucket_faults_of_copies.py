@@ -25,7 +25,7 @@ from tests.conftest import NOW, PAGE, PRODUCT, clock_at
 from tests.lake.shared_lakes import new_database, password
 from tests.lakes import page_rows, rows
 from tests.postgres_server import Server, needs_postgres
-from tests.s3_proxy import Faults, broken_line
+from tests.s3_proxy import Faults
 from tests.s3_server import S3
 from warehouse.errors import AlmanacError, RunFailed
 from warehouse.lake.postgres.addresses import Address, read_address, write_lake_file
@@ -43,18 +43,6 @@ on_demand = pytest.mark.skipif("ALMANAC_ALL_STEPS" not in os.environ, reason="mi
 def _password() -> Iterator[None]:
     with password():
         yield
-
-
-@pytest.fixture(scope="module")
-def _faults(bucket: S3, _s3_server: tuple[str, Path]) -> Iterator[Faults]:
-    with broken_line(_s3_server[0]) as faults:
-        yield faults
-
-
-@pytest.fixture
-def faults(_faults: Faults) -> Iterator[Faults]:
-    yield _faults
-    _faults.tell("")
 
 
 class Meeting:
@@ -172,12 +160,17 @@ def test_a_move_out_of_a_bucket_is_whole_or_not_at_all(
     there_again()
 
 
+def moved_into_a_bucket(suite: Suite, postgres: Server, name: str) -> Path:
+    """Move a suite's lake into the bucket, under a name; gives the suite's directory."""
+    url = f"{new_database(postgres, f'faults_{name}')}?data=s3://shop/lakes/{name}"
+    move_lake(suite.root, read_address(url, "it").of_suite(suite.root))
+    return suite.root
+
+
 def test_a_line_that_breaks_is_no_damage_of_files(
     published: Suite, bucket: S3, faults: Faults, postgres: Server
 ) -> None:
-    root = published.root
-    url = f"{new_database(postgres, 'faults_sound')}?data=s3://shop/lakes/sound"
-    move_lake(root, read_address(url, "it").of_suite(root))
+    root = moved_into_a_bucket(published, postgres, "sound")
     before, keys = page_rows(at(root), PRODUCT), set(bucket.all_keys())
     for how in ("deny", "fail", "cut", "truncate"):
         faults.tell(how, names=f"GET /shop/lakes/sound/data/predictions/{PRODUCT}/", everything=True)
@@ -192,9 +185,7 @@ def test_a_line_that_breaks_is_no_damage_of_files(
 def test_a_repair_over_a_line_that_breaks_loses_nothing_more(
     published: Suite, bucket: S3, faults: Faults, postgres: Server
 ) -> None:
-    root = published.root
-    url = f"{new_database(postgres, 'faults_mended')}?data=s3://shop/lakes/mended"
-    move_lake(root, read_address(url, "it").of_suite(root))
+    root = moved_into_a_bucket(published, postgres, "mended")
     run_page(at(root), PRODUCT, PAGE)
     wanted, facts = page_rows(at(root), PRODUCT), rows(at(root), "FROM sources.orders ORDER BY ALL")
     meeting = Meeting(faults, 2)

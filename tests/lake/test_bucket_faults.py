@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import NOW
 from tests.lake.shared_lakes import Writer, check_pages, new_database, password, put, replace, staged
 from tests.postgres_server import Server, needs_postgres
-from tests.s3_proxy import Faults, broken_line
+from tests.s3_proxy import Faults
 from tests.s3_server import S3
 from warehouse.errors import AlmanacError
 from warehouse.lake.lake import Lake
@@ -28,19 +27,6 @@ PREFIX = "lakes/small"
 def _password() -> Iterator[None]:
     with password():
         yield
-
-
-@pytest.fixture(scope="module")
-def _faults(bucket: S3, _s3_server: tuple[str, Path]) -> Iterator[Faults]:
-    with broken_line(_s3_server[0]) as faults:
-        yield faults
-
-
-@pytest.fixture
-def faults(_faults: Faults) -> Iterator[Faults]:
-    yield _faults
-    _faults.go_on.set()
-    _faults.tell("")
 
 
 @pytest.fixture(scope="module")

@@ -104,7 +104,8 @@ def find_oddities(rows: pa.Table, labels: Floats, names: Sequence[str], kind: st
             leaks[name] = found
     equal: dict[str, list[str]] = {}
     # What differs in the rows that were looked at is not equal: the others are few, and compared in all rows.
-    for name in sorted((name for group in alike.values() if len(group) > 1 for name in group), key=there.index):
+    doubtful = {name for group in alike.values() if len(group) > 1 for name in group}
+    for name in (name for name in there if name in doubtful):
         equal.setdefault(_hash(_values(rows, name)), []).append(name)
     return FeatureFindings(empty, constant, [group for group in equal.values() if len(group) > 1], leaks)
 
