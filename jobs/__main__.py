@@ -26,6 +26,9 @@ def main() -> None:
     # at once changes no result. OpenMP's would slow down everything else on a shared machine, us included.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # numpy asks for huge pages under each large array. Where the machine is a virtual one, its host has first to find
+    # and to clear them, each time: that took a tenth of the CPU of a training, and nothing became faster by them.
+    os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
     # To look for plugins of pydantic in all that is installed takes a hundredth of a second; nothing here wants one.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from jobs.cli import end_quickly

@@ -78,5 +78,6 @@ def main(root: Path, product: str, begin: datetime, end: datetime, hold_out: flo
 if __name__ == "__main__":
     # As the command line does. Threads that wait by spinning made a training on a busy machine five times as dear.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
     held = float(sys.argv[5]) if len(sys.argv) > 5 else None
     main(Path(sys.argv[1]), sys.argv[2], *(datetime.fromisoformat(one) for one in sys.argv[3:5]), held)
