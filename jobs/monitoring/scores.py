@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from jobs.monitoring.distances import DECILES_APART
-from jobs.monitoring.series import OTHERS, Series
+from jobs.monitoring.series import OTHERS, Series, rows_before
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +43,11 @@ class Reference:
     def of(self, places: Integers | slice) -> Reference:
         """Give that of some pages."""
         return Reference(self.counts[places], self.n_rows[places], self.n_missing[places], self.n_pages[places])
+
+    @cached_property
+    def rows_before(self) -> Integers:
+        """As that of a series: several figures are taken from it."""
+        return rows_before(self.counts)
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ def sum_in_order(terms: Floats) -> Floats:
     return total
 
 
-def last_pages(series: Series, classes: Integers, n_pages: int, least: int = MIN_PAGES) -> Reference:
+def last_pages(series: Series, classes: Integers, *n_pages: int, least: int = MIN_PAGES) -> list[Reference]:
     """Add up the last pages of the same season before each page.
 
     Parameters
@@ -86,7 +92,7 @@ def last_pages(series: Series, classes: Integers, n_pages: int, least: int = MIN
     classes
         The season of each page.
     n_pages
-        So many pages at most.
+        So many pages at most; for each number there is a reference.
     least
         With fewer of them there is no reference; of a segment those count that have rows of it.
     """
@@ -95,23 +101,28 @@ def last_pages(series: Series, classes: Integers, n_pages: int, least: int = MIN
     kind = series.counts.dtype
     every = np.column_stack((series.counts, series.n_rows.astype(kind), series.n_missing.astype(kind)))
     of_series = every.reshape(-1, len(classes), every.shape[1]) if len(classes) else every[None]
-    totals = np.zeros_like(of_series)
-    found = np.zeros(of_series.shape[:2], np.int64)
+    totals = [np.zeros_like(of_series) for _ in n_pages]
+    found = [np.zeros(of_series.shape[:2], np.int64) for _ in n_pages]
     is_counted = (of_series[:, :, -2] > 0) | (series.segment is None)
     for season in np.unique(classes):
         places = np.flatnonzero(classes == season)
         ends = np.arange(len(places))
-        starts = np.maximum(ends - n_pages, 0)
         cumulated = np.zeros((len(of_series), len(places) + 1, every.shape[1]), kind)
         np.cumsum(of_series[:, places], axis=1, dtype=kind, out=cumulated[:, 1:])
-        totals[:, places] = cumulated[:, ends] - cumulated[:, starts]
         n_counted = np.zeros((len(of_series), len(places) + 1), np.int64)
         np.cumsum(is_counted[:, places], axis=1, out=n_counted[:, 1:])
-        found[:, places] = n_counted[:, ends] - n_counted[:, starts]
-    totals[found < least] = 0
-    found[found < least] = 0
-    totals = totals.reshape(every.shape)
-    return Reference(totals[:, :-2], totals[:, -2], totals[:, -1], found.ravel())
+        for place, most in enumerate(n_pages):
+            starts = np.maximum(ends - most, 0)
+            totals[place][:, places] = cumulated[:, ends] - cumulated[:, starts]
+            found[place][:, places] = n_counted[:, ends] - n_counted[:, starts]
+    return [_reference(rows, n, least) for rows, n in zip(totals, found, strict=True)]
+
+
+def _reference(totals: Integers, n_pages: Integers, least: int) -> Reference:
+    is_too_few = n_pages < least
+    totals[is_too_few], n_pages[is_too_few] = 0, 0
+    of_all = totals.reshape(-1, totals.shape[2])
+    return Reference(of_all[:, :-2], of_all[:, -2], of_all[:, -1], n_pages.ravel())
 
 
 @dataclass(frozen=True)
@@ -128,9 +139,7 @@ def _binned(series: Series, reference: Reference) -> _Binned:
     import numpy as np
 
     bins, others, new, outside = (
-        _bins_of_categories(series, reference)
-        if series.places is None
-        else _bins_of_numbers(series.counts, reference.counts)
+        _bins_of_categories(series, reference) if series.places is None else _bins_of_numbers(series, reference)
     )
     bins = np.column_stack((bins, series.n_missing))
     return _Binned(bins, np.column_stack((others, reference.n_missing)), new, outside)
@@ -164,7 +173,7 @@ def score_series(series: Series, reference: Reference) -> Scores:
     is_known = (n > 0) & (m > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         js = _js(binned.page / n[:, None], binned.reference / m[:, None])
-        ks, w1 = _along_the_scale(series, series.counts, reference.counts)
+        ks, w1 = _along_the_scale(series, reference)
         missing = series.n_missing / n - reference.n_missing / m
         new, outside = binned.new / n, binned.outside / n
 
@@ -184,18 +193,19 @@ def score_series(series: Series, reference: Reference) -> Scores:
     )
 
 
-def _bins_of_numbers(here: Integers, there: Integers) -> tuple[Integers, Integers, Integers, Integers]:
+def _bins_of_numbers(series: Series, reference: Reference) -> tuple[Integers, Integers, Integers, Integers]:
     """Put counts into deciles of both together, within the reference's range, with what is below and above it."""
     import numpy as np
 
-    n_pages, n_codes = here.shape
+    there = reference.counts
+    n_pages, n_codes = there.shape
     if not n_codes:
         nothing = np.zeros((n_pages, 1), np.int64)
         return nothing, nothing, nothing[:, 0], nothing[:, 0]
     is_there, rows = there > 0, np.arange(n_pages)
     first = np.where(is_there.any(axis=1), is_there.argmax(axis=1), n_codes)
     end = np.where(is_there.any(axis=1), n_codes - is_there[:, ::-1].argmax(axis=1), n_codes)
-    own, others = _rows_before(here), _rows_before(there)
+    own, others = series.rows_before, reference.rows_before
     # A decile begins with the first code that has k tenths of the rows of the range before it: all pages are looked up
     # at once, each in a stretch of numbers of its own.
     both = own + others
@@ -209,15 +219,6 @@ def _bins_of_numbers(here: Integers, there: Integers) -> tuple[Integers, Integer
     deciles, of_reference = (np.diff(counts[rows[:, None], edges], axis=1) for counts in (own, others))
     bins = np.column_stack((deciles, below, above))
     return bins, np.column_stack((of_reference, np.zeros((n_pages, 2), np.int64))), np.zeros_like(below), below + above
-
-
-def _rows_before(counts: Integers) -> Integers:
-    """Give how many rows of each page lie before each code, and at the end all of them: `(n_pages, n_codes + 1)`."""
-    import numpy as np
-
-    before = np.zeros((len(counts), counts.shape[1] + 1), counts.dtype)
-    np.cumsum(counts, axis=1, dtype=counts.dtype, out=before[:, 1:])
-    return before
 
 
 def _bins_of_categories(series: Series, reference: Reference) -> tuple[Integers, Integers, Integers, Integers]:
@@ -275,20 +276,19 @@ class _Cells:
         return places
 
 
-def _along_the_scale(series: Series, here: Integers, there: Integers) -> tuple[Floats, Floats]:
+def _along_the_scale(series: Series, reference: Reference) -> tuple[Floats, Floats]:
     """Give the Kolmogorov-Smirnov distance, and the Wasserstein distance in the reference's standard deviation."""
     import numpy as np
 
-    nothing = np.full(len(here), np.nan)
+    here, nothing = series.counts, np.full(len(series.counts), np.nan)
     if series.places is None or not here.shape[1]:
         return nothing, nothing
     # Bins without rows on both sides, which the series has for other pages, are passed over: they take no part.
-    cells = _Cells.of(here + there, series.places)
+    cells = _Cells.of(here + reference.counts, series.places)
     if not len(cells.pages):
         return nothing, nothing
     shares = []
-    for counts in (here, there):
-        before = _rows_before(counts)
+    for before in (series.rows_before, reference.rows_before):
         shares.append(before[cells.pages, cells.codes + 1] / before[cells.pages, -1])
     apart = np.abs(shares[0] - shares[1])
     upper = np.append(cells.places[1:], np.inf)
@@ -323,7 +323,7 @@ def log_spread(series: Series) -> Floats:
 
     if series.places is None or not series.counts.shape[1]:
         return np.full(len(series.pages), np.nan)
-    cells, before = _Cells.of(series.counts, series.places), _rows_before(series.counts)
+    cells, before = _Cells.of(series.counts, series.places), series.rows_before
     with np.errstate(invalid="ignore", divide="ignore"):
         cumulated = before[cells.pages, cells.codes + 1] / before[cells.pages, -1]
         low, high = (cells.quantile(cumulated, share) for share in (0.1, 0.9))

@@ -147,6 +147,8 @@ def _filled(part: Series, own: Integers, whole: Series, start: int, stop: int) -
     """Give the series of a segment on the pages from one place of the whole's series to another."""
     import numpy as np
 
+    if stop - start == len(own) == len(whole.pages):  # it is on all pages, and tells of no different values anywhere
+        return part
     there = np.flatnonzero((own >= start) & (own < stop))
     places, n_pages = own[there] - start, stop - start
     counts = np.zeros((n_pages, part.counts.shape[1]), part.counts.dtype)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -88,9 +89,23 @@ class Series:
         run_ids = self.run_ids[places] if isinstance(places, slice) else [self.run_ids[place] for place in places]
         return replace(self, **chosen, run_ids=run_ids)
 
+    @cached_property
+    def rows_before(self) -> Integers:
+        """How many rows of each page lie before each code, and at the end all of them: `(n_pages, n_codes + 1)`."""
+        return rows_before(self.counts)
+
     def without_counts(self) -> Series:
         """Give the series without the rows by bin or category, which take most of its memory."""
         return replace(self, counts=self.counts[:, :0].copy(), codes=self.codes[:0], places=None)
+
+
+def rows_before(counts: Integers) -> Integers:
+    """Add up the rows of each page from its first code on, as `Series.rows_before` has them."""
+    import numpy as np
+
+    before = np.zeros((len(counts), counts.shape[1] + 1), counts.dtype)
+    np.cumsum(counts, axis=1, dtype=counts.dtype, out=before[:, 1:])
+    return before
 
 
 def read_series(connection: duckdb.DuckDBPyConnection, product: str, *of: Any, **chosen: Any) -> list[Series]:
@@ -147,8 +162,8 @@ def series_one_by_one(
         has_counts = f"as_of IN (SELECT unnest(${len(values)}::TIMESTAMP[])) OR n_distinct <= {FEW}"
     whole = system_sql("monitoring/whole_pages") if parts is None else None
     profiles = f"({whole or system_sql('monitoring/parts_of_pages', is_of_columns=str(parts))})"
-    query = system_sql("monitoring/series", chosen=" AND ".join(conditions), has_counts=has_counts, profiles=profiles)
-    table = connection.execute(query, values).to_arrow_table().combine_chunks()
+    query = {"chosen": " AND ".join(conditions), "has_counts": has_counts, "profiles": profiles}
+    table = _read(connection, values, **query)
     if not table.num_rows:
         return
     places = np.searchsorted(
@@ -157,6 +172,23 @@ def series_one_by_one(
     starts = _where_series_begin(table)
     for start, end in zip(starts, [*starts[1:], table.num_rows], strict=True):
         yield _one(table.slice(start, end - start), places[start:end])
+
+
+def _read(connection: duckdb.DuckDBPyConnection, values: Sequence[Any], **query: str) -> pa.Table:
+    """Read profiles, series by series."""
+    import numpy as np
+
+    # To look for centres among the other profiles of all columns takes as long as all else that is read.
+    for counts_from in ("centre", system_sql("monitoring/centre_of_others")):
+        sql = system_sql("monitoring/series", counts_from=counts_from, **query)
+        table = connection.execute(sql, values).to_arrow_table().combine_chunks()
+        is_known = ~np.isnan(table.column("centre").to_numpy())
+        if is_known.all() or not is_known.any():
+            break
+        columns = table.column("column_name").to_numpy()
+        if not set(columns[is_known].tolist()) & set(columns[~is_known].tolist()):  # those of categories have none
+            break
+    return table
 
 
 def _columns_of_segments(connection: duckdb.DuckDBPyConnection, product: str) -> Iterator[list[tuple[str, str]]]:

@@ -210,7 +210,7 @@ def _distances(
     """Look at series that are alike (`jobs.monitoring.segments.alike`) all at once: one behind the other."""
     import numpy as np
 
-    of_all, n_series, pages = stacked(group), len(group), group[0].pages
+    of_all, n_series, pages = replace(stacked(group)), len(group), group[0].pages  # what is added up of it goes with it
     places, is_part = pages - start, of_all.segment is not None
     from_here = int(np.searchsorted(places, first))
     of_each = np.arange(n_series)[:, None] * len(pages)
@@ -222,10 +222,11 @@ def _distances(
     near, new = _near(classes[pages], from_here)
     one, own = of_all.of((of_each + near).ravel()) if from_here else of_all, classes[pages][near]
     of_new = (np.arange(n_series)[:, None] * len(near) + np.arange(new, len(near))).ravel() if new else slice(None)
-    eight = last_pages(one, own, ACUTE_PAGES).of(of_new)
+    eight, *more = [
+        each.of(of_new) for each in last_pages(one, own, ACUTE_PAGES, *([SLOW_PAGES] if has_season else []))
+    ]
     scores = score_series(part, eight)
-    four = last_pages(one, own, SLOW_PAGES).of(of_new) if has_season else eight
-    slowly = psi_and_score(part, four)[1] if has_season else scores.score
+    slowly = psi_and_score(part, more[0])[1] if more else scores.score
     level = _level(of_all, from_here) if is_level.any() else scores.score
     score_by_chance, missing_by_chance = _by_chance(part, eight, scores)
     with np.errstate(divide="ignore", invalid="ignore"):

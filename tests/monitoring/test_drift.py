@@ -71,7 +71,7 @@ def test_one_value_far_away_moves_the_score_by_less_than_a_hundredth() -> None:
     for far in (values[-1], 1e9):
         values[-1] = far
         series = number_series("x", values, of_page, 40, 0.0)
-        scores.append(psi_and_score(series, last_pages(series, np.arange(40) % 7, 8))[0][-1])
+        scores.append(psi_and_score(series, last_pages(series, np.arange(40) % 7, 8)[0])[0][-1])
     assert abs(scores[1] - scores[0]) < 0.01
 
 

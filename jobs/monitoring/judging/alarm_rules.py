@@ -18,8 +18,13 @@ from warehouse.definitions import Product
 from warehouse.ledger.alarms import ACUTE, CLOSED, DRIFT, OPEN, Alarm, alarm_id
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from jobs.monitoring.series import Series
-    from jobs.monitoring.watched import Watch
+    from jobs.monitoring.watched import Watch, Watched
+
+    Flags = npt.NDArray[np.bool_]
 
 #: So many columns are named in a sentence.
 _NAMED = 3
@@ -29,25 +34,42 @@ def alarms_found(
     product: Product, pages: Sequence[datetime], found: Watch, expected: Mapping[datetime, str]
 ) -> list[Alarm]:
     """Give the alarms that a product has had and has, as they stand after its last page; the oldest first."""
-    acutely = [_acute(product, pages, found, run, expected) for run in acute.joined(found.flagged)]
+    runs = acute.joined(found.flagged)
+    flagged = _flagged(found) if runs else []
+    acutely = [_acute(product, pages, found, run, expected, flagged) for run in runs]
     slowly = [_slow(product, pages, found, alarm) for alarm in found.evidence.alarms]
     return sorted([*acutely, *slowly], key=lambda one: (one.first_page, one.kind))
 
 
+def _flagged(found: Watch) -> list[tuple[Watched, str, Flags]]:
+    """Give the columns and rules that flag pages, and those that count; most columns flag none."""
+    flagged = []
+    for one in found.columns:
+        segment = one.series.segment
+        for rule, flags in one.flags.items():
+            if flags.any():
+                counts = flags & one.counts
+                if segment is not None and found.segments is not None:
+                    counts &= found.segments.flags_of(segment)
+                flagged.append((one, rule, counts))
+    return flagged
+
+
 def _acute(
-    product: Product, pages: Sequence[datetime], found: Watch, run: list[int], expected: Mapping[datetime, str]
+    product: Product,
+    pages: Sequence[datetime],
+    found: Watch,
+    run: list[int],
+    expected: Mapping[datetime, str],
+    flagged: Sequence[tuple[Watched, str, Flags]],
 ) -> Alarm:
     columns: Counter[str] = Counter()
     by_rule: dict[str, list[str]] = {}
-    for one in found.columns:
-        counts, segment = one.counts[run], one.series.segment
-        if segment is not None and found.segments is not None:
-            counts = counts & found.segments.flags_of(segment)[run]
-        for rule, flags in one.flags.items():
-            n_pages = int((flags[run] & counts).sum())
-            if n_pages:
-                columns[one.series.column] += n_pages
-                by_rule.setdefault(rule, []).append(_named(one.series))
+    for one, rule, flags in flagged:
+        n_pages = int(flags[run].sum())
+        if n_pages:
+            columns[one.series.column] += n_pages
+            by_rule.setdefault(rule, []).append(_named(one.series))
     if found.volume[run].any():
         by_rule["volume"] = []
     is_in_segment = found.segments is not None and bool(found.segments.flags[:, run].any())

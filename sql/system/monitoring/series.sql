@@ -1,5 +1,6 @@
 -- The profiles of a product's pages, as published at an instant, series by series.
--- Those that are chosen, without counts where these are not asked for; a centre that is not known is that of the column's other profiles.
+-- Those that are chosen, without counts where these are not asked for. `counts_from` is the centre of a profile, or, where
+-- one is not known, that of the column's other profiles.
 -- Parameters: product, the instant (NULL: now), and what is chosen by.
 WITH published AS (
     SELECT kind, as_of, run_id
@@ -8,11 +9,10 @@ WITH published AS (
     QUALIFY row_number() OVER (PARTITION BY kind, as_of ORDER BY snapshot_id DESC, recorded_at DESC) = 1
 ),
 of_pages AS (
-    SELECT profile.*, coalesce(centre, min(centre) OVER of_column) AS counts_from
+    SELECT profile.*, {counts_from} AS counts_from
     FROM {profiles} AS profile
     SEMI JOIN published USING (kind, as_of, run_id)
     WHERE product = $1 AND {chosen}
-    WINDOW of_column AS (PARTITION BY kind, column_name, segment, scale)
 )
 SELECT
     kind, column_name, segment, scale, model_version, as_of, run_id, n_rows, n_missing, coalesce(n_distinct, -1) AS n_distinct,
