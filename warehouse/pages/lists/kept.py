@@ -71,6 +71,8 @@ def _take(rows: StagedRows, kept: npt.NDArray[np.bool_]) -> StagedRows:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from warehouse.pages.lists.chosen_rows import chosen_rows
+
     file, first = rows.file.with_suffix(".kept.parquet"), 0
     with pq.ParquetFile(rows.file) as staged:
         if staged.metadata.num_rows != len(kept):
@@ -78,7 +80,7 @@ def _take(rows: StagedRows, kept: npt.NDArray[np.bool_]) -> StagedRows:
         texts = [field.name for field in staged.schema_arrow if pa.types.is_string(field.type)]
         with pq.ParquetWriter(file, staged.schema_arrow, compression="zstd", use_dictionary=texts) as writer:
             for batch in staged.iter_batches(_ROWS_AT_A_TIME):
-                writer.write_batch(batch.filter(pa.array(kept[first : first + batch.num_rows])))
+                writer.write_batch(chosen_rows(batch, kept[first : first + batch.num_rows]))
                 first += batch.num_rows
     rows.file.unlink()
     (page,) = rows.pages
