@@ -189,7 +189,7 @@ class _BatchOfPages:
             audit = self._score(self.order.model, features, relation)
         # All candidates of lists were scored, and looked at by the checks.
         beside = self.arms.beside if self.arms is not None else ()
-        self.staged = keep_lists(self.batch.cursor, self.product, self.staged, beside, self.scoring.kept)
+        self.staged = keep_lists(self.batch.cursor, self.product, self.staged, beside, self.scoring.kept, self.passing)
         self.bytes_staged = sum(file.stat().st_size for rows in self.staged for file in rows.files)
         self.failed |= audit.failed
         rejected = audit.rejected() - self.failed.keys()

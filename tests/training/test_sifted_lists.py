@@ -24,6 +24,7 @@ from tests.lakes import page_rows, rows
 from warehouse.batching import batch
 from warehouse.batching.batch import Batch
 from warehouse.errors import RunFailed
+from warehouse.pages.profiling.in_passing import InPassing
 from warehouse.system_sql import quote_all
 
 PAGE = datetime(2026, 1, 10)
@@ -127,8 +128,9 @@ def sieves(monkeypatch: pytest.MonkeyPatch) -> list[sieve.Sieve]:
 
 
 def written(suite: Suite) -> tuple[list[Any], list[Any], list[Any]]:
-    checks = "SELECT name, passed, wrong_rows, message FROM ledger.checks WHERE run_id = (SELECT any_value(run_id)"
-    found = rows(suite, f"{checks} FROM predictions.shelf) ORDER BY ALL")
+    of_run = "WHERE run_id = (SELECT any_value(run_id) FROM predictions.shelf) ORDER BY ALL"
+    found = rows(suite, f"SELECT name, passed, wrong_rows, message FROM ledger.checks {of_run}")
+    found += rows(suite, f"SELECT * EXCLUDE (run_id) FROM ledger.profiles {of_run}")
     return page_rows(suite, "shelf"), page_rows(suite, "shelf", "features"), found
 
 
@@ -179,6 +181,29 @@ def test_a_page_is_the_same_sifted_and_in_steps(
     n_rows = [int(one.n_rows.sum()) for one in sieves]
     assert n_rows[0] == 4_000 > max(n_rows[1:]) >= min(n_rows[1:]) > 0
     assert len(n_rows) == 3
+
+
+def test_a_page_is_profiled_as_what_is_kept_of_it_is_written(offers: Path, few_at_a_time: pytest.MonkeyPatch) -> None:
+    define(offers, ("number",))
+    entities = offers / "sql/products/shelf/entities.sql"
+    entities.write_text(
+        entities.read_text().replace(
+            "EXCLUDE (listed_at)",
+            "EXCLUDE (listed_at, known_at, day, price, flag), (worth / 3)::FLOAT AS small,"
+            " (1::BIGINT << 60) + item AS large, (CASE WHEN item % 5 > 0 THEN item % 90 END)::TINYINT AS few",
+        )
+    )
+    suite = open_suite(offers, clock_at(PAGE + timedelta(days=9)))
+    train(suite, "shelf", PAGE)
+    in_steps(suite, few_at_a_time)
+    expected = in_steps(suite, few_at_a_time)
+    asked = list[bool]()
+    counts = InPassing.kept
+    few_at_a_time.setattr(InPassing, "kept", lambda self, *how: asked.append(self.can_count_kept) or counts(self, *how))
+    assert not run_page(suite, "shelf", PAGE).rejected
+    assert written(suite) == expected
+    assert asked == [True]
+    assert {"small", "large", "few", "known"} <= {row[3] for row in expected[2] if len(row) > 10}
 
 
 def test_a_page_that_keeps_all_is_the_same_sifted_and_in_steps(

@@ -64,8 +64,10 @@ class FeaturePages:
 class Sieve(Protocol):
     """Takes the candidates of a page as they are made, and stages those of them that may be wanted."""
 
-    def __call__(self, candidates: pa.RecordBatchReader, file: Path) -> int:
-        """Stage those that are kept in `file`, without `LIST_COLUMN`; give how many candidates there were.
+    def __call__(self, candidates: pa.RecordBatchReader, times: Mapping[str, datetime], file: Path) -> int:
+        """Stage those that are kept in `file`, without `LIST_COLUMN` and with `times`, which are the same on all rows.
+
+        Gives how many candidates there were.
 
         Raises
         ------
@@ -304,9 +306,7 @@ class Batch:
     def _stream(self, file: Path, as_of: datetime, sieve: Sieve | None) -> FeaturePages | None:
         """Stage a page's entities while they are made, joined to its feature groups; None where that fails.
 
-        There may be too many for memory, and to put them down before costs as much again. What is the matter with a
-        page that fails is found out by making it in steps. What goes through a sieve is not put down at all but for
-        what that keeps.
+        To put all down first costs as much again, and memory may not hold them; in steps it is told why a page fails.
         """
         try:
             with self.page(as_of) as page:
@@ -318,9 +318,10 @@ class Batch:
                     text = self._joins.statement(columns, file, 1, entities=entities)
                     n_rows = page.run_within(text, self.product.entities, as_of)
                 else:
-                    text = self._joins.rows(columns | self._hash_of_lists(), 1, entities=entities)
+                    times = self._joins.same_on_all(as_of)
+                    text = self._joins.rows(columns | self._hash_of_lists(), 1, entities=entities, without=times)
                     with page.reading_within(text, self.product.entities, as_of) as rows:
-                        n_rows = sieve(rows.to_arrow_reader(SIEVED_ROWS), file)
+                        n_rows = sieve(rows.to_arrow_reader(SIEVED_ROWS), times, file)
         except RunFailed:
             for group in self.groups:
                 self.cursor.execute(f"DELETE FROM {self.table(group.name)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -73,7 +73,13 @@ class PageJoin:
         )
 
     def rows(
-        self, columns: dict[str, str], n_pages: int, *, only: datetime | None = None, entities: str | None = None
+        self,
+        columns: dict[str, str],
+        n_pages: int,
+        *,
+        only: datetime | None = None,
+        entities: str | None = None,
+        without: Collection[str] = (),
     ) -> str:
         """Write the query of the rows of feature pages.
 
@@ -87,18 +93,20 @@ class PageJoin:
             The only page that is wanted.
         entities
             SQL of the entities, where they are not read from their table.
+        without
+            Which times are left out; see `same_on_all`.
         """
         product, header = self._product, self._product.header
         listed = ", ".join(f"{text} AS {quote(name)}" for name, text in columns.items())
-        if header.valid_until is not None:
-            valid_until = f"{columns[header.valid_until]}::TIMESTAMP"
-        else:
-            assert header.valid_for is not None
-            valid_until = f"entities.{quote(PAGE_COLUMN)} + INTERVAL {literal(duration_text(header.valid_for))}"
+        page = f"entities.{quote(PAGE_COLUMN)}"
+        valid_until = (
+            self._valid_until(page) if header.valid_until is None else f"{columns[header.valid_until]}::TIMESTAMP"
+        )
+        times = {"as_of": page, "valid_until": valid_until}
         return system_sql(
             "pages/joined",
             keys=quote_all(product.keys, "entities."),
-            valid_until=valid_until,
+            times="".join(f"{text} AS {name}, " for name, text in times.items() if name not in without),
             columns=listed or "NULL AS no_features",
             entities=entities or self._table(ENTITIES),
             joins="\n    ".join(self._join_of(index, use) for index, use in enumerate(header.features)),
@@ -106,6 +114,18 @@ class PageJoin:
             # Sorted by page, so that reading one page of a batch skips the row groups of the others.
             order=f"ORDER BY entities.{quote(PAGE_COLUMN)}" if n_pages > 1 else "",
         )
+
+    def _valid_until(self, page: str) -> str:
+        assert self._product.header.valid_for is not None
+        return f"{page} + INTERVAL {literal(duration_text(self._product.header.valid_for))}"
+
+    def same_on_all(self, as_of: datetime) -> dict[str, datetime]:
+        """Give the times of a page that are the same on all of its rows."""
+        if self._product.header.valid_until is not None:
+            return {"as_of": as_of}
+        row = self._cursor.execute(f"SELECT {self._valid_until(timestamp_literal(as_of))}").fetchone()
+        # Beyond the year 9999 DuckDB gives Python a text.
+        return {"as_of": as_of, **({"valid_until": row[0]} if row and isinstance(row[0], datetime) else {})}
 
     def held(self, columns: dict[str, str], types: Mapping[str, str]) -> str | None:
         """Give SQL of rows that were staged, with some types, out of the table of the entities.

@@ -112,6 +112,8 @@ def as_floats(values: pa.Array) -> Floats:
         return np.empty(0)
     is_valid, data = values.buffers()
     found = np.frombuffer(data, np.float64, len(values), 8 * values.offset)
+    # What Arrow has made itself could be written, and counting sorts what it may write.
+    found.flags.writeable = False
     if not values.null_count:
         return found
     until = values.offset + len(values)

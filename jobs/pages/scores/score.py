@@ -110,7 +110,7 @@ def score_pages(
     done
         Told how many rows have been scored and written, batch by batch.
     reasons, passing
-        What explains them, and what profiles the features as they are read, if either is wanted.
+        What explains them, and what profiles the features as they are read, if either is wanted; of lists it does not.
     sifted
         Given if all that may be listed has been scored (`jobs.pages.scores.sifted`), and lies beside `file`.
 
@@ -126,6 +126,7 @@ def score_pages(
         _write(_read(cursor, model, wanted, relation, passing), scorer, rows, to, done, compression)
 
     n_rows = None
+    passing = passing if product.ranking is None else None
     if product.ranking is None:
         write(features, file, rows, _KEPT)
     else:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -29,10 +29,10 @@ from jobs.models.kinds.page_values import page_values
 from jobs.pages.scores.score import SOON_READ, PredictionRows, Sifted
 from jobs.scoring import score_stream
 from jobs.scoring.sieves.sieve import Sieve
+from warehouse.arrow_rows import chosen_rows
 from warehouse.batching.batch import LIST_COLUMN
 from warehouse.definitions import Product
 from warehouse.errors import RunFailed
-from warehouse.pages.lists.chosen_rows import chosen_rows
 from warehouse.pages.lists.kept import is_kept_whole
 from warehouse.pages.lists.ranked import scored_file
 from warehouse.sandbox import timestamp_literal
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 #: So many bytes of candidates wait until they are sifted, and so many of those that passed are held in memory.
 WAITING_BYTES, HELD_BYTES = 64 * 2**20, 32 * 2**20
+#: Of rows that passed once are no fewer than this share left, all of them are kept, since to move them takes longer.
+MOST_KEPT = 0.8
 #: Types of columns that are the same whether DuckDB or Arrow writes them as Parquet.
 _NUMBERS = (
     "BIGINT",
@@ -94,9 +96,11 @@ class SiftedPage:
     file: Path
     told: Callable[[int], None]
     sifted: Sifted = field(default_factory=Sifted)
+    _times: Mapping[str, datetime] = field(default_factory=dict)
 
-    def __call__(self, candidates: pa.RecordBatchReader, file: Path) -> int:
+    def __call__(self, candidates: pa.RecordBatchReader, times: Mapping[str, datetime], file: Path) -> int:
         """Stage them; see `warehouse.batching.batch.Sieve`."""
+        self._times = times
         batches, nothing = self._read(candidates), pa.RecordBatch.from_pylist([], candidates.schema)
         first = next(batches, nothing)
         scorer = self.make_ready(first)
@@ -120,8 +124,14 @@ class SiftedPage:
         target = self.rows.target
         return batch.append_column(_SCORE, page_values(target.scores(predictions), target)[self.product.score_column])
 
+    def whole_rows(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Give candidates with all columns of feature pages."""
+        for name, time in self._times.items():
+            batch = batch.append_column(name, pa.repeat(pa.scalar(time, pa.timestamp("us")), batch.num_rows))
+        return batch
+
     def rows_of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Make rows of predictions of candidates with their scores."""
+        """Make rows of predictions of candidates, of all columns, with their scores."""
         return self.rows.of_scores(batch, batch.column(_SCORE).to_numpy())
 
     def kept_whole(self, keys: Sequence[pa.Array]) -> npt.NDArray[np.bool_]:
@@ -154,10 +164,12 @@ class _Staging:
     def __init__(self, sifted: SiftedPage, file: Path, nothing: pa.RecordBatch) -> None:
         assert sifted.product.ranking is not None
         self._sifted, self._ranking = sifted, sifted.product.ranking
-        self._columns = [name for name in nothing.schema.names if name not in (_SCORE, LIST_COLUMN)]
+        whole, first = sifted.whole_rows(nothing), sifted.rows.looked_up_by
+        others = (name for name in nothing.schema.names if name not in (*first, _SCORE, LIST_COLUMN))
+        self._columns = [*first, *others]
         #: Whether the features of all candidates are staged, and only scores go through the sieve.
         self._keeps_all = not sifted.product.keeps_part
-        self._ranked = [*sifted.rows.looked_up_by, LIST_COLUMN, _SCORE]
+        self._ranked = [name for name in (*first, LIST_COLUMN, _SCORE) if name in nothing.schema.names]
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_bytes = 0
         self._held: list[pa.RecordBatch] = []
@@ -165,7 +177,7 @@ class _Staging:
         self._n_rows = 0
         self._whole: list[npt.NDArray[np.bool_]] = [np.zeros(0, np.bool_)]
         self._open = contextlib.ExitStack()
-        features, scored = nothing.select(self._columns).schema, sifted.rows_of(nothing).schema
+        features, scored = whole.select(self._columns).schema, sifted.rows_of(whole).schema
         self._features = self._writer(file, features, soon_read=not self._keeps_all)
         # By the statistics DuckDB knows how short keys are, and sorts short ones in half the time.
         self._scored = self._writer(scored_file(sifted.file), scored, write_statistics=True)
@@ -186,7 +198,7 @@ class _Staging:
         """Take candidates, with their scores."""
         self._n_rows += batch.num_rows
         if self._keeps_all:
-            self._features.write_batch(batch.select(self._columns))
+            self._features.write_batch(self._sifted.whole_rows(batch).select(self._columns))
             batch = batch.select(self._ranked)
         self._waiting.append(batch)
         self._waiting_bytes += batch.nbytes
@@ -197,8 +209,7 @@ class _Staging:
         """Write what is left, and how many candidates lists have, unless all are staged; give their number in all."""
         if self._sieve is None:
             # They are few, and are ranked as they are.
-            for batch in self._waiting:
-                self._write(batch)
+            self._write(self._waiting)
             return self._n_rows
         self._sift()
         self._write_held()
@@ -221,7 +232,7 @@ class _Staging:
         self._held += (self._passing(batch, self._sieve) for batch in placed)
         if _bytes_of(self._held) >= HELD_BYTES:
             # More of their lists has been seen since most of them passed.
-            self._held = [self._passing(batch, self._sieve) for batch in self._held]
+            self._held = [self._passing(batch, self._sieve, MOST_KEPT) for batch in self._held]
             if 2 * _bytes_of(self._held) >= HELD_BYTES:
                 self._write_held()
 
@@ -232,34 +243,37 @@ class _Staging:
         sieve.offer(places, batch.column(_SCORE).to_numpy())
         return batch.drop_columns([LIST_COLUMN]).append_column(_PLACE, pa.array(places))
 
-    def _passing(self, batch: pa.RecordBatch, sieve: Sieve) -> pa.RecordBatch:
+    def _passing(self, batch: pa.RecordBatch, sieve: Sieve, most: float = 1.0) -> pa.RecordBatch:
+        """Give what passes; all of it, where that is more than a share `most` of it, and too little to be moved for."""
         kept = sieve.kept(batch.column(_PLACE).to_numpy(), batch.column(_SCORE).to_numpy())
-        return chosen_rows(batch, kept)
+        return batch if np.count_nonzero(kept) > most * len(kept) else chosen_rows(batch, kept)
 
     def _write_held(self) -> None:
         """Write what is held, as far as it passes by now, and count what is of lists without a place."""
         assert self._sieve is not None
-        held, self._held = [self._passing(batch, self._sieve) for batch in self._held], []
-        if not held:
-            return
-        for batch in pa.Table.from_batches(held).combine_chunks().to_batches():
-            self._write(batch)
-            if self._keeps_all:
-                continue
+        held, self._held = [self._passing(batch, self._sieve, MOST_KEPT) for batch in self._held], []
+        self._write(held)
+        for batch in held if not self._keeps_all else ():
             places = batch.column(_PLACE).to_numpy()
-            whole, without = self._sieve.whole(places), chosen_rows(batch, places < 0)
-            keys = [without.column(key) for key in self._ranking.keys]
-            whole[places < 0] = self._sifted.kept_whole(keys)
+            whole, is_without = self._sieve.whole(places), places < 0
             self._whole.append(whole)
+            if not is_without.any():
+                continue
+            without = chosen_rows(batch, is_without)
+            keys = [without.column(key) for key in self._ranking.keys]
+            whole[is_without] = self._sifted.kept_whole(keys)
             self._counts.write_batch(self._counted(keys, pa.repeat(pa.scalar(1, pa.int64()), without.num_rows)))
 
     def _counted(self, keys: Sequence[pa.Array], numbers: pa.Array) -> pa.RecordBatch:
         return pa.record_batch([*keys, numbers], schema=self._counts.schema)
 
-    def _write(self, batch: pa.RecordBatch) -> None:
+    def _write(self, batches: Sequence[pa.RecordBatch]) -> None:
+        if not batches:
+            return
+        batches = [self._sifted.whole_rows(batch) for batch in batches]
         if not self._keeps_all:
-            self._features.write_batch(batch.select(self._columns))
-        self._scored.write_batch(self._sifted.rows_of(batch))
+            self._features.write_table(pa.Table.from_batches([batch.select(self._columns) for batch in batches]))
+        self._scored.write_table(pa.Table.from_batches([self._sifted.rows_of(batch) for batch in batches]))
 
 
 def _bytes_of(batches: Sequence[pa.RecordBatch]) -> int:

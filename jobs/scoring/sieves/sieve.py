@@ -25,6 +25,8 @@ from jobs.scoring.sieves.list_arrays import ListArrays
 HELD_SCORES = 16_000_000
 #: The kernels number the places of lists by 32 bits.
 _MOST_LISTS = 2**30
+#: By how many bits its values have, as which integers a column of keys is compared.
+_WORDS: dict[int, type[np.signedinteger[Any]]] = {32: np.int32, 64: np.int64}
 
 Places = npt.NDArray[np.int64]
 
@@ -52,7 +54,9 @@ class Sieve:
             n_rows=np.zeros(most, np.int64),
             is_whole=np.zeros(most, np.bool_),
         )
-        self._keys: list[pa.Array] = []
+        #: By column the keys of the lists: as words where they have some, and piece by piece as they came.
+        self._words: dict[int, npt.NDArray[Any]] = {}
+        self._keys: list[list[pa.Array]] = []
 
     @property
     def n_lists(self) -> int:
@@ -66,7 +70,13 @@ class Sieve:
 
     def keys(self, first: int = 0) -> list[pa.Array]:
         """Give the keys of the lists from a place on, column by column."""
-        return [column.slice(first) for column in self._keys]
+        return [self._whole(pieces).slice(first) for pieces in self._keys]
+
+    @staticmethod
+    def _whole(pieces: list[pa.Array]) -> pa.Array:
+        if len(pieces) > 1:
+            pieces[:] = [pa.concat_arrays(pieces)]
+        return pieces[0]
 
     def find(self, hashes: npt.NDArray[np.uint64], keys: Sequence[pa.Array]) -> Places:
         """Give the places of rows' lists, which are made for those that are new; -1 where a row has none.
@@ -81,16 +91,30 @@ class Sieve:
         before = self.n_lists
         places, first_rows = np.empty(len(hashes), np.int64), np.empty(len(hashes), np.int64)
         _run("find_lists", self._lists, hashes, places, first_rows)
-        new = [chosen(column, pa.array(first_rows[: self.n_lists - before])) for column in keys]
-        self._keys = [pa.concat_arrays(pair) for pair in zip(self._keys, new, strict=True)] if self._keys else new
-        known = places >= 0
-        seen = pa.array(np.where(known, places, 0))
-        if not self.n_lists:
-            return places
-        for column, own in zip(keys, self._keys, strict=True):
-            known &= equal(column, chosen(own, seen)).to_numpy(zero_copy_only=False)
-        # Two lists have one hash, or a key is NULL.
-        return np.where(known, places, -1)
+        first_rows = first_rows[: self.n_lists - before]
+        self._keys = self._keys or [[] for _ in keys]
+        for column, pieces in zip(keys, self._keys, strict=True):
+            pieces.append(chosen(column, pa.array(first_rows)))
+        if self.n_lists:
+            for place, column in enumerate(keys):
+                self._tell_apart(place, column, places, first_rows)
+        return places
+
+    def _tell_apart(self, place: int, column: pa.Array, places: Places, first_rows: Places) -> None:
+        """Take their places from rows with other keys in a column: two lists have one hash, or a key is NULL."""
+        words = words_in(column)
+        if words is not None and place not in self._words and self.n_lists == len(first_rows):
+            # What is not written to takes no memory.
+            self._words[place] = np.zeros(len(self._lists.hashes), words.dtype)
+        of_lists = self._words.get(place)
+        if words is None or of_lists is None:
+            self._words.pop(place, None)
+            seen = pa.array(np.where(places >= 0, places, 0))
+            same = equal(column, chosen(self._whole(self._keys[place]), seen)).to_numpy(zero_copy_only=False)
+            places[~same] = -1
+            return
+        of_lists[self.n_lists - len(first_rows) : self.n_lists] = words[first_rows]
+        _run("tell_apart", words, of_lists, places)
 
     def offer(self, places: Places, scores: npt.NDArray[np.float64]) -> None:
         """Take the scores of rows into account, once each."""
@@ -111,8 +135,29 @@ class Sieve:
         return found
 
 
+def words_in(column: pa.Array) -> npt.NDArray[Any] | None:
+    """Give the values of a column as integers of their width, without a copy; None where it has none, or lacks some.
+
+    Values of equal words are equal. -0.0 and 0.0 are equal too, and taken for others: their rows pass.
+    """
+    if not pa.types.is_primitive(column.type) or column.type.bit_width not in _WORDS or column.null_count:
+        return None
+    kind = _WORDS[column.type.bit_width]
+    if not len(column):
+        return np.empty(0, kind)
+    return np.frombuffer(column.buffers()[1], kind, len(column), kind().itemsize * column.offset)
+
+
+class _Lent:
+    """An array that cannot be written, handed to a kernel, which does not write it, as if it could."""
+
+    def __init__(self, values: npt.NDArray[Any]) -> None:
+        self._values = values
+        self.__array_interface__ = {**values.__array_interface__, "data": (values.ctypes.data, False)}
+
+
 def _run(kernel: str, *arguments: Any) -> None:
-    """Run a kernel; arrays that cannot be written are copied, since it would be compiled for such ones anew."""
+    """Run a kernel; arrays that cannot be written are lent, since it would be compiled for such ones anew."""
     ready = tuple(_writeable(one) if isinstance(one, np.ndarray) else one for one in arguments)
 
     def dispatcher() -> Any:
@@ -129,4 +174,6 @@ def _run(kernel: str, *arguments: Any) -> None:
 
 
 def _writeable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return values if values.flags.writeable and values.flags.c_contiguous else values.copy()
+    if values.flags.writeable and values.flags.c_contiguous:
+        return values
+    return np.asarray(_Lent(values)) if values.flags.c_contiguous and len(values) else values.copy()

@@ -26,6 +26,10 @@ def _find_lists(lists: Any, hashes: Any, places: Any, first_rows: Any) -> None:
     n_lists, n_new = lists.n_lists[0], 0
     for row in range(len(hashes)):
         hashed = hashes[row]
+        if row and hashed == hashes[row - 1]:
+            # The rows of a list often come one after the other.
+            places[row] = places[row - 1]
+            continue
         slot = (hashed ^ (hashed >> np.uint64(32))) & mask
         place = np.int64(lists.slots[slot]) - 1
         while place >= 0 and lists.hashes[place] != hashed:
@@ -40,6 +44,23 @@ def _find_lists(lists: Any, hashes: Any, places: Any, first_rows: Any) -> None:
             n_new += 1
         places[row] = place
     lists.n_lists[0] = n_lists
+
+
+def _tell_apart(words: Any, of_lists: Any, places: Any) -> None:
+    """Take the place from rows whose list has another key, bit for bit, than the one at that place.
+
+    Parameters
+    ----------
+    words
+        (n_rows,) of a key column, as integers of its width.
+    of_lists
+        (n_lists,) of the same column, by place.
+    places
+        (n_rows,), which is written to.
+    """
+    for row in range(len(words)):
+        if places[row] >= 0 and words[row] != of_lists[places[row]]:
+            places[row] = -1
 
 
 def _offer(lists: Any, places: Any, scores: Any) -> None:
@@ -86,5 +107,6 @@ def _find_kept(lists: Any, places: Any, scores: Any, kept: Any) -> None:
 
 
 find_lists = compile_cached(_find_lists)
+tell_apart = compile_cached(_tell_apart)
 offer = compile_cached(_offer)
 find_kept = compile_cached(_find_kept)

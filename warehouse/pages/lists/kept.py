@@ -7,7 +7,7 @@ who wrote the page, nor on when.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from warehouse.definitions import Product
 from warehouse.errors import RunFailed
+from warehouse.pages.profiling.in_passing import InPassing
 from warehouse.pages.publishing import StagedRows
 from warehouse.system_sql import exact_path, literal, parquet, quote_all, system_sql
 
@@ -40,6 +41,7 @@ def keep_lists(
     staged: Sequence[StagedRows],
     beside: Sequence[Path] = (),
     kept: npt.NDArray[np.bool_] | None = None,
+    passing: InPassing | None = None,
 ) -> list[StagedRows]:
     """Cut staged feature pages to what is kept of them; they are written anew.
 
@@ -51,6 +53,8 @@ def keep_lists(
         Files of what arms list and do not serve: it may be given back, and then readers see it.
     kept
         Of the rows of the only staged feature page, in their order, which are kept, where that is known already.
+    passing
+        What profiles those that are kept, if it is wanted.
 
     Raises
     ------
@@ -61,30 +65,41 @@ def keep_lists(
         return list(staged)
     listed = [*(file for rows in staged if rows.kind == "predictions" for file in rows.files), *beside]
     return [
-        rows if rows.kind != "features" else _cut(cursor, product, rows, listed) if kept is None else _take(rows, kept)
+        rows
+        if rows.kind != "features"
+        else _cut(cursor, product, rows, listed)
+        if kept is None
+        else _take(rows, kept, passing)
         for rows in staged
     ]
 
 
-def _take(rows: StagedRows, kept: npt.NDArray[np.bool_]) -> StagedRows:
+def _take(rows: StagedRows, kept: npt.NDArray[np.bool_], passing: InPassing | None) -> StagedRows:
     """Write those rows anew that are kept."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from warehouse.pages.lists.chosen_rows import chosen_rows
+    from warehouse.arrow_rows import chosen_rows
 
-    file, first = rows.file.with_suffix(".kept.parquet"), 0
+    file = rows.file.with_suffix(".kept.parquet")
+    (page,) = rows.pages
+    pages = [replace(page, n_rows=int(kept.sum()))]
+
+    def chosen(staged: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+        first = 0
+        for batch in staged.iter_batches(_ROWS_AT_A_TIME):
+            yield chosen_rows(batch, kept[first : first + batch.num_rows])
+            first += batch.num_rows
+
     with pq.ParquetFile(rows.file) as staged:
         if staged.metadata.num_rows != len(kept):
             raise RunFailed(f"{rows.file.name} has {staged.metadata.num_rows} rows, and {len(kept)} were looked at.")
         texts = [field.name for field in staged.schema_arrow if pa.types.is_string(field.type)]
         with pq.ParquetWriter(file, staged.schema_arrow, compression="zstd", use_dictionary=texts) as writer:
-            for batch in staged.iter_batches(_ROWS_AT_A_TIME):
-                writer.write_batch(chosen_rows(batch, kept[first : first + batch.num_rows]))
-                first += batch.num_rows
+            for batch in chosen(staged) if passing is None else passing.kept(pages, chosen(staged)):
+                writer.write_batch(batch)
     rows.file.unlink()
-    (page,) = rows.pages
-    return replace(rows, file=file, pages=[replace(page, n_rows=int(kept.sum()))])
+    return replace(rows, file=file, pages=pages)
 
 
 def _cut(cursor: duckdb.DuckDBPyConnection, product: Product, rows: StagedRows, listed: Sequence[Path]) -> StagedRows:

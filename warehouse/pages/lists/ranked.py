@@ -123,7 +123,7 @@ class RankedLists:
     def _ranked(self, ranked: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
-        from warehouse.pages.lists.chosen_rows import chosen_rows
+        from warehouse.arrow_rows import chosen_rows
 
         n_before = 0
         for batch in ranked:
