@@ -27,6 +27,7 @@ from jobs.suites.starter import make_starter
 from jobs.training.train import train
 from tests import lakes_in_postgres
 from tests.postgres_server import Server, lacking, running_server
+from tests.slow_tests import find_slow, mark_slow
 from tests.workers import pytest_xdist_make_scheduler, watch_workers
 from warehouse.errors import AlmanacError
 from warehouse.lake import lake as lake_module
@@ -101,8 +102,15 @@ LONG_FILES = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the slow tests be found anew."""
+    parser.addoption("--find-slow", action="store_true", help="measure all tests, and write tests/slow_tests.txt anew")
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the long files first; pytest-xdist hands files out in this order (`--no-loadscope-reorder`)."""
+    """Mark the slow tests, and put the long files first, since pytest-xdist hands files out in this order."""
+    mark_slow(items)
     if lakes_in_postgres.ONLY:
         items[:] = [item for item in items if lakes_in_postgres.is_chosen(_name_of(item))]
     order = {name: place for place, name in enumerate(LONG_FILES)}
@@ -128,6 +136,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["PYTHONPYCACHEPREFIX"] = directory
         del os.environ["PYTHONDONTWRITEBYTECODE"]
     watch_workers(config)
+    find_slow(config)
 
 
 def pytest_collection_finish() -> None:

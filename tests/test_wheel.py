@@ -50,7 +50,6 @@ def test_the_wheel_holds_what_it_needs_and_no_tests(unpacked: Path) -> None:
     assert not (unpacked / "tests").exists()
 
 
-@pytest.mark.slow
 def test_a_suite_made_from_the_wheel_works_in_any_directory(unpacked: Path, tmp_path: Path) -> None:
     def python(*arguments: str, cwd: Path, commands: str = "") -> str:
         environment = os.environ | {"PYTHONPATH": str(unpacked)}

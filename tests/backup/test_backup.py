@@ -110,7 +110,6 @@ def test_states_that_are_not_kept_go_with_what_only_they_had(published: Suite, t
     assert backups(tmp_path / "kept", verify=True)[0].wrong == []
 
 
-@pytest.mark.slow
 def test_states_made_while_jobs_go_on_are_each_of_one_instant(published: Suite, tmp_path: Path) -> None:
     until = f"{PAGE + 7 * DAY:%Y-%m-%d}"
     command = [sys.executable, "-m", "jobs", "--suite", str(published.root), "backfill", PRODUCT]
@@ -230,7 +229,6 @@ def test_what_is_no_place_for_backups_is_refused(published: Suite, tmp_path: Pat
         backup(published, tmp_path / "kept")
 
 
-@pytest.mark.slow
 def test_killed_at_any_moment_the_states_and_the_lake_are_whole(published: Suite, tmp_path: Path) -> None:
     moments = random.Random(int(os.environ.get("ALMANAC_SEED", "0")))
     kills = int(os.environ.get("ALMANAC_KILLS", "2"))

@@ -11,8 +11,6 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from tests.changes.random_life import ACTIONS, Life
 from tests.effort import times
 
@@ -33,7 +31,6 @@ def begun(root: Path, seed: int) -> Life:
     return life
 
 
-@pytest.mark.slow
 def test_every_page_is_what_its_definitions_make_of_its_facts(tmp_path: Path) -> None:
     met: Counter[str] = Counter()
     seeds = range(FIRST, LAST)

@@ -198,7 +198,6 @@ def test_markdown_has_what_was_found_and_no_markup_of_others(of_a_change: tuple[
     assert "AGAINST IT: late\\_order: the check no\\_more keeps back 1 page" in text
 
 
-@pytest.mark.slow
 def test_a_comment_changes_nothing_and_late_facts_are_told_apart(production: Suite, tmp_path: Path) -> None:
     late = tmp_path / "late"
     shutil.copytree(production.root, late)
@@ -224,7 +223,6 @@ def test_a_comment_changes_nothing_and_late_facts_are_told_apart(production: Sui
     assert rows(suite, "SELECT count(*) FROM ledger.pages WHERE kind = 'predictions'") == [(7,)]
 
 
-@pytest.mark.slow
 def test_facts_of_a_changed_source_are_made_anew_beside_production(production: Suite, tmp_path: Path) -> None:
     root = working_copy(production, tmp_path)
     changed(

@@ -70,7 +70,6 @@ def at_work(published: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return production, working, posted
 
 
-@pytest.mark.slow
 def test_a_workflow_runs_as_it_stands(at_work: tuple[Path, Path, Path]) -> None:
     production, working, posted = at_work
     for job in ("check", "deploy"):

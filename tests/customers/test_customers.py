@@ -32,7 +32,6 @@ from warehouse.batching.engines import DuckDBHere
 from warehouse.pages.labels import compute_labels
 from warehouse.sandbox import Sandbox
 
-pytestmark = pytest.mark.slow
 PAGE = datetime(1997, 10, 6, 6)
 MATURE = timedelta(weeks=12)
 

@@ -27,8 +27,6 @@ DOCS = Path(__file__).parents[2] / "docs"
 #: What a session may call that CPython and pip do not bring.
 PROGRAMS = ("curl", "openssl")
 PAGES = [path.name for path in sorted(DOCS.glob("*.md")) if "```console" in path.read_text()]
-#: Those whose sessions train and roll out, which takes more than ten seconds.
-LONG = ("governance.md", "retraining.md", "rollouts.md")
 
 
 def steps_of(page: str) -> list[tuple[str, list[str]]]:
@@ -123,9 +121,7 @@ def test_the_concepts_have_sessions() -> None:
     assert {"time.md", "sandbox.md", "pages.md", "backfill.md", "scoring.md"} <= set(PAGES)
 
 
-@pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=[pytest.mark.slow] if page in LONG else []) for page in PAGES]
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_a_page_of_the_documentation_runs_as_it_stands(
     page: str, beginnings: Beginnings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -206,7 +206,6 @@ def test_nothing_is_left_of_a_person_and_all_else_is(world: Suite) -> None:
     assert holding == left
 
 
-@pytest.mark.slow
 def test_a_file_that_is_read_again_does_not_bring_them_back(world: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     erase(world, "customer", NAME)
     n_facts = rows(world, "SELECT count(*) FROM sources.orders")

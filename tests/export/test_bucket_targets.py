@@ -77,7 +77,6 @@ def test_what_we_did_not_make_stays_and_a_server_that_is_down_holds_up_no_other_
     assert "hunter2" not in str(refused.value)
 
 
-@pytest.mark.slow
 def test_kills_leave_a_manifest_whose_files_are_whole(s3: S3, trained: Suite) -> None:
     suite, dice = with_targets(trained, TARGETS), random.Random(3)
     n_rows = run_page(suite, PRODUCT, PAGE).n_rows

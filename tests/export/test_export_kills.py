@@ -8,8 +8,6 @@ import threading
 import time
 from typing import Any
 
-import pytest
-
 from jobs.bundles.bundle_reader import open_bundle
 from jobs.export.export import export
 from jobs.pages.predict import run_page
@@ -56,7 +54,6 @@ def seen(suite: Suite) -> dict[str, tuple[Any, ...]]:
     return {name: row for name, row in found.items() if row}
 
 
-@pytest.mark.slow
 def test_kills_at_random_moments(trained: Suite) -> None:
     suite = with_targets(trained, TARGETS)
     n_rows = run_page(suite, PRODUCT, PAGE).n_rows

@@ -317,7 +317,6 @@ def publishes_and_exports_forever(suite: Suite) -> None:
         export(suite, PRODUCT)
 
 
-@pytest.mark.slow
 def test_kills_at_random_moments_leave_one_publication_and_readers_see_no_other(app: App, postgres: Server) -> None:
     app.export()
     ((n_rows, *_),) = app.run(f'{MADE_BY} app."Delays"')

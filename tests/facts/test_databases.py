@@ -312,7 +312,6 @@ def ingests_forever(suite: Suite, place: str) -> None:
         ingest(suite)
 
 
-@pytest.mark.slow
 def test_ingestions_that_are_killed_lose_no_row_and_take_none_twice(root: Path) -> None:
     taken_in(root, T1)
     suite, dice, wanted = open_suite(root, clock_at(NOW)), random.Random(1), {"a", "b"}

@@ -57,7 +57,6 @@ def dies_at(suite: Suite, nth: int) -> None:
     ingest(suite)
 
 
-@pytest.mark.slow
 def test_killed_between_any_two_steps_it_is_old_or_new(suite: Path) -> None:
     before = facts(suite)
     define(suite, **KNOWN_LATER)
@@ -151,7 +150,6 @@ def ingests_meanwhile(suite: Suite) -> list[int | None]:
     return [result.derived.derivation if result.derived else None for result in ingest(suite)]
 
 
-@pytest.mark.slow
 def test_a_backfill_under_way_ends_while_a_source_is_derived(trained: Suite) -> None:
     """It was begun under the old definitions, by a process that has read them; its ledger names its own derivation."""
     pages = 12

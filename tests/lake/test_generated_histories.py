@@ -164,7 +164,6 @@ def lake(_ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Suite:
     return open_suite(root, clock_at(NOW))
 
 
-@pytest.mark.slow
 def test_every_snapshot_shows_what_was_there(lake: Suite) -> None:
     for number in range(FIRST, FIRST + HISTORIES):
         history = History(lake, number)

@@ -188,7 +188,6 @@ def suite(judged: Path, tmp_path: Path) -> Suite:
     return open_suite(tmp_path / "shop", clock_at(NOW))
 
 
-@pytest.mark.slow
 def test_new_pages_are_judged_as_from_scratch_and_alone(suite: Suite) -> None:
     product = suite.definitions.product(PRODUCT)
     behind = []

@@ -7,8 +7,6 @@ import random
 import signal
 import time
 
-import pytest
-
 from jobs.pages.predict import run_page
 from jobs.suite import Suite
 from jobs.suites.upkeep import upkeep
@@ -21,7 +19,6 @@ from warehouse.lake.lake import Commit
 KILLS = times(8)
 
 
-@pytest.mark.slow
 def test_kills_at_random_moments(trained: Suite) -> None:
     whole = run_page(trained, PRODUCT, PAGE).n_rows
     expected = page_rows(trained, PRODUCT)

@@ -27,7 +27,6 @@ from tests.lakes import compared_columns, rows
 from warehouse.lake.lake import table_columns
 
 N_PAGES = 6
-pytestmark = pytest.mark.slow
 
 #: How far into the first weeks of March the changes of facts reach.
 CHANGED_FROM, CHANGED_UNTIL = datetime(2026, 3, 2), datetime(2026, 3, 30)

@@ -8,8 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from jobs.rehearsal.rehearse import rehearse
 from jobs.suite import Suite, open_suite
 from tests.conftest import PRODUCT, clock_at
@@ -59,7 +57,6 @@ def _said(value: Any) -> Any:
     return value
 
 
-@pytest.mark.slow
 def test_the_policy_that_was_lived_gives_the_ledger_again(tmp_path: Path) -> None:
     suite = lived_suite(tmp_path / "shop", BEGIN, END, SINCE)
     policies = tmp_path / "policies.yaml"

@@ -168,7 +168,6 @@ def test_pages_that_nothing_looks_at_are_made_together_and_are_the_same(rehearse
         assert rows(together, query) == rows(one_by_one, query)
 
 
-@pytest.mark.slow
 def test_what_became_known_later_leaves_no_trace(rehearsed: tuple[Suite, Any], starter: Path) -> None:
     for name, column in (("orders", 4), ("deliveries", 1)):
         path = starter / "data" / f"{name}.csv"

@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 
-import pytest
-
 from jobs.monitoring.evaluate import evaluate
 from jobs.rehearsal.rehearse import rehearse
 from jobs.suite import Suite, open_suite
@@ -44,7 +42,6 @@ def errors(suite: Suite, first: datetime, until: datetime) -> float:
     return float(row["rmse"])
 
 
-@pytest.mark.slow
 def test_a_day_unlike_all_others_is_caught_up_with_within_hours(tmp_path: Path) -> None:
     suite = make_shop(tmp_path / "shop", Demand(FRIDAY, END + timedelta(hours=1), RISES))
     path = tmp_path / "policies.yaml"

@@ -94,7 +94,6 @@ def test_going_back_to_an_older_version_waits_for_the_end_of_a_rollout(rules: Pa
         start(suite, PRODUCT, ["v3"])
 
 
-@pytest.mark.slow
 def test_rows_that_one_arm_loses_in_one_segment_are_found(rules: Path) -> None:
     with_plan(rules, CANARY.replace("margin: 0.0, ", "margin: 1, ") + "\nmonitor: {segments: [depot]}")
     start(at(rules, P0), PRODUCT, ["v3"], first_page=P0)

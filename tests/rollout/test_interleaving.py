@@ -142,7 +142,6 @@ def test_lists_that_no_model_chose_are_in_an_order_of_chance_and_stay_so(
         start(suite, PRODUCT, ["v2"], plan="careful")
 
 
-@pytest.mark.slow
 def test_the_better_ranking_wins_by_what_customers_click_on_and_can_be_taken_back(
     shop: tuple[Path, Truth], tmp_path: Path
 ) -> None:

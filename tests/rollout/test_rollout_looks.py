@@ -45,7 +45,6 @@ def ledger_of(suite: Suite, table: str) -> list[tuple[object, ...]]:
     return rows(suite, f"SELECT COLUMNS(n -> n NOT IN ({left_out})) FROM ledger.{table} ORDER BY ALL")
 
 
-@pytest.mark.slow
 def test_a_better_version_goes_through_the_stages_and_is_promoted(rules: Path) -> None:
     with_plan(
         rules, "{stages: [{shadow: {pages: 3}}, {canary: {share: 30%, pages: 3}}], margin: 0.0, acute: {shift: 1}}"
@@ -75,7 +74,6 @@ def test_a_better_version_goes_through_the_stages_and_is_promoted(rules: Path) -
     assert "it is not worse by" in said_of_it
 
 
-@pytest.mark.slow
 def test_a_worse_version_is_out_and_readers_have_the_live_page_again(rules: Path) -> None:
     with_plan(rules, "{stages: [{canary: {share: 40%, pages: 30}}], margin: 0.0, acute: {shift: 1}}")
     start(at(rules, P0), PRODUCT, ["v3"], first_page=P0)
@@ -93,7 +91,6 @@ def test_a_worse_version_is_out_and_readers_have_the_live_page_again(rules: Path
     assert look(suite, PRODUCT) == []
 
 
-@pytest.mark.slow
 def test_arms_are_compared_by_what_they_served_where_predictions_influence_outcomes(rules: Path) -> None:
     stages = "[{shadow: {pages: 1}}, {canary: {share: 50%, pages: 2}}]"
     more = "influenced: true, explore: 20%, guardrails: [brier], acute: {shift: 1}"
@@ -175,7 +172,6 @@ def test_a_version_that_predicts_otherwise_is_out_before_any_label(rules: Path) 
     ]
 
 
-@pytest.mark.slow
 def test_an_undecided_rollout_ends_and_a_held_one_waits(rules: Path) -> None:
     with_plan(rules, "{stages: [{shadow: {pages: 2}}], margin: 0.001, at_most: 4, acute: {shift: 1}}")
     start(at(rules, P0), PRODUCT, ["v2"], first_page=P0)
@@ -242,7 +238,6 @@ def test_rows_that_are_lost_in_one_arm_are_found(rules: Path) -> None:
     assert "v3 0 for" in found[-1].reason
 
 
-@pytest.mark.slow
 def test_a_version_whose_gates_do_not_pass_is_not_promoted(rules: Path) -> None:
     header = rules / YAML
     header.write_text(header.read_text() + "gates: {metrics: {log_loss: {at_most: 0.01}}, pages: 5}\n")
@@ -266,7 +261,6 @@ def make_and_look(suite: Suite) -> None:
     look(suite, PRODUCT)
 
 
-@pytest.mark.slow
 def test_pages_with_arms_and_looks_that_are_killed_are_made_once(rules: Path, tmp_path: Path) -> None:
     with_plan(rules, "{stages: [{canary: {share: 40%, pages: 30}}], margin: 0.0, acute: {shift: 1}}")
     start(at(rules, P0), PRODUCT, ["v3"], first_page=P0)

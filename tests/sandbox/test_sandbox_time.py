@@ -131,7 +131,6 @@ def page(suite: Suite, as_of: datetime) -> list[Any]:
             return batch.cursor.execute("FROM read_parquet($1) ORDER BY ALL", [str(file)]).fetchall()
 
 
-@pytest.mark.slow
 @settings(
     max_examples=times(7), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
@@ -156,7 +155,6 @@ def test_facts_known_later_change_nothing(past: list[Reading], future: list[Read
         assert page(suite, AS_OF) == before
 
 
-@pytest.mark.slow
 @settings(max_examples=times(5), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(past=readings(0, MINUTES + 1000), future=readings(MINUTES + 2000 - 10, MINUTES + 5000))
 def test_labels_known_later_change_nothing(past: list[Reading], future: list[Reading]) -> None:

@@ -305,7 +305,6 @@ def test_the_agenda_shows_an_edit_before_it_takes_effect(tmp_path: Path) -> None
     assert "not in force yet: labour" in run(suite, *window)
 
 
-@pytest.mark.slow
 def test_of_two_daemons_one_runs_each_tick_and_the_other_takes_over_when_it_is_killed(tmp_path: Path) -> None:
     suite = make_suite(
         tmp_path / "suite",

@@ -11,7 +11,6 @@ from tests.benchmarks import bench_end_to_end, bench_kernel, bench_pages_at_rate
 from tests.command_line import said
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("shape", ["hist", "categories", "forest"])
 def test_kernels(shape: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,7 +20,6 @@ def test_kernels(shape: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "this: bitvector-32, raw" in printed
 
 
-@pytest.mark.slow
 def test_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where shap is not installed beside us it is left out; to install it takes minutes."""
     monkeypatch.setenv("ALMANAC_SHAP_PYTHON", sys.executable)
@@ -33,7 +31,6 @@ def test_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     assert "With four reasons:" in printed
 
 
-@pytest.mark.slow
 def test_end_to_end_and_a_peer_that_cannot_be_installed_is_left_out_with_the_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,7 +45,6 @@ def test_end_to_end_and_a_peer_that_cannot_be_installed_is_left_out_with_the_rea
     assert "daft is left out: -m pip install failed: ERROR" in printed
 
 
-@pytest.mark.slow
 def test_pages_at_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     alone = bench_pages_at_rate.almanac
 
@@ -64,7 +60,6 @@ def test_pages_at_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str], monke
     assert "2 pages of 1,000 entities: both in one go" in printed
 
 
-@pytest.mark.slow
 def test_scaling(capsys: pytest.CaptureFixture[str]) -> None:
     bench_scaling.main(["--rows", "2000", "--rounds", "1", "--axis", "rows", "trees"])
     printed = capsys.readouterr().out

@@ -48,7 +48,6 @@ def result(process: subprocess.Popen[str]) -> str:
     return out
 
 
-@pytest.mark.slow
 def test_processes_that_compile_at_once_agree_and_the_next_one_only_loads(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     for process in [start(tmp_path) for _ in range(3)]:

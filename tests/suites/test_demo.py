@@ -34,8 +34,6 @@ YAML = f"sql/products/{PRODUCT}/product.yaml"
 SINCE = "2013-08-20"
 PAGE = datetime(2013, 10, 3, 22)
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Suite, str]:

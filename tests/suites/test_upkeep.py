@@ -101,7 +101,6 @@ def made_again(suite: Suite, factor: int) -> Suite:
     return again
 
 
-@pytest.mark.slow
 def test_small_files_are_merged_and_every_snapshot_shows_what_it_did(eight_days: Suite) -> None:
     # The first page's predictions, and then its labels.
     first = min(publications_of(eight_days).values()) + 1
@@ -207,7 +206,6 @@ def test_a_page_named_by_a_snapshot_that_is_gone_is_had_from_its_neighbours(trai
     assert diff(suite, PRODUCT, PAGE, str(first)).n_changed > 0
 
 
-@pytest.mark.slow
 def test_what_a_model_was_trained_on_stays(trained: Suite) -> None:
     (at,) = rows(trained, "SELECT snapshot_id FROM ledger.runs WHERE job = 'train'")[0]
     learnt_from = rows(trained, "FROM features.late_order ORDER BY ALL", None, at)
@@ -299,7 +297,6 @@ while True:
 """
 
 
-@pytest.mark.slow
 def test_a_reader_and_a_backfill_in_other_processes_go_on_undisturbed(trained: Suite) -> None:
     """Upkeep after upkeep, with nothing kept that need not be, while pages are made and read."""
     daily(trained, 2)
@@ -338,7 +335,6 @@ def test_a_reader_and_a_backfill_in_other_processes_go_on_undisturbed(trained: S
     assert made_the_same_way_again(trained)
 
 
-@pytest.mark.slow
 def test_the_command_says_what_it_freed(superseded: tuple[Suite, int]) -> None:
     trained, _ = superseded
     (trained.lake.data / "stray.parquet").write_bytes(b"12345")

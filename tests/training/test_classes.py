@@ -247,7 +247,6 @@ def test_a_class_that_no_page_has_a_field_for_yet_is_measured_as_told_nothing_of
     assert diff(suite, PRODUCT, PAGE, "v1").n_changed == 0
 
 
-@pytest.mark.slow
 def test_the_reasons_of_a_row_are_those_of_the_class_that_is_predicted(told: Suite) -> None:
     header = told.root / f"sql/products/{PRODUCT}/product.yaml"
     # Declared in another order than the version learnt them in.
@@ -326,7 +325,6 @@ def test_a_model_of_classes_from_elsewhere_is_judged_by_the_gates_and_writes_wha
         import_model(suite, PRODUCT, tmp_path / "numbers.skops", None, TRAINED_AS_OF)
 
 
-@pytest.mark.slow
 def test_classes_that_nobody_declares_are_found_in_training_and_recorded(paged: Suite) -> None:
     # From the first of March on some orders are lost, which the first training cannot know.
     lost = LABEL.replace("CASE", "CASE WHEN $as_of >= TIMESTAMP '2026-03-02' AND hash(order_id) % 9 = 0 THEN 'lost'")

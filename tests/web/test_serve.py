@@ -83,7 +83,6 @@ def asked(service: Service, keys: list[str]) -> dict[str, dict[str, Any]]:
     return {row.pop("keys")["order_id"]: row for row in said["predictions"]}
 
 
-@pytest.mark.slow
 def test_served_rows_are_the_current_ones_after_backfills_rollbacks_and_rollouts(
     ingested: Suite, tmp_path: Path
 ) -> None:
@@ -245,7 +244,6 @@ def test_the_service_describes_itself(bundle: Path, service: Service) -> None:
     assert "http" not in page  # nothing of it is from elsewhere
 
 
-@pytest.mark.slow
 def test_no_answer_is_wrong_or_mixed_while_bundles_are_switched_under_load(
     shelf: Path, service: Service, product: Product
 ) -> None:

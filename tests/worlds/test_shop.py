@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from jobs.facts.ingest import ingest
 from jobs.models.kinds.ranking_metrics import Lists, ranking_metrics
@@ -46,7 +45,6 @@ def of_truth(suite: Suite, truth: Truth) -> dict[str, float]:
     return ranking_metrics(np.array([row[3] for row in found], np.float64), scores, Lists(lists, 5))
 
 
-@pytest.mark.slow
 def test_a_model_of_tastes_beats_the_baselines_and_not_the_truth(tmp_path: Path) -> None:
     suite, truth = make_shop(tmp_path / "shop", WORLD)
     ingest(suite)
