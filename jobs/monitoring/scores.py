@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from jobs.monitoring.distances import DECILES_APART
@@ -345,24 +345,39 @@ def distance_from_before(
     if not len(classes):
         return np.full(len(values), np.nan)
     of_series = values.reshape(-1, len(classes))
-    apart = np.full(of_series.shape, np.nan)
-    for season in np.unique(classes):
-        places = np.flatnonzero(classes == season)
-        padded = np.concatenate((np.full((len(of_series), n_pages), np.nan), of_series[:, places]), axis=1)
-        before = np.lib.stride_tricks.sliding_window_view(padded, n_pages, axis=1)[:, : len(places)]
-        is_known = np.isfinite(before)
-        n_known = is_known.sum(axis=2)
-        # The unknown ones come last.
-        ordered = np.sort(np.where(is_known, before, np.inf), axis=2)
-        low, high = np.maximum(n_known - 1, 0) // 2, np.minimum(n_known // 2, n_pages - 1)
-        both = [np.take_along_axis(ordered, place[:, :, None], axis=2)[:, :, 0] for place in (low, high)]
-        median = np.where(n_known > 0, (both[0] + both[1]) / 2, np.nan)
-        with np.errstate(invalid="ignore"):
-            distance = np.abs(of_series[:, places] - median)
-            distance[distance <= 1e-9 * np.abs(median)] = 0.0
-        is_enough = n_known >= least if of_known else (n_known > 0) & (np.arange(len(places)) >= least)
-        apart[:, places] = np.where(is_enough, distance, np.nan)
-    return apart.ravel()
+    places, n_earlier = _last_of_season(np.ascontiguousarray(classes, np.int64).tobytes(), n_pages)
+    before = np.column_stack((of_series, np.full(len(of_series), np.nan)))[:, places]
+    is_known = np.isfinite(before)
+    n_known = is_known.sum(axis=2)
+    # The unknown ones come last.
+    ordered = np.sort(np.where(is_known, before, np.inf), axis=2)
+    low, high = np.maximum(n_known - 1, 0) // 2, np.minimum(n_known // 2, n_pages - 1)
+    both = [np.take_along_axis(ordered, place[:, :, None], axis=2)[:, :, 0] for place in (low, high)]
+    median = np.where(n_known > 0, (both[0] + both[1]) / 2, np.nan)
+    with np.errstate(invalid="ignore"):
+        distance = np.abs(of_series - median)
+        distance[distance <= 1e-9 * np.abs(median)] = 0.0
+    is_enough = n_known >= least if of_known else (n_known > 0) & (n_earlier >= least)
+    return np.where(is_enough, distance, np.nan).ravel()
+
+
+@lru_cache(maxsize=16)
+def _last_of_season(classes: bytes, n_pages: int) -> tuple[Integers, Integers]:
+    """Give the places of the last pages of each page's season before it, and how many earlier ones there are.
+
+    Where there are fewer of them, a place is that behind the last page. `classes` are int64: `(n_all,)`; the places are
+    `(n_all, n_pages)`, the oldest first.
+    """
+    import numpy as np
+
+    seasons = np.frombuffer(classes, np.int64)
+    last, n_earlier = np.full((len(seasons), n_pages), len(seasons)), np.zeros(len(seasons), np.int64)
+    for season in np.unique(seasons):
+        own = np.flatnonzero(seasons == season)
+        padded = np.concatenate((np.full(n_pages, len(seasons)), own))
+        last[own] = np.lib.stride_tricks.sliding_window_view(padded, n_pages)[: len(own)]
+        n_earlier[own] = np.arange(len(own))
+    return last, n_earlier
 
 
 def repeats(values: Sequence[str | None]) -> Integers:

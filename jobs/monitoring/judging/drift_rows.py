@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
+#: So many columns, of whole pages or segments, are written down at a time: until then they take their memory twice.
+_AT_ONCE = 64
 #: Columns of ledger.drift by their names: lists or arrays of one length, or one value for all rows.
 _Columns = dict[str, Any]
 
@@ -54,9 +56,11 @@ def rows_of(
     of_page = _page_rows(pages, found, alarms, expected, bases)
     instants = np.array(pages, "datetime64[us]")
     is_expected = np.array([page in expected for page in pages], bool)
-    of_columns = [_column_rows(instants, found, row, alarms, is_expected) for row in range(len(found.columns))]
     of_segments = segment_rows(of_page, found) if found.segments is not None else []
-    tables = [_table(product, [of_page]), _table(product, of_columns)]
+    tables = [_table(product, [of_page])]
+    for start in range(0, len(found.columns), _AT_ONCE):
+        some = range(start, min(start + _AT_ONCE, len(found.columns)))
+        tables.append(_table(product, [_column_rows(instants, found, row, alarms, is_expected) for row in some]))
     return pa.concat_tables([*tables, _table(product, of_segments)] if of_segments else tables)
 
 
