@@ -114,6 +114,7 @@ NOT_ON_POSTGRES: dict[str, str] = {
     "tests/suites/test_upkeep.py::test_the_command_says_what_it_freed": A_DAY,
     "tests/suites/test_upkeep.py::test_a_staging_directory_that_a_kill_left_without_a_name_is_swept": A_DAY,
     "tests/pages/test_kills.py::test_a_run_killed_before_its_first_commit_leaves_no_page": A_DAY,
+    "tests/schedule/test_clock_suite.py::test_the_book_and_the_lake_are_different_files": "no file is there of either",
     "tests/lake/test_warm_up.py::test_so_is_what_is_wrong_with_the_file_of_a_catalogue": "it is a file of SQLite's",
     f"{_OPEN}::test_a_lake_that_is_held_is_not_given_up_between_questions": HELD,
     f"{_OPEN}::test_commands_hold_their_lake": HELD,

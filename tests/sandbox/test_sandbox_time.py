@@ -116,6 +116,12 @@ def suite_without_facts() -> tempfile.TemporaryDirectory[str]:
     return directory
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _made_before_any_test() -> None:
+    """Make it outside of every test: what one makes on a server goes with it."""
+    suite_without_facts()
+
+
 def make_suite(root: Path) -> Suite:
     shutil.copytree(suite_without_facts().name, root, dirs_exist_ok=True)
     return open_suite(root, clock_at(NOW))

@@ -67,11 +67,12 @@ class _Kept:
     def remembers_too_much(self) -> bool:
         """Tell whether it is to be replaced; one on which a cursor follows would go on beside the new one."""
         self._n_wanted += 1
-        if self._n_wanted % _LOOKED_AT_EVERY != 1 or self.n_following:
+        if self._n_wanted % _LOOKED_AT_EVERY != 1:
             return False
         remembered = self._bytes_remembered()
+        # What a state takes is seen at the first look, when there are few, whoever follows.
         self._most_bytes = self._most_bytes or max(_STATES_REMEMBERED * remembered, _BYTES_REMEMBERED)
-        return remembered > self._most_bytes
+        return remembered > self._most_bytes and not self.n_following
 
     def _bytes_remembered(self) -> int:
         assert self.instance is not None
