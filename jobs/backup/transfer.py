@@ -16,7 +16,7 @@ from jobs.backup.arriving import arriving_at
 from jobs.progress import Progress
 from warehouse.errors import RunFailed, UsageError
 from warehouse.lake.catalogues import SqliteCatalogue
-from warehouse.lake.copies.into_postgres import drop_catalogue, put_catalogue
+from warehouse.lake.copies.into_postgres import drop_catalogue, put_catalogue, was_written_to
 from warehouse.lake.lake import Lake
 from warehouse.lake.postgres.addresses import Address, mark
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
@@ -72,13 +72,28 @@ def transfer(
                     put_operations(state, new.root)
             assert isinstance(old.catalogue, SqliteCatalogue)
             put_catalogue(old.catalogue.file, new)
-            counted = (0, 0, 0) if lacking else compare(old, new)
-            arriving_at(address).end()
+            with _gone_unless_ended(new):
+                counted = (0, 0, 0) if lacking else compare(old, new)
+                arriving_at(address).end()
         except (duckdb.Error, OSError) as error:
             raise RunFailed(
                 f"the lake could not be copied to {address.url}: {error}. Nothing else was changed; run this again."
             ) from error
         yield Transferred(*counted, files, n_bytes)
+
+
+@contextlib.contextmanager
+def _gone_unless_ended(new: Lake) -> Iterator[None]:
+    """Take the catalogue away again if what follows fails: a suite that names it already would work on that lake."""
+    try:
+        yield
+    except BaseException:
+        new.close()
+        assert isinstance(new.catalogue, PostgresCatalogue)
+        with contextlib.suppress(RunFailed):  # what went wrong is told, and not that this did too
+            if not was_written_to(new.catalogue):
+                drop_catalogue(new.catalogue)
+        raise
 
 
 def make_room(address: Address) -> Lake:
@@ -97,7 +112,12 @@ def make_room(address: Address) -> Lake:
     if new.exists():
         if not arriving.is_under_way():
             raise UsageError(f"the database {address.server} holds a lake already; name another one.")
-        # Of an earlier try, which was broken off once the catalogue was there.
+        # Of an earlier try, which was killed once the catalogue was there.
+        if was_written_to(new.catalogue):
+            raise UsageError(
+                f"the lake at {address.url} was copied to there, not compared, and written to since; nothing of it is"
+                " deleted. Name another place and another database."
+            )
         drop_catalogue(new.catalogue)
     arriving.begin()
     new.catalogue.prepare()

@@ -6,8 +6,9 @@ is erased. The same command continues an erasure that was killed; each step can 
 
 from __future__ import annotations
 
+import contextlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -206,14 +207,29 @@ def erase(suite: Suite, kind: str, value: str, reason: str | None = None) -> Era
         complete(journal.person, suite.definitions)
         meter = RunMeter(suite, "erase")
         context = Context(suite, journal, rows_of_products(suite, journal.person), meter)
-        for _, step in STEPS:
-            step(context)
-            suite.lake.close()
         result = Erasure(**{**journal.told, "erasure_id": journal.erasure_id})
-        result.left = traces(suite, journal.person.marks)
-        if not result.left:
-            end(suite.lake.storage)
+        with _telling_how_to_go_on():
+            for _, step in STEPS:
+                step(context)
+                suite.lake.close()
+            result.left = traces(suite, journal.person.marks)
+            if not result.left:
+                end(suite.lake.storage)
     return result
+
+
+@contextlib.contextmanager
+def _telling_how_to_go_on() -> Iterator[None]:
+    """Say of whatever fails in an erasure that has begun what goes on with it."""
+    try:
+        yield
+    except (RunFailed, duckdb.Error, OSError) as error:
+        if "almanac erase" in str(error):
+            raise
+        raise RunFailed(
+            f"{str(error).rstrip('.')}. The erasure has begun, and has not ended: run the same `almanac erase` again,"
+            " which goes on with it."
+        ) from error
 
 
 def require_nobody_at_work(suite: Suite) -> None:

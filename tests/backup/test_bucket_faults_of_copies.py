@@ -7,87 +7,36 @@ an answer that comes slowly.
 
 from __future__ import annotations
 
-import itertools
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from jobs.pages.predict import run_page
-from jobs.suite import Suite, open_suite
+from jobs.suite import Suite
 from jobs.suites.move_lake import LEFT_AS, move_lake
 from jobs.suites.repair import repair
+from tests.backup.broken_lines import ALL, Meeting, at, moved_into_a_bucket, wanted_of
 from tests.backup.test_backup import contents
-from tests.conftest import NOW, PAGE, PRODUCT, clock_at
+from tests.conftest import PAGE, PRODUCT
 from tests.lake.shared_lakes import new_database, password
 from tests.lakes import page_rows, rows
 from tests.postgres_server import Server, needs_postgres
 from tests.s3_proxy import Faults
 from tests.s3_server import S3
-from warehouse.errors import AlmanacError, RunFailed
+from warehouse.errors import RunFailed
 from warehouse.lake.postgres.addresses import Address, read_address, write_lake_file
 
 pytestmark = needs_postgres
-HOW = ("refuse", "cut", "lose", "deny", "truncate", "slow", "fail")
-#: For how many requests a fault lasts; the others pass at once.
-LASTS = {"slow": 3, "deny": 10**6}
 #: So many places of a row of requests meet a fault.
 PLACES = 4
-on_demand = pytest.mark.skipif("ALMANAC_ALL_STEPS" not in os.environ, reason="minutes: ALMANAC_ALL_STEPS=1")
+on_demand = pytest.mark.skipif(not ALL, reason="minutes: ALMANAC_ALL_STEPS=1")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _password() -> Iterator[None]:
     with password():
         yield
-
-
-class Meeting:
-    """An act, done again and again, each time with a fault at another place of its requests."""
-
-    def __init__(self, faults: Faults, first: int) -> None:
-        self._faults, self._kinds = faults, itertools.cycle([*HOW[first:], *HOW[:first]])
-        self.told = 0
-
-    def count(self, act: Callable[[], object]) -> int:
-        """Do it, and count its requests."""
-        self._faults.tell("watch", everything=True)
-        act()
-        n_requests = self._faults.seen
-        self._faults.tell("")
-        return n_requests
-
-    def each(self, n_requests: int) -> Iterator[tuple[str, int]]:
-        """Give the faults, and where they are met."""
-        step = max(1, (n_requests - 1) // (PLACES - 1))
-        for place in range(0, n_requests, step):
-            yield next(self._kinds), place
-
-    def meets(self, how: str, place: int, act: Callable[[], object]) -> bool:
-        """Do it with a fault; tell whether it was done all the same."""
-        self._faults.tell(how, place, LASTS.get(how, 1), everything=True)
-        try:
-            act()
-        except AlmanacError:
-            self.told += 1
-            return False
-        finally:
-            self._faults.tell("")
-        return True
-
-
-def at(root: Path) -> Suite:
-    return open_suite(root, clock_at(NOW))
-
-
-def wanted_of(root: Path) -> dict[str, list[Any]]:
-    suite = at(root)
-    found = contents(suite)
-    suite.lake.close()
-    return found
 
 
 @on_demand
@@ -115,7 +64,7 @@ def test_a_move_into_a_bucket_is_whole_or_not_at_all(
     n_requests = meeting.count(lambda: move_lake(root, there()))
     assert n_requests > 20
     home_again()
-    for how, place in meeting.each(n_requests):
+    for how, place in meeting.each(n_requests, PLACES):
         if meeting.meets(how, place, lambda: move_lake(root, there())):
             home_again()
         else:
@@ -149,7 +98,7 @@ def test_a_move_out_of_a_bucket_is_whole_or_not_at_all(
     n_requests = meeting.count(lambda: move_lake(root, None))
     assert n_requests > 20
     there_again()
-    for how, place in meeting.each(n_requests):
+    for how, place in meeting.each(n_requests, PLACES):
         if meeting.meets(how, place, lambda: move_lake(root, None)):
             there_again()
         else:
@@ -158,13 +107,6 @@ def test_a_move_out_of_a_bucket_is_whole_or_not_at_all(
     assert meeting.told
     move_lake(root, None)
     there_again()
-
-
-def moved_into_a_bucket(suite: Suite, postgres: Server, name: str) -> Path:
-    """Move a suite's lake into the bucket, under a name; gives the suite's directory."""
-    url = f"{new_database(postgres, f'faults_{name}')}?data=s3://shop/lakes/{name}"
-    move_lake(suite.root, read_address(url, "it").of_suite(suite.root))
-    return suite.root
 
 
 def test_a_line_that_breaks_is_no_damage_of_files(
@@ -199,7 +141,7 @@ def test_a_repair_over_a_line_that_breaks_loses_nothing_more(
     damage()
     n_requests = meeting.count(lambda: repair(at(root)))
     run_page(at(root), PRODUCT, PAGE)
-    for how, place in meeting.each(n_requests):
+    for how, place in meeting.each(n_requests, PLACES):
         damage()
         meeting.meets(how, place, lambda: repair(at(root)))
         repair(at(root))

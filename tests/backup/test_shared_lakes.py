@@ -37,6 +37,7 @@ from tests.lake.shared_lakes import replace as replace_page
 from tests.lakes import page_rows, rows
 from tests.page_makers import process_of
 from tests.postgres_server import PASSWORD, Server, needs_postgres
+from warehouse.errors import UsageError
 from warehouse.lake.copies import catalogue_files, into_postgres
 from warehouse.lake.lake import Lake
 from warehouse.lake.postgres.addresses import read_address, write_lake_file
@@ -298,8 +299,10 @@ def test_a_state_becomes_a_lake_in_postgresql_again(shared: Suite, postgres: Ser
 
 
 def _restore_and_be_killed(root: Path, kept: Path, at: str) -> None:
-    """Die just before the catalogue is put into the server, or with its transaction under way."""
-    if at == "before":
+    """Die just before the catalogue is put into the server, with its transaction under way, or behind it."""
+    if at == "behind":
+        transferring.compare = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment,return-value]
+    elif at == "before":
         transferring.put_catalogue = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
     else:
         put_table, put = into_postgres._put_table, list[str]()
@@ -314,7 +317,7 @@ def _restore_and_be_killed(root: Path, kept: Path, at: str) -> None:
     restore(root, kept)
 
 
-@pytest.mark.parametrize("at", ["before", "in the middle"])
+@pytest.mark.parametrize("at", ["before", "in the middle", "behind"])
 def test_a_restore_that_was_killed_leaves_no_lake_and_is_done_again(
     at: str, shared: Suite, postgres: Server, tmp_path: Path
 ) -> None:
@@ -328,8 +331,14 @@ def test_a_restore_that_was_killed_leaves_no_lake_and_is_done_again(
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert any((place / "data").iterdir())
-    assert not Lake(place).exists()
+    assert Lake(place).exists() == (at == "behind")
     restore(root, kept)
     newest = "SELECT * FROM ledger.pages ORDER BY ALL"
     with Lake(place).reading() as there, shared.lake.reading() as here:
         assert there.execute(newest).fetchall() == here.execute(newest).fetchall() != []
+    if at == "behind":
+        # Somebody has worked on the one that was not compared: that is nothing to delete.
+        (place / ".arriving").mkdir()
+        with Lake(place).writer_lock(), pytest.raises(UsageError, match="written to since"):
+            restore(root, kept)
+        assert Lake(place).exists()

@@ -108,17 +108,10 @@ def leave_traces(suite: Suite) -> None:
     suite.lake.close()
 
 
-@pytest.fixture(scope="module")
-def _world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("erasure") / "shop"
-    make_world(root)
-    return root
-
-
 @pytest.fixture
-def world(_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
+def world(_with_a_person: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
     monkeypatch.setenv("ALMANAC_ERASE_KEY", KEY)
-    shutil.copytree(_world, tmp_path / "shop")
+    shutil.copytree(_with_a_person, tmp_path / "shop")
     return open_suite(tmp_path / "shop", clock_at(NOW))
 
 
@@ -232,10 +225,10 @@ def test_a_file_that_is_read_again_does_not_bring_them_back(world: Suite, monkey
 
 
 @pytest.fixture(scope="module")
-def before_steps(_world: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def before_steps(_with_a_person: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Give a copy of the shop as it is before each step of one erasure."""
     root, place = tmp_path_factory.mktemp("steps") / "shop", tmp_path_factory.mktemp("before")
-    shutil.copytree(_world, root)
+    shutil.copytree(_with_a_person, root)
 
     def kept(name: str, step: Step) -> tuple[str, Step]:
         def run(context: erasing.Context) -> None:

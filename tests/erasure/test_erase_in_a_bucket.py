@@ -22,7 +22,7 @@ from jobs.suite import Suite, open_suite
 from jobs.suites.doctor import doctor
 from tests.command_line import said
 from tests.conftest import NOW, PAGE, PRODUCT, clock_at
-from tests.erasure.test_erase import KEY, NAME, found_in, make_world
+from tests.erasure.test_erase import KEY, NAME, found_in
 from tests.lake.shared_lakes import new_database, password
 from tests.lakes import rows
 from tests.page_makers import process_of
@@ -37,9 +37,11 @@ PREFIX = "lakes/erased"
 
 
 @pytest.fixture(scope="module")
-def world(bucket: S3, postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+def world(
+    bucket: S3, postgres: Server, _with_a_person: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Suite]:
     root = tmp_path_factory.mktemp("erased") / "shop"
-    make_world(root)
+    shutil.copytree(_with_a_person, root)
     (root / "lake" / "staging" / "killed" / "rows.csv").unlink()
     (root / "lake" / "staging" / "killed").rmdir()
     bucket.client.put_bucket_versioning(Bucket="shop", VersioningConfiguration={"Status": "Enabled"})

@@ -17,7 +17,7 @@ from jobs.metering import RunMeter
 from jobs.pages.predict import run_page
 from jobs.suite import Suite, open_suite
 from tests.conftest import NOW, PAGE, PRODUCT, clock_at
-from tests.erasure.test_erase import KEY, NAME, found_in, make_world, marks
+from tests.erasure.test_erase import KEY, NAME, found_in, marks
 from tests.lake.shared_lakes import moved, password
 from tests.lakes import rows
 from tests.postgres_server import Server, needs_postgres
@@ -35,12 +35,11 @@ LEFT_OUT = [name for name, _ in STEPS] if os.environ.get("ALMANAC_ALL_STEPS") el
 
 
 @pytest.fixture(scope="module")
-def _world(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+def _world(postgres: Server, _with_a_person: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """A shop whose lake was moved to a server, and in which the person has left traces of every kind since."""
     with password():
         place = tmp_path_factory.mktemp("erased")
-        make_world(place / "made")
-        suite = moved(postgres, "erased", place / "made", place)
+        suite = moved(postgres, "erased", _with_a_person, place)
         leave_traces(suite, postgres)
         suite.lake.close()
         yield suite

@@ -873,6 +873,31 @@ OF_EXPORTS = (
 
 OF_BACKUPS = (
     Fault(
+        "a copy that could not be compared is a lake already",
+        "jobs/backup/transfer.py",
+        "            if not was_written_to(new.catalogue):\n                drop_catalogue(new.catalogue)\n",
+        "            pass\n",
+        ("tests/backup/test_bucket_faults_of_backups.py::test_a_restore_and_then_a_backup_are_whole_or_not_at_all",),
+    ),
+    Fault(
+        "what this host has of a delivery goes after the object by which it is known",
+        "warehouse/lake/storage/bucket_prefix.py",
+        "        shutil.rmtree(self.root / path, ignore_errors=True)\n"
+        "        with self._asking():\n"
+        '            bucket, key = self._of(f"{path}/")\n'
+        "            for one in bucket.objects(key):\n"
+        '                bucket.remove(str(one["Key"]))\n',
+        "        with self._asking():\n"
+        '            bucket, key = self._of(f"{path}/")\n'
+        "            for one in bucket.objects(key):\n"
+        '                bucket.remove(str(one["Key"]))\n'
+        "        shutil.rmtree(self.root / path, ignore_errors=True)\n",
+        (
+            "tests/erasure/test_erase_over_a_broken_line.py"
+            "::test_an_erasure_over_a_line_that_breaks_is_ended_by_the_next",
+        ),
+    ),
+    Fault(
         "a file of another content than was stored is restored",
         "jobs/backup/store.py",
         "        if sha256 != file.sha256:",

@@ -42,6 +42,7 @@ from warehouse.lake.questions import table_columns as table_columns
 from warehouse.lake.questions import use_all_cores as use_all_cores
 from warehouse.lake.staged_files import require_columns
 from warehouse.lake.storage.choice import require_directory, storage_of
+from warehouse.lake.storage.out_of_reach import is_out_of_reach, out_of_reach
 from warehouse.lake.storage.storage import Sent, Storage, Turn
 from warehouse.queries.wrong_answers import switch_off_wrong_optimizers
 from warehouse.system_sql import exact_path, quote
@@ -193,6 +194,8 @@ class Lake:
             except duckdb.Error as error:
                 if self.catalogue.is_shared and not answers(connection):
                     raise lost(self.root, error) from error
+                if is_out_of_reach((self.linked or self).storage.data, error):
+                    raise out_of_reach((self.linked or self).storage.data, error) from error
                 raise
             finally:
                 end_transaction(connection, self.catalogue)

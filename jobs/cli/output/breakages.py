@@ -31,7 +31,7 @@ _KINDS: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ),
     (
         "a data file of the lake is missing",
-        re.compile(r"no such file|no files found|cannot open file|could not open file", re.I),
+        re.compile(r"no such file|no files found|cannot open file|could not open file|HTTP 404", re.I),
         "`almanac doctor` says which pages or source it held; put it back from a backup.",
     ),
     (

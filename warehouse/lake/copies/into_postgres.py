@@ -54,6 +54,19 @@ def put_catalogue(file: Path, new: Lake) -> None:
         connection.execute("COMMIT")
 
 
+def was_written_to(catalogue: PostgresCatalogue) -> bool:
+    """Tell whether anybody has had a turn of writing since a catalogue was put into its database.
+
+    Raises
+    ------
+    RunFailed
+        If the server refuses.
+    """
+    with session(catalogue.server) as connection:
+        row = connection.execute("SELECT fence FROM almanac.writer WHERE id = 1").fetchone()
+    return row is not None and row[0] > 0
+
+
 def drop_catalogue(catalogue: PostgresCatalogue) -> None:
     """Take a catalogue out of its database, with all that Almanac keeps beside it; the lake's files are the caller's.
 

@@ -241,7 +241,9 @@ def _marked_in_bucket(address: Address) -> str:
         bucket.put_new(key, _text(Marker(address.server, uuid.uuid4().hex, address.bucket)))
         found = _marker(bucket.text(key) or "", f"{address.bucket}/{MARKER}")
     except BucketRefused as error:
-        raise RunFailed(f"the lake's files cannot be put into {address.bucket}: {error}.") from error
+        raise RunFailed(
+            f"the lake's files cannot be put into {address.bucket}: {error}. Nothing else was changed; run this again."
+        ) from error
     _require_same(found, address, f"{address.bucket}/{MARKER}")
     return found.lake
 

@@ -27,6 +27,7 @@ from warehouse.lake.postgres.fences import Fence
 from warehouse.lake.storage.duckdb_keys import give_keys
 from warehouse.lake.storage.forgetting import forget_deleted, remove_for_good, require_can_forget
 from warehouse.lake.storage.key_buckets import new_name
+from warehouse.lake.storage.out_of_reach import out_of_reach
 from warehouse.lake.storage.staged_keys import StagedKeys
 from warehouse.lake.storage.storage import FileState, Sent
 from warehouse.system_sql import system_sql
@@ -90,7 +91,7 @@ class BucketPrefix:
         try:
             yield
         except BucketRefused as error:
-            raise RunFailed(f"the lake's files in {self.marker.bucket} cannot be reached: {error}.") from error
+            raise out_of_reach(self.marker.bucket, error) from error
 
     def prepare(self) -> None:
         """Make this host's directories."""
@@ -194,12 +195,12 @@ class BucketPrefix:
         return True
 
     def remove(self, path: str) -> None:
-        """Delete the objects below it, and this host's copies."""
+        """Delete this host's copies, and then the objects below it: by these it is known what is still to go."""
+        shutil.rmtree(self.root / path, ignore_errors=True)
         with self._asking():
             bucket, key = self._of(f"{path}/")
             for one in bucket.objects(key):
                 bucket.remove(str(one["Key"]))
-        shutil.rmtree(self.root / path, ignore_errors=True)
 
     def place_of(self, path: str) -> str:
         """Give its URL; names of ours are no patterns."""
