@@ -1,6 +1,6 @@
 """Benchmark: one large page by DuckDB here, in shards by 1, 2 and 4 processes, by Spark, and by Spark's own SQL.
 
-    python -m tests.benchmarks.bench_engines [--rows N] [--keys N] [--rounds N] [--spark]
+    python -m tests.benchmarks.bench_engines [--rows N] [--keys N] [--rounds N] [--spark [--pandas]]
 
 The page is the history of each customer among so many purchases: counts, sums, an ordered window. All that is made in
 shards has to be equal in every bit, or it stops. Spark's own SQL is the same query rewritten by hand over the same
@@ -156,12 +156,35 @@ def spark_sql(file: Path, into: Path) -> Callable[[], object]:
     return run
 
 
+def pandas_on_spark(file: Path, into: Path) -> Callable[[], object]:
+    """The same by pyspark.pandas, written by hand: it has no window but `shift`, and counts distinct values apart."""
+    import pyspark.pandas as ps
+    from pyspark.sql import SparkSession
+
+    def run() -> None:
+        session = SparkSession.getActiveSession()
+        assert session is not None
+        session.conf.set("spark.sql.session.timeZone", "UTC")
+        # Its `shift` knows no instants without a zone; as numbers, instants are seconds there.
+        session.conf.set("spark.sql.parquet.inferTimestampNTZ.enabled", "false")
+        ps.set_option("compute.default_index_type", "distributed")
+        rows = ps.read_parquet(str(file)).sort_values(["customer", "bought_at", "purchase"])
+        rows["minute"] = rows["bought_at"].astype("int64") // 60
+        rows["gap"] = rows["minute"] - rows.groupby("customer")["minute"].shift()
+        by = rows.groupby("customer")
+        made = by.agg({"purchase": "count", "pence": "sum", "item": "nunique", "bought_at": "max", "gap": "max"})
+        made.to_parquet(str(into), mode="overwrite", index_col="customer")
+
+    return run
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=4_000_000)
     parser.add_argument("--keys", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--spark", action="store_true", help="also Spark, with up to four local workers")
+    parser.add_argument("--pandas", action="store_true", help="with --spark: also pandas on Spark, for pandas before 3")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
         root, wanted = Path(directory).resolve(), list[object]()
@@ -176,6 +199,7 @@ def main() -> None:
             purchases, into = root / "purchases.parquet", root / "spark"
             spark = [(f"Spark, {n} shards", page_by(suite, Shards(Spark(), n), wanted)) for n in (1, 2, 4)]
             spark.append(("Spark SQL, rewritten", spark_sql(purchases, into)))
+            spark += [("pandas on Spark", pandas_on_spark(purchases, into))] if given.pandas else []
             contestants += [Contestant(name, given.rows, by_spark(work)) for name, work in spark]
         measure(contestants, given.rounds)
     print(f"{machine()}; {versions('duckdb', 'pyarrow', *(['pyspark'] if given.spark else []))}")
