@@ -3,14 +3,16 @@
     python -m tests.benchmarks.bench_lists [--lists 100000 ...] [--candidates 200] [--top 20] [--keep "1 %"]
 
 A synthetic suite of customers and items is made in a temporary directory. Each size is a page of its own, made by
-`almanac run` in a process of its own; what it took is what the ledger's `runs` say. Beside it stand, each in a process
-of its own too, the author's SQL alone in plain DuckDB, whose rows are dropped and then written as a Parquet file, and
-the scorer alone, to which those rows are read from that file and whose scores are dropped.
+`almanac run` in a process of its own; what it took is what the ledger's `runs` say, and beside that the part of it in
+which candidates are made, scored and sifted as one stream. Then come, each in a process of its own too, the author's
+SQL alone in plain DuckDB, whose rows are dropped and then written as a Parquet file, and the scorer alone, to which
+those rows are read ahead from that file, as for a page, and whose scores are dropped; all with the same threads.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -100,12 +102,49 @@ def write_entities(root: Path, lists: int) -> None:
 ALONE = ("SQL, dropped", "SQL, written", "scorer")
 
 
-def run_alone(way: str, root: Path, lists: int) -> float:
-    """Run the author's SQL, or the scorer on its rows; return CPU seconds."""
+class Took:
+    """Seconds of all cores, and of the clock, since it was made."""
+
+    def __init__(self) -> None:
+        self._cpu, self._wall = time.process_time(), time.perf_counter()
+
+    def __str__(self) -> str:
+        return f"{time.process_time() - self._cpu:.3f} {time.perf_counter() - self._wall:.3f}"
+
+
+def make_page(root: Path, page: str) -> str:
+    """Run `almanac run` in this process; return what its stream of candidates took."""
+    from jobs.__main__ import main as almanac_main
+    from warehouse.batching.batch import Batch
+
+    stream, took = Batch._stream, list[str]()
+
+    def timed(*arguments: Any) -> Any:
+        began = Took()
+        found = stream(*arguments)
+        took.append(str(began))
+        return found
+
+    Batch._stream = timed  # type: ignore[method-assign]
+    sys.argv = ["almanac", "--suite", str(root), "run", PRODUCT, "--as-of", page]
+    try:
+        almanac_main()
+    except SystemExit as ended:
+        if ended.code:
+            raise
+    (one,) = took
+    return one
+
+
+def run_alone(way: str, root: Path, lists: int) -> Took:
+    """Run the author's SQL, or the scorer on its rows; return what that took."""
     import duckdb
 
+    from jobs.scoring import score_stream
+    from jobs.scoring.kernels.tree_scorer import available_cpus
+
     db = duckdb.connect()
-    db.execute(f"SET memory_limit = '2GiB'; SET threads = 2; SET temp_directory = '{root / 'spill'}'")
+    db.execute(f"SET memory_limit = '2GiB'; SET threads = {available_cpus()}; SET temp_directory = '{root / 'spill'}'")
     for name in ("customers", "items"):
         db.execute(f"CREATE VIEW {name} AS FROM read_parquet('{root / 'data' / name}.parquet')")
     text = (root / "sql/products" / PRODUCT / "entities.sql").read_text().split("*/")[1]
@@ -120,23 +159,34 @@ def run_alone(way: str, root: Path, lists: int) -> float:
             db.execute(f"SELECT {names} FROM read_parquet('{file}') LIMIT 10").to_arrow_table().to_batches()[0]
         )
         text = f"SELECT {names} FROM read_parquet('{file}')"
-    begin = time.process_time()
+    began = Took()
     if way == "SQL, written":
         db.execute(f"COPY ({text}) TO '{file}' (FORMAT parquet, COMPRESSION lz4_raw, DICTIONARY_SIZE_LIMIT 1)")
     else:
-        for batch in db.execute(text).to_arrow_reader(65_536):
-            if way == "scorer":
-                scorer.predict(batch)
-    return time.process_time() - begin
+        rows = db.execute(text).to_arrow_reader(65_536)
+        for _ in score_stream(rows, scorer, lambda batch, _: batch.slice(0, 0)) if way == "scorer" else rows:
+            pass
+    return began
 
 
-def report_alone(root: Path, lists: int) -> list[list[str]]:
+def in_own_process(*words: str) -> tuple[float, float]:
+    """Run this module with some words; return the seconds of all cores and of the clock that it tells at its end."""
+    command = [sys.executable, "-m", "tests.benchmarks.bench_lists", *words]
+    # As `almanac` sets it, which here comes after the import of numpy.
+    environment = {**os.environ, "NUMPY_MADVISE_HUGEPAGE": "0"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words)} failed: {done.stderr}")
+    cpu_s, wall_s = map(float, done.stdout.split()[-2:])
+    return cpu_s, wall_s
+
+
+def report_alone(root: Path, lists: int, candidates: int) -> list[list[str]]:
     """Return what the parts of a page take alone."""
     found = []
     for way in ALONE:
-        command = [sys.executable, "-m", "tests.benchmarks.bench_lists", "--alone", way, "--lists", str(lists)]
-        out = subprocess.run([*command, "--directory", str(root)], capture_output=True, text=True, check=True).stdout
-        found.append([f"{lists:,}", way, f"{float(out.split()[-1]):.1f}"])
+        cpu_s, wall_s = in_own_process("--alone", way, "--lists", str(lists), "--directory", str(root))
+        found.append([f"{lists:,}", way, f"{cpu_s:.1f}", f"{wall_s:.1f}", f"{candidates / wall_s / 1e6:.2f}"])
     return found
 
 
@@ -149,7 +199,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--trees", type=int, default=100)
     parser.add_argument("--directory", help="where the suite is made (default: a temporary directory)")
     parser.add_argument("--alone", choices=ALONE, help=argparse.SUPPRESS)
+    parser.add_argument("--page", help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
+    if chosen.page:
+        print(make_page(Path(chosen.directory), chosen.page))
+        return
     if chosen.alone:
         print(run_alone(chosen.alone, Path(chosen.directory), chosen.lists[0]))
         return
@@ -166,18 +220,19 @@ def main(arguments: list[str] | None = None) -> None:
         for day, lists in enumerate(chosen.lists):
             write_entities(root, lists)
             page = TRAINED_AS_OF + timedelta(days=1 + day)
-            almanac(root, "run", PRODUCT, "--as-of", page.isoformat())
+            stream_cpu_s, stream_s = in_own_process("--page", page.isoformat(), "--directory", str(root))
             with open_suite(root, lambda: datetime(2026, 1, 1)).lake.reading() as connection:
                 query = "SELECT n_rows, wall_s, cpu_s, peak_memory_bytes FROM ledger.runs WHERE job = 'predict'"
                 n_rows, wall_s, cpu_s, peak = connection.execute(f"{query} ORDER BY started_at").fetchall()[-1]
             candidates = lists * chosen.candidates
             found.append([f"{lists:,} x {chosen.candidates}", f"{candidates:,}", f"{n_rows:,}", f"{wall_s:.1f}",
-                          f"{cpu_s:.1f}", f"{candidates / wall_s / 1e6:.3f}", f"{peak / 2**20:,.0f}"])  # fmt: skip
-            alone += report_alone(root, lists)
+                          f"{cpu_s:.1f}", f"{peak / 2**20:,.0f}", f"{stream_cpu_s:.1f}", f"{stream_s:.1f}",
+                          f"{candidates / stream_s / 1e6:.2f}"])  # fmt: skip
+            alone += report_alone(root, lists, candidates)
             print(found[-1], alone[-len(ALONE) :], flush=True)
-    titles = ["lists", "candidates", "listed", "seconds", "CPU s", "million candidates/s", "peak MiB"]
+    titles = ["lists", "candidates", "listed", "seconds", "CPU s", "peak MiB", "stream: CPU s", "seconds", "million/s"]
     print("\n" + table(titles, found))
-    print("\n" + table(["lists", "alone", "CPU s"], alone))
+    print("\n" + table(["lists", "alone", "CPU s", "seconds", "million/s"], alone))
 
 
 if __name__ == "__main__":
