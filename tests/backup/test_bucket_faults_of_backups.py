@@ -41,10 +41,17 @@ def _password() -> Iterator[None]:
         yield
 
 
-def breaks(meeting: Meeting, act: Callable[[], object], some: tuple[Break, ...]) -> Iterator[Break]:
-    """Give how the line breaks, and where: at some requests, or at each of those that the act makes."""
+def breaks(
+    meeting: Meeting, act: Callable[[], object], some: tuple[Break, ...], again: Callable[[], None] | None = None
+) -> Iterator[Break]:
+    """Give how the line breaks, and where: at some requests, or at each of those that the act makes.
+
+    `again` makes ready for the act after one that was done.
+    """
     if ALL:
         n_requests = meeting.count(act)
+        if again is not None:
+            again()
         yield from ((how, place, "") for how, place in meeting.each(n_requests, n_requests))
     else:
         yield from some
@@ -67,15 +74,19 @@ def test_a_restore_and_then_a_backup_are_whole_or_not_at_all(
     def restored() -> RestoreResult:
         return restore(root, tmp_path / "first")
 
+    def elsewhere() -> None:
+        nonlocal number
+        number += 1
+        named()
+
     named()
     meeting = Meeting(faults, 5)
     # Each goes on with what the one before has left, if that was broken off.
-    for how, place, names in breaks(meeting, restored, IN_RESTORES):
+    for how, place, names in breaks(meeting, restored, IN_RESTORES, elsewhere):
         if meeting.meets(how, place, restored, names=names, for_good=bool(names)):
             assert (page_rows(at(root), PRODUCT), rows(at(root), ORDERS)) == (wanted, orders)
             at(root).lake.close()
-            number += 1
-            named()
+            elsewhere()
         else:
             assert "run this again" in meeting.said
             with pytest.raises(NotFoundError):
