@@ -16,6 +16,7 @@ from jobs.backup.arriving import arriving_at
 from jobs.progress import Progress
 from warehouse.errors import RunFailed, UsageError
 from warehouse.lake.catalogues import SqliteCatalogue
+from warehouse.lake.compaction import flush_inlined
 from warehouse.lake.copies.into_postgres import drop_catalogue, put_catalogue, was_written_to
 from warehouse.lake.lake import Lake
 from warehouse.lake.postgres.addresses import Address, mark
@@ -62,8 +63,7 @@ def transfer(
         If it cannot be copied, or the copy is not the same. The same can be tried again.
     """
     new = make_room(address)
-    with old.maintaining() as connection:
-        connection.execute(system_sql("erasure/flush"))
+    flush_inlined(old)
     with old.writer_lock():
         try:
             files, n_bytes = _copy_files(old, address, progress, named)

@@ -23,7 +23,7 @@ from jobs.erasure.on_server import at_work_elsewhere
 from jobs.erasure.person import Person, any_of, complete, find_person, sources_with, tables_of
 from jobs.erasure.product_rows import PAGE_SCHEMAS, ProductRows, rows_of_products
 from jobs.erasure.search import traces
-from jobs.erasure.storage import blot_operations, check_statistics, clean_up, expire_all, flush_inlined, rewrite_files
+from jobs.erasure.storage import blot_operations, check_statistics, clean_up, expire_all, rewrite_files
 from jobs.erasure.storage import vacuum as vacuum_files
 from jobs.erasure.sums import has_sums
 from jobs.metering import RunMeter
@@ -31,6 +31,7 @@ from jobs.suite import Suite
 from warehouse.errors import RunFailed, UsageError
 from warehouse.facts.tombstones import erase_key, require_same_key
 from warehouse.lake.catalogues import CATALOGUE, OPERATIONS
+from warehouse.lake.compaction import flush_inlined
 from warehouse.lake.lake import table_columns
 from warehouse.lake.places import ERASING
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
@@ -120,7 +121,7 @@ def _delete(context: Context) -> None:
 #: deleted; flushed, they go. DuckLake 1.0 also fails to rewrite a table of which it holds rows with a DOUBLE.
 STEPS: tuple[tuple[str, Callable[[Context], None]], ...] = (
     ("delete", _delete),
-    ("flush", lambda context: flush_inlined(context.suite)),
+    ("flush", lambda context: flush_inlined(context.suite.lake)),
     ("rewrite", lambda context: rewrite_files(context.suite)),
     ("expire", lambda context: expire_all(context.suite)),
     ("clean up", lambda context: clean_up(context.suite)),

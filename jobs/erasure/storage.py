@@ -17,12 +17,6 @@ from warehouse.operations.state import open_operations, writing
 from warehouse.system_sql import quote, system_sql
 
 
-def flush_inlined(suite: Suite) -> None:
-    """Write rows that the catalogue holds itself into data files, so that they can be rewritten as others are."""
-    with suite.lake.maintaining() as connection:
-        connection.execute(system_sql("erasure/flush"))
-
-
 def rewrite_files(suite: Suite) -> None:
     """Write every data file anew of which any row was deleted; that makes its table's statistics anew, too."""
     with suite.lake.maintaining() as connection:

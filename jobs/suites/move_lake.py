@@ -22,6 +22,7 @@ from jobs.backup.transfer import Transferred, compare, count_of, found_whole, tr
 from jobs.progress import Progress, Silent
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.lake.catalogues import CATALOGUE
+from warehouse.lake.compaction import flush_inlined
 from warehouse.lake.lake import Lake, lake_of
 from warehouse.lake.places import ERASING
 from warehouse.lake.postgres.addresses import (
@@ -35,7 +36,6 @@ from warehouse.lake.postgres.addresses import (
 from warehouse.lake.postgres.departures import moved_to, note_moved
 from warehouse.lake.postgres.fences import Fence
 from warehouse.lake.postgres.sessions import session
-from warehouse.system_sql import system_sql
 
 #: The name that the lake of before gets in the suite's directory.
 LEFT_AS = "lake.moved"
@@ -147,8 +147,7 @@ class _Move:
             raise NotFoundError(f"there is no lake at {said.url} that could be moved.")
         with old.catalogue.ingest_lock():
             _make_ready(old)
-            with old.maintaining() as connection:
-                connection.execute(system_sql("erasure/flush"))
+            flush_inlined(old)
             with old.writer_lock() as fence:
                 done = self._fetched(old) if self.address is None else self._sent_on(old, self.address)
                 assert isinstance(fence, Fence)

@@ -202,7 +202,7 @@ OF_THE_LAKE = (
     Fault(
         "rows that the catalogue holds itself stay in it after an erasure",
         "jobs/erasure/erase.py",
-        '    ("flush", lambda context: flush_inlined(context.suite)),\n',
+        '    ("flush", lambda context: flush_inlined(context.suite.lake)),\n',
         "",
         ("tests/erasure/test_erase.py::test_nothing_is_left_of_a_person_and_all_else_is",),
     ),
