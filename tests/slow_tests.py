@@ -1,4 +1,4 @@
-"""Which tests are slow: those that took more than two seconds of CPU when all were last measured.
+"""Which tests are slow: those that took more than a second of CPU when all were last measured.
 
     python -m pytest -m 'not slow'    # something of every room, in under eight minutes on two cores
     python -m pytest --find-slow      # writes anew what slow_tests.txt says of the tests that it runs: all
@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-SLOW_S = 2.0
+SLOW_S = 1.0
 LIST = Path(__file__).with_name("slow_tests.txt")
 OWN, SHARED = "CPU of the test, in seconds", "CPU of its module's fixtures that it made, in seconds"
 

@@ -26,7 +26,7 @@ def test_a_test_is_charged_with_its_share_of_the_fixtures_of_its_module() -> Non
     charged = {
         "a.py::one": {OWN: 0.1, SHARED: 4.0},
         "a.py::other": {OWN: 0.1, SHARED: 0.0},
-        "b.py::one": {OWN: 1.9, SHARED: 0.0},
-        "b.py::other": {OWN: 2.1, SHARED: 0.0},
+        "b.py::one": {OWN: 0.9, SHARED: 0.0},
+        "b.py::other": {OWN: 1.1, SHARED: 0.0},
     }
     assert slow_of(charged) == {"a.py::one", "a.py::other", "b.py::other"}
