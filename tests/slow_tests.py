@@ -94,7 +94,8 @@ class Finder:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         total = sum(charge for one in self._charged.values() for charge in one.values())
-        quick = sum(sum(one.values()) for name, one in self._charged.items() if name not in slow_of(self._charged))
+        slow = slow_of(self._charged)
+        quick = sum(sum(one.values()) for name, one in self._charged.items() if name not in slow)
         terminalreporter.write_line(f"The tests took {total:.0f} s of CPU, {quick:.0f} of it those that are not slow.")
 
 
