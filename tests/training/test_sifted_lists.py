@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,40 @@ def test_a_page_is_profiled_as_what_is_kept_of_it_is_written(offers: Path, few_a
     assert written(suite) == expected
     assert asked == [True]
     assert {"small", "large", "few", "known"} <= {row[3] for row in expected[2] if len(row) > 10}
+
+
+def test_candidates_go_on_as_they_come(offers: Path, few_at_a_time: pytest.MonkeyPatch) -> None:
+    suite, waiting, take = define(offers, ("number",)), list[int](), sifted._Staging.take
+
+    def noted(self: sifted._Staging, batch: pa.RecordBatch) -> None:
+        take(self, batch)
+        waiting.append(sum(one.nbytes for one in self._waiting))
+
+    train(suite, "shelf", PAGE)
+    few_at_a_time.setattr(sifted._Staging, "take", noted)
+    few_at_a_time.setattr(sifted, "WAITING_BYTES", 200_000)
+    run_page(suite, "shelf", PAGE)
+    assert len(waiting) == 20
+    # As soon as enough wait, about as many do: the stages before never wait for many to be sifted at once.
+    reached = next(place for place, n_bytes in enumerate(waiting) if n_bytes + waiting[0] > sifted.WAITING_BYTES)
+    assert 3 < reached < 15
+    assert max(waiting) < sifted.WAITING_BYTES < min(waiting[reached:]) + 2 * waiting[0]
+
+
+def test_a_page_whose_candidates_cannot_be_written_fails(offers: Path, few_at_a_time: pytest.MonkeyPatch) -> None:
+    suite = define(offers, ("number",))
+    train(suite, "shelf", PAGE)
+    writing = list[str]()
+
+    def fail(*_: Any) -> None:
+        writing.append(threading.current_thread().name)
+        raise OSError("No space left on device")
+
+    few_at_a_time.setattr(pq.ParquetWriter, "write_table", fail)
+    with pytest.raises(RunFailed, match=r"No space left on device\. Nothing was published"):
+        run_page(suite, "shelf", PAGE)
+    assert len(writing) == 1
+    assert writing[0].startswith("almanac-stage")
 
 
 def test_a_page_that_keeps_all_is_the_same_sifted_and_in_steps(

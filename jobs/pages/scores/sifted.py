@@ -5,19 +5,22 @@ takes several times what making and scoring them does. So they stream from their
 (`jobs.scoring.sieves`), and what passes is staged: features, and scores. That is a little too much, and never too
 little: what is listed, and of which lists all is kept, is found by the statements that find it among all candidates.
 
-Memory holds some batches that wait until bounds are known from all of them, and some more of rows that passed, which
-are looked at again once more of their lists has been seen. A page that is no larger than what waits is staged whole.
+Memory holds some batches that wait while bounds become known from those after them, and some more of rows that passed,
+which are looked at again once more of their lists has been seen; what is written meanwhile is in memory too. A
+page that is no larger than what waits is staged whole.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
@@ -104,7 +107,8 @@ class SiftedPage:
         batches, nothing = self._read(candidates), pa.RecordBatch.from_pylist([], candidates.schema)
         first = next(batches, nothing)
         scorer = self.make_ready(first)
-        stream = score_stream(itertools.chain((first,), batches), scorer, self._scored, self.told)
+        # With one batch at a time a core waits for the last of its rows, again and again.
+        stream = score_stream(itertools.chain((first,), batches), scorer, self._scored, self.told, at_once=2)
         scored = self._scored(nothing, scorer.predict(nothing))
         with contextlib.closing(stream), contextlib.closing(_Staging(self, file, scored)) as staging:
             for batch in stream:
@@ -170,13 +174,15 @@ class _Staging:
         #: Whether the features of all candidates are staged, and only scores go through the sieve.
         self._keeps_all = not sifted.product.keeps_part
         self._ranked = [name for name in (*first, LIST_COLUMN, _SCORE) if name in nothing.schema.names]
-        self._waiting: list[pa.RecordBatch] = []
-        self._waiting_bytes = 0
+        self._waiting: deque[pa.RecordBatch] = deque()
         self._held: list[pa.RecordBatch] = []
         self._sieve: Sieve | None = None
+        #: Of so many lists it is known whether they are kept whole.
+        self._n_known = 0
         self._n_rows = 0
         self._whole: list[npt.NDArray[np.bool_]] = [np.zeros(0, np.bool_)]
         self._open = contextlib.ExitStack()
+        self._written: Future[None] | None = None
         features, scored = whole.select(self._columns).schema, sifted.rows_of(whole).schema
         self._features = self._writer(file, features, soon_read=not self._keeps_all)
         # By the statistics DuckDB knows how short keys are, and sorts short ones in half the time.
@@ -184,6 +190,8 @@ class _Staging:
         self._counts_file = file.with_suffix(".counts.parquet")
         counts = [*(nothing.schema.field(key) for key in self._ranking.keys), pa.field(_N, pa.int64())]
         self._counts = self._writer(self._counts_file, pa.schema(counts))
+        # Ends before the files do.
+        self._writing = self._open.enter_context(ThreadPoolExecutor(1, "almanac-stage"))
 
     def _writer(self, file: Path, schema: pa.Schema, *, soon_read: bool = True, **more: bool) -> pq.ParquetWriter:
         texts = [one.name for one in schema if pa.types.is_string(one.type)]
@@ -198,21 +206,27 @@ class _Staging:
         """Take candidates, with their scores."""
         self._n_rows += batch.num_rows
         if self._keeps_all:
-            self._features.write_batch(self._sifted.whole_rows(batch).select(self._columns))
+            self._begin_writing(self._features.write_batch, self._sifted.whole_rows(batch).select(self._columns))
             batch = batch.select(self._ranked)
-        self._waiting.append(batch)
-        self._waiting_bytes += batch.nbytes
-        if self._waiting_bytes >= WAITING_BYTES:
-            self._sift()
+        self._waiting.append(batch if self._sieve is None else self._placed(batch, self._sieve))
+        if self._sieve is None and _bytes_of(self._waiting) >= WAITING_BYTES:
+            self._sieve = Sieve(self._ranking.top)
+            self._waiting = deque(self._placed(one, self._sieve) for one in self._waiting)
+        # As many go as come: where all that waits went at once, the stages before waited, and a core with them.
+        while self._sieve is not None and _bytes_of(self._waiting) >= WAITING_BYTES:
+            self._let_through(self._waiting.popleft(), self._sieve)
 
     def end(self) -> int:
         """Write what is left, and how many candidates lists have, unless all are staged; give their number in all."""
         if self._sieve is None:
             # They are few, and are ranked as they are.
             self._write(self._waiting)
+            self._wait_for_files()
             return self._n_rows
-        self._sift()
+        while self._waiting:
+            self._let_through(self._waiting.popleft(), self._sieve)
         self._write_held()
+        self._wait_for_files()
         if self._keeps_all:
             return self._n_rows
         self._counts.write_batch(self._counted(self._sieve.keys(), pa.array(self._sieve.n_rows)))
@@ -221,20 +235,21 @@ class _Staging:
         self._sifted.sifted.kept = np.concatenate(self._whole)
         return self._n_rows
 
-    def _sift(self) -> None:
-        """Let through what may be wanted of all that waits."""
-        self._sieve = self._sieve or Sieve(self._ranking.top)
-        before = self._sieve.n_lists
-        placed = [self._placed(batch, self._sieve) for batch in self._waiting]
-        self._waiting, self._waiting_bytes = [], 0
-        if self._sieve.n_lists > before and not self._keeps_all:
-            self._sieve.keep_whole(before, self._sifted.kept_whole(self._sieve.keys(before)))
-        self._held += (self._passing(batch, self._sieve) for batch in placed)
+    def _let_through(self, batch: pa.RecordBatch, sieve: Sieve) -> None:
+        """Hold of candidates what may be wanted, by what is known of their lists; write what is held, if it is much."""
+        self._know_lists_of(batch, sieve)
+        self._held.append(self._passing(batch, sieve))
         if _bytes_of(self._held) >= HELD_BYTES:
             # More of their lists has been seen since most of them passed.
-            self._held = [self._passing(batch, self._sieve, MOST_KEPT) for batch in self._held]
+            self._held = [self._passing(one, sieve, MOST_KEPT) for one in self._held]
             if 2 * _bytes_of(self._held) >= HELD_BYTES:
                 self._write_held()
+
+    def _know_lists_of(self, batch: pa.RecordBatch, sieve: Sieve) -> None:
+        """Ask which lists are kept whole, of all that were seen, if it is not known of those of a batch."""
+        if not self._keeps_all and batch.column(_PLACE).to_numpy().max(initial=-1) >= self._n_known:
+            sieve.keep_whole(self._n_known, self._sifted.kept_whole(sieve.keys(self._n_known)))
+            self._n_known = sieve.n_lists
 
     def _placed(self, batch: pa.RecordBatch, sieve: Sieve) -> pa.RecordBatch:
         """Offer candidates to the sieve; give them with the places of their lists."""
@@ -267,7 +282,20 @@ class _Staging:
     def _counted(self, keys: Sequence[pa.Array], numbers: pa.Array) -> pa.RecordBatch:
         return pa.record_batch([*keys, numbers], schema=self._counts.schema)
 
-    def _write(self, batches: Sequence[pa.RecordBatch]) -> None:
+    def _write(self, batches: Iterable[pa.RecordBatch]) -> None:
+        self._begin_writing(self._write_files, list(batches))
+
+    def _begin_writing(self, write: Callable[[Any], None], rows: Any) -> None:
+        """Write rows in a thread of its own, once what came before is written, so that no more than these wait."""
+        self._wait_for_files()
+        self._written = self._writing.submit(write, rows)
+
+    def _wait_for_files(self) -> None:
+        """Wait until all is written that was begun; raises what failed."""
+        if self._written is not None:
+            self._written.result()
+
+    def _write_files(self, batches: Sequence[pa.RecordBatch]) -> None:
         if not batches:
             return
         batches = [self._sifted.whole_rows(batch) for batch in batches]
@@ -276,5 +304,5 @@ class _Staging:
         self._scored.write_table(pa.Table.from_batches([self._sifted.rows_of(batch) for batch in batches]))
 
 
-def _bytes_of(batches: Sequence[pa.RecordBatch]) -> int:
+def _bytes_of(batches: Iterable[pa.RecordBatch]) -> int:
     return sum(batch.nbytes for batch in batches)
