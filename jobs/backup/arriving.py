@@ -89,8 +89,10 @@ class ArrivingInDirectory:
         left = self._there()
         (self.root / _UNDER_WAY).mkdir(exist_ok=True)
         for path in left:
-            if path.name != _UNDER_WAY:
+            if path.name != _UNDER_WAY and path.is_dir():
                 shutil.rmtree(path)
+            elif path.name != _UNDER_WAY:
+                path.unlink()
 
     def put(self, file: Path, path: str) -> None:
         """Copy it, with its times."""

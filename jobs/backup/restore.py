@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from jobs.backup.store import Store, free_bytes
-from jobs.backup.transfer import make_room, transfer
+from jobs.backup.transfer import make_room, require_room, transfer
 from jobs.progress import Progress, Silent
 from warehouse.errors import NotFoundError, RunFailed, UsageError
 from warehouse.lake.lake import Lake, lake_of
@@ -60,7 +60,7 @@ def restore(
     if not root.is_dir():
         raise NotFoundError(f"{root} is no directory; make the suite first, from where its definitions are kept.")
     if address is not None:
-        make_room(address)
+        require_room(address)
     elif lake.root.exists() and (not lake.root.is_dir() or any(lake.root.iterdir())):
         raise UsageError(f"{lake.root} is there; move it away, and run this again: a restore replaces nothing.")
     store = Store.open(directory)
@@ -68,6 +68,9 @@ def restore(
         if not store.names():
             raise NotFoundError(f"{directory} has no states yet; `almanac backup {directory}` makes one.")
         state = store.read(state_name or store.names()[-1])
+        if address is not None:
+            # Else whoever names that place already could make a new lake there meanwhile.
+            make_room(address, "restore")
         for left in root.glob(f"{_UNDER_WAY}*"):
             shutil.rmtree(left)
         new = root / f"{_UNDER_WAY}{uuid.uuid4().hex[:8]}"
@@ -82,7 +85,9 @@ def restore(
             if address is None:
                 new.rename(lake.root)
             else:
-                with transfer(Lake(new), address, progress, named="to the lake", lacking=state.missing):
+                with transfer(
+                    Lake(new), address, progress, command="restore", named="to the lake", lacking=state.missing
+                ):
                     pass
                 Lake(new).close()
         except OSError as error:

@@ -1,12 +1,14 @@
 """A lake in a directory, with its catalogue in SQLite, copied to where its catalogue is in PostgreSQL, and compared.
 
-The catalogue is last, and in one transaction of the server: until then, there is no lake. Until it was compared, an
-entry beside its files says that it is under way; the next try takes away what that one left.
+The catalogue is put there last, and in one transaction of the server. From the begin on it says that a lake is under
+way, and so does an entry beside the files: until all was compared, nobody uses it (`warehouse.lake.postgres.arrivals`),
+and the next try takes away what that one left.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
@@ -20,6 +22,7 @@ from warehouse.lake.compaction import flush_inlined
 from warehouse.lake.copies.into_postgres import drop_catalogue, put_catalogue, was_written_to
 from warehouse.lake.lake import Lake
 from warehouse.lake.postgres.addresses import Address, mark
+from warehouse.lake.postgres.arrivals import begin_arrival, comparing, end_arrival
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
 from warehouse.operations.copies import put_operations
 from warehouse.operations.state import looking
@@ -42,7 +45,7 @@ class Transferred:
 
 @contextlib.contextmanager
 def transfer(
-    old: Lake, address: Address, progress: Progress, *, named: str, lacking: Collection[str] = ()
+    old: Lake, address: Address, progress: Progress, *, command: str, named: str = "", lacking: Collection[str] = ()
 ) -> Iterator[Transferred]:
     """Copy a lake to where there is none, after its inlined rows were put into files. Nobody commits to it meanwhile.
 
@@ -50,8 +53,10 @@ def transfer(
 
     Parameters
     ----------
+    command
+        Which command of Almanac's copies it, as those are told who meet the lake on its way.
     named
-        Under which name progress is shown.
+        Under which name progress is shown, if not the command's.
     lacking
         Files that it has lost; if there are any, rows are not compared, which cannot be read.
 
@@ -62,20 +67,22 @@ def transfer(
     RunFailed
         If it cannot be copied, or the copy is not the same. The same can be tried again.
     """
-    new = make_room(address)
+    new, copied_by = make_room(address, command)
     flush_inlined(old)
     with old.writer_lock():
         try:
-            files, n_bytes = _copy_files(old, address, progress, named)
-            with looking(old.root) as state:
-                if state is not None:
-                    put_operations(state, new.root)
+            files, n_bytes = _copy_files(old, address, progress, named or command)
             assert isinstance(old.catalogue, SqliteCatalogue)
-            put_catalogue(old.catalogue.file, new)
-            with _gone_unless_ended(new):
+            assert isinstance(new.catalogue, PostgresCatalogue)
+            with _looked_into(new):
+                with looking(old.root) as state:
+                    if state is not None:
+                        put_operations(state, new.root)
+                put_catalogue(old.catalogue.file, new)
                 counted = (0, 0, 0) if lacking else compare(old, new)
-                arriving_at(address).end()
-        except (duckdb.Error, OSError) as error:
+            arriving_at(address).end()
+            end_arrival(address.server, new.catalogue.lake, copied_by)
+        except (duckdb.Error, sqlite3.Error, OSError) as error:
             raise RunFailed(
                 f"the lake could not be copied to {address.url}: {error}. Nothing else was changed; run this again."
             ) from error
@@ -83,21 +90,19 @@ def transfer(
 
 
 @contextlib.contextmanager
-def _gone_unless_ended(new: Lake) -> Iterator[None]:
-    """Take the catalogue away again if what follows fails: a suite that names it already would work on that lake."""
+def _looked_into(new: Lake) -> Iterator[None]:
+    """Let this process, and no other, use a lake that is under way."""
     try:
-        yield
+        assert isinstance(new.catalogue, PostgresCatalogue)
+        with comparing(new.catalogue.server):
+            yield
     except BaseException:
         new.close()
-        assert isinstance(new.catalogue, PostgresCatalogue)
-        with contextlib.suppress(RunFailed):  # what went wrong is told, and not that this did too
-            if not was_written_to(new.catalogue):
-                drop_catalogue(new.catalogue)
         raise
 
 
-def make_room(address: Address) -> Lake:
-    """See that there is nothing where the lake is to be, and name that; clear what an earlier try has left.
+def require_room(address: Address) -> Lake:
+    """See that there is nothing where a lake is to be, or only what an earlier try has left; name that lake.
 
     Raises
     ------
@@ -105,24 +110,46 @@ def make_room(address: Address) -> Lake:
         If there is something else, or a lake.
     """
     arriving = arriving_at(address)
-    arriving.require_room()
+    if not arriving.names_a_lake():
+        arriving.require_room()
     mark(address)
     new = Lake(address.data)
     assert isinstance(new.catalogue, PostgresCatalogue)
-    if new.exists():
+    is_arriving = new.catalogue.is_arriving()
+    if not is_arriving:
+        arriving.require_room()
+        if not new.exists():
+            return new
+        # Earlier versions put no mark into the catalogue.
         if not arriving.is_under_way():
             raise UsageError(f"the database {address.server} holds a lake already; name another one.")
-        # Of an earlier try, which was killed once the catalogue was there.
-        if was_written_to(new.catalogue):
-            raise UsageError(
-                f"the lake at {address.url} was copied to there, not compared, and written to since; nothing of it is"
-                " deleted. Name another place and another database."
-            )
-        drop_catalogue(new.catalogue)
-    arriving.begin()
-    new.catalogue.prepare()
-    new.storage.prepare()
+    if was_written_to(new.catalogue):
+        raise UsageError(
+            f"the lake at {address.url} was copied to there, not compared, and written to since; nothing of it is"
+            " deleted. Name another place and another database."
+        )
     return new
+
+
+def make_room(address: Address, command: str) -> tuple[Lake, str]:
+    """See that there is room, note that a lake is under way, and clear what an earlier try has left.
+
+    Gives the lake, and by what name it is noted who copies it.
+
+    Raises
+    ------
+    UsageError
+        If there is something else, or a lake.
+    """
+    new = require_room(address)
+    assert isinstance(new.catalogue, PostgresCatalogue)
+    if new.catalogue.is_arriving() or new.exists():
+        drop_catalogue(new.catalogue)
+    new.catalogue.prepare()
+    copied_by = begin_arrival(address.server, new.catalogue.lake, command)
+    arriving_at(address).begin()
+    new.storage.prepare()
+    return new, copied_by
 
 
 def _copy_files(old: Lake, address: Address, progress: Progress, named: str) -> tuple[int, int]:

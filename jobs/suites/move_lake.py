@@ -106,6 +106,11 @@ class _Move:
         """What is to be that directory."""
         return self.suite_root / _ARRIVES_AS
 
+    @property
+    def fetched(self) -> Path:
+        """A copy on this host, which was not compared yet."""
+        return self.suite_root / _FETCHED_AS
+
     def from_directory(self, address: Address) -> Moved:
         """Move the lake of the suite's directory."""
         old, left_as = Lake(self.own), self.suite_root / LEFT_AS
@@ -156,22 +161,27 @@ class _Move:
         return done
 
     def _fetched(self, old: Lake) -> Transferred:
-        new = fetch_lake(old, self.arriving)
+        """Copy it to this host; only what was compared gets the name that becomes the suite's lake."""
+        new = fetch_lake(old, self.fetched)
         counted = compare(old, new)
         new.close()
-        sizes = [path.stat().st_size for path in new.root.rglob("*") if path.is_file()]
+        shutil.rmtree(self.arriving, ignore_errors=True)
+        new.root.rename(self.arriving)
+        sizes = [path.stat().st_size for path in self.arriving.rglob("*") if path.is_file()]
         return Transferred(*counted, len(sizes), sum(sizes))
 
     def _sent_on(self, old: Lake, address: Address) -> Transferred:
         """Copy a lake to this host, and from here to where it is to be."""
+        if (self.arriving / CATALOGUE).exists():  # of a move home, which was broken off
+            shutil.rmtree(self.arriving)
         there = self._there(address)
         if found := found_whole(old, there):
             return found
-        fetched = fetch_lake(old, self.suite_root / _FETCHED_AS)
+        fetched = fetch_lake(old, self.fetched)
         try:
             compare(old, fetched)
             shutil.rmtree(self.arriving, ignore_errors=True)
-            with transfer(fetched, there, self.progress, named="move-lake") as done:
+            with transfer(fetched, there, self.progress, command="move-lake") as done:
                 return done
         finally:
             fetched.close()
@@ -186,7 +196,7 @@ class _Move:
                 yield found
                 return
         shutil.rmtree(self.arriving, ignore_errors=True)
-        with transfer(old, there, self.progress, named="move-lake") as done:
+        with transfer(old, there, self.progress, command="move-lake") as done:
             yield done
 
     def _there(self, address: Address) -> Address:

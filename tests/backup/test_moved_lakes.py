@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.backup import transfer as transferring
 from jobs.pages.predict import run_page
 from jobs.schedule.tick_store import TickStore
 from jobs.suite import Suite, open_suite
@@ -121,6 +122,68 @@ def test_a_lake_goes_from_bucket_to_bucket_to_a_directory_and_home(
         move_lake(root, None)
     refused = almanac(told.root, "move-lake", "here")
     assert (refused.returncode, f"was moved to {os.uname().nodename}:{root}/lake" in refused.stderr) == (2, True)
+
+
+def _move_and_be_killed_before(root: Path, url: str | None, step: str) -> None:
+    """Move a lake, and be killed once all is copied, before it is compared, or before everybody may use it."""
+
+    def last(*arguments: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for module in (moving, transferring):
+        if hasattr(module, step):
+            setattr(module, step, last)
+    move_lake(root, read_address(url, "it").of_suite(root) if url else None)
+
+
+def killed_before(root: Path, url: str | None, step: str) -> None:
+    process = process_of(_move_and_be_killed_before, root, url, step)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("place", "step"), [("directory", "compare"), ("bucket", "compare"), ("bucket", "end_arrival")]
+)
+def test_a_copy_that_was_not_compared_is_nobodys_lake(
+    place: str, step: str, published: Suite, bucket: S3, postgres: Server, tmp_path: Path
+) -> None:
+    root, name = published.root, f"uncompared_{place}_{step}"
+    before = contents(published)
+    published.lake.close()
+    data = tmp_path / "data" if place == "directory" else f"s3://shop/lakes/{name}"
+    url = f"{new_database(postgres, name)}?data={data}"
+    killed_before(root, url, step)
+    assert contents(at(root)) == before
+    at(root).lake.close()
+    there = other(root, url, tmp_path)
+    for command in (["query", "FROM ledger.pages"], ["status"], ["ingest"], ["doctor"]):
+        told = almanac(there, *command)
+        assert (told.returncode, told.stdout) == (1, ""), command
+        for words in ("by `almanac move-lake` on ", "was not compared yet", "run it again, or let lake.yaml"):
+            assert words in told.stderr
+    said(root, "move-lake", url)
+    assert contents(at(root)) == before
+    assert contents(at(there)) == before
+    run_page(at(there), PRODUCT, PAGE)
+
+
+def test_a_copy_at_home_that_was_not_compared_has_no_name_of_a_lake(
+    published: Suite, postgres: Server, tmp_path: Path
+) -> None:
+    root, before = published.root, contents(published)
+    published.lake.close()
+    said(root, "move-lake", f"{new_database(postgres, 'uncompared_here')}?data={tmp_path / 'data'}")
+    killed_before(root, None, "compare")
+    assert not (root / "lake").exists()
+    assert not (root / ".lake.arriving").exists()
+    assert (root / ".lake.fetched" / "catalogue.sqlite").exists()
+    assert contents(at(root)) == before
+    at(root).lake.close()
+    said(root, "move-lake", "here")
+    assert (contents(at(root)), at(root).lake.root) == (before, root / "lake")
+    assert list(root.glob(".lake.*")) == []
 
 
 def other(root: Path, url: str, place: Path) -> Path:

@@ -37,7 +37,7 @@ from tests.lake.shared_lakes import replace as replace_page
 from tests.lakes import page_rows, rows
 from tests.page_makers import process_of
 from tests.postgres_server import PASSWORD, Server, needs_postgres
-from warehouse.errors import UsageError
+from warehouse.errors import RunFailed, UsageError
 from warehouse.lake.copies import catalogue_files, into_postgres
 from warehouse.lake.lake import Lake
 from warehouse.lake.postgres.addresses import read_address, write_lake_file
@@ -331,13 +331,19 @@ def test_a_restore_that_was_killed_leaves_no_lake_and_is_done_again(
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert any((place / "data").iterdir())
-    assert Lake(place).exists() == (at == "behind")
+    # Whoever names the place is told of it, and makes no lake there.
+    with pytest.raises(RunFailed, match="by `almanac restore` on "):
+        Lake(place).create(NOW, "tests")
+    with pytest.raises(RunFailed, match="was not compared yet"), Lake(place).writer_lock():
+        raise AssertionError
+    with pytest.raises(RunFailed, match="was not compared yet"):
+        TickStore.open(place)
     restore(root, kept)
     newest = "SELECT * FROM ledger.pages ORDER BY ALL"
     with Lake(place).reading() as there, shared.lake.reading() as here:
         assert there.execute(newest).fetchall() == here.execute(newest).fetchall() != []
     if at == "behind":
-        # Somebody has worked on the one that was not compared: that is nothing to delete.
+        # Somebody has worked on one that an earlier version copied, and did not compare: that is nothing to delete.
         (place / ".arriving").mkdir()
         with Lake(place).writer_lock(), pytest.raises(UsageError, match="written to since"):
             restore(root, kept)

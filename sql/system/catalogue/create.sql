@@ -13,11 +13,13 @@ CREATE TABLE IF NOT EXISTS almanac.writer (
 INSERT INTO almanac.writer VALUES (1, 0, '', clock_timestamp()) ON CONFLICT DO NOTHING;
 
 -- `moved_to`: where the lake was moved to, which then is written to there alone (`warehouse.lake.postgres.departures`).
+-- `copied_by`: by whom a lake is being copied to here, which nobody may use before (`warehouse.lake.postgres.arrivals`).
 CREATE TABLE IF NOT EXISTS almanac.lake (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     lake TEXT NOT NULL,
     made_at TIMESTAMPTZ NOT NULL,
-    moved_to TEXT
+    moved_to TEXT,
+    copied_by TEXT
 );
 
 -- What was put into the lake's bucket and is not known to be committed, see `warehouse.lake.storage.staged_keys`: its

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from warehouse.errors import PublishFailed, RunFailed, UsageError
 from warehouse.lake.postgres.addresses import MARKER
+from warehouse.lake.postgres.arrivals import arrival_at, require_arrived
 from warehouse.lake.postgres.departures import require_not_moved
 from warehouse.lake.postgres.fences import Fence, raise_fence
 from warehouse.lake.postgres.owners import require_leases
@@ -69,21 +70,29 @@ class PostgresCatalogue:
         UsageError
             If the database holds another lake.
         RunFailed
-            If the server cannot be reached.
+            If the server cannot be reached, or a lake is being copied to there.
         """
         if (self.server, self.lake) in _made:
             return True
         with session(self.server) as connection:
             found = self._lake_of(connection)
-        if found is None:
-            return False
-        if found != self.lake:
-            raise UsageError(
-                f"the database {self.server} holds another lake than {self.root} has the files of: name the directory"
-                " of that one, or another database."
-            )
-        _made.add((self.server, self.lake))
+            if found is None:
+                return False
+            if found != self.lake:
+                raise UsageError(
+                    f"the database {self.server} holds another lake than {self.root} has the files of: name the"
+                    " directory of that one, or another database."
+                )
+            require_arrived(connection, self.server)
+            if arrival_at(connection) is None:
+                _made.add((self.server, self.lake))
         return True
+
+    def is_arriving(self) -> bool:
+        """Tell whether this lake is being copied to there, or was by a command that was broken off."""
+        with session(self.server) as connection:
+            arrival = arrival_at(connection)
+        return arrival is not None and arrival.lake == self.lake
 
     def forget_made(self) -> None:
         """Have this process ask again whether it has been made."""
@@ -185,6 +194,7 @@ class PostgresCatalogue:
         )
         with self._lock(WRITER, timeout_s, held) as connection:
             require_leases(connection, self.server)
+            require_arrived(connection, self.server)
             require_not_moved(connection, self.server)
             yield Fence(self.server, raise_fence(connection, f"{socket.gethostname()} {os.getpid()}"))
 
