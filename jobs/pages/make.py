@@ -111,11 +111,11 @@ def make_pages(suite: Suite, order: PageOrder, progress: Progress) -> PagesResul
         If the work fails for all pages alike; they are marked as failed in the ledger, and what was there before stays.
     """
     job = "predict" if order.model else "features"
-    meter = RunMeter(suite, job, order.product.name)
+    meter, limit = RunMeter(suite, job, order.product.name), memory_limit_of(order.product, len(order.pages))
     try:
         with (
             suite.staging(meter.run_id) as directory,
-            Sandbox(suite.lake, spill=directory / "spill", memory_limit=memory_limit_of(order.product)) as sandbox,
+            Sandbox(suite.lake, spill=directory / "spill", memory_limit=limit) as sandbox,
             Batch(sandbox, suite.definitions, order.product, order.shared) as batch,
         ):
             fitting = _fitting(order, batch)

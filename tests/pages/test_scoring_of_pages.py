@@ -29,6 +29,8 @@ from warehouse.errors import ScoringFailed, UsageError
 from warehouse.ledger.records import ModelRecord
 from warehouse.operations.leases import Leases
 from warehouse.pages import audits
+from warehouse.queries.memory import limit_memory
+from warehouse.sandbox import MEMORY_LIMIT, memory_limit_of
 
 KEYS = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["a", "b", None]), st.integers(-1, 1)), max_size=12)
 
@@ -119,6 +121,18 @@ def test_what_a_sandbox_keeps_in_memory_can_be_set(published: Suite, monkeypatch
     monkeypatch.setenv("ALMANAC_MEMORY_LIMIT", "plenty")
     with pytest.raises(UsageError, match=r"ALMANAC_MEMORY_LIMIT is `plenty`.*500MiB"):
         run_page(published, PRODUCT, PAGE)
+
+
+@pytest.mark.parametrize(
+    ("n_pages", "of_machine", "kept"), [(1, "40GiB", "2.0 GiB"), (365, "40GiB", "4.0 GiB"), (365, "6GiB", "2.0 GiB")]
+)
+def test_many_pages_may_keep_more_in_memory_where_the_machine_has_it(
+    published: Suite, n_pages: int, of_machine: str, kept: str
+) -> None:
+    with duckdb.connect() as instance:
+        instance.execute(f"SET memory_limit = '{of_machine}'")
+        limit_memory(instance, memory_limit_of(published.definitions.product(PRODUCT), n_pages), at_least=MEMORY_LIMIT)
+        assert instance.execute("SELECT current_setting('memory_limit')").fetchone() == (kept,)
 
 
 NEAREST = """
