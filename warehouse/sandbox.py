@@ -48,8 +48,8 @@ _HELD_AT_ONCE = 2
 #: entities was made as fast with half of it as with no limit at all.
 MEMORY_LIMIT = "2GiB"
 #: What it keeps where many pages are joined, if that is a quarter of what DuckDB may have on the machine or in the
-#: container. With 2 GiB the joins of 13 feature groups to 330,000 entities spilled, though they never held as much,
-#: and a year of pages took a fifth more CPU.
+#: container. With 2 GiB a year of pages, 13 feature groups joined to 330,000 entities, took a fifth more CPU, though
+#: the process never held as much: each join reckons with what it may come to need.
 MANY_PAGES_MEMORY_LIMIT = "4GiB"
 #: What it keeps where lists are made: of their candidates there are many, and only the first of each list stay.
 LISTS_MEMORY_LIMIT = "256MiB"
