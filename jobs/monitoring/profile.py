@@ -173,8 +173,7 @@ def _make_profiles(suite: Suite, product: Product, kind: str, pages: list[PageRe
         kept = [page for page in pages if (page.run_id, page.as_of) in lacking and not is_moved]
         forget_profiles(commit, kept)
         record_centres(commit, product.name, new, there, meter.run_id, suite.clock())
-        runs = {(page.run_id, page.as_of) for page in kept}
-        append_profiles(commit, [one for one in profiles if (one.run_id, one.as_of) in runs])
+        append_profiles(commit, profiles, kept)
         append_segment_profiles(commit, parts.tables if parts is not None else (), kept)
         span = {"first_as_of": min(p.as_of for p in pages), "last_as_of": max(p.as_of for p in pages)}
         n_pages = len(kept)

@@ -110,5 +110,5 @@ def _profile(commit: Commit, product: Product, records: Sequence[PageRecord]) ->
     rows = RowsOfPages(product, "predictions", relation, columns, records)
     centres = centres_of(connection, product.name)
     parts = segment_counts(rows, centres)
-    append_profiles(commit, list(profile_rows(connection, rows, centres, parts)))
+    append_profiles(commit, list(profile_rows(connection, rows, centres, parts)), records)
     append_segment_profiles(commit, parts.tables if parts is not None else (), records)

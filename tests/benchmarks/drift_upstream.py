@@ -24,6 +24,7 @@ from jobs.cli.output.console import print_table
 from jobs.monitoring.series import Series, series_of
 from jobs.suite import Suite, open_suite
 from tests.benchmarks.bench_drift import PRODUCT, STARTS, Flights, cut
+from tests.monitoring.counted import profiles_in
 from warehouse.batching.batch import Batch
 from warehouse.ledger import records as ledger
 from warehouse.pages.profiled_pages import Profile, RowsOfPages, centres_of
@@ -93,7 +94,7 @@ def pages_of(suite: Suite, start: int, flights: Flights) -> list[Profile]:
             centres = centres_of(connection, PRODUCT)
             records = [replace(published[page], n_rows=made.n_rows[page]) for page in pages]
             rows = RowsOfPages(product, "features", parquet([made.file]), made.columns, records)
-            return list(profile_rows(connection, rows, centres))
+            return profiles_in(profile_rows(connection, rows, centres))
 
 
 def with_pages(series: Series, profiles: list[Profile], start: int) -> Series:

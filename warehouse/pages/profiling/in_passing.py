@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from warehouse.definitions import Product
 from warehouse.ledger.records import PageRecord
-from warehouse.pages.profiled_pages import Centres, Profile, RowsOfPages
+from warehouse.pages.profiled_pages import Centres, RowsOfPages
 from warehouse.pages.profiling.page_counts import PageCounts
 from warehouse.pages.profiling.segments import segment_counts
 from warehouse.pages.publishing import StagedRows
@@ -42,7 +42,7 @@ class InPassing:
         self._rows, self._parts = rows, segment_counts(rows, self._centres)
         self._pages = PageCounts(rows, self._centres, self._parts)
         self._n_left = sum(page.n_rows for page in rows.pages)
-        self._found: list[Profile] = []
+        self._found = list["pa.Table"]()
 
     @property
     def can_count_kept(self) -> bool:
@@ -115,7 +115,7 @@ class InPassing:
             self._found += self._pages.add(batch.column("as_of"), [batch.column(name) for name in names])
             yield batch.select(list(wanted))
 
-    def profiles(self) -> list[Profile] | None:
+    def profiles(self) -> list[pa.Table] | None:
         """Give the profiles of all pages; None if not all of their rows have passed."""
         return [*self._found, *self._pages.rest()] if self._n_left == 0 else None
 

@@ -10,24 +10,17 @@ import duckdb
 
 from warehouse.errors import RunFailed
 from warehouse.ledger.records import PageRecord
-from warehouse.pages.profiled_pages import Centres, Profile, RowsOfPages
-from warehouse.pages.profiles import (
-    BinTable,
-    CategoryCounts,
-    NumberCounts,
-    ProfiledColumn,
-    as_floats,
-    counted_categories,
-    counted_groups,
-)
+from warehouse.pages.profiled_pages import Centres, RowsOfPages
+from warehouse.pages.profiles import CategoryCounts, NumberCounts, as_floats
+from warehouse.pages.profiling.bin_table import BinTable
+from warehouse.pages.profiling.figures import Figures, figures_of, profile_table
+from warehouse.pages.profiling.groups import counted_groups
 from warehouse.system_sql import system_sql
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
-
-    Integers = npt.NDArray[np.int64]
 
 #: Rows that are read at a time.
 BATCH_ROWS = 122_880
@@ -56,8 +49,8 @@ class Parts(Protocol):
 
 def profile_rows(
     cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, centres: Centres, parts: Parts | None = None
-) -> Iterator[Profile]:
-    """Profile pages in one pass over their rows; a page without rows has a profile too, of nothing.
+) -> Iterator[pa.Table]:
+    """Profile pages in one pass over their rows, as rows of the ledger; a page without rows has a profile of nothing.
 
     Parameters
     ----------
@@ -97,12 +90,13 @@ class PageCounts:
         # Of a page that goes on through many batches, a table of each column with many values, to be added up once.
         self._tables: dict[int, BinTable] = {}
         self._tabled: datetime | None = None
-        # Pages lie one behind the other, but for those that others have replaced in part.
+        # Pages lie one behind the other, but for those that others have replaced in part. Of a page that is not in one
+        # batch as a whole, what has come is kept.
         self._left = {page.as_of: page for page in rows.pages}
         self._n_left = {page.as_of: page.n_rows for page in rows.pages}
         self._counts: dict[datetime, list[Any]] = {}
 
-    def add(self, instants: pa.Array, arrays: Sequence[pa.Array]) -> Iterator[Profile]:
+    def add(self, instants: pa.Array, arrays: Sequence[pa.Array]) -> Iterator[pa.Table]:
         """Count a batch: the pages of its rows, and their values as `columns` has them. Gives what is whole now.
 
         Behind the values stands what the parts read besides.
@@ -121,29 +115,47 @@ class PageCounts:
         of_rows = of_rows if order is None else of_rows[order]
         firsts = np.flatnonzero(np.concatenate(([True], of_rows[1:] != of_rows[:-1])))
         starts = np.append(firsts, len(of_rows))
-        there = [self._begin(page) for page in of_rows[firsts].tolist()]
+        there = [self._known(page) for page in of_rows[firsts].tolist()]
+        n_here = dict(zip(there, np.diff(starts).tolist(), strict=True))
         arrays, more = arrays[: len(self.columns)], arrays[len(self.columns) :]
+        is_whole = [page not in self._counts and self._n_left[page] == n_rows for page, n_rows in n_here.items()]
         if self._parts is not None:
-            n_rows = np.diff(starts).tolist()
-            whole = [self._left[page].n_rows == n_here for page, n_here in zip(there, n_rows, strict=True)]
-            self._parts.add(of_rows, order, whole, arrays, more)
+            self._parts.add(of_rows, order, is_whole, arrays, more)
+        whole = self._counted(arrays, there, np.array(is_whole), order, starts)
+        began = [page for page in there if page in self._counts]
+        for page in began:
+            self._n_left[page] -= n_here[page]
+        yield from self._whole([self._left.pop(page) for page in began if self._n_left[page] == 0])
+        ended = [self._left.pop(page) for page, is_one in zip(there, is_whole, strict=True) if is_one]
+        yield from self._whole(ended, whole)
+
+    def _counted(
+        self,
+        arrays: Sequence[pa.Array],
+        there: Sequence[datetime],
+        is_whole: npt.NDArray[np.bool_],
+        order: npt.NDArray[np.int64] | None,
+        starts: npt.NDArray[np.int64],
+    ) -> list[Figures]:
+        """Give the figures of those pages that are whole, and add up what was counted of the others."""
+        parts = [(place, there[place]) for place in (~is_whole).nonzero()[0].tolist()]
+        for _, page in parts:
+            self._counts.setdefault(page, self._new_counts())
+        figures = []
         for place, (column, centre, array) in enumerate(zip(self.columns, self._centres, arrays, strict=True)):
-            if len(there) == 1 and getattr(self._counts[there[0]][place], "distinct", False) is None:
+            if len(there) == len(parts) == 1 and getattr(self._counts[there[0]][place], "distinct", False) is None:
                 self._table_of(there[0], place).add(as_floats(array), centre)
                 continue
-            parts = counted_parts(column, centre, array, order, starts, self._table)
-            for page, one in zip(there, parts, strict=True):
-                own = self._counts[page]
+            groups = counted_groups(column, centre, array, order, starts, self._table)
+            for group, page in parts:
+                own, one = self._counts[page], groups.of(group)
                 if own[place].n_rows:
                     own[place].merge(one)
                 else:
                     own[place] = one
-        ended = []
-        for page, n_rows in zip(there, np.diff(starts).tolist(), strict=True):
-            self._n_left[page] -= n_rows
-            if self._n_left[page] == 0:
-                ended.append(self._left.pop(page))
-        yield from self._whole(ended)
+            if len(parts) < len(there):
+                figures.append(groups.figures(is_whole))
+        return figures
 
     def _table_of(self, page: datetime, place: int) -> BinTable:
         """Give the table of a column of a page; those of another page are added up first."""
@@ -158,20 +170,28 @@ class PageCounts:
                 self._counts[self._tabled][place].merge(table.taken(self._centres[place]))
         self._tabled = None
 
-    def _whole(self, pages: Sequence[PageRecord]) -> Iterator[Profile]:
-        if self._parts is not None and pages:
+    def _whole(self, pages: Sequence[PageRecord], figures: Sequence[Figures] | None = None) -> Iterator[pa.Table]:
+        """Give the profiles of pages of which all rows have come, whose figures are given or have been added up."""
+        if not pages:
+            return
+        if self._parts is not None:
             self._parts.finish(pages)
-        for page in pages:
-            yield from self._written(page)
+        if self.columns:
+            figures = self._added_up(pages) if figures is None else figures
+            yield profile_table(self._rows, pages, self._centres, figures)
 
-    def _begin(self, page: datetime) -> datetime:
+    def _added_up(self, pages: Sequence[PageRecord]) -> list[Figures]:
+        if any(page.as_of == self._tabled for page in pages):
+            self._add_up_tables()
+        counts = [self._counts.pop(page.as_of, []) or self._new_counts() for page in pages]
+        return [figures_of(of_column) for of_column in zip(*counts, strict=True)]
+
+    def _known(self, page: datetime) -> datetime:
         if page not in self._left:
             raise RunFailed(
                 f"{self._rows.product.name}: the page {page} of {self._rows.kind} holds more rows than the ledger"
                 " tells; see `almanac doctor --deep`."
             )
-        if page not in self._counts:
-            self._counts[page] = self._new_counts()
         return page
 
     def _new_counts(self) -> list[Any]:
@@ -180,53 +200,6 @@ class PageCounts:
             for column, centre in zip(self.columns, self._centres, strict=True)
         ]
 
-    def rest(self) -> Iterator[Profile]:
+    def rest(self) -> Iterator[pa.Table]:
         """Give the profiles of the pages of which rows are lacking; those without any have one too, of nothing."""
         yield from self._whole(list(self._left.values()))
-
-    def _written(self, page: PageRecord) -> Iterator[Profile]:
-        if page.as_of == self._tabled:
-            self._add_up_tables()
-        counts = self._counts.pop(page.as_of, None) or self._new_counts()
-        return _written(self._rows, page, self.columns, counts)
-
-
-def _written(
-    rows: RowsOfPages, page: PageRecord, columns: Sequence[ProfiledColumn], counts: Sequence[Any]
-) -> Iterator[Profile]:
-    for column, count in zip(columns, counts, strict=True):
-        yield Profile(
-            product=rows.product.name,
-            kind=rows.kind,
-            as_of=page.as_of,
-            column_name=column.name,
-            scale=column.scale,
-            run_id=page.run_id,
-            model_version=page.model_version,
-            **count.figures(),
-        )
-
-
-def counted_parts(
-    column: ProfiledColumn,
-    centre: float | None,
-    values: pa.Array,
-    order: Integers | None,
-    starts: Integers,
-    table: BinTable | None = None,
-) -> list[NumberCounts] | list[CategoryCounts]:
-    """Count the values of a column by parts of its rows.
-
-    Parameters
-    ----------
-    values
-        Float64, or of categories text; NULL and NaN are missing.
-    order
-        In which order rows lie one behind the other by their parts; None: as they come.
-    starts, table
-        Of the rows in that order, as `counted_groups` takes them.
-    """
-    if column.scale == "category":
-        return counted_categories(values if order is None else values.take(order), starts.tolist())
-    numbers = as_floats(values)
-    return counted_groups(numbers if order is None else numbers[order], starts, centre, table)

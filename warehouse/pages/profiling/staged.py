@@ -14,7 +14,6 @@ from warehouse.lake.lake import Commit
 from warehouse.ledger.records import PageRecord
 from warehouse.pages.profiled_pages import (
     Centres,
-    Profile,
     RowsOfPages,
     centres_of,
     new_centres,
@@ -55,7 +54,7 @@ class StagedProfiles:
         self._cursor, self._product = cursor, product
         features = passing.profiles() if passing is not None else None
         self._rows = [self._rows_of(one, passed) for one in staged if features is None or one.kind != "features"]
-        self._taken = [one for one in features or () if one.as_of in passed]
+        self._taken = list(features or ())
         self._taken_segments = list(passing.segments) if passing is not None and features is not None else []
         self._segments = list["pa.Table"]()
         self._known, self._new = known, Centres()
@@ -75,7 +74,7 @@ class StagedProfiles:
             return RowsOfPages(self._product, staged.kind, staged.held, staged.columns, pages, BATCH_ROWS)
         return RowsOfPages(self._product, staged.kind, parquet(staged.files), staged.columns, pages)
 
-    def _profiled(self) -> list[Profile]:
+    def _profiled(self) -> list[pa.Table]:
         centres, profiled = {**self._new, **self._known}, list(self._taken)
         self._segments = list(self._taken_segments)
         for rows in self._rows:
@@ -96,6 +95,5 @@ class StagedProfiles:
 
     def write(self, commit: Commit, published: Sequence[PageRecord]) -> None:
         """Write the profiles of those pages that were published after all."""
-        there = {(page.kind, page.as_of) for page in published}
-        append_profiles(commit, [one for one in self._profiles if (one.kind, one.as_of) in there])
+        append_profiles(commit, self._profiles, published)
         append_segment_profiles(commit, self._segments, published)
