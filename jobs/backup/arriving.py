@@ -9,6 +9,7 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -111,10 +112,15 @@ class ArrivingInBucket:
 
     address: Address
 
+    @cached_property
+    def _place(self) -> tuple[Bucket, str]:
+        # A client takes long to make beside a small file, so that there is one for all of them.
+        return Bucket.of(self.address.bucket)
+
     @contextlib.contextmanager
     def _asking(self) -> Iterator[Bucket]:
         try:
-            yield Bucket.of(self.address.bucket)[0]
+            yield self._place[0]
         except BucketRefused as error:
             raise RunFailed(
                 f"the lake cannot be copied to {self.address.bucket}: {error}. Nothing else was changed; run this"
@@ -122,7 +128,7 @@ class ArrivingInBucket:
             ) from error
 
     def _key(self, path: str) -> str:
-        return f"{Bucket.of(self.address.bucket)[1]}/{path}"
+        return f"{self._place[1]}/{path}"
 
     def require_room(self) -> None:
         """List it."""

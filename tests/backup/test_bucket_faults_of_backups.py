@@ -1,6 +1,7 @@
 """Backups of a lake in a bucket, and restores into one, over a line that breaks: whole, or as it was.
 
-Some requests meet a fault each; with `ALMANAC_ALL_STEPS=1` they are counted once, and then all of them do.
+Some requests meet a fault each; with `ALMANAC_ALL_STEPS=1` they are counted once, and then all of them do, which takes
+more than half an hour: say `-o faulthandler_timeout=0`.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from tests.lakes import page_rows, rows
 from tests.page_makers import process_of
 from tests.postgres_server import Server, needs_postgres
 from tests.s3_server import S3
+from warehouse import buckets
 from warehouse.errors import RunFailed
 from warehouse.lake.lake import Lake
 from warehouse.lake.postgres.addresses import read_address, write_lake_file
@@ -106,6 +107,29 @@ def test_a_lake_is_moved_into_a_bucket(world: Suite, published: Suite, bucket: S
         assert (done.returncode, why in done.stderr) == (2, True), done.stderr
     assert bucket.client.get_object(Bucket="shop", Key="lakes/full/of")["Body"].read() == b"something"
     bucket.client.delete_object(Bucket="shop", Key="lakes/full/of")
+
+
+def test_one_client_sends_all_files(
+    bucket: S3, postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, made = buckets.Bucket.__init__, list[str]()
+
+    def counted(self: buckets.Bucket, name: str) -> None:
+        made.append(name)
+        make(self, name)
+
+    monkeypatch.setattr(buckets.Bucket, "__init__", counted)
+    (tmp_path / "file").write_text("of a lake\n")
+    address = read_address(f"{postgres.url('sent')}?data=s3://shop/lakes/sent", "it").of_suite(tmp_path)
+    place = arriving.arriving_at(address)
+    place.begin()
+    for number in range(3):
+        place.put(tmp_path / "file", f"data/{number}")
+    place.end()
+    assert made == ["shop"]
+    assert {key for key in bucket.all_keys() if "/sent/" in key} == {f"lakes/sent/data/{each}" for each in range(3)}
+    for number in range(3):
+        bucket.client.delete_object(Bucket="shop", Key=f"lakes/sent/data/{number}")
 
 
 def test_checks_and_dry_runs_work_and_change_nothing(world: Suite, bucket: S3, tmp_path: Path) -> None:
