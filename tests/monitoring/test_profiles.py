@@ -18,6 +18,7 @@ from jobs.monitoring import distances
 from jobs.monitoring.comparison import compare
 from jobs.monitoring.profile import compare_page, monitor
 from jobs.monitoring.references import reference_pages
+from jobs.monitoring.series import read_series
 from jobs.pages.predict import run_page
 from jobs.pages.rollback import rollback
 from jobs.suite import Suite
@@ -336,6 +337,17 @@ def test_pages_without_profiles_get_the_ones_that_they_would_have_had(published:
     assert rows(published, OF_PAGES) == before
     assert {row[1:4] for row in rows(published, centres)} == there
     assert [one.made for one in monitor(published, PRODUCT, make_profiles=True)] == [0, 0, 0]
+
+
+def test_a_longer_hash_of_values_as_it_was_written_before_tells_the_same(published: Suite) -> None:
+    with published.lake.reading() as connection:
+        now = read_series(connection, PRODUCT)
+    assert {len(one) for series in now for one in series.values if one is not None} == {8}
+    with published.lake.commit("as it was written before") as commit:
+        commit.execute("UPDATE ledger.profiles SET values_hash = values_hash || 'c0ffee00'")
+    with published.lake.reading() as connection:
+        before = read_series(connection, PRODUCT)
+    assert [one.values.tolist() for one in before] == [one.values.tolist() for one in now]
 
 
 def test_a_reference_is_the_last_eight_pages_of_the_same_weekday(published: Suite) -> None:

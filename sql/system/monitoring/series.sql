@@ -16,7 +16,7 @@ of_pages AS (
 )
 SELECT
     kind, column_name, segment, scale, model_version, as_of, run_id, n_rows, n_missing, coalesce(n_distinct, -1) AS n_distinct,
-    values_hash, counts_from AS centre, CASE WHEN {has_counts} THEN bins END AS bins,
+    left(values_hash, 8) AS values_hash, counts_from AS centre, CASE WHEN {has_counts} THEN bins END AS bins,
     CASE WHEN {has_counts} THEN top_values END AS top_values, CASE WHEN {has_counts} THEN counts END AS counts,
     coalesce(n_other, 0) AS n_other
 FROM of_pages
