@@ -341,12 +341,12 @@ def test_pages_without_profiles_get_the_ones_that_they_would_have_had(published:
 
 def test_a_longer_hash_of_values_as_it_was_written_before_tells_the_same(published: Suite) -> None:
     with published.lake.reading() as connection:
-        now = read_series(connection, PRODUCT)
+        now = read_series(connection, PRODUCT, [PAGE])
     assert {len(one) for series in now for one in series.values if one is not None} == {8}
     with published.lake.commit("as it was written before") as commit:
         commit.execute("UPDATE ledger.profiles SET values_hash = values_hash || 'c0ffee00'")
     with published.lake.reading() as connection:
-        before = read_series(connection, PRODUCT)
+        before = read_series(connection, PRODUCT, [PAGE])
     assert [one.values.tolist() for one in before] == [one.values.tolist() for one in now]
 
 
