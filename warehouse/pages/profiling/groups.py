@@ -19,7 +19,7 @@ from warehouse.pages.profiles import (
     as_floats,
     hash_of,
 )
-from warehouse.pages.profiling.bin_table import BinTable
+from warehouse.pages.profiling.bin_table import BinTable, ends_of
 from warehouse.pages.profiling.figures import Figures, figures_of
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class NumberGroups:
         own = slice(*self.of_bins[group : group + 2].tolist())
         different = self.distinct[slice(*self.of_values[group : group + 2].tolist())]
         few = different if len(different) <= MAX_DISTINCT else None
-        ends = _ends(different)
+        ends = ends_of(different)
         return NumberCounts(self.centre, n_rows, n_missing, self.bins[own], self.counts[own], few, *ends)
 
     def figures(self, chosen: Flags) -> Figures:
@@ -131,17 +131,9 @@ class NumberGroups:
         there = np.flatnonzero(np.diff(self.of_values))
         low[there], high[there] = self.distinct[self.of_values[there]], self.distinct[self.of_values[there + 1] - 1]
         for group in np.flatnonzero(np.isinf(low) | np.isinf(high)).tolist():
-            ends = _ends(self.distinct[self.of_values[group] : self.of_values[group + 1]])
+            ends = ends_of(self.distinct[self.of_values[group] : self.of_values[group + 1]])
             low[group], high[group] = (np.nan if end is None else end for end in ends)
         return low, high
-
-
-def _ends(ascending: Floats) -> tuple[float, float] | tuple[None, None]:
-    """Give the least and the greatest of the values that are finite."""
-    import numpy as np
-
-    finite = ascending[np.isfinite(ascending)]
-    return (float(finite[0]), float(finite[-1])) if len(finite) else (None, None)
 
 
 @dataclass(frozen=True)
@@ -174,16 +166,15 @@ class CategoryGroups:
         """Give what profiles have of some groups: of equally frequent values the first by name."""
         import numpy as np
 
-        n_groups = len(self.n_rows)
         order = np.lexsort((-self.rows, self.group))  # those of equal frequency stay in the order of their names
         is_top = np.arange(len(order)) - self.of_values[self.group] < MAX_CATEGORIES
         is_of = chosen[self.group]
         top, others = order[is_top & is_of], order[~is_top]
         n_values = np.diff(self.of_values)
-        n_there, n_other = np.bincount(self.group, self.rows, n_groups), _summed(self, others)
+        n_there, n_other = self._n_rows_of(slice(None)), self._n_rows_of(others)
         return Figures(
             n_rows=self.n_rows[chosen],
-            n_missing=(self.n_rows - n_there.astype(np.int64))[chosen],
+            n_missing=(self.n_rows - n_there)[chosen],
             n_distinct=np.where(n_values > MAX_DISTINCT, -1, n_values)[chosen],
             values_hash=self._hashes(np.flatnonzero(chosen)),
             low=np.full(np.count_nonzero(chosen), np.nan),
@@ -194,6 +185,12 @@ class CategoryGroups:
             n_other=n_other[chosen],
         )
 
+    def _n_rows_of(self, places: Integers | slice) -> Integers:
+        """Count the rows of each group that have some of the categories."""
+        import numpy as np
+
+        return np.bincount(self.group[places], self.rows[places], len(self.n_rows)).astype(np.int64)
+
     def _hashes(self, groups: Integers) -> list[str | None]:
         import numpy as np
 
@@ -203,12 +200,6 @@ class CategoryGroups:
             hash_of("".join(told[start:end]).encode()) if 0 < end - start <= MAX_DISTINCT else None
             for start, end in spans
         ]
-
-
-def _summed(groups: CategoryGroups, places: Integers) -> Integers:
-    import numpy as np
-
-    return np.bincount(groups.group[places], groups.rows[places], len(groups.n_rows)).astype(np.int64)
 
 
 def counted_groups(
@@ -249,16 +240,15 @@ def counted_numbers(
     import numpy as np
 
     n_groups = len(starts) - 1
-    if len(values) >= _COUNTED_IN_TABLE * n_groups:
-        if n_groups == 1:
-            if _has_many(values):
-                return EachCounted([(table or BinTable()).counted(values, centre)])
-            return _sorted(values, starts, centre)
+    is_large = len(values) >= _COUNTED_IN_TABLE * n_groups
+    if is_large and n_groups != 1:
         each = [
             counted_numbers(values[start:end], np.array([0, end - start]), centre, table).of(0)
             for start, end in itertools.pairwise(starts.tolist())
         ]
         return EachCounted(each)
+    if is_large and _has_many(values):
+        return EachCounted([(table or BinTable()).counted(values, centre)])
     return _sorted(values, starts, centre)
 
 
@@ -278,18 +268,12 @@ def _sorted(values: Floats, starts: Integers, centre: float | None) -> NumberGro
     is_missing = np.isnan(values)
     n_rows = np.diff(starts)
     n_missing = np.diff(np.searchsorted(np.flatnonzero(is_missing), starts))
-    is_new = np.empty(len(values), bool)
-    np.not_equal(values[1:], values[:-1], out=is_new[1:])
-    is_new[starts[:-1][n_rows > 0]] = True
-    found = np.flatnonzero(is_new & ~is_missing)
+    found = np.flatnonzero(_is_new(values, starts) & ~is_missing)
     of_values = np.searchsorted(found, starts)
     distinct = values[found] + 0.0  # no negative zero
     # A distance from 0 is the value: 0.0 - centre would be -0.0 and give -0.0 of one that is 0 after all.
     places = (distinct + (0.0 - (centre or 0.0))).view(np.int64) >> DROPPED_BITS
-    is_bin = np.empty(len(places), bool)
-    np.not_equal(places[1:], places[:-1], out=is_bin[1:])
-    is_bin[of_values[:-1][np.diff(of_values) > 0]] = True
-    firsts = np.flatnonzero(is_bin)
+    firsts = np.flatnonzero(_is_new(places, of_values))
     of_bins = np.searchsorted(firsts, of_values)
     bins, begins = places[firsts], found[firsts]
     ends = np.append(begins[1:], len(values))[: len(begins)]
@@ -297,6 +281,16 @@ def _sorted(values: Floats, starts: Integers, centre: float | None) -> NumberGro
     ends[of_bins[there + 1] - 1] = (starts[1:] - n_missing)[there]
     bins = np.where(bins < 0, -1 - (bins + N_MAGNITUDES), bins)
     return NumberGroups(centre, n_rows, n_missing, bins, ends - begins, of_bins, distinct, of_values)
+
+
+def _is_new(values: npt.NDArray[Any], starts: Integers) -> Flags:
+    """Tell which values differ from the one before them, or begin a group."""
+    import numpy as np
+
+    is_new = np.empty(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=is_new[1:])
+    is_new[starts[:-1][np.diff(starts) > 0]] = True
+    return is_new
 
 
 def counted_categories(values: pa.Array, order: Integers | None, starts: Integers) -> CategoryGroups | EachCounted:
