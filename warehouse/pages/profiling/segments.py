@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from warehouse.arrow_arrays import registered_once
 from warehouse.lake.lake import Commit
 from warehouse.ledger.records import PageRecord
 from warehouse.pages.profiled_pages import Centres, RowsOfPages
@@ -213,8 +214,8 @@ def append_segment_profiles(commit: Commit, tables: Sequence[pa.Table], publishe
         return
     there = {"kind": [one.kind for one in published], "as_of": [one.as_of for one in published]}
     pages = pa.table(there, pa.schema({"kind": pa.string(), "as_of": pa.timestamp("us")}))
-    commit.connection.register("new_profiles", pa.concat_tables(tables))
-    commit.connection.register("published_now", pages)
-    commit.execute(system_sql("profiles/append_segments"))
-    commit.connection.unregister("new_profiles")
-    commit.connection.unregister("published_now")
+    with (
+        registered_once(commit.connection, "new_profiles", pa.concat_tables(tables)),
+        registered_once(commit.connection, "published_now", pages),
+    ):
+        commit.execute(system_sql("profiles/append_segments"))
