@@ -22,7 +22,7 @@ from typing import Any
 
 from warehouse.errors import LakeFormatError, RunFailed
 from warehouse.lake.catalogues import catalogue_of
-from warehouse.lake.postgres.arrivals import require_arrived
+from warehouse.lake.postgres.arrivals import noted_lake, require_arrived
 from warehouse.lake.postgres.catalogue import PostgresCatalogue
 from warehouse.lake.registry import OPERATIONS, TABLES, Kept
 from warehouse.operations.shared_state import SharedState
@@ -92,7 +92,7 @@ def _set_up_shared(catalogue: PostgresCatalogue) -> Any:
     """Open a shared state, and make its tables, see `set_up`; it is used as SQLite's connection is."""
     state = SharedState(catalogue.server)
     try:
-        require_arrived(state, catalogue.server)
+        require_arrived(noted_lake(state), catalogue.server)
         found, newest = state.format(), len(OPERATIONS_MIGRATIONS)
         if found > newest:
             raise LakeFormatError(
@@ -118,7 +118,7 @@ def looking(lake: Path) -> Iterator[sqlite3.Connection | None]:
     catalogue = catalogue_of(lake)
     if isinstance(catalogue, PostgresCatalogue):
         with contextlib.closing(SharedState(catalogue.server)) as state:
-            require_arrived(state, catalogue.server)
+            require_arrived(noted_lake(state), catalogue.server)
             found: Any = state if state.format() else None
             yield found
         return

@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from warehouse.errors import RunFailed
@@ -22,29 +22,27 @@ _compared_here: set[str] = set()
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """What a catalogue says of a lake that is under way to it: the lake's id, by whom it is copied, and since when."""
+class NotedLake:
+    """What a catalogue says of its lake: its id, since when it is there, and by whom it is still being copied."""
 
     lake: str
-    copied_by: str
-    since: str
+    since: datetime
+    copied_by: str | None
 
 
-def arrival_at(connection: Any) -> Arrival | None:
-    """Give the lake that is under way to a database; None if none is. Lakes of earlier versions have no such column.
+def noted_lake(connection: Any) -> NotedLake | None:
+    """Give what a database says of its lake; None if it has none. Earlier versions had no column for who copies it.
 
     `connection` is a session of psycopg's, or a `SharedState`.
     """
     if not connection.execute("SELECT to_regclass('almanac.lake') IS NOT NULL").fetchone()[0]:
         return None
-    query = "SELECT lake, to_jsonb(noted) ->> 'copied_by', made_at FROM almanac.lake AS noted"
+    query = "SELECT lake, made_at, to_jsonb(noted) ->> 'copied_by' FROM almanac.lake AS noted"
     row = connection.execute(query).fetchone()
-    if row is None or row[1] is None:
-        return None
-    return Arrival(str(row[0]), str(row[1]), row[2].astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"))
+    return None if row is None else NotedLake(str(row[0]), row[1], row[2])
 
 
-def require_arrived(connection: Any, server: str) -> None:
+def require_arrived(noted: NotedLake | None, server: str) -> None:
     """See that no lake is under way to a database, unless it is this process that compares it.
 
     Raises
@@ -54,10 +52,10 @@ def require_arrived(connection: Any, server: str) -> None:
     """
     if server in _compared_here:
         return
-    arrival = arrival_at(connection)
-    if arrival is not None:
+    if noted is not None and noted.copied_by is not None:
+        since = noted.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
         raise RunFailed(
-            f"the lake of {server} is being copied to there since {arrival.since}, by {arrival.copied_by}, and was not"
+            f"the lake of {server} is being copied to there since {since}, by {noted.copied_by}, and was not"
             " compared yet, so that nobody can use it: wait until that command has ended. If it was broken off, run it"
             " again, or let lake.yaml, or ALMANAC_LAKE, name another place. Nothing was changed."
         )

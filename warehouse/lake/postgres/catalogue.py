@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from warehouse.errors import PublishFailed, RunFailed, UsageError
 from warehouse.lake.postgres.addresses import MARKER
-from warehouse.lake.postgres.arrivals import arrival_at, require_arrived
+from warehouse.lake.postgres.arrivals import noted_lake, require_arrived
 from warehouse.lake.postgres.departures import require_not_moved
 from warehouse.lake.postgres.fences import Fence, raise_fence
 from warehouse.lake.postgres.owners import require_leases
@@ -75,35 +75,28 @@ class PostgresCatalogue:
         if (self.server, self.lake) in _made:
             return True
         with session(self.server) as connection:
-            found = self._lake_of(connection)
-            if found is None:
-                return False
-            if found != self.lake:
-                raise UsageError(
-                    f"the database {self.server} holds another lake than {self.root} has the files of: name the"
-                    " directory of that one, or another database."
-                )
-            require_arrived(connection, self.server)
-            if arrival_at(connection) is None:
-                _made.add((self.server, self.lake))
+            noted = noted_lake(connection)
+        if noted is None:
+            return False
+        if noted.lake != self.lake:
+            raise UsageError(
+                f"the database {self.server} holds another lake than {self.root} has the files of: name the directory"
+                " of that one, or another database."
+            )
+        require_arrived(noted, self.server)
+        if noted.copied_by is None:
+            _made.add((self.server, self.lake))
         return True
 
     def is_arriving(self) -> bool:
         """Tell whether this lake is being copied to there, or was by a command that was broken off."""
         with session(self.server) as connection:
-            arrival = arrival_at(connection)
-        return arrival is not None and arrival.lake == self.lake
+            noted = noted_lake(connection)
+        return noted is not None and noted.copied_by is not None and noted.lake == self.lake
 
     def forget_made(self) -> None:
         """Have this process ask again whether it has been made."""
         _made.discard((self.server, self.lake))
-
-    def _lake_of(self, connection: psycopg.Connection[Any]) -> str | None:
-        row = connection.execute("SELECT to_regclass('almanac.lake') IS NOT NULL").fetchone()
-        if row != (True,):
-            return None
-        row = connection.execute("SELECT lake FROM almanac.lake").fetchone()
-        return None if row is None else str(row[0])
 
     def identity(self) -> Hashable:
         """Give this process, the file that names the catalogue, and the lake's id."""
@@ -164,7 +157,7 @@ class PostgresCatalogue:
         """
         with session(self.server) as connection:
             connection.execute("SELECT pg_advisory_lock(%s, %s)", [LOCKS, MAKING])
-            if self._lake_of(connection) is None:
+            if noted_lake(connection) is None:
                 row = connection.execute("SELECT to_regclass('public.ducklake_snapshot') IS NOT NULL").fetchone()
                 if row == (True,):
                     query = "SELECT count(*) FROM public.ducklake_snapshot WHERE snapshot_id > 0"
@@ -194,7 +187,7 @@ class PostgresCatalogue:
         )
         with self._lock(WRITER, timeout_s, held) as connection:
             require_leases(connection, self.server)
-            require_arrived(connection, self.server)
+            require_arrived(noted_lake(connection), self.server)
             require_not_moved(connection, self.server)
             yield Fence(self.server, raise_fence(connection, f"{socket.gethostname()} {os.getpid()}"))
 
