@@ -16,7 +16,7 @@ from jobs.pages.shards.spark import SPARK_VARIABLE, Spark
 from jobs.suite import Suite
 from tests.command_line import almanac, said
 from tests.conftest import PAGE, PRODUCT
-from tests.lakes import page_rows
+from tests.lakes import page_rows, rows
 from tests.pages.test_shards import forget
 from tests.shard_processes import KILLED, done_twice, executor_killed_once
 from tests.shards import SPARK_IS_THERE, needs_spark, rows_of_pages, staged
@@ -77,11 +77,16 @@ def test_an_executor_that_is_killed_and_a_task_that_is_done_twice_change_nothing
     assert (cluster / "written").exists()
 
 
-@pytest.mark.skipif(SPARK_IS_THERE, reason="Java and pyspark are here")
-def test_without_java_or_pyspark_a_command_says_what_to_install(published: Suite) -> None:
-    done = almanac(published.root, "run", PRODUCT, "--as-of", str(PAGE), "--shards", "2", "--engine", "spark")
+def test_without_java_or_pyspark_a_command_says_what_to_install(
+    trained: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a page that is not made yet: one whose features are there needs no engine."""
+    if SPARK_IS_THERE:
+        monkeypatch.setitem(sys.modules, "pyspark.errors", None)
+    done = almanac(trained.root, "run", PRODUCT, "--as-of", str(PAGE), "--shards", "2", "--engine", "spark")
     assert done.returncode
     assert "Java 17" in done.stderr
+    assert rows(trained, "SELECT kind FROM ledger.published_pages WHERE as_of = $1", [PAGE]) == []
 
 
 def test_the_client_of_connect_finds_pandas_where_commands_keep_it_out() -> None:
