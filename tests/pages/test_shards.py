@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from jobs.facts.ingest import ingest
 from jobs.pages.make import PageOrder, make_pages
 from jobs.pages.predict import run_page
 from jobs.pages.shards import processes
@@ -22,11 +23,14 @@ from jobs.pages.shards.processes import ATTEMPTS, Processes, Run
 from jobs.pages.shards.tasks import ASK, FEATURES, PREDICTIONS, PUT_TOGETHER, Done, Task, run_task
 from jobs.progress import Silent
 from jobs.suite import Suite
+from jobs.training.train import train
 from tests.command_line import said
 from tests.conftest import PAGE, PRODUCT, reopened
 from tests.lakes import page_rows, rows
 from tests.shard_processes import KILLED, killed_always, killed_once
-from tests.shards import Inline, rows_of_pages, staged
+from tests.shards import Inline, check_published_pages, rows_of_pages, staged
+from tests.worlds.shop import PRODUCT as SHELF
+from tests.worlds.shop import START, Shop, make_shop
 from warehouse.batching.engines import DuckDBHere
 from warehouse.errors import DefinitionError, RunFailed, UsageError
 
@@ -39,6 +43,17 @@ def test_pages_in_shards_have_the_same_rows_in_every_bit(ingested: Suite, n: int
     here = rows_of_pages(ingested, PRODUCT, pages, DuckDBHere())
     assert here[1]
     assert rows_of_pages(ingested, PRODUCT, pages, Shards(Inline(), n)) == here
+
+
+def test_a_published_page_in_shards_is_the_same_in_every_bit(published: Suite) -> None:
+    check_published_pages(published, PRODUCT, PAGE, set(), scores_in_tasks=True)
+
+
+def test_so_is_a_page_of_ranked_lists_which_are_scored_where_the_command_runs(tmp_path: Path) -> None:
+    suite, _ = make_shop(tmp_path / "shop", Shop(n_customers=20, n_days=20))
+    ingest(suite)
+    train(suite, SHELF, page := START + timedelta(days=15))
+    check_published_pages(suite, SHELF, page, set(), scores_in_tasks=False)
 
 
 def forget(suite: Suite) -> None:
