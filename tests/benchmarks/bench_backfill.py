@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -96,23 +97,42 @@ def columns_of(suite: Suite) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def keep_groups(file: Path, groups: list[str]) -> None:
-    """Leave some feature groups in a product.yaml, and nothing of a model that would name columns of others."""
+def keep_groups(directory: Path, groups: list[str], columns: dict[str, list[str]]) -> None:
+    """Leave some feature groups in a product, and nothing that would name columns of others: no model, fewer checks.
+
+    Parameters
+    ----------
+    columns
+        Those of each of its groups.
+    """
+    file = directory / "product.yaml"
     text = file.read_text()
     before, _, rest = text.partition("features:\n")
     after = rest[rest.index("label:") :]
     listed = "".join(f"  - {name}\n" for name in groups)
     head, _, model = after.partition("  leave_out:\n")
     file.write_text(f"{before}features:\n{listed}{head}{model[model.index('pages:') :]}")
+    kept = {column for name in groups for column in columns[name]}
+    gone = {column for found in columns.values() for column in found} - kept
+    for check in (directory / "checks").glob("*.sql"):
+        if gone.intersection(re.findall(r"\w+", check.read_text())):
+            check.unlink()
+
+
+def ingested(root: Path, groups: list[str]) -> Suite:
+    """Make the suite, of these feature groups where some are named, with the year's sources."""
+    make_flights(root / "suite")
+    suite = open_suite(root / "suite", lambda: datetime(2014, 2, 1))
+    ingest(suite)
+    if groups:
+        keep_groups(root / "suite/sql/products" / PRODUCT, groups, columns_of(suite)["groups"])
+        suite = open_suite(root / "suite", lambda: datetime(2014, 2, 1))
+    return suite
 
 
 def contestants(root: Path, n_pages: int, without: list[str], groups: list[str]) -> list[Contestant]:
     """Ingest the sources once, and set everybody up on a copy of them."""
-    make_flights(root / "suite")
-    if groups:
-        keep_groups(root / "suite/sql/products" / PRODUCT / "product.yaml", groups)
-    suite = open_suite(root / "suite", lambda: datetime(2014, 2, 1))
-    ingest(suite)
+    suite = ingested(root, groups)
     shutil.copytree(suite.lake.root, root / "lake")
     source_tables(suite, root / "sources.duckdb")
     product, columns = suite.definitions.product(PRODUCT), columns_of(suite)
@@ -207,6 +227,8 @@ def main() -> None:
                     contestant.run()
                     print(f"{contestant.name}: {contestant.seconds[-1]:.1f} s", flush=True)
                 except PeerMissing as missing:
+                    if contestant is everybody[0]:
+                        raise SystemExit(str(missing)) from None
                     print(missing)
                     everybody.remove(contestant)
         groups = " ".join(options.groups) or "all feature groups"
