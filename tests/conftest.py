@@ -73,6 +73,7 @@ LONG_FILES = (
     "test_lived_again.py",
     "test_rehearsal.py",
     "test_site.py",
+    "test_lost_hosts.py",
     "test_breakages.py",
     "test_check.py",
     "test_shared_lakes.py",

@@ -1,5 +1,7 @@
 """Two hosts on one cable: network namespaces, whose ports hang on a bridge, and can be unplugged there.
 
+A command can have a host to itself (`Network.command`): processes, a name and a kernel's number of its own.
+
 What is sent to or from a host that is unplugged is lost, and nobody is told so, as where a switch has failed.
 """
 
@@ -15,6 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tests.page_makers import process_of
@@ -32,6 +35,16 @@ class Network:
     def run(self, host: int, target: Callable[..., None], *arguments: Any) -> multiprocessing.process.BaseProcess:
         """Give a process of a host."""
         return process_of(_on_host, self._namespace(host), target, arguments)
+
+    def command(self, host: int, kernel: Path, *words: str) -> list[str]:
+        """Give a command of a host, which is lost with all of its processes when this one is killed.
+
+        `kernel` is a file that says what tells its kernel from others, as `/proc/sys/kernel/random/boot_id` does.
+        """
+        inside = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && hostname "$1" && shift && exec "$@"'
+        own = ["unshare", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"]
+        name = f"host{host}"
+        return ["ip", "netns", "exec", self._namespace(host), *own, "sh", "-c", inside, str(kernel), name, *words]
 
     def unplug(self, host: int) -> None:
         _ip("link", "set", self._port(host), "nomaster")
