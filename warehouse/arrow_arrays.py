@@ -38,17 +38,31 @@ def numbers_array(
     return pa.Array.from_buffers(kind, len(values), [_validity(is_there), data])
 
 
-def texts_array(texts: Sequence[str | None]) -> pa.Array:
-    """Give an Arrow array of text; None is NULL."""
+def texts_array(texts: Sequence[str | None], each: int = 1, times: int = 1) -> pa.Array:
+    """Give an Arrow array of text; None is NULL.
+
+    Parameters
+    ----------
+    each, times
+        How often each text stands there, one beside the other, and how often all of that does.
+    """
     import numpy as np
     import pyarrow as pa
 
-    data = [b"" if text is None else text.encode() for text in texts]
-    offsets = np.zeros(len(data) + 1, np.int32)
-    np.cumsum(np.fromiter(map(len, data), np.int64, len(data)), out=offsets[1:])
-    is_there = np.fromiter((text is not None for text in texts), bool, len(data))
-    buffers = [_validity(is_there), pa.py_buffer(offsets), pa.py_buffer(b"".join(data))]
-    return pa.Array.from_buffers(pa.string(), len(data), buffers)
+    is_there = np.fromiter((text is not None for text in texts), bool, len(texts)) if None in texts else None
+    given = [text or "" for text in texts]
+    joined = "".join(given)
+    # ASCII has as many bytes as characters.
+    sizes = map(len, given) if joined.isascii() else (len(text.encode()) for text in given)
+    lengths = np.fromiter(sizes, np.int64, len(given))
+    if each > 1:
+        joined = "".join([text * each for text in given])
+    offsets = np.zeros(len(lengths) * each * times + 1, np.int32)
+    np.cumsum(np.tile(np.repeat(lengths, each), times), out=offsets[1:])
+    if is_there is not None:
+        is_there = np.tile(np.repeat(is_there, each), times)
+    buffers = [_validity(is_there), pa.py_buffer(offsets), pa.py_buffer(joined.encode() * times)]
+    return pa.Array.from_buffers(pa.string(), len(offsets) - 1, buffers)
 
 
 def lists_array(elements: pa.Array, lengths: npt.NDArray[np.int64]) -> pa.Array:

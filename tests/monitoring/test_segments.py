@@ -51,10 +51,11 @@ def _counted(of: RowsOfPages, table: pa.Table, rows_at_a_time: int) -> pa.Table:
     centres = {(of.kind, "x"): 3.0}
     parts = SegmentCounts(of, centres)
     pages = PageCounts(of, centres, parts)
-    read = [*(column.name for column in pages.columns), *segments_by(of.product, of.kind, of.columns)]
+    names, more = [column.name for column in pages.columns], segments_by(of.product, of.kind, of.columns)
     for start in range(0, table.num_rows, rows_at_a_time):
         piece = table.slice(start, rows_at_a_time).combine_chunks()
-        list(pages.add(piece["as_of"].chunk(0), [piece[name].chunk(0) for name in read]))
+        arrays, own = ([piece[name].chunk(0) for name in read] for read in (names, more))
+        list(pages.add(piece["as_of"].chunk(0), arrays, own))
     list(pages.rest())
     order = [(name, "ascending") for name in ("as_of", "segment", "column_name")]
     return pa.concat_tables(parts.tables).sort_by(order)

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import duckdb
@@ -123,6 +124,8 @@ class RowsOfPages:
         Its columns, with their DuckDB types.
     pages
         The publications that they belong to.
+    files
+        The Parquet files that hold these rows, where they are on this machine; they may hold those of other pages too.
     at_a_time
         Pages of at most so many rows are read at a time, and larger ones alone, where rows of one page do not lie side
         by side; None: all are read in one pass.
@@ -134,6 +137,7 @@ class RowsOfPages:
     columns: Mapping[str, str]
     pages: Sequence[PageRecord]
     at_a_time: int | None = None
+    files: tuple[Path, ...] = ()
 
     @property
     def profiled(self) -> list[ProfiledColumn]:
@@ -161,16 +165,27 @@ class RowsOfPages:
         return [replace(self, pages=pages) for pages in chosen]
 
 
-def new_centres(cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, known: Centres) -> Centres:
-    """Give the centres of columns that have none yet: the median of the oldest page on which they have a value."""
-    found: Centres = {}
-    lacking = [c for c in rows.profiled if c.scale != "category" and (rows.kind, c.name) not in known]
+def columns_without_centre(rows: RowsOfPages, known: Centres) -> list[ProfiledColumn]:
+    """Name the columns of rows whose bins have nothing to count from yet."""
+    return [one for one in rows.profiled if one.scale != "category" and (rows.kind, one.name) not in known]
+
+
+def new_centres(
+    cursor: duckdb.DuckDBPyConnection, rows: RowsOfPages, known: Centres, given: Mapping[str, float] | None = None
+) -> Centres:
+    """Give the centres of columns that have none yet: the median of the oldest page on which they have a value.
+
+    `given` are medians of the oldest page that were worked out already.
+    """
+    found = {(rows.kind, name): _rounded(median) for name, median in (given or {}).items()}
+    lacking = columns_without_centre(rows, known)
     oldest = min((page.as_of for page in rows.pages), default=None)
     if oldest is None:
         return found
     # All pages are looked at only for what the oldest has no value of, and all rows of a large page, whose values would
     # be held in memory, only for what a part of them has no value of.
-    tried = [(timestamp_literal(oldest), True), (timestamp_literal(oldest), False), (rows.listed, False)]
+    later = [(timestamp_literal(oldest), False)] if rows.n_parts > 1 else []
+    tried = [(timestamp_literal(oldest), True), *later, (rows.listed, False)]
     for listed, is_part in tried:
         wanted = [column for column in lacking if (rows.kind, column.name) not in found]
         if not wanted:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Integers = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
+    Flags = npt.NDArray[np.bool_]
 
 #: The bits of a double that tell its bin are all but the lower 47 bits of the mantissa; that leaves so many magnitudes.
 DROPPED_BITS = 47
@@ -93,24 +94,32 @@ def bins_of(values: Floats, centre: float) -> Integers:
     return np.where(bits < 0, -1 - magnitude, magnitude)
 
 
-def as_floats(values: pa.Array) -> Floats:
+def as_floats(values: pa.Array | Floats) -> Floats:
     """Give values of an Arrow array of float64, NULL as NaN; to the values of one without NULL nothing can be written.
 
-    Arrow's own way to do it takes as long as all that is counted of them.
+    Arrow's own way to do it takes as long as all that is counted of them. What is given as floats stays what it is.
     """
     import numpy as np
 
+    if isinstance(values, np.ndarray):
+        return values
     if not len(values):
         return np.empty(0)
-    is_valid, data = values.buffers()
-    found = np.frombuffer(data, np.float64, len(values), 8 * values.offset)
+    found = np.frombuffer(values.buffers()[1], np.float64, len(values), 8 * values.offset)
     # What Arrow has made itself could be written, and counting sorts what it may write.
     found.flags.writeable = False
     if not values.null_count:
         return found
+    return np.where(is_there(values), found, np.nan)
+
+
+def is_there(values: pa.Array) -> Flags:
+    """Tell which values of an Arrow array that has NULL are not NULL."""
+    import numpy as np
+
     until = values.offset + len(values)
-    bits = np.unpackbits(np.frombuffer(is_valid, np.uint8, -(-until // 8)), bitorder="little")
-    return np.where(bits[values.offset : until].view(bool), found, np.nan)
+    bits = np.unpackbits(np.frombuffer(values.buffers()[0], np.uint8, -(-until // 8)), bitorder="little")
+    return bits[values.offset : until].view(bool)
 
 
 def edges_of(bins: Integers, centre: float) -> tuple[Floats, Floats]:

@@ -91,8 +91,8 @@ class Coded:
     is_missing: Flags
 
 
-def coded(column: ProfiledColumn, centre: float | None, array: pa.Array) -> Coded:
-    """Tell the bin or category of each value."""
+def coded(column: ProfiledColumn, centre: float | None, array: Any) -> Coded:
+    """Tell the bin or category of each value, of an Arrow array, or of numbers as float64."""
     import numpy as np
 
     if column.scale == "category":

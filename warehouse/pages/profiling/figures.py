@@ -92,10 +92,10 @@ def profile_table(
     bins, texts = _codes(figures)
 
     def of_column(values: Sequence[str]) -> pa.Array:
-        return texts_array([*values] * n_pages)
+        return texts_array(values, times=n_pages)
 
     def of_page(values: Sequence[str | None]) -> pa.Array:
-        return texts_array([value for value in values for _ in columns])
+        return texts_array(values, each=len(columns))
 
     def integers(name: str) -> Integers:
         return np.array([getattr(one, name) for one in figures]).T.ravel()
@@ -109,8 +109,8 @@ def profile_table(
     instants = np.repeat(np.array([page.as_of for page in pages], "datetime64[us]").view(np.int64), len(columns))
     n_distinct, hashes = integers("n_distinct"), [one.values_hash for one in figures]
     table = {
-        "product": texts_array([rows.product.name] * n_rows),
-        "kind": texts_array([rows.kind] * n_rows),
+        "product": texts_array([rows.product.name], n_rows),
+        "kind": texts_array([rows.kind], n_rows),
         "as_of": numbers_array(instants, pa.timestamp("us")),
         "column_name": of_column([column.name for column in columns]),
         "scale": of_column([column.scale for column in columns]),

@@ -205,7 +205,7 @@ class CategoryGroups:
 def counted_groups(
     column: ProfiledColumn,
     centre: float | None,
-    values: pa.Array,
+    values: pa.Array | Floats,
     order: Integers | None,
     starts: Integers,
     table: BinTable | None = None,

@@ -109,10 +109,12 @@ class InPassing:
         return Passing(schema, self._passing(reader, wanted))
 
     def _passing(self, reader: pa.RecordBatchReader, wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        names = [*self._names(wanted), *(self._of_part(place) for place in range(len(self._sql_of_parts)))]
+        names, more = self._names(wanted), [self._of_part(place) for place in range(len(self._sql_of_parts))]
         for batch in reader:
             self._n_left -= batch.num_rows
-            self._found += self._pages.add(batch.column("as_of"), [batch.column(name) for name in names])
+            self._found += self._pages.add(
+                batch.column("as_of"), [batch.column(one) for one in names], [batch.column(one) for one in more]
+            )
             yield batch.select(list(wanted))
 
     def profiles(self) -> list[pa.Table] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +14,7 @@ from warehouse.pages.profiled_pages import Centres, RowsOfPages
 from warehouse.pages.profiles import CategoryCounts, NumberCounts, as_floats
 from warehouse.pages.profiling.bin_table import BinTable
 from warehouse.pages.profiling.figures import Figures, figures_of, profile_table
+from warehouse.pages.profiling.file_values import batches_of
 from warehouse.pages.profiling.groups import counted_groups
 from warehouse.system_sql import system_sql
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
+
+    Floats = npt.NDArray[np.float64]
 
 #: Rows that are read at a time.
 BATCH_ROWS = 122_880
@@ -38,7 +41,7 @@ class Parts(Protocol):
         instants: npt.NDArray[Any],
         order: npt.NDArray[np.int64] | None,
         whole: Sequence[bool],
-        arrays: Sequence[pa.Array],
+        arrays: Sequence[pa.Array | Floats],
         own: Sequence[pa.Array],
     ) -> None:
         """Count a batch: the page of each row, ascending, and whether all rows of each page are in it."""
@@ -69,13 +72,20 @@ def profile_rows(
     columns = rows.profiled
     if not columns or not rows.pages:
         return
-    read = [*(column.sql for column in columns), *(parts.sql if parts is not None else ())]
-    values = ", ".join(f"{one} AS c{place}" for place, one in enumerate(read))
+    more = parts.sql if parts is not None else []
     pages = PageCounts(rows, centres, parts)
+    if rows.files:
+        for one in batches_of(cursor, rows, more, BATCH_ROWS):
+            yield from pages.add(one.instants, one.arrays, one.more)
+        yield from pages.rest()
+        return
+    read = [*(column.sql for column in columns), *more]
+    values = ", ".join(f"{one} AS c{place}" for place, one in enumerate(read))
     for each in rows.passes():
         query = system_sql("profiles/values", values=values, rows=rows.relation, pages=each.listed)
         for batch in cursor.execute(query).to_arrow_reader(BATCH_ROWS):
-            yield from pages.add(batch.column(0), batch.columns[1:])
+            arrays = batch.columns[1:]
+            yield from pages.add(batch.column(0), arrays[: len(columns)], arrays[len(columns) :])
     yield from pages.rest()
 
 
@@ -96,10 +106,19 @@ class PageCounts:
         self._n_left = {page.as_of: page.n_rows for page in rows.pages}
         self._counts: dict[datetime, list[Any]] = {}
 
-    def add(self, instants: pa.Array, arrays: Sequence[pa.Array]) -> Iterator[pa.Table]:
-        """Count a batch: the pages of its rows, and their values as `columns` has them. Gives what is whole now.
+    def add(
+        self, instants: pa.Array, arrays: Iterable[pa.Array | Floats], more: Sequence[pa.Array] = ()
+    ) -> Iterator[pa.Table]:
+        """Count a batch. Gives what is whole now.
 
-        Behind the values stands what the parts read besides.
+        Parameters
+        ----------
+        instants
+            The pages of its rows.
+        arrays
+            Their values as `columns` has them, which are taken one after the other where no parts are counted.
+        more
+            What the parts read besides.
 
         Raises
         ------
@@ -117,9 +136,9 @@ class PageCounts:
         starts = np.append(firsts, len(of_rows))
         there = [self._known(page) for page in of_rows[firsts].tolist()]
         n_here = dict(zip(there, np.diff(starts).tolist(), strict=True))
-        arrays, more = arrays[: len(self.columns)], arrays[len(self.columns) :]
         is_whole = [page not in self._counts and self._n_left[page] == n_rows for page, n_rows in n_here.items()]
         if self._parts is not None:
+            arrays = list(arrays)
             self._parts.add(of_rows, order, is_whole, arrays, more)
         whole = self._counted(arrays, there, np.array(is_whole), order, starts)
         began = [page for page in there if page in self._counts]
@@ -131,7 +150,7 @@ class PageCounts:
 
     def _counted(
         self,
-        arrays: Sequence[pa.Array],
+        arrays: Iterable[pa.Array | Floats],
         there: Sequence[datetime],
         is_whole: npt.NDArray[np.bool_],
         order: npt.NDArray[np.int64] | None,

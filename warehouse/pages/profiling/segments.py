@@ -53,7 +53,7 @@ class SegmentCounts:
         instants: npt.NDArray[Any],
         order: Integers | None,
         whole: Sequence[bool],
-        arrays: Sequence[pa.Array],
+        arrays: Sequence[pa.Array | npt.NDArray[np.float64]],
         own: Sequence[pa.Array],
     ) -> None:
         """Count a batch.

@@ -16,10 +16,12 @@ from warehouse.pages.profiled_pages import (
     Centres,
     RowsOfPages,
     centres_of,
+    columns_without_centre,
     new_centres,
     record_centres,
 )
 from warehouse.pages.profiling.appended import append_profiles
+from warehouse.pages.profiling.file_values import medians_of_files
 from warehouse.pages.profiling.in_passing import InPassing
 from warehouse.pages.profiling.page_counts import BATCH_ROWS, profile_rows
 from warehouse.pages.profiling.segments import append_segment_profiles, segment_counts
@@ -60,7 +62,9 @@ class StagedProfiles:
         self._known, self._new = known, Centres()
         try:
             for rows in self._rows:
-                self._new |= new_centres(cursor, rows, {**known, **self._new})
+                there = {**known, **self._new}
+                given = medians_of_files(rows, columns_without_centre(rows, there))
+                self._new |= new_centres(cursor, rows, there, given)
             self._profiles = self._profiled()
         except duckdb.Error as error:
             raise RunFailed(
@@ -72,7 +76,7 @@ class StagedProfiles:
         if staged.held is not None:
             # What is in memory is read in a third of the time that the file takes.
             return RowsOfPages(self._product, staged.kind, staged.held, staged.columns, pages, BATCH_ROWS)
-        return RowsOfPages(self._product, staged.kind, parquet(staged.files), staged.columns, pages)
+        return RowsOfPages(self._product, staged.kind, parquet(staged.files), staged.columns, pages, files=staged.files)
 
     def _profiled(self) -> list[pa.Table]:
         centres, profiled = {**self._new, **self._known}, list(self._taken)
