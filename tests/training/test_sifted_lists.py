@@ -212,7 +212,8 @@ def test_candidates_go_on_as_they_come(offers: Path, few_at_a_time: pytest.Monke
 
     def noted(self: sifted._Staging, batch: pa.RecordBatch) -> None:
         take(self, batch)
-        waiting.append(sum(one.nbytes for one in self._waiting))
+        waiting.append(self._waiting.n_bytes)
+        assert waiting[-1] == sum(one.nbytes for one in self._waiting)
 
     train(suite, "shelf", PAGE)
     few_at_a_time.setattr(sifted._Staging, "take", noted)
@@ -223,6 +224,20 @@ def test_candidates_go_on_as_they_come(offers: Path, few_at_a_time: pytest.Monke
     reached = next(place for place, n_bytes in enumerate(waiting) if n_bytes + waiting[0] > sifted.WAITING_BYTES)
     assert 3 < reached < 15
     assert max(waiting) < sifted.WAITING_BYTES < min(waiting[reached:]) + 2 * waiting[0]
+
+
+def test_of_a_batch_it_is_asked_a_few_times_how_large_it_is(offers: Path, few_at_a_time: pytest.MonkeyPatch) -> None:
+    suite, asked, bytes_of = define(offers, ("number",)), list[int](), sifted._bytes_of
+
+    def noted(batch: pa.RecordBatch) -> int:
+        asked.append(batch.num_rows)
+        return bytes_of(batch)
+
+    train(suite, "shelf", PAGE)
+    few_at_a_time.setattr(sifted, "_bytes_of", noted)
+    run_page(suite, "shelf", PAGE)
+    # Once each of 20 as it comes, has a place, passes, and passes again: not as often as there are others beside it.
+    assert 40 <= len(asked) <= 100
 
 
 def test_a_page_whose_candidates_cannot_be_written_fails(offers: Path, few_at_a_time: pytest.MonkeyPatch) -> None:

@@ -174,8 +174,7 @@ class _Staging:
         #: Whether the features of all candidates are staged, and only scores go through the sieve.
         self._keeps_all = not sifted.product.keeps_part
         self._ranked = [name for name in (*first, LIST_COLUMN, _SCORE) if name in nothing.schema.names]
-        self._waiting: deque[pa.RecordBatch] = deque()
-        self._held: list[pa.RecordBatch] = []
+        self._waiting, self._held = _Queue(), _Queue()
         self._sieve: Sieve | None = None
         #: Of so many lists it is known whether they are kept whole.
         self._n_known = 0
@@ -209,12 +208,12 @@ class _Staging:
             self._begin_writing(self._features.write_batch, self._sifted.whole_rows(batch).select(self._columns))
             batch = batch.select(self._ranked)
         self._waiting.append(batch if self._sieve is None else self._placed(batch, self._sieve))
-        if self._sieve is None and _bytes_of(self._waiting) >= WAITING_BYTES:
+        if self._sieve is None and self._waiting.n_bytes >= WAITING_BYTES:
             self._sieve = Sieve(self._ranking.top)
-            self._waiting = deque(self._placed(one, self._sieve) for one in self._waiting)
+            self._waiting = _Queue(self._placed(one, self._sieve) for one in self._waiting)
         # As many go as come: where all that waits went at once, the stages before waited, and a core with them.
-        while self._sieve is not None and _bytes_of(self._waiting) >= WAITING_BYTES:
-            self._let_through(self._waiting.popleft(), self._sieve)
+        while self._sieve is not None and self._waiting.n_bytes >= WAITING_BYTES:
+            self._let_through(self._waiting.pop(), self._sieve)
 
     def end(self) -> int:
         """Write what is left, and how many candidates lists have, unless all are staged; give their number in all."""
@@ -223,8 +222,8 @@ class _Staging:
             self._write(self._waiting)
             self._wait_for_files()
             return self._n_rows
-        while self._waiting:
-            self._let_through(self._waiting.popleft(), self._sieve)
+        while len(self._waiting):
+            self._let_through(self._waiting.pop(), self._sieve)
         self._write_held()
         self._wait_for_files()
         if self._keeps_all:
@@ -239,10 +238,10 @@ class _Staging:
         """Hold of candidates what may be wanted, by what is known of their lists; write what is held, if it is much."""
         self._know_lists_of(batch, sieve)
         self._held.append(self._passing(batch, sieve))
-        if _bytes_of(self._held) >= HELD_BYTES:
+        if self._held.n_bytes >= HELD_BYTES:
             # More of their lists has been seen since most of them passed.
-            self._held = [self._passing(one, sieve, MOST_KEPT) for one in self._held]
-            if 2 * _bytes_of(self._held) >= HELD_BYTES:
+            self._held = _Queue(self._passing(one, sieve, MOST_KEPT) for one in self._held)
+            if 2 * self._held.n_bytes >= HELD_BYTES:
                 self._write_held()
 
     def _know_lists_of(self, batch: pa.RecordBatch, sieve: Sieve) -> None:
@@ -266,7 +265,7 @@ class _Staging:
     def _write_held(self) -> None:
         """Write what is held, as far as it passes by now, and count what is of lists without a place."""
         assert self._sieve is not None
-        held, self._held = [self._passing(batch, self._sieve, MOST_KEPT) for batch in self._held], []
+        held, self._held = [self._passing(batch, self._sieve, MOST_KEPT) for batch in self._held], _Queue()
         self._write(held)
         for batch in held if not self._keeps_all else ():
             places = batch.column(_PLACE).to_numpy()
@@ -304,5 +303,36 @@ class _Staging:
         self._scored.write_table(pa.Table.from_batches([self._sifted.rows_of(batch) for batch in batches]))
 
 
-def _bytes_of(batches: Iterable[pa.RecordBatch]) -> int:
-    return sum(batch.nbytes for batch in batches)
+class _Queue:
+    """Batches in the order in which they come, and how many bytes they have: each is asked once, when it comes.
+
+    pyarrow 26 takes some 70 us to tell it of one batch of a dozen columns, and no other thread runs Python meanwhile.
+    """
+
+    def __init__(self, batches: Iterable[pa.RecordBatch] = ()) -> None:
+        self.n_bytes = 0
+        self._batches: deque[tuple[pa.RecordBatch, int]] = deque()
+        for batch in batches:
+            self.append(batch)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return (batch for batch, _ in self._batches)
+
+    def append(self, batch: pa.RecordBatch) -> None:
+        """Let a batch come."""
+        n_bytes = _bytes_of(batch)
+        self._batches.append((batch, n_bytes))
+        self.n_bytes += n_bytes
+
+    def pop(self) -> pa.RecordBatch:
+        """Take the batch out that came first."""
+        batch, n_bytes = self._batches.popleft()
+        self.n_bytes -= n_bytes
+        return batch
+
+
+def _bytes_of(batch: pa.RecordBatch) -> int:
+    return int(batch.nbytes)
