@@ -17,7 +17,7 @@ from jobs.pages.make import PageOrder, make_pages
 from jobs.pages.predict import writers
 from jobs.pages.shards.engine import Shards
 from jobs.pages.shards.processes import Run
-from jobs.pages.shards.tasks import ASK, FEATURES, PREDICTIONS, PUT_TOGETHER, Done, Task, run_task
+from jobs.pages.shards.tasks import ASK, COMPARE, FEATURES, PREDICTIONS, PUT_TOGETHER, Done, Task, run_task
 from jobs.progress import Silent
 from jobs.suite import Suite
 from tests.command_line import said
@@ -89,6 +89,8 @@ def check_published_pages(
         asked = Counter(name for task, done in told if task.step == ASK for name in done.rows)
         assert sorted(asked.values()) == sorted(1 if name in whole else n for name in ways)
         assert all(asked[name] == 1 for name in whole)
+        # One shard of the page is asked once more, over all rows, of each query that splits.
+        assert [len(task.part) for task, _ in told if task.step == COMPARE] == [len(ways) - len(whole)]
         put = [done.rows for task, done in told if task.step == PUT_TOGETHER]
         assert len(put) == len({rows[FEATURES].file for rows in put}) == n
         kinds = {FEATURES, PREDICTIONS} if scores_in_tasks else {FEATURES}

@@ -25,6 +25,12 @@ from warehouse.batching.engines import DuckDBHere
 ROOT = Path(__file__).parents[2]
 
 
+def say_in_its_file(suite: Suite) -> None:
+    """Have the product's own file name Spark as its engine."""
+    with (suite.root / f"sql/products/{PRODUCT}/product.yaml").open("a") as file:
+        file.write("engine: spark\nshards: 2\n")
+
+
 @pytest.mark.slow
 @pytest.mark.spark
 @needs_spark
@@ -33,10 +39,15 @@ def test_a_command_makes_a_page_by_spark_and_publishes_it_as_one(
 ) -> None:
     """It stands before those that have a session open, which it would take."""
     before = page_rows(published, PRODUCT), page_rows(published, PRODUCT, "features")
-    forget(published)
     monkeypatch.setenv(SPARK_VARIABLE, "local[2]")
-    said(published.root, "run", PRODUCT, "--as-of", str(PAGE), "--shards", "2", "--engine", "spark")
-    assert (page_rows(published, PRODUCT), page_rows(published, PRODUCT, "features")) == before
+    for options in (["--shards", "2", "--engine", "spark"], []):
+        forget(published)
+        if not options:
+            say_in_its_file(published)
+        said(published.root, "run", PRODUCT, "--as-of", str(PAGE), *options)
+        assert (page_rows(published, PRODUCT), page_rows(published, PRODUCT, "features")) == before
+        made = "SELECT count(*) FROM ledger.pages WHERE kind = 'features' AND as_of = $1 AND state = 'published'"
+        assert rows(published, made, [PAGE]) == [(1,)]
     assert not staged(published.root)
 
 
@@ -69,7 +80,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_an_executor_that_is_killed_and_a_task_that_is_done_twice_change_nothing(
     ingested: Suite, cluster: Path
 ) -> None:
-    """Spark begins no speculative attempt on the host of the first; here the second follows its executor's end."""
+    """Spark begins no speculative attempt on the host of the first (see `test_spark_hosts.py`).
+
+    Here the second follows its executor's end.
+    """
     here = rows_of_pages(ingested, PRODUCT, [PAGE], DuckDBHere())
     assert rows_of_pages(ingested, PRODUCT, [PAGE], Shards(Spark(executor_killed_once), 3)) == here
     assert (cluster / "killed").exists()
@@ -77,13 +91,16 @@ def test_an_executor_that_is_killed_and_a_task_that_is_done_twice_change_nothing
     assert (cluster / "written").exists()
 
 
+@pytest.mark.parametrize("options", [["--shards", "2", "--engine", "spark"], []])
 def test_without_java_or_pyspark_a_command_says_what_to_install(
-    trained: Suite, monkeypatch: pytest.MonkeyPatch
+    trained: Suite, options: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a page that is not made yet: one whose features are there needs no engine."""
     if SPARK_IS_THERE:
         monkeypatch.setitem(sys.modules, "pyspark.errors", None)
-    done = almanac(trained.root, "run", PRODUCT, "--as-of", str(PAGE), "--shards", "2", "--engine", "spark")
+    if not options:
+        say_in_its_file(trained)
+    done = almanac(trained.root, "run", PRODUCT, "--as-of", str(PAGE), *options)
     assert done.returncode
     assert "Java 17" in done.stderr
     assert rows(trained, "SELECT kind FROM ledger.published_pages WHERE as_of = $1", [PAGE]) == []
