@@ -46,6 +46,9 @@ class Network:
         name = f"host{host}"
         return ["ip", "netns", "exec", self._namespace(host), *own, "sh", "-c", inside, str(kernel), name, *words]
 
+    def address_of(self, host: int) -> str:
+        return f"{self.address.rpartition('.')[0]}.{host + 1}"
+
     def unplug(self, host: int) -> None:
         _ip("link", "set", self._port(host), "nomaster")
 
@@ -56,8 +59,9 @@ class Network:
         namespace, port = self._namespace(host), self._port(host)
         _ip("netns", "add", namespace)
         _ip("link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", namespace)
-        _ip("-n", namespace, "addr", "add", f"{self.address.rpartition('.')[0]}.{host + 1}/24", "dev", "eth0")
-        _ip("-n", namespace, "link", "set", "eth0", "up")
+        _ip("-n", namespace, "addr", "add", f"{self.address_of(host)}/24", "dev", "eth0")
+        for device in ("eth0", "lo"):
+            _ip("-n", namespace, "link", "set", device, "up")
         _ip("link", "set", port, "up")
         self.plug(host)
 
