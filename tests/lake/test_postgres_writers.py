@@ -76,13 +76,19 @@ def test_without_lock_and_guard_a_page_is_doubled_and_with_the_guard_it_is_not(l
         commit.execute("DELETE FROM sources.pages")
         commit.execute("DELETE FROM sources.told")
     replace(lake, 1, "whole")
-    late = begun(lake, 1, "late")
+    late, logged = begun(lake, 1, "late"), len(postgres.log)
     with late, pytest.raises(duckdb.Error, match="this one has turn none"):
         late.execute("COMMIT")
+    assert refusals(postgres, logged) == 1
     assert check_pages(lake) == {1: "whole"}
 
 
-def test_one_turn_gives_one_snapshot_and_no_other(lake: Lake) -> None:
+def refusals(server: Server, begins: int) -> int:
+    """Count the guard's refusals: one a commit, for it says nothing at which DuckLake would try that again."""
+    return server.log[begins:].count("ERROR:  almanac: refused")
+
+
+def test_one_turn_gives_one_snapshot_and_no_other(lake: Lake, postgres: Server) -> None:
     """Two commits of one turn foresee the same snapshot, as where a copy of a process goes on: one is refused."""
     with lake.writer_lock() as fence:
         assert fence is not None
@@ -93,8 +99,10 @@ def test_one_turn_gives_one_snapshot_and_no_other(lake: Lake) -> None:
             connection.execute("CALL lake.set_commit_message('almanac', '1 by first', extra_info => $1)", extra)
         with opened[0], opened[1]:
             opened[0].execute("COMMIT")
+            logged = len(postgres.log)
             with pytest.raises(duckdb.Error, match="was foreseen"):
                 opened[1].execute("COMMIT")
+        assert refusals(postgres, logged) == 1
     assert check_pages(lake) == {1: "first"}
 
 
