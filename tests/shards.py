@@ -17,6 +17,7 @@ from jobs.pages.make import PageOrder, make_pages
 from jobs.pages.predict import writers
 from jobs.pages.shards.engine import Shards
 from jobs.pages.shards.processes import Run
+from jobs.pages.shards.spark import SPARK_VARIABLE, Spark
 from jobs.pages.shards.tasks import ASK, COMPARE, FEATURES, PREDICTIONS, PUT_TOGETHER, Done, Task, run_task
 from jobs.progress import Silent
 from jobs.suite import Suite
@@ -100,6 +101,15 @@ def check_published_pages(
             assert all({name: rows[kind].columns[name] for name in types} == types for rows in put)
             assert sum(rows[kind].n_rows for rows in put) == len(here[kind][1])
             assert sum(rows[kind].n_rows > 0 for rows in put) > 1 or n == 1
+
+
+def check_published_by_spark(suite: Suite, product: str, page: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """See that a page with its predictions is the same in every bit by DuckDB here and by two of Spark's threads."""
+    monkeypatch.setenv(SPARK_VARIABLE, "local[2]")
+    here = _made_anew(suite, product, page, DuckDBHere())
+    assert here[FEATURES][1]
+    assert here[PREDICTIONS][1]
+    assert _made_anew(suite, product, page, Shards(Spark(), 2)) == here
 
 
 def _made_anew(

@@ -17,8 +17,6 @@ from jobs.facts.ingest import ingest
 from jobs.monitoring.evaluate import evaluate
 from jobs.pages.labelled import ensure_feature_pages
 from jobs.pages.predict import run_page
-from jobs.pages.shards.engine import Shards
-from jobs.pages.shards.spark import SPARK_VARIABLE, Spark
 from jobs.progress import Silent
 from jobs.suite import Suite, open_suite
 from jobs.training.train import train
@@ -27,8 +25,7 @@ from tests.conftest import clock_at
 from tests.customers.by_hand import Purchase, by_customer, data_file, features, is_there, spent
 from tests.customers.conftest import NOW, PRODUCTS, TRAINED_AS_OF, UNTIL, write_suite
 from tests.lakes import page_rows, rows
-from tests.shards import check_published_pages, needs_spark, rows_of_pages
-from warehouse.batching.engines import DuckDBHere
+from tests.shards import check_published_by_spark, check_published_pages, needs_spark
 from warehouse.pages.labels import compute_labels
 from warehouse.sandbox import Sandbox
 
@@ -50,21 +47,25 @@ def test_the_same_file_again_brings_nothing_new(customers: Suite) -> None:
 
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_a_page_in_shards_is_the_same_in_every_bit(product: str, customers: Suite, tmp_path: Path) -> None:
-    customers.lake.close()
-    shutil.copytree(customers.root, tmp_path / "shop")
-    suite = open_suite(tmp_path / "shop", clock_at(NOW))
+    suite = copied(customers, tmp_path)
     check_published_pages(suite, product, TRAINED_AS_OF + timedelta(hours=6), set(), scores_in_tasks=True)
 
 
 @pytest.mark.spark
 @needs_spark
 @pytest.mark.parametrize("product", PRODUCTS)
-def test_spark_makes_pages_with_the_same_rows_in_every_bit(
-    product: str, customers: Suite, monkeypatch: pytest.MonkeyPatch
+def test_spark_publishes_a_page_that_is_the_same_in_every_bit(
+    product: str, customers: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(SPARK_VARIABLE, "local[2]")
-    here = rows_of_pages(customers, product, [TRAINED_AS_OF], DuckDBHere())
-    assert rows_of_pages(customers, product, [TRAINED_AS_OF], Shards(Spark(), 2)) == here
+    suite = copied(customers, tmp_path)
+    check_published_by_spark(suite, product, TRAINED_AS_OF + timedelta(hours=6), monkeypatch)
+
+
+def copied(customers: Suite, directory: Path) -> Suite:
+    """Copy the suite with its lake, to be written."""
+    customers.lake.close()
+    shutil.copytree(customers.root, directory / "shop")
+    return open_suite(directory / "shop", clock_at(NOW))
 
 
 @pytest.mark.parametrize("product", PRODUCTS)

@@ -28,7 +28,7 @@ from tests.command_line import said
 from tests.conftest import PAGE, PRODUCT, reopened
 from tests.lakes import page_rows, rows
 from tests.shard_processes import KILLED, killed_always, killed_once
-from tests.shards import Inline, check_published_pages, rows_of_pages, staged
+from tests.shards import Inline, check_published_by_spark, check_published_pages, needs_spark, rows_of_pages, staged
 from tests.worlds.shop import PRODUCT as SHELF
 from tests.worlds.shop import START, Shop, make_shop
 from warehouse.batching.engines import DuckDBHere
@@ -50,10 +50,25 @@ def test_a_published_page_in_shards_is_the_same_in_every_bit(published: Suite) -
 
 
 def test_so_is_a_page_of_ranked_lists_which_are_scored_where_the_command_runs(tmp_path: Path) -> None:
-    suite, _ = make_shop(tmp_path / "shop", Shop(n_customers=20, n_days=20))
+    suite, page = shop_with_a_model(tmp_path)
+    check_published_pages(suite, SHELF, page, set(), scores_in_tasks=False)
+
+
+@pytest.mark.spark
+@needs_spark
+def test_spark_publishes_a_page_of_ranked_lists_that_is_the_same_in_every_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite, page = shop_with_a_model(tmp_path)
+    check_published_by_spark(suite, SHELF, page, monkeypatch)
+
+
+def shop_with_a_model(directory: Path) -> tuple[Suite, datetime]:
+    """Make a shop of ranked lists, and train; give a page that can be written."""
+    suite, _ = make_shop(directory / "shop", Shop(n_customers=20, n_days=20))
     ingest(suite)
     train(suite, SHELF, page := START + timedelta(days=15))
-    check_published_pages(suite, SHELF, page, set(), scores_in_tasks=False)
+    return suite, page
 
 
 def forget(suite: Suite) -> None:

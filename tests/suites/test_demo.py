@@ -17,8 +17,6 @@ import pytest
 from jobs.models.artifacts import read_artifact
 from jobs.models.versions import load_scorer, model_history
 from jobs.pages.backfill import BackfillOrder, backfill
-from jobs.pages.shards.engine import Shards
-from jobs.pages.shards.spark import SPARK_VARIABLE, Spark
 from jobs.scoring import estimator_scorer
 from jobs.suite import Suite, open_suite
 from jobs.suites.starter import make_flights
@@ -26,8 +24,7 @@ from tests.command_line import almanac, said
 from tests.effort import EFFORT
 from tests.flights.by_hand import history, read_rows, work_out, zones_by_airport
 from tests.lakes import rows
-from tests.shards import check_published_pages, needs_spark, rows_of_pages
-from warehouse.batching.engines import DuckDBHere
+from tests.shards import check_published_by_spark, check_published_pages, needs_spark
 from warehouse.lake.lake import check_format
 
 PRODUCT = "flight_delay"
@@ -77,22 +74,24 @@ def test_its_sources_hold_every_row_of_the_files(demo: tuple[Suite, str]) -> Non
 
 
 def test_a_page_in_shards_is_the_same_in_every_bit(demo: tuple[Suite, str], tmp_path: Path) -> None:
-    demo[0].lake.close()
-    shutil.copytree(demo[0].root, tmp_path / "suite")
-    suite = open_suite(tmp_path / "suite", demo[0].clock)
+    suite = copied(demo[0], tmp_path)
     assert len(suite.definitions.product(PRODUCT).header.features) == 13
     check_published_pages(suite, PRODUCT, PAGE, WHOLE, scores_in_tasks=True)
 
 
 @pytest.mark.spark
 @needs_spark
-def test_spark_makes_a_page_with_the_same_rows_in_every_bit(
-    demo: tuple[Suite, str], monkeypatch: pytest.MonkeyPatch
+def test_spark_publishes_a_page_that_is_the_same_in_every_bit(
+    demo: tuple[Suite, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    suite, _ = demo
-    monkeypatch.setenv(SPARK_VARIABLE, "local[2]")
-    here = rows_of_pages(suite, PRODUCT, [PAGE], DuckDBHere())
-    assert rows_of_pages(suite, PRODUCT, [PAGE], Shards(Spark(), 2)) == here
+    check_published_by_spark(copied(demo[0], tmp_path), PRODUCT, PAGE, monkeypatch)
+
+
+def copied(suite: Suite, directory: Path) -> Suite:
+    """Copy the suite with its lake, to be written."""
+    suite.lake.close()
+    shutil.copytree(suite.root, directory / "suite")
+    return open_suite(directory / "suite", suite.clock)
 
 
 def test_every_query_splits_but_for_those_that_look_at_all_flights(demo: tuple[Suite, str]) -> None:
