@@ -20,7 +20,7 @@ from jobs.pages.shards.processes import Run
 from jobs.pages.shards.spark import SPARK_VARIABLE, Spark
 from jobs.pages.shards.tasks import ASK, COMPARE, FEATURES, PREDICTIONS, PUT_TOGETHER, Done, Task, run_task
 from jobs.progress import Silent
-from jobs.suite import Suite
+from jobs.suite import Suite, open_suite
 from tests.command_line import said
 from tests.lakes import compared_columns
 from warehouse.batching.batch import Batch
@@ -137,6 +137,13 @@ def _made_anew(
                 [repr(row) for row in connection.execute(query, [page]).fetchall()],
             )
     return found
+
+
+def copied(suite: Suite, directory: Path) -> Suite:
+    """Copy a suite that tests share, with its lake, so that a test may write to it."""
+    suite.lake.close()
+    shutil.copytree(suite.root, directory / "suite")
+    return open_suite(directory / "suite", suite.clock)
 
 
 def staged(root: Path) -> list[Path]:

@@ -25,7 +25,7 @@ from tests.conftest import clock_at
 from tests.customers.by_hand import Purchase, by_customer, data_file, features, is_there, spent
 from tests.customers.conftest import NOW, PRODUCTS, TRAINED_AS_OF, UNTIL, write_suite
 from tests.lakes import page_rows, rows
-from tests.shards import check_published_by_spark, check_published_pages, needs_spark
+from tests.shards import check_published_by_spark, check_published_pages, copied, needs_spark
 from warehouse.pages.labels import compute_labels
 from warehouse.sandbox import Sandbox
 
@@ -59,13 +59,6 @@ def test_spark_publishes_a_page_that_is_the_same_in_every_bit(
 ) -> None:
     suite = copied(customers, tmp_path)
     check_published_by_spark(suite, product, TRAINED_AS_OF + timedelta(hours=6), monkeypatch)
-
-
-def copied(customers: Suite, directory: Path) -> Suite:
-    """Copy the suite with its lake, to be written."""
-    customers.lake.close()
-    shutil.copytree(customers.root, directory / "shop")
-    return open_suite(directory / "shop", clock_at(NOW))
 
 
 @pytest.mark.parametrize("product", PRODUCTS)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from datetime import datetime
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from tests.command_line import almanac, said
 from tests.effort import EFFORT
 from tests.flights.by_hand import history, read_rows, work_out, zones_by_airport
 from tests.lakes import rows
-from tests.shards import check_published_by_spark, check_published_pages, needs_spark
+from tests.shards import check_published_by_spark, check_published_pages, copied, needs_spark
 from warehouse.lake.lake import check_format
 
 PRODUCT = "flight_delay"
@@ -85,13 +84,6 @@ def test_spark_publishes_a_page_that_is_the_same_in_every_bit(
     demo: tuple[Suite, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check_published_by_spark(copied(demo[0], tmp_path), PRODUCT, PAGE, monkeypatch)
-
-
-def copied(suite: Suite, directory: Path) -> Suite:
-    """Copy the suite with its lake, to be written."""
-    suite.lake.close()
-    shutil.copytree(suite.root, directory / "suite")
-    return open_suite(directory / "suite", suite.clock)
 
 
 def test_every_query_splits_but_for_those_that_look_at_all_flights(demo: tuple[Suite, str]) -> None:
